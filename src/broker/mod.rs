@@ -1,0 +1,5 @@
+//! The broker.
+
+/// A broker's deferred steps.
+#[derive(Clone, Debug)]
+pub enum Step {}

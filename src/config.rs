@@ -1,0 +1,299 @@
+//! Configuration by Kafka's names, units and defaults.
+//!
+//! One macro declares each set, so that the parser of scenario files, the schema page and the code agree. A key that
+//! Kafka knows and this model does not is listed in [`NOT_MODELLED`], and using it is an error that says so.
+
+use std::fmt;
+
+/// What kind of value a key takes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ValueKind {
+    /// A whole number.
+    Int,
+    /// A duration: a whole number of milliseconds, or text such as "5.2s".
+    Millis,
+    /// true or false.
+    Bool,
+    /// A word.
+    Text,
+}
+
+/// A value given for a key.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ConfigValue {
+    /// A whole number.
+    Int(i64),
+    /// true or false.
+    Bool(bool),
+    /// A word.
+    Text(String),
+}
+
+/// Why a value was not taken.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ConfigError {
+    /// No such key in this set.
+    #[error("unknown key")]
+    UnknownKey,
+    /// The value has another type.
+    #[error("expected {expected}")]
+    WrongType {
+        /// For instance "a whole number".
+        expected: &'static str,
+    },
+    /// The value is impossible.
+    #[error("{0}")]
+    Impossible(String),
+}
+
+/// One key of a set.
+#[derive(Clone, Copy, Debug)]
+pub struct ConfigKey {
+    /// Kafka's name.
+    pub name: &'static str,
+    /// What it takes.
+    pub kind: ValueKind,
+    /// The default as text.
+    pub default: &'static str,
+    /// Meaning, in one line.
+    pub about: &'static str,
+}
+
+/// Conversion from a given value.
+pub trait FromValue: Sized {
+    /// Converts or says what was expected.
+    fn from_value(value: &ConfigValue) -> Result<Self, ConfigError>;
+}
+impl FromValue for i64 {
+    fn from_value(value: &ConfigValue) -> Result<Self, ConfigError> {
+        match value {
+            ConfigValue::Int(n) => Ok(*n),
+            _ => Err(ConfigError::WrongType { expected: "a whole number" }),
+        }
+    }
+}
+impl FromValue for bool {
+    fn from_value(value: &ConfigValue) -> Result<Self, ConfigError> {
+        match value {
+            ConfigValue::Bool(b) => Ok(*b),
+            _ => Err(ConfigError::WrongType { expected: "true or false" }),
+        }
+    }
+}
+impl FromValue for Acks {
+    fn from_value(value: &ConfigValue) -> Result<Self, ConfigError> {
+        match value {
+            ConfigValue::Int(0) => Ok(Acks(0)),
+            ConfigValue::Int(1) => Ok(Acks(1)),
+            ConfigValue::Int(-1) => Ok(Acks(-1)),
+            ConfigValue::Text(t) if t == "all" => Ok(Acks(-1)),
+            _ => Err(ConfigError::WrongType { expected: "0, 1 or \"all\"" }),
+        }
+    }
+}
+impl FromValue for OffsetReset {
+    fn from_value(value: &ConfigValue) -> Result<Self, ConfigError> {
+        match value {
+            ConfigValue::Text(t) if t == "earliest" => Ok(OffsetReset::Earliest),
+            ConfigValue::Text(t) if t == "latest" => Ok(OffsetReset::Latest),
+            ConfigValue::Text(t) if t == "none" => Ok(OffsetReset::None),
+            _ => Err(ConfigError::WrongType { expected: "\"earliest\", \"latest\" or \"none\"" }),
+        }
+    }
+}
+
+/// The producer's `acks`: 0, 1 or -1 (all).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Acks(pub i16);
+impl Acks {
+    /// Wait for all in-sync replicas.
+    pub const ALL: Acks = Acks(-1);
+}
+impl fmt::Display for Acks {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(crate::event::acks_name(self.0))
+    }
+}
+
+/// The consumer's `auto.offset.reset`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OffsetReset {
+    /// From the log's start.
+    Earliest,
+    /// From the high watermark.
+    Latest,
+    /// Report the error.
+    None,
+}
+
+macro_rules! configs {
+    ($(#[$doc:meta])* $set:ident { $( $name:literal $field:ident : $ty:ty = $default:expr, $kind:ident, $shown:literal, $about:literal; )* }) => {
+        $(#[$doc])*
+        #[derive(Clone, Debug, PartialEq, Eq)]
+        pub struct $set {
+            $( #[doc = concat!("`", $name, "`: ", $about)] pub $field: $ty, )*
+        }
+        impl Default for $set {
+            fn default() -> Self { $set { $( $field: $default, )* } }
+        }
+        impl $set {
+            /// Every key of the set, in order of declaration.
+            pub const KEYS: &'static [ConfigKey] = &[
+                $( ConfigKey { name: $name, kind: ValueKind::$kind, default: $shown, about: $about }, )*
+            ];
+            /// Sets one key by Kafka's name.
+            pub fn set(&mut self, name: &str, value: &ConfigValue) -> Result<(), ConfigError> {
+                match name {
+                    $( $name => self.$field = FromValue::from_value(value)?, )*
+                    _ => return Err(ConfigError::UnknownKey),
+                }
+                Ok(())
+            }
+        }
+    };
+}
+
+configs! {
+    /// A broker's or controller's configuration (`server.properties`). Times are milliseconds.
+    BrokerConfig {
+        "replica.lag.time.max.ms" replica_lag_time_max_ms: i64 = 30_000, Millis, "30000", "a follower that has not been caught up for this long leaves the ISR";
+        "replica.fetch.wait.max.ms" replica_fetch_wait_max_ms: i64 = 500, Millis, "500", "longest wait of a follower's fetch at the leader";
+        "replica.fetch.min.bytes" replica_fetch_min_bytes: i64 = 1, Int, "1", "bytes for which a follower's fetch waits";
+        "replica.fetch.max.bytes" replica_fetch_max_bytes: i64 = 1_048_576, Int, "1048576", "bytes per partition of a follower's fetch";
+        "replica.fetch.backoff.ms" replica_fetch_backoff_ms: i64 = 1_000, Millis, "1000", "pause of a fetcher after an error";
+        "replica.high.watermark.checkpoint.interval.ms" replica_high_watermark_checkpoint_interval_ms: i64 = 5_000, Millis, "5000", "how often high watermarks are written to disk";
+        "broker.heartbeat.interval.ms" broker_heartbeat_interval_ms: i64 = 2_000, Millis, "2000", "pause between a broker's heartbeats";
+        "broker.session.timeout.ms" broker_session_timeout_ms: i64 = 9_000, Millis, "9000", "silence after which the controller fences a broker";
+        "request.timeout.ms" request_timeout_ms: i64 = 30_000, Millis, "30000", "longest wait for a response between servers";
+        "min.insync.replicas" min_insync_replicas: i64 = 1, Int, "1", "in-sync replicas below which acks=all is refused and the high watermark stands";
+        "unclean.leader.election.enable" unclean_leader_election_enable: bool = false, Bool, "false", "may a replica outside the ISR lead when nobody else can";
+        "default.replication.factor" default_replication_factor: i64 = 1, Int, "1", "replicas of automatically created topics";
+        "num.partitions" num_partitions: i64 = 1, Int, "1", "partitions of automatically created topics";
+        "auto.create.topics.enable" auto_create_topics_enable: bool = true, Bool, "true", "create topics that clients ask for by name";
+        "log.segment.bytes" log_segment_bytes: i64 = 1_073_741_824, Int, "1073741824", "size at which a segment file is rolled";
+        "log.index.interval.bytes" log_index_interval_bytes: i64 = 4_096, Int, "4096", "bytes between entries of the offset index";
+        "log.flush.interval.messages" log_flush_interval_messages: i64 = i64::MAX, Int, "9223372036854775807", "records after which a partition is synced to disk";
+        "log.flush.offset.checkpoint.interval.ms" log_flush_offset_checkpoint_interval_ms: i64 = 60_000, Millis, "60000", "how often recovery points are written";
+        "message.max.bytes" message_max_bytes: i64 = 1_048_588, Int, "1048588", "largest record batch";
+        "fetch.max.bytes" fetch_max_bytes: i64 = 57_671_680, Int, "57671680", "most bytes of one fetch response";
+        "controlled.shutdown.enable" controlled_shutdown_enable: bool = true, Bool, "true", "move leadership away before stopping";
+        "eligible.leader.replicas.version" eligible_leader_replicas_version: i64 = 0, Int, "1", "KIP-966; this version of the model has only 0 (off)";
+        "metadata.max.idle.interval.ms" metadata_max_idle_interval_ms: i64 = 500, Millis, "500", "pause after which an idle active controller writes a NoOp record";
+        "controller.quorum.fetch.timeout.ms" controller_quorum_fetch_timeout_ms: i64 = 2_000, Millis, "2000", "silence after which a fetch of metadata is given up";
+    }
+}
+
+configs! {
+    /// A producer's configuration. Times are milliseconds.
+    ProducerConfig {
+        "acks" acks: Acks = Acks::ALL, Text, "all", "0: nobody answers; 1: the leader alone; all: every in-sync replica";
+        "enable.idempotence" enable_idempotence: bool = false, Bool, "true", "this version of the model has only false";
+        "linger.ms" linger_ms: i64 = 5, Millis, "5", "how long a batch waits for company";
+        "batch.size" batch_size: i64 = 16_384, Int, "16384", "bytes at which a batch is full";
+        "max.in.flight.requests.per.connection" max_in_flight: i64 = 5, Int, "5", "requests on one connection without an answer";
+        "delivery.timeout.ms" delivery_timeout_ms: i64 = 120_000, Millis, "120000", "age at which a record is given up";
+        "request.timeout.ms" request_timeout_ms: i64 = 30_000, Millis, "30000", "longest wait for a response";
+        "retries" retries: i64 = 2_147_483_647, Int, "2147483647", "most attempts after the first";
+        "retry.backoff.ms" retry_backoff_ms: i64 = 100, Millis, "100", "first pause before a retry";
+        "retry.backoff.max.ms" retry_backoff_max_ms: i64 = 1_000, Millis, "1000", "longest pause before a retry";
+        "reconnect.backoff.ms" reconnect_backoff_ms: i64 = 50, Millis, "50", "first pause before dialing again";
+        "reconnect.backoff.max.ms" reconnect_backoff_max_ms: i64 = 1_000, Millis, "1000", "longest pause before dialing again";
+        "metadata.max.age.ms" metadata_max_age_ms: i64 = 300_000, Millis, "300000", "age at which metadata is asked again";
+        "max.block.ms" max_block_ms: i64 = 60_000, Millis, "60000", "longest wait for metadata of a topic";
+    }
+}
+
+configs! {
+    /// A consumer's configuration. Times are milliseconds.
+    ConsumerConfig {
+        "fetch.min.bytes" fetch_min_bytes: i64 = 1, Int, "1", "bytes for which a fetch waits";
+        "fetch.max.wait.ms" fetch_max_wait_ms: i64 = 500, Millis, "500", "longest wait of a fetch at the broker";
+        "fetch.max.bytes" fetch_max_bytes: i64 = 52_428_800, Int, "52428800", "most bytes of one fetch response";
+        "max.partition.fetch.bytes" max_partition_fetch_bytes: i64 = 1_048_576, Int, "1048576", "most bytes of one partition in a fetch response";
+        "max.poll.records" max_poll_records: i64 = 500, Int, "500", "most records of one poll";
+        "auto.offset.reset" auto_offset_reset: OffsetReset = OffsetReset::Latest, Text, "latest", "where to start without a position, or beyond the log";
+        "request.timeout.ms" request_timeout_ms: i64 = 30_000, Millis, "30000", "longest wait for a response";
+        "retry.backoff.ms" retry_backoff_ms: i64 = 100, Millis, "100", "first pause before a retry";
+        "retry.backoff.max.ms" retry_backoff_max_ms: i64 = 1_000, Millis, "1000", "longest pause before a retry";
+        "reconnect.backoff.ms" reconnect_backoff_ms: i64 = 50, Millis, "50", "first pause before dialing again";
+        "reconnect.backoff.max.ms" reconnect_backoff_max_ms: i64 = 1_000, Millis, "1000", "longest pause before dialing again";
+        "metadata.max.age.ms" metadata_max_age_ms: i64 = 300_000, Millis, "300000", "age at which metadata is asked again";
+    }
+}
+
+configs! {
+    /// A topic's own configuration, over the brokers' defaults.
+    TopicConfig {
+        "min.insync.replicas" min_insync_replicas: Option<i64> = None, Int, "(broker's)", "see the broker key";
+        "unclean.leader.election.enable" unclean_leader_election_enable: Option<bool> = None, Bool, "(broker's)", "see the broker key";
+        "flush.messages" flush_messages: Option<i64> = None, Int, "(broker's log.flush.interval.messages)", "records after which a partition is synced to disk";
+        "segment.bytes" segment_bytes: Option<i64> = None, Int, "(broker's log.segment.bytes)", "size at which a segment file is rolled";
+    }
+}
+
+impl<T: FromValue> FromValue for Option<T> {
+    fn from_value(value: &ConfigValue) -> Result<Self, ConfigError> {
+        T::from_value(value).map(Some)
+    }
+}
+
+/// Keys that Kafka knows and this model does not have yet; using one is an error that says so, never ignored.
+pub const NOT_MODELLED: &[&str] = &[
+    "retention.ms",
+    "retention.bytes",
+    "cleanup.policy",
+    "log.retention.ms",
+    "log.retention.hours",
+    "log.retention.bytes",
+    "log.cleanup.policy",
+    "compression.type",
+    "transactional.id",
+    "transaction.timeout.ms",
+    "isolation.level",
+    "group.id",
+    "group.instance.id",
+    "group.protocol",
+    "session.timeout.ms",
+    "heartbeat.interval.ms",
+    "max.poll.interval.ms",
+    "enable.auto.commit",
+    "auto.commit.interval.ms",
+    "partition.assignment.strategy",
+    "partitioner.class",
+    "partitioner.ignore.keys",
+    "buffer.memory",
+    "client.rack",
+    "num.replica.fetchers",
+    "num.network.threads",
+    "num.io.threads",
+    "replica.selector.class",
+    "auto.leader.rebalance.enable",
+    "leader.imbalance.check.interval.seconds",
+    "controller.quorum.election.timeout.ms",
+    "log.message.timestamp.type",
+    "message.timestamp.type",
+    "log.flush.interval.ms",
+    "flush.ms",
+    "segment.ms",
+    "log.roll.ms",
+    "delete.retention.ms",
+    "min.cleanable.dirty.ratio",
+    "max.message.bytes",
+    "log.dirs",
+    "listeners",
+    "advertised.listeners",
+    "process.roles",
+    "node.id",
+    "broker.rack",
+    "max.request.size",
+    "allow.auto.create.topics",
+    "check.crcs",
+    "interceptor.classes",
+    "key.serializer",
+    "value.serializer",
+    "replica.fetch.response.max.bytes",
+    "connections.max.idle.ms",
+    "offsets.topic.replication.factor",
+    "transaction.state.log.replication.factor",
+    "group.initial.rebalance.delay.ms",
+];

@@ -1,0 +1,5 @@
+//! The controller.
+
+/// A controller's deferred steps.
+#[derive(Clone, Debug)]
+pub enum Step {}

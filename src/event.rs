@@ -1,0 +1,550 @@
+//! The trace's vocabulary: every state change is one typed event with one English sentence.
+//!
+//! A sentence speaks of its subject in the third person without naming it; whoever prints it puts the node's name in
+//! front: `b1` + `appended offsets 40 to 42 of orders-0 as leader in epoch 3`.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+use crate::ids::{BrokerId, NO_BROKER, TopicPartition};
+use crate::node::OpId;
+
+/// Why a log was cut.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub enum TruncationReason {
+    /// The leader's history ended this epoch earlier (KIP-101, KIP-595 diverging epoch).
+    DivergingEpoch,
+    /// Offset out of range on the leader: its log end is below ours.
+    OutOfRange,
+    /// Offset out of range: everything we have is below the leader's log start.
+    BehindLogStart,
+    /// The rule before KIP-101 (zoo switch `truncate-to-hw`).
+    ToHighWatermark,
+}
+
+/// How a partition got its leader.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub enum ElectionKind {
+    /// From the in-sync replicas.
+    Clean,
+    /// The preferred (first assigned) replica took over again.
+    Preferred,
+    /// From the eligible leader replicas (KIP-966).
+    Eligible,
+    /// The last known leader, ISR and ELR being empty (KIP-966).
+    LastKnownLeader,
+    /// From outside, by unclean.leader.election.enable.
+    Unclean,
+}
+
+/// A fault as the World carries it out; nodes are named as in scenario files (`b1`, `c1`, `p1` …).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Fault {
+    /// The process dies; the page cache stays.
+    Crash,
+    /// The host loses power: what was not durable is lost.
+    PowerLoss {
+        /// Bytes that were written and are gone.
+        lost_bytes: u64,
+    },
+    /// The process starts again.
+    Restart,
+    /// The process stands still (garbage collection, SIGSTOP).
+    Pause,
+    /// It goes on.
+    Resume,
+    /// Nothing passes from this node to the other.
+    Cut {
+        /// The other node.
+        to: String,
+    },
+    /// What was cut passes again.
+    Mend {
+        /// The other node.
+        to: String,
+    },
+    /// Messages from this node to the other take this much longer.
+    SlowLink {
+        /// The other node.
+        to: String,
+        /// Added delay in milliseconds.
+        by_ms: u64,
+    },
+    /// Disk operations take this much longer.
+    SlowDisk {
+        /// Added time per operation in microseconds; 0: back to normal.
+        by_us: u64,
+    },
+    /// Disk operations do not end for a while.
+    StallDisk {
+        /// For how long, in milliseconds.
+        for_ms: u64,
+    },
+    /// The node's fetches are slow.
+    SlowFetch {
+        /// Added delay of each fetch in milliseconds; 0: back to normal.
+        by_ms: u64,
+    },
+    /// The wall clock jumps.
+    ClockJump {
+        /// By so many milliseconds, possibly back.
+        by_ms: i64,
+    },
+}
+
+/// One state change.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[allow(missing_docs)] // the fields are Kafka's terms; each variant says what happened
+pub enum Event {
+    // ── the trial ────────────────────────────────────────────────────────────────────────────────────────────────
+    /// The trial entered a phase of its life (warm-up, faults, heal, drain, read).
+    Phase { name: String },
+    /// A fault took effect.
+    Fault(Fault),
+    /// A message was lost because its connection was cut or its receiver dead.
+    Dropped { what: String, to: String },
+    /// A node's own assertion failed; it is dead.
+    AssertionFailed { message: String },
+    /// A node ended itself.
+    Halted { why: String },
+
+    // ── broker lifecycle ─────────────────────────────────────────────────────────────────────────────────────────
+    /// The process is up, its logs are loaded.
+    Started { incarnation: Uuid, clean: bool },
+    /// A partition's log was scanned after an unclean stop.
+    Recovered { partition: TopicPartition, log_end_offset: i64, discarded_bytes: u64 },
+    /// The controller knows this incarnation.
+    RegisteredWith { broker_epoch: i64 },
+    /// An orderly shutdown has ended: logs flushed, clean-shutdown marker written.
+    ShutDownCleanly,
+
+    // ── controller ───────────────────────────────────────────────────────────────────────────────────────────────
+    /// Registered a broker.
+    BrokerRegistered { broker: BrokerId, broker_epoch: i64, incarnation: Uuid, clean: bool },
+    /// Fenced a broker: its session ran out, or it asked for it.
+    BrokerFenced { broker: BrokerId, broker_epoch: i64 },
+    /// Unfenced a broker.
+    BrokerUnfenced { broker: BrokerId, broker_epoch: i64 },
+    /// A broker began its controlled shutdown.
+    BrokerShuttingDown { broker: BrokerId, broker_epoch: i64 },
+    /// Created a topic.
+    TopicCreated { topic: String, topic_id: Uuid, partitions: i32, replication_factor: i16 },
+    /// Placed a partition at its creation.
+    PartitionCreated {
+        partition: TopicPartition,
+        replicas: Vec<BrokerId>,
+        leader: BrokerId,
+        leader_epoch: i32,
+        partition_epoch: i32,
+    },
+    /// Changed leader (or lost it: `leader` -1).
+    LeaderChanged {
+        partition: TopicPartition,
+        previous: BrokerId,
+        leader: BrokerId,
+        leader_epoch: i32,
+        partition_epoch: i32,
+        isr: Vec<BrokerId>,
+        /// `None` if the partition has no leader now.
+        election: Option<ElectionKind>,
+    },
+    /// Changed the in-sync replicas without changing the leader.
+    IsrChanged {
+        partition: TopicPartition,
+        from: Vec<BrokerId>,
+        isr: Vec<BrokerId>,
+        leader_epoch: i32,
+        partition_epoch: i32,
+    },
+    /// Refused an AlterPartition.
+    AlterPartitionRefused { partition: TopicPartition, leader: BrokerId, error: String },
+    /// The controller became active and replayed its log.
+    ControllerActive { epoch: i32, log_end_offset: i64 },
+
+    // ── partition on a broker ────────────────────────────────────────────────────────────────────────────────────
+    /// Leads from here on.
+    BecameLeader {
+        partition: TopicPartition,
+        leader_epoch: i32,
+        partition_epoch: i32,
+        isr: Vec<BrokerId>,
+        leader_epoch_start_offset: i64,
+        high_watermark: i64,
+    },
+    /// Follows.
+    BecameFollower {
+        partition: TopicPartition,
+        leader: BrokerId,
+        leader_epoch: i32,
+        log_end_offset: i64,
+        high_watermark: i64,
+    },
+    /// Appended one or more batches. Offsets are inclusive.
+    Appended { partition: TopicPartition, first_offset: i64, last_offset: i64, leader_epoch: i32, as_leader: bool },
+    /// Cut the log: `to` is the new log end offset.
+    Truncated { partition: TopicPartition, from: i64, to: i64, reason: TruncationReason },
+    /// The leader told a follower that its history differs.
+    DivergenceFound { partition: TopicPartition, replica: BrokerId, epoch: i32, end_offset: i64 },
+    /// The leader learnt that a follower has everything below `log_end_offset`.
+    ReplicaCaughtUpTo { partition: TopicPartition, replica: BrokerId, log_end_offset: i64 },
+    /// The high watermark moved.
+    HighWatermark { partition: TopicPartition, from: i64, to: i64 },
+    /// The leader asks the controller to change the in-sync replicas.
+    IsrChangeAsked { partition: TopicPartition, from: Vec<BrokerId>, isr: Vec<BrokerId>, partition_epoch: i32 },
+    /// The leader uses new in-sync replicas, as the controller confirmed them.
+    IsrAdopted { partition: TopicPartition, isr: Vec<BrokerId>, partition_epoch: i32 },
+    /// Answered a produce request for one partition (acks=0: would have).
+    ProduceAnswered { partition: TopicPartition, acks: i16, first_offset: i64, last_offset: i64, error: Option<String> },
+
+    // ── clients ──────────────────────────────────────────────────────────────────────────────────────────────────
+    /// A record was handed to the producer.
+    SendInvoked { op: OpId, partition: TopicPartition },
+    /// A batch of records left in a produce request.
+    BatchSent { partition: TopicPartition, first_op: OpId, records: u32, attempt: u32, acks: i16 },
+    /// A batch was acknowledged.
+    BatchAcked { partition: TopicPartition, first_op: OpId, records: u32, first_offset: i64 },
+    /// A batch failed for good.
+    BatchFailed { partition: TopicPartition, first_op: OpId, records: u32, error: String, unknown: bool },
+    /// A batch was refused or its answer lost, and will be sent again.
+    BatchRetried { partition: TopicPartition, first_op: OpId, records: u32, error: String },
+    /// Records were handed out. Offsets are inclusive.
+    Consumed { partition: TopicPartition, first_offset: i64, last_offset: i64, records: u32 },
+    /// A consumer's position was reset.
+    PositionReset { partition: TopicPartition, to: i64, why: String },
+}
+
+/// How an event stands out in the short log, which shows [`Weight::State`] and above.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Weight {
+    /// Traffic: appends, fetch positions, acks.
+    Traffic,
+    /// A state change worth a line.
+    State,
+    /// A fault or its direct consequence.
+    Fault,
+}
+
+impl Event {
+    /// The partition the event is about, if it is about one.
+    pub fn partition(&self) -> Option<&TopicPartition> {
+        use Event::*;
+        match self {
+            Recovered { partition, .. }
+            | PartitionCreated { partition, .. }
+            | LeaderChanged { partition, .. }
+            | IsrChanged { partition, .. }
+            | AlterPartitionRefused { partition, .. }
+            | BecameLeader { partition, .. }
+            | BecameFollower { partition, .. }
+            | Appended { partition, .. }
+            | Truncated { partition, .. }
+            | DivergenceFound { partition, .. }
+            | ReplicaCaughtUpTo { partition, .. }
+            | HighWatermark { partition, .. }
+            | IsrChangeAsked { partition, .. }
+            | IsrAdopted { partition, .. }
+            | ProduceAnswered { partition, .. }
+            | SendInvoked { partition, .. }
+            | BatchSent { partition, .. }
+            | BatchAcked { partition, .. }
+            | BatchFailed { partition, .. }
+            | BatchRetried { partition, .. }
+            | Consumed { partition, .. }
+            | PositionReset { partition, .. } => Some(partition),
+            Phase { .. }
+            | Fault(_)
+            | Dropped { .. }
+            | AssertionFailed { .. }
+            | Halted { .. }
+            | Started { .. }
+            | RegisteredWith { .. }
+            | ShutDownCleanly
+            | BrokerRegistered { .. }
+            | BrokerFenced { .. }
+            | BrokerUnfenced { .. }
+            | BrokerShuttingDown { .. }
+            | TopicCreated { .. }
+            | ControllerActive { .. } => None,
+        }
+    }
+
+    /// How much it matters to a reader.
+    pub fn weight(&self) -> Weight {
+        use Event::*;
+        match self {
+            Appended { .. }
+            | ReplicaCaughtUpTo { .. }
+            | HighWatermark { .. }
+            | ProduceAnswered { error: None, .. }
+            | SendInvoked { .. }
+            | BatchSent { .. }
+            | BatchAcked { .. }
+            | Consumed { .. }
+            | Dropped { .. } => Weight::Traffic,
+            Phase { .. }
+            | Fault(_)
+            | AssertionFailed { .. }
+            | Halted { .. }
+            | Truncated { .. }
+            | LeaderChanged { .. } => Weight::Fault,
+            _ => Weight::State,
+        }
+    }
+
+    /// The event's name in fixed columns and in exports: lower case, with hyphens.
+    pub fn name(&self) -> &'static str {
+        use Event::*;
+        match self {
+            Phase { .. } => "phase",
+            Fault(_) => "fault",
+            Dropped { .. } => "dropped",
+            AssertionFailed { .. } => "assertion-failed",
+            Halted { .. } => "halted",
+            Started { .. } => "started",
+            Recovered { .. } => "recovered",
+            RegisteredWith { .. } => "registered",
+            ShutDownCleanly => "shut-down",
+            BrokerRegistered { .. } => "broker-registered",
+            BrokerFenced { .. } => "broker-fenced",
+            BrokerUnfenced { .. } => "broker-unfenced",
+            BrokerShuttingDown { .. } => "broker-shutting-down",
+            TopicCreated { .. } => "topic-created",
+            PartitionCreated { .. } => "partition-created",
+            LeaderChanged { .. } => "leader-changed",
+            IsrChanged { .. } => "isr-changed",
+            AlterPartitionRefused { .. } => "alter-partition-refused",
+            ControllerActive { .. } => "controller-active",
+            BecameLeader { .. } => "became-leader",
+            BecameFollower { .. } => "became-follower",
+            Appended { .. } => "appended",
+            Truncated { .. } => "truncated",
+            DivergenceFound { .. } => "divergence-found",
+            ReplicaCaughtUpTo { .. } => "replica-caught-up-to",
+            HighWatermark { .. } => "high-watermark",
+            IsrChangeAsked { .. } => "isr-change-asked",
+            IsrAdopted { .. } => "isr-adopted",
+            ProduceAnswered { .. } => "produce-answered",
+            SendInvoked { .. } => "send-invoked",
+            BatchSent { .. } => "batch-sent",
+            BatchAcked { .. } => "batch-acked",
+            BatchFailed { .. } => "batch-failed",
+            BatchRetried { .. } => "batch-retried",
+            Consumed { .. } => "consumed",
+            PositionReset { .. } => "position-reset",
+        }
+    }
+}
+
+/// `1,2,3` as Kafka prints replica lists.
+pub fn broker_list(brokers: &[BrokerId]) -> String {
+    brokers.iter().map(i32::to_string).collect::<Vec<_>>().join(",")
+}
+
+struct Offsets(i64, i64);
+impl fmt::Display for Offsets {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.0 == self.1 { write!(f, "offset {}", self.0) } else { write!(f, "offsets {} to {}", self.0, self.1) }
+    }
+}
+
+impl fmt::Display for Fault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Fault::Crash => write!(f, "crashed; its page cache survives"),
+            Fault::PowerLoss { lost_bytes } => {
+                write!(f, "lost power, and {lost_bytes} bytes that were not yet on its disk")
+            }
+            Fault::Restart => write!(f, "was started again"),
+            Fault::Pause => write!(f, "stands still"),
+            Fault::Resume => write!(f, "goes on"),
+            Fault::Cut { to } => write!(f, "can no longer reach {to}"),
+            Fault::Mend { to } => write!(f, "can reach {to} again"),
+            Fault::SlowLink { to, by_ms } => write!(f, "reaches {to} only {by_ms} ms later"),
+            Fault::SlowDisk { by_us: 0 } => write!(f, "has a disk of normal speed again"),
+            Fault::SlowDisk { by_us } => write!(f, "has a slow disk: {by_us} µs more per operation"),
+            Fault::StallDisk { for_ms } => write!(f, "has a disk that hangs for {for_ms} ms"),
+            Fault::SlowFetch { by_ms: 0 } => write!(f, "fetches at normal speed again"),
+            Fault::SlowFetch { by_ms } => write!(f, "fetches slowly: {by_ms} ms more per fetch"),
+            Fault::ClockJump { by_ms } => write!(f, "has a wall clock that jumped by {by_ms} ms"),
+        }
+    }
+}
+
+impl fmt::Display for Event {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        use Event::*;
+        match self {
+            Phase { name } => write!(f, "phase {name} begins"),
+            Fault(fault) => fault.fmt(f),
+            Dropped { what, to } => write!(f, "lost a message to {to}: {what}"),
+            AssertionFailed { message } => write!(f, "failed an assertion of its own: {message}"),
+            Halted { why } => write!(f, "halted: {why}"),
+            Started { clean: true, .. } => write!(f, "started after a clean shutdown or on an empty disk"),
+            Started { clean: false, .. } => write!(f, "started after an unclean stop and scanned its logs"),
+            Recovered { partition, log_end_offset, discarded_bytes } => {
+                write!(
+                    f,
+                    "recovered {partition} up to log end offset {log_end_offset}, discarding {discarded_bytes} bytes"
+                )
+            }
+            RegisteredWith { broker_epoch } => write!(f, "is registered with broker epoch {broker_epoch}"),
+            ShutDownCleanly => write!(f, "shut down cleanly"),
+            BrokerRegistered { broker, broker_epoch, clean, .. } => {
+                write!(
+                    f,
+                    "registered broker {broker} with broker epoch {broker_epoch} after {} stop",
+                    if *clean { "a clean" } else { "an unclean" }
+                )
+            }
+            BrokerFenced { broker, .. } => write!(f, "fenced broker {broker}"),
+            BrokerUnfenced { broker, .. } => write!(f, "unfenced broker {broker}"),
+            BrokerShuttingDown { broker, .. } => write!(f, "began the controlled shutdown of broker {broker}"),
+            TopicCreated { topic, partitions, replication_factor, .. } => {
+                write!(f, "created topic {topic} with {partitions} partitions of {replication_factor} replicas")
+            }
+            PartitionCreated { partition, replicas, leader, .. } => {
+                write!(f, "placed {partition} on brokers {} with leader {leader}", broker_list(replicas))
+            }
+            LeaderChanged { partition, previous, leader, leader_epoch, isr, election, .. } => {
+                if *leader == NO_BROKER {
+                    return write!(
+                        f,
+                        "took {partition} from its leader {previous} and has nobody to elect: no leader in epoch {leader_epoch}, in-sync replicas {}",
+                        broker_list(isr)
+                    );
+                }
+                let how = match election {
+                    Some(ElectionKind::Unclean) => "uncleanly, from outside the in-sync replicas,",
+                    Some(ElectionKind::Preferred) => "as preferred replica",
+                    Some(ElectionKind::Eligible) => "from the eligible leader replicas",
+                    Some(ElectionKind::LastKnownLeader) => "as last known leader",
+                    _ => "from the in-sync replicas",
+                };
+                write!(
+                    f,
+                    "elected broker {leader} {how} to lead {partition} in epoch {leader_epoch} after {previous}; in-sync replicas {}",
+                    broker_list(isr)
+                )
+            }
+            IsrChanged { partition, from, isr, partition_epoch, .. } => {
+                write!(
+                    f,
+                    "changed the in-sync replicas of {partition} from {} to {} (partition epoch {partition_epoch})",
+                    broker_list(from),
+                    broker_list(isr)
+                )
+            }
+            AlterPartitionRefused { partition, leader, error } => {
+                write!(f, "refused broker {leader}'s AlterPartition of {partition}: {error}")
+            }
+            ControllerActive { epoch, log_end_offset } => {
+                write!(f, "is the active controller in epoch {epoch}, metadata log end {log_end_offset}")
+            }
+            BecameLeader { partition, leader_epoch, leader_epoch_start_offset, high_watermark, .. } => {
+                write!(
+                    f,
+                    "leads {partition} in epoch {leader_epoch} from log end offset {leader_epoch_start_offset}, high watermark {high_watermark}"
+                )
+            }
+            BecameFollower { partition, leader, leader_epoch, log_end_offset, .. } => {
+                write!(
+                    f,
+                    "follows broker {leader} for {partition} in epoch {leader_epoch}, log end offset {log_end_offset}"
+                )
+            }
+            Appended { partition, first_offset, last_offset, leader_epoch, as_leader } => {
+                write!(
+                    f,
+                    "appended {} of {partition} as {} in epoch {leader_epoch}",
+                    Offsets(*first_offset, *last_offset),
+                    if *as_leader { "leader" } else { "follower" }
+                )
+            }
+            Truncated { partition, from, to, reason } => {
+                let why = match reason {
+                    TruncationReason::DivergingEpoch => "because the leader's history differs from there",
+                    TruncationReason::OutOfRange => "because the leader's log ends there",
+                    TruncationReason::BehindLogStart => "because the leader's log starts later",
+                    TruncationReason::ToHighWatermark => "to its own high watermark",
+                };
+                write!(f, "truncated {partition} from log end offset {from} to {to} {why}")
+            }
+            DivergenceFound { partition, replica, epoch, end_offset } => {
+                write!(
+                    f,
+                    "told broker {replica} that its history of {partition} differs: epoch {epoch} ends at offset {end_offset}"
+                )
+            }
+            ReplicaCaughtUpTo { partition, replica, log_end_offset } => {
+                write!(f, "knows that broker {replica} has {partition} below offset {log_end_offset}")
+            }
+            HighWatermark { partition, from, to } => {
+                write!(f, "moved the high watermark of {partition} from {from} to {to}")
+            }
+            IsrChangeAsked { partition, from, isr, .. } => write!(
+                f,
+                "asks for in-sync replicas {} of {partition} instead of {}",
+                broker_list(isr),
+                broker_list(from)
+            ),
+            IsrAdopted { partition, isr, .. } => write!(f, "uses in-sync replicas {} of {partition}", broker_list(isr)),
+            ProduceAnswered { partition, acks, first_offset, last_offset, error: None } => {
+                write!(
+                    f,
+                    "acknowledged {} of {partition} with acks={}",
+                    Offsets(*first_offset, *last_offset),
+                    acks_name(*acks)
+                )
+            }
+            ProduceAnswered { partition, acks, error: Some(error), .. } => {
+                write!(f, "refused a batch for {partition} with acks={}: {error}", acks_name(*acks))
+            }
+            SendInvoked { op, partition } => write!(f, "is to send record r{} to {partition}", op.0),
+            BatchSent { partition, first_op, records, attempt, acks } => {
+                write!(
+                    f,
+                    "sent {} to {partition} with acks={}, attempt {attempt}",
+                    Records(first_op.0, *records),
+                    acks_name(*acks)
+                )
+            }
+            BatchAcked { partition, first_op, records, first_offset } => {
+                write!(
+                    f,
+                    "was told that {} is written to {partition} from offset {first_offset}",
+                    Records(first_op.0, *records)
+                )
+            }
+            BatchFailed { partition, first_op, records, error, unknown } => {
+                let end =
+                    if *unknown { "without knowing whether it was written" } else { "knowing that it was not written" };
+                write!(f, "gave up on {} for {partition} {end}: {error}", Records(first_op.0, *records))
+            }
+            BatchRetried { partition, first_op, records, error } => {
+                write!(f, "will send {} to {partition} again: {error}", Records(first_op.0, *records))
+            }
+            Consumed { partition, first_offset, last_offset, .. } => {
+                write!(f, "consumed {} of {partition}", Offsets(*first_offset, *last_offset))
+            }
+            PositionReset { partition, to, why } => write!(f, "moved its position in {partition} to {to}: {why}"),
+        }
+    }
+}
+
+/// `acks` as the configuration spells it.
+pub fn acks_name(acks: i16) -> &'static str {
+    match acks {
+        0 => "0",
+        1 => "1",
+        _ => "all",
+    }
+}
+
+struct Records(u64, u32);
+impl fmt::Display for Records {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.1 == 1 { write!(f, "record r{}", self.0) } else { write!(f, "{} records from r{}", self.1, self.0) }
+    }
+}

@@ -1,0 +1,235 @@
+//! The image: what replaying the metadata log from its start gives. A plain value.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use uuid::Uuid;
+
+use super::record::{MetadataRecord, PartitionChange};
+use crate::ids::{BrokerId, NO_BROKER, Topic};
+use crate::node::Endpoint;
+
+/// A broker as the controller registered it (`BrokerRegistration`).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BrokerRegistration {
+    /// Offset of the registration record: rises with every new incarnation.
+    pub broker_epoch: i64,
+    /// The incarnation's random id.
+    pub incarnation: Uuid,
+    /// Where clients and other brokers reach it.
+    pub endpoint: Endpoint,
+    /// `broker.rack`.
+    pub rack: Option<String>,
+    /// A fenced broker leads nothing and is in no ISR that is chosen from now on.
+    pub fenced: bool,
+    /// It asked to stop.
+    pub in_controlled_shutdown: bool,
+}
+
+impl BrokerRegistration {
+    /// Neither fenced nor in controlled shutdown (`ReplicationControlManager.isActive`).
+    pub fn is_active(&self) -> bool {
+        !self.fenced && !self.in_controlled_shutdown
+    }
+}
+
+/// A partition as the controller sees it (`PartitionRegistration`).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PartitionRegistration {
+    /// Assigned replicas, the preferred leader first.
+    pub replicas: Vec<BrokerId>,
+    /// In-sync replicas.
+    pub isr: Vec<BrokerId>,
+    /// Eligible leader replicas (KIP-966).
+    pub elr: Vec<BrokerId>,
+    /// Last known eligible leader replicas (KIP-966).
+    pub last_known_elr: Vec<BrokerId>,
+    /// The leader, -1 for none.
+    pub leader: BrokerId,
+    /// Rises when a record sets the leader.
+    pub leader_epoch: i32,
+    /// Rises with every change record.
+    pub partition_epoch: i32,
+    /// The leader was elected uncleanly and has not finished recovering (KIP-704).
+    pub recovering: bool,
+}
+
+impl PartitionRegistration {
+    /// Applies a change record. Source: `PartitionRegistration.merge`.
+    pub fn merge(&mut self, change: &PartitionChange) {
+        if let Some(replicas) = &change.replicas {
+            self.replicas.clone_from(replicas);
+        }
+        if let Some(isr) = &change.isr {
+            self.isr.clone_from(isr);
+        }
+        if let Some(elr) = &change.eligible_leader_replicas {
+            self.elr.clone_from(elr);
+        }
+        if let Some(last_known) = &change.last_known_elr {
+            self.last_known_elr.clone_from(last_known);
+        }
+        if let Some(state) = change.leader_recovery_state {
+            self.recovering = state == 1;
+        }
+        if let Some(leader) = change.leader {
+            self.leader = leader;
+            self.leader_epoch += 1;
+        }
+        self.partition_epoch += 1;
+    }
+    /// Has it a leader?
+    pub fn has_leader(&self) -> bool {
+        self.leader != NO_BROKER
+    }
+}
+
+/// A topic and its partitions, by index.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TopicImage {
+    /// Name.
+    pub name: Topic,
+    /// Id.
+    pub topic_id: Uuid,
+    /// Partitions; the index is the partition's number.
+    pub partitions: Vec<PartitionRegistration>,
+    /// Topic configs by Kafka's names.
+    pub configs: BTreeMap<String, String>,
+}
+
+/// The cluster's metadata after replaying the log below `next_offset`.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct MetadataImage {
+    /// Offset of the next record to apply.
+    pub next_offset: i64,
+    /// Registered brokers.
+    pub brokers: BTreeMap<BrokerId, BrokerRegistration>,
+    /// Topics by id. Shared between clones until changed.
+    pub topics: BTreeMap<Uuid, Arc<TopicImage>>,
+    /// Topic ids by name.
+    pub topic_ids: BTreeMap<Topic, Uuid>,
+    /// Finalized features.
+    pub features: BTreeMap<String, i16>,
+}
+
+/// Resource type of a topic in config records (`ConfigResource.Type.TOPIC`).
+pub const TOPIC_RESOURCE: i8 = 2;
+
+impl MetadataImage {
+    /// Applies the record at `offset`, which must be `next_offset` or later (control records lie between).
+    pub fn apply(&mut self, offset: i64, record: &MetadataRecord) {
+        debug_assert!(offset >= self.next_offset);
+        self.next_offset = offset + 1;
+        match record {
+            MetadataRecord::RegisterBroker {
+                broker,
+                incarnation,
+                broker_epoch,
+                host,
+                port,
+                rack,
+                fenced,
+                in_controlled_shutdown,
+            } => {
+                let registration = BrokerRegistration {
+                    broker_epoch: *broker_epoch,
+                    incarnation: *incarnation,
+                    endpoint: Endpoint { host: host.clone(), port: *port },
+                    rack: rack.clone(),
+                    fenced: *fenced,
+                    in_controlled_shutdown: *in_controlled_shutdown,
+                };
+                self.brokers.insert(*broker, registration);
+            }
+            MetadataRecord::UnregisterBroker { broker, .. } => {
+                self.brokers.remove(broker);
+            }
+            MetadataRecord::BrokerRegistrationChange(change) => {
+                if let Some(broker) = self.brokers.get_mut(&change.broker) {
+                    if let Some(fenced) = change.fenced {
+                        broker.fenced = fenced;
+                    }
+                    if let Some(shutting_down) = change.in_controlled_shutdown {
+                        broker.in_controlled_shutdown = shutting_down;
+                    }
+                }
+            }
+            MetadataRecord::Topic { name, topic_id } => {
+                let topic = TopicImage {
+                    name: name.clone(),
+                    topic_id: *topic_id,
+                    partitions: Vec::new(),
+                    configs: BTreeMap::new(),
+                };
+                self.topics.insert(*topic_id, Arc::new(topic));
+                self.topic_ids.insert(name.clone(), *topic_id);
+            }
+            MetadataRecord::RemoveTopic { topic_id } => {
+                if let Some(topic) = self.topics.remove(topic_id) {
+                    self.topic_ids.remove(&topic.name);
+                }
+            }
+            MetadataRecord::Partition {
+                topic_id,
+                partition: _,
+                replicas,
+                isr,
+                leader,
+                leader_epoch,
+                partition_epoch,
+            } => {
+                if let Some(topic) = self.topics.get_mut(topic_id) {
+                    Arc::make_mut(topic).partitions.push(PartitionRegistration {
+                        replicas: replicas.clone(),
+                        isr: isr.clone(),
+                        elr: Vec::new(),
+                        last_known_elr: Vec::new(),
+                        leader: *leader,
+                        leader_epoch: *leader_epoch,
+                        partition_epoch: *partition_epoch,
+                        recovering: false,
+                    });
+                }
+            }
+            MetadataRecord::PartitionChange(change) => {
+                if let Some(topic) = self.topics.get_mut(&change.topic_id)
+                    && let Some(partition) = Arc::make_mut(topic).partitions.get_mut(change.partition as usize)
+                {
+                    partition.merge(change);
+                }
+            }
+            MetadataRecord::Config { resource_type, resource_name, name, value } => {
+                self.apply_config(*resource_type, resource_name, name, value.as_deref())
+            }
+            MetadataRecord::FeatureLevel { name, level } => {
+                self.features.insert(name.clone(), *level);
+            }
+            MetadataRecord::NoOp => {}
+        }
+    }
+
+    fn apply_config(&mut self, resource_type: i8, resource: &str, name: &str, value: Option<&str>) {
+        if resource_type != TOPIC_RESOURCE {
+            return;
+        }
+        let Some(topic) = self.topic_ids.get(resource).and_then(|id| self.topics.get_mut(id)) else { return };
+        let configs = &mut Arc::make_mut(topic).configs;
+        match value {
+            Some(value) => configs.insert(name.to_string(), value.to_string()),
+            None => configs.remove(name),
+        };
+    }
+
+    /// The topic of that name.
+    pub fn topic(&self, name: &str) -> Option<&Arc<TopicImage>> {
+        self.topics.get(self.topic_ids.get(name)?)
+    }
+    /// A partition by topic id.
+    pub fn partition(&self, topic_id: Uuid, partition: i32) -> Option<&PartitionRegistration> {
+        self.topics.get(&topic_id)?.partitions.get(usize::try_from(partition).ok()?)
+    }
+    /// Is that broker registered and neither fenced nor shutting down?
+    pub fn is_active(&self, broker: BrokerId) -> bool {
+        self.brokers.get(&broker).is_some_and(BrokerRegistration::is_active)
+    }
+}
