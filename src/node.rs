@@ -304,6 +304,8 @@ pub enum Command {
     },
     /// Settle everything pending as it stands and stop. Answered by [`Outcome::Done`].
     Close,
+    /// To a broker: shut down in an orderly way, as on SIGTERM. It ends with [`Effect::Halt`]; no outcome is delivered.
+    ShutDown,
 }
 
 /// A record as a consumer hands it out.

@@ -130,6 +130,10 @@ impl<T> Channel<T> {
     pub fn is_backing_off(&self, now: Nanos) -> bool {
         matches!(self.state, State::BackingOff { until } if until > now)
     }
+    /// Is that connection this channel's present one?
+    pub fn owns(&self, conn: ConnId) -> bool {
+        matches!(self.state, State::Dialing { conn: mine, .. } | State::Open { conn: mine } if mine == conn)
+    }
     /// Calls without an answer.
     pub fn calls_in_flight(&self) -> usize {
         self.in_flight.len()
