@@ -1,0 +1,220 @@
+//! One partition on one broker: its log, its high watermark and its role.
+//!
+//! Source of the rules: `Partition`, `Replica` and `UnifiedLog` in apache/kafka. The rules that only a leader follows
+//! stand in [`leader`], those about its in-sync replicas in [`isr`].
+
+pub mod isr;
+pub mod leader;
+
+use std::collections::VecDeque;
+
+use trial_storage::{Disk, Log, LogError};
+use uuid::Uuid;
+
+use crate::ids::{BrokerId, NO_BROKER, TopicPartition};
+use crate::metadata::PartitionRegistration;
+use crate::node::EventId;
+use isr::IsrState;
+use leader::{LeaderState, RemoteReplica};
+
+/// What this broker is for the partition.
+#[derive(Clone, Debug)]
+pub enum Role {
+    /// It leads.
+    Leader(LeaderState),
+    /// It follows [`Partition::leader`], or waits for one.
+    Follower,
+}
+
+/// A parked produce request waits for the high watermark to reach `needs`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ProduceWaiter {
+    /// The high watermark that satisfies it: last offset + 1.
+    pub needs: i64,
+    /// The parked request.
+    pub delayed: u64,
+}
+
+/// One replica, the one on this broker.
+#[derive(Clone, Debug)]
+pub struct Partition {
+    /// Name and index.
+    pub id: TopicPartition,
+    /// The topic's id: a topic created again under the same name is another topic.
+    pub topic_id: Uuid,
+    /// The log.
+    pub log: Log,
+    high_watermark: i64,
+    /// The leader, -1 if there is none.
+    pub leader: BrokerId,
+    /// Its epoch.
+    pub leader_epoch: i32,
+    /// Version of the partition's registration.
+    pub partition_epoch: i32,
+    /// Assigned replicas.
+    pub replicas: Vec<BrokerId>,
+    /// Role of this broker.
+    pub role: Role,
+    /// `min.insync.replicas` of the topic, not yet limited by the number of replicas.
+    pub min_insync_replicas: i64,
+    /// `flush.messages` of the topic.
+    pub flush_messages: i64,
+    /// While a flush that the log asked for (`flush.messages`) is under way, what lies at or above this offset counts for
+    /// nobody: in Kafka the thread that appends stands still meanwhile.
+    pub flushing_from: Option<i64>,
+    /// acks=all requests that wait here, in the order of what they need.
+    pub produce_waiters: VecDeque<ProduceWaiter>,
+    /// Fetch requests that wait here.
+    pub fetch_waiters: Vec<u64>,
+    /// The event that gave the partition its present role: a cause of what follows from it.
+    pub role_event: EventId,
+}
+
+/// What a metadata record made of this replica.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RoleChange {
+    /// The record is older than what is known; nothing changed.
+    Ignored,
+    /// Leads in a new epoch.
+    NewLeader,
+    /// Leads on in the same epoch, with other in-sync replicas or assignment.
+    SameLeader,
+    /// Follows in a new epoch.
+    NewFollower,
+    /// Follows on.
+    SameFollower,
+}
+
+impl Partition {
+    /// A replica that was just loaded from disk, or created, and knows nothing of leadership yet.
+    pub fn new(id: TopicPartition, topic_id: Uuid, log: Log, high_watermark: i64) -> Self {
+        let high_watermark = high_watermark.clamp(log.log_start_offset(), log.log_end_offset());
+        Partition {
+            id,
+            topic_id,
+            log,
+            high_watermark,
+            leader: NO_BROKER,
+            leader_epoch: -1,
+            partition_epoch: -1,
+            replicas: Vec::new(),
+            role: Role::Follower,
+            min_insync_replicas: 1,
+            flush_messages: i64::MAX,
+            flushing_from: None,
+            produce_waiters: VecDeque::new(),
+            fetch_waiters: Vec::new(),
+            role_event: EventId::NONE,
+        }
+    }
+
+    /// Everything below it is committed, as far as this replica knows.
+    pub fn high_watermark(&self) -> i64 {
+        self.high_watermark
+    }
+    /// Offset of the next record to be appended.
+    pub fn log_end_offset(&self) -> i64 {
+        self.log.log_end_offset()
+    }
+    /// The end of what this replica may be counted to have: the log end, or less while it is being flushed.
+    pub fn own_end_offset(&self) -> i64 {
+        self.flushing_from.unwrap_or_else(|| self.log.log_end_offset())
+    }
+    /// Does this broker lead?
+    pub fn is_leader(&self) -> bool {
+        matches!(self.role, Role::Leader(_))
+    }
+    /// The leader's state, if this broker leads.
+    pub fn leader_state(&self) -> Option<&LeaderState> {
+        match &self.role {
+            Role::Leader(state) => Some(state),
+            Role::Follower => None,
+        }
+    }
+    /// `min.insync.replicas`, at most the number of replicas (`Partition.effectiveMinIsr`).
+    pub fn effective_min_isr(&self) -> usize {
+        usize::try_from(self.min_insync_replicas).unwrap_or(0).min(self.replicas.len())
+    }
+
+    /// Applies a registration at the hands of the metadata log (`Partition.makeLeader`, `makeFollower`).
+    ///
+    /// An older partition epoch is ignored, an equal one accepted. A new leader epoch makes the leader start its reign at
+    /// its log end: epoch cache entry, forgotten or re-timed replica states. The same epoch only brings assignment and ISR.
+    pub fn apply_registration(
+        &mut self, me: BrokerId, registration: &PartitionRegistration, wall: i64, disk: &mut dyn Disk,
+    ) -> Result<RoleChange, LogError> {
+        if registration.partition_epoch < self.partition_epoch {
+            return Ok(RoleChange::Ignored);
+        }
+        let new_epoch = registration.leader_epoch > self.leader_epoch;
+        self.partition_epoch = registration.partition_epoch;
+        self.leader = registration.leader;
+        self.leader_epoch = registration.leader_epoch;
+        self.replicas.clone_from(&registration.replicas);
+        if registration.leader == me {
+            self.make_leader(me, registration, new_epoch, wall, disk)
+        } else {
+            let was_leader = self.is_leader();
+            self.role = Role::Follower;
+            Ok(if new_epoch || was_leader { RoleChange::NewFollower } else { RoleChange::SameFollower })
+        }
+    }
+
+    fn make_leader(
+        &mut self, me: BrokerId, registration: &PartitionRegistration, new_epoch: bool, wall: i64, disk: &mut dyn Disk,
+    ) -> Result<RoleChange, LogError> {
+        let isr = IsrState::Committed { isr: registration.isr.clone() };
+        let others = registration.replicas.iter().copied().filter(|&r| r != me);
+        let log_end_offset = self.log.log_end_offset();
+        match &mut self.role {
+            Role::Leader(state) if !new_epoch => {
+                state.isr = isr;
+                state.set_assignment(others);
+                Ok(RoleChange::SameLeader)
+            }
+            role => {
+                self.log.assign_epoch(disk, registration.leader_epoch, log_end_offset)?;
+                let known = match role {
+                    Role::Leader(state) => Some(std::mem::take(&mut state.remotes)),
+                    Role::Follower => None,
+                };
+                let remotes = others
+                    .map(|replica| {
+                        let in_sync = registration.isr.contains(&replica);
+                        let known = known.as_ref().and_then(|k| k.iter().find(|r| r.broker == replica));
+                        RemoteReplica::at_new_leader_epoch(replica, known, in_sync, log_end_offset, wall)
+                    })
+                    .collect();
+                *role = Role::Leader(LeaderState { epoch_start_offset: log_end_offset, isr, remotes });
+                Ok(RoleChange::NewLeader)
+            }
+        }
+    }
+
+    /// Moves the follower's high watermark to what the leader told, within the own log
+    /// (`UnifiedLog.maybeUpdateHighWatermark`). It may go down. Returns the move, if it is one.
+    pub fn set_follower_high_watermark(&mut self, leader_high_watermark: i64) -> Option<(i64, i64)> {
+        let to = leader_high_watermark.clamp(self.log.log_start_offset(), self.log.log_end_offset());
+        self.move_high_watermark(to)
+    }
+    /// Cuts the log and with it the high watermark (`UnifiedLog.truncateTo`). Returns the new log end offset.
+    pub fn truncate_to(&mut self, disk: &mut dyn Disk, offset: i64) -> Result<i64, LogError> {
+        self.log.truncate_to(disk, offset)?;
+        let end = self.log.log_end_offset();
+        self.high_watermark = self.high_watermark.min(end);
+        self.flushing_from = self.flushing_from.map(|from| from.min(end));
+        Ok(end)
+    }
+    /// Empties the log, to start again at `offset` (`UnifiedLog.truncateFullyAndStartAt`).
+    pub fn truncate_fully_and_start_at(&mut self, disk: &mut dyn Disk, offset: i64) -> Result<(), LogError> {
+        self.log.truncate_fully_and_start_at(disk, offset)?;
+        self.high_watermark = offset;
+        self.flushing_from = None;
+        Ok(())
+    }
+
+    fn move_high_watermark(&mut self, to: i64) -> Option<(i64, i64)> {
+        let from = std::mem::replace(&mut self.high_watermark, to);
+        (from != to).then_some((from, to))
+    }
+}
