@@ -1,5 +1,282 @@
-//! The broker.
+//! The broker: requests in, replication between, metadata from the controller.
+//!
+//! ```text
+//!   clients, followers ─Request─▶ api ─▶ produce ─┐                ┌─▶ purgatory ─▶ answer
+//!                                      ├▶ fetch ──┼─▶ partition ───┤
+//!                                      └▶ …       │  (leader|follower)
+//!   leaders ◀─Fetch── fetcher ────────────────────┘        ▲
+//!   controller ◀─ lifecycle (heartbeat), alter_partition, forward
+//!              ◀─ observer (metadata log) ─▶ image ─▶ apply_metadata
+//!   disk ◀─ maintenance: start-up, checkpoints, flush, shutdown
+//! ```
+//!
+//! A handler changes partitions at once and only *notes* what became ready by that (a parked request whose high
+//! watermark has come); [`Broker::settle_ready`] completes those at the end of the handler, as Kafka's action queue
+//! does, so no rule runs inside another.
+
+mod alter_partition;
+mod api;
+mod apply_metadata;
+mod controller_link;
+mod fetch;
+mod fetcher;
+mod forward;
+mod lifecycle;
+mod list_offsets;
+mod maintenance;
+mod observer;
+pub mod partition;
+mod produce;
+mod purgatory;
+mod replicas;
+mod timers;
+
+use std::collections::BTreeMap;
+
+use trial_storage::Disk;
+use uuid::Uuid;
+
+use crate::config::BrokerConfig;
+use crate::ids::BrokerId;
+use crate::metadata::MetadataImage;
+use crate::node::{Command, Effects, Endpoint, EventId, Input, Lane, LocalStep, Nanos, Node, Now, Ticket};
+use crate::zoo::Zoo;
+use alter_partition::AlterPartitionManager;
+use fetcher::Fetcher;
+use forward::Forwarder;
+use lifecycle::Lifecycle;
+use maintenance::SyncPurpose;
+use observer::Observer;
+use partition::Partition;
+use purgatory::Purgatory;
+use replicas::{PartitionIx, Replicas};
+use timers::{Timer, Timers};
+
+pub use lifecycle::LifecycleState;
+pub use timers::Timer as BrokerTimer;
 
 /// A broker's deferred steps.
 #[derive(Clone, Debug)]
-pub enum Step {}
+pub enum Step {
+    /// A timer has come, and its work belongs to a lane.
+    Tick(Timer),
+    /// Look whether the fetcher for that leader has something to do.
+    Fetch(BrokerId),
+}
+
+/// What a broker is told before it starts.
+#[derive(Clone, Debug)]
+pub struct BrokerSetup {
+    /// `node.id`.
+    pub node_id: BrokerId,
+    /// `cluster.id`.
+    pub cluster_id: String,
+    /// Where others reach it.
+    pub endpoint: Endpoint,
+    /// `broker.rack`.
+    pub rack: Option<String>,
+    /// The controllers, `controller.quorum.bootstrap.servers`.
+    pub controllers: Vec<Endpoint>,
+    /// Configuration.
+    pub config: BrokerConfig,
+    /// Zoo switches.
+    pub zoo: Zoo,
+}
+
+/// A broker. See the module documentation.
+#[derive(Clone, Debug)]
+pub struct Broker {
+    setup: BrokerSetup,
+    incarnation: Uuid,
+    image: MetadataImage,
+    lifecycle: Lifecycle,
+    observer: Observer,
+    alter_partition: AlterPartitionManager,
+    forwarder: Forwarder,
+    replicas: Replicas,
+    fetchers: BTreeMap<BrokerId, Fetcher>,
+    purgatory: Purgatory,
+    syncs: BTreeMap<Ticket, SyncPurpose>,
+    timers: Timers,
+    shutdown: maintenance::Shutdown,
+}
+
+impl Broker {
+    /// A broker that has not started.
+    pub fn new(setup: BrokerSetup) -> Self {
+        let config = &setup.config;
+        Broker {
+            incarnation: Uuid::nil(),
+            image: MetadataImage::default(),
+            lifecycle: Lifecycle::new(&setup),
+            observer: Observer::new(&setup),
+            alter_partition: AlterPartitionManager::new(&setup),
+            forwarder: Forwarder::new(&setup),
+            replicas: Replicas::default(),
+            fetchers: BTreeMap::new(),
+            purgatory: Purgatory::default(),
+            syncs: BTreeMap::new(),
+            timers: Timers::new(config),
+            shutdown: maintenance::Shutdown::No,
+            setup,
+        }
+    }
+    /// `node.id`.
+    pub fn node_id(&self) -> BrokerId {
+        self.setup.node_id
+    }
+    /// The metadata as far as this broker has applied it.
+    pub fn image(&self) -> &MetadataImage {
+        &self.image
+    }
+    /// The broker epoch of this incarnation, once the controller has told it.
+    pub fn broker_epoch(&self) -> Option<i64> {
+        self.lifecycle.broker_epoch()
+    }
+    /// Where it stands between starting and having shut down.
+    pub fn lifecycle_state(&self) -> LifecycleState {
+        self.lifecycle.state()
+    }
+    /// The replicas on this broker, in an order that does not change while it runs.
+    pub fn partitions(&self) -> impl Iterator<Item = &Partition> {
+        self.replicas.iter().map(|(_, partition)| partition)
+    }
+    /// The replica of that partition.
+    pub fn partition(&self, id: &crate::ids::TopicPartition) -> Option<&Partition> {
+        self.replicas.find(id).map(|ix| self.replicas.get(ix))
+    }
+    /// Produce requests that wait for their high watermark, and fetch requests that wait for data.
+    pub fn parked(&self) -> (usize, usize) {
+        self.purgatory.len()
+    }
+
+    fn lag_time_max_ms(&self) -> i64 {
+        self.setup.config.replica_lag_time_max_ms
+    }
+
+    fn on_deadline(&mut self, now: Now, fx: &mut Effects<'_>) {
+        for timer in self.timers.take_due(now.mono) {
+            fx.defer(timer.lane(), LocalStep::Broker(Step::Tick(timer)));
+        }
+    }
+
+    fn on_step(&mut self, now: Now, step: Step, disk: &mut dyn Disk, fx: &mut Effects<'_>) {
+        match step {
+            Step::Fetch(leader) => self.run_fetcher(now, leader, fx),
+            Step::Tick(timer) => {
+                self.timers.done(timer);
+                match timer {
+                    Timer::Lifecycle => self.on_lifecycle_deadline(now, fx),
+                    Timer::Observer => self.on_observer_deadline(now, fx),
+                    Timer::AlterPartition => self.on_alter_partition_deadline(now, fx),
+                    Timer::Forward => self.on_forward_deadline(now, fx),
+                    Timer::Fetchers => self.on_fetcher_deadline(now, fx),
+                    Timer::Purgatory => self.expire_delayed(now, disk, fx),
+                    Timer::IsrShrink => self.shrink_isrs(now, fx),
+                    Timer::HighWatermarkCheckpoint => self.checkpoint_high_watermarks(now, disk, fx),
+                    Timer::RecoveryPointCheckpoint => self.checkpoint_recovery_points(now, disk, fx),
+                }
+            }
+        }
+    }
+
+    /// Sets the timers that follow from the state of the parts.
+    fn refresh_timers(&mut self) {
+        self.timers.set(Timer::Lifecycle, self.lifecycle.next_deadline());
+        self.timers.set(Timer::Observer, self.observer.next_deadline());
+        self.timers.set(Timer::AlterPartition, self.alter_partition.next_deadline());
+        self.timers.set(Timer::Forward, self.forwarder.next_deadline());
+        self.timers.set(Timer::Fetchers, self.fetchers.values().filter_map(Fetcher::next_deadline).min());
+        self.timers.set(Timer::Purgatory, self.purgatory.next_deadline());
+    }
+
+    /// Hands a connection's input to whoever dialed it.
+    fn on_connection_input(&mut self, now: Now, input: Input, disk: &mut dyn Disk, fx: &mut Effects<'_>) {
+        let conn = match &input {
+            Input::Opened { conn } | Input::DialFailed { conn } | Input::Closed { conn } | Input::Response { conn, .. } => *conn,
+            _ => return,
+        };
+        match self.owner_of(conn) {
+            Some(Owner::Fetcher(leader)) => self.on_fetcher_input(now, leader, input, disk, fx),
+            Some(Owner::Lifecycle) => self.on_lifecycle_input(now, input, disk, fx),
+            Some(Owner::Observer) => self.on_observer_input(now, input, disk, fx),
+            Some(Owner::AlterPartition) => self.on_alter_partition_input(now, input, fx),
+            Some(Owner::Forwarder) => self.on_forward_input(now, input, fx),
+            // The end of a connection that was given up meanwhile.
+            None => {}
+        }
+    }
+
+    fn owner_of(&self, conn: crate::node::ConnId) -> Option<Owner> {
+        if let Some((leader, _)) = self.fetchers.iter().find(|(_, f)| f.owns(conn)) {
+            return Some(Owner::Fetcher(*leader));
+        }
+        if self.observer.owns(conn) {
+            Some(Owner::Observer)
+        } else if self.lifecycle.owns(conn) {
+            Some(Owner::Lifecycle)
+        } else if self.alter_partition.owns(conn) {
+            Some(Owner::AlterPartition)
+        } else if self.forwarder.owns(conn) {
+            Some(Owner::Forwarder)
+        } else {
+            None
+        }
+    }
+
+    fn apply_registrations_of(&mut self, ix: PartitionIx) -> Option<EventId> {
+        Some(self.replicas.get(ix).role_event)
+    }
+}
+
+enum Owner {
+    Fetcher(BrokerId),
+    Lifecycle,
+    Observer,
+    AlterPartition,
+    Forwarder,
+}
+
+impl Node for Broker {
+    fn lane(&self, input: &Input) -> Lane {
+        match input {
+            Input::Start { .. } => Lane::Log,
+            Input::Deadline => Lane::Timer,
+            Input::Request { .. } => Lane::Request,
+            Input::Command { .. } => Lane::Heartbeat,
+            Input::Local(LocalStep::Broker(Step::Tick(timer))) => timer.lane(),
+            Input::Local(_) => Lane::Fetcher,
+            Input::Synced { ticket, .. } => self.syncs.get(ticket).map_or(Lane::Log, SyncPurpose::lane),
+            Input::Opened { conn } | Input::DialFailed { conn } | Input::Closed { conn } | Input::Response { conn, .. } => {
+                match self.owner_of(*conn) {
+                    Some(Owner::Fetcher(_)) => Lane::Fetcher,
+                    Some(Owner::Lifecycle) => Lane::Heartbeat,
+                    Some(Owner::Observer | Owner::AlterPartition) => Lane::Metadata,
+                    Some(Owner::Forwarder) | None => Lane::Request,
+                }
+            }
+        }
+    }
+
+    fn handle(&mut self, now: Now, input: Input, disk: &mut dyn Disk, fx: &mut Effects<'_>) {
+        match input {
+            Input::Start { incarnation } => self.start(now, incarnation, disk, fx),
+            Input::Deadline => self.on_deadline(now, fx),
+            Input::Request { req, conn, header, body } => self.on_request(now, req, conn, &header, *body, disk, fx),
+            Input::Synced { ticket, result } => self.on_synced(now, ticket, result, disk, fx),
+            Input::Local(LocalStep::Broker(step)) => self.on_step(now, step, disk, fx),
+            Input::Local(_) => {}
+            Input::Command { command: Command::ShutDown, .. } => self.begin_shutdown(now, disk, fx),
+            Input::Command { .. } => {}
+            input @ (Input::Opened { .. } | Input::DialFailed { .. } | Input::Closed { .. } | Input::Response { .. }) => {
+                self.on_connection_input(now, input, disk, fx);
+            }
+        }
+        self.settle_ready(now, disk, fx);
+        self.refresh_timers();
+    }
+
+    fn next_deadline(&self) -> Option<Nanos> {
+        self.timers.next()
+    }
+}

@@ -29,3 +29,33 @@ pub mod versions {
     /// BrokerHeartbeat.
     pub const BROKER_HEARTBEAT: i16 = 1;
 }
+
+/// An API and the versions of it that a broker answers.
+#[derive(Clone, Copy, Debug)]
+pub struct OfferedApi {
+    /// The API.
+    pub key: kafka_protocol::messages::ApiKey,
+    /// Lowest version.
+    pub min: i16,
+    /// Highest version.
+    pub max: i16,
+}
+
+const fn offered(key: kafka_protocol::messages::ApiKey, min: i16, max: i16) -> OfferedApi {
+    OfferedApi { key, min, max }
+}
+
+/// What a broker offers to clients in ApiVersions.
+pub const BROKER_APIS: &[OfferedApi] = {
+    use kafka_protocol::messages::ApiKey;
+    &[
+        offered(ApiKey::Produce, 3, 13),
+        offered(ApiKey::Fetch, 4, 17),
+        offered(ApiKey::ListOffsets, 1, 10),
+        offered(ApiKey::Metadata, 0, 13),
+        offered(ApiKey::ApiVersions, 0, 4),
+        offered(ApiKey::CreateTopics, 2, 7),
+        offered(ApiKey::DeleteTopics, 1, 6),
+        offered(ApiKey::ElectLeaders, 0, 2),
+    ]
+};

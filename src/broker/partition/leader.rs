@@ -22,7 +22,7 @@ impl LeaderState {
     pub fn remote(&self, broker: BrokerId) -> Option<&RemoteReplica> {
         self.remotes.iter().find(|r| r.broker == broker)
     }
-    pub(super) fn remote_mut(&mut self, broker: BrokerId) -> Option<&mut RemoteReplica> {
+    pub(in crate::broker) fn remote_mut(&mut self, broker: BrokerId) -> Option<&mut RemoteReplica> {
         self.remotes.iter_mut().find(|r| r.broker == broker)
     }
     /// Takes a changed assignment within one reign: unknown replicas start unknown, removed ones are forgotten.

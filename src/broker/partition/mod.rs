@@ -64,6 +64,8 @@ pub struct Partition {
     pub flushing_from: Option<i64>,
     /// acks=all requests that wait here, in the order of what they need.
     pub produce_waiters: VecDeque<ProduceWaiter>,
+    /// Requests that wait for the flush under way.
+    pub flush_waiters: Vec<u64>,
     /// Fetch requests that wait here.
     pub fetch_waiters: Vec<u64>,
     /// The event that gave the partition its present role: a cause of what follows from it.
@@ -103,6 +105,7 @@ impl Partition {
             flush_messages: i64::MAX,
             flushing_from: None,
             produce_waiters: VecDeque::new(),
+            flush_waiters: Vec::new(),
             fetch_waiters: Vec::new(),
             role_event: EventId::NONE,
         }

@@ -1,0 +1,225 @@
+//! AlterPartition: the leader's requests to change in-sync replicas, one in flight at a time.
+//!
+//! Source: `AlterPartitionManager`, `Partition.submitAlterPartition`, KIP-497. What a partition wants to change stands in
+//! its [`IsrState`]; here stand only which partitions want, and what was sent.
+
+use std::collections::BTreeSet;
+
+use kafka_protocol::error::{ParseResponseErrorCode, ResponseError};
+use kafka_protocol::messages::alter_partition_request::{BrokerState, PartitionData, TopicData};
+use kafka_protocol::messages::alter_partition_response::PartitionData as PartitionAnswer;
+use kafka_protocol::messages::{AlterPartitionRequest, RequestKind, ResponseKind};
+
+use super::controller_link::ControllerLink;
+use super::partition::Role;
+use super::partition::isr::IsrState;
+use super::replicas::PartitionIx;
+use super::{Broker, BrokerSetup};
+use crate::client::ChannelEvent;
+use crate::event::Event;
+use crate::node::{ConnId, Effects, Input, Nanos, Now, Purpose, ms};
+use crate::protocol::versions;
+
+/// What was asked for one partition.
+#[derive(Clone, Debug)]
+struct Sent {
+    ix: PartitionIx,
+    leader_epoch: i32,
+    partition_epoch: i32,
+    isr: IsrState,
+}
+
+/// See the module documentation.
+#[derive(Clone, Debug)]
+pub(super) struct AlterPartitionManager {
+    link: ControllerLink<Vec<Sent>>,
+    wanting: BTreeSet<PartitionIx>,
+    not_before: Nanos,
+}
+
+impl AlterPartitionManager {
+    pub(super) fn new(setup: &BrokerSetup) -> Self {
+        AlterPartitionManager {
+            link: ControllerLink::new(&setup.controllers, Purpose::AlterPartition, setup.config.request_timeout_ms),
+            wanting: BTreeSet::new(),
+            not_before: 0,
+        }
+    }
+    pub(super) fn owns(&self, conn: ConnId) -> bool {
+        self.link.owns(conn)
+    }
+    /// New metadata has overtaken what this partition wanted.
+    pub(super) fn forget(&mut self, ix: PartitionIx) {
+        self.wanting.remove(&ix);
+    }
+    pub(super) fn next_deadline(&self) -> Option<Nanos> {
+        let idle = self.wanting.is_empty() || self.link.calls_in_flight() > 0;
+        self.link.next_deadline().or(if idle { None } else { Some(self.not_before) })
+    }
+}
+
+impl Broker {
+    /// The partition's ISR state has become pending: tells the controller.
+    pub(super) fn ask_for_isr_change(&mut self, now: Now, ix: PartitionIx, fx: &mut Effects<'_>) {
+        let partition = self.replicas.get(ix);
+        let Some(state) = partition.leader_state() else { return };
+        fx.record(Event::IsrChangeAsked {
+            partition: partition.id.clone(),
+            from: state.isr.committed().to_vec(),
+            isr: state.isr.asked(),
+            partition_epoch: partition.partition_epoch,
+        });
+        self.alter_partition.wanting.insert(ix);
+        self.run_alter_partition(now, fx);
+    }
+
+    /// `isr-expiration`: looks for members that lag.
+    pub(super) fn shrink_isrs(&mut self, now: Now, fx: &mut Effects<'_>) {
+        let (me, lag) = (self.setup.node_id, self.lag_time_max_ms());
+        for ix in self.replicas.indices() {
+            if self.replicas.get_mut(ix).maybe_shrink_isr(me, now.wall, lag) {
+                self.ask_for_isr_change(now, ix, fx);
+            }
+        }
+    }
+
+    pub(super) fn on_alter_partition_deadline(&mut self, now: Now, fx: &mut Effects<'_>) {
+        if let Some(ChannelEvent::Ended(_, calls)) = self.alter_partition.link.on_deadline(now.mono, fx) {
+            calls.into_iter().for_each(|call| self.want_again(call.about));
+        }
+        self.run_alter_partition(now, fx);
+    }
+
+    pub(super) fn on_alter_partition_input(&mut self, now: Now, input: Input, fx: &mut Effects<'_>) {
+        match self.alter_partition.link.on_input(now.mono, input, fx) {
+            ChannelEvent::Response(response, sent) => {
+                if let ResponseKind::AlterPartition(response) = *response {
+                    match response.error_code.err() {
+                        None => {
+                            let answers = response.topics.iter().flat_map(|t| t.partitions.iter().map(|p| (t.topic_id, p)));
+                            for (topic_id, answer) in answers {
+                                let ix = self.replicas.find_by_id(topic_id, answer.partition_index);
+                                if let Some(sent) = sent.iter().find(|s| Some(s.ix) == ix) {
+                                    self.on_alter_partition_answered(now, sent, answer, fx);
+                                }
+                            }
+                        }
+                        Some(error) => self.on_alter_partition_refused(now, error, sent, fx),
+                    }
+                }
+            }
+            ChannelEvent::Ended(_, calls) => calls.into_iter().for_each(|call| self.want_again(call.about)),
+            ChannelEvent::Opened | ChannelEvent::Nothing | ChannelEvent::NotMine(_) => {}
+        }
+        self.run_alter_partition(now, fx);
+    }
+
+    /// The whole request was refused (NOT_CONTROLLER, STALE_BROKER_EPOCH …): the same again, after a pause.
+    fn on_alter_partition_refused(&mut self, now: Now, error: ResponseError, sent: Vec<Sent>, fx: &mut Effects<'_>) {
+        if error == ResponseError::NotController {
+            self.alter_partition.link.turn(fx);
+        }
+        self.alter_partition.not_before = now.mono + ms(50);
+        self.want_again(sent);
+    }
+
+    fn want_again(&mut self, sent: Vec<Sent>) {
+        for sent in sent {
+            if self.is_still_pending(&sent) {
+                self.alter_partition.wanting.insert(sent.ix);
+            }
+        }
+    }
+
+    fn is_still_pending(&self, sent: &Sent) -> bool {
+        let Some(partition) = self.replicas.try_get(sent.ix) else { return false };
+        partition.leader_epoch == sent.leader_epoch
+            && partition.partition_epoch == sent.partition_epoch
+            && partition.leader_state().is_some_and(|state| state.isr == sent.isr)
+    }
+
+    /// Sends all that is wanted, if nothing is in flight.
+    fn run_alter_partition(&mut self, now: Now, fx: &mut Effects<'_>) {
+        let manager = &mut self.alter_partition;
+        if manager.wanting.is_empty() || manager.link.calls_in_flight() > 0 || manager.not_before > now.mono {
+            return;
+        }
+        let Some(my_epoch) = self.lifecycle.broker_epoch() else { return };
+        if !manager.link.connect(now.mono, fx) {
+            return;
+        }
+        let me = self.setup.node_id;
+        let mut topics: Vec<TopicData> = Vec::new();
+        let mut sent = Vec::new();
+        for ix in std::mem::take(&mut manager.wanting) {
+            let Some(partition) = self.replicas.try_get(ix) else { continue };
+            let Some(state) = partition.leader_state().filter(|s| s.isr.is_pending()) else { continue };
+            let member = |id: i32| {
+                BrokerState::default()
+                    .with_broker_id(id.into())
+                    .with_broker_epoch(state.claimed_broker_epoch(id, me, my_epoch))
+            };
+            let data = PartitionData::default()
+                .with_partition_index(partition.id.partition)
+                .with_leader_epoch(partition.leader_epoch)
+                .with_partition_epoch(partition.partition_epoch)
+                .with_new_isr_with_epochs(state.isr.asked().into_iter().map(member).collect());
+            match topics.last_mut() {
+                Some(topic) if topic.topic_id == partition.topic_id => topic.partitions.push(data),
+                _ => topics.push(TopicData::default().with_topic_id(partition.topic_id).with_partitions(vec![data])),
+            }
+            sent.push(Sent {
+                ix,
+                leader_epoch: partition.leader_epoch,
+                partition_epoch: partition.partition_epoch,
+                isr: state.isr.clone(),
+            });
+        }
+        if sent.is_empty() {
+            return;
+        }
+        let request =
+            AlterPartitionRequest::default().with_broker_id(me.into()).with_broker_epoch(my_epoch).with_topics(topics);
+        manager.link.call(now.mono, fx, versions::ALTER_PARTITION, RequestKind::AlterPartition(request), sent);
+    }
+
+    /// One partition's answer (`Partition.handleAlterPartitionUpdate`, `handleAlterPartitionError`). Ignored when the
+    /// pending state is no longer the one that was sent: metadata has overtaken it.
+    fn on_alter_partition_answered(&mut self, now: Now, sent: &Sent, answer: &PartitionAnswer, fx: &mut Effects<'_>) {
+        if !self.is_still_pending(sent) {
+            return;
+        }
+        let partition = self.replicas.get_mut(sent.ix);
+        let partition_epoch = partition.partition_epoch;
+        let Role::Leader(state) = &mut partition.role else { return };
+        match answer.error_code.err() {
+            None if answer.leader_epoch != sent.leader_epoch || answer.partition_epoch < partition_epoch => {}
+            None => {
+                let isr: Vec<_> = answer.isr.iter().map(|b| b.0).collect();
+                state.isr = IsrState::Committed { isr: isr.clone() };
+                partition.partition_epoch = answer.partition_epoch;
+                fx.record(Event::IsrAdopted {
+                    partition: partition.id.clone(),
+                    isr,
+                    partition_epoch: answer.partition_epoch,
+                });
+                // KAFKA-13091: the high watermark may move now.
+                self.try_high_watermark(now, sent.ix, fx);
+            }
+            Some(ResponseError::OperationNotAttempted | ResponseError::IneligibleReplica) => state.isr.revert(),
+            // Stays pending until new metadata comes.
+            Some(
+                ResponseError::UnknownTopicOrPartition
+                | ResponseError::UnknownTopicId
+                | ResponseError::FencedLeaderEpoch
+                | ResponseError::InvalidUpdateVersion
+                | ResponseError::InvalidRequest
+                | ResponseError::NewLeaderElected,
+            ) => {}
+            Some(_) => {
+                self.alter_partition.not_before = now.mono + ms(50);
+                self.alter_partition.wanting.insert(sent.ix);
+            }
+        }
+    }
+}

@@ -1,0 +1,195 @@
+//! What a broker does when its image has changed: leads, follows, creates and deletes replicas.
+//!
+//! Source: `BrokerMetadataPublisher.onMetadataUpdate`, `ReplicaManager.applyDelta`. Only partitions whose registration
+//! changed are touched; topics are shared between images, so an unchanged topic is told by its address.
+
+use std::sync::Arc;
+
+use trial_storage::Disk;
+
+use super::Broker;
+use super::partition::{Partition, RoleChange};
+use super::replicas::PartitionIx;
+use crate::config::{ConfigValue, TopicConfig};
+use crate::event::{Event, TruncationReason};
+use crate::ids::{BrokerId, TopicPartition};
+use crate::metadata::{MetadataImage, PartitionRegistration, TopicImage};
+use crate::node::{Effects, Now};
+use crate::zoo::Switch;
+
+impl Broker {
+    /// Applies the difference between two images to the replicas on this broker.
+    pub(super) fn publish_metadata(&mut self, now: Now, before: &MetadataImage, disk: &mut dyn Disk, fx: &mut Effects<'_>) {
+        let me = self.setup.node_id;
+        let removed: Vec<_> = before.topics.keys().filter(|id| !self.image.topics.contains_key(id)).copied().collect();
+        for topic_id in removed {
+            self.delete_topic(topic_id, disk, fx);
+        }
+        let changed: Vec<Arc<TopicImage>> = self
+            .image
+            .topics
+            .values()
+            .filter(|topic| before.topics.get(&topic.topic_id).is_none_or(|old| !Arc::ptr_eq(old, topic)))
+            .cloned()
+            .collect();
+        for topic in changed {
+            let old = before.topics.get(&topic.topic_id);
+            for (index, registration) in topic.partitions.iter().enumerate() {
+                let known = old.and_then(|t| t.partitions.get(index));
+                let config_changed = old.is_some_and(|t| t.configs != topic.configs);
+                if known == Some(registration) && !config_changed || !registration.replicas.contains(&me) {
+                    continue;
+                }
+                let id = TopicPartition::new(&topic.name, index as i32);
+                self.apply_registration(now, &topic, id, registration, disk, fx);
+            }
+        }
+        self.retry_high_watermarks_after_broker_changes(now, before, fx);
+        // The offset in the next heartbeat may unfence this broker or finish another's controlled shutdown.
+        if self.image.next_offset != before.next_offset && self.lifecycle_state() < super::LifecycleState::Running {
+            self.lifecycle.hurry(now.mono);
+            self.run_lifecycle(now, fx);
+        }
+    }
+
+    fn apply_registration(
+        &mut self, now: Now, topic: &TopicImage, id: TopicPartition, registration: &PartitionRegistration,
+        disk: &mut dyn Disk, fx: &mut Effects<'_>,
+    ) {
+        let me = self.setup.node_id;
+        let ix = match self.replicas.find_by_id(topic.topic_id, id.partition) {
+            Some(ix) => ix,
+            None => match self.create_replica(topic.topic_id, &id, disk, fx) {
+                Some(ix) => ix,
+                None => return,
+            },
+        };
+        let config = self.topic_config(topic);
+        let broker = &self.setup.config;
+        let partition = self.replicas.get_mut(ix);
+        partition.min_insync_replicas = config.min_insync_replicas.unwrap_or(broker.min_insync_replicas);
+        partition.flush_messages = config.flush_messages.unwrap_or(broker.log_flush_interval_messages);
+        let change = match partition.apply_registration(me, registration, now.wall, disk) {
+            Ok(change) => change,
+            Err(error) => return self.log_failed(&id, &error.to_string(), fx),
+        };
+        self.after_role_change(now, ix, change, registration, disk, fx);
+    }
+
+    fn after_role_change(
+        &mut self, now: Now, ix: PartitionIx, change: RoleChange, registration: &PartitionRegistration,
+        disk: &mut dyn Disk, fx: &mut Effects<'_>,
+    ) {
+        let partition = self.replicas.get_mut(ix);
+        match change {
+            RoleChange::Ignored => return,
+            RoleChange::NewLeader => {
+                partition.role_event = fx.record(became_leader(partition));
+                self.stop_fetching(ix);
+                // Requests of an earlier reign go on waiting: this replica led all along and cut nothing.
+                self.note_fetches(ix);
+                // Kafka syncs the leader-epoch checkpoint when it assigns an epoch.
+                self.sync_log(ix, fx);
+            }
+            RoleChange::SameLeader => {
+                self.alter_partition.forget(ix);
+                fx.record(Event::IsrAdopted {
+                    partition: partition.id.clone(),
+                    isr: registration.isr.clone(),
+                    partition_epoch: registration.partition_epoch,
+                });
+            }
+            RoleChange::NewFollower => {
+                partition.role_event = fx.record(Event::BecameFollower {
+                    partition: partition.id.clone(),
+                    leader: registration.leader,
+                    leader_epoch: registration.leader_epoch,
+                    log_end_offset: partition.log_end_offset(),
+                    high_watermark: partition.high_watermark(),
+                });
+                self.alter_partition.forget(ix);
+                self.note_all_waiters(ix);
+                if self.setup.zoo.on(Switch::TruncateToHw) {
+                    self.truncate_to_high_watermark(ix, disk, fx);
+                }
+                self.start_fetching(now, ix, fx);
+            }
+            RoleChange::SameFollower => {}
+        }
+        // "Always re-try": the new ISR or assignment may let the high watermark move.
+        self.try_high_watermark(now, ix, fx);
+    }
+
+    /// The rule before KIP-101, brought back by the zoo switch `truncate-to-hw` (KAFKA-1211,
+    /// `ReplicaManager.makeFollowers` up to 0.10): every follower cuts its log to its own high watermark.
+    fn truncate_to_high_watermark(&mut self, ix: PartitionIx, disk: &mut dyn Disk, fx: &mut Effects<'_>) {
+        let partition = self.replicas.get_mut(ix);
+        let (from, to) = (partition.log_end_offset(), partition.high_watermark());
+        if to >= from {
+            return;
+        }
+        match partition.truncate_to(disk, to) {
+            Ok(to) => {
+                let reason = TruncationReason::ToHighWatermark;
+                fx.record(Event::Truncated { partition: partition.id.clone(), from, to, reason });
+            }
+            Err(error) => {
+                let id = partition.id.clone();
+                self.log_failed(&id, &error.to_string(), fx);
+            }
+        }
+    }
+
+    /// Brokers that were fenced, unfenced or registered anew count differently for high watermarks (KAFKA-15021).
+    fn retry_high_watermarks_after_broker_changes(&mut self, now: Now, before: &MetadataImage, fx: &mut Effects<'_>) {
+        if before.brokers == self.image.brokers {
+            return;
+        }
+        for ix in self.replicas.indices() {
+            self.try_high_watermark(now, ix, fx);
+        }
+    }
+
+    /// The topic's configuration; values that do not parse were refused by the controller and cannot be here.
+    fn topic_config(&self, topic: &TopicImage) -> TopicConfig {
+        let mut config = TopicConfig::default();
+        for (name, value) in &topic.configs {
+            let value = match (value.parse::<i64>(), value.as_str()) {
+                (Ok(number), _) => ConfigValue::Int(number),
+                (_, "true") => ConfigValue::Bool(true),
+                (_, "false") => ConfigValue::Bool(false),
+                _ => ConfigValue::Text(value.clone()),
+            };
+            // Kafka too ignores a stored config that it does not know.
+            let _ = config.set(name, &value);
+        }
+        config
+    }
+
+    /// Moves the high watermark if this broker leads and it can move, and notes what that completes.
+    pub(super) fn try_high_watermark(&mut self, now: Now, ix: PartitionIx, fx: &mut Effects<'_>) {
+        let lag = self.lag_time_max_ms();
+        let partition = self.replicas.get_mut(ix);
+        if let Some((from, to)) = partition.maybe_increment_leader_high_watermark(&self.image, now.wall, lag) {
+            fx.record(Event::HighWatermark { partition: partition.id.clone(), from, to });
+            self.note_high_watermark(ix);
+        }
+    }
+
+    /// Is that broker alive as far as this image tells?
+    pub(super) fn endpoint_of(&self, broker: BrokerId) -> Option<&crate::node::Endpoint> {
+        self.image.brokers.get(&broker).map(|b| &b.endpoint)
+    }
+}
+
+fn became_leader(partition: &Partition) -> Event {
+    let state = partition.leader_state();
+    Event::BecameLeader {
+        partition: partition.id.clone(),
+        leader_epoch: partition.leader_epoch,
+        partition_epoch: partition.partition_epoch,
+        isr: state.map(|s| s.isr.committed().to_vec()).unwrap_or_default(),
+        leader_epoch_start_offset: state.map_or(0, |s| s.epoch_start_offset),
+        high_watermark: partition.high_watermark(),
+    }
+}

@@ -1,0 +1,327 @@
+//! Fetch: reads for consumers up to the high watermark and for followers up to the log end, with epochs checked.
+//!
+//! Source: `KafkaApis.handleFetchRequest`, `ReplicaManager.fetchMessages`, `Partition.fetchRecords`, `DelayedFetch`.
+//! A follower's fetch is also its acknowledgement of everything below the offset it asks for.
+
+use bytes::Bytes;
+use kafka_protocol::error::ResponseError;
+use kafka_protocol::messages::fetch_response::{EpochEndOffset, FetchableTopicResponse, LeaderIdAndEpoch, PartitionData};
+use kafka_protocol::messages::{FetchRequest, FetchResponse, ResponseKind, TopicName};
+use trial_storage::{Disk, LogError};
+use uuid::Uuid;
+
+use super::Broker;
+use super::partition::{Partition, Role};
+use super::replicas::PartitionIx;
+use crate::event::Event;
+use crate::ids::{BrokerId, TopicPartition};
+use crate::node::{Effects, Nanos, Now, ReqId, ms};
+
+/// One partition of a fetch request.
+#[derive(Clone, Debug)]
+pub(super) struct AskedPartition {
+    topic: TopicName,
+    topic_id: Uuid,
+    index: i32,
+    ix: Option<PartitionIx>,
+    current_leader_epoch: i32,
+    fetch_offset: i64,
+    last_fetched_epoch: i32,
+    max_bytes: i32,
+}
+
+/// The follower that asks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Follower {
+    broker: BrokerId,
+    broker_epoch: i64,
+}
+
+/// A fetch request that waits for data.
+#[derive(Clone, Debug)]
+pub(super) struct DelayedFetch {
+    req: ReqId,
+    pub(super) deadline: Nanos,
+    follower: Option<Follower>,
+    min_bytes: i32,
+    max_bytes: i32,
+    parts: Vec<AskedPartition>,
+}
+
+/// What a read of one partition gave. The offsets were taken before the data was read.
+#[derive(Clone, Debug)]
+struct Read {
+    high_watermark: i64,
+    log_start_offset: i64,
+    log_end_offset: i64,
+    records: Bytes,
+    diverging: Option<trial_storage::EpochEndOffset>,
+}
+
+impl Broker {
+    pub(super) fn on_fetch(
+        &mut self, now: Now, req: ReqId, api_version: i16, request: FetchRequest, disk: &mut dyn Disk, fx: &mut Effects<'_>,
+    ) {
+        fx.charge(4_000);
+        let (replica, broker_epoch) = if api_version >= 15 {
+            (request.replica_state.replica_id.0, request.replica_state.replica_epoch)
+        } else {
+            (request.replica_id.0, -1)
+        };
+        let follower = (replica >= 0).then_some(Follower { broker: replica, broker_epoch });
+        let mut parts = Vec::new();
+        for topic in request.topics {
+            for asked in topic.partitions {
+                let ix = if topic.topic_id.is_nil() {
+                    self.replicas.find(&TopicPartition::new(&topic.topic.as_str().into(), asked.partition))
+                } else {
+                    self.replicas.find_by_id(topic.topic_id, asked.partition)
+                };
+                parts.push(AskedPartition {
+                    topic: topic.topic.clone(),
+                    topic_id: topic.topic_id,
+                    index: asked.partition,
+                    ix,
+                    current_leader_epoch: asked.current_leader_epoch,
+                    fetch_offset: asked.fetch_offset,
+                    last_fetched_epoch: asked.last_fetched_epoch,
+                    max_bytes: asked.partition_max_bytes,
+                });
+            }
+        }
+        let deadline = now.mono + ms(i64::from(request.max_wait_ms));
+        let max_bytes = i64::from(request.max_bytes).min(self.setup.config.fetch_max_bytes) as i32;
+        let fetch = DelayedFetch { req, deadline, follower, min_bytes: request.min_bytes, max_bytes, parts };
+        let reads = self.read_all(now, &fetch, true, disk, fx);
+        let bytes: usize = reads.iter().flatten().map(|r| r.records.len()).sum();
+        let at_once = request.max_wait_ms <= 0
+            || fetch.parts.is_empty()
+            || bytes as i64 >= i64::from(request.min_bytes)
+            || reads.iter().any(|read| read.as_ref().map_or(true, |r| r.diverging.is_some()));
+        if at_once {
+            self.answer_reads(&fetch, reads, fx);
+        } else {
+            let ixs: Vec<_> = fetch.parts.iter().filter_map(|p| p.ix).collect();
+            let id = self.purgatory.park_fetch(fetch);
+            ixs.into_iter().for_each(|ix| self.replicas.get_mut(ix).fetch_waiters.push(id));
+        }
+    }
+
+    /// Something changed where this fetch waits: answers it if it is an error, a divergence or enough data now.
+    pub(super) fn try_complete_fetch(&mut self, now: Now, id: u64, disk: &mut dyn Disk, fx: &mut Effects<'_>) {
+        let Some(fetch) = self.purgatory.fetch(id) else { return };
+        let complete = if fetch.min_bytes <= 1 {
+            fetch.parts.iter().any(|part| self.has_news(fetch.follower, part))
+        } else {
+            let fetch = fetch.clone();
+            let reads = self.read_all(now, &fetch, false, disk, fx);
+            let bytes: usize = reads.iter().flatten().map(|r| r.records.len()).sum();
+            bytes as i64 >= i64::from(fetch.min_bytes) || reads.iter().any(|r| r.as_ref().map_or(true, |r| r.diverging.is_some()))
+        };
+        if complete {
+            let fetch = self.purgatory.take_fetch(id).expect("just seen");
+            self.answer_fetch(now, id, fetch, disk, fx);
+        }
+    }
+
+    /// Is there data beyond the asked offset, or an error to tell?
+    fn has_news(&self, follower: Option<Follower>, part: &AskedPartition) -> bool {
+        let Some(partition) = part.ix.and_then(|ix| self.replicas.try_get(ix)) else { return true };
+        let end = if follower.is_some() { partition.log_end_offset() } else { partition.high_watermark() };
+        let epoch_is_other = part.current_leader_epoch >= 0 && part.current_leader_epoch != partition.leader_epoch;
+        !partition.is_leader() || epoch_is_other || part.fetch_offset < end
+    }
+
+    /// Answers a parked fetch with what is there now.
+    pub(super) fn answer_fetch(&mut self, now: Now, id: u64, fetch: DelayedFetch, disk: &mut dyn Disk, fx: &mut Effects<'_>) {
+        for part in &fetch.parts {
+            if let Some(partition) = part.ix.and_then(|ix| self.replicas.try_get_mut(ix)) {
+                partition.fetch_waiters.retain(|w| *w != id);
+            }
+        }
+        let reads = self.read_all(now, &fetch, false, disk, fx);
+        self.answer_reads(&fetch, reads, fx);
+    }
+
+    fn read_all(
+        &mut self, now: Now, fetch: &DelayedFetch, update_follower: bool, disk: &mut dyn Disk, fx: &mut Effects<'_>,
+    ) -> Vec<Result<Read, ResponseError>> {
+        let mut left = usize::try_from(fetch.max_bytes).unwrap_or(0);
+        let mut any = false;
+        let mut reads = Vec::with_capacity(fetch.parts.len());
+        for part in &fetch.parts {
+            let read = self.read_one(fetch.follower, part, left, !any, disk, fx);
+            if let Ok(read) = &read {
+                any |= !read.records.is_empty();
+                left = left.saturating_sub(read.records.len());
+                if let (true, Some(follower), None, Some(ix)) = (update_follower, fetch.follower, read.diverging, part.ix) {
+                    self.on_follower_position(now, ix, follower, part.fetch_offset, read.log_end_offset, fx);
+                }
+            }
+            reads.push(read);
+        }
+        reads
+    }
+
+    /// `Partition.fetchRecords` and `readRecords`: checks of role and epochs, divergence, then the read.
+    fn read_one(
+        &mut self, follower: Option<Follower>, part: &AskedPartition, max_bytes: usize, at_least_one: bool,
+        disk: &mut dyn Disk, fx: &mut Effects<'_>,
+    ) -> Result<Read, ResponseError> {
+        let Some(ix) = part.ix else { return Err(self.error_for_absent(&part.topic, part.topic_id, part.index)) };
+        let partition = self.replicas.try_get(ix).ok_or(ResponseError::UnknownTopicOrPartition)?;
+        check_leader_and_epoch(partition, part.current_leader_epoch)?;
+        if let Some(follower) = follower {
+            let registered = self.image.brokers.get(&follower.broker).map_or(-1, |b| b.broker_epoch);
+            check_follower(partition, follower, registered)?;
+        }
+        let mut read = Read {
+            high_watermark: partition.high_watermark(),
+            log_start_offset: partition.log.log_start_offset(),
+            log_end_offset: partition.log_end_offset(),
+            records: Bytes::new(),
+            diverging: None,
+        };
+        if let Some(diverging) = diverging_epoch(partition, part)? {
+            if let Some(follower) = follower {
+                fx.record(Event::DivergenceFound {
+                    partition: partition.id.clone(),
+                    replica: follower.broker,
+                    epoch: diverging.epoch,
+                    end_offset: diverging.end_offset,
+                });
+            }
+            read.diverging = Some(diverging);
+            return Ok(read);
+        }
+        if part.fetch_offset < read.log_start_offset || part.fetch_offset > read.log_end_offset {
+            return Err(ResponseError::OffsetOutOfRange);
+        }
+        let end = if follower.is_some() { read.log_end_offset } else { read.high_watermark };
+        if part.fetch_offset < end {
+            let most = max_bytes.min(usize::try_from(part.max_bytes).unwrap_or(0));
+            read.records =
+                partition.log.read(disk, part.fetch_offset, end, most, at_least_one).map_err(|e| read_error(&e))?;
+            fx.charge(1_000 + read.records.len() as u64 / 8);
+        }
+        Ok(read)
+    }
+
+    /// A valid fetch of a follower: its position, the ISR it may join, the high watermark that may follow
+    /// (`Partition.updateFollowerFetchState`).
+    fn on_follower_position(
+        &mut self, now: Now, ix: PartitionIx, follower: Follower, fetch_offset: i64, leader_log_end_offset: i64, fx: &mut Effects<'_>,
+    ) {
+        let zoo = self.setup.zoo;
+        let partition = self.replicas.get_mut(ix);
+        let Role::Leader(state) = &mut partition.role else { return };
+        let Some(remote) = state.remote_mut(follower.broker) else { return };
+        let known = remote.log_end_offset;
+        remote.update_fetch_state(fetch_offset, leader_log_end_offset, follower.broker_epoch, now.wall);
+        if known != fetch_offset {
+            let (id, replica) = (partition.id.clone(), follower.broker);
+            fx.record(Event::ReplicaCaughtUpTo { partition: id, replica, log_end_offset: fetch_offset });
+        }
+        if partition.maybe_expand_isr(follower.broker, &self.image, zoo) {
+            self.ask_for_isr_change(now, ix, fx);
+        }
+        self.try_high_watermark(now, ix, fx);
+    }
+
+    fn answer_reads(&mut self, fetch: &DelayedFetch, reads: Vec<Result<Read, ResponseError>>, fx: &mut Effects<'_>) {
+        let mut topics: Vec<FetchableTopicResponse> = Vec::new();
+        for (part, read) in fetch.parts.iter().zip(reads) {
+            let data = self.partition_data(part, read);
+            match topics.last_mut() {
+                Some(topic) if topic.topic == part.topic && topic.topic_id == part.topic_id => topic.partitions.push(data),
+                _ => topics.push(
+                    FetchableTopicResponse::default()
+                        .with_topic(part.topic.clone())
+                        .with_topic_id(part.topic_id)
+                        .with_partitions(vec![data]),
+                ),
+            }
+        }
+        fx.answer(fetch.req, ResponseKind::Fetch(FetchResponse::default().with_responses(topics)));
+    }
+
+    fn partition_data(&self, part: &AskedPartition, read: Result<Read, ResponseError>) -> PartitionData {
+        // An empty partition is a zero-length field, not null: librdkafka trips over null.
+        let data = PartitionData::default().with_partition_index(part.index).with_records(Some(Bytes::new()));
+        match read {
+            Ok(read) => {
+                let mut data = data
+                    .with_high_watermark(read.high_watermark)
+                    .with_last_stable_offset(read.high_watermark)
+                    .with_log_start_offset(read.log_start_offset)
+                    .with_records(Some(read.records));
+                if let Some(diverging) = read.diverging {
+                    data.diverging_epoch =
+                        EpochEndOffset::default().with_epoch(diverging.epoch).with_end_offset(diverging.end_offset);
+                }
+                data
+            }
+            Err(error) => {
+                let mut data = data
+                    .with_error_code(error.code())
+                    .with_high_watermark(-1)
+                    .with_last_stable_offset(-1)
+                    .with_log_start_offset(-1);
+                if let Some(partition) = part.ix.and_then(|ix| self.replicas.try_get(ix)) {
+                    data.current_leader = LeaderIdAndEpoch::default()
+                        .with_leader_id(partition.leader.into())
+                        .with_leader_epoch(partition.leader_epoch);
+                }
+                data
+            }
+        }
+    }
+}
+
+/// Is this broker the leader, in the epoch the caller believes in (KIP-320, `Partition.checkCurrentLeaderEpoch`)?
+/// A negative epoch is not checked.
+pub(super) fn check_leader_and_epoch(partition: &Partition, current_leader_epoch: i32) -> Result<(), ResponseError> {
+    if current_leader_epoch >= 0 && current_leader_epoch < partition.leader_epoch {
+        return Err(ResponseError::FencedLeaderEpoch);
+    }
+    if current_leader_epoch > partition.leader_epoch {
+        return Err(ResponseError::UnknownLeaderEpoch);
+    }
+    if partition.is_leader() { Ok(()) } else { Err(ResponseError::NotLeaderOrFollower) }
+}
+
+/// Is the follower assigned, and is it not an earlier incarnation of a broker known to have restarted (KIP-903)?
+fn check_follower(partition: &Partition, follower: Follower, registered_epoch: i64) -> Result<(), ResponseError> {
+    let assigned = partition.leader_state().is_some_and(|s| s.remote(follower.broker).is_some());
+    if !assigned {
+        // KRaft: the leader may not have seen the assignment yet, so the follower shall try again.
+        return Err(ResponseError::UnknownLeaderEpoch);
+    }
+    if follower.broker_epoch != -1 && follower.broker_epoch < registered_epoch {
+        return Err(ResponseError::NotLeaderOrFollower);
+    }
+    Ok(())
+}
+
+/// Where the asker's history parts from the leader's, if it does (KIP-595; `Partition.readRecords`).
+fn diverging_epoch(
+    partition: &Partition, part: &AskedPartition,
+) -> Result<Option<trial_storage::EpochEndOffset>, ResponseError> {
+    if part.last_fetched_epoch < 0 {
+        return Ok(None);
+    }
+    let end = partition.log.end_offset_for(part.last_fetched_epoch).ok_or(ResponseError::OffsetOutOfRange)?;
+    if part.fetch_offset < partition.log.log_start_offset() {
+        return Err(ResponseError::OffsetOutOfRange);
+    }
+    let diverges = end.epoch < part.last_fetched_epoch || end.end_offset < part.fetch_offset;
+    Ok(diverges.then_some(end))
+}
+
+fn read_error(error: &LogError) -> ResponseError {
+    match error {
+        LogError::OffsetOutOfRange { .. } => ResponseError::OffsetOutOfRange,
+        LogError::Disk(_) => ResponseError::KafkaStorageError,
+        _ => ResponseError::UnknownServerError,
+    }
+}

@@ -1,0 +1,259 @@
+//! Produce: append, and for acks=all wait for the high watermark.
+//!
+//! Source: `KafkaApis.handleProduceRequest`, `ReplicaManager.appendRecords`, `Partition.appendRecordsToLeader`,
+//! `DelayedProduce`. The outcome of each partition is its own; the request is answered when all are known.
+
+use bytes::Bytes;
+use kafka_protocol::error::ResponseError;
+use kafka_protocol::messages::produce_response::{LeaderIdAndEpoch, PartitionProduceResponse, TopicProduceResponse};
+use kafka_protocol::messages::{ProduceRequest, ProduceResponse, ResponseKind, TopicName};
+use trial_storage::{Batches, Disk, LogError};
+use uuid::Uuid;
+
+use super::Broker;
+use super::partition::ProduceWaiter;
+use super::replicas::PartitionIx;
+use crate::event::Event;
+use crate::ids::TopicPartition;
+use crate::node::{ConnId, Effects, EventId, Nanos, Now, ReqId, ms};
+use crate::protocol::errors::{NONE, code_name};
+use crate::zoo::Switch;
+
+/// What became of one partition of a produce request.
+#[derive(Clone, Debug)]
+pub(super) struct ProducedPartition {
+    topic: TopicName,
+    topic_id: Uuid,
+    index: i32,
+    /// `None` if this broker has no such replica.
+    ix: Option<PartitionIx>,
+    error: i16,
+    first_offset: i64,
+    last_offset: i64,
+    appended: EventId,
+}
+
+/// A produce request that waits.
+#[derive(Clone, Debug)]
+pub(super) struct DelayedProduce {
+    req: ReqId,
+    acks: i16,
+    pub(super) deadline: Nanos,
+    parts: Vec<ProducedPartition>,
+}
+
+impl Broker {
+    pub(super) fn on_produce(
+        &mut self, now: Now, req: ReqId, conn: ConnId, request: ProduceRequest, disk: &mut dyn Disk, fx: &mut Effects<'_>,
+    ) {
+        let acks = request.acks;
+        let mut parts = Vec::new();
+        for topic in request.topic_data {
+            for data in topic.partition_data {
+                let ix = if topic.topic_id.is_nil() {
+                    self.replicas.find(&TopicPartition::new(&topic.name.as_str().into(), data.index))
+                } else {
+                    self.replicas.find_by_id(topic.topic_id, data.index)
+                };
+                let mut part = ProducedPartition {
+                    topic: topic.name.clone(),
+                    topic_id: topic.topic_id,
+                    index: data.index,
+                    ix,
+                    error: NONE,
+                    first_offset: -1,
+                    last_offset: -1,
+                    appended: EventId::NONE,
+                };
+                if let Err(error) = self.append_to_leader(now, &mut part, acks, data.records, disk, fx) {
+                    part.error = error.code();
+                }
+                parts.push(part);
+            }
+        }
+        let produce = DelayedProduce { req, acks, deadline: now.mono + ms(i64::from(request.timeout_ms)), parts };
+        match acks {
+            0 => self.end_unanswered(conn, &produce, fx),
+            _ if self.is_complete(&produce) => self.answer_produce(0, produce, fx),
+            _ => self.park_produce(produce),
+        }
+    }
+
+    /// acks=0: no answer at all; after an error the connection is closed, which is how the producer learns to refresh its
+    /// metadata (`KafkaApis.sendNoOpResponseExemptThrottle`, `closeConnection`).
+    fn end_unanswered(&mut self, conn: ConnId, produce: &DelayedProduce, fx: &mut Effects<'_>) {
+        for part in produce.parts.iter().filter(|p| p.error != NONE) {
+            self.record_answer(part, 0, part.error, fx);
+        }
+        if produce.parts.iter().any(|p| p.error != NONE) {
+            fx.hang_up(conn);
+        } else {
+            fx.settle_silently(produce.req);
+        }
+    }
+
+    /// Appends one batch to the log of a partition that this broker leads.
+    fn append_to_leader(
+        &mut self, now: Now, part: &mut ProducedPartition, acks: i16, records: Option<Bytes>, disk: &mut dyn Disk,
+        fx: &mut Effects<'_>,
+    ) -> Result<(), ResponseError> {
+        if !matches!(acks, -1..=1) {
+            return Err(ResponseError::InvalidRequiredAcks);
+        }
+        let Some(ix) = part.ix else { return Err(self.error_for_absent(&part.topic, part.topic_id, part.index)) };
+        let partition = self.replicas.get_mut(ix);
+        let Some(state) = partition.leader_state() else { return Err(ResponseError::NotLeaderOrFollower) };
+        // Partition.appendRecordsToLeader: nothing is written while the committed ISR is too small for acks=all.
+        if acks == -1 && state.isr.committed().len() < partition.effective_min_isr() {
+            return Err(ResponseError::NotEnoughReplicas);
+        }
+        let records = validate_one_batch(records)?;
+        fx.charge(8_000 + records.len() as u64 / 2);
+        let leader_epoch = partition.leader_epoch;
+        let appended = partition.log.append_as_leader(disk, records, leader_epoch).map_err(|e| append_error(&e))?;
+        (part.first_offset, part.last_offset) = (appended.first_offset, appended.last_offset);
+        let role_event = partition.role_event;
+        part.appended = fx.record_because(
+            Event::Appended {
+                partition: partition.id.clone(),
+                first_offset: appended.first_offset,
+                last_offset: appended.last_offset,
+                leader_epoch,
+                as_leader: true,
+            },
+            &[role_event],
+        );
+        self.after_append(ix, appended.first_offset, appended.rolled, fx);
+        self.try_high_watermark(now, ix, fx);
+        self.note_fetches(ix);
+        Ok(())
+    }
+
+    /// The error for a partition that has no replica here (`ReplicaManager.getPartitionOrError`).
+    pub(super) fn error_for_absent(&self, topic: &str, topic_id: Uuid, index: i32) -> ResponseError {
+        let known = if topic_id.is_nil() { self.image.topic(topic) } else { self.image.topics.get(&topic_id) };
+        match known {
+            Some(topic) if usize::try_from(index).is_ok_and(|i| i < topic.partitions.len()) => ResponseError::NotLeaderOrFollower,
+            Some(_) => ResponseError::UnknownTopicOrPartition,
+            None if topic_id.is_nil() => ResponseError::UnknownTopicOrPartition,
+            None => ResponseError::UnknownTopicId,
+        }
+    }
+
+    fn park_produce(&mut self, produce: DelayedProduce) {
+        let acks = produce.acks;
+        let waits: Vec<_> = produce.parts.iter().filter(|p| p.error == NONE).filter_map(|p| Some((p.ix?, p.last_offset + 1))).collect();
+        let delayed = self.purgatory.park_produce(produce);
+        for (ix, needs) in waits {
+            let partition = self.replicas.get_mut(ix);
+            if acks == -1 {
+                // Appends come in order of offset, so what they need does too.
+                partition.produce_waiters.push_back(ProduceWaiter { needs, delayed });
+            } else {
+                partition.flush_waiters.push(delayed);
+            }
+        }
+    }
+
+    fn is_complete(&self, produce: &DelayedProduce) -> bool {
+        produce.parts.iter().all(|part| self.outcome(produce.acks, part).is_some())
+    }
+
+    /// The error code of a partition's answer, or `None` while it has to wait
+    /// (`DelayedProduce.tryComplete`, `Partition.checkEnoughReplicasReachOffset`).
+    fn outcome(&self, acks: i16, part: &ProducedPartition) -> Option<i16> {
+        let Some(ix) = part.ix.filter(|_| part.error == NONE) else { return Some(part.error) };
+        let Some(partition) = self.replicas.try_get(ix) else { return Some(ResponseError::UnknownTopicOrPartition.code()) };
+        let needs = part.last_offset + 1;
+        if acks != -1 || self.setup.zoo.on(Switch::AckBeforeHighWatermark) {
+            return (partition.own_end_offset() >= needs || !partition.is_leader()).then_some(NONE);
+        }
+        let Some(state) = partition.leader_state() else { return Some(ResponseError::NotLeaderOrFollower.code()) };
+        if partition.high_watermark() < needs {
+            return None;
+        }
+        let enough = state.isr.maximal_len() >= partition.effective_min_isr();
+        Some(if enough { NONE } else { ResponseError::NotEnoughReplicasAfterAppend.code() })
+    }
+
+    pub(super) fn try_complete_produce(&mut self, id: u64, fx: &mut Effects<'_>) {
+        if self.purgatory.produce(id).is_some_and(|produce| self.is_complete(produce)) {
+            let produce = self.purgatory.take_produce(id).expect("just seen");
+            self.answer_produce(id, produce, fx);
+        }
+    }
+
+    /// Answers as things stand; what still waits has timed out.
+    pub(super) fn answer_produce(&mut self, id: u64, produce: DelayedProduce, fx: &mut Effects<'_>) {
+        let mut topics: Vec<TopicProduceResponse> = Vec::new();
+        for part in &produce.parts {
+            let error = self.outcome(produce.acks, part).unwrap_or_else(|| {
+                if let Some(partition) = part.ix.and_then(|ix| self.replicas.try_get_mut(ix)) {
+                    partition.produce_waiters.retain(|w| w.delayed != id);
+                    partition.flush_waiters.retain(|w| *w != id);
+                }
+                ResponseError::RequestTimedOut.code()
+            });
+            self.record_answer(part, produce.acks, error, fx);
+            let response = self.partition_response(part, error);
+            match topics.last_mut() {
+                Some(topic) if topic.name == part.topic && topic.topic_id == part.topic_id => topic.partition_responses.push(response),
+                _ => topics.push(
+                    TopicProduceResponse::default()
+                        .with_name(part.topic.clone())
+                        .with_topic_id(part.topic_id)
+                        .with_partition_responses(vec![response]),
+                ),
+            }
+        }
+        fx.answer(produce.req, ResponseKind::Produce(ProduceResponse::default().with_responses(topics)));
+    }
+
+    fn partition_response(&self, part: &ProducedPartition, error: i16) -> PartitionProduceResponse {
+        let mut response = PartitionProduceResponse::default().with_index(part.index).with_error_code(error);
+        response.base_offset = if error == NONE { part.first_offset } else { -1 };
+        response.log_append_time_ms = -1;
+        response.log_start_offset = -1;
+        if let Some(partition) = part.ix.and_then(|ix| self.replicas.try_get(ix)) {
+            if error == NONE {
+                response.log_start_offset = partition.log.log_start_offset();
+            } else if error == ResponseError::NotLeaderOrFollower.code() {
+                // KIP-951: tell who leads instead.
+                response.current_leader =
+                    LeaderIdAndEpoch::default().with_leader_id(partition.leader.into()).with_leader_epoch(partition.leader_epoch);
+            }
+        }
+        response
+    }
+
+    fn record_answer(&self, part: &ProducedPartition, acks: i16, error: i16, fx: &mut Effects<'_>) {
+        let partition = match part.ix.and_then(|ix| self.replicas.try_get(ix)) {
+            Some(partition) => partition.id.clone(),
+            None => TopicPartition::new(&part.topic.as_str().into(), part.index),
+        };
+        let error = (error != NONE).then(|| code_name(error));
+        let (first_offset, last_offset) = (part.first_offset, part.last_offset);
+        fx.record_because(Event::ProduceAnswered { partition, acks, first_offset, last_offset, error }, &[part.appended]);
+    }
+}
+
+/// Produce requests since v3 carry exactly one batch of format 2 per partition, and clients write no control batches
+/// (`ProduceRequest.validateRecords`, `LogValidator`).
+fn validate_one_batch(records: Option<Bytes>) -> Result<Bytes, ResponseError> {
+    let records = records.filter(|r| !r.is_empty()).ok_or(ResponseError::CorruptMessage)?;
+    let mut batches = Batches::new(records.clone());
+    let first = batches.next().ok_or(ResponseError::CorruptMessage)?.map_err(|_| ResponseError::CorruptMessage)?;
+    if batches.next().is_some() || first.header.is_control() {
+        return Err(ResponseError::InvalidRecord);
+    }
+    Ok(records)
+}
+
+fn append_error(error: &LogError) -> ResponseError {
+    match error {
+        LogError::Disk(_) => ResponseError::KafkaStorageError,
+        LogError::TooLarge { .. } => ResponseError::MessageTooLarge,
+        LogError::InvalidBatch(_) => ResponseError::CorruptMessage,
+        _ => ResponseError::UnknownServerError,
+    }
+}
