@@ -19,6 +19,9 @@ impl Broker {
         &mut self, now: Now, req: ReqId, conn: ConnId, header: &RequestHeader, body: RequestKind, disk: &mut dyn Disk,
         fx: &mut Effects<'_>,
     ) {
+        if !self.is_serving() {
+            return fx.hang_up(conn);
+        }
         match body {
             RequestKind::Produce(request) => self.on_produce(now, req, conn, request, disk, fx),
             RequestKind::Fetch(request) => self.on_fetch(now, req, header.api_version, request, disk, fx),

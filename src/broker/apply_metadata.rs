@@ -71,7 +71,7 @@ impl Broker {
         partition.flush_messages = config.flush_messages.unwrap_or(broker.log_flush_interval_messages);
         let change = match partition.apply_registration(me, registration, now.wall, disk) {
             Ok(change) => change,
-            Err(error) => return self.log_failed(&id, &error.to_string(), fx),
+            Err(error) => return self.log_failed(&id, &error, fx),
         };
         self.after_role_change(now, ix, change, registration, disk, fx);
     }
@@ -135,7 +135,7 @@ impl Broker {
             }
             Err(error) => {
                 let id = partition.id.clone();
-                self.log_failed(&id, &error.to_string(), fx);
+                self.log_failed(&id, &error, fx);
             }
         }
     }

@@ -84,6 +84,9 @@ impl Fetcher {
         let delayed = if self.channel.calls_in_flight() == 0 { delayed.min() } else { None };
         self.channel.next_deadline().into_iter().chain(delayed).min()
     }
+    pub(super) fn close(mut self, fx: &mut Effects<'_>) {
+        self.channel.close(fx);
+    }
     fn delay(&mut self, ix: PartitionIx, until: Nanos) {
         if let Some(followed) = self.partitions.get_mut(&ix) {
             followed.state = State::Delayed { until };
@@ -266,7 +269,8 @@ impl Broker {
     fn is_current(&self, leader: BrokerId, asked: Asked) -> bool {
         let Some(partition) = self.replicas.try_get(asked.ix) else { return false };
         let followed = self.fetchers.get(&leader).and_then(|f| f.partitions.get(&asked.ix));
-        followed.is_some_and(|f| f.leader_epoch == asked.leader_epoch && f.state == State::Fetching || matches!(f.state, State::NeedsOffset { .. } if f.leader_epoch == asked.leader_epoch))
+        let awaits = |f: &Followed| matches!(f.state, State::Fetching | State::NeedsOffset { .. });
+        followed.is_some_and(|f| f.leader_epoch == asked.leader_epoch && awaits(f))
             && partition.log_end_offset() == asked.fetch_offset
             && !partition.is_leader()
     }
@@ -304,7 +308,7 @@ impl Broker {
                     if let Some(fetcher) = self.fetchers.get_mut(&leader) {
                         fetcher.delay(ix, now.mono + ms(self.setup.config.replica_fetch_backoff_ms));
                     }
-                    return self.log_failed(&id, &error.to_string(), fx);
+                    return self.log_failed(&id, &error, fx);
                 }
             }
         }
@@ -337,7 +341,7 @@ impl Broker {
             }
             Err(error) => {
                 let id = partition.id.clone();
-                self.log_failed(&id, &error.to_string(), fx);
+                self.log_failed(&id, &error, fx);
             }
         }
     }
@@ -403,7 +407,7 @@ impl Broker {
             Ok(()) => {
                 fx.record(Event::Truncated { partition: id, from, to: offset, reason: TruncationReason::BehindLogStart });
             }
-            Err(error) => self.log_failed(&id, &error.to_string(), fx),
+            Err(error) => self.log_failed(&id, &error, fx),
         }
     }
 }

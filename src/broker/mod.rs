@@ -223,10 +223,6 @@ impl Broker {
             None
         }
     }
-
-    fn apply_registrations_of(&mut self, ix: PartitionIx) -> Option<EventId> {
-        Some(self.replicas.get(ix).role_event)
-    }
 }
 
 enum Owner {

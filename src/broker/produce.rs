@@ -180,6 +180,16 @@ impl Broker {
         if self.purgatory.produce(id).is_some_and(|produce| self.is_complete(produce)) {
             let produce = self.purgatory.take_produce(id).expect("just seen");
             self.answer_produce(id, produce, fx);
+        } else if let Some(produce) = self.purgatory.produce(id)
+            && produce.acks != -1
+        {
+            // Woken by a flush that did not cover it: the next one will.
+            let ixs: Vec<_> = produce.parts.iter().filter_map(|part| part.ix).collect();
+            for ix in ixs {
+                if let Some(partition) = self.replicas.try_get_mut(ix) {
+                    partition.flush_waiters.push(id);
+                }
+            }
         }
     }
 

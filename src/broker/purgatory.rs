@@ -90,8 +90,14 @@ impl Broker {
         let waiters = &self.replicas.get(ix).fetch_waiters;
         self.purgatory.ready.extend(waiters.iter().map(|id| Ready::Fetch(*id)));
     }
+    /// A flush has ended: wakes those that wait for it.
+    pub(super) fn note_flush_waiters(&mut self, ix: PartitionIx) {
+        let waiters = std::mem::take(&mut self.replicas.get_mut(ix).flush_waiters);
+        self.purgatory.ready.extend(waiters.into_iter().map(Ready::Produce));
+    }
     /// The role changed: nobody waits here any longer for what was.
     pub(super) fn note_all_waiters(&mut self, ix: PartitionIx) {
+        self.note_flush_waiters(ix);
         let produce_waiters = std::mem::take(&mut self.replicas.get_mut(ix).produce_waiters);
         self.purgatory.ready.extend(produce_waiters.iter().map(|w| Ready::Produce(w.delayed)));
         self.note_fetches(ix);

@@ -1,0 +1,350 @@
+//! A broker and its disk: start-up and recovery, checkpoints, flushes, the orderly stop.
+//!
+//! Source: `LogManager`, `ReplicaManager.checkpointHighWatermarks`, `CleanShutdownFileHandler`, `PartitionMetadataFile`.
+//! Files in the root of the log directory: `replication-offset-checkpoint` (high watermarks),
+//! `recovery-point-offset-checkpoint`, `.kafka_cleanshutdown` (holds the broker epoch of an orderly stop). Each becomes
+//! durable on its own. In a partition's directory `partition.metadata` holds the topic id.
+
+use std::collections::BTreeMap;
+
+use bytes::Bytes;
+use trial_storage::{
+    Disk, DirId, DiskError, Log, LogConfig, LogError, OpenMode, Opening, SyncMark, SyncTarget, read_offset_checkpoint,
+    write_offset_checkpoint,
+};
+use uuid::Uuid;
+
+use super::replicas::PartitionIx;
+use super::{Broker, LifecycleState};
+use crate::event::Event;
+use crate::ids::TopicPartition;
+use crate::node::{Effects, Lane, Now, Ticket};
+use super::partition::Partition;
+
+/// Root of the log directory, among the directories of the disk.
+pub const ROOT_DIR: &str = ".";
+const HIGH_WATERMARKS: &str = "replication-offset-checkpoint";
+const RECOVERY_POINTS: &str = "recovery-point-offset-checkpoint";
+const CLEAN_SHUTDOWN: &str = ".kafka_cleanshutdown";
+const PARTITION_METADATA: &str = "partition.metadata";
+
+/// What a sync under way is for.
+#[derive(Clone, Debug)]
+pub(super) enum SyncPurpose {
+    /// A log, in the background or (`flush`) with appended records waiting for it.
+    Log { ix: PartitionIx, mark: SyncMark, flush: bool },
+    /// A checkpoint or another small file; nobody waits.
+    SmallFile,
+    /// All logs, before an orderly stop.
+    AllLogs(Vec<(PartitionIx, SyncMark)>),
+    /// Checkpoints and the clean-shutdown marker.
+    Marker,
+}
+
+impl SyncPurpose {
+    pub(super) fn lane(&self) -> Lane {
+        if matches!(self, SyncPurpose::Log { flush: true, .. }) { Lane::Request } else { Lane::Log }
+    }
+}
+
+/// How far the orderly stop is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Shutdown {
+    No,
+    UnderWay,
+}
+
+impl Broker {
+    pub(super) fn start(&mut self, now: Now, incarnation: Uuid, disk: &mut dyn Disk, fx: &mut Effects<'_>) {
+        self.incarnation = incarnation;
+        match self.load(disk, fx) {
+            Ok(clean) => {
+                fx.record(Event::Started { incarnation, clean });
+            }
+            Err(error) => return fx.halt(format!("the log directory cannot be loaded: {error}")),
+        }
+        self.timers.start(now.mono);
+        self.lifecycle.start(now.mono);
+        self.observer.start();
+        self.run_observer(now, fx);
+        self.run_lifecycle(now, fx);
+    }
+
+    /// Loads every log. After an orderly stop the files are trusted; else each log is scanned from its recovery point.
+    fn load(&mut self, disk: &mut dyn Disk, fx: &mut Effects<'_>) -> Result<bool, LogError> {
+        let root = disk.open_dir(ROOT_DIR)?;
+        let marker = read_small_file(disk, root, CLEAN_SHUTDOWN)?.and_then(|text| parse_marker(&text));
+        self.lifecycle.previous_broker_epoch = marker.unwrap_or(-1);
+        // A checkpoint that is missing or torn says nothing: scan from the start, begin with high watermark 0.
+        let recovery_points = read_offset_checkpoint(disk, root, RECOVERY_POINTS).unwrap_or_default();
+        let high_watermarks = read_offset_checkpoint(disk, root, HIGH_WATERMARKS).unwrap_or_default();
+        let mut found_any = false;
+        for dir_name in disk.list_dirs()? {
+            let Some(id) = TopicPartition::from_dir_name(&dir_name) else { continue };
+            let key = (id.topic.as_str().to_string(), id.partition);
+            let dir = disk.open_dir(&dir_name)?;
+            let Some(topic_id) = read_small_file(disk, dir, PARTITION_METADATA)?.and_then(|text| parse_topic_id(&text)) else {
+                // Created just before the stop, nothing in it can have been acknowledged under a known topic.
+                disk.remove_dir(&dir_name)?;
+                continue;
+            };
+            found_any = true;
+            let opening = match marker {
+                Some(_) => Opening::Clean,
+                None => Opening::Unclean { recovery_point: recovery_points.get(&key).copied().unwrap_or(0) },
+            };
+            let (log, recovered) = Log::open(disk, &dir_name, self.log_config(), opening)?;
+            if marker.is_none() {
+                fx.charge(log.size_in_bytes());
+                let (log_end_offset, discarded_bytes) = (recovered.log_end_offset, recovered.discarded_bytes);
+                fx.record(Event::Recovered { partition: id.clone(), log_end_offset, discarded_bytes });
+            }
+            let high_watermark = high_watermarks.get(&key).copied().unwrap_or(0);
+            self.replicas.insert(Partition::new(id, topic_id, log, high_watermark));
+        }
+        if marker.is_some() {
+            disk.remove(root, CLEAN_SHUTDOWN)?;
+            self.sync_small_file(vec![SyncTarget::Dir(root)], fx);
+        }
+        Ok(marker.is_some() || !found_any)
+    }
+
+    fn log_config(&self) -> LogConfig {
+        let config = &self.setup.config;
+        LogConfig {
+            segment_bytes: u64::try_from(config.log_segment_bytes).unwrap_or(u64::MAX),
+            index_interval_bytes: u64::try_from(config.log_index_interval_bytes).unwrap_or(4_096),
+            max_batch_bytes: usize::try_from(config.message_max_bytes).unwrap_or(usize::MAX),
+        }
+    }
+
+    /// Creates the replica that the metadata assigns to this broker. A directory of an earlier topic of the same name
+    /// goes first.
+    pub(super) fn create_replica(
+        &mut self, topic_id: Uuid, id: &TopicPartition, disk: &mut dyn Disk, fx: &mut Effects<'_>,
+    ) -> Option<PartitionIx> {
+        if let Some(stray) = self.replicas.find(id) {
+            self.delete_replica(stray, disk, fx);
+        }
+        let config = self.log_config();
+        let mut create = || -> Result<Log, LogError> {
+            let (log, _) = Log::open(disk, &id.dir_name(), config, Opening::Clean)?;
+            let text = format!("version: 0\ntopic_id: {topic_id}\n");
+            let file = write_small_file(disk, log.dir(), PARTITION_METADATA, text)?;
+            let root = disk.open_dir(ROOT_DIR)?;
+            let targets = vec![file, SyncTarget::Dir(log.dir()), SyncTarget::Dir(root)];
+            let ticket = fx.sync(targets);
+            self.syncs.insert(ticket, SyncPurpose::SmallFile);
+            Ok(log)
+        };
+        match create() {
+            Ok(log) => Some(self.replicas.insert(Partition::new(id.clone(), topic_id, log, 0))),
+            Err(error) => {
+                self.log_failed(id, &error, fx);
+                None
+            }
+        }
+    }
+
+    pub(super) fn delete_topic(&mut self, topic_id: Uuid, disk: &mut dyn Disk, fx: &mut Effects<'_>) {
+        let gone: Vec<_> = self.replicas.iter().filter(|(_, p)| p.topic_id == topic_id).map(|(ix, _)| ix).collect();
+        gone.into_iter().for_each(|ix| self.delete_replica(ix, disk, fx));
+    }
+
+    fn delete_replica(&mut self, ix: PartitionIx, disk: &mut dyn Disk, fx: &mut Effects<'_>) {
+        self.stop_fetching(ix);
+        self.alter_partition.forget(ix);
+        self.note_all_waiters(ix);
+        let Some(partition) = self.replicas.remove(ix) else { return };
+        if let Err(error) = partition.log.delete(disk) {
+            self.log_failed(&partition.id, &error, fx);
+        }
+    }
+
+    /// After an append: the first offset of what was appended may have to be flushed before it counts
+    /// (`flush.messages`), and a segment that was rolled is flushed in the background.
+    pub(super) fn after_append(&mut self, ix: PartitionIx, first_offset: i64, rolled: bool, fx: &mut Effects<'_>) {
+        let partition = self.replicas.get_mut(ix);
+        let unflushed = partition.log_end_offset() - partition.log.recovery_point();
+        if unflushed >= partition.flush_messages {
+            partition.flushing_from.get_or_insert(first_offset);
+            self.start_log_sync(ix, true, fx);
+        } else if rolled {
+            self.sync_log(ix, fx);
+        }
+    }
+
+    /// Syncs a log in the background.
+    pub(super) fn sync_log(&mut self, ix: PartitionIx, fx: &mut Effects<'_>) {
+        self.start_log_sync(ix, false, fx);
+    }
+
+    fn start_log_sync(&mut self, ix: PartitionIx, flush: bool, fx: &mut Effects<'_>) {
+        let log = &self.replicas.get(ix).log;
+        let (targets, mark) = (log.unsynced(), log.sync_started());
+        let ticket = fx.sync(targets);
+        self.syncs.insert(ticket, SyncPurpose::Log { ix, mark, flush });
+    }
+
+    fn sync_small_file(&mut self, targets: Vec<SyncTarget>, fx: &mut Effects<'_>) {
+        let ticket = fx.sync(targets);
+        self.syncs.insert(ticket, SyncPurpose::SmallFile);
+    }
+
+    pub(super) fn on_synced(
+        &mut self, now: Now, ticket: Ticket, result: Result<(), DiskError>, disk: &mut dyn Disk, fx: &mut Effects<'_>,
+    ) {
+        let Some(purpose) = self.syncs.remove(&ticket) else { return };
+        if let Err(error) = result {
+            // After a failed fsync nobody knows what is on the disk: Kafka takes the log directory offline, and with its
+            // only one the broker halts (KIP-112).
+            return fx.halt(format!("a sync failed: {error}"));
+        }
+        match purpose {
+            SyncPurpose::Log { ix, mark, flush } => self.on_log_synced(now, ix, mark, flush, fx),
+            SyncPurpose::SmallFile => {}
+            SyncPurpose::AllLogs(marks) => {
+                for (ix, mark) in marks {
+                    if let Some(partition) = self.replicas.try_get_mut(ix) {
+                        partition.log.synced(mark);
+                    }
+                }
+                self.write_marker(disk, fx);
+            }
+            SyncPurpose::Marker => {
+                fx.record(Event::ShutDownCleanly);
+                fx.halt("controlled shutdown".to_string());
+            }
+        }
+    }
+
+    fn on_log_synced(&mut self, now: Now, ix: PartitionIx, mark: SyncMark, flush: bool, fx: &mut Effects<'_>) {
+        let Some(partition) = self.replicas.try_get_mut(ix) else { return };
+        partition.log.synced(mark);
+        if !flush {
+            return;
+        }
+        let end = partition.log.log_end_offset();
+        let flushed = partition.flushing_from.unwrap_or(end).max(mark.log_end_offset().min(end));
+        partition.flushing_from = (flushed < end).then_some(flushed);
+        self.note_flush_waiters(ix);
+        self.try_high_watermark(now, ix, fx);
+        let partition = self.replicas.get(ix);
+        if partition.flushing_from.is_none() && !partition.is_leader() {
+            let leader = partition.leader;
+            self.run_fetcher(now, leader, fx);
+        }
+    }
+
+    pub(super) fn checkpoint_high_watermarks(&mut self, _now: Now, disk: &mut dyn Disk, fx: &mut Effects<'_>) {
+        let offsets = self.offsets(Partition::high_watermark);
+        self.checkpoint(HIGH_WATERMARKS, &offsets, disk, fx);
+    }
+
+    pub(super) fn checkpoint_recovery_points(&mut self, _now: Now, disk: &mut dyn Disk, fx: &mut Effects<'_>) {
+        let offsets = self.offsets(|partition| partition.log.recovery_point());
+        self.checkpoint(RECOVERY_POINTS, &offsets, disk, fx);
+    }
+
+    fn offsets(&self, of: impl Fn(&Partition) -> i64) -> BTreeMap<(String, i32), i64> {
+        let entry = |p: &Partition| ((p.id.topic.as_str().to_string(), p.id.partition), of(p));
+        self.partitions().map(entry).collect()
+    }
+
+    fn checkpoint(&mut self, name: &str, offsets: &BTreeMap<(String, i32), i64>, disk: &mut dyn Disk, fx: &mut Effects<'_>) {
+        let written = disk.open_dir(ROOT_DIR).and_then(|root| write_offset_checkpoint(disk, root, name, offsets));
+        match written {
+            Ok(targets) => self.sync_small_file(targets, fx),
+            Err(error) => fx.halt(format!("{name} cannot be written: {error}")),
+        }
+    }
+
+    pub(super) fn begin_shutdown(&mut self, now: Now, disk: &mut dyn Disk, fx: &mut Effects<'_>) {
+        if self.shutdown == Shutdown::No {
+            self.shutdown = Shutdown::UnderWay;
+            self.ask_for_shutdown(now, disk, fx);
+        }
+    }
+
+    /// Leads nothing any more: flushes all logs, then marks the stop as clean.
+    pub(super) fn stop_orderly(&mut self, _now: Now, _disk: &mut dyn Disk, fx: &mut Effects<'_>) {
+        self.observer.stop();
+        for fetcher in std::mem::take(&mut self.fetchers).into_values() {
+            fetcher.close(fx);
+        }
+        let mut targets = Vec::new();
+        let mut marks = Vec::new();
+        for (ix, partition) in self.replicas.iter() {
+            targets.extend(partition.log.unsynced());
+            marks.push((ix, partition.log.sync_started()));
+        }
+        let ticket = fx.sync(targets);
+        self.syncs.insert(ticket, SyncPurpose::AllLogs(marks));
+    }
+
+    fn write_marker(&mut self, disk: &mut dyn Disk, fx: &mut Effects<'_>) {
+        let high_watermarks = self.offsets(Partition::high_watermark);
+        let recovery_points = self.offsets(|partition| partition.log.recovery_point());
+        let epoch = self.lifecycle.broker_epoch().unwrap_or(-1);
+        let mut write = || -> Result<Vec<SyncTarget>, DiskError> {
+            let root = disk.open_dir(ROOT_DIR)?;
+            let mut targets = write_offset_checkpoint(disk, root, HIGH_WATERMARKS, &high_watermarks)?;
+            targets.extend(write_offset_checkpoint(disk, root, RECOVERY_POINTS, &recovery_points)?);
+            targets.push(write_small_file(disk, root, CLEAN_SHUTDOWN, format!("version: 0\nbroker_epoch: {epoch}\n"))?);
+            targets.push(SyncTarget::Dir(root));
+            Ok(targets)
+        };
+        match write() {
+            Ok(targets) => {
+                let ticket = fx.sync(targets);
+                self.syncs.insert(ticket, SyncPurpose::Marker);
+            }
+            Err(error) => fx.halt(format!("the clean-shutdown marker cannot be written: {error}")),
+        }
+    }
+
+    /// May requests still be served?
+    pub(super) fn is_serving(&self) -> bool {
+        self.lifecycle.state() != LifecycleState::ShuttingDown
+    }
+
+    /// A log operation failed. The disk failed: the only log directory is offline, so the broker halts (KIP-112).
+    /// Anything else should have been impossible here, and is told as such.
+    pub(super) fn log_failed(&mut self, id: &TopicPartition, error: &LogError, fx: &mut Effects<'_>) {
+        match error {
+            LogError::Disk(error) => fx.halt(format!("the log of {id} failed: {error}")),
+            other => {
+                fx.record(Event::AssertionFailed { message: format!("log of {id}: {other}") });
+            }
+        }
+    }
+}
+
+fn write_small_file(disk: &mut dyn Disk, dir: DirId, name: &str, text: String) -> Result<SyncTarget, DiskError> {
+    let file = disk.open(dir, name, OpenMode::CreateEmpty)?;
+    disk.write(file, 0, Bytes::from(text))?;
+    Ok(SyncTarget::File(file))
+}
+
+fn read_small_file(disk: &mut dyn Disk, dir: DirId, name: &str) -> Result<Option<String>, DiskError> {
+    let file = match disk.open(dir, name, OpenMode::Existing) {
+        Ok(file) => file,
+        Err(DiskError::NotFound(_)) => return Ok(None),
+        Err(error) => return Err(error),
+    };
+    let text = disk.read(file, 0, 4_096);
+    disk.close(file);
+    Ok(Some(String::from_utf8_lossy(&text?).into_owned()))
+}
+
+fn field<'a>(text: &'a str, name: &str) -> Option<&'a str> {
+    text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(": "))
+}
+
+fn parse_marker(text: &str) -> Option<i64> {
+    field(text, "broker_epoch")?.parse().ok()
+}
+
+fn parse_topic_id(text: &str) -> Option<Uuid> {
+    field(text, "topic_id")?.parse().ok()
+}
