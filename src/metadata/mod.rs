@@ -3,10 +3,11 @@
 //! Controller and brokers replay the same records with the same function ([`MetadataImage::apply`]), each in its own
 //! time. Sources: KIP-500, KIP-631, classes `MetadataImage`, `PartitionRegistration`, `BrokerRegistration`.
 
+mod codec;
 mod image;
 mod record;
 
-pub use image::{BrokerRegistration, MetadataImage, PartitionRegistration, TopicImage};
+pub use image::{BrokerRegistration, MetadataImage, PartitionRegistration, TOPIC_RESOURCE, TopicImage};
 pub use record::{BrokerRegistrationChange, MetadataRecord, PartitionChange, RecordError};
 
 /// The metadata log's topic name.

@@ -1,0 +1,99 @@
+//! Which requests the controller serves, at which versions, and how it says no.
+
+use kafka_protocol::ResponseError;
+use kafka_protocol::messages::api_versions_response::ApiVersion;
+use kafka_protocol::messages::create_topics_response::CreatableTopicResult;
+use kafka_protocol::messages::{
+    AlterPartitionResponse, ApiKey, ApiVersionsResponse, BrokerHeartbeatResponse, BrokerRegistrationResponse,
+    CreateTopicsResponse, ElectLeadersResponse, RequestKind, ResponseKind,
+};
+
+/// Requests served on the controller's listener with their least and greatest version.
+pub const SERVED: [(ApiKey, i16, i16); 8] = [
+    (ApiKey::Fetch, 13, 17),
+    (ApiKey::ApiVersions, 0, 4),
+    (ApiKey::CreateTopics, 2, 7),
+    (ApiKey::ElectLeaders, 0, 2),
+    (ApiKey::DescribeQuorum, 0, 2),
+    (ApiKey::AlterPartition, 2, 3),
+    (ApiKey::BrokerRegistration, 0, 4),
+    (ApiKey::BrokerHeartbeat, 0, 1),
+];
+
+/// Which of [`SERVED`] a request is, if it is one at a version that is served.
+pub fn served(body: &RequestKind, version: i16) -> Option<ApiKey> {
+    let key = match body {
+        RequestKind::Fetch(_) => ApiKey::Fetch,
+        RequestKind::ApiVersions(_) => ApiKey::ApiVersions,
+        RequestKind::CreateTopics(_) => ApiKey::CreateTopics,
+        RequestKind::ElectLeaders(_) => ApiKey::ElectLeaders,
+        RequestKind::DescribeQuorum(_) => ApiKey::DescribeQuorum,
+        RequestKind::AlterPartition(_) => ApiKey::AlterPartition,
+        RequestKind::BrokerRegistration(_) => ApiKey::BrokerRegistration,
+        RequestKind::BrokerHeartbeat(_) => ApiKey::BrokerHeartbeat,
+        _ => return None,
+    };
+    SERVED.iter().any(|(k, least, greatest)| *k == key && (*least..=*greatest).contains(&version)).then_some(key)
+}
+
+/// The answer to ApiVersions; for a version that is not served, with UNSUPPORTED_VERSION (the host then encodes it at
+/// version 0, which every client reads; KIP-511).
+pub fn api_versions(version: i16) -> ApiVersionsResponse {
+    let keys = SERVED
+        .iter()
+        .map(|(key, least, greatest)| {
+            ApiVersion::default().with_api_key(*key as i16).with_min_version(*least).with_max_version(*greatest)
+        })
+        .collect();
+    let error = if (0..=4).contains(&version) { 0 } else { ResponseError::UnsupportedVersion.code() };
+    ApiVersionsResponse::default().with_error_code(error).with_api_keys(keys)
+}
+
+/// The answer that carries an error and nothing else; `None` for requests that the quorum answers itself.
+pub fn error_response(body: &RequestKind, error: ResponseError) -> Option<ResponseKind> {
+    let code = error.code();
+    Some(match body {
+        RequestKind::BrokerRegistration(_) => {
+            BrokerRegistrationResponse::default().with_error_code(code).with_broker_epoch(-1).into()
+        }
+        RequestKind::BrokerHeartbeat(_) => BrokerHeartbeatResponse::default().with_error_code(code).into(),
+        RequestKind::AlterPartition(_) => AlterPartitionResponse::default().with_error_code(code).into(),
+        RequestKind::ElectLeaders(_) => ElectLeadersResponse::default().with_error_code(code).into(),
+        RequestKind::CreateTopics(request) => {
+            let refused = |name| CreatableTopicResult::default().with_name(name).with_error_code(code);
+            let topics = request.topics.iter().map(|topic| refused(topic.name.clone())).collect();
+            CreateTopicsResponse::default().with_topics(topics).into()
+        }
+        _ => return None,
+    })
+}
+
+/// The error's name as Kafka's documentation spells it: `FENCED_LEADER_EPOCH`.
+pub fn error_name(error: ResponseError) -> String {
+    let mut name = String::new();
+    for c in format!("{error:?}").chars() {
+        if c.is_ascii_uppercase() && !name.is_empty() {
+            name.push('_');
+        }
+        name.push(c.to_ascii_uppercase());
+    }
+    name
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn error_names_are_kafkas() {
+        assert_eq!(error_name(ResponseError::InvalidTopicException), "INVALID_TOPIC_EXCEPTION");
+        assert_eq!(error_name(ResponseError::NotController), "NOT_CONTROLLER");
+    }
+
+    #[test]
+    fn an_unknown_version_of_api_versions_is_told_what_there_is() {
+        assert_eq!(api_versions(9).error_code, 35);
+        assert_eq!(api_versions(9).api_keys.len(), SERVED.len());
+        assert_eq!(api_versions(4).error_code, 0);
+    }
+}

@@ -1,0 +1,126 @@
+//! What records of the metadata log mean in the words of the trace.
+
+use super::rules::Decision;
+use crate::event::{ElectionKind, Event};
+use crate::ids::{NO_BROKER, TopicPartition};
+use crate::metadata::{MetadataImage, MetadataRecord, PartitionChange, PartitionRegistration};
+use crate::node::{Effects, EventId};
+
+/// Applies the records of one batch, the first of which stands at `base_offset`, and records what they change.
+///
+/// A change of a broker is told first though its record comes last, for it is the cause of the elections before it.
+pub fn apply_and_record(image: &mut MetadataImage, base_offset: i64, decision: &Decision, fx: &mut Effects<'_>) {
+    let mut causes: Vec<EventId> = Vec::new();
+    for record in &decision.records {
+        causes.extend(broker_event(record, decision.clean_registration).map(|event| fx.record(event)));
+    }
+    for (offset, (i, record)) in (base_offset..).zip(decision.records.iter().enumerate()) {
+        let event = match record {
+            MetadataRecord::PartitionChange(change) => {
+                let before = image.partition(change.topic_id, change.partition).cloned();
+                image.apply(offset, record);
+                before.and_then(|before| change_event(image, change, &before, decision.preferred_election))
+            }
+            _ => {
+                image.apply(offset, record);
+                creation_event(image, record, &decision.records[i..])
+            }
+        };
+        if let Some(event) = event {
+            fx.record_because(event, &causes);
+        }
+    }
+}
+
+fn broker_event(record: &MetadataRecord, clean: bool) -> Option<Event> {
+    match record {
+        MetadataRecord::RegisterBroker { broker, incarnation, broker_epoch, .. } => Some(Event::BrokerRegistered {
+            broker: *broker,
+            broker_epoch: *broker_epoch,
+            incarnation: *incarnation,
+            clean,
+        }),
+        MetadataRecord::BrokerRegistrationChange(change) => {
+            let (broker, broker_epoch) = (change.broker, change.broker_epoch);
+            match (change.fenced, change.in_controlled_shutdown) {
+                (Some(true), _) => Some(Event::BrokerFenced { broker, broker_epoch }),
+                (Some(false), _) => Some(Event::BrokerUnfenced { broker, broker_epoch }),
+                (None, Some(true)) => Some(Event::BrokerShuttingDown { broker, broker_epoch }),
+                _ => None,
+            }
+        }
+        _ => None,
+    }
+}
+
+/// `following` are the records of the batch from this one on: a topic's partitions come after it.
+fn creation_event(image: &MetadataImage, record: &MetadataRecord, following: &[MetadataRecord]) -> Option<Event> {
+    match record {
+        MetadataRecord::Topic { name, topic_id } => {
+            let mut factors = following.iter().filter_map(|record| match record {
+                MetadataRecord::Partition { topic_id: id, replicas, .. } if id == topic_id => Some(replicas.len()),
+                _ => None,
+            });
+            let replication_factor = factors.next().unwrap_or(0) as i16;
+            Some(Event::TopicCreated {
+                topic: name.to_string(),
+                topic_id: *topic_id,
+                partitions: factors.count() as i32 + i32::from(replication_factor > 0),
+                replication_factor,
+            })
+        }
+        MetadataRecord::Partition { topic_id, partition, replicas, leader, leader_epoch, partition_epoch, .. } => {
+            Some(Event::PartitionCreated {
+                partition: TopicPartition::new(&image.topics.get(topic_id)?.name, *partition),
+                replicas: replicas.clone(),
+                leader: *leader,
+                leader_epoch: *leader_epoch,
+                partition_epoch: *partition_epoch,
+            })
+        }
+        _ => None,
+    }
+}
+
+/// A change that raises the leader epoch is one of leadership, even if the leader stays.
+fn change_event(
+    image: &MetadataImage,
+    change: &PartitionChange,
+    before: &PartitionRegistration,
+    preferred: bool,
+) -> Option<Event> {
+    let topic = image.topics.get(&change.topic_id)?;
+    let after = image.partition(change.topic_id, change.partition)?;
+    let partition = TopicPartition::new(&topic.name, change.partition);
+    if change.leader.is_some() {
+        return Some(Event::LeaderChanged {
+            partition,
+            previous: before.leader,
+            leader: after.leader,
+            leader_epoch: after.leader_epoch,
+            partition_epoch: after.partition_epoch,
+            isr: after.isr.clone(),
+            election: election_kind(before, after, preferred),
+        });
+    }
+    Some(Event::IsrChanged {
+        partition,
+        from: before.isr.clone(),
+        isr: after.isr.clone(),
+        leader_epoch: after.leader_epoch,
+        partition_epoch: after.partition_epoch,
+    })
+}
+
+fn election_kind(
+    before: &PartitionRegistration,
+    after: &PartitionRegistration,
+    preferred: bool,
+) -> Option<ElectionKind> {
+    match after.leader {
+        NO_BROKER => None,
+        leader if !before.isr.contains(&leader) => Some(ElectionKind::Unclean),
+        leader if preferred && after.replicas.first() == Some(&leader) => Some(ElectionKind::Preferred),
+        _ => Some(ElectionKind::Clean),
+    }
+}
