@@ -293,6 +293,46 @@ impl Event {
         }
     }
 
+    /// Every name that [`Self::name`] can give, in the order of declaration.
+    pub const NAMES: &'static [&'static str] = &[
+        "phase",
+        "fault",
+        "dropped",
+        "assertion-failed",
+        "halted",
+        "started",
+        "recovered",
+        "registered",
+        "shut-down",
+        "broker-registered",
+        "broker-fenced",
+        "broker-unfenced",
+        "broker-shutting-down",
+        "topic-created",
+        "partition-created",
+        "leader-changed",
+        "isr-changed",
+        "alter-partition-refused",
+        "controller-active",
+        "became-leader",
+        "became-follower",
+        "appended",
+        "truncated",
+        "divergence-found",
+        "replica-caught-up-to",
+        "high-watermark",
+        "isr-change-asked",
+        "isr-adopted",
+        "produce-answered",
+        "send-invoked",
+        "batch-sent",
+        "batch-acked",
+        "batch-failed",
+        "batch-retried",
+        "consumed",
+        "position-reset",
+    ];
+
     /// The event's name in fixed columns and in exports: lower case, with hyphens.
     pub fn name(&self) -> &'static str {
         use Event::*;

@@ -1,0 +1,187 @@
+//! `[chaos]`: a mix of faults from which the seed draws.
+//!
+//! A draw first chooses how many faults, and (swarm) which kinds may appear at all: a run with few kinds reaches
+//! states that a run with all kinds washes out. Then every fault is drawn from a stream of its own.
+
+use trial_kafka::ids::{Topic, TopicPartition};
+
+use super::draw::Stream;
+use super::{Direction, FIRST_DRAWN_ID, FaultKind, FaultSpec, KIND_NAMES, Peer, Target, Trigger, When};
+use crate::scenario::{DurationRange, Scenario};
+
+/// How many: both bounds included.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct CountRange {
+    /// At least.
+    pub min: u32,
+    /// At most.
+    pub max: u32,
+}
+
+/// A mix of faults.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Chaos {
+    /// How many faults a run has.
+    pub faults: CountRange,
+    /// Kinds (of [`KIND_NAMES`]) and their weights.
+    pub mix: Vec<(&'static str, u32)>,
+    /// Whether a run uses only a random subset of the kinds.
+    pub swarm: bool,
+    /// Who is hit, each as likely as the others (one may stand twice); empty: a random broker, or the leader of a
+    /// random partition.
+    pub targets: Vec<Target>,
+    /// Events that faults hang on, each as likely as the others.
+    pub events: Vec<Trigger>,
+    /// Of a hundred faults, how many hang on an event; the others stand at an instant.
+    pub by_event: u32,
+    /// From the event to the fault.
+    pub delay: DurationRange,
+    /// How long a crashed, powerless or cleanly stopped node stays down.
+    pub down_for: DurationRange,
+    /// How long a pause, a cut, a slow or stalled thing lasts.
+    pub lasts: DurationRange,
+    /// How much slow links add to each message.
+    pub slow_link_by: DurationRange,
+    /// How much slow disks add to each operation.
+    pub slow_disk_by: DurationRange,
+    /// How much slow fetchers add to each fetch.
+    pub slow_fetch_by: DurationRange,
+    /// How far clocks jump.
+    pub clock_jump_by: DurationRange,
+}
+
+const MILLISECOND: u64 = 1_000_000;
+const SECOND: u64 = 1_000_000_000;
+
+impl Default for Chaos {
+    fn default() -> Self {
+        let on = |event| Trigger { event, partition: None, node: None };
+        Chaos {
+            faults: CountRange { min: 3, max: 8 },
+            mix: KIND_NAMES.iter().map(|&kind| (kind, 1)).collect(),
+            swarm: true,
+            targets: Vec::new(),
+            events: ["produce-answered", "became-leader", "leader-changed", "isr-changed", "truncated"].map(on).into(),
+            by_event: 50,
+            delay: DurationRange { min: 0, max: 5 * MILLISECOND },
+            down_for: DurationRange { min: SECOND / 2, max: 15 * SECOND },
+            lasts: DurationRange { min: SECOND / 2, max: 12 * SECOND },
+            slow_link_by: DurationRange { min: 5 * MILLISECOND, max: SECOND },
+            slow_disk_by: DurationRange { min: MILLISECOND / 2, max: 50 * MILLISECOND },
+            slow_fetch_by: DurationRange { min: 10 * MILLISECOND, max: SECOND },
+            clock_jump_by: DurationRange { min: SECOND / 10, max: 60 * SECOND },
+        }
+    }
+}
+
+impl Chaos {
+    /// The faults of this seed, with ranges of one value except where they are to be drawn with the fault itself.
+    pub(super) fn draw(&self, scenario: &Scenario, seed: u64) -> Vec<FaultSpec> {
+        let mut stream = Stream::new(seed, "chaos", 0);
+        let count = self.faults.min + stream.below(u64::from(self.faults.max - self.faults.min) + 1) as u32;
+        let kinds = self.kinds(&mut stream);
+        (0..count)
+            .filter_map(|nth| {
+                let id = FIRST_DRAWN_ID + nth;
+                self.draw_one(scenario, id, &kinds, &mut Stream::new(seed, "chaos-fault", id))
+            })
+            .collect()
+    }
+
+    /// Swarm: each kind is in with one half; should none be, all are.
+    fn kinds(&self, stream: &mut Stream) -> Vec<(&'static str, u32)> {
+        let subset: Vec<_> =
+            self.mix.iter().copied().filter(|(_, weight)| stream.below(2) == 1 && *weight > 0).collect();
+        if self.swarm && !subset.is_empty() { subset } else { self.mix.clone() }
+    }
+
+    /// `None` only where the mix has no weight at all.
+    fn draw_one(
+        &self,
+        scenario: &Scenario,
+        id: u32,
+        kinds: &[(&'static str, u32)],
+        stream: &mut Stream,
+    ) -> Option<FaultSpec> {
+        let phases = &scenario.phases;
+        let instant = stream.within(DurationRange { min: phases.warm_up, max: phases.faults_end() });
+        let instant = DurationRange::exactly(instant);
+        let by_event = stream.below(100) < u64::from(self.by_event);
+        let trigger = stream.pick(&self.events).filter(|_| by_event).cloned();
+        let target = self.target(scenario, trigger.is_some(), stream);
+        let kind = self.kind(weighted(kinds, stream)?, stream);
+        let when = match trigger {
+            Some(trigger) => When::After { trigger, occurrence: 1, not_before: instant, delay: self.delay },
+            None => When::At(instant),
+        };
+        Some(FaultSpec { id, when, target, kind })
+    }
+
+    fn target(&self, scenario: &Scenario, by_event: bool, stream: &mut Stream) -> Target {
+        let possible: Vec<&Target> = self.targets.iter().filter(|t| by_event || **t != Target::ThatNode).collect();
+        if let Some(&target) = stream.pick(&possible) {
+            return target.clone();
+        }
+        let broker = stream.below(2) == 0;
+        match stream.pick(&scenario.topics) {
+            Some(topic) if !broker => {
+                let partition = stream.below(topic.partitions.max(1) as u64) as i32;
+                Target::Leader(TopicPartition::new(&Topic::new(&topic.name), partition))
+            }
+            _ => Target::AnyBroker,
+        }
+    }
+
+    fn kind(&self, kind: &'static str, stream: &mut Stream) -> FaultKind<DurationRange> {
+        let down_for = self.down_for;
+        let lasts = Some(self.lasts);
+        match kind {
+            "crash" => FaultKind::Crash { restart_after: Some(down_for) },
+            "power-loss" => FaultKind::PowerLoss { restart_after: Some(down_for) },
+            "clean-restart" => FaultKind::CleanRestart { down_for },
+            "cut" => FaultKind::Cut { peers: peers(stream), direction: direction(stream), lasts },
+            "slow-link" => {
+                FaultKind::SlowLink { peers: peers(stream), direction: direction(stream), by: self.slow_link_by, lasts }
+            }
+            "slow-disk" => FaultKind::SlowDisk { by: self.slow_disk_by, lasts },
+            "stall-disk" => FaultKind::StallDisk { lasts },
+            "slow-fetch" => FaultKind::SlowFetch { by: self.slow_fetch_by, lasts },
+            "clock-jump" => FaultKind::ClockJump { by: self.clock_jump_by, back: stream.below(2) == 0 },
+            // "pause", the only name of KIND_NAMES that is left; a scenario cannot hold another.
+            _ => FaultKind::Pause { lasts },
+        }
+    }
+}
+
+fn weighted(kinds: &[(&'static str, u32)], stream: &mut Stream) -> Option<&'static str> {
+    let total: u64 = kinds.iter().map(|&(_, weight)| u64::from(weight)).sum();
+    let mut left = stream.below(total);
+    for &(kind, weight) in kinds {
+        match left.checked_sub(u64::from(weight)) {
+            Some(rest) => left = rest,
+            None => return Some(kind),
+        }
+    }
+    None
+}
+
+/// Whole groups open the wide partitions, a single broker the partial ones.
+fn peers(stream: &mut Stream) -> Vec<Peer> {
+    let choices = [
+        vec![Peer::Everyone],
+        vec![Peer::Brokers],
+        vec![Peer::Controllers],
+        vec![Peer::Brokers, Peer::Controllers],
+        vec![Peer::Clients],
+        vec![Peer::Node(Target::AnyBroker)],
+    ];
+    stream.pick(&choices).cloned().unwrap_or_default()
+}
+
+fn direction(stream: &mut Stream) -> Direction {
+    match stream.below(4) {
+        0 => Direction::Out,
+        1 => Direction::In,
+        _ => Direction::Both,
+    }
+}

@@ -1,0 +1,123 @@
+//! From a scenario and a seed to the concrete timeline of faults.
+
+use rand_chacha::ChaCha8Rng;
+use rand_chacha::rand_core::{Rng, SeedableRng};
+
+use super::{Fault, FaultKind, FaultSpec, Peer, Target, When};
+use crate::scenario::{DurationRange, Scenario};
+
+/// All faults of a trial, concrete: those of the file in its order, then those drawn from `[chaos]`.
+pub fn timeline(scenario: &Scenario, seed: u64) -> Vec<Fault> {
+    let mut specs = scenario.faults.clone();
+    if let Some(chaos) = &scenario.chaos {
+        specs.extend(chaos.draw(scenario, seed));
+    }
+    specs.into_iter().map(|spec| spec.draw(scenario, seed)).collect()
+}
+
+/// A stream of random numbers of its own for every fault and purpose.
+pub(super) struct Stream(ChaCha8Rng);
+
+impl Stream {
+    /// The stream of this name; streams of different names are independent.
+    pub(super) fn new(seed: u64, purpose: &'static str, id: u32) -> Self {
+        let mut key = [0; 32];
+        key[..8].copy_from_slice(&seed.to_le_bytes());
+        for (to, from) in key[8..].iter_mut().zip(purpose.bytes()) {
+            *to = from;
+        }
+        let mut rng = ChaCha8Rng::from_seed(key);
+        rng.set_stream(u64::from(id));
+        Stream(rng)
+    }
+
+    /// A number below `bound` (0 if that is 0), without caring for a bias of at most bound / 2^64.
+    pub(super) fn below(&mut self, bound: u64) -> u64 {
+        ((u128::from(self.0.next_u64()) * u128::from(bound)) >> 64) as u64
+    }
+
+    /// A duration of the range.
+    pub(super) fn within(&mut self, range: DurationRange) -> u64 {
+        range.min + self.below((range.max - range.min).saturating_add(1))
+    }
+
+    /// One of these, `None` of an empty list.
+    pub(super) fn pick<'a, T>(&mut self, items: &'a [T]) -> Option<&'a T> {
+        items.get(self.below(items.len() as u64) as usize)
+    }
+}
+
+impl FaultSpec {
+    /// Draws times first, then durations in the order of declaration, then the random broker.
+    fn draw(self, scenario: &Scenario, seed: u64) -> Fault {
+        let mut stream = Stream::new(seed, "fault", self.id);
+        let when = match self.when {
+            When::At(at) => When::At(stream.within(at)),
+            When::After { trigger, occurrence, not_before, delay } => {
+                When::After { trigger, occurrence, not_before: stream.within(not_before), delay: stream.within(delay) }
+            }
+        };
+        let kind = self.kind.map(&mut |range| stream.within(range));
+        let brokers = u64::from(scenario.cluster.brokers);
+        let any_broker = 1 + stream.below(brokers) as i32;
+        let settle = |target| if target == Target::AnyBroker { Target::Broker(any_broker) } else { target };
+        let target = settle(self.target);
+        // As a peer, "random broker" is another one than as a target.
+        let other = 1 + ((any_broker as u64 + stream.below(brokers.saturating_sub(1))) % brokers.max(1)) as i32;
+        let kind = kind.map_peers(&|peer| match peer {
+            Peer::Node(Target::AnyBroker) => Peer::Node(Target::Broker(other)),
+            peer => peer,
+        });
+        Fault { id: self.id, when, target, kind }
+    }
+}
+
+impl<D> FaultKind<D> {
+    /// The same with other durations, made in the order of declaration.
+    pub fn map<E>(self, of: &mut impl FnMut(D) -> E) -> FaultKind<E> {
+        match self {
+            FaultKind::Crash { restart_after } => FaultKind::Crash { restart_after: restart_after.map(of) },
+            FaultKind::PowerLoss { restart_after } => FaultKind::PowerLoss { restart_after: restart_after.map(of) },
+            FaultKind::CleanRestart { down_for } => FaultKind::CleanRestart { down_for: of(down_for) },
+            FaultKind::Pause { lasts } => FaultKind::Pause { lasts: lasts.map(of) },
+            FaultKind::Cut { peers, direction, lasts } => FaultKind::Cut { peers, direction, lasts: lasts.map(of) },
+            FaultKind::SlowLink { peers, direction, by, lasts } => {
+                FaultKind::SlowLink { peers, direction, by: of(by), lasts: lasts.map(of) }
+            }
+            FaultKind::SlowDisk { by, lasts } => FaultKind::SlowDisk { by: of(by), lasts: lasts.map(of) },
+            FaultKind::StallDisk { lasts } => FaultKind::StallDisk { lasts: lasts.map(of) },
+            FaultKind::SlowFetch { by, lasts } => FaultKind::SlowFetch { by: of(by), lasts: lasts.map(of) },
+            FaultKind::ClockJump { by, back } => FaultKind::ClockJump { by: of(by), back },
+        }
+    }
+
+    fn map_peers(mut self, of: &impl Fn(Peer) -> Peer) -> Self {
+        if let FaultKind::Cut { peers, .. } | FaultKind::SlowLink { peers, .. } = &mut self {
+            *peers = std::mem::take(peers).into_iter().map(of).collect();
+        }
+        self
+    }
+
+    /// The other ends, for kinds that have them.
+    pub fn peers(&self) -> &[Peer] {
+        match self {
+            FaultKind::Cut { peers, .. } | FaultKind::SlowLink { peers, .. } => peers,
+            _ => &[],
+        }
+    }
+}
+
+impl Fault {
+    /// The fault as a scenario would say it: with ranges of one value. Drawing that gives this fault again.
+    pub fn to_spec(&self) -> FaultSpec {
+        let exactly = DurationRange::exactly;
+        let when = match self.when.clone() {
+            When::At(at) => When::At(exactly(at)),
+            When::After { trigger, occurrence, not_before, delay } => {
+                When::After { trigger, occurrence, not_before: exactly(not_before), delay: exactly(delay) }
+            }
+        };
+        let kind = self.kind.clone().map(&mut |duration| exactly(duration));
+        FaultSpec { id: self.id, when, target: self.target.clone(), kind }
+    }
+}

@@ -1,0 +1,225 @@
+//! Scenarios: what is run, and the TOML files that say so.
+//!
+//! ```text
+//!   text ──▶ tree (keys, values, places) ──▶ overrides ──▶ sections ──▶ cross-checks ──▶ Scenario
+//!                                                │                                         │
+//!                                     ScenarioError: every problem, with its place      to_toml
+//! ```
+//!
+//! A [`Scenario`] is a plain value with nothing left to look up: defaults are filled in, names checked. [`parse`] reads
+//! one, [`to_toml`] writes one that reads back equal, [`schema`] prints the format, [`builtin`] lists those that come
+//! with the program.
+
+mod values;
+
+pub use values::{DurationRange, parse_duration, show_duration};
+
+use trial_kafka::config::{BrokerConfig, ConsumerConfig, ProducerConfig, TopicConfig};
+use trial_kafka::node::Nanos;
+use trial_kafka::zoo::Zoo;
+
+use crate::fault::{Chaos, FaultSpec};
+
+/// The version of the format that this program reads.
+pub const FORMAT: i64 = 1;
+
+/// What is run: a cluster, a workload, its surroundings, the faults, and what is expected.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Scenario {
+    /// Its name: the file's, without directory and `.toml`, unless the file says another.
+    pub name: String,
+    /// The one idea, in a line.
+    pub about: String,
+    /// Bugs of the past that are brought back.
+    pub zoo: Zoo,
+    /// The servers.
+    pub cluster: Cluster,
+    /// The topics, created during the warm-up. At least one.
+    pub topics: Vec<TopicSpec>,
+    /// Who writes.
+    pub producers: Vec<ProducerSpec>,
+    /// Who reads.
+    pub consumers: Vec<ConsumerSpec>,
+    /// The links.
+    pub network: Network,
+    /// Every broker's disk.
+    pub disk: DiskModel,
+    /// How long.
+    pub phases: Phases,
+    /// Faults that are written down, in the order of the file.
+    pub faults: Vec<FaultSpec>,
+    /// Faults that the seed draws.
+    pub chaos: Option<Chaos>,
+    /// What the verdict must say for the trial to pass, beyond "no BUG".
+    pub expect: Expect,
+}
+
+/// The servers.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Cluster {
+    /// Brokers `b1` … `bN`, node.id 1 … N.
+    pub brokers: u32,
+    /// Controllers `c1` …; this version of the model has exactly one.
+    pub controllers: u32,
+    /// Names of racks, dealt out in turn: broker i stands in `racks[(i - 1) % racks.len()]`. Empty: no racks.
+    pub racks: Vec<String>,
+    /// Every server's configuration.
+    pub config: BrokerConfig,
+}
+
+impl Cluster {
+    /// The rack of a broker, if there are racks and it exists.
+    pub fn rack_of(&self, broker: i32) -> Option<&str> {
+        let index = u32::try_from(broker).ok().filter(|b| (1..=self.brokers).contains(b))? - 1;
+        self.racks.get(index as usize % self.racks.len().max(1)).map(String::as_str)
+    }
+
+    /// The brokers of a rack, in order.
+    pub fn brokers_in_rack(&self, rack: &str) -> Vec<i32> {
+        self.broker_ids().filter(|&b| self.rack_of(b) == Some(rack)).collect()
+    }
+
+    /// All brokers, in order.
+    pub fn broker_ids(&self) -> impl Iterator<Item = i32> + use<> {
+        1..=i32::try_from(self.brokers).unwrap_or(i32::MAX)
+    }
+}
+
+impl Default for Cluster {
+    fn default() -> Self {
+        Cluster { brokers: 3, controllers: 1, racks: Vec::new(), config: BrokerConfig::default() }
+    }
+}
+
+/// A topic.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TopicSpec {
+    /// Its name.
+    pub name: String,
+    /// Number of partitions.
+    pub partitions: i32,
+    /// Replicas of each partition.
+    pub replication_factor: i16,
+    /// The brokers of each partition, the preferred leader first; empty: the controller places them.
+    pub assignments: Vec<Vec<i32>>,
+    /// Its own configuration.
+    pub config: TopicConfig,
+}
+
+/// One or more equal producers.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ProducerSpec {
+    /// How many.
+    pub count: u32,
+    /// Topics it writes to, in turn.
+    pub topics: Vec<String>,
+    /// Records per second, of each producer.
+    pub rate: u32,
+    /// Records of each producer after which it stops; `None`: it goes on until the faults end.
+    pub records: Option<u64>,
+    /// Size of a value in bytes.
+    pub value_bytes: u32,
+    /// Number of different keys; `None`: records have no key, and the sticky partitioner chooses.
+    pub keys: Option<u64>,
+    /// Its configuration.
+    pub config: ProducerConfig,
+}
+
+/// One or more equal consumers, each assigned all partitions of its topics.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ConsumerSpec {
+    /// How many.
+    pub count: u32,
+    /// Topics it reads.
+    pub topics: Vec<String>,
+    /// Pause between two polls.
+    pub poll_interval: Nanos,
+    /// Its configuration.
+    pub config: ConsumerConfig,
+}
+
+/// The links between all nodes.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Network {
+    /// How long a message takes.
+    pub latency: Latency,
+}
+
+/// How long a message takes one way: see [`crate::weather`]. `min <= typical <= max`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Latency {
+    /// At least.
+    pub min: Nanos,
+    /// The median.
+    pub typical: Nanos,
+    /// At most.
+    pub max: Nanos,
+    /// Messages of a thousand that take longer than usual.
+    pub tail_per_mille: u32,
+}
+
+impl Default for Latency {
+    fn default() -> Self {
+        Latency { min: 200_000, typical: 500_000, max: 20_000_000, tail_per_mille: 10 }
+    }
+}
+
+/// Every broker's disk, behind an operating system with a page cache.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DiskModel {
+    /// How long an operation on the page cache takes.
+    pub operation: DurationRange,
+    /// How long a sync takes.
+    pub sync: DurationRange,
+    /// The operating system writes dirty pages back after this long: a loss of power takes only what is younger.
+    pub writeback: Nanos,
+}
+
+impl Default for DiskModel {
+    fn default() -> Self {
+        DiskModel {
+            operation: DurationRange { min: 2_000, max: 10_000 },
+            sync: DurationRange { min: 1_000_000, max: 6_000_000 },
+            writeback: 30_000_000_000,
+        }
+    }
+}
+
+/// The life of a trial, in this order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Phases {
+    /// The cluster forms and the topics are created; no faults. From 0 to here.
+    pub warm_up: Nanos,
+    /// Workload and faults, from the end of the warm-up for this long.
+    pub run: Nanos,
+    /// Faults are over and everything is healed: at most this long until all partitions have leaders and full ISRs.
+    pub heal: Nanos,
+    /// Every client's operations are settled and every partition is read from its start: at most this long.
+    pub drain: Nanos,
+}
+
+impl Phases {
+    /// The virtual time at which faults end.
+    pub fn faults_end(&self) -> Nanos {
+        self.warm_up.saturating_add(self.run)
+    }
+}
+
+impl Default for Phases {
+    fn default() -> Self {
+        const SECOND: Nanos = 1_000_000_000;
+        Phases { warm_up: 4 * SECOND, run: 30 * SECOND, heal: 90 * SECOND, drain: 180 * SECOND }
+    }
+}
+
+/// What the verdict must say. Codes are those of the checker.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Expect {
+    /// Findings that must not be there, of whichever class.
+    pub never: Vec<String>,
+    /// Findings of which at least one must be there; empty: nothing is asked.
+    pub any: Vec<String>,
+}
+
+/// The codes of findings that `[expect]` may name.
+pub const FINDING_CODES: &[&str] = &[];
