@@ -59,3 +59,47 @@ pub const BROKER_APIS: &[OfferedApi] = {
         offered(ApiKey::ElectLeaders, 0, 2),
     ]
 };
+
+/// The API of a request. `None` for kinds that no node of ours sends.
+pub fn api_key_of(message: &kafka_protocol::messages::RequestKind) -> Option<kafka_protocol::messages::ApiKey> {
+    use kafka_protocol::messages::{ApiKey, RequestKind};
+    Some(match message {
+        RequestKind::Produce(_) => ApiKey::Produce,
+        RequestKind::Fetch(_) => ApiKey::Fetch,
+        RequestKind::ListOffsets(_) => ApiKey::ListOffsets,
+        RequestKind::Metadata(_) => ApiKey::Metadata,
+        RequestKind::ApiVersions(_) => ApiKey::ApiVersions,
+        RequestKind::CreateTopics(_) => ApiKey::CreateTopics,
+        RequestKind::DeleteTopics(_) => ApiKey::DeleteTopics,
+        RequestKind::ElectLeaders(_) => ApiKey::ElectLeaders,
+        RequestKind::BrokerRegistration(_) => ApiKey::BrokerRegistration,
+        RequestKind::BrokerHeartbeat(_) => ApiKey::BrokerHeartbeat,
+        RequestKind::AlterPartition(_) => ApiKey::AlterPartition,
+        RequestKind::OffsetForLeaderEpoch(_) => ApiKey::OffsetForLeaderEpoch,
+        RequestKind::DescribeQuorum(_) => ApiKey::DescribeQuorum,
+        RequestKind::DescribeCluster(_) => ApiKey::DescribeCluster,
+        _ => return None,
+    })
+}
+
+/// The API of a response. `None` for kinds that no node of ours sends.
+pub fn api_key_of_response(message: &kafka_protocol::messages::ResponseKind) -> Option<kafka_protocol::messages::ApiKey> {
+    use kafka_protocol::messages::{ApiKey, ResponseKind};
+    Some(match message {
+        ResponseKind::Produce(_) => ApiKey::Produce,
+        ResponseKind::Fetch(_) => ApiKey::Fetch,
+        ResponseKind::ListOffsets(_) => ApiKey::ListOffsets,
+        ResponseKind::Metadata(_) => ApiKey::Metadata,
+        ResponseKind::ApiVersions(_) => ApiKey::ApiVersions,
+        ResponseKind::CreateTopics(_) => ApiKey::CreateTopics,
+        ResponseKind::DeleteTopics(_) => ApiKey::DeleteTopics,
+        ResponseKind::ElectLeaders(_) => ApiKey::ElectLeaders,
+        ResponseKind::BrokerRegistration(_) => ApiKey::BrokerRegistration,
+        ResponseKind::BrokerHeartbeat(_) => ApiKey::BrokerHeartbeat,
+        ResponseKind::AlterPartition(_) => ApiKey::AlterPartition,
+        ResponseKind::OffsetForLeaderEpoch(_) => ApiKey::OffsetForLeaderEpoch,
+        ResponseKind::DescribeQuorum(_) => ApiKey::DescribeQuorum,
+        ResponseKind::DescribeCluster(_) => ApiKey::DescribeCluster,
+        _ => return None,
+    })
+}

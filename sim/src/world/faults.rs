@@ -1,0 +1,387 @@
+//! Carrying out faults: each is started at its time or by its event, counted when it takes effect, and ended.
+
+use std::collections::BTreeMap;
+
+use trial_kafka::event::{Event, Fault as FaultEvent};
+use trial_kafka::ids::{NO_BROKER, TopicPartition};
+use trial_kafka::node::{Command, EventId, Input, Nanos, OpId};
+
+use super::{Phase, Power, What, World};
+use crate::fault::{Direction, Fault, FaultKind, Peer, Target, When};
+use crate::trace::NodeIx;
+
+/// How often a kind of fault was scheduled, and how often it took effect.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct FaultCounter {
+    /// Faults of this kind in the timeline.
+    pub scheduled: u32,
+    /// Times it changed something.
+    pub took_effect: u32,
+}
+
+/// A fault of the timeline that hangs on an event.
+#[derive(Clone, Debug)]
+struct Armed {
+    fault: usize,
+    left: u32,
+}
+
+/// The timeline and what of it lasts.
+#[derive(Clone, Debug)]
+pub(super) struct Faults {
+    timeline: Vec<Fault>,
+    armed: Vec<Armed>,
+    counters: BTreeMap<&'static str, FaultCounter>,
+    /// Faults that last, to be ended early when the cluster is healed.
+    lasting: Vec<FaultEnd>,
+    /// No fault starts any more.
+    over: bool,
+}
+
+impl Faults {
+    pub(super) fn new(timeline: Vec<Fault>) -> Self {
+        let mut counters: BTreeMap<&'static str, FaultCounter> = BTreeMap::new();
+        for fault in &timeline {
+            counters.entry(fault.kind.kind_name()).or_default().scheduled += 1;
+        }
+        Faults { timeline, armed: Vec::new(), counters, lasting: Vec::new(), over: false }
+    }
+    pub(super) fn counters(&self) -> impl Iterator<Item = (&'static str, FaultCounter)> {
+        self.counters.iter().map(|(name, counter)| (*name, *counter))
+    }
+}
+
+/// The end of something that lasts.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum FaultEnd {
+    Restart { node: NodeIx, incarnation: u32 },
+    Resume { node: NodeIx, incarnation: u32 },
+    Mend { from: NodeIx, to: NodeIx },
+    FastLink { from: NodeIx, to: NodeIx, by: Nanos },
+    FastDisk { node: NodeIx },
+    FastFetch { node: NodeIx },
+}
+
+impl World {
+    pub(super) fn schedule_faults(&mut self) {
+        for (index, fault) in self.faults.timeline.iter().enumerate() {
+            match &fault.when {
+                When::At(at) => {
+                    self.queue.push(*at, What::Fault { fault: index, cause: EventId::NONE, that_node: None });
+                }
+                When::After { occurrence, .. } => self.faults.armed.push(Armed { fault: index, left: *occurrence }),
+            }
+        }
+    }
+
+    /// Looks whether an event of this step fires a fault.
+    pub(super) fn fire_triggers(&mut self) {
+        if self.faults.armed.is_empty() || self.faults.over {
+            return;
+        }
+        let mut fired = Vec::new();
+        for event in &self.tracer.fresh {
+            let name = self.slots.get(event.node.0 as usize).map_or("trial", |slot| slot.name.as_str());
+            for armed in &mut self.faults.armed {
+                let When::After { trigger, not_before, delay, .. } = &self.faults.timeline[armed.fault].when else {
+                    continue;
+                };
+                if armed.left > 0 && event.time >= *not_before && trigger.matches(name, &event.event) {
+                    armed.left -= 1;
+                    if armed.left == 0 {
+                        fired.push((self.now + delay, armed.fault, event.id, event.node));
+                    }
+                }
+            }
+        }
+        self.faults.armed.retain(|armed| armed.left > 0);
+        for (at, fault, cause, node) in fired {
+            self.queue.push(at, What::Fault { fault, cause, that_node: Some(node) });
+        }
+    }
+
+    pub(super) fn start_fault(&mut self, index: usize, cause: EventId, that_node: Option<NodeIx>) {
+        if self.faults.over || self.phase() >= Phase::Heal {
+            return;
+        }
+        let fault = self.faults.timeline[index].clone();
+        let mut effective = false;
+        for node in self.resolve_target(&fault.target, that_node) {
+            effective |= self.apply_fault(node, &fault.kind, cause);
+        }
+        if effective {
+            self.faults.counters.entry(fault.kind.kind_name()).or_default().took_effect += 1;
+        }
+    }
+
+    /// Applies a fault to one node. True if it changed something.
+    fn apply_fault(&mut self, node: NodeIx, kind: &FaultKind, cause: EventId) -> bool {
+        match kind {
+            FaultKind::Crash { restart_after } => self.crash(node, *restart_after, cause),
+            FaultKind::PowerLoss { restart_after } => self.lose_power(node, *restart_after, cause),
+            FaultKind::CleanRestart { down_for } => self.restart_cleanly(node, *down_for, cause),
+            FaultKind::Pause { lasts } => self.pause(node, *lasts, cause),
+            FaultKind::Cut { peers, direction, lasts } => {
+                let ways = self.ways(node, peers, *direction);
+                for (from, to) in &ways {
+                    *self.network.cuts.entry((*from, *to)).or_default() += 1;
+                    let event = FaultEvent::Cut { to: self.node_name(*to).to_string() };
+                    self.record(*from, Event::Fault(event), &[cause]);
+                    self.end_after(*lasts, FaultEnd::Mend { from: *from, to: *to });
+                }
+                !ways.is_empty()
+            }
+            FaultKind::SlowLink { peers, direction, by, lasts } => {
+                let ways = self.ways(node, peers, *direction);
+                for (from, to) in &ways {
+                    self.network.slow.entry((*from, *to)).or_default().push(*by);
+                    let event = FaultEvent::SlowLink { to: self.node_name(*to).to_string(), by_ms: by / 1_000_000 };
+                    self.record(*from, Event::Fault(event), &[cause]);
+                    self.end_after(*lasts, FaultEnd::FastLink { from: *from, to: *to, by: *by });
+                }
+                !ways.is_empty()
+            }
+            FaultKind::SlowDisk { by, lasts } => {
+                self.slots[node.0 as usize].disk.set_slow(*by);
+                self.record(node, Event::Fault(FaultEvent::SlowDisk { by_us: by / 1_000 }), &[cause]);
+                self.end_after(*lasts, FaultEnd::FastDisk { node });
+                true
+            }
+            FaultKind::StallDisk { lasts } => {
+                let until = self.now + lasts.unwrap_or(self.scenario.phases.faults_end().saturating_sub(self.now));
+                let until = until.min(self.scenario.phases.faults_end());
+                self.slots[node.0 as usize].disk.stall_until(until);
+                let for_ms = (until - self.now) / 1_000_000;
+                self.record(node, Event::Fault(FaultEvent::StallDisk { for_ms }), &[cause]);
+                true
+            }
+            FaultKind::SlowFetch { by, lasts } => {
+                self.slots[node.0 as usize].slow_fetch = *by;
+                self.record(node, Event::Fault(FaultEvent::SlowFetch { by_ms: by / 1_000_000 }), &[cause]);
+                self.end_after(*lasts, FaultEnd::FastFetch { node });
+                true
+            }
+            FaultKind::ClockJump { by, back } => {
+                let by_ms = (*by / 1_000_000) as i64 * if *back { -1 } else { 1 };
+                self.slots[node.0 as usize].wall_offset_ms += by_ms;
+                self.record(node, Event::Fault(FaultEvent::ClockJump { by_ms }), &[cause]);
+                by_ms != 0
+            }
+        }
+    }
+
+    fn crash(&mut self, node: NodeIx, restart_after: Option<Nanos>, cause: EventId) -> bool {
+        if !self.slots[node.0 as usize].is_up() {
+            return false;
+        }
+        self.record(node, Event::Fault(FaultEvent::Crash), &[cause]);
+        self.end_process(node, false);
+        self.slots[node.0 as usize].disk.process_crash();
+        self.restart_later(node, restart_after);
+        true
+    }
+
+    fn lose_power(&mut self, node: NodeIx, restart_after: Option<Nanos>, cause: EventId) -> bool {
+        if self.slots[node.0 as usize].power == Power::Off {
+            return false;
+        }
+        self.end_process(node, true);
+        let (seed, now) = (self.seed, self.now);
+        let mut nth = 0_u64;
+        let mut random = || {
+            nth += 1;
+            let key = [now, u64::from(node.0), nth].map(u64::to_le_bytes).concat();
+            xxhash_rust::xxh3::xxh3_64_with_seed(&key, seed)
+        };
+        let slot = &mut self.slots[node.0 as usize];
+        slot.disk.set_time(now);
+        let lost_bytes = slot.disk.power_loss(&mut random).lost_bytes;
+        // Whatever was on its way to the disk is gone with the page cache.
+        slot.incarnation += 1;
+        self.record(node, Event::Fault(FaultEvent::PowerLoss { lost_bytes }), &[cause]);
+        self.restart_later(node, restart_after);
+        true
+    }
+
+    fn restart_later(&mut self, node: NodeIx, after: Option<Nanos>) {
+        let incarnation = self.slots[node.0 as usize].incarnation;
+        self.end_after(after, FaultEnd::Restart { node, incarnation });
+    }
+
+    fn restart_cleanly(&mut self, node: NodeIx, down_for: Nanos, cause: EventId) -> bool {
+        let slot = &mut self.slots[node.0 as usize];
+        if !slot.is_up() || slot.broker().is_none() {
+            return false;
+        }
+        slot.restart_after_halt = Some(down_for);
+        let op = OpId(World::EXTERNAL_OPS - 1);
+        self.hand_in(node, Input::Command { op, command: Command::ShutDown }, cause);
+        true
+    }
+
+    /// A node has ended itself.
+    pub(super) fn on_halted(&mut self, node: NodeIx, _cause: EventId) {
+        self.end_process(node, false);
+        let slot = &mut self.slots[node.0 as usize];
+        slot.disk.process_crash();
+        let restart = slot.restart_after_halt.take();
+        // Orderly or not, an operator starts it again, at the latest when the cluster is healed.
+        self.restart_later(node, restart);
+    }
+
+    fn pause(&mut self, node: NodeIx, lasts: Option<Nanos>, cause: EventId) -> bool {
+        let slot = &mut self.slots[node.0 as usize];
+        if slot.power != Power::Running {
+            return false;
+        }
+        slot.power = Power::Paused;
+        let incarnation = slot.incarnation;
+        self.record(node, Event::Fault(FaultEvent::Pause), &[cause]);
+        self.end_after(lasts, FaultEnd::Resume { node, incarnation });
+        true
+    }
+
+    fn end_after(&mut self, lasts: Option<Nanos>, end: FaultEnd) {
+        if let Some(lasts) = lasts {
+            self.queue.push(self.now + lasts, What::FaultEnd(Box::new(end.clone())));
+        }
+        self.faults.lasting.push(end);
+    }
+
+    /// Ends something that lasts, unless healing has already.
+    pub(super) fn end_fault(&mut self, end: FaultEnd) {
+        let Some(at) = self.faults.lasting.iter().position(|lasting| *lasting == end) else { return };
+        self.faults.lasting.swap_remove(at);
+        match end {
+            FaultEnd::Restart { node, incarnation } => {
+                let slot = &self.slots[node.0 as usize];
+                if slot.incarnation == incarnation && !slot.is_up() {
+                    let event = self.record(node, Event::Fault(FaultEvent::Restart), &[]);
+                    self.start_process(node, &[event]);
+                }
+            }
+            FaultEnd::Resume { node, incarnation } => {
+                let slot = &mut self.slots[node.0 as usize];
+                if slot.incarnation == incarnation && slot.power == Power::Paused {
+                    slot.power = Power::Running;
+                    self.record(node, Event::Fault(FaultEvent::Resume), &[]);
+                    for lane in trial_kafka::node::Lane::ALL {
+                        if !self.slots[node.0 as usize].lanes[lane as usize].waiting.is_empty() {
+                            self.wake_lane(node, lane);
+                        }
+                    }
+                }
+            }
+            FaultEnd::Mend { from, to } => {
+                let Some(count) = self.network.cuts.get_mut(&(from, to)) else { return };
+                *count -= 1;
+                if *count == 0 {
+                    self.network.cuts.remove(&(from, to));
+                    let event = FaultEvent::Mend { to: self.node_name(to).to_string() };
+                    self.record(from, Event::Fault(event), &[]);
+                    self.release_held(from, to);
+                }
+            }
+            FaultEnd::FastLink { from, to, by } => {
+                if let Some(added) = self.network.slow.get_mut(&(from, to))
+                    && let Some(at) = added.iter().position(|a| *a == by)
+                {
+                    added.swap_remove(at);
+                }
+            }
+            FaultEnd::FastDisk { node } => {
+                self.slots[node.0 as usize].disk.set_slow(0);
+                self.record(node, Event::Fault(FaultEvent::SlowDisk { by_us: 0 }), &[]);
+            }
+            FaultEnd::FastFetch { node } => {
+                self.slots[node.0 as usize].slow_fetch = 0;
+                self.record(node, Event::Fault(FaultEvent::SlowFetch { by_ms: 0 }), &[]);
+            }
+        }
+    }
+
+    /// Healing: nothing starts any more, what lasts is ended, what is dead is started, clocks are set right.
+    pub(super) fn heal(&mut self) {
+        self.faults.over = true;
+        self.faults.armed.clear();
+        while let Some(end) = self.faults.lasting.last().cloned() {
+            self.end_fault(end);
+        }
+        for index in 0..self.slots.len() {
+            let node = NodeIx(index as u32);
+            self.slots[index].wall_offset_ms = 0;
+            if !self.slots[index].is_up() {
+                let event = self.record(node, Event::Fault(FaultEvent::Restart), &[]);
+                self.start_process(node, &[event]);
+            }
+        }
+    }
+
+    fn resolve_target(&self, target: &Target, that_node: Option<NodeIx>) -> Vec<NodeIx> {
+        let broker = |id: i32| self.broker_ix(id);
+        match target {
+            Target::Broker(id) => broker(*id).into_iter().collect(),
+            Target::Controller(n) => self.node_named(&format!("c{n}")).into_iter().collect(),
+            Target::Producer(n) => self.node_named(&format!("p{n}")).into_iter().collect(),
+            Target::Consumer(n) => self.node_named(&format!("k{n}")).into_iter().collect(),
+            Target::Leader(partition) => self.leader_of(partition).and_then(broker).into_iter().collect(),
+            Target::Follower { partition, nth } => {
+                let leader = self.leader_of(partition);
+                let replicas = self.replicas_of(partition);
+                let followers = replicas.into_iter().filter(|b| Some(*b) != leader);
+                followers.skip(nth.saturating_sub(1) as usize).take(1).filter_map(broker).collect()
+            }
+            // The timeline has replaced it by one broker.
+            Target::AnyBroker => Vec::new(),
+            Target::Rack(rack) => self.scenario.cluster.brokers_in_rack(rack).into_iter().filter_map(broker).collect(),
+            Target::AllBrokers => self.scenario.cluster.broker_ids().filter_map(broker).collect(),
+            Target::ThatNode => that_node.filter(|n| *n != NodeIx::WORLD).into_iter().collect(),
+        }
+    }
+
+    fn leader_of(&self, partition: &TopicPartition) -> Option<i32> {
+        let registration = self.controller_image()?.topic(partition.topic.as_str())?.partitions.get(partition.partition as usize)?;
+        Some(registration.leader).filter(|leader| *leader != NO_BROKER)
+    }
+
+    fn replicas_of(&self, partition: &TopicPartition) -> Vec<i32> {
+        let topic = self.controller_image().and_then(|image| image.topic(partition.topic.as_str()));
+        topic.and_then(|t| t.partitions.get(partition.partition as usize)).map(|p| p.replicas.clone()).unwrap_or_default()
+    }
+
+    /// The ways between a node and its peers that a direction names.
+    fn ways(&self, node: NodeIx, peers: &[Peer], direction: Direction) -> Vec<(NodeIx, NodeIx)> {
+        let mut ways = Vec::new();
+        for peer in self.resolve_peers(node, peers) {
+            if direction != Direction::In {
+                ways.push((node, peer));
+            }
+            if direction != Direction::Out {
+                ways.push((peer, node));
+            }
+        }
+        ways
+    }
+
+    fn resolve_peers(&self, node: NodeIx, peers: &[Peer]) -> Vec<NodeIx> {
+        use super::SimNode;
+        let mut found = Vec::new();
+        for peer in peers {
+            let of_kind = |kind: fn(&SimNode) -> bool| -> Vec<NodeIx> {
+                let all = self.slots.iter().enumerate().filter(|(_, slot)| kind(&slot.node));
+                all.map(|(i, _)| NodeIx(i as u32)).collect()
+            };
+            found.extend(match peer {
+                Peer::Everyone => of_kind(|_| true),
+                Peer::Brokers => of_kind(|n| matches!(n, SimNode::Broker(_))),
+                Peer::Controllers => of_kind(|n| matches!(n, SimNode::Controller(_))),
+                Peer::Clients => of_kind(|n| matches!(n, SimNode::Client(_))),
+                Peer::Node(target) => self.resolve_target(target, None),
+            });
+        }
+        found.sort_unstable();
+        found.dedup();
+        found.retain(|peer| *peer != node);
+        found
+    }
+}

@@ -1,0 +1,509 @@
+//! The life of a trial: warm-up, faults, healing, drain, the final read. And the workload.
+//!
+//! ```text
+//!   0 ─ cluster forms, topics ─ warm_up ─ workload and faults ─ faults_end ─ heal ─▶ all leaders, full ISRs
+//!     ─ drain ─▶ every send settled ─ read every partition from its start ─▶ over
+//! ```
+//!
+//! Healing waits for what the cluster shows (leaders, in-sync replicas), draining for what clients were told; each has a
+//! bound, and what is not reached by then is for the checker to judge.
+
+use std::collections::BTreeMap;
+
+use bytes::Bytes;
+use trial_kafka::config::{ConsumerConfig, OffsetReset};
+use trial_kafka::event::Event;
+use trial_kafka::ids::{Topic, TopicPartition};
+use trial_kafka::node::{Belief, Command, ConsumedRecord, EventId, Input, Nanos, OpId, Outcome};
+
+use super::{What, World};
+use crate::scenario::Scenario;
+use crate::trace::NodeIx;
+
+/// Where a trial is in its life.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Phase {
+    /// The cluster forms, topics are created.
+    WarmUp,
+    /// Workload and faults.
+    Faults,
+    /// Faults are over; the cluster recovers.
+    Heal,
+    /// Sends are being settled.
+    Drain,
+    /// Every partition is read from its start.
+    Read,
+}
+
+impl Phase {
+    /// The name in trace and log.
+    pub fn name(self) -> &'static str {
+        match self {
+            Phase::WarmUp => "warm-up",
+            Phase::Faults => "faults",
+            Phase::Heal => "heal",
+            Phase::Drain => "drain",
+            Phase::Read => "read",
+        }
+    }
+}
+
+/// What clients did and were told in a step; what the history checker sees.
+#[derive(Clone, Debug)]
+pub enum Note {
+    /// A record was handed to a producer.
+    SendInvoked {
+        /// The record's number, from 0.
+        record: u64,
+        /// The producer's number, from 0.
+        producer: u32,
+    },
+    /// The producer was told how it went.
+    SendSettled {
+        /// The record.
+        record: u64,
+        /// Where it was sent.
+        partition: Option<TopicPartition>,
+        /// What is believed.
+        belief: Belief,
+        /// Requests it was part of.
+        attempts: u32,
+        /// The event by which it was told.
+        event: EventId,
+    },
+    /// A consumer was assigned its partitions, from these positions on.
+    Assigned {
+        /// The consumer's number, from 0.
+        consumer: u32,
+    },
+    /// A consumer was handed records.
+    Polled {
+        /// The consumer's number, from 0.
+        consumer: u32,
+        /// The records.
+        records: Vec<ConsumedRecord>,
+        /// The event by which it got them.
+        event: EventId,
+    },
+    /// The final reader was handed records.
+    FinalRead {
+        /// The records.
+        records: Vec<ConsumedRecord>,
+        /// The event by which it got them.
+        event: EventId,
+    },
+    /// The final read of a partition is over.
+    FinalReadEnd {
+        /// The partition.
+        partition: TopicPartition,
+        /// First offset of the log.
+        log_start: i64,
+        /// The end it was to be read to.
+        log_end: i64,
+        /// Did it get there?
+        complete: bool,
+    },
+    /// An operation from outside has ended.
+    External {
+        /// Whose.
+        node: NodeIx,
+        /// Which.
+        op: OpId,
+        /// How.
+        outcome: Outcome,
+    },
+}
+
+/// What the life does next.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum LifeStep {
+    Start(NodeIx),
+    CreateTopics,
+    BeginFaults,
+    Produce(u32),
+    Poll(u32),
+    BeginHeal,
+    LookHealed,
+    LookDrained,
+    FinalPoll,
+}
+
+#[derive(Clone, Debug)]
+struct Writer {
+    node: NodeIx,
+    spec: usize,
+    sent: u64,
+}
+
+#[derive(Clone, Debug)]
+struct Reader {
+    node: NodeIx,
+    spec: usize,
+}
+
+/// See the module documentation.
+#[derive(Clone, Debug)]
+pub(super) struct Life {
+    pub(super) phase: Phase,
+    writers: Vec<Writer>,
+    readers: Vec<Reader>,
+    admin: NodeIx,
+    final_reader: NodeIx,
+    topics_created: usize,
+    creating: bool,
+    next_record: u64,
+    unsettled: u64,
+    /// Where the final read has to get to, and where it is.
+    final_read: BTreeMap<TopicPartition, FinalRead>,
+    read_until: Nanos,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct FinalRead {
+    log_start: i64,
+    log_end: i64,
+    position: i64,
+}
+
+/// Operations of the workload that are no records.
+const CONTROL_OPS: u64 = 1 << 47;
+const LOOK_EVERY: Nanos = 100_000_000;
+const MILLISECOND: Nanos = 1_000_000;
+
+/// The final reader starts everywhere at the log's start and takes what it can get.
+pub(super) fn reader_config() -> ConsumerConfig {
+    ConsumerConfig {
+        auto_offset_reset: OffsetReset::Earliest,
+        max_poll_records: 100_000,
+        fetch_max_wait_ms: 20,
+        request_timeout_ms: 5_000,
+        ..ConsumerConfig::default()
+    }
+}
+
+impl Life {
+    pub(super) fn new(scenario: &Scenario) -> Self {
+        let mut next = scenario.cluster.controllers + scenario.cluster.brokers;
+        let mut node = || {
+            next += 1;
+            NodeIx(next - 1)
+        };
+        let producers = scenario.producers.iter().enumerate().flat_map(|(spec, p)| (0..p.count).map(move |_| spec));
+        let writers = producers.map(|spec| Writer { node: node(), spec, sent: 0 }).collect();
+        let consumers = scenario.consumers.iter().enumerate().flat_map(|(spec, c)| (0..c.count).map(move |_| spec));
+        let readers = consumers.map(|spec| Reader { node: node(), spec }).collect();
+        let (admin, final_reader) = (node(), node());
+        Life {
+            phase: Phase::WarmUp,
+            writers,
+            readers,
+            admin,
+            final_reader,
+            topics_created: 0,
+            creating: false,
+            next_record: 0,
+            unsettled: 0,
+            final_read: BTreeMap::new(),
+            read_until: 0,
+        }
+    }
+}
+
+impl World {
+    /// Sends that no outcome was told of yet.
+    pub fn unsettled_sends(&self) -> u64 {
+        self.life.unsettled
+    }
+    /// Records handed to producers so far.
+    pub fn records_sent(&self) -> u64 {
+        self.life.next_record
+    }
+
+    pub(super) fn begin_life(&mut self) {
+        let begin = Phase::WarmUp.name().to_string();
+        self.record(NodeIx::WORLD, Event::Phase { name: begin }, &[]);
+        for index in 0..self.slots.len() {
+            // Machines are not switched on in the same instant.
+            self.queue.push(index as Nanos * MILLISECOND, What::Life(LifeStep::Start(NodeIx(index as u32))));
+        }
+        let phases = self.scenario.phases;
+        self.queue.push(50 * MILLISECOND, What::Life(LifeStep::CreateTopics));
+        self.queue.push(phases.warm_up, What::Life(LifeStep::BeginFaults));
+        self.queue.push(phases.faults_end(), What::Life(LifeStep::BeginHeal));
+    }
+
+    fn enter(&mut self, phase: Phase) {
+        self.life.phase = phase;
+        self.record(NodeIx::WORLD, Event::Phase { name: phase.name().to_string() }, &[]);
+    }
+
+    fn again(&mut self, after: Nanos, step: LifeStep) {
+        self.queue.push(self.now + after, What::Life(step));
+    }
+
+    fn command(&mut self, node: NodeIx, op: OpId, command: Command) {
+        if self.slots[node.0 as usize].is_up() {
+            self.hand_in(node, Input::Command { op, command }, EventId::NONE);
+        }
+    }
+
+    pub(super) fn live(&mut self, step: LifeStep) {
+        match step {
+            LifeStep::Start(node) => self.start_process(node, &[]),
+            LifeStep::CreateTopics => self.create_topics(),
+            LifeStep::BeginFaults => {
+                self.enter(Phase::Faults);
+                (0..self.life.writers.len()).for_each(|n| self.live(LifeStep::Produce(n as u32)));
+                (0..self.life.readers.len()).for_each(|n| self.assign(n));
+            }
+            LifeStep::Produce(writer) => self.produce_next(writer as usize),
+            LifeStep::Poll(reader) => {
+                let node = self.life.readers[reader as usize].node;
+                self.command(node, OpId(CONTROL_OPS + u64::from(reader)), Command::Poll { max_wait_ms: 500 });
+            }
+            LifeStep::BeginHeal => {
+                self.enter(Phase::Heal);
+                self.heal();
+                self.again(LOOK_EVERY, LifeStep::LookHealed);
+            }
+            LifeStep::LookHealed => {
+                let bound = self.scenario.phases.faults_end() + self.scenario.phases.heal;
+                if self.is_healed() || self.now >= bound {
+                    self.enter(Phase::Drain);
+                    self.live(LifeStep::LookDrained);
+                } else {
+                    self.again(LOOK_EVERY, LifeStep::LookHealed);
+                }
+            }
+            LifeStep::LookDrained => {
+                let phases = self.scenario.phases;
+                let bound = phases.faults_end() + phases.heal + phases.drain;
+                if self.life.unsettled == 0 || self.now >= bound {
+                    self.begin_final_read();
+                } else {
+                    self.again(LOOK_EVERY, LifeStep::LookDrained);
+                }
+            }
+            LifeStep::FinalPoll => {
+                let reader = self.life.final_reader;
+                self.command(reader, OpId(CONTROL_OPS - 1), Command::Poll { max_wait_ms: 200 });
+            }
+        }
+    }
+
+    /// Creates the topics one after the other, once every broker is unfenced.
+    fn create_topics(&mut self) {
+        if self.life.topics_created == self.scenario.topics.len() {
+            return;
+        }
+        self.again(50 * MILLISECOND, LifeStep::CreateTopics);
+        let brokers = self.scenario.cluster.brokers as usize;
+        let ready = self.controller_image().is_some_and(|i| i.brokers.values().filter(|b| b.is_active()).count() == brokers);
+        if !ready || self.life.creating {
+            return;
+        }
+        self.life.creating = true;
+        let topic = self.scenario.topics[self.life.topics_created].clone();
+        let configs = crate::scenario::topic_config_entries(&topic.config);
+        let command = Command::CreateTopic {
+            topic: Topic::new(&topic.name),
+            partitions: topic.partitions,
+            replication_factor: topic.replication_factor,
+            assignments: topic.assignments,
+            configs,
+        };
+        self.command(self.life.admin, OpId(CONTROL_OPS - 2), command);
+    }
+
+    fn assign(&mut self, reader: usize) {
+        let Reader { node, spec } = self.life.readers[reader];
+        let topics = self.scenario.consumers[spec].topics.clone();
+        let partitions: Vec<_> = self.partitions_of(&topics).into_iter().map(|p| (p, None)).collect();
+        let op = OpId(CONTROL_OPS + (1 << 20) + reader as u64);
+        self.notes.push(Note::Assigned { consumer: reader as u32 });
+        self.command(node, op, Command::Assign { partitions });
+        self.live(LifeStep::Poll(reader as u32));
+    }
+
+    fn partitions_of(&self, topics: &[String]) -> Vec<TopicPartition> {
+        let specs = self.scenario.topics.iter().filter(|t| topics.contains(&t.name));
+        let of = |t: &crate::scenario::TopicSpec| {
+            let topic = Topic::new(&t.name);
+            (0..t.partitions).map(move |p| TopicPartition::new(&topic, p)).collect::<Vec<_>>()
+        };
+        specs.flat_map(of).collect()
+    }
+
+    /// All partitions of the scenario's topics.
+    pub fn all_partitions(&self) -> Vec<TopicPartition> {
+        let names: Vec<String> = self.scenario.topics.iter().map(|t| t.name.clone()).collect();
+        self.partitions_of(&names)
+    }
+
+    fn produce_next(&mut self, number: usize) {
+        if self.life.phase != Phase::Faults {
+            return;
+        }
+        let writer = &mut self.life.writers[number];
+        let scenario = std::sync::Arc::clone(&self.scenario);
+        let spec = &scenario.producers[writer.spec];
+        if spec.records.is_some_and(|most| writer.sent >= most) || spec.topics.is_empty() {
+            return;
+        }
+        let nth = writer.sent;
+        writer.sent += 1;
+        let node = writer.node;
+        let record = self.life.next_record;
+        self.life.next_record += 1;
+        let topic = Topic::new(&spec.topics[(nth % spec.topics.len() as u64) as usize]);
+        let key = spec.keys.map(|keys| {
+            let bits = [record, number as u64].map(u64::to_le_bytes).concat();
+            let key = xxhash_rust::xxh3::xxh3_64_with_seed(&bits, 0) % keys.max(1);
+            Bytes::from(format!("key-{key}"))
+        });
+        let value = Some(encode_value(record, spec.value_bytes as usize));
+        let command = Command::Produce { topic, partition: None, key, value, headers: Vec::new() };
+        if self.slots[node.0 as usize].is_up() {
+            self.life.unsettled += 1;
+            self.notes.push(Note::SendInvoked { record, producer: number as u32 });
+            self.command(node, OpId(record), command);
+        }
+        let interval = 1_000_000_000 / Nanos::from(spec.rate.max(1));
+        self.again(interval, LifeStep::Produce(number as u32));
+    }
+
+    /// Has every partition a leader, and are all its replicas in sync?
+    fn is_healed(&self) -> bool {
+        let Some(image) = self.controller_image() else { return false };
+        let alive = image.brokers.values().filter(|b| b.is_active()).count() == self.scenario.cluster.brokers as usize;
+        alive && image.topics.values().all(|t| t.partitions.iter().all(|p| p.has_leader() && p.isr.len() == p.replicas.len()))
+    }
+
+    fn begin_final_read(&mut self) {
+        self.enter(Phase::Read);
+        let mut assignment = Vec::new();
+        for partition in self.all_partitions() {
+            let Some(leader) = self.leader_replica(&partition) else {
+                self.notes.push(Note::FinalReadEnd { partition, log_start: 0, log_end: 0, complete: false });
+                continue;
+            };
+            let (log_start, log_end) = (leader.log.log_start_offset(), leader.high_watermark());
+            self.life.final_read.insert(partition.clone(), FinalRead { log_start, log_end, position: log_start });
+            assignment.push((partition, Some(log_start)));
+        }
+        self.life.read_until = self.now + self.scenario.phases.drain;
+        let reader = self.life.final_reader;
+        self.command(reader, OpId(CONTROL_OPS - 3), Command::Assign { partitions: assignment });
+        if self.finish_read_partitions() {
+            return;
+        }
+        self.live(LifeStep::FinalPoll);
+    }
+
+    /// The replica on the broker that leads by the controller's log.
+    pub fn leader_replica(&self, partition: &TopicPartition) -> Option<&trial_kafka::broker::partition::Partition> {
+        let registration =
+            self.controller_image()?.topic(partition.topic.as_str())?.partitions.get(partition.partition as usize)?;
+        let replica = self.broker(registration.leader)?.partition(partition)?;
+        (replica.is_leader() && replica.leader_epoch == registration.leader_epoch).then_some(replica)
+    }
+
+    /// Notes the partitions that are read to their end. True if none is left, and the trial is over.
+    fn finish_read_partitions(&mut self) -> bool {
+        let late = self.now >= self.life.read_until;
+        let done = |r: &FinalRead| r.position >= r.log_end || late;
+        let finished: Vec<_> =
+            self.life.final_read.iter().filter(|(_, r)| done(r)).map(|(p, r)| (p.clone(), *r)).collect();
+        for (partition, read) in finished {
+            self.life.final_read.remove(&partition);
+            let FinalRead { log_start, log_end, position } = read;
+            self.notes.push(Note::FinalReadEnd { partition, log_start, log_end, complete: position >= log_end });
+        }
+        if self.life.final_read.is_empty() {
+            self.over = true;
+        }
+        self.over
+    }
+
+    /// An operation of a client has ended.
+    pub(super) fn on_outcome(&mut self, node: NodeIx, op: OpId, outcome: Outcome, event: EventId) {
+        if op.0 >= World::EXTERNAL_OPS {
+            self.notes.push(Note::External { node, op, outcome });
+            return;
+        }
+        match outcome {
+            Outcome::Produced { partition, belief, attempts, .. } if op.0 < self.life.next_record => {
+                self.life.unsettled -= 1;
+                self.notes.push(Note::SendSettled { record: op.0, partition, belief, attempts, event });
+            }
+            Outcome::Polled { records, .. } if node == self.life.final_reader => {
+                for record in &records {
+                    if let Some(read) = self.life.final_read.get_mut(&record.partition) {
+                        read.position = record.offset + 1;
+                    }
+                }
+                if !records.is_empty() {
+                    self.notes.push(Note::FinalRead { records, event });
+                }
+                if self.life.phase == Phase::Read && !self.finish_read_partitions() {
+                    self.again(MILLISECOND, LifeStep::FinalPoll);
+                }
+            }
+            Outcome::Polled { records, .. } => {
+                let Some(number) = self.life.readers.iter().position(|r| r.node == node) else { return };
+                if !records.is_empty() {
+                    self.notes.push(Note::Polled { consumer: number as u32, records, event });
+                }
+                if self.life.phase <= Phase::Drain {
+                    let pause = self.scenario.consumers[self.life.readers[number].spec].poll_interval;
+                    self.again(pause.max(1), LifeStep::Poll(number as u32));
+                }
+            }
+            Outcome::Done if node == self.life.admin => {
+                self.life.creating = false;
+                self.life.topics_created += 1;
+            }
+            Outcome::Refused { error } if node == self.life.admin => {
+                self.life.creating = false;
+                if error == "TOPIC_ALREADY_EXISTS" {
+                    self.life.topics_created += 1;
+                }
+            }
+            _ => {}
+        }
+    }
+}
+
+/// The value of a record: its number in 16 hexadecimal digits, then dots up to the wanted size.
+pub fn encode_value(record: u64, bytes: usize) -> Bytes {
+    let mut value = format!("{record:016x}").into_bytes();
+    value.resize(bytes.max(16), b'.');
+    Bytes::from(value)
+}
+
+/// The number of the record with that value; `None` if nobody wrote such a value.
+pub fn decode_value(value: &[u8]) -> Option<u64> {
+    let (digits, padding) = value.split_at_checked(16)?;
+    if !padding.iter().all(|b| *b == b'.') {
+        return None;
+    }
+    let mut number = 0_u64;
+    for digit in digits {
+        number = number << 4 | u64::from((*digit as char).to_digit(16)?);
+    }
+    Some(number)
+}
+
+/// Is this broker id one of a scenario's? Kept beside the workload, which names brokers by id.
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn values_carry_their_record() {
+        assert_eq!(decode_value(&encode_value(0xabc, 100)), Some(0xabc));
+        assert_eq!(decode_value(&encode_value(u64::MAX, 16)), Some(u64::MAX));
+        assert_eq!(decode_value(b"short"), None);
+        assert_eq!(decode_value(b"0000000000000abc!"), None);
+    }
+}

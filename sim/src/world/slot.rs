@@ -1,0 +1,126 @@
+//! One machine of the World: a process, its disk, its lanes, its clocks.
+
+use std::collections::{BTreeMap, VecDeque};
+
+use trial_kafka::broker::Broker;
+use trial_kafka::client::Client;
+use trial_kafka::controller::Controller;
+use trial_kafka::node::{Effects, EventId, Input, Lane, Nanos, Node, Now, RandomFor};
+use trial_storage::Disk;
+
+use crate::disk::VirtualDisk;
+
+/// A node of whichever kind, as a plain value.
+#[derive(Clone, Debug)]
+pub enum SimNode {
+    /// A broker.
+    Broker(Box<Broker>),
+    /// A controller.
+    Controller(Box<Controller>),
+    /// A client.
+    Client(Box<Client>),
+}
+
+impl Node for SimNode {
+    fn lane(&self, input: &Input) -> Lane {
+        match self {
+            SimNode::Broker(node) => node.lane(input),
+            SimNode::Controller(node) => node.lane(input),
+            SimNode::Client(node) => node.lane(input),
+        }
+    }
+    fn handle(&mut self, now: Now, input: Input, disk: &mut dyn Disk, fx: &mut Effects<'_>) {
+        match self {
+            SimNode::Broker(node) => node.handle(now, input, disk, fx),
+            SimNode::Controller(node) => node.handle(now, input, disk, fx),
+            SimNode::Client(node) => node.handle(now, input, disk, fx),
+        }
+    }
+    fn next_deadline(&self) -> Option<Nanos> {
+        match self {
+            SimNode::Broker(node) => node.next_deadline(),
+            SimNode::Controller(node) => node.next_deadline(),
+            SimNode::Client(node) => node.next_deadline(),
+        }
+    }
+}
+
+/// One lane: busy until a time, and what waits for it.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct LaneState {
+    pub(crate) busy_until: Nanos,
+    pub(crate) waiting: VecDeque<(Input, EventId)>,
+    /// A wake-up for `busy_until` is scheduled.
+    pub(crate) woken: bool,
+}
+
+/// What state a machine is in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Power {
+    /// The process runs.
+    Running,
+    /// The process stands still.
+    Paused,
+    /// The process is dead, the machine runs: whoever dials is refused.
+    Dead,
+    /// No power: whoever dials hears nothing.
+    Off,
+}
+
+/// See the module documentation.
+#[derive(Clone, Debug)]
+pub(crate) struct Slot {
+    pub(crate) name: String,
+    /// The node as it was before its first start, to start the next incarnation from.
+    pub(crate) blank: SimNode,
+    pub(crate) node: SimNode,
+    pub(crate) disk: VirtualDisk,
+    pub(crate) power: Power,
+    /// Counts starts. What was meant for an earlier incarnation is dropped.
+    pub(crate) incarnation: u32,
+    pub(crate) lanes: [LaneState; Lane::ALL.len()],
+    /// When the next `Input::Deadline` is scheduled.
+    pub(crate) deadline_at: Option<Nanos>,
+    /// How far the wall clock is off, in milliseconds.
+    pub(crate) wall_offset_ms: i64,
+    /// Added to every message on a fetcher's connection this node dialed.
+    pub(crate) slow_fetch: Nanos,
+    /// How many numbers were drawn for each purpose.
+    pub(crate) draws: BTreeMap<RandomFor, u64>,
+    /// After the end of an orderly stop, start again after this long.
+    pub(crate) restart_after_halt: Option<Nanos>,
+}
+
+impl Slot {
+    pub(crate) fn new(name: String, node: SimNode) -> Self {
+        Slot {
+            name,
+            blank: node.clone(),
+            node,
+            disk: VirtualDisk::new(None),
+            power: Power::Dead,
+            incarnation: 0,
+            lanes: Default::default(),
+            deadline_at: None,
+            wall_offset_ms: 0,
+            slow_fetch: 0,
+            draws: BTreeMap::new(),
+            restart_after_halt: None,
+        }
+    }
+    pub(crate) fn is_up(&self) -> bool {
+        matches!(self.power, Power::Running | Power::Paused)
+    }
+    pub(crate) fn broker(&self) -> Option<&Broker> {
+        match &self.node {
+            SimNode::Broker(broker) => Some(broker),
+            _ => None,
+        }
+    }
+    pub(crate) fn controller(&self) -> Option<&Controller> {
+        match &self.node {
+            SimNode::Controller(controller) => Some(controller),
+            _ => None,
+        }
+    }
+}
