@@ -59,10 +59,12 @@ pub struct ConfigKey {
     pub about: &'static str,
 }
 
-/// Conversion from a given value.
+/// Conversion from a given value, and back.
 pub trait FromValue: Sized {
     /// Converts or says what was expected.
     fn from_value(value: &ConfigValue) -> Result<Self, ConfigError>;
+    /// The value that gives this; `None` for "not set".
+    fn to_value(&self) -> Option<ConfigValue>;
 }
 impl FromValue for i64 {
     fn from_value(value: &ConfigValue) -> Result<Self, ConfigError> {
@@ -71,6 +73,9 @@ impl FromValue for i64 {
             _ => Err(ConfigError::WrongType { expected: "a whole number" }),
         }
     }
+    fn to_value(&self) -> Option<ConfigValue> {
+        Some(ConfigValue::Int(*self))
+    }
 }
 impl FromValue for bool {
     fn from_value(value: &ConfigValue) -> Result<Self, ConfigError> {
@@ -78,6 +83,9 @@ impl FromValue for bool {
             ConfigValue::Bool(b) => Ok(*b),
             _ => Err(ConfigError::WrongType { expected: "true or false" }),
         }
+    }
+    fn to_value(&self) -> Option<ConfigValue> {
+        Some(ConfigValue::Bool(*self))
     }
 }
 impl FromValue for Acks {
@@ -90,6 +98,12 @@ impl FromValue for Acks {
             _ => Err(ConfigError::WrongType { expected: "0, 1 or \"all\"" }),
         }
     }
+    fn to_value(&self) -> Option<ConfigValue> {
+        Some(match self.0 {
+            n @ (0 | 1) => ConfigValue::Int(i64::from(n)),
+            _ => ConfigValue::Text("all".to_owned()),
+        })
+    }
 }
 impl FromValue for OffsetReset {
     fn from_value(value: &ConfigValue) -> Result<Self, ConfigError> {
@@ -99,6 +113,14 @@ impl FromValue for OffsetReset {
             ConfigValue::Text(t) if t == "none" => Ok(OffsetReset::None),
             _ => Err(ConfigError::WrongType { expected: "\"earliest\", \"latest\" or \"none\"" }),
         }
+    }
+    fn to_value(&self) -> Option<ConfigValue> {
+        let word = match self {
+            OffsetReset::Earliest => "earliest",
+            OffsetReset::Latest => "latest",
+            OffsetReset::None => "none",
+        };
+        Some(ConfigValue::Text(word.to_owned()))
     }
 }
 
@@ -148,6 +170,13 @@ macro_rules! configs {
                     _ => return Err(ConfigError::UnknownKey),
                 }
                 Ok(())
+            }
+            /// The value of one key by Kafka's name, as [`Self::set`] takes it; `None` if it is not set or unknown.
+            pub fn get(&self, name: &str) -> Option<ConfigValue> {
+                match name {
+                    $( $name => self.$field.to_value(), )*
+                    _ => None,
+                }
             }
         }
     };
@@ -234,6 +263,9 @@ configs! {
 impl<T: FromValue> FromValue for Option<T> {
     fn from_value(value: &ConfigValue) -> Result<Self, ConfigError> {
         T::from_value(value).map(Some)
+    }
+    fn to_value(&self) -> Option<ConfigValue> {
+        self.as_ref().and_then(T::to_value)
     }
 }
 
