@@ -145,7 +145,12 @@ fn errors_name_place_and_key_and_say_what_would_be_right() {
         ("two topics of a name", SMALL.replace("[[producer]]", "[[topic]]\nname = \"orders\"\n[[producer]]")),
         ("a switch that is nearly right", SMALL.replace("format = 1", "format = 1\nzoo = [\"truncate-to-hwm\"]")),
         ("a code that is nearly right", format!("{SMALL}[expect]\nnever = [\"lost-writes\"]\n")),
-        ("not a list", SMALL.replace("[[topic]]\n", "topic = 5\n[x]\n")),
+        ("no sections", "format = 1\ntopic = 5\n[[network]]\n[[disc]]\nsync = \"1ms\"\n".to_owned()),
+        ("a key outside of its section", SMALL.replace("format = 1", "format = 1\nlinger.ms = 5")),
+        (
+            "a key given twice",
+            format!("{SMALL}retries = 5\n[producer.config]\nretries = 6\n").replace("[[producer]]", "[producer]"),
+        ),
     ];
     let told: Vec<String> = wrongs.iter().map(|(what, text)| format!("# {what}\n{}", errors(text))).collect();
     insta::assert_snapshot!(told.join("\n\n"));
@@ -176,6 +181,23 @@ fn errors_of_faults_say_what_would_be_right() {
         .map(|fault| format!("# {}\n{}", fault.replace('\n', ", "), errors(&format!("{SMALL}[[fault]]\n{fault}\n"))))
         .collect();
     insta::assert_snapshot!(told.join("\n\n"));
+}
+
+#[test]
+fn deep_and_large_texts_are_refused_or_read_but_never_overflow() {
+    let deep = 200_000;
+    for text in [
+        format!("format = 1\nzoo = {}", "[".repeat(deep)),
+        format!("format = 1\nzoo = {}{}", "[".repeat(deep), "]".repeat(deep)),
+        format!("format = 1\na = {}", "{ a = ".repeat(deep)),
+        format!("format = 1\n{} = 1", vec!["a"; 5_000].join(".")),
+        format!("format = 1\n[{}]", vec!["a"; 5_000].join(".")),
+        format!("format = {}", "9".repeat(deep)),
+        format!("{SMALL}{}", "[[fault]]\n".repeat(2_000)),
+    ] {
+        assert!(parse("deep.toml", &text, &[]).is_err());
+        assert!(parse("small.toml", SMALL, &[text]).is_err());
+    }
 }
 
 #[test]

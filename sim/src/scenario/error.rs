@@ -110,7 +110,8 @@ impl Wrong {
         if let Some(nearest) = nearest(given, valid.iter().copied()) {
             self.help.push(format!("did you mean {nearest:?}?"));
         }
-        self.help.push(format!("valid: {}", valid.join(", ")));
+        let valid = if valid.is_empty() { "nothing, there are none here".to_owned() } else { valid.join(", ") };
+        self.help.push(format!("valid: {valid}"));
         self
     }
 
@@ -125,12 +126,15 @@ impl Wrong {
     }
 }
 
-/// The name that was probably meant: at most a third of it is different. The first of equally near ones.
+/// The name that was probably meant: at most a third of it is different, or it goes on where the given one ends.
+/// The first of equally near ones.
 pub(super) fn nearest<'a>(given: &str, names: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     names
         .into_iter()
         .map(|name| (strsim::damerau_levenshtein(given, name), name))
-        .filter(|(distance, name)| *distance <= (name.len() / 3).max(1))
+        .filter(|(distance, name)| {
+            *distance <= (name.len() / 3).max(1) || (given.len() >= 4 && name.starts_with(given))
+        })
         .min_by_key(|(distance, _)| *distance)
         .map(|(_, name)| name)
 }

@@ -49,9 +49,13 @@ pub(super) fn config<S: ConfigSet>(reader: &mut Reader<'_, '_, '_>) -> S {
     set
 }
 
+/// The sections that have this key of Kafka's.
+pub(super) fn homes_of(name: &str) -> Vec<&'static str> {
+    SETS.iter().filter(|(_, keys)| keys.iter().any(|key| key.name == name)).map(|(section, _)| *section).collect()
+}
+
 fn not_here<S: ConfigSet>(name: &str, valid: &[&str]) -> Wrong {
-    let elsewhere: Vec<&str> =
-        SETS.iter().filter(|(_, keys)| keys.iter().any(|key| key.name == name)).map(|(section, _)| *section).collect();
+    let elsewhere = homes_of(name);
     if !elsewhere.is_empty() {
         let wrong = Wrong::new(format!("{name:?} is not a key of {}", S::SECTION));
         return wrong.help(format!("it is a key of {}", elsewhere.join(" and ")));

@@ -23,7 +23,7 @@ mod values;
 mod write;
 
 pub use builtin::builtin;
-pub use error::{Problem, ScenarioError};
+pub use error::{Place, Problem, ScenarioError};
 pub use parse::parse;
 pub use schema::schema;
 pub use write::to_toml;

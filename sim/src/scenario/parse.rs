@@ -206,13 +206,14 @@ fn producer(mut reader: Reader<'_, '_, '_>, scenario: &Scenario) -> ProducerSpec
         config: Default::default(),
     };
     let given = reader.has("delivery.timeout.ms");
-    let config: ProducerConfig = kafka::config(&mut reader);
+    let mut config: ProducerConfig = kafka::config(&mut reader);
     // KafkaProducer.configureDeliveryTimeout: the default gives way, a given value must fit.
     let least = config.linger_ms.saturating_add(config.request_timeout_ms);
     if given && config.delivery_timeout_ms < least {
         let message = format!("must be at least linger.ms + request.timeout.ms, which is {least} ms");
         reader.fail("delivery.timeout.ms", Wrong::new(message));
     }
+    config.delivery_timeout_ms = config.delivery_timeout_ms.max(least);
     ProducerSpec { config, ..spec }
 }
 

@@ -82,7 +82,7 @@ const FAULT: &[Key] = keys! {
     "at" "time or range" "(this or after)" "when, counted from the start of the trial";
     "after" "an event" "(this or at)" "the event that fires it: \"truncated\", \"truncated of orders-0\", \"truncated on b1\"";
     "not-before" "time or range" "the end of the warm-up" "with after: events count from here on";
-    "occurrence" "1..=1000000" "1" "with after: the how-manieth such event";
+    "occurrence" "1..=1000000" "1" "with after: the n-th such event fires it";
     "delay" "duration or range" "\"0s\"" "with after: from the event to the fault";
     "restart-after" "duration or range" "(when healed)" "from the end of the process to its start";
     "down-for" "duration or range" "\"1s\"" "from the end of the process to its start";

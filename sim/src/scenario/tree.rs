@@ -81,7 +81,14 @@ pub(super) fn read(text: &str) -> Result<(Tree, Vec<Failure>), Failure> {
     for (key, item) in document.iter() {
         let key_place = key_place(document.as_table(), key);
         let Some(&name) = SECTIONS.iter().find(|&&name| name == key) else {
-            flatten(key.to_owned(), key_place, item, &mut tree.top.entries);
+            let mut entries = Vec::new();
+            flatten(key.to_owned(), key_place.clone(), item, &mut entries);
+            if item.is_table_like() || item.is_array_of_tables() {
+                let first = entries.first().map_or(key, |entry| entry.key.as_str());
+                failures.push((key_place, first.to_owned(), unknown_at_the_top(first, SECTIONS)));
+            } else {
+                tree.top.entries.append(&mut entries);
+            }
             continue;
         };
         let is_list = LISTS.contains(&name);
@@ -91,6 +98,12 @@ pub(super) fn read(text: &str) -> Result<(Tree, Vec<Failure>), Failure> {
                 flatten(key.to_owned(), self::key_place(table, key), item, &mut section.entries);
             }
             section.entries.iter_mut().for_each(|entry| drop_config_prefix(&mut entry.key));
+            for (nth, entry) in section.entries.iter().enumerate() {
+                if section.entries[..nth].iter().any(|earlier| earlier.key == entry.key) {
+                    let key = format!("{name}.{}", entry.key);
+                    failures.push((entry.key_place.clone(), key, Wrong::new("this key is given twice")));
+                }
+            }
             tree.sections.push(section);
         };
         let place = |span: Option<std::ops::Range<usize>>| span.map_or_else(|| key_place.clone(), Place::File);
@@ -187,8 +200,8 @@ impl Tree {
             return Ok(());
         }
         let Some(&name) = SECTIONS.iter().find(|&&name| name == first) else {
-            let wrong = Wrong::new(format!("unknown key {first:?}"));
-            return Err(fail(wrong.among(first, top_keys.iter().chain(SECTIONS).copied())));
+            let valid: Vec<&str> = top_keys.iter().chain(SECTIONS).copied().collect();
+            return Err(fail(unknown_at_the_top(path, &valid)));
         };
         if rest.is_empty() {
             return Err(fail(Wrong::new(format!("{name} is a section: write {name}.KEY=VALUE"))));
@@ -244,6 +257,17 @@ fn convert_override(value: &toml_edit::Value, place: &Place) -> Value {
         Value::Other("a table") => Value::Other("a table (set its keys one by one)"),
         value => value,
     }
+}
+
+/// The error of a section that does not exist, or of Kafka's keys outside of their sections.
+fn unknown_at_the_top(path: &str, valid: &[&str]) -> Wrong {
+    let homes = super::kafka::homes_of(path);
+    if !homes.is_empty() {
+        let right: Vec<String> = homes.iter().map(|section| format!("{section}.{path}")).collect();
+        return Wrong::new(format!("{path:?} belongs into a section")).help(format!("write {}", right.join(" or ")));
+    }
+    let first = path.split('.').next().unwrap_or(path);
+    Wrong::new(format!("there is no section or key {first:?}")).among(first, valid.iter().copied())
 }
 
 /// The error of a key that is not among the valid ones.
