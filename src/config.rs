@@ -59,10 +59,12 @@ pub struct ConfigKey {
     pub about: &'static str,
 }
 
-/// Conversion from a given value.
+/// Conversion from a given value, and back.
 pub trait FromValue: Sized {
     /// Converts or says what was expected.
     fn from_value(value: &ConfigValue) -> Result<Self, ConfigError>;
+    /// The value that gives this; `None` for "not set".
+    fn to_value(&self) -> Option<ConfigValue>;
 }
 impl FromValue for i64 {
     fn from_value(value: &ConfigValue) -> Result<Self, ConfigError> {
@@ -71,6 +73,9 @@ impl FromValue for i64 {
             _ => Err(ConfigError::WrongType { expected: "a whole number" }),
         }
     }
+    fn to_value(&self) -> Option<ConfigValue> {
+        Some(ConfigValue::Int(*self))
+    }
 }
 impl FromValue for bool {
     fn from_value(value: &ConfigValue) -> Result<Self, ConfigError> {
@@ -78,6 +83,9 @@ impl FromValue for bool {
             ConfigValue::Bool(b) => Ok(*b),
             _ => Err(ConfigError::WrongType { expected: "true or false" }),
         }
+    }
+    fn to_value(&self) -> Option<ConfigValue> {
+        Some(ConfigValue::Bool(*self))
     }
 }
 impl FromValue for Acks {
@@ -90,6 +98,12 @@ impl FromValue for Acks {
             _ => Err(ConfigError::WrongType { expected: "0, 1 or \"all\"" }),
         }
     }
+    fn to_value(&self) -> Option<ConfigValue> {
+        Some(match self.0 {
+            n @ (0 | 1) => ConfigValue::Int(i64::from(n)),
+            _ => ConfigValue::Text("all".to_owned()),
+        })
+    }
 }
 impl FromValue for OffsetReset {
     fn from_value(value: &ConfigValue) -> Result<Self, ConfigError> {
@@ -99,6 +113,14 @@ impl FromValue for OffsetReset {
             ConfigValue::Text(t) if t == "none" => Ok(OffsetReset::None),
             _ => Err(ConfigError::WrongType { expected: "\"earliest\", \"latest\" or \"none\"" }),
         }
+    }
+    fn to_value(&self) -> Option<ConfigValue> {
+        let word = match self {
+            OffsetReset::Earliest => "earliest",
+            OffsetReset::Latest => "latest",
+            OffsetReset::None => "none",
+        };
+        Some(ConfigValue::Text(word.to_owned()))
     }
 }
 
@@ -148,6 +170,13 @@ macro_rules! configs {
                     _ => return Err(ConfigError::UnknownKey),
                 }
                 Ok(())
+            }
+            /// The value of one key by Kafka's name, as [`Self::set`] takes it; `None` if it is not set or unknown.
+            pub fn get(&self, name: &str) -> Option<ConfigValue> {
+                match name {
+                    $( $name => self.$field.to_value(), )*
+                    _ => None,
+                }
             }
         }
     };
@@ -235,6 +264,9 @@ impl<T: FromValue> FromValue for Option<T> {
     fn from_value(value: &ConfigValue) -> Result<Self, ConfigError> {
         T::from_value(value).map(Some)
     }
+    fn to_value(&self) -> Option<ConfigValue> {
+        self.as_ref().and_then(T::to_value)
+    }
 }
 
 /// Keys that Kafka knows and this model does not have yet; using one is an error that says so, never ignored.
@@ -296,4 +328,141 @@ pub const NOT_MODELLED: &[&str] = &[
     "offsets.topic.replication.factor",
     "transaction.state.log.replication.factor",
     "group.initial.rebalance.delay.ms",
+    "log.retention.minutes",
+    "log.retention.check.interval.ms",
+    "log.roll.hours",
+    "log.roll.jitter.ms",
+    "log.segment.delete.delay.ms",
+    "log.index.size.max.bytes",
+    "log.preallocate",
+    "log.flush.scheduler.interval.ms",
+    "log.flush.start.offset.checkpoint.interval.ms",
+    "log.cleaner.enable",
+    "log.cleaner.threads",
+    "log.cleaner.min.cleanable.ratio",
+    "log.cleaner.min.compaction.lag.ms",
+    "log.cleaner.max.compaction.lag.ms",
+    "log.cleaner.delete.retention.ms",
+    "log.cleaner.dedupe.buffer.size",
+    "log.cleaner.backoff.ms",
+    "log.message.timestamp.before.max.ms",
+    "log.message.timestamp.after.max.ms",
+    "log.message.format.version",
+    "log.dir",
+    "log.local.retention.ms",
+    "log.local.retention.bytes",
+    "remote.log.storage.system.enable",
+    "remote.storage.enable",
+    "message.timestamp.before.max.ms",
+    "message.timestamp.after.max.ms",
+    "message.format.version",
+    "index.interval.bytes",
+    "segment.index.bytes",
+    "segment.jitter.ms",
+    "file.delete.delay.ms",
+    "preallocate",
+    "min.compaction.lag.ms",
+    "max.compaction.lag.ms",
+    "local.retention.ms",
+    "local.retention.bytes",
+    "leader.replication.throttled.replicas",
+    "follower.replication.throttled.replicas",
+    "replica.socket.timeout.ms",
+    "replica.socket.receive.buffer.bytes",
+    "num.recovery.threads.per.data.dir",
+    "num.replica.alter.log.dirs.threads",
+    "background.threads",
+    "queued.max.requests",
+    "queued.max.request.bytes",
+    "broker.id",
+    "controlled.shutdown.max.retries",
+    "controlled.shutdown.retry.backoff.ms",
+    "delete.topic.enable",
+    "leader.imbalance.per.broker.percentage",
+    "max.connections",
+    "max.connections.per.ip",
+    "max.connection.creation.rate",
+    "max.incremental.fetch.session.cache.slots",
+    "fetch.purgatory.purge.interval.requests",
+    "producer.purgatory.purge.interval.requests",
+    "delete.records.purgatory.purge.interval.requests",
+    "controller.quorum.voters",
+    "controller.quorum.bootstrap.servers",
+    "controller.quorum.election.backoff.max.ms",
+    "controller.quorum.request.timeout.ms",
+    "controller.quorum.retry.backoff.ms",
+    "controller.quorum.append.linger.ms",
+    "controller.listener.names",
+    "controller.performance.sample.period.ms",
+    "metadata.log.dir",
+    "metadata.log.segment.bytes",
+    "metadata.log.segment.ms",
+    "metadata.log.max.record.bytes.between.snapshots",
+    "metadata.log.max.snapshot.interval.ms",
+    "metadata.max.retention.bytes",
+    "metadata.max.retention.ms",
+    "initial.broker.registration.timeout.ms",
+    "inter.broker.listener.name",
+    "inter.broker.protocol.version",
+    "security.inter.broker.protocol",
+    "listener.security.protocol.map",
+    "socket.send.buffer.bytes",
+    "socket.receive.buffer.bytes",
+    "socket.request.max.bytes",
+    "socket.listen.backlog.size",
+    "socket.connection.setup.timeout.ms",
+    "socket.connection.setup.timeout.max.ms",
+    "offsets.topic.num.partitions",
+    "offsets.topic.segment.bytes",
+    "offsets.retention.minutes",
+    "offsets.retention.check.interval.ms",
+    "offsets.load.buffer.size",
+    "offsets.commit.timeout.ms",
+    "offset.metadata.max.bytes",
+    "transaction.state.log.min.isr",
+    "transaction.state.log.num.partitions",
+    "transactional.id.expiration.ms",
+    "transaction.max.timeout.ms",
+    "transaction.abort.timed.out.transaction.cleanup.interval.ms",
+    "producer.id.expiration.ms",
+    "transaction.partition.verification.enable",
+    "transaction.two.phase.commit.enable",
+    "group.min.session.timeout.ms",
+    "group.max.session.timeout.ms",
+    "group.max.size",
+    "group.coordinator.rebalance.protocols",
+    "group.coordinator.threads",
+    "group.consumer.session.timeout.ms",
+    "group.consumer.heartbeat.interval.ms",
+    "group.remote.assignor",
+    "quota.window.num",
+    "quota.window.size.seconds",
+    "authorizer.class.name",
+    "bootstrap.servers",
+    "client.id",
+    "client.dns.lookup",
+    "send.buffer.bytes",
+    "receive.buffer.bytes",
+    "metadata.max.idle.ms",
+    "metadata.recovery.strategy",
+    "metadata.recovery.rebootstrap.trigger.ms",
+    "metric.reporters",
+    "metrics.num.samples",
+    "metrics.recording.level",
+    "metrics.sample.window.ms",
+    "enable.metrics.push",
+    "security.protocol",
+    "partitioner.adaptive.partitioning.enable",
+    "partitioner.availability.timeout.ms",
+    "compression.gzip.level",
+    "compression.lz4.level",
+    "compression.zstd.level",
+    "key.deserializer",
+    "value.deserializer",
+    "default.api.timeout.ms",
+    "exclude.internal.topics",
+    "sasl.mechanism",
+    "sasl.jaas.config",
+    "ssl.keystore.location",
+    "ssl.truststore.location",
 ];

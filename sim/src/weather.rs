@@ -37,14 +37,14 @@ fn shape(network: &Network, bits: u64) -> Nanos {
     let latency = &network.latency;
     // Two uniform draws make a triangle around the typical value.
     let body = u128::from((bits & MASK) + (bits >> BITS & MASK));
-    let typical = latency.min + ((u128::from(latency.typical - latency.min) * body) >> BITS) as Nanos;
+    let typical = latency.min + ((u128::from(latency.typical.saturating_sub(latency.min)) * body) >> BITS) as Nanos;
     let chance = (bits >> (2 * BITS) & 1023) * 1000 / 1024;
     if chance >= u64::from(latency.tail_per_mille) {
         return typical.min(latency.max);
     }
     // Squared: most tails are short, few reach the maximum.
     let far = u128::from(bits >> (2 * BITS + 10) & MASK);
-    let tail = (u128::from(latency.max - latency.typical) * far * far) >> (2 * BITS);
+    let tail = (u128::from(latency.max.saturating_sub(latency.typical)) * far * far) >> (2 * BITS);
     (latency.typical + tail as Nanos).min(latency.max)
 }
 
@@ -55,7 +55,7 @@ mod tests {
 
     fn network() -> Network {
         let latency = Latency { min: 200_000, typical: 500_000, max: 20_000_000, tail_per_mille: 10 };
-        Network { latency, ..Network::default() }
+        Network { latency }
     }
 
     #[test]
@@ -94,7 +94,7 @@ mod tests {
     fn extreme_settings_do_not_overflow() {
         let day = 86_400_000_000_000;
         let latency_range = Latency { min: 0, typical: day, max: day, tail_per_mille: 1000 };
-        let network = Network { latency: latency_range, ..Network::default() };
+        let network = Network { latency: latency_range };
         for at in [0, 1, u64::MAX] {
             assert!(latency(&network, u64::MAX, u32::MAX, 0, u8::MAX, at) <= day);
         }

@@ -78,7 +78,8 @@ impl Chaos {
     /// The faults of this seed, with ranges of one value except where they are to be drawn with the fault itself.
     pub(super) fn draw(&self, scenario: &Scenario, seed: u64) -> Vec<FaultSpec> {
         let mut stream = Stream::new(seed, "chaos", 0);
-        let count = self.faults.min + stream.below(u64::from(self.faults.max - self.faults.min) + 1) as u32;
+        let CountRange { min, max } = self.faults;
+        let count = min + stream.below(u64::from(max.saturating_sub(min)) + 1) as u32;
         let kinds = self.kinds(&mut stream);
         (0..count)
             .filter_map(|nth| {

@@ -38,7 +38,7 @@ impl Stream {
 
     /// A duration of the range.
     pub(super) fn within(&mut self, range: DurationRange) -> u64 {
-        range.min + self.below((range.max - range.min).saturating_add(1))
+        range.min.saturating_add(self.below(range.max.saturating_sub(range.min).saturating_add(1)))
     }
 
     /// One of these, `None` of an empty list.

@@ -61,7 +61,7 @@ pub enum When<D = Nanos> {
     After {
         /// Which events count.
         trigger: Trigger,
-        /// The how-manieth matching event fires, from 1.
+        /// The n-th matching event fires, from 1.
         occurrence: u32,
         /// Events count from this virtual time on.
         not_before: D,
@@ -108,7 +108,7 @@ pub enum Target {
     Follower {
         /// Of which partition.
         partition: TopicPartition,
-        /// The how-manieth, from 1.
+        /// The n-th, from 1.
         nth: u32,
     },
     /// `random broker`. [`timeline`] replaces it by a [`Target::Broker`]; it never stands in a timeline.

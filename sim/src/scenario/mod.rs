@@ -10,7 +10,23 @@
 //! one, [`to_toml`] writes one that reads back equal, [`schema`] prints the format, [`builtin`] lists those that come
 //! with the program.
 
+mod builtin;
+mod check;
+mod error;
+mod faults;
+mod kafka;
+mod parse;
+mod read;
+mod schema;
+mod tree;
 mod values;
+mod write;
+
+pub use builtin::builtin;
+pub use error::{Place, Problem, ScenarioError};
+pub use parse::parse;
+pub use schema::schema;
+pub use write::to_toml;
 
 pub use values::{DurationRange, parse_duration, show_duration};
 
@@ -221,5 +237,34 @@ pub struct Expect {
     pub any: Vec<String>,
 }
 
-/// The codes of findings that `[expect]` may name.
-pub const FINDING_CODES: &[&str] = &[];
+/// The codes of findings that `[expect]` may name: the checker's names (checker.md), in its order.
+pub const FINDING_CODES: &[&str] = &[
+    "inconsistent-offsets",
+    "duplicate",
+    "lost-write",
+    "unseen",
+    "poll-skip",
+    "nonmonotonic-poll",
+    "int-poll-skip",
+    "int-nonmonotonic-poll",
+    "nonmonotonic-send",
+    "int-nonmonotonic-send",
+    "int-send-skip",
+    "phantom-read",
+    "wrong-partition",
+    "corrupt-record",
+    "ack-offset-mismatch",
+    "realtime-append-inversion",
+    "non-monotonic-view",
+    "stuck",
+    "dropped-unpromised",
+    "log-mismatch",
+    "committed-truncated",
+    "unsafe-election",
+    "unclean-election",
+    "ack-before-committed",
+    "two-leaders-one-epoch",
+    "epoch-regression",
+    "high-watermark-beyond-log-end",
+    "internal-assertion",
+];

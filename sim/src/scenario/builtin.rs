@@ -1,0 +1,25 @@
+//! The scenarios that come with the program.
+
+macro_rules! scenarios {
+    ($($name:literal),* $(,)?) => {
+        &[$(($name, include_str!(concat!("../../../scenarios/", $name, ".toml")))),*]
+    };
+}
+
+/// Name and text of each, the plain ones first. Pass the text to [`super::parse`] under the file name `NAME.toml`.
+pub fn builtin() -> &'static [(&'static str, &'static str)] {
+    scenarios![
+        "healthy",
+        "leader-crash",
+        "leader-isolated",
+        "slow-follower",
+        "rolling-restart",
+        "power-loss-one",
+        "power-loss-rack",
+        "unclean-election",
+        "chaos",
+        "zoo-truncate-to-hw",
+        "zoo-isr-expand-before-leso",
+        "zoo-ack-before-hw",
+    ]
+}

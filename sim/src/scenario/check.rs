@@ -1,0 +1,168 @@
+//! What cannot be in one scenario together: names that nothing has, instants outside the run, too many replicas.
+
+use trial_kafka::ids::TopicPartition;
+
+use super::error::Wrong;
+use super::values::show_duration;
+use super::{DurationRange, Scenario};
+use crate::fault::{Peer, Target, Trigger};
+
+/// A topic of this scenario.
+pub(super) fn topic_name(scenario: &Scenario, name: &str) -> Result<(), Wrong> {
+    if scenario.topics.iter().any(|topic| topic.name == name) {
+        return Ok(());
+    }
+    Err(Wrong::new(format!("there is no topic {name:?}")).among(name, scenario.topics.iter().map(|t| t.name.as_str())))
+}
+
+/// The rule for names of topics (`org.apache.kafka.common.internals.Topic`).
+pub(super) fn legal_topic_name(name: &str) -> Result<(), Wrong> {
+    let legal = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
+    if !name.is_empty() && name.len() <= 249 && name != "." && name != ".." && name.chars().all(legal) {
+        return Ok(());
+    }
+    Err(Wrong::new(format!("{name:?} is no name for a topic"))
+        .help("at most 249 letters, digits, dots, underscores and hyphens"))
+}
+
+/// Not more replicas than brokers.
+pub(super) fn replication_factor(brokers: u32, replication_factor: i16) -> Result<(), Wrong> {
+    if i64::from(replication_factor) <= i64::from(brokers) {
+        return Ok(());
+    }
+    Err(Wrong::new(format!("replication factor {replication_factor} is impossible with {brokers} brokers"))
+        .help(format!("at most {brokers}; or give the cluster more: brokers = {replication_factor}")))
+}
+
+/// One list of different brokers per partition, all of the replication factor's length.
+pub(super) fn assignments(
+    brokers: u32,
+    partitions: i32,
+    replication_factor: i16,
+    all: &[Vec<i32>],
+) -> Result<(), Wrong> {
+    if all.len() as i64 != i64::from(partitions) {
+        return Err(Wrong::new(format!("{} lists of brokers for {partitions} partitions", all.len())));
+    }
+    for (partition, replicas) in all.iter().enumerate() {
+        if replicas.len() as i64 != i64::from(replication_factor) {
+            let message = format!("partition {partition} has {} replicas, not {replication_factor}", replicas.len());
+            return Err(Wrong::new(message));
+        }
+        for (nth, broker) in replicas.iter().enumerate() {
+            if !(1..=i64::from(brokers)).contains(&i64::from(*broker)) {
+                return Err(Wrong::new(format!("there is no broker {broker}: they are 1 to {brokers}")));
+            }
+            if replicas[..nth].contains(broker) {
+                return Err(Wrong::new(format!("partition {partition} names broker {broker} twice")));
+            }
+        }
+    }
+    Ok(())
+}
+
+fn partition(scenario: &Scenario, partition: &TopicPartition) -> Result<i16, Wrong> {
+    let name = partition.topic.as_str();
+    topic_name(scenario, name)?;
+    match scenario.topics.iter().find(|topic| topic.name == name) {
+        Some(topic) if partition.partition < topic.partitions => Ok(topic.replication_factor),
+        Some(topic) => {
+            let last = topic.partitions - 1;
+            Err(Wrong::new(format!("there is no partition {partition}: topic {name} has partitions 0 to {last}")))
+        }
+        None => Ok(0),
+    }
+}
+
+fn up_to(number: i64, count: u64, letter: char, what: &str) -> Result<(), Wrong> {
+    if number >= 1 && number as u64 <= count {
+        return Ok(());
+    }
+    let message = format!("there is no {what} {letter}{number}");
+    Err(Wrong::new(message).help(match count {
+        0 => format!("this scenario has no {what}s"),
+        1 => format!("there is only {letter}1"),
+        _ => format!("there are {letter}1 to {letter}{count}"),
+    }))
+}
+
+/// A target that exists. `by_event`: may it be the event's node?
+pub(super) fn target(scenario: &Scenario, target: &Target, by_event: bool) -> Result<(), Wrong> {
+    let cluster = &scenario.cluster;
+    match target {
+        Target::Broker(id) => up_to(i64::from(*id), u64::from(cluster.brokers), 'b', "broker"),
+        Target::Controller(id) => up_to(i64::from(*id), u64::from(cluster.controllers), 'c', "controller"),
+        Target::Producer(id) => {
+            let count = scenario.producers.iter().map(|p| u64::from(p.count)).sum();
+            up_to(i64::from(*id), count, 'p', "producer")
+        }
+        Target::Consumer(id) => {
+            let count = scenario.consumers.iter().map(|c| u64::from(c.count)).sum();
+            up_to(i64::from(*id), count, 'k', "consumer")
+        }
+        Target::Leader(of) => partition(scenario, of).map(|_| ()),
+        Target::Follower { partition: of, nth } => {
+            let followers = partition(scenario, of)?.max(1) as u32 - 1;
+            if *nth <= followers {
+                return Ok(());
+            }
+            Err(Wrong::new(format!("{of} has {followers} followers, there is no follower {nth}")))
+        }
+        Target::Rack(rack) if cluster.brokers_in_rack(rack).is_empty() => {
+            let wrong = Wrong::new(format!("no broker stands in rack {rack:?}"));
+            Err(wrong.among(rack, cluster.racks.iter().map(String::as_str)))
+        }
+        Target::ThatNode if !by_event => Err(Wrong::new("\"that node\" needs an event: write after = …")),
+        Target::Rack(_) | Target::AnyBroker | Target::AllBrokers | Target::ThatNode => Ok(()),
+    }
+}
+
+/// A broker, or something that stands for brokers.
+pub(super) fn is_server(kind: &str, target: &Target) -> Result<(), Wrong> {
+    let needs_disk = matches!(kind, "power-loss" | "clean-restart" | "slow-disk" | "stall-disk" | "slow-fetch");
+    match target {
+        Target::Producer(_) | Target::Consumer(_) if needs_disk => {
+            Err(Wrong::new(format!("{kind} is no fault of a client: target a broker")))
+        }
+        Target::Controller(_) if kind == "slow-fetch" => {
+            Err(Wrong::new("slow-fetch is a fault of followers: target a broker"))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Peers that exist.
+pub(super) fn peer(scenario: &Scenario, peer: &Peer, by_event: bool) -> Result<(), Wrong> {
+    match peer {
+        Peer::Node(of) => target(scenario, of, by_event),
+        Peer::Everyone | Peer::Brokers | Peer::Controllers | Peer::Clients => Ok(()),
+    }
+}
+
+/// A trigger of a partition and a node that exist.
+pub(super) fn trigger(scenario: &Scenario, trigger: &Trigger) -> Result<(), Wrong> {
+    if let Some(of) = &trigger.partition {
+        partition(scenario, of)?;
+    }
+    if let Some(Ok(node)) = trigger.node.as_deref().map(crate::fault::parse_target) {
+        target(scenario, &node, false)?;
+    }
+    Ok(())
+}
+
+/// Faults happen after the warm-up and before their phase ends.
+pub(super) fn instant(scenario: &Scenario, at: DurationRange) -> Result<(), Wrong> {
+    let (begin, end) = (scenario.phases.warm_up, scenario.phases.faults_end());
+    if at.min < begin {
+        return Err(Wrong::new(format!(
+            "{} lies in the warm-up, which has no faults and ends at {}",
+            at,
+            show_duration(begin)
+        )));
+    }
+    if at.max > end {
+        return Err(Wrong::new(format!("{} lies after the end of all faults at {}", at, show_duration(end)))
+            .help("times count from the start of the trial: the warm-up, then run"));
+    }
+    Ok(())
+}

@@ -1,0 +1,159 @@
+//! Kafka's own configuration keys in a section: types, bounds, and keys that are known but not modelled.
+
+use trial_kafka::config::{
+    BrokerConfig, ConfigError, ConfigKey, ConfigValue, ConsumerConfig, NOT_MODELLED, ProducerConfig, TopicConfig,
+    ValueKind,
+};
+
+use super::error::Wrong;
+use super::read::Reader;
+use super::tree::{Placed, Value, unknown_key};
+use super::values::parse_duration;
+
+/// A set of keys of [`trial_kafka::config`].
+pub(super) trait ConfigSet: Default {
+    const KEYS: &'static [ConfigKey];
+    /// Where the set stands in a scenario.
+    const SECTION: &'static str;
+    fn set(&mut self, name: &str, value: &ConfigValue) -> Result<(), ConfigError>;
+    fn get(&self, name: &str) -> Option<ConfigValue>;
+}
+
+macro_rules! config_sets {
+    ($($set:ident $section:literal),*) => {
+        $(impl ConfigSet for $set {
+            const KEYS: &'static [ConfigKey] = $set::KEYS;
+            const SECTION: &'static str = $section;
+            fn set(&mut self, name: &str, value: &ConfigValue) -> Result<(), ConfigError> {
+                $set::set(self, name, value)
+            }
+            fn get(&self, name: &str) -> Option<ConfigValue> {
+                $set::get(self, name)
+            }
+        })*
+        /// Every set: its section and its keys.
+        pub(super) const SETS: &[(&str, &[ConfigKey])] = &[$(($section, $set::KEYS)),*];
+    };
+}
+config_sets!(BrokerConfig "cluster", TopicConfig "topic", ProducerConfig "producer", ConsumerConfig "consumer");
+
+/// Takes what is left of a section as Kafka's keys; ends the reading.
+pub(super) fn config<S: ConfigSet>(reader: &mut Reader<'_, '_, '_>) -> S {
+    let mut set = S::default();
+    let mut valid = std::mem::take(&mut reader.valid);
+    valid.extend(S::KEYS.iter().map(|key| key.name));
+    reader.rest(|name, value| match S::KEYS.iter().find(|key| key.name == name) {
+        Some(key) => set_one(&mut set, key, value).map_err(|wrong| wrong.at(value.place.clone())),
+        None => Err(not_here::<S>(name, &valid)),
+    });
+    set
+}
+
+/// The sections that have this key of Kafka's.
+pub(super) fn homes_of(name: &str) -> Vec<&'static str> {
+    SETS.iter().filter(|(_, keys)| keys.iter().any(|key| key.name == name)).map(|(section, _)| *section).collect()
+}
+
+fn not_here<S: ConfigSet>(name: &str, valid: &[&str]) -> Wrong {
+    let elsewhere = homes_of(name);
+    if !elsewhere.is_empty() {
+        let wrong = Wrong::new(format!("{name:?} is not a key of {}", S::SECTION));
+        return wrong.help(format!("it is a key of {}", elsewhere.join(" and ")));
+    }
+    if NOT_MODELLED.contains(&name) {
+        return not_modelled(&format!("{name:?}"));
+    }
+    unknown_key(name, valid, "")
+}
+
+fn not_modelled(what: &str) -> Wrong {
+    Wrong::new(format!("{what} is known to Kafka, not modelled"))
+        .help("leave it out: a run that ignored it would not be the run you asked for")
+}
+
+fn set_one<S: ConfigSet>(set: &mut S, key: &ConfigKey, value: &Placed) -> Result<(), Wrong> {
+    let given = match (&value.value, key.kind) {
+        (Value::Int(n), _) => ConfigValue::Int(*n),
+        (Value::Bool(b), _) => ConfigValue::Bool(*b),
+        (Value::Text(text), ValueKind::Millis) => ConfigValue::Int(millis(text)?),
+        // `--set acks=1` gives a number, a file may say "1": both are the word.
+        (Value::Text(text), ValueKind::Text) => match text.parse() {
+            Ok(n) => ConfigValue::Int(n),
+            Err(_) => ConfigValue::Text(text.clone()),
+        },
+        (Value::Text(text), _) => ConfigValue::Text(text.clone()),
+        (Value::List(_) | Value::Other(_), _) => return Err(wrong_type(key, value, expected_kind(key.kind))),
+    };
+    match (key.name, &given) {
+        ("enable.idempotence", ConfigValue::Bool(true)) => return Err(not_modelled("enable.idempotence=true")),
+        ("eligible.leader.replicas.version", ConfigValue::Int(1)) => {
+            return Err(not_modelled("eligible.leader.replicas.version=1"));
+        }
+        _ => {}
+    }
+    if let ConfigValue::Int(n) = given
+        && key.kind != ValueKind::Text
+    {
+        let (min, max) = bounds(key.name);
+        if !(min..=max).contains(&n) {
+            return Err(Wrong::new(format!("{n} is impossible: it must be from {min} to {max}")));
+        }
+    }
+    set.set(key.name, &given).map_err(|error| match error {
+        ConfigError::WrongType { expected } => wrong_type(key, value, expected),
+        ConfigError::UnknownKey | ConfigError::Impossible(_) => Wrong::new(error.to_string()),
+    })
+}
+
+fn expected_kind(kind: ValueKind) -> &'static str {
+    match kind {
+        ValueKind::Int => "a whole number",
+        ValueKind::Millis => "a duration, in milliseconds or as \"5.2s\"",
+        ValueKind::Bool => "true or false",
+        ValueKind::Text => "a word",
+    }
+}
+
+fn wrong_type(key: &ConfigKey, value: &Placed, expected: &str) -> Wrong {
+    let expected = if key.kind == ValueKind::Text { expected } else { expected_kind(key.kind) };
+    Wrong::new(format!("expected {expected}, found {}", value.found())).help(format!("{}: {}", key.name, key.about))
+}
+
+fn millis(text: &str) -> Result<i64, Wrong> {
+    let nanos = parse_duration(text).map_err(Wrong::new)?;
+    if nanos % 1_000_000 != 0 {
+        return Err(Wrong::new(format!("{text:?} is not a whole number of milliseconds")));
+    }
+    i64::try_from(nanos / 1_000_000).map_err(|_| Wrong::new(format!("{text:?} is too long")))
+}
+
+/// What Kafka's ConfigDef validators allow, narrowed where a value would let virtual time stand still.
+fn bounds(name: &str) -> (i64, i64) {
+    let int = i64::from(i32::MAX);
+    match name {
+        "log.flush.interval.messages" | "flush.messages" => (1, i64::MAX),
+        "fetch.max.bytes" => (1024, int),
+        "log.segment.bytes" | "segment.bytes" => (14, int),
+        "eligible.leader.replicas.version" => (0, 1),
+        "default.replication.factor" => (1, i64::from(i16::MAX)),
+        "min.insync.replicas"
+        | "num.partitions"
+        | "max.in.flight.requests.per.connection"
+        | "max.poll.records"
+        | "replica.lag.time.max.ms"
+        | "replica.fetch.backoff.ms"
+        | "replica.high.watermark.checkpoint.interval.ms"
+        | "log.flush.offset.checkpoint.interval.ms"
+        | "broker.heartbeat.interval.ms"
+        | "broker.session.timeout.ms"
+        | "controller.quorum.fetch.timeout.ms"
+        | "request.timeout.ms"
+        | "retry.backoff.ms"
+        | "retry.backoff.max.ms"
+        | "reconnect.backoff.ms"
+        | "reconnect.backoff.max.ms"
+        | "metadata.max.age.ms"
+        | "delivery.timeout.ms" => (1, int),
+        _ => (0, int),
+    }
+}

@@ -1,0 +1,210 @@
+//! A scenario as TOML that reads back equal: what differs from the defaults, in the order of the schema.
+
+use std::fmt::Display;
+
+use trial_kafka::config::ConfigValue;
+use trial_kafka::zoo::Switch;
+
+use super::kafka::ConfigSet;
+use super::values::show_duration;
+use super::{DiskModel, DurationRange, FORMAT, Latency, Phases, Scenario};
+use crate::fault::{Chaos, CountRange, Direction, FaultKind, FaultSpec, Peer, When};
+
+/// Writes a scenario. [`super::parse`] gives an equal one from it.
+pub fn to_toml(scenario: &Scenario) -> String {
+    let mut w = Writer(String::new());
+    w.key("format", FORMAT);
+    w.key("name", quoted(&scenario.name));
+    w.key("about", quoted(&scenario.about));
+    let switches: Vec<Switch> = Switch::ALL.into_iter().filter(|&switch| scenario.zoo.on(switch)).collect();
+    w.unless(switches.is_empty(), "zoo", list(switches));
+    let (phases, default) = (scenario.phases, Phases::default());
+    w.unless(phases.warm_up == default.warm_up, "warm-up", time(phases.warm_up));
+    w.unless(phases.run == default.run, "run", time(phases.run));
+    w.unless(phases.heal == default.heal, "heal", time(phases.heal));
+    w.unless(phases.drain == default.drain, "drain", time(phases.drain));
+
+    let cluster = &scenario.cluster;
+    w.header("[cluster]");
+    w.key("brokers", cluster.brokers);
+    w.unless(cluster.racks.is_empty(), "racks", list(&cluster.racks));
+    w.config(&cluster.config);
+    for topic in &scenario.topics {
+        w.header("[[topic]]");
+        w.key("name", quoted(&topic.name));
+        w.key("partitions", topic.partitions);
+        w.key("replication.factor", topic.replication_factor);
+        w.unless(topic.assignments.is_empty(), "assignments", format!("{:?}", topic.assignments));
+        w.config(&topic.config);
+    }
+    for producer in &scenario.producers {
+        w.header("[[producer]]");
+        w.unless(producer.count == 1, "count", producer.count);
+        w.key("topics", list(&producer.topics));
+        w.key("rate", producer.rate);
+        w.some("records", producer.records);
+        w.key("value-bytes", producer.value_bytes);
+        w.some("keys", producer.keys);
+        w.config(&producer.config);
+    }
+    for consumer in &scenario.consumers {
+        w.header("[[consumer]]");
+        w.unless(consumer.count == 1, "count", consumer.count);
+        w.key("topics", list(&consumer.topics));
+        w.key("poll-interval", time(consumer.poll_interval));
+        w.config(&consumer.config);
+    }
+    let (latency, default) = (&scenario.network.latency, Latency::default());
+    if *latency != default {
+        w.header("[network]");
+        w.key("latency.min", time(latency.min));
+        w.key("latency.typical", time(latency.typical));
+        w.key("latency.max", time(latency.max));
+        w.key("latency.tail-per-mille", latency.tail_per_mille);
+    }
+    let disk = &scenario.disk;
+    if *disk != DiskModel::default() {
+        w.header("[disk]");
+        w.key("operation", range(disk.operation));
+        w.key("sync", range(disk.sync));
+        w.key("writeback", time(disk.writeback));
+    }
+    for (index, fault) in scenario.faults.iter().enumerate() {
+        w.header("[[fault]]");
+        w.unless(fault.id as usize == index + 1, "id", fault.id);
+        w.fault(fault, scenario);
+    }
+    if let Some(chaos) = &scenario.chaos {
+        w.header("[chaos]");
+        w.chaos(chaos);
+    }
+    let expect = &scenario.expect;
+    if !expect.never.is_empty() || !expect.any.is_empty() {
+        w.header("[expect]");
+        w.unless(expect.never.is_empty(), "never", list(&expect.never));
+        w.unless(expect.any.is_empty(), "any", list(&expect.any));
+    }
+    w.0
+}
+
+fn quoted(text: impl Display) -> String {
+    toml_edit::Value::from(text.to_string()).to_string()
+}
+
+fn list<T: Display>(items: impl IntoIterator<Item = T>) -> String {
+    format!("[{}]", items.into_iter().map(quoted).collect::<Vec<_>>().join(", "))
+}
+
+fn time(duration: u64) -> String {
+    quoted(show_duration(duration))
+}
+
+fn range(range: DurationRange) -> String {
+    quoted(range)
+}
+
+struct Writer(String);
+
+impl Writer {
+    fn header(&mut self, header: &str) {
+        self.0.push('\n');
+        self.0.push_str(header);
+        self.0.push('\n');
+    }
+
+    fn key(&mut self, key: &str, value: impl Display) {
+        self.0.push_str(&format!("{key} = {value}\n"));
+    }
+
+    fn unless(&mut self, default: bool, key: &str, value: impl Display) {
+        if !default {
+            self.key(key, value);
+        }
+    }
+
+    fn some(&mut self, key: &str, value: Option<impl Display>) {
+        if let Some(value) = value {
+            self.key(key, value);
+        }
+    }
+
+    fn config<S: ConfigSet>(&mut self, set: &S) {
+        let default = S::default();
+        for key in S::KEYS {
+            match set.get(key.name) {
+                value if value == default.get(key.name) => {}
+                Some(ConfigValue::Int(n)) => self.key(key.name, n),
+                Some(ConfigValue::Bool(b)) => self.key(key.name, b),
+                Some(ConfigValue::Text(text)) => self.key(key.name, quoted(text)),
+                None => {}
+            }
+        }
+    }
+
+    fn fault(&mut self, fault: &FaultSpec, scenario: &Scenario) {
+        self.key("kind", quoted(fault.kind.kind_name()));
+        self.key("target", quoted(&fault.target));
+        match &fault.when {
+            When::At(at) => self.key("at", range(*at)),
+            When::After { trigger, occurrence, not_before, delay } => {
+                self.key("after", quoted(trigger));
+                let from_the_start = *not_before == DurationRange::exactly(scenario.phases.warm_up);
+                self.unless(from_the_start, "not-before", range(*not_before));
+                self.unless(*occurrence == 1, "occurrence", occurrence);
+                self.unless(*delay == DurationRange::exactly(0), "delay", range(*delay));
+            }
+        }
+        match &fault.kind {
+            FaultKind::Crash { restart_after } | FaultKind::PowerLoss { restart_after } => {
+                self.some("restart-after", restart_after.map(range));
+            }
+            FaultKind::CleanRestart { down_for } => self.key("down-for", range(*down_for)),
+            FaultKind::Pause { lasts } | FaultKind::StallDisk { lasts } => self.some("lasts", lasts.map(range)),
+            FaultKind::Cut { peers, direction, lasts } => {
+                self.ends(peers, *direction);
+                self.some("lasts", lasts.map(range));
+            }
+            FaultKind::SlowLink { peers, direction, by, lasts } => {
+                self.ends(peers, *direction);
+                self.key("by", range(*by));
+                self.some("lasts", lasts.map(range));
+            }
+            FaultKind::SlowDisk { by, lasts } | FaultKind::SlowFetch { by, lasts } => {
+                self.key("by", range(*by));
+                self.some("lasts", lasts.map(range));
+            }
+            FaultKind::ClockJump { by, back } => {
+                self.key("by", range(*by));
+                self.unless(!back, "back", back);
+            }
+        }
+    }
+
+    fn ends(&mut self, peers: &[Peer], direction: Direction) {
+        self.key("peers", list(peers));
+        self.unless(direction == Direction::Both, "direction", quoted(direction.name()));
+    }
+
+    fn chaos(&mut self, chaos: &Chaos) {
+        let CountRange { min, max } = chaos.faults;
+        self.key("faults", if min == max { min.to_string() } else { quoted(format!("{min}..{max}")) });
+        for (kind, weight) in &chaos.mix {
+            self.key(&format!("mix.{kind}"), weight);
+        }
+        self.key("swarm", chaos.swarm);
+        self.unless(chaos.targets.is_empty(), "targets", list(&chaos.targets));
+        self.key("events", list(&chaos.events));
+        self.key("by-event", chaos.by_event);
+        for (key, value) in [
+            ("delay", chaos.delay),
+            ("down-for", chaos.down_for),
+            ("lasts", chaos.lasts),
+            ("slow-link-by", chaos.slow_link_by),
+            ("slow-disk-by", chaos.slow_disk_by),
+            ("slow-fetch-by", chaos.slow_fetch_by),
+            ("clock-jump-by", chaos.clock_jump_by),
+        ] {
+            self.key(key, range(value));
+        }
+    }
+}

@@ -1,0 +1,413 @@
+//! Scenario files from outside: what reads, what is refused and in which words, what stays when something is removed.
+
+use proptest::prelude::*;
+use trial_sim::fault::{FIRST_DRAWN_ID, Fault, KIND_NAMES, Target, When, timeline};
+use trial_sim::scenario::{Scenario, builtin, parse, schema, to_toml};
+
+const SMALL: &str = "\
+format = 1
+
+[cluster]
+brokers = 3
+
+[[topic]]
+name = \"orders\"
+replication.factor = 3
+
+[[producer]]
+acks = \"all\"
+";
+
+fn read(text: &str) -> Scenario {
+    parse("small.toml", text, &[]).unwrap_or_else(|error| panic!("{error}"))
+}
+
+fn set(text: &str, overrides: &[&str]) -> Result<Scenario, String> {
+    let overrides: Vec<String> = overrides.iter().map(|&o| o.to_owned()).collect();
+    parse("small.toml", text, &overrides).map_err(|error| error.to_string())
+}
+
+fn errors(text: &str) -> String {
+    set(text, &[]).expect_err("this scenario is wrong")
+}
+
+fn builtin_text(name: &str) -> &'static str {
+    builtin().iter().find(|(n, _)| *n == name).expect("a built-in scenario").1
+}
+
+#[test]
+fn every_builtin_scenario_reads_and_says_what_it_is_about() {
+    for (name, text) in builtin() {
+        let scenario = parse(&format!("{name}.toml"), text, &[]).unwrap_or_else(|error| panic!("{error}"));
+        assert_eq!(scenario.name, *name);
+        assert!(!scenario.about.is_empty(), "{name}");
+        assert!(text.starts_with("# "), "{name} begins with its idea");
+        assert_eq!(name.starts_with("zoo-"), !scenario.zoo.is_empty(), "{name}");
+    }
+}
+
+#[test]
+fn every_builtin_scenario_takes_any_acks() {
+    for (name, text) in builtin() {
+        for acks in ["0", "1", "all"] {
+            let scenario = set(text, &[&format!("producer.acks={acks}")]).unwrap_or_else(|error| panic!("{error}"));
+            assert!(scenario.producers.iter().all(|p| p.config.acks.to_string() == acks), "{name}");
+        }
+    }
+}
+
+#[test]
+fn every_builtin_scenario_is_written_so_that_it_reads_back_equal() {
+    for (name, text) in builtin() {
+        let mut scenario = read(text);
+        let again = read(&to_toml(&scenario));
+        assert_eq!(scenario, again, "{name}");
+        // What shrinking does: the drawn timeline becomes the file's own, and draws itself again.
+        let drawn = timeline(&scenario, 5);
+        scenario.faults = drawn.iter().map(Fault::to_spec).collect();
+        scenario.chaos = None;
+        let fixed = read(&to_toml(&scenario));
+        assert_eq!(fixed, scenario, "{name}");
+        assert_eq!(timeline(&fixed, 99), drawn, "{name}");
+    }
+}
+
+#[test]
+fn an_odd_scenario_reads_back_equal() {
+    let odd = r#"
+        format = 1
+        name = "odd \"one\""
+        zoo = "ack-before-hw, truncate-to-hw"
+        run = "1m"
+        producer = { count = 2, topics = ["a", "b.c"], records = 5, keys = 3, "acks" = 0, linger = { ms = "10ms" } }
+        cluster.config.min.insync.replicas = 2
+        cluster.racks = ["x", "y"]
+        [[topic]]
+        name = "a"
+        partitions = 2
+        assignments = [[1, 2], [2, 3]]
+        replication.factor = 2
+        [[topic]]
+        name = "b.c"
+        flush.messages = 1
+        [[consumer]]
+        poll-interval = "0.5s"
+        auto.offset.reset = "none"
+        [network.latency]
+        min = "1us"
+        max = "1s"
+        [disk]
+        sync = "1ms"
+        [[fault]]
+        kind = "cut"
+        target = "k1"
+        after = "consumed of b.c-0 on k1"
+        peers = ["clients", "leader of a-1", "that node"]
+        direction = "in"
+        id = 7
+        [[fault]]
+        kind = "clock-jump"
+        target = "rack y"
+        at = "5s..5.5s"
+        by = "0..3s"
+        back = true
+        [chaos]
+        mix.pause = 3
+        faults = 2
+        [expect]
+        any = "lost-write"
+    "#;
+    let scenario = read(odd);
+    assert_eq!(read(&to_toml(&scenario)), scenario);
+    insta::assert_snapshot!(to_toml(&scenario));
+}
+
+#[test]
+fn errors_name_place_and_key_and_say_what_would_be_right() {
+    let wrongs = [
+        ("a key that is nearly right", SMALL.replace("acks = ", "ack = ")),
+        ("a key of our own that is nearly right", SMALL.replace("brokers", "broker")),
+        ("a section that is nearly right", SMALL.replace("[[producer]]", "[[producers]]")),
+        ("a key of another section", SMALL.replace("brokers = 3", "brokers = 3\nlinger.ms = 5")),
+        ("a wrong type", SMALL.replace("brokers = 3", "brokers = \"three\"")),
+        ("a wrong type of Kafka's", SMALL.replace("\"all\"", "\"most\"\nlinger.ms = true\nretries = [1]")),
+        ("an impossible number", SMALL.replace("brokers = 3", "brokers = 0")),
+        ("more replicas than brokers", SMALL.replace("replication.factor = 3", "replication.factor = 5")),
+        ("not modelled", SMALL.replace("acks = \"all\"", "compression.type = \"zstd\"\nenable.idempotence = true")),
+        ("not modelled in the cluster", SMALL.replace("brokers = 3", "controllers = 3\nlog.retention.ms = 5")),
+        ("a bad duration", SMALL.replace("format = 1", "format = 1\nrun = \"5 parsecs\"\nheal = 5\ndrain = \"0s\"")),
+        ("a duration finer than Kafka's", SMALL.replace("\"all\"", "1\nlinger.ms = \"5us\"")),
+        ("a delivery timeout that cannot be", SMALL.replace("\"all\"", "1\ndelivery.timeout.ms = 1000")),
+        ("no format", SMALL.replace("format = 1", "")),
+        ("another format", SMALL.replace("format = 1", "format = 2")),
+        ("no TOML", SMALL.replace("brokers = 3", "brokers = ")),
+        ("no topic", "format = 1\n".to_owned()),
+        ("two topics of a name", SMALL.replace("[[producer]]", "[[topic]]\nname = \"orders\"\n[[producer]]")),
+        ("a switch that is nearly right", SMALL.replace("format = 1", "format = 1\nzoo = [\"truncate-to-hwm\"]")),
+        ("a code that is nearly right", format!("{SMALL}[expect]\nnever = [\"lost-writes\"]\n")),
+        ("no sections", "format = 1\ntopic = 5\n[[network]]\n[[disc]]\nsync = \"1ms\"\n".to_owned()),
+        ("a key outside of its section", SMALL.replace("format = 1", "format = 1\nlinger.ms = 5")),
+        (
+            "a key given twice",
+            format!("{SMALL}retries = 5\n[producer.config]\nretries = 6\n").replace("[[producer]]", "[producer]"),
+        ),
+    ];
+    let told: Vec<String> = wrongs.iter().map(|(what, text)| format!("# {what}\n{}", errors(text))).collect();
+    insta::assert_snapshot!(told.join("\n\n"));
+}
+
+#[test]
+fn errors_of_faults_say_what_would_be_right() {
+    let wrongs = [
+        ("kind = \"crush\"\ntarget = \"b1\"\nat = \"5s\""),
+        ("kind = \"crash\"\ntarget = \"leader of order-0\"\nat = \"5s\""),
+        ("kind = \"crash\"\ntarget = \"leader of orders-1\"\nat = \"5s\""),
+        ("kind = \"crash\"\ntarget = \"b4\"\nat = \"5s\""),
+        ("kind = \"crash\"\ntarget = \"all broker\"\nat = \"5s\""),
+        ("kind = \"crash\"\ntarget = \"follower 3 of orders-0\"\nat = \"5s\""),
+        ("kind = \"crash\"\ntarget = \"that node\"\nat = \"5s\""),
+        ("kind = \"power-loss\"\ntarget = \"p1\"\nat = \"5s\""),
+        ("kind = \"crash\"\ntarget = \"rack r1\"\nat = \"5s\""),
+        ("kind = \"crash\"\ntarget = \"b1\"\nat = \"1s\""),
+        ("kind = \"crash\"\ntarget = \"b1\"\nat = \"5s..50s\""),
+        ("kind = \"crash\"\ntarget = \"b1\""),
+        ("kind = \"crash\"\ntarget = \"b1\"\nat = \"5s\"\ndelay = \"1s\"\nlasts = \"1s\""),
+        ("kind = \"crash\"\ntarget = \"b1\"\nafter = \"truncate\""),
+        ("kind = \"crash\"\ntarget = \"b1\"\nafter = \"truncated of orders-9\""),
+        ("kind = \"slow-link\"\ntarget = \"b1\"\nat = \"5s\"\npeers = [\"b2\", \"client\"]\ndirection = \"inn\""),
+    ];
+    let told: Vec<String> = wrongs
+        .iter()
+        .map(|fault| format!("# {}\n{}", fault.replace('\n', ", "), errors(&format!("{SMALL}[[fault]]\n{fault}\n"))))
+        .collect();
+    insta::assert_snapshot!(told.join("\n\n"));
+}
+
+#[test]
+fn deep_and_large_texts_are_refused_or_read_but_never_overflow() {
+    let deep = 200_000;
+    for text in [
+        format!("format = 1\nzoo = {}", "[".repeat(deep)),
+        format!("format = 1\nzoo = {}{}", "[".repeat(deep), "]".repeat(deep)),
+        format!("format = 1\na = {}", "{ a = ".repeat(deep)),
+        format!("format = 1\n{} = 1", vec!["a"; 5_000].join(".")),
+        format!("format = 1\n[{}]", vec!["a"; 5_000].join(".")),
+        format!("format = {}", "9".repeat(deep)),
+        format!("{SMALL}{}", "[[fault]]\n".repeat(2_000)),
+    ] {
+        assert!(parse("deep.toml", &text, &[]).is_err());
+        assert!(parse("small.toml", SMALL, &[text]).is_err());
+    }
+}
+
+#[test]
+fn overrides_that_match_nothing_are_errors_that_name_themselves() {
+    let wrongs = [
+        "producer.ack=1",
+        "producer.acks=2",
+        "producers.acks=1",
+        "producer.2.acks=1",
+        "consumer.fetch.min.bytes=1",
+        "producer=1",
+        "acks",
+        "cluster.brokers=2",
+        "zoo=truncate",
+        "run=forever",
+        "topic.replication.factor={ a = 1 }",
+        "enable.idempotence=true",
+    ];
+    let told: Vec<String> = wrongs.iter().map(|o| set(SMALL, &[o]).expect_err("a wrong override")).collect();
+    insta::assert_snapshot!(told.join("\n\n"));
+}
+
+#[test]
+fn overrides_reach_every_place() {
+    let two = format!("{SMALL}[[producer]]\nacks = 0\n");
+    let scenario = set(
+        &two,
+        &[
+            "producer.linger.ms=0",
+            "producer.2.acks=all",
+            "cluster.brokers=5",
+            "cluster.min.insync.replicas=2",
+            "cluster.config.replica.lag.time.max.ms=2s",
+            "topic.replication.factor=5",
+            "zoo=truncate-to-hw",
+            "run=1m",
+            "chaos.faults=2..3",
+            "run=2m",
+        ],
+    )
+    .expect("all of these are right");
+    assert!(scenario.producers.iter().all(|p| p.config.linger_ms == 0 && p.config.acks.0 == -1));
+    assert_eq!((scenario.cluster.brokers, scenario.topics[0].replication_factor), (5, 5));
+    assert_eq!(scenario.cluster.config.min_insync_replicas, 2);
+    assert_eq!(scenario.cluster.config.replica_lag_time_max_ms, 2_000);
+    assert_eq!(scenario.phases.run, 120_000_000_000);
+    assert_eq!(scenario.chaos.map(|chaos| chaos.faults.max), Some(3));
+    assert!(!scenario.zoo.is_empty());
+}
+
+#[test]
+fn several_problems_are_told_at_once_in_the_order_of_the_file() {
+    let text = SMALL.replace("brokers = 3", "brokers = 0").replace("all", "most").replace("orders", "no name");
+    let error = parse("small.toml", &text, &[]).expect_err("three mistakes");
+    let lines: Vec<u32> = error.problems.iter().map(|problem| problem.line).collect();
+    assert_eq!(lines, [4, 7, 11]);
+    for problem in &error.problems {
+        let span = problem.span().expect("all stand in the file");
+        assert!(error.source.get(span).is_some_and(|shown| !shown.is_empty()), "{}", problem.message);
+    }
+}
+
+#[test]
+fn the_schema_names_every_key() {
+    insta::assert_snapshot!(schema());
+}
+
+#[test]
+fn removing_a_fault_leaves_all_others_as_they_were() {
+    for name in ["chaos", "zoo-isr-expand-before-leso", "rolling-restart"] {
+        let scenario = read(builtin_text(name));
+        for seed in 1..20 {
+            let all = timeline(&scenario, seed);
+            for removed in 0..scenario.faults.len() {
+                let mut fewer = scenario.clone();
+                fewer.faults.remove(removed);
+                let mut expected = all.clone();
+                expected.remove(removed);
+                assert_eq!(timeline(&fewer, seed), expected, "{name}, seed {seed}");
+            }
+        }
+    }
+}
+
+#[test]
+fn a_file_without_one_of_its_faults_draws_the_others_as_before_if_they_keep_their_ids() {
+    let fault =
+        |id: u32| format!("[[fault]]\nid = {id}\nkind = \"crash\"\ntarget = \"random broker\"\nat = \"5s..20s\"\n");
+    let three = read(&format!("{SMALL}{}{}{}", fault(1), fault(2), fault(3)));
+    let two = read(&format!("{SMALL}{}{}", fault(1), fault(3)));
+    for seed in 1..20 {
+        let (three, two) = (timeline(&three, seed), timeline(&two, seed));
+        assert_eq!((&three[0], &three[2]), (&two[0], &two[1]));
+    }
+}
+
+#[test]
+fn chaos_is_the_same_for_the_same_seed_and_reaches_every_kind_in_few_seeds() {
+    let scenario = set(SMALL, &["chaos.swarm=true"]).expect("a chaos of everything");
+    assert_ne!(timeline(&scenario, 1), timeline(&scenario, 2));
+    let mut kinds = std::collections::BTreeSet::new();
+    let (mut by_event, mut all) = (0, 0);
+    let span = scenario.phases.warm_up..=scenario.phases.faults_end();
+    for seed in 0..200 {
+        let faults = timeline(&scenario, seed);
+        assert_eq!(faults, timeline(&scenario, seed));
+        assert!((3..=8).contains(&faults.len()));
+        for (nth, fault) in faults.iter().enumerate() {
+            assert_eq!(fault.id, FIRST_DRAWN_ID + nth as u32);
+            assert_ne!(fault.target, Target::AnyBroker);
+            let instant = match fault.when {
+                When::At(at) => at,
+                When::After { not_before, delay, .. } => {
+                    assert!(delay <= 5_000_000);
+                    by_event += 1;
+                    not_before
+                }
+            };
+            assert!(span.contains(&instant));
+            all += 1;
+            kinds.insert(fault.kind.kind_name());
+        }
+    }
+    assert_eq!(kinds.len(), KIND_NAMES.len());
+    assert!((40..=60).contains(&(by_event * 100 / all)), "{by_event} of {all} hang on events");
+}
+
+#[test]
+fn swarm_runs_differ_in_the_kinds_they_use() {
+    let scenario = set(SMALL, &["chaos.faults=40"]).expect("a chaos of everything");
+    let kinds = |seed| -> std::collections::BTreeSet<&str> {
+        timeline(&scenario, seed).iter().map(|fault| fault.kind.kind_name()).collect()
+    };
+    let sizes: Vec<usize> = (0..50).map(|seed| kinds(seed).len()).collect();
+    assert!(sizes.iter().any(|&n| n <= 4) && sizes.iter().any(|&n| n >= 6), "{sizes:?}");
+}
+
+#[test]
+fn drawn_times_lie_in_their_ranges_and_spread_over_them() {
+    let scenario = read(builtin_text("leader-crash"));
+    let mut delays = Vec::new();
+    for seed in 0..100 {
+        let faults = timeline(&scenario, seed);
+        let When::After { not_before, delay, .. } = faults[0].when else { panic!("it hangs on an event") };
+        assert!((6_000_000_000..=12_000_000_000).contains(&not_before) && delay <= 5_000_000);
+        delays.push(delay);
+    }
+    assert!(delays.iter().any(|&d| d < 1_000_000) && delays.iter().any(|&d| d > 4_000_000));
+}
+
+/// A text with some bytes cut out, doubled or replaced by bytes that mean something in TOML.
+fn mangle(text: &str, edits: &[(usize, u8, usize)]) -> String {
+    const PIECES: [&str; 16] = [
+        "\"",
+        "[",
+        "]",
+        "[[",
+        "]]",
+        "=",
+        ".",
+        "\n",
+        "{ a = 1 }",
+        "-1",
+        "9223372036854775807",
+        "1e300",
+        "'''",
+        "é",
+        "1..",
+        "0s",
+    ];
+    let mut chars: Vec<char> = text.chars().collect();
+    for &(at, what, length) in edits {
+        let at = at % (chars.len() + 1);
+        let end = (at + length % 12).min(chars.len());
+        match what % 3 {
+            0 => drop(chars.drain(at..end)),
+            1 => {
+                let copy: Vec<char> = chars[at..end].to_vec();
+                chars.splice(at..at, copy);
+            }
+            _ => drop(chars.splice(at..end, PIECES[length % PIECES.len()].chars())),
+        }
+    }
+    chars.into_iter().collect()
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 1500, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn no_text_and_no_override_makes_the_program_panic(
+        which in 0..64usize,
+        edits in prop::collection::vec((any::<usize>(), any::<u8>(), any::<usize>()), 0..6),
+        section in prop::sample::select(vec!["cluster", "topic", "producer.1", "fault", "chaos", "network", "", "run", "zoo"]),
+        rest in "[a-z.\\-=0-9]{0,12}",
+        seed in any::<u64>(),
+    ) {
+        let text = mangle(builtin()[which % builtin().len()].1, &edits);
+        let overrides = [format!("{section}.{rest}")];
+        for overrides in [&[][..], &overrides[..]] {
+            match parse("mangled.toml", &text, overrides) {
+                Ok(scenario) => {
+                    prop_assert_eq!(&parse(&scenario.name, &to_toml(&scenario), &[]).map_err(|e| e.to_string()), &Ok(scenario.clone()));
+                    timeline(&scenario, seed);
+                }
+                Err(error) => {
+                    prop_assert!(!error.problems.is_empty());
+                    prop_assert!(!error.to_string().is_empty());
+                }
+            }
+        }
+    }
+}
