@@ -8,6 +8,17 @@
 //!
 //! Pure values: no clock, no I/O but through [`Disk`], no threads. Everything here is `Clone`.
 
+pub mod batch;
+pub mod checkpoint;
 mod disk;
+pub mod log;
 
+pub use batch::{
+    Batch, BatchBuilder, BatchError, BatchHeader, Batches, BuildOptions, Compression, HEADER_BYTES, NewRecord, Record,
+    build_batch, check_batch, parse_header, records, set_base_offset_and_epoch,
+};
+pub use checkpoint::{CheckpointError, read_offset_checkpoint, write_offset_checkpoint};
 pub use disk::{DirId, Disk, DiskError, FileId, OpenMode, SyncTarget};
+pub use log::{
+    Appended, EpochEndOffset, EpochEntry, Log, LogConfig, LogError, Opening, Recovered, SyncMark, TimestampedOffset,
+};

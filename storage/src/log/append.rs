@@ -1,0 +1,182 @@
+//! How do batches get into the log? (`UnifiedLog.appendAsLeader`, `appendAsFollower`, `LogValidator`.)
+
+use bytes::{Bytes, BytesMut};
+
+use crate::{BatchError, BatchHeader, Disk, OpenMode, check_batch, set_base_offset_and_epoch};
+
+use super::segment::Segment;
+use super::{Log, LogError, open, remember};
+
+/// What an append did.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Appended {
+    /// Offset of the first record; the log end if nothing was appended.
+    pub first_offset: i64,
+    /// Offset of the last record; one less than `first_offset` if nothing was appended.
+    pub last_offset: i64,
+    /// Leader epoch of the last batch, -1 if nothing was appended.
+    pub leader_epoch: i32,
+    /// Largest timestamp, -1 if nothing was appended.
+    pub max_timestamp: i64,
+    /// Number of batches.
+    pub batches: u32,
+    /// Was a new segment begun? Kafka then syncs the old one in the background.
+    pub rolled: bool,
+}
+
+impl Log {
+    /// Appends a producer's batches: checks each, gives them the next offsets and the leader's epoch, and writes them at
+    /// once. All or nothing; control batches are refused.
+    pub fn append_as_leader(
+        &mut self,
+        disk: &mut dyn Disk,
+        batches: Bytes,
+        leader_epoch: i32,
+    ) -> Result<Appended, LogError> {
+        self.append_from_client(disk, batches, leader_epoch, false)
+    }
+
+    /// As [`Log::append_as_leader`], for batches the broker made itself: transaction markers and the like may be among
+    /// them.
+    pub fn append_control_as_leader(
+        &mut self,
+        disk: &mut dyn Disk,
+        batches: Bytes,
+        leader_epoch: i32,
+    ) -> Result<Appended, LogError> {
+        self.append_from_client(disk, batches, leader_epoch, true)
+    }
+
+    fn append_from_client(
+        &mut self,
+        disk: &mut dyn Disk,
+        batches: Bytes,
+        leader_epoch: i32,
+        control_allowed: bool,
+    ) -> Result<Appended, LogError> {
+        let mut headers = Vec::new();
+        let mut next_offset = self.log_end_offset;
+        let mut at = 0;
+        while at < batches.len() {
+            let mut header = check_batch(&batches[at..])?;
+            validate_batch(&header, control_allowed)?;
+            if header.size_in_bytes() > self.config.max_batch_bytes {
+                let limit = self.config.max_batch_bytes as u64;
+                return Err(LogError::TooLarge { size: header.size_in_bytes() as u64, limit });
+            }
+            at += header.size_in_bytes();
+            header.base_offset = next_offset;
+            header.partition_leader_epoch = leader_epoch;
+            next_offset = next_offset
+                .checked_add(i64::from(header.records_count))
+                .ok_or(BatchError::Malformed("offsets beyond the largest possible"))?;
+            headers.push(header);
+        }
+        if batches.len() as u64 > self.config.segment_bytes {
+            return Err(LogError::TooLarge { size: batches.len() as u64, limit: self.config.segment_bytes });
+        }
+        // In place if nobody else holds these bytes, else one copy.
+        let mut bytes = batches.try_into_mut().unwrap_or_else(|shared| BytesMut::from(&shared[..]));
+        let mut at = 0;
+        for header in &headers {
+            set_base_offset_and_epoch(&mut bytes[at..], header.base_offset, leader_epoch);
+            at += header.size_in_bytes();
+        }
+        self.write(disk, bytes.freeze(), &headers)
+    }
+
+    /// Appends what a leader sent, offsets and epochs as they are. The first batch must begin at the log's end. A partial
+    /// batch at the end is ignored, as a fetch response may be cut there. All or nothing; nothing at all is fine.
+    pub fn append_as_follower(&mut self, disk: &mut dyn Disk, batches: Bytes) -> Result<Appended, LogError> {
+        let mut headers = Vec::new();
+        let mut expected = self.log_end_offset;
+        let mut at = 0;
+        while at < batches.len() {
+            let header = match check_batch(&batches[at..]) {
+                Ok(header) => header,
+                Err(BatchError::TooShort { .. }) => break,
+                Err(error) => return Err(error.into()),
+            };
+            if header.base_offset != expected {
+                return Err(LogError::OutOfOrder { expected, got: header.base_offset });
+            }
+            at += header.size_in_bytes();
+            expected = header.next_offset();
+            headers.push(header);
+        }
+        self.write(disk, batches.slice(..at), &headers)
+    }
+
+    /// Writes checked batches, whose offsets continue the log, in one piece.
+    fn write(&mut self, disk: &mut dyn Disk, bytes: Bytes, headers: &[BatchHeader]) -> Result<Appended, LogError> {
+        let mut appended = Appended {
+            first_offset: self.log_end_offset,
+            last_offset: self.log_end_offset - 1,
+            leader_epoch: -1,
+            max_timestamp: -1,
+            batches: headers.len() as u32,
+            rolled: false,
+        };
+        let Some(last) = headers.last() else {
+            return Ok(appended);
+        };
+        appended.rolled = self.roll_if_full(disk, bytes.len() as u64)?;
+
+        // Epochs first, as in UnifiedLog.append: an epoch without records does no harm, records without their epoch do.
+        let mut epochs_changed = false;
+        for header in headers {
+            epochs_changed |= self.epochs.assign(header.partition_leader_epoch, header.base_offset);
+        }
+        if epochs_changed {
+            self.store_epochs(disk)?;
+        }
+
+        let active = self.segments.len() - 1;
+        disk.write(self.segments[active].file, self.segments[active].size, bytes)?;
+        self.segments[active].changed = self.sync.segment_changed();
+        for header in headers {
+            let position = self.segments[active].size;
+            self.segments[active].add(header, self.config.index_interval_bytes);
+            remember(&mut self.recent, header.base_offset, position);
+            appended.max_timestamp = appended.max_timestamp.max(header.max_timestamp);
+        }
+        self.log_end_offset = last.next_offset();
+        appended.last_offset = last.last_offset();
+        appended.leader_epoch = last.partition_leader_epoch;
+        Ok(appended)
+    }
+
+    /// A segment that would outgrow `segment_bytes` is left as it is, and a new one begins at the log's end
+    /// (`LogSegment.shouldRoll`). True if it was so.
+    fn roll_if_full(&mut self, disk: &mut dyn Disk, incoming: u64) -> Result<bool, LogError> {
+        let active = &self.segments[self.segments.len() - 1];
+        if active.size == 0 || active.size + incoming <= self.config.segment_bytes {
+            return Ok(false);
+        }
+        let file = disk.open(self.dir, &open::file_name(self.log_end_offset), OpenMode::CreateEmpty)?;
+        let mut segment = Segment::new(self.log_end_offset, file);
+        segment.changed = self.sync.segment_changed();
+        self.segments.push(segment);
+        self.sync.dir_changed();
+        self.recent.clear();
+        Ok(true)
+    }
+}
+
+/// What a leader demands of a batch from a client (`LogValidator.validateBatch`): as many offsets as records and at least
+/// one, a sequence number if there is a producer id, no control records.
+fn validate_batch(header: &BatchHeader, control_allowed: bool) -> Result<(), BatchError> {
+    if header.records_count == 0 || i64::from(header.records_count) != i64::from(header.last_offset_delta) + 1 {
+        return Err(BatchError::Malformed("records and offsets differ in number"));
+    }
+    if header.compression().is_none() {
+        return Err(BatchError::Malformed("unknown compression"));
+    }
+    if header.is_control() && !control_allowed {
+        return Err(BatchError::Malformed("control batches are not for clients to write"));
+    }
+    if header.producer_id >= 0 && header.base_sequence < 0 && !header.is_control() {
+        return Err(BatchError::Malformed("a producer id without a sequence number"));
+    }
+    Ok(())
+}

@@ -1,0 +1,185 @@
+//! The log of one partition: batches in segment files, found by offset, with the leader-epoch cache beside them.
+//!
+//! ```text
+//!   orders-0/                            a directory per partition
+//!     00000000000000000000.log           segments, named by the offset of their first record
+//!     00000000000000004711.log           the last one is active: appends go there
+//!     leader-epoch-checkpoint            where each leader epoch begins
+//! ```
+//!
+//! A [`Log`] is a value: positions, offsets and handles, no payload. All bytes are on the [`Disk`] it is handed with each
+//! call, which must always be the one it was opened on. What it appends is durable only after its owner synced
+//! [`Log::unsynced`] and reported the end ([`Log::sync_started`], [`Log::synced`]).
+//!
+//! Where it differs from Kafka:
+//! - The offset index is sparse as Kafka's but lives in memory only; it is rebuilt from the headers on open. Index files,
+//!   time index, transaction index and producer snapshots are not modelled, and neither are their corruptions.
+//! - Nothing is deleted or compacted: offsets are contiguous from the log's start to its end, and that is checked.
+//! - An append that does not fit into `segment_bytes` is refused to a leader as in Kafka, but a follower keeps it, in a
+//!   segment of its own (Kafka's fetcher would fail there).
+
+mod append;
+mod epochs;
+mod open;
+mod read;
+mod segment;
+mod sync;
+mod truncate;
+
+use std::collections::VecDeque;
+
+use crate::{BatchError, DirId, Disk, DiskError, FileId};
+
+pub use append::Appended;
+pub use epochs::{EpochEndOffset, EpochEntry};
+pub use open::{Opening, Recovered};
+pub use read::TimestampedOffset;
+pub use sync::SyncMark;
+
+use epochs::EpochCache;
+use segment::Segment;
+
+/// Sizes of a log.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LogConfig {
+    /// Size at which a segment is rolled, in bytes (`segment.bytes`).
+    pub segment_bytes: u64,
+    /// Bytes between entries of the index (`index.interval.bytes`).
+    pub index_interval_bytes: u64,
+    /// Largest batch a leader appends, in bytes (`max.message.bytes`).
+    pub max_batch_bytes: usize,
+}
+
+impl Default for LogConfig {
+    fn default() -> Self {
+        LogConfig { segment_bytes: 1 << 30, index_interval_bytes: 4_096, max_batch_bytes: 1_048_588 }
+    }
+}
+
+/// Why a log did not do what it was asked.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum LogError {
+    /// The disk refused. The log stands as before, but what is on the disk is unknown.
+    #[error(transparent)]
+    Disk(#[from] DiskError),
+    /// A read before the log's start or beyond its end.
+    #[error("offset {requested} is outside the log, which goes from {log_start_offset} to {log_end_offset}")]
+    OffsetOutOfRange {
+        /// What was asked for.
+        requested: i64,
+        /// First offset of the log.
+        log_start_offset: i64,
+        /// Offset behind its last record.
+        log_end_offset: i64,
+    },
+    /// A batch that must not be appended, or that is corrupt on the disk.
+    #[error(transparent)]
+    InvalidBatch(#[from] BatchError),
+    /// A follower was given a batch that does not continue its log.
+    #[error("batch begins at offset {got}, the log continues at {expected}")]
+    OutOfOrder {
+        /// The offset it had to begin at.
+        expected: i64,
+        /// The offset it begins at.
+        got: i64,
+    },
+    /// A batch or an append larger than allowed.
+    #[error("{size} bytes exceed the limit of {limit}")]
+    TooLarge {
+        /// Its size in bytes.
+        size: u64,
+        /// The limit in bytes.
+        limit: u64,
+    },
+}
+
+/// Batches at the end of the log whose position is known exactly, so that readers at the tail need not search.
+const RECENT: usize = 32;
+
+/// The log of one partition. See the module documentation.
+#[derive(Clone, Debug)]
+pub struct Log {
+    dir: DirId,
+    dir_name: String,
+    config: LogConfig,
+    /// By base offset, contiguous; never empty; the last is active.
+    segments: Vec<Segment>,
+    epochs: EpochCache,
+    /// The checkpoint of `epochs` as it stands on the disk; `None` before the first.
+    epoch_file: Option<FileId>,
+    log_end_offset: i64,
+    /// Base offset and position of the active segment's last batches, oldest first.
+    recent: VecDeque<(i64, u64)>,
+    sync: sync::SyncState,
+}
+
+impl Log {
+    /// First offset of the log.
+    pub fn log_start_offset(&self) -> i64 {
+        self.segments[0].base_offset
+    }
+
+    /// The offset the next record gets.
+    pub fn log_end_offset(&self) -> i64 {
+        self.log_end_offset
+    }
+
+    /// Bytes of all its batches.
+    pub fn size_in_bytes(&self) -> u64 {
+        self.segments.iter().map(|s| s.size).sum()
+    }
+
+    /// Number of segment files, at least one.
+    pub fn segment_count(&self) -> usize {
+        self.segments.len()
+    }
+
+    /// Its directory.
+    pub fn dir(&self) -> DirId {
+        self.dir
+    }
+
+    /// Name of its directory, such as "orders-0".
+    pub fn dir_name(&self) -> &str {
+        &self.dir_name
+    }
+
+    /// Its sizes.
+    pub fn config(&self) -> LogConfig {
+        self.config
+    }
+
+    /// Changes its sizes; what is written already stays as it is.
+    pub fn set_config(&mut self, config: LogConfig) {
+        self.config = config;
+    }
+
+    /// Removes the log and its directory.
+    pub fn delete(self, disk: &mut dyn Disk) -> Result<(), LogError> {
+        Ok(disk.remove_dir(&self.dir_name)?)
+    }
+
+    /// Gives its file handles back; the files stay.
+    pub fn close(self, disk: &mut dyn Disk) {
+        self.segments.iter().for_each(|segment| disk.close(segment.file));
+        if let Some(file) = self.epoch_file {
+            disk.close(file);
+        }
+    }
+
+    fn out_of_range(&self, requested: i64) -> LogError {
+        LogError::OffsetOutOfRange {
+            requested,
+            log_start_offset: self.log_start_offset(),
+            log_end_offset: self.log_end_offset,
+        }
+    }
+}
+
+/// Adds the batch at the log's end to its recent ones.
+fn remember(recent: &mut VecDeque<(i64, u64)>, base_offset: i64, position: u64) {
+    if recent.len() == RECENT {
+        recent.pop_front();
+    }
+    recent.push_back((base_offset, position));
+}
