@@ -155,9 +155,9 @@ impl Admin {
         let end = match (&operation.ask, &response) {
             (Ask::CreateTopic(topic), ResponseKind::CreateTopics(answer)) => {
                 let answer = answer.topics.iter().find(|t| t.name == topic.name);
-                answer.and_then(|t| match ResponseError::try_from_code(t.error_code) {
-                    None => Some(Ok(Outcome::Done)),
-                    Some(error) => Some(Err(error)),
+                answer.map(|t| match ResponseError::try_from_code(t.error_code) {
+                    None => Ok(Outcome::Done),
+                    Some(error) => Err(error),
                 })
             }
             (Ask::ListOffset { partition, .. }, ResponseKind::ListOffsets(answer)) => {
