@@ -202,7 +202,7 @@ pub enum Event {
     /// A record was handed to the producer.
     SendInvoked { op: OpId, partition: TopicPartition },
     /// A batch of records left in a produce request.
-    BatchSent { partition: TopicPartition, first_op: OpId, records: u32, attempt: u32, acks: i16 },
+    BatchSent { partition: TopicPartition, first_op: OpId, records: u32, attempt: u32, acks: i16, to: BrokerId },
     /// A batch was acknowledged.
     BatchAcked { partition: TopicPartition, first_op: OpId, records: u32, first_offset: i64 },
     /// A batch failed for good.
@@ -542,10 +542,10 @@ impl fmt::Display for Event {
                 write!(f, "refused a batch for {partition} with acks={}: {error}", acks_name(*acks))
             }
             SendInvoked { op, partition } => write!(f, "is to send record r{} to {partition}", op.0),
-            BatchSent { partition, first_op, records, attempt, acks } => {
+            BatchSent { partition, first_op, records, attempt, acks, to } => {
                 write!(
                     f,
-                    "sent {} to {partition} with acks={}, attempt {attempt}",
+                    "sent {} for {partition} to broker {to} with acks={}, attempt {attempt}",
                     Records(first_op.0, *records),
                     acks_name(*acks)
                 )

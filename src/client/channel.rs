@@ -126,6 +126,17 @@ impl<T> Channel<T> {
     pub fn is_open(&self) -> bool {
         matches!(self.state, State::Open { .. })
     }
+    /// Is a connection being opened?
+    pub fn is_dialing(&self) -> bool {
+        matches!(self.state, State::Dialing { .. })
+    }
+    /// The connection that is open or being opened, by which inputs find their channel.
+    pub fn conn(&self) -> Option<ConnId> {
+        match self.state {
+            State::Dialing { conn, .. } | State::Open { conn } => Some(conn),
+            State::Idle | State::BackingOff { .. } => None,
+        }
+    }
     /// Is it pausing after a failure at that time?
     pub fn is_backing_off(&self, now: Nanos) -> bool {
         matches!(self.state, State::BackingOff { until } if until > now)
@@ -195,12 +206,20 @@ impl<T> Channel<T> {
                     }
                     _ => ChannelEvent::Nothing,
                 },
-                Err(CallError::Disconnected | CallError::Undecodable) => {
+                Err(why) => {
                     if let Some(at) = self.in_flight.iter().position(|c| c.call == call) {
                         let failed = self.in_flight.remove(at).expect("just found");
                         self.failed.push(FailedCall { about: failed.about, timed_out: false });
                     }
-                    ChannelEvent::Nothing
+                    match why {
+                        // The end of the connection is announced and will report the call.
+                        CallError::Disconnected => ChannelEvent::Nothing,
+                        // Nothing announces an end: a peer that sends nonsense is not to be talked to.
+                        CallError::Undecodable => {
+                            fx.close(conn);
+                            self.end(now, fx, Ended::Disconnected)
+                        }
+                    }
                 }
             },
             (input, _) => ChannelEvent::NotMine(input),

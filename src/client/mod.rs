@@ -1,9 +1,157 @@
 //! Clients as state machines: producer, consumer, admin.
+//!
+//! ```text
+//!   Command ──▶ Producer │ Consumer │ Admin ──▶ Outcome
+//!                  │ what to ask whom │
+//!               Cluster: who leads what, one connection per broker
+//!                  │
+//!               Channel: one connection, calls in flight, back-off
+//! ```
+//!
+//! Versions are fixed (`protocol::versions`), so there is no ApiVersions handshake.
 
+mod admin;
+mod backoff;
 mod channel;
+mod cluster;
+mod consumer;
+mod list_offsets;
+mod producer;
+#[cfg(test)]
+mod tests;
+mod view;
+
+use kafka_protocol::error::ResponseError;
+use trial_storage::Disk;
+
+use self::admin::Admin;
+use self::consumer::Consumer;
+use self::producer::Producer;
+use crate::config::{ConsumerConfig, ProducerConfig};
+use crate::node::{Effects, Endpoint, Input, Lane, Nanos, Node, Now, Outcome};
 
 pub use channel::{Channel, ChannelEvent, ChannelTimeouts, Ended, FailedCall};
+pub use producer::{murmur2, partition_for_key};
 
-/// A client's deferred steps.
+/// A client's deferred steps: it has none.
 #[derive(Clone, Debug)]
 pub enum Step {}
+
+/// What kind of client, with its configuration.
+#[derive(Clone, Debug)]
+pub enum Role {
+    /// Takes `Command::Produce`.
+    Producer(ProducerConfig),
+    /// Takes `Command::Assign` and `Command::Poll`.
+    Consumer(ConsumerConfig),
+    /// Takes `Command::CreateTopic` and `Command::ListOffset`.
+    Admin {
+        /// `request.timeout.ms`; an operation is tried for twice as long (`default.api.timeout.ms`).
+        request_timeout_ms: i64,
+    },
+}
+
+/// What it takes to make a client.
+#[derive(Clone, Debug)]
+pub struct ClientSetup {
+    /// `client.id`: what the host writes into request headers.
+    pub client_id: String,
+    /// `bootstrap.servers`.
+    pub bootstrap: Vec<Endpoint>,
+    /// What it does.
+    pub role: Role,
+}
+
+/// A client. Commands that its role does not take, and any after `Command::Close`, end as [`Outcome::Refused`].
+#[derive(Clone, Debug)]
+pub struct Client {
+    client_id: String,
+    part: Part,
+}
+
+#[derive(Clone, Debug)]
+enum Part {
+    Producer(Box<Producer>),
+    Consumer(Box<Consumer>),
+    Admin(Box<Admin>),
+}
+
+impl Client {
+    /// A client that has not spoken to anybody yet.
+    pub fn new(setup: ClientSetup) -> Self {
+        let ClientSetup { client_id, bootstrap, role } = setup;
+        let part = match role {
+            Role::Producer(config) => Part::Producer(Box::new(Producer::new(config, bootstrap))),
+            Role::Consumer(config) => Part::Consumer(Box::new(Consumer::new(config, bootstrap))),
+            Role::Admin { request_timeout_ms } => Part::Admin(Box::new(Admin::new(request_timeout_ms, bootstrap))),
+        };
+        Client { client_id, part }
+    }
+    /// `client.id`.
+    pub fn client_id(&self) -> &str {
+        &self.client_id
+    }
+}
+
+impl Node for Client {
+    fn lane(&self, _input: &Input) -> Lane {
+        Lane::Request
+    }
+    fn handle(&mut self, now: Now, input: Input, _disk: &mut dyn Disk, fx: &mut Effects<'_>) {
+        if let Input::Request { conn, .. } = input {
+            // Nobody has a reason to call a client.
+            return fx.hang_up(conn);
+        }
+        match &mut self.part {
+            Part::Producer(producer) => producer.handle(now, input, fx),
+            Part::Consumer(consumer) => consumer.handle(now, input, fx),
+            Part::Admin(admin) => admin.handle(now, input, fx),
+        }
+    }
+    fn next_deadline(&self) -> Option<Nanos> {
+        match &self.part {
+            Part::Producer(producer) => producer.next_deadline(),
+            Part::Consumer(consumer) => consumer.next_deadline(),
+            Part::Admin(admin) => admin.next_deadline(),
+        }
+    }
+}
+
+/// The error of an operation that took too long, as Kafka's clients throw it: `TimeoutException`.
+pub(crate) const TIMEOUT: &str = "TIMEOUT";
+/// The error of an operation that ended because the client did.
+pub(crate) const CLOSED: &str = "CLOSED";
+
+fn refused_by_role() -> Outcome {
+    Outcome::Refused { error: "INVALID_REQUEST".to_string() }
+}
+fn refused_when_closed() -> Outcome {
+    Outcome::Refused { error: CLOSED.to_string() }
+}
+
+fn channel_timeouts(
+    request_timeout_ms: i64,
+    reconnect_backoff_ms: i64,
+    reconnect_backoff_max_ms: i64,
+) -> ChannelTimeouts {
+    ChannelTimeouts { request_timeout_ms, reconnect_backoff_ms, reconnect_backoff_max_ms, ..ChannelTimeouts::default() }
+}
+
+/// Does the error mean that a client asked the wrong broker, so that newer metadata may help?
+/// Source: the subclasses of `InvalidMetadataException`.
+pub(crate) fn is_invalid_metadata(error: ResponseError) -> bool {
+    use ResponseError::*;
+    matches!(
+        error,
+        NotLeaderOrFollower
+            | LeaderNotAvailable
+            | ReplicaNotAvailable
+            | UnknownTopicOrPartition
+            | UnknownTopicId
+            | InconsistentTopicId
+            | KafkaStorageError
+            | ListenerNotFound
+            | FencedLeaderEpoch
+            | NetworkException
+    )
+}

@@ -1,4 +1,32 @@
-//! Requests and responses are Kafka's own, from the kafka-protocol crate; here stands which versions we speak.
+//! Requests and responses are Kafka's own, from the kafka-protocol crate; here stands which versions we speak,
+//! and what errors are called.
+
+use kafka_protocol::error::ResponseError;
+use kafka_protocol::messages::TopicName;
+use kafka_protocol::protocol::StrBytes;
+
+use crate::ids::Topic;
+
+/// Kafka's name of an error, as `Errors.java` and every Kafka tool spells it: `NOT_LEADER_OR_FOLLOWER`.
+pub fn error_name(error: ResponseError) -> String {
+    if let ResponseError::Unknown(code) = error {
+        return format!("UNKNOWN_ERROR_{code}");
+    }
+    let camel = format!("{error:?}");
+    let mut name = String::with_capacity(camel.len() + 6);
+    for (at, letter) in camel.char_indices() {
+        if letter.is_ascii_uppercase() && at > 0 {
+            name.push('_');
+        }
+        name.push(letter.to_ascii_uppercase());
+    }
+    name
+}
+
+/// A topic's name as messages carry it.
+pub fn topic_name(topic: &Topic) -> TopicName {
+    TopicName(StrBytes::from_string(topic.as_str().to_string()))
+}
 
 pub mod errors;
 

@@ -1,0 +1,190 @@
+//! Batches that wait to be sent: one queue per partition.
+//!
+//! ```text
+//!   append ──▶ [front: sent next … back: filling] ──▶ take_for(broker): one batch per partition
+//!                ▲ retried batches come back here
+//! ```
+//!
+//! Source: `RecordAccumulator`.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+
+use trial_storage::NewRecord;
+
+use super::batch::{Batch, BatchId};
+use crate::client::backoff::WakeUp;
+use crate::client::view::Leader;
+use crate::ids::{BrokerId, TopicPartition};
+use crate::node::{EventId, Nanos, OpId};
+
+/// Most bytes of one request, `max.request.size`.
+pub(crate) const MAX_REQUEST_SIZE: usize = 1_048_576;
+
+#[derive(Clone, Debug, Default)]
+struct Queue {
+    batches: VecDeque<Batch>,
+    /// A batch is under way, and order is guaranteed: nothing more until it is settled.
+    muted: bool,
+}
+
+/// See the module documentation.
+#[derive(Clone, Debug)]
+pub(crate) struct Accumulator {
+    linger: Nanos,
+    batch_size: usize,
+    queues: BTreeMap<TopicPartition, Queue>,
+    next_id: u64,
+    /// Where the next drain of a broker begins, so that a full request starves nobody.
+    drain_from: BTreeMap<BrokerId, TopicPartition>,
+}
+
+/// A record on its way into a batch.
+#[derive(Clone, Debug)]
+pub(crate) struct Appending {
+    pub(crate) op: OpId,
+    pub(crate) record: NewRecord,
+    /// When it was given to the producer.
+    pub(crate) created_at: Nanos,
+    /// The event of that.
+    pub(crate) cause: EventId,
+}
+
+impl Accumulator {
+    /// No batches yet.
+    pub(crate) fn new(linger: Nanos, batch_size: usize) -> Self {
+        Accumulator { linger, batch_size, queues: BTreeMap::new(), next_id: 0, drain_from: BTreeMap::new() }
+    }
+    /// Adds a record to the partition's last batch, or to a new one. Returns by how many bytes the queue has grown.
+    pub(crate) fn append(&mut self, now: Nanos, partition: &TopicPartition, new: Appending) -> usize {
+        if !self.queues.contains_key(partition) {
+            self.queues.insert(partition.clone(), Queue::default());
+        }
+        let queue = self.queues.get_mut(partition).expect("inserted above");
+        let Appending { op, record, created_at, cause } = new;
+        if let Some(last) = queue.batches.back_mut() {
+            let before = last.size_in_bytes();
+            if last.try_push(op, &record, self.batch_size) {
+                return last.size_in_bytes() - before;
+            }
+        }
+        let id = BatchId(self.next_id);
+        self.next_id += 1;
+        let mut batch = Batch::open(id, partition.clone(), created_at, now, cause);
+        let taken = batch.try_push(op, &record, self.batch_size);
+        debug_assert!(taken, "an empty batch takes any record");
+        let size = batch.size_in_bytes();
+        queue.batches.push_back(batch);
+        size
+    }
+    /// Is no batch of the partition still filling?
+    pub(crate) fn has_no_open_batch(&self, partition: &TopicPartition) -> bool {
+        let last = self.queues.get(partition).and_then(|q| q.batches.back());
+        last.is_none_or(|batch| batch.is_full(self.batch_size))
+    }
+    /// Puts a batch that is to be sent again back to the front. Without idempotence nothing restores the order among
+    /// batches that were under way together: with max.in.flight above 1, a retry overtakes or is overtaken.
+    pub(crate) fn put_back(&mut self, batch: Batch) {
+        self.queues.entry(batch.partition.clone()).or_default().batches.push_front(batch);
+    }
+    /// Holds back (or releases) a partition while a batch of it is under way: the order guarantee of max.in.flight=1.
+    pub(crate) fn set_muted(&mut self, partition: &TopicPartition, muted: bool) {
+        if let Some(queue) = self.queues.get_mut(partition) {
+            queue.muted = muted;
+        }
+    }
+
+    /// May the front batch leave now? It is full, or has company behind it, or was sent before, or waited for
+    /// linger.ms; and it does not pause before a retry. Source: `RecordAccumulator.batchReady`.
+    fn is_ready(&self, now: Nanos, queue: &Queue, epoch: i32) -> bool {
+        let Some(front) = queue.batches.front() else { return false };
+        !queue.muted
+            && !pauses(front, now, epoch)
+            && (front.is_full(self.batch_size)
+                || queue.batches.len() > 1
+                || now >= front.opened_at.saturating_add(self.linger))
+    }
+    /// Brokers for which a batch is ready, and whether some ready batch has no leader to go to.
+    pub(crate) fn ready(
+        &self,
+        now: Nanos,
+        leader: impl Fn(&TopicPartition) -> Option<Leader>,
+    ) -> (BTreeSet<BrokerId>, bool) {
+        let mut brokers = BTreeSet::new();
+        let mut leaderless = false;
+        for (partition, queue) in self.queues.iter().filter(|(_, queue)| !queue.batches.is_empty()) {
+            match leader(partition) {
+                Some(leader) if self.is_ready(now, queue, leader.epoch) => {
+                    brokers.insert(leader.broker);
+                }
+                Some(_) => {}
+                None => leaderless = true,
+            }
+        }
+        (brokers, leaderless)
+    }
+    /// The batches of one request: the front batch of each partition that the broker leads, ready by itself or not,
+    /// up to `MAX_REQUEST_SIZE`. Source: `RecordAccumulator.drainBatchesForOneNode`.
+    pub(crate) fn take_for(
+        &mut self,
+        broker: BrokerId,
+        now: Nanos,
+        leader: impl Fn(&TopicPartition) -> Option<Leader>,
+    ) -> Vec<Batch> {
+        let led = |p: &TopicPartition| leader(p).filter(|l| l.broker == broker);
+        let mut partitions: Vec<(TopicPartition, i32)> =
+            self.queues.keys().filter_map(|p| led(p).map(|l| (p.clone(), l.epoch))).collect();
+        if let Some(from) = self.drain_from.get(&broker) {
+            let at = partitions.partition_point(|(p, _)| p < from);
+            partitions.rotate_left(at);
+        }
+        let mut taken = Vec::new();
+        let mut size = 0;
+        for (partition, epoch) in partitions {
+            let Some(queue) = self.queues.get_mut(&partition) else { continue };
+            let Some(front) = queue.batches.front() else { continue };
+            if queue.muted || pauses(front, now, epoch) {
+                continue;
+            }
+            if !taken.is_empty() && size + front.size_in_bytes() > MAX_REQUEST_SIZE {
+                self.drain_from.insert(broker, partition);
+                break;
+            }
+            size += front.size_in_bytes();
+            if let Some(mut batch) = queue.batches.pop_front() {
+                batch.sent_in_epoch = Some(epoch);
+                taken.push(batch);
+            }
+        }
+        taken
+    }
+
+    /// Takes out the batches that are too old (`RecordAccumulator.expiredBatches`): from the front of each queue.
+    pub(crate) fn take_expired(&mut self, now: Nanos, delivery_timeout: Nanos) -> Vec<Batch> {
+        let mut expired = Vec::new();
+        for queue in self.queues.values_mut() {
+            while queue.batches.front().is_some_and(|b| b.created_at.saturating_add(delivery_timeout) <= now) {
+                expired.extend(queue.batches.pop_front());
+            }
+        }
+        expired
+    }
+    /// Takes out everything.
+    pub(crate) fn take_all(&mut self) -> Vec<Batch> {
+        self.queues.values_mut().flat_map(|queue| queue.batches.drain(..)).collect()
+    }
+    /// Tells when a batch will be ready or too old.
+    pub(crate) fn wake_up(&self, delivery_timeout: Nanos, wake_up: &mut WakeUp) {
+        for queue in self.queues.values() {
+            let Some(front) = queue.batches.front() else { continue };
+            wake_up.also_at(front.created_at.saturating_add(delivery_timeout));
+            wake_up.also_at(front.retry_at);
+            wake_up.also_at(front.opened_at.saturating_add(self.linger));
+        }
+    }
+}
+
+/// Does a retried batch pause still? A leader in a newer epoch than the one that refused it ends the pause (KIP-951).
+/// Source: `RecordAccumulator.shouldBackoff`.
+fn pauses(batch: &Batch, now: Nanos, epoch: i32) -> bool {
+    now < batch.retry_at && batch.sent_in_epoch.is_some_and(|sent_in| epoch <= sent_in)
+}

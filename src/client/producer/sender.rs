@@ -1,0 +1,224 @@
+//! Requests to leaders, and what their ends mean for each batch. Source: `Sender`.
+
+use kafka_protocol::error::ResponseError;
+use kafka_protocol::messages::produce_request::{PartitionProduceData, TopicProduceData};
+use kafka_protocol::messages::produce_response::PartitionProduceResponse;
+use kafka_protocol::messages::{ProduceRequest, RequestKind, ResponseKind};
+
+use super::batch::{Batch, BatchId};
+use super::belief::{given_up, was_refused_before_append};
+use super::{Producer, max_in_flight, retry_backoff};
+use crate::client::cluster::Peer;
+use crate::client::view::Leader;
+use crate::client::{FailedCall, is_invalid_metadata};
+use crate::event::Event;
+use crate::ids::{BrokerId, TopicPartition};
+use crate::node::{Belief, Effects, Nanos, Outcome};
+use crate::protocol::{error_name, topic_name, versions};
+
+/// What a produce call was about.
+#[derive(Clone, Debug)]
+pub(crate) struct ProduceCall {
+    batches: Vec<(BatchId, TopicPartition)>,
+}
+
+impl Producer {
+    /// Sends what is ready, as long as connections are open and take more.
+    pub(super) fn send_ready(&mut self, now: Nanos, fx: &mut Effects<'_>) {
+        let (brokers, some_leaderless) = self.accumulator.ready(now, |p| self.cluster.view().leader(p));
+        if some_leaderless {
+            self.cluster.request_refresh();
+        }
+        for broker in brokers {
+            while self.cluster.connect(broker, now, fx) && self.is_ready_for(broker, now) {
+                let batches = self.accumulator.take_for(broker, now, |p| self.cluster.view().leader(p));
+                if batches.is_empty() {
+                    break;
+                }
+                self.send(broker, batches, now, fx);
+            }
+        }
+    }
+    fn is_ready_for(&self, broker: BrokerId, now: Nanos) -> bool {
+        self.accumulator.ready(now, |p| self.cluster.view().leader(p)).0.contains(&broker)
+    }
+
+    fn send(&mut self, broker: BrokerId, mut batches: Vec<Batch>, now: Nanos, fx: &mut Effects<'_>) {
+        let acks = self.config.acks.0;
+        for batch in &mut batches {
+            batch.attempts += 1;
+            let event = Event::BatchSent {
+                partition: batch.partition.clone(),
+                first_op: batch.first_op(),
+                records: batch.records(),
+                attempt: batch.attempts,
+                acks,
+                to: broker,
+            };
+            batch.last_event = fx.record_because(event, &[batch.last_event]);
+        }
+        let timeout_ms = i32::try_from(self.config.request_timeout_ms).unwrap_or(i32::MAX);
+        let request = ProduceRequest::default()
+            .with_acks(acks)
+            .with_timeout_ms(timeout_ms)
+            .with_topic_data(by_topic(&mut batches));
+        let versioned = (versions::PRODUCE, RequestKind::Produce(request));
+        if acks == 0 {
+            self.cluster.call_without_response(Peer::Broker(broker), fx, versioned);
+            for batch in batches {
+                settle(&batch, fx, |_| Belief::Unpromised);
+            }
+            return;
+        }
+        let call = ProduceCall { batches: batches.iter().map(|b| (b.id, b.partition.clone())).collect() };
+        for batch in batches {
+            if self.guarantees_order() {
+                self.accumulator.set_muted(&batch.partition, true);
+            }
+            self.in_flight.insert(batch.id, batch);
+        }
+        self.cluster.call(Peer::Broker(broker), now, fx, versioned, call);
+    }
+
+    /// With one request at a time per connection, a partition has at most one batch under way, whoever leads it
+    /// (`Sender.guaranteeMessageOrder`).
+    fn guarantees_order(&self) -> bool {
+        max_in_flight(&self.config) == 1
+    }
+
+    /// A response: each batch gets the answer for its partition.
+    pub(super) fn on_response(&mut self, now: Nanos, response: ResponseKind, call: ProduceCall, fx: &mut Effects<'_>) {
+        let topics = match response {
+            ResponseKind::Produce(response) => response.responses,
+            _ => Vec::new(),
+        };
+        for (id, partition) in call.batches {
+            let answers = topics.iter().filter(|t| t.name.0.as_str() == partition.topic.as_str());
+            let answer = answers.flat_map(|t| &t.partition_responses).find(|p| p.index == partition.partition);
+            let error = match answer {
+                Some(answer) => ResponseError::try_from_code(answer.error_code),
+                // An answer that does not speak of the batch tells nothing about it.
+                None => Some(ResponseError::UnknownServerError),
+            };
+            if let Some(answer) = answer.filter(|_| error.is_some()) {
+                self.learn_leader(&partition, answer);
+            }
+            let base_offset = answer.map_or(-1, |a| a.base_offset);
+            self.end_attempt(now, id, &partition, error.map_or(Ok(base_offset), Err), fx);
+        }
+    }
+    /// Calls without an answer: their requests may have arrived all the same.
+    pub(super) fn on_failed_calls(&mut self, now: Nanos, calls: Vec<FailedCall<ProduceCall>>, fx: &mut Effects<'_>) {
+        for FailedCall { about, timed_out } in calls {
+            let error = if timed_out { ResponseError::RequestTimedOut } else { ResponseError::NetworkException };
+            for (id, partition) in about.batches {
+                self.end_attempt(now, id, &partition, Err(error), fx);
+            }
+        }
+    }
+    fn learn_leader(&mut self, partition: &TopicPartition, answer: &PartitionProduceResponse) {
+        let told = &answer.current_leader;
+        let leader = Leader { broker: told.leader_id.0, epoch: told.leader_epoch };
+        self.cluster.view_mut().learn_leader(partition, leader);
+    }
+
+    /// The end of one attempt of one batch. Source: `Sender.completeBatch`.
+    fn end_attempt(
+        &mut self,
+        now: Nanos,
+        id: BatchId,
+        partition: &TopicPartition,
+        end: Result<i64, ResponseError>,
+        fx: &mut Effects<'_>,
+    ) {
+        if self.guarantees_order() {
+            self.accumulator.set_muted(partition, false);
+        }
+        if end.is_err_and(is_invalid_metadata) {
+            self.cluster.request_refresh();
+        }
+        // A batch that reached its delivery time-out under way is settled already.
+        let Some(mut batch) = self.in_flight.remove(&id) else { return };
+        match end {
+            Ok(base_offset) => acknowledge(&batch, base_offset, fx),
+            Err(error) => {
+                batch.ambiguous |= !was_refused_before_append(error);
+                if error.is_retriable() && i64::from(batch.attempts) <= self.config.retries {
+                    self.retry(now, batch, error, fx);
+                } else {
+                    self.give_up(batch, error_name(error), fx);
+                }
+            }
+        }
+    }
+
+    fn retry(&mut self, now: Nanos, mut batch: Batch, error: ResponseError, fx: &mut Effects<'_>) {
+        let name = error_name(error);
+        let event = Event::BatchRetried {
+            partition: batch.partition.clone(),
+            first_op: batch.first_op(),
+            records: batch.records(),
+            error: name.clone(),
+        };
+        batch.last_event = fx.record_because(event, &[batch.last_event]);
+        batch.last_error = Some(name);
+        batch.retry_at = now.saturating_add(retry_backoff(&self.config).pause(batch.attempts - 1, fx));
+        self.accumulator.put_back(batch);
+    }
+
+    /// No more attempts.
+    pub(super) fn give_up(&mut self, mut batch: Batch, error: String, fx: &mut Effects<'_>) {
+        let event = Event::BatchFailed {
+            partition: batch.partition.clone(),
+            first_op: batch.first_op(),
+            records: batch.records(),
+            error: error.clone(),
+            unknown: batch.ambiguous,
+        };
+        fx.record_because(event, &[batch.last_event]);
+        batch.last_error = Some(error);
+        settle(&batch, fx, |_| given_up(batch.ambiguous));
+    }
+}
+
+fn acknowledge(batch: &Batch, base_offset: i64, fx: &mut Effects<'_>) {
+    let event = Event::BatchAcked {
+        partition: batch.partition.clone(),
+        first_op: batch.first_op(),
+        records: batch.records(),
+        first_offset: base_offset,
+    };
+    fx.record_because(event, &[batch.last_event]);
+    settle(batch, fx, |at| Belief::Acked { offset: if base_offset < 0 { -1 } else { base_offset + at } });
+}
+
+/// Tells the outcome of every record of a batch, in order. `belief` gets the record's place in the batch.
+fn settle(batch: &Batch, fx: &mut Effects<'_>, belief: impl Fn(i64) -> Belief) {
+    for (at, op) in batch.ops.iter().enumerate() {
+        let outcome = Outcome::Produced {
+            partition: Some(batch.partition.clone()),
+            belief: belief(at as i64),
+            attempts: batch.attempts,
+            error: batch.last_error.clone(),
+        };
+        fx.deliver(*op, outcome);
+    }
+}
+
+/// The request's data; batches of one topic stand together, partitions in the order of draining.
+fn by_topic(batches: &mut [Batch]) -> Vec<TopicProduceData> {
+    let mut topics: Vec<TopicProduceData> = Vec::new();
+    for batch in batches {
+        let data =
+            PartitionProduceData::default().with_index(batch.partition.partition).with_records(Some(batch.encoded()));
+        match topics.iter_mut().find(|t| t.name.0.as_str() == batch.partition.topic.as_str()) {
+            Some(topic) => topic.partition_data.push(data),
+            None => topics.push(
+                TopicProduceData::default()
+                    .with_name(topic_name(&batch.partition.topic))
+                    .with_partition_data(vec![data]),
+            ),
+        }
+    }
+    topics
+}

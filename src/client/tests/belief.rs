@@ -1,0 +1,139 @@
+//! Whatever brokers and network do, a producer's belief fits the log: against a broker that appends, refuses, stays
+//! silent and hangs up by chance.
+
+use std::collections::BTreeMap;
+
+use bytes::Bytes;
+use kafka_protocol::error::ResponseError;
+
+use super::fixture::*;
+use crate::client::Role;
+use crate::config::ProducerConfig;
+use crate::ids::Topic;
+use crate::node::{Belief, Command};
+
+struct Dice(u64);
+impl Dice {
+    /// A number below `sides` (xorshift).
+    fn roll(&mut self, sides: u64) -> u64 {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        (self.0 >> 11) % sides
+    }
+}
+
+const SENDS: u64 = 40;
+
+/// Plays one run; returns the log and the bench with all sends settled.
+fn play(seed: u64, max_in_flight: i64) -> (Vec<u64>, Bench) {
+    let config = ProducerConfig {
+        max_in_flight,
+        linger_ms: 3,
+        batch_size: 300,
+        request_timeout_ms: 700,
+        delivery_timeout_ms: 4_000,
+        ..ProducerConfig::default()
+    };
+    let mut bench = Bench::new(Role::Producer(config), &[1]);
+    let mut dice = Dice(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1);
+    let mut log: Vec<u64> = Vec::new();
+    for op in 0..SENDS {
+        let value = Some(Bytes::from(op.to_string()));
+        let topic = Topic::new(TOPIC);
+        bench.command(op, Command::Produce { topic, partition: Some(0), key: None, value, headers: vec![] });
+        bench.sleep(dice.roll(40) as i64);
+        let leader = bench.leaders[0];
+        if dice.roll(15) == 0 {
+            bench.leaders[0] = (leader.0 % 3 + 1, leader.1 + 1);
+        }
+        let mut silent = 0;
+        while bench.calls_waiting() > silent {
+            let call = bench.next_call();
+            let base = log.len() as i64;
+            let values = sent(&call).remove(0).1;
+            let mut append = || log.extend(values.iter().map(|v| v.parse::<u64>().expect("a number")));
+            match dice.roll(9) {
+                0..=3 => {
+                    append();
+                    bench.answer_produce(call, Ok(base));
+                }
+                4 => {
+                    append();
+                    bench.answer_produce(call, Err(ResponseError::NotEnoughReplicasAfterAppend));
+                }
+                5 => {
+                    bench.answer_produce(call, Err(ResponseError::NotEnoughReplicas));
+                }
+                6 => {
+                    bench.answer_produce(call, Err(ResponseError::NotLeaderOrFollower));
+                }
+                7 => {
+                    append();
+                    let broker = call.broker;
+                    bench.give_back(call);
+                    bench.disconnect(broker);
+                }
+                _ => {
+                    append();
+                    bench.give_back(call);
+                    silent = bench.calls_waiting();
+                }
+            }
+        }
+    }
+    bench.sleep(10_000);
+    (log, bench)
+}
+
+#[test]
+fn a_belief_fits_the_log() {
+    let mut seen: BTreeMap<&str, u32> = BTreeMap::new();
+    for seed in 0..300 {
+        let (log, bench) = play(seed, 1 + (seed % 2) as i64 * 4);
+        for op in 0..SENDS {
+            let copies = log.iter().filter(|value| **value == op).count();
+            match bench.produced(op).0 {
+                Belief::Acked { offset } => {
+                    assert_eq!(log[offset as usize], op, "seed {seed}: acknowledged at another record's offset");
+                    *seen.entry(if copies > 1 { "acked, twice" } else { "acked" }).or_default() += 1;
+                }
+                Belief::Failed => {
+                    assert_eq!(copies, 0, "seed {seed}: record {op} has failed and is in the log");
+                    *seen.entry("failed").or_default() += 1;
+                }
+                Belief::Unknown => {
+                    *seen.entry(if copies > 0 { "unknown, there" } else { "unknown, absent" }).or_default() += 1;
+                }
+                Belief::Unpromised => panic!("seed {seed}: acks=all promises"),
+            }
+        }
+        assert_eq!(bench.delivered.len() as u64, SENDS);
+    }
+    let all = ["acked", "acked, twice", "failed", "unknown, absent", "unknown, there"];
+    assert_eq!(seen.keys().copied().collect::<Vec<_>>(), all, "every case has occurred: {seen:?}");
+}
+
+#[test]
+fn with_one_request_in_flight_records_first_appear_in_the_order_of_sending() {
+    for seed in 0..300 {
+        let (log, _) = play(seed, 1);
+        let mut first = Vec::new();
+        for value in log {
+            if !first.contains(&value) {
+                first.push(value);
+            }
+        }
+        assert!(first.is_sorted(), "seed {seed}: {first:?}");
+    }
+}
+
+#[test]
+fn with_five_requests_in_flight_some_records_are_reordered() {
+    let reordered = |seed: &u64| {
+        let (log, _) = play(*seed, 5);
+        let first = |value: &u64| log.iter().position(|v| v == value);
+        (1..SENDS).any(|op| matches!((first(&(op - 1)), first(&op)), (Some(a), Some(b)) if a > b))
+    };
+    assert!((0..300).any(|seed| reordered(&seed)));
+}

@@ -1,0 +1,8 @@
+//! Clients against a scripted cluster. Each test is a story; the fixture plays network and brokers.
+
+mod admin;
+mod belief;
+mod consumer;
+mod fixture;
+mod producer;
+mod view;

@@ -1,0 +1,132 @@
+//! What a client knows of the cluster: brokers, topic ids, leaders and their epochs. Pure: answers in, knowledge out.
+//!
+//! Source: `Metadata`, `MetadataCache`; KIP-320 (leader epochs), KIP-516 (topic ids), KIP-951 (leaders in errors).
+
+use std::collections::BTreeMap;
+
+use kafka_protocol::error::ResponseError;
+use kafka_protocol::messages::MetadataResponse;
+use kafka_protocol::messages::metadata_response::MetadataResponseTopic;
+use uuid::Uuid;
+
+use crate::ids::{BrokerId, NO_BROKER, Topic, TopicPartition};
+use crate::node::Endpoint;
+
+/// The leader of a partition, as far as a client knows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Leader {
+    /// The broker, one whose endpoint is known.
+    pub(crate) broker: BrokerId,
+    /// Its leader epoch, -1 if the broker that answered did not say.
+    pub(crate) epoch: i32,
+}
+
+#[derive(Clone, Debug)]
+struct TopicView {
+    topic_id: Uuid,
+    /// Why the last answer did not describe the topic; leader epochs seen before are kept for comparison.
+    error: Option<ResponseError>,
+    partitions: BTreeMap<i32, Leader>,
+}
+
+/// See the module documentation.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct View {
+    brokers: BTreeMap<BrokerId, Endpoint>,
+    topics: BTreeMap<Topic, TopicView>,
+}
+
+impl View {
+    /// The brokers that the last answer named.
+    pub(crate) fn brokers(&self) -> impl ExactSizeIterator<Item = (BrokerId, &Endpoint)> {
+        self.brokers.iter().map(|(id, endpoint)| (*id, endpoint))
+    }
+    /// Where that broker listens.
+    pub(crate) fn endpoint(&self, broker: BrokerId) -> Option<&Endpoint> {
+        self.brokers.get(&broker)
+    }
+    /// The topic's id, if the topic is known.
+    pub(crate) fn topic_id(&self, topic: &Topic) -> Option<Uuid> {
+        self.known(topic).map(|t| t.topic_id)
+    }
+    /// How many partitions the topic has, if it is known.
+    pub(crate) fn partition_count(&self, topic: &Topic) -> Option<i32> {
+        self.known(topic).map(|t| t.partitions.len() as i32)
+    }
+    /// Why the topic is not known, if an answer said so.
+    pub(crate) fn topic_error(&self, topic: &Topic) -> Option<ResponseError> {
+        self.topics.get(topic)?.error
+    }
+    /// The leader of a partition, if it has one that can be reached.
+    pub(crate) fn leader(&self, partition: &TopicPartition) -> Option<Leader> {
+        let leader = *self.known(&partition.topic)?.partitions.get(&partition.partition)?;
+        self.brokers.contains_key(&leader.broker).then_some(leader)
+    }
+    fn known(&self, topic: &Topic) -> Option<&TopicView> {
+        self.topics.get(topic).filter(|t| t.error.is_none())
+    }
+
+    /// Takes in an answer. True if it leaves something open that another answer may tell: a topic that is not there
+    /// yet, a partition without a leader.
+    pub(crate) fn update(&mut self, answer: &MetadataResponse) -> bool {
+        let brokers = answer.brokers.iter().filter_map(|b| {
+            let port = u16::try_from(b.port).ok()?;
+            Some((b.node_id.0, Endpoint { host: b.host.to_string(), port }))
+        });
+        self.brokers = brokers.collect();
+        let mut open = false;
+        for topic in &answer.topics {
+            open |= self.update_topic(topic);
+        }
+        open
+    }
+
+    fn update_topic(&mut self, answer: &MetadataResponseTopic) -> bool {
+        let Some(name) = &answer.name else { return false };
+        let topic = Topic::new(name.0.as_str());
+        let error = ResponseError::try_from_code(answer.error_code);
+        let known = self.topics.entry(topic).or_insert_with(|| TopicView {
+            topic_id: answer.topic_id,
+            error: None,
+            partitions: BTreeMap::new(),
+        });
+        known.error = error;
+        if let Some(error) = error {
+            return error.is_retriable();
+        }
+        if known.topic_id != answer.topic_id {
+            // Another topic of that name: epochs of the old one say nothing (KIP-516).
+            known.topic_id = answer.topic_id;
+            known.partitions.clear();
+        }
+        let mut open = false;
+        for partition in &answer.partitions {
+            let told = Leader { broker: partition.leader_id.0, epoch: partition.leader_epoch };
+            let now_known = known.partitions.entry(partition.partition_index).or_insert(told);
+            if is_not_older(told, *now_known) {
+                *now_known = told;
+            }
+            open |= now_known.broker == NO_BROKER;
+        }
+        open
+    }
+
+    /// Takes a leader from an error answer of a broker that does not lead, if its epoch is news (KIP-951). True if so.
+    pub(crate) fn learn_leader(&mut self, partition: &TopicPartition, leader: Leader) -> bool {
+        let reachable = self.brokers.contains_key(&leader.broker);
+        let Some(topic) = self.topics.get_mut(&partition.topic) else { return false };
+        match topic.partitions.get_mut(&partition.partition) {
+            Some(known) if reachable && leader.epoch > known.epoch => {
+                *known = leader;
+                true
+            }
+            _ => false,
+        }
+    }
+}
+
+/// A client's view of a leader never goes back to an older epoch, whatever a broker that lags behind says. An answer
+/// without an epoch (-1) is believed. Source: KIP-320, `Metadata.updateLatestMetadata`.
+fn is_not_older(told: Leader, known: Leader) -> bool {
+    told.epoch < 0 || told.epoch >= known.epoch
+}
