@@ -1,5 +1,474 @@
-//! The controller.
+//! The controller: a state machine over the metadata log, and the quorum that keeps the log. Sources: KIP-500, KIP-631,
+//! `QuorumController`.
+//!
+//! ```text
+//!   request, session timeout
+//!        │                      ┌───────────────────────── rules: image + request ─▶ records + answer
+//!        ▼                      │
+//!   Controller ── Decision ◀────┘     applies the records to its image at once (speculatively),
+//!        │                            and lets the answer wait
+//!        ▼
+//!   Quorum: append ─▶ sync ─▶ Committed ─▶ the answers that waited; observers' fetches
+//! ```
+//!
+//! - One thread: everything happens in [`Lane::Raft`]. Timers only defer [`Step::Tick`] there.
+//! - What a request decided is applied before it is committed, so that the next request sees it; its answer, and any
+//!   answer that could tell of it, is sent when it is committed. If the disk fails the node halts, and nothing was told.
+//! - Broker sessions are in memory only; a controller that starts gives every broker a fresh one.
+//!
+//! Not modelled: deletion of topics, reassignment, further partitions, incremental configs, quotas, the periodic tasks
+//! that rebalance leaders and elect uncleanly after a configuration change.
+
+mod api;
+mod events;
+mod quorum;
+mod rules;
+#[cfg(test)]
+mod tests;
+
+use std::collections::{BTreeMap, VecDeque};
+
+use kafka_protocol::ResponseError;
+use kafka_protocol::messages::{BrokerRegistrationResponse, RequestKind, ResponseKind};
+use trial_storage::{Disk, Log};
+
+use self::quorum::{Quorum, QuorumError, QuorumEvent};
+use self::rules::sessions::Sessions;
+use self::rules::{Cluster, Decision};
+use crate::config::BrokerConfig;
+use crate::event::Event;
+use crate::ids::BrokerId;
+use crate::metadata::{MetadataImage, MetadataRecord};
+use crate::node::{
+    ConnId, Effects, Endpoint, Input, Lane, LocalStep, Nanos, Node, Now, ReqId, RequestHeader, ms,
+};
+use crate::zoo::Zoo;
+
+pub use self::api::SERVED;
+
+/// The feature that says which records and rules are in force, and its level: 4.1-IV1.
+const METADATA_VERSION: (&str, i16) = ("metadata.version", 27);
+
+/// What a controller is told at its making.
+#[derive(Clone, Debug)]
+pub struct ControllerSetup {
+    /// `node.id`.
+    pub node_id: i32,
+    /// Where it is reached.
+    pub endpoint: Endpoint,
+    /// Its configuration; also the default for topics.
+    pub config: BrokerConfig,
+    /// Switches of the bug zoo.
+    pub zoo: Zoo,
+    /// The cluster's id, which every broker must name.
+    pub cluster_id: String,
+}
 
 /// A controller's deferred steps.
 #[derive(Clone, Debug)]
-pub enum Step {}
+pub enum Step {
+    /// A deadline has come: see what is due.
+    Tick,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Phase {
+    /// `Input::Start` has not come.
+    NotStarted,
+    /// The quorum is opening its epoch; nothing is decided yet.
+    Claiming,
+    /// Decides.
+    Active,
+    /// The disk failed it.
+    Halted,
+}
+
+/// An answer that waits until this offset is committed.
+#[derive(Clone, Debug)]
+struct Deferred {
+    offset: i64,
+    req: ReqId,
+    response: ResponseKind,
+}
+
+/// See the module documentation.
+#[derive(Clone, Debug)]
+pub struct Controller {
+    setup: ControllerSetup,
+    phase: Phase,
+    quorum: Option<Quorum>,
+    /// After all records appended.
+    image: MetadataImage,
+    /// After all records committed.
+    committed_image: MetadataImage,
+    /// What lies between the two.
+    uncommitted: VecDeque<(i64, MetadataRecord)>,
+    /// Offset of each broker's registration record, which it must have replayed before it is unfenced.
+    registration_offsets: BTreeMap<BrokerId, i64>,
+    sessions: Sessions,
+    /// In order of their offsets.
+    deferred: VecDeque<Deferred>,
+    /// A tick stands in the raft lane already.
+    tick_is_deferred: bool,
+    last_append: Nanos,
+}
+
+impl Controller {
+    /// A controller that has not started.
+    pub fn new(setup: ControllerSetup) -> Self {
+        let sessions = Sessions::new(ms(setup.config.broker_session_timeout_ms));
+        Controller {
+            setup,
+            phase: Phase::NotStarted,
+            quorum: None,
+            image: MetadataImage::default(),
+            committed_image: MetadataImage::default(),
+            uncommitted: VecDeque::new(),
+            registration_offsets: BTreeMap::new(),
+            sessions,
+            deferred: VecDeque::new(),
+            tick_is_deferred: false,
+            last_append: 0,
+        }
+    }
+
+    /// What it was made from.
+    pub fn setup(&self) -> &ControllerSetup {
+        &self.setup
+    }
+    /// The metadata after every record appended, committed or not: what decisions are based on.
+    pub fn image(&self) -> &MetadataImage {
+        &self.image
+    }
+    /// The metadata after every committed record: what brokers may see.
+    pub fn committed_image(&self) -> &MetadataImage {
+        &self.committed_image
+    }
+    /// Does it decide?
+    pub fn is_active(&self) -> bool {
+        self.phase == Phase::Active
+    }
+    /// The quorum's epoch, 0 before the start.
+    pub fn epoch(&self) -> i32 {
+        self.quorum.as_ref().map_or(0, Quorum::epoch)
+    }
+    /// The metadata log's high watermark, -1 while unknown.
+    pub fn high_watermark(&self) -> i64 {
+        self.quorum.as_ref().and_then(Quorum::high_watermark).unwrap_or(-1)
+    }
+    /// The metadata log, once it is open.
+    pub fn log(&self) -> Option<&Log> {
+        self.quorum.as_ref().map(Quorum::log)
+    }
+
+    fn start(&mut self, incarnation: uuid::Uuid, disk: &mut dyn Disk, fx: &mut Effects<'_>) -> Result<(), QuorumError> {
+        let quorum = Quorum::start(self.setup.node_id, self.setup.cluster_id.clone(), disk, fx)?;
+        // A controller always scans its whole log; "clean" is only a disk without one.
+        fx.record(Event::Started { incarnation, clean: quorum.log().log_end_offset() == 0 });
+        self.quorum = Some(quorum);
+        self.phase = Phase::Claiming;
+        Ok(())
+    }
+
+    /// Everything below the high watermark is committed: applies it, and sends the answers that waited for it.
+    fn on_committed(
+        &mut self,
+        now: Now,
+        high_watermark: i64,
+        disk: &mut dyn Disk,
+        fx: &mut Effects<'_>,
+    ) -> Result<(), QuorumError> {
+        while let Some((offset, record)) = self.uncommitted.pop_front_if(|(offset, _)| *offset < high_watermark) {
+            self.committed_image.apply(offset, &record);
+        }
+        while let Some(deferred) = self.deferred.pop_front_if(|deferred| deferred.offset < high_watermark) {
+            fx.answer(deferred.req, deferred.response);
+        }
+        if let Some(quorum) = &mut self.quorum {
+            quorum.complete_fetches(now, disk, fx);
+            if self.phase == Phase::Claiming && quorum.has_committed_in_own_epoch() {
+                self.activate(now, high_watermark, disk, fx)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Replays the log and begins to decide. Every broker gets a fresh session: how long it was silent is unknown.
+    /// Source: `QuorumController.claim`, `ClusterControlManager.activate`.
+    fn activate(
+        &mut self,
+        now: Now,
+        high_watermark: i64,
+        disk: &mut dyn Disk,
+        fx: &mut Effects<'_>,
+    ) -> Result<(), QuorumError> {
+        let Some(quorum) = &self.quorum else { return Ok(()) };
+        for (offset, record) in quorum.read_records(disk, self.image.next_offset, high_watermark)? {
+            if let MetadataRecord::RegisterBroker { broker, .. } = &record {
+                self.registration_offsets.insert(*broker, offset);
+            }
+            self.image.apply(offset, &record);
+        }
+        self.committed_image = self.image.clone();
+        for (broker, registration) in &self.image.brokers {
+            self.sessions.restart(now.mono, *broker, registration.fenced);
+        }
+        self.phase = Phase::Active;
+        self.last_append = now.mono;
+        fx.record(Event::ControllerActive { epoch: quorum.epoch(), log_end_offset: quorum.log().log_end_offset() });
+        let (name, level) = METADATA_VERSION;
+        if !self.image.features.contains_key(name) {
+            let bootstrap = MetadataRecord::FeatureLevel { name: name.to_string(), level };
+            self.write(now, Decision::of(vec![bootstrap]), disk, fx)?;
+        }
+        Ok(())
+    }
+
+    /// Makes a decision come true: records appended, applied to the speculative image, told to the trace.
+    fn write(
+        &mut self,
+        now: Now,
+        decision: Decision,
+        disk: &mut dyn Disk,
+        fx: &mut Effects<'_>,
+    ) -> Result<(), QuorumError> {
+        for refusal in &decision.refusals {
+            fx.record(refusal.clone());
+        }
+        let Some(quorum) = &mut self.quorum else { return Ok(()) };
+        if decision.records.is_empty() {
+            return Ok(());
+        }
+        let base_offset = quorum.append(now.wall, &decision.records, disk, fx)?;
+        self.last_append = now.mono;
+        events::apply_and_record(&mut self.image, base_offset, &decision, fx);
+        for (offset, record) in (base_offset..).zip(decision.records) {
+            if let MetadataRecord::RegisterBroker { broker, fenced, .. } = &record {
+                self.registration_offsets.insert(*broker, offset);
+                self.sessions.restart(now.mono, *broker, *fenced);
+            }
+            self.uncommitted.push_back((offset, record));
+        }
+        Ok(())
+    }
+
+    /// Answers once everything appended so far is committed: even an answer that wrote nothing may tell of what an
+    /// earlier request did. Source: `QuorumController.ControllerWriteEvent.run`, `DeferredEventQueue`.
+    fn answer_when_committed(&mut self, req: ReqId, response: ResponseKind, fx: &mut Effects<'_>) {
+        let offset = self.last_offset();
+        if offset < self.high_watermark() {
+            fx.answer(req, response);
+        } else {
+            self.deferred.push_back(Deferred { offset, req, response });
+        }
+    }
+
+    fn last_offset(&self) -> i64 {
+        self.log().map_or(0, Log::log_end_offset) - 1
+    }
+
+    fn on_request(
+        &mut self,
+        now: Now,
+        req: ReqId,
+        conn: ConnId,
+        header: &RequestHeader,
+        body: &RequestKind,
+        disk: &mut dyn Disk,
+        fx: &mut Effects<'_>,
+    ) -> Result<(), QuorumError> {
+        if let RequestKind::ApiVersions(_) = body {
+            fx.answer(req, api::api_versions(header.api_version).into());
+            return Ok(());
+        }
+        let (Some(_), Some(quorum)) = (api::served(body, header.api_version), &mut self.quorum) else {
+            fx.hang_up(conn);
+            return Ok(());
+        };
+        match body {
+            RequestKind::Fetch(request) => quorum.fetch(now, req, request, disk, fx),
+            RequestKind::DescribeQuorum(request) => fx.answer(req, quorum.describe(request).into()),
+            _ if self.phase == Phase::Active => match self.decide(now, body, disk, fx)? {
+                Ok(response) => self.answer_when_committed(req, response, fx),
+                Err(error) => refuse(req, conn, body, error, fx),
+            },
+            _ => refuse(req, conn, body, ResponseError::NotController, fx),
+        }
+        Ok(())
+    }
+
+    /// Decides a request and appends what follows from it.
+    fn decide(
+        &mut self,
+        now: Now,
+        body: &RequestKind,
+        disk: &mut dyn Disk,
+        fx: &mut Effects<'_>,
+    ) -> Result<Result<ResponseKind, ResponseError>, QuorumError> {
+        let cluster = Cluster { image: &self.image, config: &self.setup.config };
+        let (decision, response): (Decision, ResponseKind) = match body {
+            RequestKind::BrokerHeartbeat(request) => return self.decide_heartbeat(now, request, disk, fx),
+            RequestKind::BrokerRegistration(request) => {
+                let next_offset = self.last_offset() + 1;
+                match cluster.register_broker(now.mono, &self.sessions, &self.setup.cluster_id, next_offset, request) {
+                    Ok(registration) => {
+                        let response =
+                            BrokerRegistrationResponse::default().with_broker_epoch(registration.broker_epoch);
+                        (registration.decision, response.into())
+                    }
+                    Err(error) => return Ok(Err(error)),
+                }
+            }
+            RequestKind::AlterPartition(request) => {
+                let (decision, response) = cluster.alter_partition(request);
+                (decision, response.into())
+            }
+            RequestKind::CreateTopics(request) => {
+                let (decision, response) = cluster.create_topics(fx, request);
+                (decision, response.into())
+            }
+            RequestKind::ElectLeaders(request) => {
+                let (decision, response) = cluster.elect_leaders(request);
+                (decision, response.into())
+            }
+            _ => return Ok(Err(ResponseError::InvalidRequest)),
+        };
+        self.write(now, decision, disk, fx)?;
+        Ok(Ok(response))
+    }
+
+    fn decide_heartbeat(
+        &mut self,
+        now: Now,
+        request: &kafka_protocol::messages::BrokerHeartbeatRequest,
+        disk: &mut dyn Disk,
+        fx: &mut Effects<'_>,
+    ) -> Result<Result<ResponseKind, ResponseError>, QuorumError> {
+        let broker = request.broker_id.0;
+        let cluster = Cluster { image: &self.image, config: &self.setup.config };
+        let registered_at = self.registration_offsets.get(&broker).copied().unwrap_or(i64::MAX);
+        let outcome = match cluster.process_broker_heartbeat(now.mono, &mut self.sessions, registered_at, request) {
+            Ok(outcome) => outcome,
+            Err(error) => return Ok(Err(error)),
+        };
+        self.write(now, outcome.decision, disk, fx)?;
+        if outcome.in_controlled_shutdown {
+            self.sessions.maybe_update_controlled_shutdown_offset(broker, self.last_offset());
+        }
+        Ok(Ok(outcome.response.into()))
+    }
+
+    fn on_tick(&mut self, now: Now, disk: &mut dyn Disk, fx: &mut Effects<'_>) -> Result<(), QuorumError> {
+        self.tick_is_deferred = false;
+        if let Some(quorum) = &mut self.quorum {
+            quorum.expire_fetches(now, fx);
+        }
+        if self.phase == Phase::Active {
+            self.maybe_fence_one_stale_broker(now, disk, fx)?;
+            if self.no_op_is_due_at().is_some_and(|due| due <= now.mono) {
+                self.write(now, Decision::of(vec![MetadataRecord::NoOp]), disk, fx)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// One broker per controller event, so that the elections for the next see what became of this one.
+    /// Source: `ReplicationControlManager.maybeFenceOneStaleBroker`.
+    fn maybe_fence_one_stale_broker(
+        &mut self,
+        now: Now,
+        disk: &mut dyn Disk,
+        fx: &mut Effects<'_>,
+    ) -> Result<(), QuorumError> {
+        let Some(broker) = self.sessions.find_one_stale_broker(now.mono) else { return Ok(()) };
+        let cluster = Cluster { image: &self.image, config: &self.setup.config };
+        let decision = Decision::of(cluster.handle_broker_fenced(broker));
+        self.sessions.fence(broker);
+        self.write(now, decision, disk, fx)
+    }
+
+    /// When an idle controller writes a NoOp record, whose commit shows brokers that it is alive (KIP-835).
+    fn no_op_is_due_at(&self) -> Option<Nanos> {
+        let interval = self.setup.config.metadata_max_idle_interval_ms;
+        (interval > 0).then(|| self.last_append.saturating_add(ms(interval)))
+    }
+
+    fn try_handle(
+        &mut self,
+        now: Now,
+        input: Input,
+        disk: &mut dyn Disk,
+        fx: &mut Effects<'_>,
+    ) -> Result<(), QuorumError> {
+        match input {
+            Input::Start { incarnation } if self.phase == Phase::NotStarted => self.start(incarnation, disk, fx),
+            Input::Deadline => {
+                if !self.tick_is_deferred {
+                    self.tick_is_deferred = true;
+                    fx.defer(Lane::Raft, LocalStep::Controller(Step::Tick));
+                }
+                Ok(())
+            }
+            Input::Local(LocalStep::Controller(Step::Tick)) => self.on_tick(now, disk, fx),
+            Input::Request { req, conn, header, body } => self.on_request(now, req, conn, &header, &body, disk, fx),
+            Input::Synced { ticket, result } => {
+                let Some(quorum) = &mut self.quorum else { return Ok(()) };
+                match quorum.on_synced(now.wall, ticket, result, disk, fx)? {
+                    Some(QuorumEvent::Committed { high_watermark }) => {
+                        self.on_committed(now, high_watermark, disk, fx)
+                    }
+                    None => Ok(()),
+                }
+            }
+            // It dials nobody and takes no commands.
+            Input::Start { .. }
+            | Input::Opened { .. }
+            | Input::DialFailed { .. }
+            | Input::Closed { .. }
+            | Input::Response { .. }
+            | Input::Local(_)
+            | Input::Command { .. } => Ok(()),
+        }
+    }
+}
+
+/// An error of the whole request is told at once: it depends on nothing that is still to be committed but the sender's
+/// own session. Source: `QuorumController.ControllerWriteEvent.handleException`.
+fn refuse(req: ReqId, conn: ConnId, body: &RequestKind, error: ResponseError, fx: &mut Effects<'_>) {
+    match api::error_response(body, error) {
+        Some(response) => fx.answer(req, response),
+        None => fx.hang_up(conn),
+    }
+}
+
+impl Node for Controller {
+    fn lane(&self, input: &Input) -> Lane {
+        match input {
+            Input::Deadline => Lane::Timer,
+            _ => Lane::Raft,
+        }
+    }
+
+    fn handle(&mut self, now: Now, input: Input, disk: &mut dyn Disk, fx: &mut Effects<'_>) {
+        if self.phase == Phase::Halted {
+            return;
+        }
+        if let Err(error) = self.try_handle(now, input, disk, fx) {
+            self.phase = Phase::Halted;
+            fx.halt(error.to_string());
+        }
+    }
+
+    fn next_deadline(&self) -> Option<Nanos> {
+        if self.tick_is_deferred || self.phase == Phase::Halted {
+            return None;
+        }
+        let active = |deadline: Option<Nanos>| deadline.filter(|_| self.phase == Phase::Active);
+        let deadlines = [
+            self.quorum.as_ref().and_then(Quorum::next_deadline),
+            active(self.sessions.next_check()),
+            active(self.no_op_is_due_at()),
+        ];
+        deadlines.into_iter().flatten().min()
+    }
+}

@@ -83,7 +83,7 @@ impl Cluster<'_> {
         }
         let replication_factor = assignments.first().map_or(0, Vec::len);
         let result = CreatableTopicResult::default()
-            .with_topic_id(self.fresh_topic_id(fx))
+            .with_topic_id(self.fresh_topic_id(fx, records))
             .with_num_partitions(assignments.len() as i32)
             .with_replication_factor(replication_factor as i16)
             .with_configs(Some(Vec::new()));
@@ -235,17 +235,21 @@ impl Cluster<'_> {
         Ok(by_partition.into_values().collect())
     }
 
-    /// A random id that is neither reserved nor taken. Source: `Uuid.randomUuid`.
-    fn fresh_topic_id(&self, fx: &mut Effects<'_>) -> Uuid {
-        loop {
-            let high = fx.random(RandomFor::TopicId);
-            let low = fx.random(RandomFor::TopicId);
-            let id = uuid::Builder::from_random_bytes((u128::from(high) << 64 | u128::from(low)).to_be_bytes())
-                .into_uuid();
-            if id != METADATA_TOPIC_ID && !self.image.topics.contains_key(&id) {
-                return id;
-            }
+    /// A random id that is neither reserved nor taken, be it by an earlier topic of this request.
+    /// Source: `Uuid.randomUuid`.
+    fn fresh_topic_id(&self, fx: &mut Effects<'_>, records: &[MetadataRecord]) -> Uuid {
+        let high = fx.random(RandomFor::TopicId);
+        let low = fx.random(RandomFor::TopicId);
+        let bits = u128::from(high) << 64 | u128::from(low);
+        let mut id = uuid::Builder::from_random_bytes(bits.to_be_bytes()).into_uuid();
+        let in_request = |id: Uuid| {
+            records.iter().any(|r| matches!(r, MetadataRecord::Topic { topic_id, .. } if *topic_id == id))
+        };
+        // Next to impossible, but then it must end: there are fewer topics than ids.
+        while id.is_nil() || id == METADATA_TOPIC_ID || self.image.topics.contains_key(&id) || in_request(id) {
+            id = Uuid::from_u128(id.as_u128().wrapping_add(1));
         }
+        id
     }
 }
 
