@@ -1,13 +1,16 @@
-//! The World: a whole Kafka cluster, its network, clocks and disks as one deterministic value.
+//! The simulation: a cluster as a value, its faults, its scenarios, its trace and its verdict.
 //!
 //! ```text
-//!   scenario file ──parse──▶ Scenario ──timeline(seed)──▶ faults ─┐
-//!                               │                                 ▼
-//!                               └──────── cluster, workload ──▶ World ──▶ trace, observations
-//!                                                                 ▲
-//!                                       weather(seed, link, time) ┘
+//!   scenarios/*.toml ─▶ scenario ─▶ fault timeline (seed) ─▶ World ─▶ events, notes ─▶ trial: checker, log, digest
+//!                                                              │
+//!                                        virtual network, disks (disk), weather, clocks
 //! ```
+//!
+//! Everything is a function of (scenario, overrides, seed, external inputs). See [`world::World`].
 
+pub mod disk;
 pub mod fault;
 pub mod scenario;
+pub mod trace;
 pub mod weather;
+pub mod world;
