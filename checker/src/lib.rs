@@ -1,1 +1,33 @@
-//! placeholder
+//! The checker: plain observations of one trial go in, a verdict with explained findings comes out.
+//!
+//! ```text
+//!   clients' operations ──► history  (H: knows nothing of brokers) ──► violations ─┐
+//!                                                                                 ├─► judge ──► Verdict
+//!   logs, acks, elections ► cluster  (G: replicas, ghost log, invariants) ─ facts ┘    BUG | ALLOWED(rule) | INFO | UNKNOWN
+//!   crashes, power losses ►                                                            each with a causal chain in words
+//! ```
+//!
+//! [`Checker::observe`] is called once per observation, in the order in which things happened; [`Checker::finish`]
+//! judges. [`history::History`] works alone, on any client history. Nothing here knows a type of the simulator.
+//!
+//! What the host promises: observations come in the order of the truth; record ids are dense from 0; follower appends
+//! carry the same `hash` as the leader's batch; everything a replica's log went through is told (append, truncation, loss).
+
+mod cluster;
+mod findings;
+pub mod history;
+mod judge;
+mod observation;
+mod partitions;
+mod settings;
+mod vacuity;
+mod verdict;
+mod words;
+
+mod checker;
+
+pub use checker::Checker;
+pub use history::belief_truth::{BeliefTruth, Row};
+pub use observation::{Belief, Entry, EventRef, Observation, Partition, Time};
+pub use settings::{ConsumerSettings, ProducerSettings, Settings, TopicSettings};
+pub use verdict::{Class, Finding, Group, Outcome, Step, Verdict};

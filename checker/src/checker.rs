@@ -1,0 +1,196 @@
+//! The checker: routes observations to its two sides, counts, and judges at the end.
+
+use std::collections::BTreeMap;
+
+use crate::cluster::Cluster;
+use crate::findings::{Findings, Headline};
+use crate::history::History;
+use crate::history::belief_truth::BeliefTruth;
+use crate::judge::Judge;
+use crate::observation::{Belief, EventRef, Observation, Time};
+use crate::settings::Settings;
+use crate::vacuity;
+use crate::verdict::{Class, Outcome, Verdict};
+use crate::words::{seconds, step};
+
+/// Checks one trial while it runs. A plain value: a fork of the trial takes a clone along.
+#[derive(Clone, Debug)]
+pub struct Checker {
+    settings: Settings,
+    history: History,
+    cluster: Cluster,
+    found: Findings,
+    pub(crate) counts: Counts,
+    pub(crate) fault_kinds: BTreeMap<String, u64>,
+}
+
+/// What happened how often.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Counts {
+    pub(crate) sends: u64,
+    pub(crate) acked: u64,
+    pub(crate) failed: u64,
+    pub(crate) unknown: u64,
+    pub(crate) unpromised: u64,
+    pub(crate) retried: u64,
+    pub(crate) batches: u64,
+    pub(crate) acknowledgements: u64,
+    pub(crate) elections: u64,
+    pub(crate) unclean_elections: u64,
+    pub(crate) leaderless: u64,
+    pub(crate) isr_changes: u64,
+    pub(crate) truncations: u64,
+    pub(crate) position_resets: u64,
+    pub(crate) crashes: u64,
+    pub(crate) power_losses: u64,
+    pub(crate) restarts: u64,
+}
+
+impl Checker {
+    /// A checker of a trial with these promises.
+    pub fn new(settings: Settings) -> Self {
+        Checker {
+            settings,
+            history: History::new(),
+            cluster: Cluster::default(),
+            found: Findings::default(),
+            counts: Counts::default(),
+            fault_kinds: BTreeMap::new(),
+        }
+    }
+
+    /// One fact, in the order in which they happened.
+    pub fn observe(&mut self, at: EventRef, what: Observation) {
+        self.count(&what);
+        use Observation::*;
+        match what {
+            SendInvoked { record, producer, partition } => self.history.send_invoked(at, record, producer, &partition),
+            SendSettled { record, belief, attempts } => self.history.send_settled(at, record, belief, attempts),
+            Read { consumer, partition, offset, record, .. } => {
+                let manual = self.settings.consumer(consumer).manual;
+                self.history.read(at, consumer, manual, &partition, offset, record);
+            }
+            PositionReset { consumer, partition, .. } => self.history.position_reset(consumer, &partition),
+            FinalRead { partition, offset, record, .. } => self.history.final_read(at, &partition, offset, record),
+            FinalReadEnd { partition, log_start, log_end, complete } => {
+                self.history.final_read_end(at, &partition, log_start, log_end, complete);
+            }
+            InternalAssertion { node, message } => self.internal_assertion(at, node, message),
+            Phase { .. } => {}
+            truth => self.cluster.observe(at, truth, &self.settings, &mut self.found),
+        }
+    }
+
+    /// The verdict on all that was observed; `at` is the end of the trial.
+    pub fn finish(mut self, at: Time) -> Verdict {
+        let end = EventRef { id: u64::MAX, time: at };
+        self.cluster.finish(end, &self.settings, &mut self.found);
+        let violations = self.history.violations();
+        Judge::new(&self.history, &self.cluster, &self.settings).judge(violations, &mut self.found);
+        if self.history.malformed() > 0 {
+            let message = format!("{} observations of records made no sense", self.history.malformed());
+            self.internal_assertion(end, "checker".to_owned(), message);
+        }
+        let belief_truth = BeliefTruth::of(&self.history);
+        let reads = self.history.reads();
+        let vacuous_because = vacuity::reasons(&self.settings, &self.counts, reads, &self.fault_kinds);
+        let outcome = match (self.found.any_bug(), vacuous_because.is_empty()) {
+            (true, _) => Outcome::Fail,
+            (false, false) => Outcome::Vacuous,
+            (false, true) => Outcome::Pass,
+        };
+        let (findings, groups) = self.found.finish();
+        let mut counters = self.counts.named(reads, &self.fault_kinds);
+        for (class, code, name) in [
+            (Class::Info, "dropped-unpromised", "dropped_unpromised"),
+            (Class::Allowed, "lost-write", "lost_allowed"),
+            (Class::Bug, "lost-write", "lost_bug"),
+        ] {
+            let count = groups.iter().filter(|g| g.class == class && g.code == code).map(|g| g.count).sum();
+            counters.insert(name.to_owned(), count);
+        }
+        Verdict { outcome, findings, groups, counters, belief_truth, vacuous_because }
+    }
+
+    /// Is there a BUG already, of those that need no end of the trial to be known?
+    pub fn has_bug(&self) -> bool {
+        self.found.any_bug()
+    }
+
+    fn internal_assertion(&mut self, at: EventRef, node: String, message: String) {
+        let headline = Headline {
+            class: Class::Bug,
+            code: "internal-assertion",
+            rule: None,
+            partition: None,
+            offset: None,
+            record: None,
+            at,
+        };
+        self.found.add(headline, || {
+            let sentence = format!("an assertion of {node} failed at {}: {message}", seconds(at.time));
+            (format!("an assertion of {node} failed: {message}"), vec![step(at, node, sentence)])
+        });
+    }
+
+    fn count(&mut self, what: &Observation) {
+        use Observation::*;
+        let counts = &mut self.counts;
+        match what {
+            SendInvoked { .. } => counts.sends += 1,
+            SendSettled { belief, attempts, .. } => {
+                counts.retried += u64::from(*attempts > 1);
+                *match belief {
+                    Belief::Acked { .. } => &mut counts.acked,
+                    Belief::Failed => &mut counts.failed,
+                    Belief::Unknown => &mut counts.unknown,
+                    Belief::Unpromised => &mut counts.unpromised,
+                } += 1;
+            }
+            PositionReset { .. } => counts.position_resets += 1,
+            LogAppended { as_leader: true, entries, .. } => counts.batches += entries.len() as u64,
+            LogTruncated { .. } => counts.truncations += 1,
+            Acknowledged { .. } => counts.acknowledgements += 1,
+            LeaderElected { leader, clean, .. } => {
+                counts.elections += u64::from(*leader >= 0);
+                counts.leaderless += u64::from(*leader < 0);
+                counts.unclean_elections += u64::from(*leader >= 0 && !clean);
+            }
+            IsrChanged { .. } => counts.isr_changes += 1,
+            BrokerCrashed { .. } => counts.crashes += 1,
+            BrokerLostPower { .. } => counts.power_losses += 1,
+            BrokerRestarted { .. } => counts.restarts += 1,
+            FaultTookEffect { kind } => *self.fault_kinds.entry(kind.clone()).or_default() += 1,
+            _ => {}
+        }
+    }
+}
+
+impl Counts {
+    /// By name.
+    fn named(&self, reads: (u64, u64), fault_kinds: &BTreeMap<String, u64>) -> BTreeMap<String, u64> {
+        let named = [
+            ("sends", self.sends),
+            ("acked_sends", self.acked),
+            ("failed_sends", self.failed),
+            ("unknown_sends", self.unknown),
+            ("unpromised_sends", self.unpromised),
+            ("retried_sends", self.retried),
+            ("appended_batches", self.batches),
+            ("acknowledgements", self.acknowledgements),
+            ("reads", reads.0),
+            ("final_reads", reads.1),
+            ("elections", self.elections),
+            ("unclean_elections", self.unclean_elections),
+            ("leaderless", self.leaderless),
+            ("isr_changes", self.isr_changes),
+            ("truncations", self.truncations),
+            ("position_resets", self.position_resets),
+            ("crashes", self.crashes),
+            ("power_losses", self.power_losses),
+            ("restarts", self.restarts),
+        ];
+        let faults = fault_kinds.iter().map(|(kind, count)| (format!("fault:{kind}"), *count));
+        named.into_iter().map(|(name, count)| (name.to_owned(), count)).chain(faults).collect()
+    }
+}

@@ -1,0 +1,45 @@
+//! ack-before-committed: an acks=all acknowledgement needs the record on every member of the leader's maximal ISR, of
+//! which there are at least min.insync.replicas (`Partition.checkEnoughReplicasReachOffset`, KIP-497).
+//!
+//! A member that once held the record and has lost or cut it since is excused: the leader could not know.
+
+use super::partition::{Ack, PartitionTruth};
+use super::replica::Batch;
+use crate::findings::{Findings, Headline};
+use crate::settings::Settings;
+use crate::words::{brokers, offsets, seconds, step};
+
+/// A leader answered an acks=all request.
+pub(crate) fn check(truth: &PartitionTruth, ack: &Ack, maximal_isr: &[i32], settings: &Settings, found: &mut Findings) {
+    let min = truth.topic.effective_min_insync_replicas();
+    let too_few = (maximal_isr.len() as i64) < i64::from(min);
+    let Some(batch) = acked_batch(truth, ack) else { return };
+    let without = |b: &&i32| **b != ack.broker && !truth.replicas.get(*b).is_some_and(|r| r.ever_held(&batch));
+    let missing: Vec<i32> = maximal_isr.iter().filter(without).copied().collect();
+    if !too_few && missing.is_empty() {
+        return;
+    }
+    found.add(Headline::bug("ack-before-committed", &truth.name, Some(ack.first), ack.at), || {
+        let (name, what) = (settings.broker_name(ack.broker), offsets(ack.first, ack.last));
+        let isr = brokers(settings, maximal_isr);
+        let why = if missing.is_empty() {
+            format!("its in-sync replicas {isr} are fewer than min.insync.replicas={min}")
+        } else {
+            format!("its in-sync replicas were {isr}, and {} never had it", brokers(settings, &missing))
+        };
+        let summary = format!("{what} of {} was acknowledged with acks=all too early: {why}", truth.name);
+        let sentence = format!(
+            "{name} acked {what} of {} at {} with acks=all in epoch {}; {why}",
+            truth.name,
+            seconds(ack.at.time),
+            ack.leader_epoch
+        );
+        (summary, vec![step(ack.at, name, sentence)])
+    });
+}
+
+/// The acknowledged batch, as the leader's own log has it.
+fn acked_batch(truth: &PartitionTruth, ack: &Ack) -> Option<Batch> {
+    let leader = truth.replicas.get(&ack.broker)?;
+    leader.place_of(ack.last).map(|place| leader.log[place].batch)
+}

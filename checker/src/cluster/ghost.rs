@@ -1,0 +1,99 @@
+//! The ghost log: per partition, the sequence of batches that were ever committed, which every later leader must have.
+//!
+//! `committed(partition)` is the highest high watermark that any legitimate leader reached: the replica that leads in
+//! the controller's own epoch. It only grows, except where a leader took over without it: that is a finding
+//! (`unsafe-election`), told once, and the leader's history is the truth from there on.
+
+use super::replica::{Batch, Replica};
+use crate::observation::EventRef;
+
+/// One committed batch.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Committed {
+    pub(crate) batch: Batch,
+    pub(crate) at: EventRef,
+    /// How many in-sync replicas the controller counted then.
+    pub(crate) in_sync: u16,
+}
+
+/// Where a replica's log leaves the ghost log.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Difference {
+    pub(crate) committed: Committed,
+    /// What the replica has there instead.
+    pub(crate) instead: Option<Batch>,
+}
+
+/// The ghost log of one partition.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Ghost {
+    log: Vec<Committed>,
+    /// Everything below was committed.
+    pub(crate) end: i64,
+    /// What later leaders did not have, one run of offsets for each.
+    lost: Vec<Vec<Committed>>,
+    /// A leader took over without some of it at least once.
+    pub(crate) rebased: bool,
+}
+
+impl Ghost {
+    /// A legitimate leader's high watermark reached `to`.
+    pub(crate) fn extend(&mut self, leader: &mut Replica, to: i64, in_sync: usize, at: EventRef) {
+        if to <= self.end {
+            return;
+        }
+        let (before, from) = (self.end, leader.log.partition_point(|e| e.batch.first < self.end));
+        for entry in leader.log[from..].iter().take_while(|e| e.batch.last < to) {
+            self.log.push(Committed { batch: entry.batch, at, in_sync: in_sync.min(u16::MAX as usize) as u16 });
+            self.end = entry.batch.last + 1;
+        }
+        if leader.verified == before {
+            leader.verified = self.end;
+        }
+    }
+
+    /// Compares a replica's log with the ghost log below `to`, from where it was last found equal.
+    pub(crate) fn compare(&self, replica: &mut Replica, to: i64) -> Option<Difference> {
+        let to = to.min(self.end);
+        let start = replica.verified.max(replica.log_start);
+        let from = self.log.partition_point(|c| c.batch.last < start);
+        let mut place = replica.log.partition_point(|e| e.batch.last < start);
+        for committed in self.log[from..].iter().take_while(|c| c.batch.last < to) {
+            let there = replica.log.get(place).map(|e| e.batch);
+            if there != Some(committed.batch) {
+                return Some(Difference { committed: *committed, instead: there });
+            }
+            replica.verified = committed.batch.last + 1;
+            place += 1;
+        }
+        None
+    }
+
+    /// A leader took over without what lies from there on. Returns how many batches that was.
+    pub(crate) fn rebase(&mut self, offset: i64) -> usize {
+        let lost = self.log.split_off(self.log.partition_point(|c| c.batch.first < offset));
+        let batches = lost.len();
+        self.lost.push(lost);
+        self.end = self.end.min(offset);
+        self.rebased = true;
+        batches
+    }
+
+    /// Is this batch committed now?
+    pub(crate) fn has(&self, batch: &Batch) -> bool {
+        self.find(batch).is_some()
+    }
+
+    fn find(&self, batch: &Batch) -> Option<&Committed> {
+        find(&self.log, batch)
+    }
+
+    /// How it was committed, if it ever was.
+    pub(crate) fn ever(&self, batch: &Batch) -> Option<&Committed> {
+        self.find(batch).or_else(|| self.lost.iter().find_map(|lost| find(lost, batch)))
+    }
+}
+
+fn find<'a>(log: &'a [Committed], batch: &Batch) -> Option<&'a Committed> {
+    log.get(log.partition_point(|c| c.batch.last < batch.first)).filter(|c| c.batch == *batch)
+}

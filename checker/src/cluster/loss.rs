@@ -1,0 +1,342 @@
+//! Why a batch was lost, and whether the configuration allows it (checker.md, "Configuration decides").
+//!
+//! The decisive reign is the first one without the batch after the last one with it. Its leader lacked the batch for
+//! one of a few reasons, each of which is a BUG or ALLOWED by a rule; the first rule that matches is named.
+
+use super::partition::{Ack, Election, PartitionTruth, Produced, Reign};
+use super::replica::{Batch, Cut, CutKind, Replica};
+use super::{Cluster, Outage};
+use crate::settings::Settings;
+use crate::verdict::{Class, Step};
+use crate::words::{brokers, seconds, step};
+
+/// BUG, or ALLOWED by a rule; why, as the end of a sentence.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Judgement {
+    pub(crate) class: Class,
+    pub(crate) rule: Option<&'static str>,
+    pub(crate) because: String,
+}
+
+impl Judgement {
+    fn bug(because: String) -> Self {
+        Judgement { class: Class::Bug, rule: None, because }
+    }
+
+    /// Allowed by that rule, unless the bug zoo broke one: then what was lost is a BUG all the same.
+    fn allowed(rule: &'static str, settings: &Settings, because: String) -> Self {
+        if settings.zoo_on {
+            let because = format!("{because} (rule {rule} does not excuse a cluster with a zoo switch on)");
+            return Judgement::bug(because);
+        }
+        Judgement { class: Class::Allowed, rule: Some(rule), because }
+    }
+}
+
+/// Why a batch is gone.
+#[derive(Clone, Debug)]
+pub(crate) struct Loss {
+    pub(crate) judgement: Judgement,
+    /// The reign that decided it, if one did.
+    pub(crate) reign: Option<Reign>,
+}
+
+/// Judges the loss of a batch. `exposed`: consumers saw it, so that the promise does not depend on acks.
+pub(crate) fn judge(
+    cluster: &Cluster,
+    truth: &PartitionTruth,
+    produced: &Produced,
+    acks: i16,
+    exposed: bool,
+    settings: &Settings,
+) -> Loss {
+    let reign = decisive_reign(truth, produced);
+    let judgement = match &reign {
+        None => lost_without_election(cluster, truth, produced, settings),
+        Some(reign) => match acks_1(truth, &produced.batch, acks, exposed, reign, settings) {
+            Some(allowed) => allowed,
+            None => judge_reign(cluster, truth, &produced.batch, reign, settings),
+        },
+    };
+    Loss { judgement, reign }
+}
+
+/// The first reign without the batch after the last one with it.
+fn decisive_reign(truth: &PartitionTruth, produced: &Produced) -> Option<Reign> {
+    let mut decisive = None;
+    for reign in &truth.reigns {
+        let later_epoch = reign.leader_epoch > produced.batch.epoch;
+        let same_reign_again = reign.leader_epoch == produced.batch.epoch && reign.seq > produced.seq;
+        if !later_epoch && !same_reign_again {
+            continue;
+        }
+        // A deposed leader may have appended it when this reign had long begun.
+        let when = reign.seq.max(produced.seq);
+        if truth.replicas.get(&reign.leader).is_some_and(|r| r.held_at(&produced.batch, when)) {
+            decisive = None;
+        } else if decisive.is_none() {
+            decisive = Some(*reign);
+        }
+    }
+    decisive
+}
+
+/// Rule `acks-1`: the leader alone promised it, and it was lost before it was replicated (producer config `acks=1`). A
+/// record that was committed on several in-sync replicas all the same has the promise of replication.
+fn acks_1(
+    truth: &PartitionTruth,
+    batch: &Batch,
+    acks: i16,
+    exposed: bool,
+    reign: &Reign,
+    settings: &Settings,
+) -> Option<Judgement> {
+    let replicated = truth.ghost.ever(batch).is_some_and(|committed| committed.in_sync > 1);
+    if acks != 1 || replicated || exposed {
+        return None;
+    }
+    let winner = settings.broker_name(reign.leader);
+    let because = format!("acks=1 promises no copy beyond the leader's, and {winner} became leader before it had one");
+    Some(Judgement::allowed("acks-1", settings, because))
+}
+
+/// Judges a leader's beginning without the batch.
+pub(crate) fn judge_reign(
+    cluster: &Cluster,
+    truth: &PartitionTruth,
+    batch: &Batch,
+    reign: &Reign,
+    settings: &Settings,
+) -> Judgement {
+    let winner = settings.broker_name(reign.leader);
+    let election = truth.election(reign.leader, reign.leader_epoch);
+    if let Some(election) = election {
+        if !election.clean {
+            return unclean_election(truth, election, settings);
+        }
+        let known_isr = !election.isr_before.is_empty();
+        if known_isr && !election.isr_before.contains(&reign.leader) && !truth.topic.eligible_leader_replicas {
+            let isr = brokers(settings, &election.isr_before);
+            return Judgement::bug(format!("{winner} was elected though it was not in sync; in sync were {isr}"));
+        }
+    }
+    let spans = truth.replicas.get(&reign.leader).map(|r| r.spans(batch)).unwrap_or_default();
+    let cut = spans.iter().filter_map(|span| span.until).rfind(|cut| cut.seq <= reign.seq);
+    match cut {
+        None => Judgement::bug(format!("{winner} was eligible, lost no data, and yet never had it")),
+        Some(cut) => match &cut.kind {
+            CutKind::Truncated { why } => truncated(cluster, truth, batch, reign, cut, why, settings),
+            CutKind::Recovery => disk_fault(cluster, &winner, cut, settings),
+            CutKind::PowerLoss { outage } => {
+                let outages = cluster.outages.get(&reign.leader);
+                match outages.and_then(|outages| outages.get(*outage)) {
+                    Some(outage) => power_loss(cluster, truth, batch, reign, election, outage, settings),
+                    None => Judgement::bug(format!("{winner} had lost it without losing power")),
+                }
+            }
+        },
+    }
+}
+
+/// Rule `unclean-election`: allowed exactly where `unclean.leader.election.enable` is on (KIP-106).
+fn unclean_election(truth: &PartitionTruth, election: &Election, settings: &Settings) -> Judgement {
+    let winner = settings.broker_name(election.leader);
+    let because = format!("{winner} was elected uncleanly, from outside the in-sync replicas");
+    if truth.topic.unclean_leader_election_enable {
+        Judgement::allowed("unclean-election", settings, because)
+    } else {
+        Judgement::bug(format!("{because}, though unclean.leader.election.enable=false"))
+    }
+}
+
+/// The winner had cut it away itself. Right only if a leader that was allowed to lack it made it do so.
+fn truncated(
+    cluster: &Cluster,
+    truth: &PartitionTruth,
+    batch: &Batch,
+    reign: &Reign,
+    cut: &Cut,
+    why: &str,
+    settings: &Settings,
+) -> Judgement {
+    let obeyed = truth.reigns.iter().rev().find(|r| {
+        r.seq < cut.seq
+            && r.leader != reign.leader
+            && r.leader_epoch == cut.leader_epoch
+            && !truth.replicas.get(&r.leader).is_some_and(|replica| replica.held_at(batch, cut.seq))
+    });
+    match obeyed {
+        Some(obeyed) => judge_reign(cluster, truth, batch, obeyed, settings),
+        None => {
+            let winner = settings.broker_name(reign.leader);
+            Judgement::bug(format!("{winner} was in sync and had truncated to {} {why}", cut.to))
+        }
+    }
+}
+
+/// Rule `disk-fault`: the disk lost what it had been told to keep.
+fn disk_fault(cluster: &Cluster, winner: &str, cut: &Cut, settings: &Settings) -> Judgement {
+    let because = format!("{winner} came back with log end {} instead of {} without a loss of power", cut.to, cut.from);
+    if cluster.disk_faults > 0 {
+        Judgement::allowed("disk-fault", settings, format!("{because}, by a fault of its disk"))
+    } else {
+        Judgement::bug(because)
+    }
+}
+
+/// The winner lost the batch with its power. Whether that may cost a promise depends on how many others failed.
+fn power_loss(
+    cluster: &Cluster,
+    truth: &PartitionTruth,
+    batch: &Batch,
+    reign: &Reign,
+    election: Option<&Election>,
+    outage: &Outage,
+    settings: &Settings,
+) -> Judgement {
+    let winner = settings.broker_name(reign.leader);
+    let lost = format!("{winner} had lost it with its power at {}", seconds(outage.at.time));
+    if let Some(because) = readmitted(truth, reign, outage) {
+        return Judgement::bug(format!("{lost}, and {because}"));
+    }
+    let topic = &truth.topic;
+    let min = topic.effective_min_insync_replicas();
+    if min == 1 {
+        let because = format!("{lost}; with min.insync.replicas=1 one loss of power is enough");
+        return Judgement::allowed("min-isr-1", settings, because);
+    }
+    if topic.eligible_leader_replicas {
+        return with_eligible_leader_replicas(cluster, truth, batch, reign, election, lost, settings);
+    }
+    let alone_when_lost = truth.isr_at(outage.seq) == [reign.leader];
+    if alone_when_lost {
+        let because = format!("{lost} when it was the last in-sync replica, which is never removed (before KIP-966)");
+        return Judgement::allowed("last-replica-standing", settings, because);
+    }
+    let kept = whole_copies(cluster, truth, batch, reign);
+    if kept.is_empty() {
+        let because = format!("{lost}, and every other replica that held it had lost power too");
+        return Judgement::allowed("all-replicas-unclean", settings, because);
+    }
+    if election.is_some_and(|e| e.isr == [reign.leader]) {
+        let because = format!(
+            "{lost}, and had become the last in-sync replica, which is never removed (before KIP-966), while {} kept it",
+            brokers(settings, &kept)
+        );
+        return Judgement::allowed("last-replica-standing", settings, because);
+    }
+    Judgement::bug(format!("{lost}, and yet was elected while {} had it and could have led", brokers(settings, &kept)))
+}
+
+/// With KIP-966 the promise holds for up to min.insync.replicas - 1 unclean shutdowns; kill -9 counts as one.
+fn with_eligible_leader_replicas(
+    cluster: &Cluster,
+    truth: &PartitionTruth,
+    batch: &Batch,
+    reign: &Reign,
+    election: Option<&Election>,
+    lost: String,
+    settings: &Settings,
+) -> Judgement {
+    let since = truth.produced.iter().find(|p| p.batch == *batch).map_or(0, |p| p.seq);
+    let min = truth.topic.effective_min_insync_replicas();
+    let unclean: Vec<i32> = truth
+        .replicas
+        .keys()
+        .filter(|b| cluster.outages.get(b).is_some_and(|o| o.iter().any(|o| o.seq > since && o.seq < reign.seq)))
+        .copied()
+        .collect();
+    if (unclean.len() as i64) < i64::from(min) {
+        let because = format!(
+            "{lost}; only {} went down uncleanly, fewer than min.insync.replicas={min}",
+            brokers(settings, &unclean)
+        );
+        return Judgement::bug(because);
+    }
+    let because = format!("{lost}; {} went down uncleanly, min.insync.replicas={min}", brokers(settings, &unclean));
+    let exhausted = election.is_some_and(|e| e.isr_before.is_empty());
+    let rule = if exhausted { "last-known-leader" } else { "all-replicas-unclean" };
+    Judgement::allowed(rule, settings, because)
+}
+
+/// Did the winner join the in-sync replicas again after its loss, and still without the batch? The leader may add it on
+/// what it knew before the loss only until the controller has the new incarnation (KIP-903).
+fn readmitted(truth: &PartitionTruth, reign: &Reign, outage: &Outage) -> Option<String> {
+    let left =
+        truth.left.iter().find(|(seq, broker)| *broker == reign.leader && *seq > outage.seq).map(|(seq, _)| *seq);
+    let since = outage.registered.or(left)?;
+    let joined = |(seq, broker): &&(u64, i32)| *broker == reign.leader && *seq > since && *seq < reign.seq;
+    let (joined, _) = truth.joined.iter().find(joined)?;
+    // An election that put it in is judged as an election.
+    let elected = truth.elections.iter().any(|e| e.seq == *joined);
+    (!elected).then(|| "joined the in-sync replicas again without it".to_owned())
+}
+
+/// Replicas that held the batch when the reign began and never lost power since they wrote it.
+fn whole_copies(cluster: &Cluster, truth: &PartitionTruth, batch: &Batch, reign: &Reign) -> Vec<i32> {
+    let whole = |(broker, replica): (&i32, &Replica)| {
+        let spans = replica.spans(batch);
+        let span = spans.iter().find(|s| s.entry.seq <= reign.seq && s.until.is_none_or(|cut| cut.seq > reign.seq))?;
+        let outages = cluster.outages.get(broker).map(Vec::as_slice).unwrap_or_default();
+        let power_lost = |o: &Outage| o.power.is_some() && o.seq > span.entry.seq && o.seq < reign.seq;
+        (!outages.iter().any(power_lost)).then_some(*broker)
+    };
+    truth.replicas.iter().filter_map(whole).collect()
+}
+
+/// No leader began without it: it vanished under a leader that had it.
+fn lost_without_election(
+    cluster: &Cluster,
+    truth: &PartitionTruth,
+    produced: &Produced,
+    settings: &Settings,
+) -> Judgement {
+    let Some(broker) = truth.reigns.last().map(|r| r.leader) else {
+        return Judgement::bug("nobody ever led the partition".to_owned());
+    };
+    let name = settings.broker_name(broker);
+    let spans = truth.replicas.get(&broker).map(|r| r.spans(&produced.batch)).unwrap_or_default();
+    match spans.last().and_then(|span| span.until) {
+        Some(cut) if cut.kind == CutKind::Recovery => disk_fault(cluster, &name, cut, settings),
+        Some(cut) => Judgement::bug(format!("{name} led with it and cut its log to {}", cut.to)),
+        None => Judgement::bug(format!("{name} leads and every leader before it had it")),
+    }
+}
+
+/// The election behind a reign, as a step; nothing if it was not observed.
+pub(crate) fn election_steps(truth: &PartitionTruth, reign: &Reign, settings: &Settings) -> Vec<Step> {
+    let Some(election) = truth.election(reign.leader, reign.leader_epoch) else { return Vec::new() };
+    let (winner, isr) = (settings.broker_name(election.leader), brokers(settings, &election.isr_before));
+    let how = if !election.clean {
+        format!("uncleanly: it was not in sync; in sync were {isr}")
+    } else if election.isr_before.contains(&election.leader) {
+        format!("from the in-sync replicas {isr}")
+    } else {
+        format!("though the in-sync replicas were {isr}")
+    };
+    let after = match election.previous {
+        previous if previous >= 0 && previous != election.leader => {
+            format!(" after {}", settings.broker_name(previous))
+        }
+        _ => String::new(),
+    };
+    let sentence = format!(
+        "the controller elected {winner} to lead {} in epoch {}{after} at {} {how}",
+        truth.name,
+        election.leader_epoch,
+        seconds(election.at.time)
+    );
+    vec![step(election.at, "controller", sentence)]
+}
+
+/// The acknowledgement of a batch: the first after it was appended that covers it.
+pub(crate) fn ack_of<'a>(truth: &'a PartitionTruth, produced: &Produced) -> Option<&'a Ack> {
+    let from = truth.acks.partition_point(|ack| ack.seq < produced.seq);
+    let covers = |ack: &&Ack| ack.first <= produced.batch.first && produced.batch.last <= ack.last;
+    let mut covering = truth.acks[from..].iter().filter(covers);
+    let first = covering.next()?;
+    if first.leader_epoch == produced.batch.epoch {
+        return Some(first);
+    }
+    covering.find(|ack| ack.leader_epoch == produced.batch.epoch).or(Some(first))
+}

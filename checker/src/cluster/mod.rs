@@ -1,0 +1,279 @@
+//! G, the god's-eye checker: the truth of every replica, and invariants re-checked for the partition an event touched.
+//!
+//! ```text
+//!   append, truncation, loss ──► replica logs ─┐
+//!   high watermarks ───────────► ghost log ────┼─► invariants (one file each) ─► findings
+//!   elections, ISR, acks ──────► history ──────┘         └─► loss: why a batch was lost, for the judge
+//! ```
+//!
+//! Invariants speak of the replica whose leader epoch equals the controller's: a deposed leader may believe anything as
+//! long as nobody else acts on it. They excuse replicas that lost data, and take their facts from the World, never from
+//! what a node reports. Not modelled yet: transactions, groups, the metadata quorum, compaction.
+
+mod ack_before_committed;
+mod committed_truncated;
+mod epochs_rise;
+mod ghost;
+mod high_watermark;
+mod leader_in_sync;
+mod log_mismatch;
+pub(crate) mod loss;
+pub(crate) mod partition;
+pub(crate) mod replica;
+mod two_leaders_one_epoch;
+mod unsafe_election;
+
+use std::collections::BTreeMap;
+
+use crate::findings::Findings;
+use crate::observation::{Entry, EventRef, Observation, Partition};
+use crate::partitions::Partitions;
+use crate::settings::Settings;
+use partition::{Ack, Election, PartitionTruth, Produced, Reign};
+use replica::{Batch, CutKind};
+
+/// A broker went down.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Outage {
+    pub(crate) at: EventRef,
+    pub(crate) seq: u64,
+    /// Bytes lost, if it was a loss of power.
+    pub(crate) power: Option<u64>,
+    pub(crate) restarted: Option<(EventRef, u64)>,
+    /// When the controller accepted the next incarnation.
+    pub(crate) registered: Option<u64>,
+}
+
+/// All that truly happened, as far as verdicts depend on it.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Cluster {
+    /// Number of the current observation, from 1.
+    pub(crate) seq: u64,
+    names: Partitions,
+    pub(crate) partitions: Vec<PartitionTruth>,
+    pub(crate) outages: BTreeMap<i32, Vec<Outage>>,
+    /// Record id → 1 + number of the batch in its partition's `produced`, the last one it was appended in; 0: none.
+    record_batches: Vec<u32>,
+    /// Earlier batches of records that were appended more than once.
+    more_batches: BTreeMap<u64, Vec<u32>>,
+    pub(crate) disk_faults: u64,
+}
+
+impl Cluster {
+    /// The truth of a partition, made when first seen.
+    fn number(&mut self, settings: &Settings, partition: &Partition) -> usize {
+        let number = self.names.number(partition) as usize;
+        if number == self.partitions.len() {
+            self.partitions.push(PartitionTruth::new(partition.clone(), settings.topic(&partition.topic)));
+        }
+        number
+    }
+
+    /// The truth of a partition.
+    pub(crate) fn partition(&self, partition: &Partition) -> Option<&PartitionTruth> {
+        self.partitions.get(self.names.find(partition)? as usize)
+    }
+
+    /// All batches a leader appended with this record in them, the latest first.
+    pub(crate) fn batches_of<'a>(&'a self, truth: &'a PartitionTruth, record: u64) -> Vec<&'a Produced> {
+        let last = usize::try_from(record).ok().and_then(|r| self.record_batches.get(r)).copied().unwrap_or(0);
+        let more = self.more_batches.get(&record).into_iter().flatten().rev().copied();
+        std::iter::once(last).chain(more).filter_map(|n| truth.produced.get((n as usize).checked_sub(1)?)).collect()
+    }
+
+    /// One fact. Client operations do not concern this side.
+    pub(crate) fn observe(&mut self, at: EventRef, what: Observation, settings: &Settings, found: &mut Findings) {
+        use Observation::*;
+        self.seq += 1;
+        let seq = self.seq;
+        match what {
+            LogAppended { broker, partition, as_leader, entries } => {
+                let number = self.number(settings, &partition);
+                self.appended(at, number, broker, as_leader, &entries, settings, found);
+            }
+            LogTruncated { broker, partition, to, why } => {
+                let number = self.number(settings, &partition);
+                let truth = &mut self.partitions[number];
+                truth.replica(broker).cut(to, at, seq, CutKind::Truncated { why });
+                committed_truncated::check(truth, broker, at, seq, settings, found);
+            }
+            LogStartMoved { broker, partition, to } => {
+                let number = self.number(settings, &partition);
+                self.partitions[number].replica(broker).log_start = to;
+            }
+            LogLost { broker, partition, log_end } => {
+                let number = self.number(settings, &partition);
+                self.lost(at, number, broker, log_end);
+            }
+            HighWatermarkMoved { broker, partition, to, leader_epoch, legitimate_leader } => {
+                let number = self.number(settings, &partition);
+                let truth = &mut self.partitions[number];
+                let in_sync = truth.isr.len();
+                let replica = truth.replicas.entry(broker).or_default();
+                (replica.high_watermark, replica.leader_epoch) = (to, leader_epoch);
+                if legitimate_leader {
+                    truth.ghost.extend(replica, to, in_sync, at);
+                }
+                high_watermark::check(truth, broker, at, settings, found);
+                if !legitimate_leader && leader_epoch == truth.leader_epoch {
+                    log_mismatch::check(truth, broker, at, settings, found);
+                }
+            }
+            Acknowledged { broker, partition, first_offset, last_offset, acks, leader_epoch, maximal_isr } => {
+                let number = self.number(settings, &partition);
+                let ack = Ack::new(at, seq, broker, (first_offset, last_offset), leader_epoch, acks);
+                let truth = &mut self.partitions[number];
+                truth.acknowledged(ack, &maximal_isr);
+                if acks < 0 {
+                    ack_before_committed::check(truth, &ack, &maximal_isr, settings, found);
+                }
+            }
+            LeaderElected { partition, leader, leader_epoch, partition_epoch, isr, previous, clean } => {
+                let number = self.number(settings, &partition);
+                let truth = &mut self.partitions[number];
+                epochs_rise::check(truth, at, Some(leader), leader_epoch, partition_epoch, found);
+                leader_in_sync::check(truth, at, leader, &isr, settings, found);
+                let isr_before = truth.isr.clone();
+                truth.set_isr(seq, &isr);
+                (truth.leader, truth.leader_epoch, truth.partition_epoch) = (leader, leader_epoch, partition_epoch);
+                truth.elections.push(Election { at, seq, leader, leader_epoch, previous, isr_before, isr, clean });
+            }
+            IsrChanged { partition, isr, leader_epoch, partition_epoch } => {
+                let number = self.number(settings, &partition);
+                let truth = &mut self.partitions[number];
+                epochs_rise::check(truth, at, None, leader_epoch, partition_epoch, found);
+                (truth.leader_epoch, truth.partition_epoch) = (leader_epoch, partition_epoch);
+                truth.set_isr(seq, &isr);
+            }
+            BecameLeader { broker, partition, leader_epoch, log_end } => {
+                let number = self.number(settings, &partition);
+                let truth = &mut self.partitions[number];
+                truth.reigns.push(Reign { at, seq, leader: broker, leader_epoch, log_end });
+                truth.replica(broker).leader_epoch = leader_epoch;
+                truth
+                    .replicas
+                    .values_mut()
+                    .for_each(|r| r.fetched = r.fetched.filter(|(leader, ..)| *leader != broker));
+                two_leaders_one_epoch::check(truth, broker, leader_epoch, at, settings, found);
+                if truth.leader == broker && truth.leader_epoch == leader_epoch {
+                    unsafe_election::check(self, number, at, settings, found);
+                }
+            }
+            BecameFollower { broker, partition, leader_epoch, high_watermark, .. } => {
+                let number = self.number(settings, &partition);
+                let replica = self.partitions[number].replica(broker);
+                (replica.leader_epoch, replica.high_watermark) = (leader_epoch, high_watermark);
+            }
+            ReplicaFetched { leader, replica, partition, log_end } => {
+                let number = self.number(settings, &partition);
+                self.partitions[number].replica(replica).fetched = Some((leader, log_end, at));
+            }
+            BrokerRegistered { broker } => {
+                let last = self.outages.get_mut(&broker).and_then(|o| o.last_mut());
+                if let Some(outage) = last.filter(|o| o.registered.is_none()) {
+                    outage.registered = Some(seq);
+                }
+            }
+            BrokerCrashed { broker } => self.went_down(at, broker, None),
+            BrokerLostPower { broker, lost_bytes } => self.went_down(at, broker, Some(lost_bytes)),
+            BrokerRestarted { broker, .. } => {
+                for outage in self.outages.entry(broker).or_default().iter_mut().rev() {
+                    if outage.restarted.is_some() {
+                        break;
+                    }
+                    outage.restarted = Some((at, seq));
+                }
+            }
+            FaultTookEffect { kind } => self.disk_faults += u64::from(is_disk_fault(&kind)),
+            SendInvoked { .. } | SendSettled { .. } | Read { .. } | PositionReset { .. } => {}
+            FinalRead { .. } | FinalReadEnd { .. } | InternalAssertion { .. } | Phase { .. } => {}
+        }
+    }
+
+    #[allow(clippy::too_many_arguments)]
+    fn appended(
+        &mut self,
+        at: EventRef,
+        number: usize,
+        broker: i32,
+        as_leader: bool,
+        entries: &[Entry],
+        settings: &Settings,
+        found: &mut Findings,
+    ) {
+        let seq = self.seq;
+        let truth = &mut self.partitions[number];
+        let replica = truth.replicas.entry(broker).or_default();
+        for entry in entries {
+            let (first, last) = (entry.first_offset, entry.last_offset.max(entry.first_offset));
+            let batch = Batch { first, last, epoch: entry.epoch, hash: entry.hash };
+            replica.append(batch, seq);
+            if !as_leader {
+                continue;
+            }
+            truth.produced.push(Produced { batch, broker, at, seq });
+            let produced = truth.produced.len() as u32;
+            for record in &entry.records {
+                note_batch(&mut self.record_batches, &mut self.more_batches, *record, produced);
+            }
+        }
+        if let (true, Some(entry)) = (as_leader, entries.first()) {
+            two_leaders_one_epoch::check(truth, broker, entry.epoch, at, settings, found);
+        }
+    }
+
+    fn lost(&mut self, at: EventRef, number: usize, broker: i32, log_end: i64) {
+        let outages = self.outages.get(&broker).map(Vec::as_slice).unwrap_or_default();
+        let replica = self.partitions[number].replica(broker);
+        // Any loss of power that this log has not answered for yet; a crash leaves the page cache.
+        let power = (replica.outages_seen..outages.len()).rev().find(|n| outages[*n].power.is_some());
+        replica.outages_seen = outages.len();
+        if log_end < replica.log_end {
+            let kind = power.map_or(CutKind::Recovery, |outage| CutKind::PowerLoss { outage });
+            replica.cut(log_end, at, self.seq, kind);
+            replica.lost_data = true;
+        }
+    }
+
+    fn went_down(&mut self, at: EventRef, broker: i32, power: Option<u64>) {
+        let outage = Outage { at, seq: self.seq, power, restarted: None, registered: None };
+        self.outages.entry(broker).or_default().push(outage);
+        for truth in &mut self.partitions {
+            if let Some(replica) = truth.replicas.get_mut(&broker) {
+                // What it will know when it comes back stands in its checkpoint.
+                (replica.high_watermark, replica.leader_epoch, replica.fetched) = (0, -1, None);
+            }
+        }
+    }
+
+    /// Invariants of the quiet cluster.
+    pub(crate) fn finish(&mut self, at: EventRef, settings: &Settings, found: &mut Findings) {
+        for truth in &mut self.partitions {
+            let brokers: Vec<i32> = truth.replicas.keys().copied().collect();
+            for broker in brokers {
+                log_mismatch::check_at_rest(truth, broker, at, settings, found);
+            }
+        }
+    }
+}
+
+fn note_batch(batches: &mut Vec<u32>, more: &mut BTreeMap<u64, Vec<u32>>, record: u64, produced: u32) {
+    let Ok(index) = usize::try_from(record) else { return };
+    if index >= batches.len() {
+        if index > batches.len() + (1 << 20) {
+            return; // not dense: such a record is found by its acknowledged offset instead
+        }
+        batches.resize(index + 1, 0);
+    }
+    let before = std::mem::replace(&mut batches[index], produced);
+    if before != 0 {
+        more.entry(record).or_default().push(before);
+    }
+}
+
+/// Kinds of fault that may take what a disk was told to keep.
+fn is_disk_fault(kind: &str) -> bool {
+    ["disk", "sync", "torn", "bit-rot", "misdirected", "checkpoint", "write-error", "read-error"]
+        .iter()
+        .any(|word| kind.contains(word))
+}

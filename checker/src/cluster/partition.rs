@@ -1,0 +1,177 @@
+//! What truly happened to one partition: its replicas, the controller's view of it, and the history of both.
+
+use std::collections::BTreeMap;
+
+use super::ghost::Ghost;
+use super::replica::{Batch, Replica};
+use crate::observation::{EventRef, Partition};
+use crate::settings::TopicSettings;
+
+/// The controller chose a leader or took it away.
+#[derive(Clone, Debug)]
+pub(crate) struct Election {
+    pub(crate) at: EventRef,
+    pub(crate) seq: u64,
+    pub(crate) leader: i32,
+    pub(crate) leader_epoch: i32,
+    pub(crate) previous: i32,
+    pub(crate) isr_before: Vec<i32>,
+    pub(crate) isr: Vec<i32>,
+    pub(crate) clean: bool,
+}
+
+/// A broker began to lead.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Reign {
+    pub(crate) at: EventRef,
+    pub(crate) seq: u64,
+    pub(crate) leader: i32,
+    pub(crate) leader_epoch: i32,
+    pub(crate) log_end: i64,
+}
+
+/// A produce request was answered with success.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Ack {
+    pub(crate) at: EventRef,
+    pub(crate) seq: u64,
+    pub(crate) broker: i32,
+    pub(crate) first: i64,
+    pub(crate) last: i64,
+    pub(crate) leader_epoch: i32,
+    pub(crate) acks: i16,
+    /// Its part of [`PartitionTruth::positions`].
+    positions: (u32, u32),
+}
+
+/// A replica of the maximal ISR, and what the leader knew of its log when it acknowledged.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Position {
+    pub(crate) broker: i32,
+    /// Log end offset and when the leader learnt it, if it ever did in this epoch.
+    pub(crate) fetched: Option<(i64, EventRef)>,
+}
+
+/// A batch that a leader appended for a producer.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Produced {
+    pub(crate) batch: Batch,
+    pub(crate) broker: i32,
+    pub(crate) at: EventRef,
+    pub(crate) seq: u64,
+}
+
+/// One partition.
+#[derive(Clone, Debug)]
+pub(crate) struct PartitionTruth {
+    pub(crate) name: Partition,
+    pub(crate) topic: TopicSettings,
+    pub(crate) replicas: BTreeMap<i32, Replica>,
+    pub(crate) ghost: Ghost,
+    // ── the controller's view ──
+    pub(crate) leader: i32,
+    pub(crate) leader_epoch: i32,
+    pub(crate) partition_epoch: i32,
+    pub(crate) isr: Vec<i32>,
+    // ── history ──
+    pub(crate) isr_history: Vec<(u64, Vec<i32>)>,
+    /// (observation, broker): joined the in-sync replicas.
+    pub(crate) joined: Vec<(u64, i32)>,
+    /// (observation, broker): left the in-sync replicas.
+    pub(crate) left: Vec<(u64, i32)>,
+    pub(crate) elections: Vec<Election>,
+    pub(crate) reigns: Vec<Reign>,
+    pub(crate) appenders: BTreeMap<i32, i32>,
+    pub(crate) acks: Vec<Ack>,
+    positions: Vec<Position>,
+    pub(crate) produced: Vec<Produced>,
+}
+
+impl PartitionTruth {
+    /// A partition of which nothing is known yet.
+    pub(crate) fn new(name: Partition, topic: TopicSettings) -> Self {
+        PartitionTruth {
+            name,
+            topic,
+            replicas: BTreeMap::new(),
+            ghost: Ghost::default(),
+            leader: -1,
+            leader_epoch: -1,
+            partition_epoch: -1,
+            isr: Vec::new(),
+            isr_history: Vec::new(),
+            joined: Vec::new(),
+            left: Vec::new(),
+            elections: Vec::new(),
+            reigns: Vec::new(),
+            appenders: BTreeMap::new(),
+            acks: Vec::new(),
+            positions: Vec::new(),
+            produced: Vec::new(),
+        }
+    }
+
+    /// A replica, made when first seen.
+    pub(crate) fn replica(&mut self, broker: i32) -> &mut Replica {
+        self.replicas.entry(broker).or_default()
+    }
+
+    /// The controller's in-sync replicas are these from now on.
+    pub(crate) fn set_isr(&mut self, seq: u64, isr: &[i32]) {
+        self.joined.extend(isr.iter().filter(|b| !self.isr.contains(b)).map(|b| (seq, *b)));
+        self.left.extend(self.isr.iter().filter(|b| !isr.contains(b)).map(|b| (seq, *b)));
+        if self.isr != isr || self.isr_history.is_empty() {
+            self.isr = isr.to_vec();
+            self.isr_history.push((seq, self.isr.clone()));
+        }
+    }
+
+    /// The controller's in-sync replicas at an observation.
+    pub(crate) fn isr_at(&self, seq: u64) -> &[i32] {
+        match self.isr_history.partition_point(|(since, _)| *since <= seq) {
+            0 => &[],
+            n => &self.isr_history[n - 1].1,
+        }
+    }
+
+    /// The election that opened a leader epoch.
+    pub(crate) fn election(&self, leader: i32, leader_epoch: i32) -> Option<&Election> {
+        self.elections.iter().rev().find(|e| e.leader_epoch == leader_epoch && e.leader == leader)
+    }
+
+    /// A produce request was answered; what the leader knew of its in-sync replicas is kept with it.
+    pub(crate) fn acknowledged(&mut self, mut ack: Ack, maximal_isr: &[i32]) {
+        let from = self.positions.len() as u32;
+        for broker in maximal_isr.iter().filter(|b| **b != ack.broker) {
+            let known = self.replicas.get(broker).and_then(|r| r.fetched);
+            let fetched = known.filter(|(leader, ..)| *leader == ack.broker).map(|(_, end, at)| (end, at));
+            self.positions.push(Position { broker: *broker, fetched });
+        }
+        ack.positions = (from, self.positions.len() as u32);
+        self.acks.push(ack);
+    }
+
+    /// What the leader knew of its other in-sync replicas when it acknowledged.
+    pub(crate) fn positions(&self, ack: &Ack) -> &[Position] {
+        &self.positions[ack.positions.0 as usize..ack.positions.1 as usize]
+    }
+
+    /// The replicas that hold this batch now.
+    pub(crate) fn holders(&self, batch: &Batch) -> impl Iterator<Item = i32> {
+        self.replicas.iter().filter(|(_, r)| r.holds(batch)).map(|(broker, _)| *broker)
+    }
+}
+
+impl Ack {
+    /// An ack whose positions are yet to be noted.
+    pub(crate) fn new(
+        at: EventRef,
+        seq: u64,
+        broker: i32,
+        (first, last): (i64, i64),
+        leader_epoch: i32,
+        acks: i16,
+    ) -> Self {
+        Ack { at, seq, broker, first, last, leader_epoch, acks, positions: (0, 0) }
+    }
+}

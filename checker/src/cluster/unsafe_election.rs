@@ -1,0 +1,50 @@
+//! unsafe-election: the log of every later legitimate leader contains all that was ever committed (the ghost log; leader
+//! completeness, Raft's name for it). ALLOWED where the configuration lets such a leader in.
+
+use super::Cluster;
+use super::loss::{self, Judgement};
+use crate::findings::{Findings, Headline};
+use crate::observation::EventRef;
+use crate::settings::Settings;
+use crate::words::{seconds, step};
+
+/// The controller's leader of this partition has just begun to lead. Its log is the truth from here on.
+pub(crate) fn check(cluster: &mut Cluster, number: usize, at: EventRef, settings: &Settings, found: &mut Findings) {
+    let truth = &mut cluster.partitions[number];
+    let (leader, leader_epoch, committed) = (truth.leader, truth.leader_epoch, truth.ghost.end);
+    let replica = truth.replicas.entry(leader).or_default();
+    let Some(difference) = truth.ghost.compare(replica, committed) else {
+        replica.lost_data = false;
+        return;
+    };
+    replica.lost_data = false; // from now on others follow it
+    let log_end = replica.log_end;
+    let batch = difference.committed.batch;
+    let truth = &cluster.partitions[number];
+    let Some(reign) = truth.reigns.last().copied() else { return };
+    let Judgement { class, rule, because } = loss::judge_reign(cluster, truth, &batch, &reign, settings);
+    let headline = Headline { class, rule, ..Headline::bug("unsafe-election", &truth.name, Some(batch.first), at) };
+    found.add(headline, || {
+        let (name, partition) = (settings.broker_name(leader), &truth.name);
+        let summary = format!(
+            "{name} leads {partition} in epoch {leader_epoch} without committed offset {}, everything below {committed} \
+             having been committed: {because}",
+            batch.first
+        );
+        let sentence = format!(
+            "{name} began to lead {partition} in epoch {leader_epoch} at {} with log end {log_end}; offset {} had been \
+             committed at {}; {because}",
+            seconds(at.time),
+            batch.first,
+            seconds(difference.committed.at.time)
+        );
+        let mut chain = loss::election_steps(truth, &reign, settings);
+        chain.push(step(at, name, sentence));
+        (summary, chain)
+    });
+    let truth = &mut cluster.partitions[number];
+    truth.ghost.rebase(batch.first);
+    for replica in truth.replicas.values_mut() {
+        replica.verified = replica.verified.min(batch.first);
+    }
+}

@@ -1,0 +1,32 @@
+//! ack-offset-mismatch: the acknowledged offset is not where the record is.
+
+use super::records::{NO_OFFSET, Told};
+use super::{History, Violation};
+
+/// All mismatches, by record. A record that is not there at all is a lost write instead.
+pub(crate) fn find(history: &History, found: &mut Vec<Violation>) {
+    for (id, record) in history.records.iter() {
+        if record.told != Told::Acked || record.acked_offset == NO_OFFSET {
+            continue;
+        }
+        let log = &history.logs[record.partition as usize];
+        let found_at = if log.complete() { record.final_offset } else { record.read_offset };
+        if found_at == NO_OFFSET || found_at == record.acked_offset {
+            continue;
+        }
+        // Another copy may well be where the acknowledgement said: then it is a duplicate.
+        let there = match log.final_log.binary_search_by_key(&record.acked_offset, |(offset, _)| *offset) {
+            Ok(index) => log.final_log[index].1 == id,
+            Err(_) => !log.complete() && log.seen.at(record.acked_offset).is_some_and(|s| s.record == id),
+        };
+        if !there {
+            found.push(Violation::AckOffsetMismatch {
+                partition: history.partitions.name(record.partition).clone(),
+                record: id,
+                acked_offset: record.acked_offset,
+                found_at,
+                at: record.settled,
+            });
+        }
+    }
+}

@@ -1,0 +1,208 @@
+//! H, the history checker: a pure function of what clients did and saw.
+//!
+//! ```text
+//!   send invoked, send settled, read, reset, final read ──► History ──finish──► violations + belief × truth
+//! ```
+//!
+//! It knows nothing of brokers, so that it works the same on our own runs and on a history recorded elsewhere. What
+//! follows from it for the verdict is decided by the checker's judge, which also knows the cluster's side.
+//! One invariant, one file; each names its definition.
+
+pub(crate) mod ack_offset_mismatch;
+pub mod belief_truth;
+pub(crate) mod duplicate;
+pub(crate) mod inconsistent_offsets;
+pub(crate) mod lost_write;
+pub(crate) mod nonmonotonic_send;
+pub(crate) mod phantom_read;
+pub(crate) mod poll_order;
+pub(crate) mod read_log;
+pub(crate) mod realtime_append_inversion;
+pub(crate) mod records;
+mod violation;
+
+use crate::observation::{Belief, EventRef, Partition};
+use crate::partitions::Partitions;
+use belief_truth::BeliefTruth;
+use read_log::{ReadLog, Seen};
+use records::{NO_OFFSET, Records};
+pub use violation::Violation;
+
+/// How the final read of a partition ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct FinalEnd {
+    /// First offset of the log.
+    pub log_start: i64,
+    /// The end it was read to.
+    pub log_end: i64,
+    /// Did it reach the end?
+    pub complete: bool,
+    /// When.
+    pub at: EventRef,
+}
+
+/// One partition as clients saw it.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct PartitionHistory {
+    /// All reads, the final ones too.
+    pub(crate) seen: ReadLog,
+    /// The final read in order of offset.
+    pub(crate) final_log: Vec<(i64, u64)>,
+    pub(crate) final_end: Option<FinalEnd>,
+}
+
+impl PartitionHistory {
+    /// Can absence be judged here?
+    pub(crate) fn complete(&self) -> bool {
+        self.final_end.is_some_and(|end| end.complete)
+    }
+}
+
+/// A history, as it grows.
+#[derive(Clone, Debug, Default)]
+pub struct History {
+    pub(crate) partitions: Partitions,
+    pub(crate) logs: Vec<PartitionHistory>,
+    pub(crate) records: Records,
+    /// Further offsets of records that were seen at more than one: (record, offset, when).
+    pub(crate) elsewhere: Vec<(u64, i64, EventRef)>,
+    pub(crate) final_elsewhere: Vec<(u64, i64, EventRef)>,
+    poll_order: poll_order::PollOrder,
+    inconsistent: inconsistent_offsets::InconsistentOffsets,
+    phantoms: phantom_read::PhantomReads,
+    reads: u64,
+    final_reads: u64,
+}
+
+impl History {
+    /// An empty one.
+    pub fn new() -> Self {
+        History::default()
+    }
+
+    fn number(&mut self, partition: &Partition) -> u32 {
+        let number = self.partitions.number(partition);
+        if self.logs.len() < self.partitions.len() {
+            self.logs.resize_with(self.partitions.len(), PartitionHistory::default);
+        }
+        number
+    }
+
+    /// A record was handed to a producer.
+    pub fn send_invoked(&mut self, at: EventRef, record: u64, producer: u32, partition: &Partition) {
+        let number = self.number(partition);
+        self.records.invoked(at, record, producer, number);
+    }
+
+    /// The producer was told how it went.
+    pub fn send_settled(&mut self, at: EventRef, record: u64, belief: Belief, attempts: u32) {
+        self.records.settled(at, record, belief, attempts);
+    }
+
+    /// A consumer was handed a record; `None` if its value has nobody's form. Of a `manual` consumer, whose partitions
+    /// no group moves, the order of reads is judged too.
+    pub fn read(
+        &mut self,
+        at: EventRef,
+        consumer: u32,
+        manual: bool,
+        partition: &Partition,
+        offset: i64,
+        record: Option<u64>,
+    ) {
+        let number = self.number(partition);
+        self.reads += 1;
+        if manual {
+            self.poll_order.read(at, consumer, number, offset);
+        }
+        self.see(at, number, offset, record);
+    }
+
+    /// A consumer's position was set from outside.
+    pub fn position_reset(&mut self, consumer: u32, partition: &Partition) {
+        let number = self.number(partition);
+        self.poll_order.reset(consumer, number);
+    }
+
+    /// One record of the final read.
+    pub fn final_read(&mut self, at: EventRef, partition: &Partition, offset: i64, record: Option<u64>) {
+        let number = self.number(partition);
+        self.final_reads += 1;
+        self.see(at, number, offset, record);
+        let Some(id) = record else { return };
+        let log = &mut self.logs[number as usize].final_log;
+        if log.last().is_some_and(|(last, _)| *last >= offset) {
+            return; // a fetch that was repeated; a different record here is an inconsistent offset, found above
+        }
+        log.push((offset, id));
+        let Some(state) = self.records.get_mut(id).filter(|r| r.partition == number) else { return };
+        state.copies = state.copies.saturating_add(1);
+        if state.copies == 1 {
+            state.final_offset = offset;
+        } else {
+            self.final_elsewhere.push((id, offset, at));
+        }
+    }
+
+    /// The final read of a partition is over.
+    pub fn final_read_end(
+        &mut self,
+        at: EventRef,
+        partition: &Partition,
+        log_start: i64,
+        log_end: i64,
+        complete: bool,
+    ) {
+        let number = self.number(partition);
+        self.logs[number as usize].final_end = Some(FinalEnd { log_start, log_end, complete, at });
+    }
+
+    fn see(&mut self, at: EventRef, partition: u32, offset: i64, record: Option<u64>) {
+        if !self.phantoms.check(at, &self.records, partition, offset, record) {
+            return;
+        }
+        let Some(id) = record else { return };
+        let seen = self.logs[partition as usize].seen.see(offset, id, at);
+        if let Seen::Conflict(before) = seen {
+            self.inconsistent.conflict(at, partition, offset, before, id);
+        }
+        if !matches!(seen, Seen::Again)
+            && let Some(state) = self.records.get_mut(id)
+        {
+            if state.read_offset == NO_OFFSET {
+                state.read_offset = offset;
+            } else if state.read_offset != offset {
+                self.elsewhere.push((id, offset, at));
+            }
+        }
+    }
+
+    /// All violations, in a fixed order of invariants and of what they are about.
+    pub(crate) fn violations(&self) -> Vec<Violation> {
+        let mut found = Vec::new();
+        self.inconsistent.finish(self, &mut found);
+        self.phantoms.finish(self, &mut found);
+        self.poll_order.finish(self, &mut found);
+        duplicate::find(self, &mut found);
+        lost_write::find(self, &mut found);
+        ack_offset_mismatch::find(self, &mut found);
+        nonmonotonic_send::find(self, &mut found);
+        realtime_append_inversion::find(self, &mut found);
+        found
+    }
+
+    /// All violations and the table of beliefs against the truth.
+    pub fn finish(&self) -> (Vec<Violation>, BeliefTruth) {
+        (self.violations(), BeliefTruth::of(self))
+    }
+
+    /// Observations that named an impossible record: a fault of the host.
+    pub fn malformed(&self) -> u64 {
+        self.records.malformed
+    }
+
+    /// How many records consumers were handed, and how many the final read found.
+    pub fn reads(&self) -> (u64, u64) {
+        (self.reads, self.final_reads)
+    }
+}

@@ -1,0 +1,197 @@
+//! Violations of order and of content: which of them a producer without idempotence has asked for, and which never.
+
+use super::Judge;
+use super::story::Story;
+use crate::findings::{Findings, Headline};
+use crate::history::Violation;
+use crate::history::records::Told;
+use crate::observation::{EventRef, Partition};
+use crate::verdict::{Class, Step};
+use crate::words::{seconds, step};
+
+/// Judges a violation that is not a loss.
+pub(super) fn judge(judge: &mut Judge<'_>, violation: Violation, found: &mut Findings) {
+    use Violation::*;
+    match violation {
+        Duplicate { partition, record, offsets, at } => duplicate(judge, &partition, record, &offsets, at, found),
+        AckOffsetMismatch { partition, record, acked_offset, found_at, at } => {
+            mismatch(judge, &partition, record, acked_offset, found_at, at, found);
+        }
+        NonmonotonicSend { partition, producer, earlier, earlier_offset, later, later_offset, at } => {
+            let settings = judge.settings.producer(producer);
+            let mut headline = Headline::bug("nonmonotonic-send", &partition, Some(later_offset), at);
+            headline.record = Some(later);
+            if !settings.idempotent && settings.max_in_flight > 1 {
+                allow(&mut headline, "several-in-flight-without-idempotence");
+            }
+            found.add(headline, || {
+                let name = judge.settings.producer_name(producer);
+                let summary = format!(
+                    "{name} sent record r{earlier} to {partition} before record r{later}, but they lie at offsets \
+                     {earlier_offset} and {later_offset}"
+                );
+                (summary, both(judge, earlier, later))
+            });
+        }
+        RealtimeAppendInversion { partition, earlier, earlier_offset, later, later_offset, at } => {
+            let headline = Headline::bug("realtime-append-inversion", &partition, Some(later_offset), at);
+            found.add(Headline { record: Some(later), ..headline }, || {
+                let summary = format!(
+                    "record r{earlier} of {partition} was acknowledged before record r{later} was sent, but lies above it: \
+                     offsets {earlier_offset} and {later_offset}"
+                );
+                (summary, both(judge, earlier, later))
+            });
+        }
+        PollSkip { partition, consumer, after, skipped, read, at } => {
+            found.add(Headline::bug("poll-skip", &partition, Some(skipped), at), || {
+                let name = judge.settings.consumer_name(consumer);
+                let summary =
+                    format!("{name} went from offset {after} of {partition} to {read} over the record at {skipped}");
+                (summary, poll(&name, &partition, after, read, at))
+            });
+        }
+        NonmonotonicPoll { partition, consumer, after, read, at } => {
+            found.add(Headline::bug("nonmonotonic-poll", &partition, Some(read), at), || {
+                let name = judge.settings.consumer_name(consumer);
+                let summary = format!("{name} went back from offset {after} of {partition} to {read}");
+                (summary, poll(&name, &partition, after, read, at))
+            });
+        }
+        PhantomRead { partition, offset, record, at } => {
+            found.add(Headline::bug("phantom-read", &partition, Some(offset), at), || {
+                let what = record.map_or_else(|| "a value of nobody's form".to_owned(), |r| format!("record r{r}"));
+                let summary = format!("offset {offset} of {partition} holds {what}, which nobody sent");
+                let sentence = format!("{what} was read at offset {offset} of {partition} at {}", seconds(at.time));
+                (summary, vec![step(at, "reader", sentence)])
+            });
+        }
+        WrongPartition { partition, offset, record, sent_to, at } => {
+            let headline = Headline::bug("wrong-partition", &partition, Some(offset), at);
+            found.add(Headline { record: Some(record), ..headline }, || {
+                let summary =
+                    format!("record r{record} was sent to {sent_to} and read at offset {offset} of {partition}");
+                (summary, judge.told_to_send(record))
+            });
+        }
+        FailedButVisible { partition, offset, record, at } => {
+            let headline = Headline::bug("g1a", &partition, Some(offset), at);
+            found.add(Headline { record: Some(record), ..headline }, || {
+                let summary = format!(
+                    "record r{record} was read at offset {offset} of {partition} though its send definitely failed"
+                );
+                let mut chain = appended(judge, &partition, record);
+                chain.extend(judge.told_result(record));
+                let sentence =
+                    format!("record r{record} was read at offset {offset} of {partition} at {}", seconds(at.time));
+                chain.push(step(at, "reader", sentence));
+                (summary, chain)
+            });
+        }
+        // Judged by the parent.
+        InconsistentOffsets { .. } | LostWrite { .. } | Unseen { .. } | Undecided { .. } | DroppedUnpromised { .. } => {
+        }
+    }
+}
+
+fn allow(headline: &mut Headline, rule: &'static str) {
+    (headline.class, headline.rule) = (Class::Allowed, Some(rule));
+}
+
+/// A retry of a producer without idempotence may append again what an earlier attempt did (KIP-98).
+const RETRY: &str = "retry-without-idempotence";
+
+fn duplicate(
+    judge: &Judge<'_>,
+    partition: &Partition,
+    record: u64,
+    offsets: &[i64],
+    at: EventRef,
+    found: &mut Findings,
+) {
+    let headline = Headline::bug("duplicate", partition, offsets.get(1).copied(), at);
+    let mut headline = Headline { record: Some(record), ..headline };
+    if let Some(state) = judge.record(record).filter(|r| !judge.settings.producer(r.producer).idempotent) {
+        match (state.told, state.attempts) {
+            (Told::Pending, _) => headline.class = Class::Unknown, // how often it was sent is not known
+            (_, attempts) if attempts > 1 => allow(&mut headline, RETRY),
+            _ => {}
+        }
+    }
+    found.add(headline, || {
+        let list: Vec<String> = offsets.iter().map(i64::to_string).collect();
+        let attempts = judge.record(record).map_or(0, |r| r.attempts);
+        let summary = format!(
+            "record r{record} lies at offsets {} of {partition}; it was sent {attempts} times",
+            list.join(" and ")
+        );
+        let mut chain = appended(judge, partition, record);
+        chain.extend(judge.told_result(record));
+        (summary, chain)
+    });
+}
+
+/// ack-offset-mismatch: allowed where a retry left two copies and the acknowledged one was lost in an allowed way.
+fn mismatch(
+    judge: &mut Judge<'_>,
+    partition: &Partition,
+    record: u64,
+    acked_offset: i64,
+    found_at: i64,
+    at: EventRef,
+    found: &mut Findings,
+) {
+    let headline = Headline::bug("ack-offset-mismatch", partition, Some(acked_offset), at);
+    let mut headline = Headline { record: Some(record), ..headline };
+    let state = judge.record(record).copied();
+    let retried = state.is_some_and(|r| r.attempts > 1);
+    if retried && state.is_some_and(|r| !judge.settings.producer(r.producer).idempotent) {
+        allow(&mut headline, RETRY);
+    } else if retried && let Some(truth) = judge.cluster.partition(partition) {
+        let batches = judge.cluster.batches_of(truth, record);
+        let acked = batches.iter().copied().find(|p| p.batch.first <= acked_offset && acked_offset <= p.batch.last);
+        if let Some(acked) = acked.filter(|p| !truth.replicas.get(&truth.leader).is_some_and(|r| r.holds(&p.batch))) {
+            let loss = judge.loss(truth, acked, judge.acks(truth, record, acked), false);
+            (headline.class, headline.rule) = (loss.judgement.class, loss.judgement.rule);
+        }
+    }
+    found.add(headline, || {
+        let summary = format!(
+            "record r{record} of {partition} was acknowledged at offset {acked_offset}, but lies at {found_at}"
+        );
+        let mut chain = appended(judge, partition, record);
+        chain.extend(judge.told_result(record));
+        (summary, chain)
+    });
+}
+
+fn appended(judge: &Judge<'_>, partition: &Partition, record: u64) -> Vec<Step> {
+    let mut chain = judge.told_to_send(record);
+    if let Some(truth) = judge.cluster.partition(partition) {
+        let story = Story { cluster: judge.cluster, truth, settings: judge.settings };
+        chain.extend(story.of_appends(&judge.cluster.batches_of(truth, record)));
+    }
+    chain
+}
+
+fn both(judge: &Judge<'_>, earlier: u64, later: u64) -> Vec<Step> {
+    let mut chain: Vec<Step> = [earlier, later]
+        .into_iter()
+        .flat_map(|record| {
+            let mut steps = match judge.record(record) {
+                Some(state) => appended(judge, judge.history.partitions.name(state.partition), record),
+                None => Vec::new(),
+            };
+            steps.extend(judge.told_result(record));
+            steps
+        })
+        .collect();
+    chain.sort_by_key(|step| (step.virtual_ns, step.event));
+    chain
+}
+
+fn poll(name: &str, partition: &Partition, after: i64, read: i64, at: EventRef) -> Vec<Step> {
+    let sentence =
+        format!("{name}, having read offset {after} of {partition}, read offset {read} at {}", seconds(at.time));
+    vec![step(at, name, sentence)]
+}

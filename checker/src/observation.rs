@@ -1,0 +1,319 @@
+//! What a host tells the checker: facts, in the order in which they happened.
+
+use std::fmt;
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+
+/// Virtual time in nanoseconds.
+pub type Time = u64;
+
+/// The event of the trace that an observation came from.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct EventRef {
+    /// The event's number in the trace.
+    pub id: u64,
+    /// When it happened.
+    pub time: Time,
+}
+
+/// One partition of one topic. Shown as `orders-0`.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Partition {
+    /// The topic's name.
+    pub topic: Arc<str>,
+    /// The partition's index in its topic, from 0.
+    pub index: i32,
+}
+
+impl Partition {
+    /// Partition `index` of `topic`.
+    pub fn new(topic: &str, index: i32) -> Self {
+        Partition { topic: Arc::from(topic), index }
+    }
+}
+
+impl fmt::Display for Partition {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}-{}", self.topic, self.index)
+    }
+}
+
+/// What a producer was told of one record.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Belief {
+    /// Written, at this offset if the answer said so.
+    Acked {
+        /// The acknowledged offset.
+        offset: Option<i64>,
+    },
+    /// Definitely not written: every attempt was refused before the append could happen.
+    Failed,
+    /// Nobody knows: a time-out, a disconnect, an ambiguous error.
+    Unknown,
+    /// Sent with acks=0: nothing was promised.
+    Unpromised,
+}
+
+/// One record batch as it lies in a log.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Entry {
+    /// Offset of its first record.
+    pub first_offset: i64,
+    /// Offset of its last record, inclusive.
+    pub last_offset: i64,
+    /// The leader epoch it was appended in.
+    pub epoch: i32,
+    /// A hash of its content: the same on every replica that has the same batch.
+    pub hash: u64,
+    /// The ids of its records in order of offset. A follower's may be left empty.
+    pub records: Vec<u64>,
+}
+
+/// One fact.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Observation {
+    // ── clients: all that the history checker sees ───────────────────────────────────────────────────────────────
+    /// A record was handed to a producer.
+    SendInvoked {
+        /// The record's unique id, dense from 0.
+        record: u64,
+        /// The producer's number.
+        producer: u32,
+        /// Where it is to go.
+        partition: Partition,
+    },
+    /// The producer was told how it went.
+    SendSettled {
+        /// The record.
+        record: u64,
+        /// What it was told.
+        belief: Belief,
+        /// How often the record left in a request.
+        attempts: u32,
+    },
+    /// A consumer was handed a record.
+    Read {
+        /// The consumer's number.
+        consumer: u32,
+        /// Where from.
+        partition: Partition,
+        /// At which offset.
+        offset: i64,
+        /// The leader epoch the record carried.
+        leader_epoch: i32,
+        /// The record, `None` if its value has nobody's form.
+        record: Option<u64>,
+    },
+    /// A consumer's position was set from outside: assignment, seek, reset.
+    PositionReset {
+        /// The consumer's number.
+        consumer: u32,
+        /// Where.
+        partition: Partition,
+        /// The next offset it will ask for.
+        to: i64,
+    },
+    /// One record of the read of a partition from its start, after all faults healed and all sends settled.
+    FinalRead {
+        /// Where from.
+        partition: Partition,
+        /// At which offset.
+        offset: i64,
+        /// The leader epoch the record carried.
+        leader_epoch: i32,
+        /// The record, `None` if its value has nobody's form.
+        record: Option<u64>,
+    },
+    /// That read is over.
+    FinalReadEnd {
+        /// Where from.
+        partition: Partition,
+        /// The first offset of the log.
+        log_start: i64,
+        /// The end it was read to.
+        log_end: i64,
+        /// Did it reach the end? If not, nothing can be said of what it did not find.
+        complete: bool,
+    },
+
+    // ── the truth in the World ───────────────────────────────────────────────────────────────────────────────────
+    /// A replica appended batches.
+    LogAppended {
+        /// The broker.
+        broker: i32,
+        /// The partition.
+        partition: Partition,
+        /// From producers as leader, or copied from the leader.
+        as_leader: bool,
+        /// The batches in order.
+        entries: Vec<Entry>,
+    },
+    /// A replica cut its log. A `to` above the log's end means: dropped all and starts there.
+    LogTruncated {
+        /// The broker.
+        broker: i32,
+        /// The partition.
+        partition: Partition,
+        /// The new log end offset.
+        to: i64,
+        /// Why, as the end of a sentence: `because the leader's history differs from there`.
+        why: String,
+    },
+    /// The start of a replica's log moved (retention, DeleteRecords).
+    LogStartMoved {
+        /// The broker.
+        broker: i32,
+        /// The partition.
+        partition: Partition,
+        /// The new log start offset.
+        to: i64,
+    },
+    /// What a broker's disk had kept when it came back.
+    LogLost {
+        /// The broker.
+        broker: i32,
+        /// The partition.
+        partition: Partition,
+        /// The log end offset after recovery.
+        log_end: i64,
+    },
+    /// A replica's high watermark moved, or was read from its checkpoint.
+    HighWatermarkMoved {
+        /// The broker.
+        broker: i32,
+        /// The partition.
+        partition: Partition,
+        /// The new high watermark.
+        to: i64,
+        /// The leader epoch the replica lives in.
+        leader_epoch: i32,
+        /// Is it the leader, in the controller's own epoch?
+        legitimate_leader: bool,
+    },
+    /// A leader answered a produce request with success.
+    Acknowledged {
+        /// The broker.
+        broker: i32,
+        /// The partition.
+        partition: Partition,
+        /// First offset.
+        first_offset: i64,
+        /// Last offset, inclusive.
+        last_offset: i64,
+        /// As the request said: 1 or -1.
+        acks: i16,
+        /// The leader's epoch.
+        leader_epoch: i32,
+        /// The leader's ISR together with replicas it has asked to add (KIP-497).
+        maximal_isr: Vec<i32>,
+    },
+    /// The controller chose a leader, or took it away.
+    LeaderElected {
+        /// The partition.
+        partition: Partition,
+        /// The leader; -1: none.
+        leader: i32,
+        /// The new leader epoch.
+        leader_epoch: i32,
+        /// The new partition epoch.
+        partition_epoch: i32,
+        /// The in-sync replicas from here on.
+        isr: Vec<i32>,
+        /// The leader before; -1: none.
+        previous: i32,
+        /// From the in-sync or eligible leader replicas.
+        clean: bool,
+    },
+    /// The controller changed the in-sync replicas and left the leader.
+    IsrChanged {
+        /// The partition.
+        partition: Partition,
+        /// The in-sync replicas from here on.
+        isr: Vec<i32>,
+        /// The leader epoch.
+        leader_epoch: i32,
+        /// The new partition epoch.
+        partition_epoch: i32,
+    },
+    /// A broker began to lead.
+    BecameLeader {
+        /// The broker.
+        broker: i32,
+        /// The partition.
+        partition: Partition,
+        /// In this epoch.
+        leader_epoch: i32,
+        /// With this log end offset.
+        log_end: i64,
+    },
+    /// A broker began to follow.
+    BecameFollower {
+        /// The broker.
+        broker: i32,
+        /// The partition.
+        partition: Partition,
+        /// In this epoch.
+        leader_epoch: i32,
+        /// With this log end offset.
+        log_end: i64,
+        /// And this high watermark.
+        high_watermark: i64,
+    },
+    /// A leader learnt a follower's position.
+    ReplicaFetched {
+        /// The leader.
+        leader: i32,
+        /// The follower.
+        replica: i32,
+        /// The partition.
+        partition: Partition,
+        /// The follower has everything below.
+        log_end: i64,
+    },
+    /// The controller accepted a broker's new incarnation.
+    BrokerRegistered {
+        /// The broker.
+        broker: i32,
+    },
+
+    // ── faults ───────────────────────────────────────────────────────────────────────────────────────────────────
+    /// A broker's process died; its page cache stays.
+    BrokerCrashed {
+        /// The broker.
+        broker: i32,
+    },
+    /// A broker's host lost power: what was not durable is gone.
+    BrokerLostPower {
+        /// The broker.
+        broker: i32,
+        /// How much was gone, in bytes.
+        lost_bytes: u64,
+    },
+    /// A broker's process started again.
+    BrokerRestarted {
+        /// The broker.
+        broker: i32,
+        /// It had shut down in order.
+        clean: bool,
+    },
+    /// A fault did something.
+    FaultTookEffect {
+        /// Its kind, as in [`crate::Settings::expected_fault_kinds`].
+        kind: String,
+    },
+
+    // ── internal ─────────────────────────────────────────────────────────────────────────────────────────────────
+    /// A node's own assertion failed.
+    InternalAssertion {
+        /// The node's name.
+        node: String,
+        /// What it said.
+        message: String,
+    },
+    /// The trial entered a phase of its life.
+    Phase {
+        /// Its name.
+        name: String,
+    },
+}

@@ -1,0 +1,48 @@
+//! Gives each partition a small number.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use crate::observation::Partition;
+
+/// Partitions by number, numbered as they are first seen.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Partitions {
+    names: Vec<Partition>,
+    numbers: BTreeMap<Partition, u32>,
+    last: u32,
+}
+
+impl Partitions {
+    /// The partition's number. Traffic comes in runs of one partition, so the last one is tried first.
+    pub(crate) fn number(&mut self, partition: &Partition) -> u32 {
+        if let Some(last) = self.names.get(self.last as usize)
+            && last.index == partition.index
+            && (Arc::ptr_eq(&last.topic, &partition.topic) || last.topic == partition.topic)
+        {
+            return self.last;
+        }
+        let next = self.names.len() as u32;
+        let number = *self.numbers.entry(partition.clone()).or_insert(next);
+        if number == next {
+            self.names.push(partition.clone());
+        }
+        self.last = number;
+        number
+    }
+
+    /// The number of a partition that was seen before.
+    pub(crate) fn find(&self, partition: &Partition) -> Option<u32> {
+        self.numbers.get(partition).copied()
+    }
+
+    /// The partition of a number that [`Self::number`] gave.
+    pub(crate) fn name(&self, number: u32) -> &Partition {
+        &self.names[number as usize]
+    }
+
+    /// How many there are.
+    pub(crate) fn len(&self) -> usize {
+        self.names.len()
+    }
+}

@@ -1,0 +1,113 @@
+//! What was promised: the part of a trial's configuration that decides between BUG and ALLOWED.
+
+use std::collections::BTreeMap;
+
+/// The configuration of one trial as far as verdicts depend on it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Settings {
+    /// By topic name. A topic that is not here has [`TopicSettings::default`].
+    pub topics: BTreeMap<String, TopicSettings>,
+    /// By producer number. One that is not here has [`ProducerSettings::default`].
+    pub producers: BTreeMap<u32, ProducerSettings>,
+    /// By consumer number. One that is not here has [`ConsumerSettings::default`].
+    pub consumers: BTreeMap<u32, ConsumerSettings>,
+    /// A switch of the bug zoo is on: a lost or changed record is then a BUG even where a rule would allow it.
+    pub zoo_on: bool,
+    /// Names of brokers; `b1` for broker 1 where none is given.
+    pub broker_names: BTreeMap<i32, String>,
+    /// Names of producers; `p1` for producer 1 where none is given.
+    pub producer_names: BTreeMap<u32, String>,
+    /// Names of consumers; `c1` for consumer 1 where none is given.
+    pub consumer_names: BTreeMap<u32, String>,
+    /// Kinds of fault that were scheduled: the trial is vacuous if one never took effect. Matched against
+    /// `FaultTookEffect`; `crash`, `power-loss` and `restart` are also known from the brokers' own observations.
+    pub expected_fault_kinds: Vec<String>,
+}
+
+/// What a topic promises.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TopicSettings {
+    /// How many replicas each partition has.
+    pub replication_factor: i16,
+    /// `min.insync.replicas`
+    pub min_insync_replicas: i32,
+    /// `unclean.leader.election.enable`
+    pub unclean_leader_election_enable: bool,
+    /// Eligible leader replicas (KIP-966) are on.
+    pub eligible_leader_replicas: bool,
+}
+
+impl Default for TopicSettings {
+    fn default() -> Self {
+        TopicSettings {
+            replication_factor: 3,
+            min_insync_replicas: 1,
+            unclean_leader_election_enable: false,
+            eligible_leader_replicas: false,
+        }
+    }
+}
+
+impl TopicSettings {
+    /// `min.insync.replicas`, but never more than there are replicas (`Partition.effectiveMinIsr`).
+    pub fn effective_min_insync_replicas(&self) -> i32 {
+        self.min_insync_replicas.min(self.replication_factor.into()).max(1)
+    }
+}
+
+/// What a producer asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ProducerSettings {
+    /// `acks`: 0, 1 or -1 (all).
+    pub acks: i16,
+    /// `enable.idempotence`
+    pub idempotent: bool,
+    /// `max.in.flight.requests.per.connection`
+    pub max_in_flight: u32,
+}
+
+impl Default for ProducerSettings {
+    fn default() -> Self {
+        ProducerSettings { acks: -1, idempotent: true, max_in_flight: 5 }
+    }
+}
+
+/// How a consumer gets its partitions.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ConsumerSettings {
+    /// By assignment, not by a group: nothing but a reset moves its position.
+    pub manual: bool,
+}
+
+impl Default for ConsumerSettings {
+    fn default() -> Self {
+        ConsumerSettings { manual: true }
+    }
+}
+
+impl Settings {
+    /// What a topic promises.
+    pub fn topic(&self, name: &str) -> TopicSettings {
+        self.topics.get(name).copied().unwrap_or_default()
+    }
+    /// What a producer asked for.
+    pub fn producer(&self, producer: u32) -> ProducerSettings {
+        self.producers.get(&producer).copied().unwrap_or_default()
+    }
+    /// How a consumer gets its partitions.
+    pub fn consumer(&self, consumer: u32) -> ConsumerSettings {
+        self.consumers.get(&consumer).copied().unwrap_or_default()
+    }
+    /// A broker's name.
+    pub fn broker_name(&self, broker: i32) -> String {
+        self.broker_names.get(&broker).cloned().unwrap_or_else(|| format!("b{broker}"))
+    }
+    /// A producer's name.
+    pub fn producer_name(&self, producer: u32) -> String {
+        self.producer_names.get(&producer).cloned().unwrap_or_else(|| format!("p{producer}"))
+    }
+    /// A consumer's name.
+    pub fn consumer_name(&self, consumer: u32) -> String {
+        self.consumer_names.get(&consumer).cloned().unwrap_or_else(|| format!("c{consumer}"))
+    }
+}
