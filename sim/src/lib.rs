@@ -10,7 +10,9 @@
 
 pub mod disk;
 pub mod fault;
+pub mod observe;
 pub mod scenario;
 pub mod trace;
+pub mod trial;
 pub mod weather;
 pub mod world;

@@ -33,6 +33,7 @@
 mod content;
 mod durability;
 mod latency;
+mod view;
 #[cfg(test)]
 mod tests;
 
@@ -45,6 +46,7 @@ use trial_storage::{DirId, Disk, DiskError, FileId, OpenMode};
 
 pub use durability::{PendingSync, PowerLossReport, WRITE_BACK_AGE};
 pub use latency::DEFAULT_SYNC_LATENCY;
+pub use view::DiskView;
 
 use content::Content;
 

@@ -30,7 +30,7 @@ pub use write::to_toml;
 
 pub use values::{DurationRange, parse_duration, show_duration};
 
-use trial_kafka::config::{BrokerConfig, ConsumerConfig, ProducerConfig, TopicConfig};
+use trial_kafka::config::{BrokerConfig, ConfigValue, ConsumerConfig, ProducerConfig, TopicConfig};
 use trial_kafka::node::Nanos;
 use trial_kafka::zoo::Zoo;
 
@@ -120,6 +120,20 @@ pub struct TopicSpec {
     pub assignments: Vec<Vec<i32>>,
     /// Its own configuration.
     pub config: TopicConfig,
+}
+
+impl TopicSpec {
+    /// The topic's own configuration as CreateTopics carries it: names and values as text, only what is set.
+    pub fn config_entries(&self) -> Vec<(String, String)> {
+        let value = |name: &str| {
+            Some(match self.config.get(name)? {
+                ConfigValue::Int(number) => number.to_string(),
+                ConfigValue::Bool(yes) => yes.to_string(),
+                ConfigValue::Text(text) => text,
+            })
+        };
+        TopicConfig::KEYS.iter().filter_map(|key| Some((key.name.to_string(), value(key.name)?))).collect()
+    }
 }
 
 /// One or more equal producers.

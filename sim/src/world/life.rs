@@ -304,7 +304,7 @@ impl World {
         }
         self.life.creating = true;
         let topic = self.scenario.topics[self.life.topics_created].clone();
-        let configs = crate::scenario::topic_config_entries(&topic.config);
+        let configs = topic.config_entries();
         let command = Command::CreateTopic {
             topic: Topic::new(&topic.name),
             partitions: topic.partitions,
@@ -494,7 +494,6 @@ pub fn decode_value(value: &[u8]) -> Option<u64> {
     Some(number)
 }
 
-/// Is this broker id one of a scenario's? Kept beside the workload, which names brokers by id.
 #[cfg(test)]
 mod tests {
     use super::*;

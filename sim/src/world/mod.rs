@@ -46,7 +46,7 @@ use queue::Queue;
 use slot::Slot;
 
 pub use faults::FaultCounter;
-pub use life::{Note, Phase};
+pub use life::{Note, Phase, decode_value, encode_value};
 pub use slot::{Power, SimNode};
 
 /// How messages travel between nodes. Outside digest and randomness: both give the same run.

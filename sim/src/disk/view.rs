@@ -1,0 +1,58 @@
+//! Looking at a disk without touching it: for the checker, which must see the truth and leave no trace.
+
+use bytes::Bytes;
+use trial_storage::{DirId, Disk, DiskError, FileId, OpenMode};
+
+use super::VirtualDisk;
+
+/// Reads the page cache; costs nothing, counts as no operation, and refuses every change.
+#[derive(Clone, Copy, Debug)]
+pub struct DiskView<'a>(&'a VirtualDisk);
+
+impl VirtualDisk {
+    /// A view of the page cache as it is now.
+    pub fn view(&self) -> DiskView<'_> {
+        DiskView(self)
+    }
+}
+
+fn refused<T>() -> Result<T, DiskError> {
+    Err(DiskError::Io("a view cannot change the disk".to_string()))
+}
+
+impl Disk for DiskView<'_> {
+    fn open_dir(&mut self, _name: &str) -> Result<DirId, DiskError> {
+        refused()
+    }
+    fn list_dirs(&self) -> Result<Vec<String>, DiskError> {
+        self.0.list_dirs()
+    }
+    fn list(&self, dir: DirId) -> Result<Vec<String>, DiskError> {
+        self.0.list(dir)
+    }
+    fn remove_dir(&mut self, _name: &str) -> Result<(), DiskError> {
+        refused()
+    }
+    fn open(&mut self, _dir: DirId, _name: &str, _mode: OpenMode) -> Result<FileId, DiskError> {
+        refused()
+    }
+    fn close(&mut self, _file: FileId) {}
+    fn len(&self, file: FileId) -> Result<u64, DiskError> {
+        Ok(self.0.content(file)?.len())
+    }
+    fn read(&mut self, file: FileId, at: u64, len: usize) -> Result<Bytes, DiskError> {
+        Ok(self.0.content(file)?.read(at, len))
+    }
+    fn write(&mut self, _file: FileId, _at: u64, _data: Bytes) -> Result<(), DiskError> {
+        refused()
+    }
+    fn truncate(&mut self, _file: FileId, _len: u64) -> Result<(), DiskError> {
+        refused()
+    }
+    fn rename(&mut self, _dir: DirId, _from: &str, _to: &str) -> Result<(), DiskError> {
+        refused()
+    }
+    fn remove(&mut self, _dir: DirId, _name: &str) -> Result<(), DiskError> {
+        refused()
+    }
+}

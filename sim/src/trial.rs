@@ -1,0 +1,101 @@
+//! One trial from start to verdict.
+
+use std::sync::Arc;
+
+use trial_checker::{Class, Outcome, Verdict};
+
+use crate::observe::Observer;
+use crate::scenario::Scenario;
+use crate::trace::TraceEvent;
+use crate::world::{Carriage, Note, Sink, World};
+
+/// What a trial came to.
+#[derive(Clone, Debug)]
+pub struct Report {
+    /// The scenario's name.
+    pub scenario: String,
+    /// The seed.
+    pub seed: u64,
+    /// Digest of every event.
+    pub digest: String,
+    /// Virtual time at the end, in nanoseconds.
+    pub virtual_ns: u64,
+    /// Number of events.
+    pub events: u64,
+    /// The checker's word.
+    pub verdict: Verdict,
+    /// What `[expect]` asked for and was not so.
+    pub unmet: Vec<String>,
+}
+
+impl Report {
+    /// Is there a BUG, or something `[expect]` forbids or misses?
+    pub fn failed(&self) -> bool {
+        self.verdict.outcome == Outcome::Fail || !self.unmet.is_empty()
+    }
+    /// Did too little happen to say anything?
+    pub fn is_vacuous(&self) -> bool {
+        self.verdict.outcome == Outcome::Vacuous
+    }
+    /// Number of findings of a class and code.
+    pub fn count(&self, class: Class, code: &str) -> u64 {
+        self.verdict.count(class, code)
+    }
+}
+
+/// Two sinks, one after the other.
+pub struct Both<'a>(pub &'a mut dyn Sink, pub &'a mut dyn Sink);
+impl Sink for Both<'_> {
+    fn after_step(&mut self, world: &World, events: &[TraceEvent], notes: &[Note]) {
+        self.0.after_step(world, events, notes);
+        self.1.after_step(world, events, notes);
+    }
+}
+
+/// Runs a scenario with a seed, watched by `sink` too.
+pub fn run(scenario: &Arc<Scenario>, seed: u64, sink: &mut dyn Sink) -> Report {
+    run_carried(scenario, seed, Carriage::Typed, sink)
+}
+
+/// As [`run`], with a choice of how messages travel.
+pub fn run_carried(scenario: &Arc<Scenario>, seed: u64, carriage: Carriage, sink: &mut dyn Sink) -> Report {
+    let mut world = World::new(Arc::clone(scenario), seed);
+    world.set_carriage(carriage);
+    let expected = world.fault_counters().map(|(kind, _)| kind.to_string()).collect();
+    let mut observer = Observer::new(scenario, expected);
+    world.run(&mut Both(&mut observer, sink));
+    report(&world, scenario, seed, observer)
+}
+
+/// The report on a World that is over, from whoever observed it.
+pub fn report(world: &World, scenario: &Scenario, seed: u64, observer: Observer) -> Report {
+    let mut verdict = observer.finish(world.now());
+    for (kind, counter) in world.fault_counters() {
+        verdict.counters.insert(format!("fault-{kind}"), u64::from(counter.took_effect));
+    }
+    let unmet = unmet(scenario, &verdict);
+    Report {
+        scenario: scenario.name.clone(),
+        seed,
+        digest: world.digest(),
+        virtual_ns: world.now(),
+        events: world.event_count(),
+        verdict,
+        unmet,
+    }
+}
+
+fn unmet(scenario: &Scenario, verdict: &Verdict) -> Vec<String> {
+    let found = |code: &String| verdict.groups.iter().any(|g| g.code == code && g.count > 0);
+    let mut unmet: Vec<String> = scenario
+        .expect
+        .never
+        .iter()
+        .filter(|code| found(code))
+        .map(|code| format!("{code} was found, and [expect] never = says it must not be"))
+        .collect();
+    if !scenario.expect.any.is_empty() && !scenario.expect.any.iter().any(found) {
+        unmet.push(format!("[expect] any = {:?}: none of these was found", scenario.expect.any));
+    }
+    unmet
+}
