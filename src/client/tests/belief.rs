@@ -32,7 +32,9 @@ fn play(seed: u64, max_in_flight: i64) -> (Vec<u64>, Bench) {
         linger_ms: 3,
         batch_size: 300,
         request_timeout_ms: 700,
-        delivery_timeout_ms: 4_000,
+        delivery_timeout_ms: 1_500,
+        // Often enough to hear of a new leader while the old one is silent.
+        metadata_max_age_ms: 100,
         ..ProducerConfig::default()
     };
     let mut bench = Bench::new(Role::Producer(config), &[1]);
@@ -57,7 +59,7 @@ fn play(seed: u64, max_in_flight: i64) -> (Vec<u64>, Bench) {
             let base = log.len() as i64;
             let values = sent(&call).remove(0).1;
             let mut append = || log.extend(values.iter().map(|v| v.parse::<u64>().expect("a number")));
-            match dice.roll(9) {
+            match dice.roll(12) {
                 0..=3 => {
                     append();
                     bench.answer_produce(call, Ok(base));
@@ -66,20 +68,21 @@ fn play(seed: u64, max_in_flight: i64) -> (Vec<u64>, Bench) {
                     append();
                     bench.answer_produce(call, Err(ResponseError::NotEnoughReplicasAfterAppend));
                 }
-                5 => {
+                5..=6 => {
                     bench.answer_produce(call, Err(ResponseError::NotEnoughReplicas));
                 }
-                6 => {
+                7 => {
                     bench.answer_produce(call, Err(ResponseError::NotLeaderOrFollower));
                 }
-                7 => {
+                8..=9 => {
                     append();
                     bench.disconnect(call.broker);
                 }
-                _ => {
+                10 => {
                     append();
                     stuck.push(call.conn);
                 }
+                _ => stuck.push(call.conn),
             }
         }
     }
