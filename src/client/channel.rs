@@ -122,9 +122,9 @@ impl<T> Channel<T> {
     pub fn endpoint(&self) -> &Endpoint {
         &self.endpoint
     }
-    /// Can calls be made?
+    /// Can calls be made? Not between the error of a call that was cut off and the end of its connection.
     pub fn is_open(&self) -> bool {
-        matches!(self.state, State::Open { .. })
+        matches!(self.state, State::Open { .. }) && self.failed.is_empty()
     }
     /// Is a connection being opened?
     pub fn is_dialing(&self) -> bool {
@@ -152,7 +152,7 @@ impl<T> Channel<T> {
     /// Starts dialing if idle and the pause after the last failure is over. True if the channel is open already.
     pub fn connect(&mut self, now: Nanos, fx: &mut Effects<'_>) -> bool {
         match self.state {
-            State::Open { .. } => return true,
+            State::Open { .. } => return self.is_open(),
             State::BackingOff { until } if until > now => {}
             State::Idle | State::BackingOff { .. } => {
                 let conn = fx.dial(self.endpoint.clone(), self.purpose);

@@ -100,7 +100,7 @@ impl Host for TestHost {
 #[derive(Clone, Debug)]
 pub struct Call {
     pub broker: i32,
-    conn: ConnId,
+    pub conn: ConnId,
     call: CallId,
     version: i16,
     pub request: RequestKind,
@@ -190,7 +190,7 @@ impl Bench {
             }
             Effect::Close { conn } => self.end_connection(conn),
             Effect::Call { call, conn, version, request, wants_response } => {
-                let broker = self.conns[&conn];
+                let broker = *self.conns.get(&conn).expect("calls are made on open connections");
                 let call = Call { broker, conn, call, version, request: over_the_wire(*request, version) };
                 if !wants_response {
                     return self.unanswered.push(call);
@@ -257,10 +257,6 @@ impl Bench {
     /// The oldest call without an answer.
     pub fn next_call(&mut self) -> Call {
         self.calls.pop_front().expect("a request has arrived")
-    }
-    /// Leaves a call without an answer: it is again the oldest one.
-    pub fn give_back(&mut self, call: Call) {
-        self.calls.push_front(call);
     }
     /// How many calls have no answer.
     pub fn calls_waiting(&self) -> usize {
