@@ -39,7 +39,7 @@ use uuid::Uuid;
 use crate::config::BrokerConfig;
 use crate::ids::BrokerId;
 use crate::metadata::MetadataImage;
-use crate::node::{Command, Effects, Endpoint, EventId, Input, Lane, LocalStep, Nanos, Node, Now, Ticket};
+use crate::node::{Command, Effects, Endpoint, Input, Lane, LocalStep, Nanos, Node, Now, Ticket};
 use crate::zoo::Zoo;
 use alter_partition::AlterPartitionManager;
 use fetcher::Fetcher;
@@ -49,7 +49,7 @@ use maintenance::SyncPurpose;
 use observer::Observer;
 use partition::Partition;
 use purgatory::Purgatory;
-use replicas::{PartitionIx, Replicas};
+use replicas::Replicas;
 use timers::{Timer, Timers};
 
 pub use lifecycle::LifecycleState;
