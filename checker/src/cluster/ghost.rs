@@ -45,7 +45,7 @@ impl Ghost {
         let (before, from) = (self.end, leader.log.partition_point(|e| e.batch.first < self.end));
         for entry in leader.log[from..].iter().take_while(|e| e.batch.last < to) {
             self.log.push(Committed { batch: entry.batch, at, in_sync: in_sync.min(u16::MAX as usize) as u16 });
-            self.end = entry.batch.last + 1;
+            self.end = entry.batch.last.saturating_add(1);
         }
         if leader.verified == before {
             leader.verified = self.end;
@@ -63,7 +63,7 @@ impl Ghost {
             if there != Some(committed.batch) {
                 return Some(Difference { committed: *committed, instead: there });
             }
-            replica.verified = committed.batch.last + 1;
+            replica.verified = committed.batch.last.saturating_add(1);
             place += 1;
         }
         None

@@ -162,7 +162,8 @@ impl Cluster {
             BecameFollower { broker, partition, leader_epoch, high_watermark, .. } => {
                 let number = self.number(settings, &partition);
                 let replica = self.partitions[number].replica(broker);
-                (replica.leader_epoch, replica.high_watermark) = (leader_epoch, high_watermark);
+                // It asks anew: what its leader knew of it before says nothing of what it still has to cut.
+                (replica.leader_epoch, replica.high_watermark, replica.fetched) = (leader_epoch, high_watermark, None);
             }
             ReplicaFetched { leader, replica, partition, log_end } => {
                 let number = self.number(settings, &partition);
