@@ -159,6 +159,17 @@ fn min_insync_replicas_1_excuses_no_crash() {
 }
 
 #[test]
+fn an_old_loss_of_power_excuses_no_later_recovery() {
+    let mut settings = settings(-1);
+    topic(&mut settings).min_insync_replicas = 1;
+    let mut play = Play::new(settings);
+    play.in_sync(&[1]).lose_power(1, 0).restart(1).leads(1).write(0).crash(1).restart(1);
+    play.see(Observation::LogLost { broker: 1, partition: orders(), log_end: 0 }).leads(1);
+    let found = kinds(&play.final_end(0, true).verdict());
+    assert_eq!(found, [(BUG, "lost-write", None), (BUG, "unsafe-election", None)]);
+}
+
+#[test]
 fn min_insync_replicas_1_excuses_no_winner_that_never_had_it() {
     let mut settings = settings(-1);
     topic(&mut settings).min_insync_replicas = 1;

@@ -205,6 +205,8 @@ impl Cluster {
         let seq = self.seq;
         let truth = &mut self.partitions[number];
         let replica = truth.replicas.entry(broker).or_default();
+        // It runs: what it lost before, it has been told to have lost.
+        replica.outages_seen = self.outages.get(&broker).map_or(0, Vec::len);
         for entry in entries {
             let (first, last) = (entry.first_offset, entry.last_offset.max(entry.first_offset));
             let batch = Batch { first, last, epoch: entry.epoch, hash: entry.hash };
