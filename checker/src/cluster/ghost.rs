@@ -45,7 +45,7 @@ impl Ghost {
         let (before, from) = (self.end, leader.log.partition_point(|e| e.batch.first < self.end));
         for entry in leader.log[from..].iter().take_while(|e| e.batch.last < to) {
             self.log.push(Committed { batch: entry.batch, at, in_sync: in_sync.min(u16::MAX as usize) as u16 });
-            self.end = entry.batch.last + 1;
+            self.end = entry.batch.last.saturating_add(1);
         }
         if leader.verified == before {
             leader.verified = self.end;
@@ -58,15 +58,16 @@ impl Ghost {
         let start = replica.verified.max(replica.log_start);
         let from = self.log.partition_point(|c| c.batch.last < start);
         let mut place = replica.log.partition_point(|e| e.batch.last < start);
-        for committed in self.log[from..].iter().take_while(|c| c.batch.last < to) {
+        let mut committed = self.log[from..].iter().take_while(|c| c.batch.last < to);
+        committed.find_map(|committed| {
             let there = replica.log.get(place).map(|e| e.batch);
             if there != Some(committed.batch) {
                 return Some(Difference { committed: *committed, instead: there });
             }
-            replica.verified = committed.batch.last + 1;
+            replica.verified = committed.batch.last.saturating_add(1);
             place += 1;
-        }
-        None
+            None
+        })
     }
 
     /// A leader took over without what lies from there on. Returns how many batches that was.

@@ -162,7 +162,7 @@ fn truncated(
     let obeyed = truth.reigns.iter().rev().find(|r| {
         r.seq < cut.seq
             && r.leader != reign.leader
-            && r.leader_epoch == cut.leader_epoch
+            && (cut.leader_epoch < 0 || r.leader_epoch == cut.leader_epoch)
             && !truth.replicas.get(&r.leader).is_some_and(|replica| replica.held_at(batch, cut.seq))
     });
     match obeyed {

@@ -162,7 +162,8 @@ impl Cluster {
             BecameFollower { broker, partition, leader_epoch, high_watermark, .. } => {
                 let number = self.number(settings, &partition);
                 let replica = self.partitions[number].replica(broker);
-                (replica.leader_epoch, replica.high_watermark) = (leader_epoch, high_watermark);
+                // It asks anew: what its leader knew of it before says nothing of what it still has to cut.
+                (replica.leader_epoch, replica.high_watermark, replica.fetched) = (leader_epoch, high_watermark, None);
             }
             ReplicaFetched { leader, replica, partition, log_end } => {
                 let number = self.number(settings, &partition);
@@ -204,6 +205,8 @@ impl Cluster {
         let seq = self.seq;
         let truth = &mut self.partitions[number];
         let replica = truth.replicas.entry(broker).or_default();
+        // It runs: what it lost before, it has been told to have lost.
+        replica.outages_seen = self.outages.get(&broker).map_or(0, Vec::len);
         for entry in entries {
             let (first, last) = (entry.first_offset, entry.last_offset.max(entry.first_offset));
             let batch = Batch { first, last, epoch: entry.epoch, hash: entry.hash };

@@ -102,7 +102,7 @@ impl Replica {
     /// A batch was appended. One that does not follow the log's end is taken as it comes: logs may have holes.
     pub(crate) fn append(&mut self, batch: Batch, seq: u64) {
         self.log.push(LogEntry { batch, seq });
-        self.log_end = batch.last + 1;
+        self.log_end = batch.last.saturating_add(1);
     }
 
     /// Cuts the log to `to`; a batch with any record at or above goes whole (`LogSegment.truncateTo`).

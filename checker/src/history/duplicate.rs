@@ -21,8 +21,8 @@ pub(crate) fn find(history: &History, found: &mut Vec<Violation>) {
         let Some(state) = history.records.get(record) else { continue };
         let log = &history.logs[state.partition as usize];
         // Where the log was read to its end, what that read found decides; below its start, earlier reads do.
-        let gone = |o: i64| log.final_end.is_some_and(|end| end.complete && o >= end.log_start);
-        if !gone(offset) && !gone(state.read_offset) {
+        let reread = |o: i64| log.final_end.is_some_and(|end| end.complete && o >= end.log_start);
+        if !reread(offset) && !reread(state.read_offset) {
             add(record, state.read_offset, offset, at);
         }
     }

@@ -27,7 +27,7 @@ impl PollOrder {
     /// A consumer read an offset.
     pub(crate) fn read(&mut self, at: EventRef, consumer: u32, partition: u32, read: i64) {
         let Some(after) = self.positions.insert((consumer, partition), read) else { return };
-        if read != after + 1 {
+        if read != after.saturating_add(1) {
             self.jumps.push(Jump { consumer, partition, after, read, at });
         }
     }
@@ -44,7 +44,7 @@ impl PollOrder {
             let partition = history.partitions.name(partition).clone();
             if read <= after {
                 found.push(Violation::NonmonotonicPoll { partition, consumer, after, read, at });
-            } else if let Some(skipped) = seen.first_in(after + 1, read) {
+            } else if let Some(skipped) = seen.first_in(after.saturating_add(1), read) {
                 found.push(Violation::PollSkip { partition, consumer, after, skipped, read, at });
             }
         }

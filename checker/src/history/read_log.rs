@@ -64,7 +64,7 @@ impl ReadLog {
         }
         self.blocks
             .range(from.div_euclid(BLOCK)..=(to - 1).div_euclid(BLOCK))
-            .flat_map(|(block, slots)| slots.iter().zip(block * BLOCK..))
+            .flat_map(|(block, slots)| slots.iter().zip((0..BLOCK).map(move |n| (block * BLOCK).saturating_add(n))))
             .find(|(slot, offset)| slot.record != EMPTY && (from..to).contains(offset))
             .map(|(_, offset)| offset)
     }

@@ -222,11 +222,15 @@ impl<'a> Judge<'a> {
                     format!("offset {offset} of {partition} was read as record r{record} at {}", seconds(at.time)),
                 )
             };
-            let mut chain = vec![read(first, first_at)];
-            if let Some((truth, loser, loss)) = &loss {
-                let story = Story { cluster, truth, settings };
-                chain.extend(story.of_batches(&[*loser], loser, Some(offset)));
-                chain.extend(story.of_loss(loser, loss, Some(offset)));
+            let mut chain = Vec::new();
+            match &loss {
+                Some((truth, loser, loss)) => {
+                    let story = Story { cluster, truth, settings };
+                    chain.extend(story.of_batches(&[*loser], loser, Some(offset)));
+                    chain.push(read(first, first_at));
+                    chain.extend(story.of_loss(loser, loss, Some(offset)));
+                }
+                None => chain.push(read(first, first_at)),
             }
             chain.push(read(then, then_at));
             (summary, chain)

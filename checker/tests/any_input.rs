@@ -1,0 +1,142 @@
+//! Whatever a host says, in whatever order: no panic, and the same verdict twice.
+
+mod play;
+
+use play::{orders, settings};
+use proptest::prelude::*;
+use trial_checker::{Belief, Checker, Entry, EventRef, Observation, Partition};
+
+fn partition() -> impl Strategy<Value = Partition> {
+    prop_oneof![4 => Just(orders()), 1 => Just(Partition::new("orders", 1))]
+}
+
+fn offset() -> impl Strategy<Value = i64> {
+    prop_oneof![20 => -1i64..6, 1 => any::<i64>()]
+}
+
+fn record() -> impl Strategy<Value = u64> {
+    prop_oneof![20 => 0u64..8, 1 => any::<u64>()]
+}
+
+fn isr() -> impl Strategy<Value = Vec<i32>> {
+    prop::collection::vec(0i32..4, 0..4)
+}
+
+fn entries() -> impl Strategy<Value = Vec<Entry>> {
+    let entry = (offset(), offset(), 0i32..4, 0u64..3, prop::collection::vec(record(), 0..3)).prop_map(
+        |(first_offset, last_offset, epoch, hash, records)| Entry { first_offset, last_offset, epoch, hash, records },
+    );
+    prop::collection::vec(entry, 0..3)
+}
+
+fn belief() -> impl Strategy<Value = Belief> {
+    prop_oneof![
+        prop::option::of(offset()).prop_map(|offset| Belief::Acked { offset }),
+        Just(Belief::Failed),
+        Just(Belief::Unknown),
+        Just(Belief::Unpromised),
+    ]
+}
+
+fn observation() -> impl Strategy<Value = Observation> {
+    use Observation::*;
+    prop_oneof![
+        (record(), 0u32..3, partition()).prop_map(|(record, producer, partition)| SendInvoked {
+            record,
+            producer,
+            partition
+        }),
+        (record(), belief(), 0u32..3).prop_map(|(record, belief, attempts)| SendSettled { record, belief, attempts }),
+        (0u32..3, partition(), offset(), prop::option::of(record())).prop_map(
+            |(consumer, partition, offset, record)| Read { consumer, partition, offset, leader_epoch: 0, record }
+        ),
+        (partition(), offset(), prop::option::of(record())).prop_map(|(partition, offset, record)| FinalRead {
+            partition,
+            offset,
+            leader_epoch: 0,
+            record
+        }),
+        (partition(), offset(), offset(), any::<bool>()).prop_map(|(partition, log_start, log_end, complete)| {
+            FinalReadEnd { partition, log_start, log_end, complete }
+        }),
+        (0i32..4, partition(), any::<bool>(), entries()).prop_map(|(broker, partition, as_leader, entries)| {
+            LogAppended { broker, partition, as_leader, entries }
+        }),
+        (0i32..4, partition(), offset()).prop_map(|(broker, partition, to)| LogTruncated {
+            broker,
+            partition,
+            to,
+            why: String::new()
+        }),
+        (0i32..4, partition(), offset()).prop_map(|(broker, partition, log_end)| LogLost {
+            broker,
+            partition,
+            log_end
+        }),
+        (0i32..4, partition(), offset(), 0i32..4, any::<bool>()).prop_map(
+            |(broker, partition, to, leader_epoch, legitimate_leader)| HighWatermarkMoved {
+                broker,
+                partition,
+                to,
+                leader_epoch,
+                legitimate_leader
+            }
+        ),
+        (0i32..4, partition(), offset(), offset(), -1i16..2, 0i32..4, isr()).prop_map(
+            |(broker, partition, first_offset, last_offset, acks, leader_epoch, maximal_isr)| Acknowledged {
+                broker,
+                partition,
+                first_offset,
+                last_offset,
+                acks,
+                leader_epoch,
+                maximal_isr
+            }
+        ),
+        (partition(), -1i32..4, 0i32..4, 0i32..9, isr(), any::<bool>()).prop_map(
+            |(partition, leader, leader_epoch, partition_epoch, isr, clean)| LeaderElected {
+                partition,
+                leader,
+                leader_epoch,
+                partition_epoch,
+                isr,
+                previous: -1,
+                clean
+            }
+        ),
+        (partition(), isr(), 0i32..4, 0i32..9).prop_map(|(partition, isr, leader_epoch, partition_epoch)| {
+            IsrChanged { partition, isr, leader_epoch, partition_epoch }
+        }),
+        (0i32..4, partition(), 0i32..4, offset()).prop_map(|(broker, partition, leader_epoch, log_end)| {
+            BecameLeader { broker, partition, leader_epoch, log_end }
+        }),
+        (0i32..4, 0i32..4, partition(), offset()).prop_map(|(leader, replica, partition, log_end)| ReplicaFetched {
+            leader,
+            replica,
+            partition,
+            log_end
+        }),
+        (0i32..4).prop_map(|broker| BrokerRegistered { broker }),
+        (0i32..4).prop_map(|broker| BrokerCrashed { broker }),
+        (0i32..4, any::<u64>()).prop_map(|(broker, lost_bytes)| BrokerLostPower { broker, lost_bytes }),
+        (0i32..4, any::<bool>()).prop_map(|(broker, clean)| BrokerRestarted { broker, clean }),
+    ]
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(2_000) })]
+    #[test]
+    fn no_panic_and_the_same_verdict_twice(story in prop::collection::vec(observation(), 0..60), acks in -1i16..2) {
+        let mut checker = Checker::new(settings(acks));
+        let mut again = Checker::new(settings(acks));
+        for (id, what) in (0u64..).zip(&story) {
+            checker.observe(EventRef { id, time: id * 1_000 }, what.clone());
+            again = again.clone(); // a fork goes on as the original
+            again.observe(EventRef { id, time: id * 1_000 }, what.clone());
+        }
+        let verdict = checker.finish(1_000_000);
+        prop_assert_eq!(&verdict, &again.finish(1_000_000));
+        let shown = verdict.findings.len() as u64;
+        prop_assert_eq!(shown, verdict.groups.iter().map(|g| g.count).sum::<u64>());
+    }
+}

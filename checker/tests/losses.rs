@@ -1,0 +1,308 @@
+//! Lost records: each rule that allows a loss, and beside it the story that differs by the one thing that matters.
+
+mod play;
+
+use play::{Play, kinds, orders, producer, settings, three_brokers, told, topic};
+use trial_checker::{Belief, Class, Observation, Outcome};
+
+const ALLOWED: Class = Class::Allowed;
+const BUG: Class = Class::Bug;
+
+#[test]
+fn nothing_lost_nothing_found() {
+    let mut play = three_brokers(-1);
+    play.write(0).write(1).crash(1).elect(2, &[2, 3]).write(2).read(0, 0).final_read();
+    let verdict = play.verdict();
+    assert_eq!(kinds(&verdict), []);
+    assert_eq!(verdict.outcome, Outcome::Pass);
+    assert_eq!((verdict.belief_truth.ok.once, verdict.belief_truth.ok.absent), (3, 0));
+}
+
+/// The teaching story: acks=1, the leader crashes before the others have the record.
+fn leader_lost_before_replication(acks: i16) -> Play {
+    let mut play = three_brokers(acks);
+    play.at(5_000).write(0).write(1);
+    play.at(5_178).send(2).ack(2);
+    play.at(5_200).crash(1);
+    play.at(5_300).elect(2, &[2, 3]);
+    play.at(5_400).send(3).fetch(3).commit().ack(3);
+    play.at(6_200).restart(1).follows(1).truncate(1, 2).fetch(1).high_watermark(1, 3).in_sync(&[2, 3, 1]);
+    play.at(20_000).final_read();
+    play
+}
+
+#[test]
+fn acks_1_and_a_leader_crash_is_allowed() {
+    let verdict = leader_lost_before_replication(1).verdict();
+    assert_eq!(kinds(&verdict), [(ALLOWED, "lost-write", Some("acks-1"))]);
+    assert_eq!(verdict.outcome, Outcome::Pass);
+    assert_eq!(verdict.belief_truth.ok.absent, 1);
+    insta::assert_snapshot!(told(&verdict));
+    insta::assert_snapshot!("belief_truth", verdict.belief_truth.to_string());
+}
+
+#[test]
+fn acks_all_and_the_same_crash_is_a_bug() {
+    let verdict = leader_lost_before_replication(-1).verdict();
+    assert_eq!(kinds(&verdict), [(BUG, "ack-before-committed", None), (BUG, "lost-write", None)]);
+    assert_eq!(verdict.outcome, Outcome::Fail);
+    insta::assert_snapshot!(told(&verdict));
+}
+
+#[test]
+fn a_zoo_switch_leaves_no_excuse() {
+    let mut with_switch = settings(1);
+    with_switch.zoo_on = true;
+    let mut play = Play::new(with_switch);
+    play.send(0).ack(0).crash(1).elect(2, &[2, 3]);
+    assert_eq!(play.judged(), [(BUG, "lost-write", None)]);
+}
+
+#[test]
+fn acks_1_excuses_nothing_that_was_replicated() {
+    // b2 has it, it is committed, and yet b2 leads without it: it cut it away itself.
+    let mut play = three_brokers(1);
+    play.write(0).write(1).truncate(2, 1).crash(1).elect(2, &[2, 3]);
+    assert_eq!(
+        play.judged(),
+        [(BUG, "committed-truncated", None), (BUG, "lost-write", None), (BUG, "unsafe-election", None)]
+    );
+}
+
+#[test]
+fn a_deposed_leader_may_ack_with_acks_1() {
+    let mut play = three_brokers(1);
+    play.write(0).elect(2, &[2, 3]);
+    play.given(1).append_at(1, 5, 1).ack_by(1, 5, &[1, 2, 3], 1).follows(1).truncate(1, 1);
+    assert_eq!(play.judged(), [(ALLOWED, "lost-write", Some("acks-1"))]);
+}
+
+#[test]
+fn a_deposed_leader_may_not_ack_with_acks_all() {
+    let mut play = three_brokers(-1);
+    play.write(0).elect(2, &[2, 3]);
+    play.given(1).append_at(1, 5, 1).ack_by(1, 5, &[1], 1).follows(1).truncate(1, 1);
+    assert_eq!(play.judged(), [(BUG, "ack-before-committed", None), (BUG, "lost-write", None)]);
+}
+
+fn unclean(enabled: bool) -> Play {
+    let mut settings = settings(-1);
+    topic(&mut settings).unclean_leader_election_enable = enabled;
+    let mut play = Play::new(settings);
+    play.write(0).in_sync(&[1, 2]).write(1).crash(1).crash(2).elect_uncleanly(3);
+    play.restart(2).follows(2).truncate(2, 1).in_sync(&[3, 2]);
+    play
+}
+
+#[test]
+fn unclean_election_is_allowed_where_enabled() {
+    let rule = Some("unclean-election");
+    let mut play = unclean(true);
+    assert_eq!(play.judged(), [(ALLOWED, "lost-write", rule), (ALLOWED, "unsafe-election", rule)]);
+    insta::assert_snapshot!(told(&play.verdict()));
+}
+
+#[test]
+fn unclean_election_is_a_bug_where_disabled() {
+    assert_eq!(unclean(false).judged(), [(BUG, "lost-write", None), (BUG, "unsafe-election", None)]);
+}
+
+#[test]
+fn an_election_from_outside_the_isr_is_a_bug_whatever_it_calls_itself() {
+    let mut play = three_brokers(-1);
+    play.write(0).in_sync(&[1, 2]).write(1).crash(1).crash(2).elect(3, &[3]);
+    assert_eq!(play.judged(), [(BUG, "lost-write", None), (BUG, "unsafe-election", None)]);
+}
+
+/// KIP-966's story: the others leave the in-sync replicas, the last one loses power and comes back short.
+fn last_one_loses_power(min_insync_replicas: i32) -> Play {
+    let mut settings = settings(-1);
+    topic(&mut settings).min_insync_replicas = min_insync_replicas;
+    let mut play = Play::new(settings);
+    play.write(0).write(1).crash(2).crash(3).in_sync(&[1]).lose_power(1, 1).elect_only(-1, &[1], true);
+    play.restart(2).restart(3).restart(1).elect(1, &[1]).follows(2).truncate(2, 1).follows(3).truncate(3, 1);
+    play
+}
+
+#[test]
+fn the_last_replica_standing_may_lose_what_the_others_had() {
+    let rule = Some("last-replica-standing");
+    let mut play = last_one_loses_power(2);
+    assert_eq!(play.judged(), [(ALLOWED, "lost-write", rule), (ALLOWED, "unsafe-election", rule)]);
+    insta::assert_snapshot!(told(&play.verdict()));
+}
+
+#[test]
+fn with_min_insync_replicas_1_that_is_the_rule() {
+    let rule = Some("min-isr-1");
+    assert_eq!(last_one_loses_power(1).judged(), [(ALLOWED, "lost-write", rule), (ALLOWED, "unsafe-election", rule)]);
+}
+
+#[test]
+fn min_insync_replicas_1_excuses_no_crash() {
+    // The page cache survives a crash: what the disk "lost" without losing power is a bug of recovery, unless the disk
+    // itself was at fault.
+    let story = |disk_fault: bool| {
+        let mut settings = settings(-1);
+        topic(&mut settings).min_insync_replicas = 1;
+        let mut play = Play::new(settings);
+        play.in_sync(&[1]).write(0).crash(1);
+        if disk_fault {
+            play.see(Observation::FaultTookEffect { kind: "disk-bit-rot".into() });
+        }
+        play.restart(1).see(Observation::LogLost { broker: 1, partition: orders(), log_end: 0 }).leads(1);
+        kinds(&play.final_end(0, true).verdict())
+    };
+    assert_eq!(story(false), [(BUG, "lost-write", None), (BUG, "unsafe-election", None)]);
+    let rule = Some("disk-fault");
+    assert_eq!(story(true), [(ALLOWED, "lost-write", rule), (ALLOWED, "unsafe-election", rule)]);
+}
+
+#[test]
+fn an_old_loss_of_power_excuses_no_later_recovery() {
+    let mut settings = settings(-1);
+    topic(&mut settings).min_insync_replicas = 1;
+    let mut play = Play::new(settings);
+    play.in_sync(&[1]).lose_power(1, 0).restart(1).leads(1).write(0).crash(1).restart(1);
+    play.see(Observation::LogLost { broker: 1, partition: orders(), log_end: 0 }).leads(1);
+    let found = kinds(&play.final_end(0, true).verdict());
+    assert_eq!(found, [(BUG, "lost-write", None), (BUG, "unsafe-election", None)]);
+}
+
+#[test]
+fn min_insync_replicas_1_excuses_no_winner_that_never_had_it() {
+    let mut settings = settings(-1);
+    topic(&mut settings).min_insync_replicas = 1;
+    let mut play = Play::new(settings);
+    // KAFKA-7128: b3 joins the in-sync replicas without what is committed, and is elected.
+    play.in_sync(&[1, 2]).write(0).in_sync(&[1, 2, 3]).crash(1).crash(2).elect(3, &[3]);
+    assert_eq!(play.judged(), [(BUG, "lost-write", None), (BUG, "unsafe-election", None)]);
+}
+
+#[test]
+fn all_replicas_without_power_may_lose_it() {
+    let mut play = three_brokers(-1);
+    play.write(0).write(1).lose_power(1, 1).lose_power(2, 1).lose_power(3, 1);
+    play.elect_only(-1, &[3], true).restart(3).elect(3, &[3]).restart(1).restart(2);
+    let rule = Some("all-replicas-unclean");
+    assert_eq!(play.judged(), [(ALLOWED, "lost-write", rule), (ALLOWED, "unsafe-election", rule)]);
+}
+
+#[test]
+fn one_loss_of_power_is_no_excuse_while_others_in_sync_have_it() {
+    let mut play = three_brokers(-1);
+    play.write(0).write(1).lose_power(2, 1).restart(2).crash(1).elect(2, &[2, 3]);
+    assert_eq!(play.judged(), [(BUG, "lost-write", None), (BUG, "unsafe-election", None)]);
+}
+
+#[test]
+fn who_lost_it_may_not_join_without_it() {
+    // KIP-903 undone: b2 loses power, leaves, registers, and is added again on what the leader knew before.
+    let mut play = three_brokers(-1);
+    play.write(0).write(1).lose_power(2, 1).in_sync(&[1, 3]).restart(2).registered(2).in_sync(&[1, 3, 2]);
+    play.crash(1).crash(3).elect(2, &[2]);
+    assert_eq!(play.judged(), [(BUG, "lost-write", None), (BUG, "unsafe-election", None)]);
+}
+
+#[test]
+fn with_eligible_leader_replicas_fewer_failures_than_min_isr_lose_nothing() {
+    let story = |second_failure: bool| {
+        let mut settings = settings(-1);
+        topic(&mut settings).eligible_leader_replicas = true;
+        let mut play = Play::new(settings);
+        play.write(0).write(1).in_sync(&[1, 2]).lose_power(1, 1);
+        if second_failure {
+            play.lose_power(2, 1).restart(2);
+        }
+        play.elect_only(-1, &[1], true).restart(1).elect(1, &[1]).judged()
+    };
+    assert_eq!(story(false), [(BUG, "lost-write", None), (BUG, "unsafe-election", None)]);
+    let rule = Some("all-replicas-unclean");
+    assert_eq!(story(true), [(ALLOWED, "lost-write", rule), (ALLOWED, "unsafe-election", rule)]);
+}
+
+#[test]
+fn acks_0_promises_nothing() {
+    let mut play = three_brokers(0);
+    play.send(0).fetch(2).fetch(3).commit().told(0, Belief::Unpromised, 1);
+    play.given(1).told(1, Belief::Unpromised, 1).final_read();
+    let verdict = play.verdict();
+    assert_eq!(kinds(&verdict), [(Class::Info, "dropped-unpromised", None)]);
+    assert_eq!((verdict.outcome, verdict.counters["dropped_unpromised"]), (Outcome::Pass, 1));
+    assert_eq!((verdict.belief_truth.unpromised.once, verdict.belief_truth.unpromised.absent), (1, 1));
+}
+
+#[test]
+fn unknown_and_failed_records_may_be_absent() {
+    let mut play = three_brokers(-1);
+    play.write(0).given(1).told(1, Belief::Unknown, 3).given(2).told(2, Belief::Failed, 1);
+    assert_eq!(play.judged(), []);
+}
+
+#[test]
+fn what_the_final_read_does_not_deliver_is_hidden() {
+    let mut play = three_brokers(-1);
+    play.write(0).write(1).final_end(2, true);
+    assert_eq!(kinds(&play.verdict()), [(BUG, "lost-write", None)]);
+    assert!(play.verdict().findings[0].summary.contains("hidden"), "{}", told(&play.verdict()));
+}
+
+#[test]
+fn what_is_not_committed_at_the_end_is_late() {
+    let mut play = three_brokers(1);
+    play.write(0).send(1).ack(1);
+    play.see(Observation::FinalRead { partition: orders(), offset: 0, leader_epoch: 5, record: Some(0) });
+    play.final_end(1, true);
+    assert_eq!(kinds(&play.verdict()), [(Class::Unknown, "lost-write", None)]);
+    assert!(play.verdict().findings[0].summary.contains("late"));
+}
+
+#[test]
+fn what_was_never_appended_is_a_bug() {
+    let mut play = three_brokers(-1);
+    play.write(0).given(1).told(1, Belief::Acked { offset: Some(1) }, 1);
+    assert_eq!(play.judged(), [(BUG, "lost-write", None)]);
+}
+
+#[test]
+fn an_incomplete_final_read_decides_nothing() {
+    let mut play = three_brokers(-1);
+    play.write(0).write(1).final_end(0, false);
+    let verdict = play.verdict();
+    assert_eq!(kinds(&verdict), [(Class::Unknown, "lost-write", None)]);
+    assert_eq!(verdict.belief_truth.ok.unjudged, 2);
+}
+
+#[test]
+fn below_the_log_start_is_retention() {
+    let mut play = three_brokers(-1);
+    play.write(0).write(1);
+    play.see(Observation::FinalRead { partition: orders(), offset: 1, leader_epoch: 5, record: Some(1) });
+    play.see(Observation::FinalReadEnd { partition: orders(), log_start: 1, log_end: 2, complete: true });
+    assert_eq!(kinds(&play.verdict()), [(ALLOWED, "lost-write", Some("retention"))]);
+}
+
+#[test]
+fn without_a_final_read_what_readers_passed_is_lost() {
+    let passed = |last: i64| {
+        let mut play = three_brokers(-1);
+        play.write(0).write(1).write(2).read(0, 0).read(last, last as u64);
+        kinds(&play.verdict())
+    };
+    assert_eq!(passed(2), [(BUG, "lost-write", None)]);
+    assert_eq!(passed(1), []); // r2 may still come
+}
+
+#[test]
+fn a_retry_of_a_producer_without_idempotence_may_leave_two_copies() {
+    let story = |idempotent: bool, attempts: u32| {
+        let mut settings = settings(-1);
+        producer(&mut settings).idempotent = idempotent;
+        let mut play = Play::new(settings);
+        play.write(0).given(1).append(1).append(1).fetch(2).fetch(3).commit();
+        play.told(1, Belief::Acked { offset: Some(2) }, attempts).judged()
+    };
+    assert_eq!(story(false, 2), [(ALLOWED, "duplicate", Some("retry-without-idempotence"))]);
+    assert_eq!(story(false, 1), [(BUG, "duplicate", None)]);
+    assert_eq!(story(true, 2), [(BUG, "duplicate", None)]);
+}

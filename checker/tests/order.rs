@@ -1,0 +1,203 @@
+//! What readers see: offsets, order, phantoms; and each beside its harmless neighbour.
+
+mod play;
+
+use play::{Play, kinds, orders, producer, settings, three_brokers, topic};
+use trial_checker::{Belief, Class, Observation, Outcome, Partition};
+
+const ALLOWED: Class = Class::Allowed;
+const BUG: Class = Class::Bug;
+
+/// A consumer reads r1 at offset 1; b3 takes over without it and writes r2 there; the consumer reads that too.
+fn offset_with_two_records(unclean_enabled: bool) -> Play {
+    let mut settings = settings(-1);
+    topic(&mut settings).unclean_leader_election_enable = unclean_enabled;
+    let mut play = Play::new(settings);
+    play.write(0).in_sync(&[1, 2]).write(1).read(0, 0).read(1, 1).crash(1).crash(2).elect_uncleanly(3);
+    play.see(Observation::PositionReset { consumer: 1, partition: orders(), to: 1 });
+    play.restart(1).follows(1).truncate(1, 1).in_sync(&[3, 1]).write(2).read(1, 2);
+    play
+}
+
+#[test]
+fn one_offset_two_records() {
+    let rule = Some("unclean-election");
+    let mut play = offset_with_two_records(true);
+    assert_eq!(play.judged()[0], (ALLOWED, "inconsistent-offsets", rule));
+    let found = play.verdict();
+    insta::assert_snapshot!(found.findings[0].to_string());
+    assert_eq!(offset_with_two_records(false).judged()[0], (BUG, "inconsistent-offsets", None));
+}
+
+#[test]
+fn one_offset_read_twice_is_consistent() {
+    let mut play = three_brokers(-1);
+    play.write(0).write(1).read(0, 0).read(1, 1);
+    play.see(Observation::Read { consumer: 2, partition: orders(), offset: 1, leader_epoch: 5, record: Some(1) });
+    assert_eq!(play.judged(), []);
+}
+
+#[test]
+fn phantoms() {
+    let mut play = three_brokers(-1);
+    play.write(0).read(0, None);
+    assert_eq!(play.judged(), [(BUG, "phantom-read", None)]);
+    let mut play = three_brokers(-1);
+    play.write(0).read(0, 77);
+    assert_eq!(play.judged(), [(BUG, "phantom-read", None)]);
+}
+
+#[test]
+fn a_record_in_another_partition() {
+    let mut play = three_brokers(-1);
+    play.write(0).see(Observation::SendInvoked { record: 1, producer: 1, partition: Partition::new("orders", 1) });
+    play.read(0, 0).read(1, 1);
+    assert_eq!(play.judged(), [(BUG, "wrong-partition", None)]);
+}
+
+#[test]
+fn a_failed_send_must_not_be_visible() {
+    let story = |belief: Belief| {
+        let mut play = three_brokers(-1);
+        play.write(0).send(1).fetch(2).fetch(3).commit().told(1, belief, 1);
+        play.judged()
+    };
+    assert_eq!(story(Belief::Failed), [(BUG, "g1a", None)]);
+    assert_eq!(story(Belief::Unknown), []);
+}
+
+#[test]
+fn the_acknowledged_offset_is_where_the_record_is() {
+    let story = |offset: i64| {
+        let mut play = three_brokers(-1);
+        play.write(0).send(1).fetch(2).fetch(3).commit().told(1, Belief::Acked { offset: Some(offset) }, 1);
+        play.judged()
+    };
+    assert_eq!(story(1), []);
+    assert_eq!(story(0), [(BUG, "ack-offset-mismatch", None)]);
+}
+
+#[test]
+fn sends_keep_their_order() {
+    let story = |idempotent: bool, max_in_flight: u32, swapped: bool| {
+        let mut settings = settings(-1);
+        *producer(&mut settings) = trial_checker::ProducerSettings { acks: -1, idempotent, max_in_flight };
+        let mut play = Play::new(settings);
+        play.given(0).given(1);
+        if swapped {
+            play.append(1).append(0)
+        } else {
+            play.append(0).append(1)
+        };
+        play.fetch(2).fetch(3).commit().ack(0).ack(1).judged()
+    };
+    assert_eq!(story(true, 5, false), []);
+    assert_eq!(story(true, 5, true), [(BUG, "nonmonotonic-send", None)]);
+    assert_eq!(story(false, 1, true), [(BUG, "nonmonotonic-send", None)]);
+    assert_eq!(story(false, 5, true), [(ALLOWED, "nonmonotonic-send", Some("several-in-flight-without-idempotence"))]);
+}
+
+#[test]
+fn appends_follow_real_time() {
+    let mut play = three_brokers(-1);
+    // r0 was acknowledged before r1 was sent, but lies above it; different producers promise no order of their own.
+    play.given(0).told(0, Belief::Acked { offset: Some(1) }, 1);
+    play.see(Observation::SendInvoked { record: 1, producer: 2, partition: orders() });
+    play.append(1).append(0).fetch(2).fetch(3).commit().told(1, Belief::Acked { offset: Some(0) }, 1);
+    assert_eq!(play.judged(), [(BUG, "realtime-append-inversion", None)]);
+    let mut play = three_brokers(-1);
+    play.given(0).see(Observation::SendInvoked { record: 1, producer: 2, partition: orders() });
+    play.append(1).append(0).fetch(2).fetch(3).commit().ack(0).ack(1);
+    assert_eq!(play.judged(), []);
+}
+
+#[test]
+fn a_manual_consumer_reads_each_record_after_the_one_before() {
+    let story = |reset: bool, offsets: &[i64]| {
+        let mut play = three_brokers(-1);
+        play.write(0).write(1).write(2).write(3);
+        for (n, offset) in offsets.iter().enumerate() {
+            if reset && n == 1 {
+                play.see(Observation::PositionReset { consumer: 1, partition: orders(), to: *offset });
+            }
+            play.read(*offset, *offset as u64);
+        }
+        play.judged()
+    };
+    assert_eq!(story(false, &[0, 1, 2]), []);
+    assert_eq!(story(false, &[0, 2, 3]), [(BUG, "poll-skip", None)]);
+    assert_eq!(story(false, &[2, 1, 2]), [(BUG, "nonmonotonic-poll", None)]);
+    assert_eq!(story(true, &[0, 2, 3]), []);
+    assert_eq!(story(true, &[2, 1, 2]), []);
+}
+
+#[test]
+fn a_hole_is_not_skipped() {
+    // Offset 1 holds no record that anybody ever saw, as a transaction marker would.
+    let mut play = three_brokers(-1);
+    play.given(0).told(0, Belief::Acked { offset: Some(0) }, 1).given(1).told(1, Belief::Acked { offset: Some(2) }, 1);
+    play.read(0, 0).read(2, 1);
+    assert_eq!(kinds(&play.verdict()), []);
+}
+
+#[test]
+fn nothing_happened_is_not_passed() {
+    let mut play = three_brokers(-1);
+    assert_eq!(play.verdict().outcome, Outcome::Vacuous);
+    play.write(0);
+    assert_eq!(play.verdict().vacuous_because, ["no record was read"]);
+    play.read(0, 0);
+    assert_eq!(play.verdict().outcome, Outcome::Pass);
+}
+
+#[test]
+fn a_scheduled_fault_must_take_effect() {
+    let mut settings = settings(-1);
+    settings.expected_fault_kinds = vec!["crash".into(), "cut".into()];
+    let mut play = Play::new(settings);
+    play.write(0).read(0, 0).crash(3);
+    assert_eq!(play.verdict().vacuous_because, ["the scheduled fault cut never took effect"]);
+    play.see(Observation::FaultTookEffect { kind: "cut".into() });
+    assert_eq!(play.verdict().outcome, Outcome::Pass);
+}
+
+#[test]
+fn a_bug_is_never_vacuous() {
+    let mut play = three_brokers(-1);
+    play.see(Observation::InternalAssertion { node: "b2".into(), message: "high watermark beyond log end".into() });
+    let verdict = play.verdict();
+    assert_eq!((kinds(&verdict), verdict.outcome), (vec![(BUG, "internal-assertion", None)], Outcome::Fail));
+}
+
+#[test]
+fn impossible_ids_do_not_fill_memory() {
+    let mut play = three_brokers(-1);
+    play.write(0).read(0, 0).given(u64::MAX).told(u64::MAX - 1, Belief::Unknown, 1);
+    assert_eq!(kinds(&play.verdict()), [(BUG, "internal-assertion", None)]);
+}
+
+#[test]
+fn findings_as_machines_read_them() {
+    let mut play = three_brokers(1);
+    play.send(0).ack(0).crash(1).elect(2, &[2, 3]).final_read();
+    let finding = serde_json::to_value(&play.verdict().findings[0]).expect("findings are plain data");
+    let mut expected = serde_json::json!({
+        "class": "ALLOWED", "code": "lost-write", "rule": "acks-1", "topic": "orders", "partition": 0, "offset": 0,
+        "virtual_ms": 5008, "record": 0, "summary": finding["summary"], "chain": finding["chain"]
+    });
+    assert_eq!(finding, expected);
+    expected["chain"] = finding["chain"][0].clone();
+    let step: Vec<&String> = expected["chain"].as_object().map(|o| o.keys().collect()).unwrap_or_default();
+    assert_eq!(step, ["event", "node", "sentence", "virtual_ns"]);
+}
+
+#[test]
+fn of_many_alike_a_thousand_are_shown_and_all_counted() {
+    let mut play = three_brokers(0);
+    for record in 0..1_500 {
+        play.given(record).told(record, Belief::Unpromised, 1);
+    }
+    play.final_end(0, true);
+    let verdict = play.verdict();
+    assert_eq!((verdict.findings.len(), verdict.count(Class::Info, "dropped-unpromised")), (1_000, 1_500));
+}
