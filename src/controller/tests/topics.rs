@@ -135,7 +135,12 @@ fn one_topic_fails_without_the_others_and_validation_writes_nothing() {
     let mut room = Room::three_brokers();
     let topics = || {
         let room = &room;
-        vec![placed(room, "good", 1, 1), placed(room, "bad", 0, 1), placed(room, "twice", 1, 1), placed(room, "twice", 1, 1)]
+        vec![
+            placed(room, "good", 1, 1),
+            placed(room, "bad", 0, 1),
+            placed(room, "twice", 1, 1),
+            placed(room, "twice", 1, 1),
+        ]
     };
     let only_validate = CreateTopicsRequest::default().with_validate_only(true).with_topics(topics());
     let request = CreateTopicsRequest::default().with_topics(topics());
