@@ -184,3 +184,17 @@ fn a_restarted_controller_gives_every_broker_a_fresh_session() {
     room.pass(1_001);
     assert!(!room.image().is_active(1));
 }
+
+#[test]
+fn a_new_incarnation_does_not_inherit_leadership() {
+    // The session has run out, but the controller has not come round to fencing.
+    let mut room = Room::orders();
+    room.now.mono += ms(9_001);
+    room.events();
+    room.register(1, 2);
+    let partition = room.orders_0();
+    assert_eq!((partition.leader, &partition.isr[..], partition.leader_epoch), (2, &[2, 3][..], 1));
+    assert!(matches!(room.host.events[0].0, Event::BrokerRegistered { broker: 1, clean: false, .. }));
+    let told: Vec<_> = room.host.events.iter().map(|(event, because)| (event.name(), because.clone())).collect();
+    assert_eq!(told, [("broker-registered", vec![]), ("leader-changed", vec![EventId(1)])]);
+}

@@ -105,6 +105,23 @@ fn nothing_is_answered_or_fetched_before_it_is_synced() {
 }
 
 #[test]
+fn an_answer_waits_for_the_very_record_it_wrote() {
+    let mut room = Room::with(BrokerConfig::default());
+    room.syncs_end_at_once = false;
+    let end = room.controller.high_watermark();
+    let request = room.registration(1, 1);
+    let register = room.send(4, request);
+    assert_eq!(room.controller.log().unwrap().log_end_offset(), end + 1, "one record");
+    let again = room.registration(1, 1);
+    let again = room.send(4, again);
+    assert!(room.answers.is_empty());
+    room.end_one_sync(Ok(()));
+    assert!(room.answers.contains_key(&register) && !room.answers.contains_key(&again));
+    room.end_one_sync(Ok(()));
+    assert!(room.answers.contains_key(&again));
+}
+
+#[test]
 fn what_is_appended_during_a_sync_shares_the_next() {
     let mut room = Room::three_brokers();
     room.syncs_end_at_once = false;
