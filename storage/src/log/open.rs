@@ -106,11 +106,13 @@ impl Log {
         Ok(())
     }
 
-    /// After a crash of the process what the files say may stand in the page cache only.
+    /// After a crash of the process what the files say may stand in the page cache only: appends behind the recovery
+    /// point, and the cut of a segment that ends right at it. (If that cut were lost later, what comes back behind it
+    /// would hide the segments appended since.)
     fn distrust_files_behind_recovery_point(&mut self) {
         let recovery_point = self.sync.recovery_point;
         let ends = self.segments.iter().skip(1).map(|next| next.base_offset).chain([self.log_end_offset]);
-        let unsure: Vec<_> = ends.map(|end| end > recovery_point).collect();
+        let unsure: Vec<_> = ends.map(|end| end >= recovery_point).collect();
         for (segment, unsure) in self.segments.iter_mut().zip(unsure) {
             if unsure {
                 segment.changed = self.sync.segment_changed();
