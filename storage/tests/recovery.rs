@@ -4,7 +4,7 @@ mod common;
 
 use common::{MemoryDisk, batch, leader_batch, read_all, small};
 use proptest::prelude::*;
-use trial_storage::{Batches, Disk, Log, LogConfig, OpenMode, Opening, check_batch};
+use trial_storage::{Batches, Disk, Log, LogConfig, OpenMode, Opening, SyncTarget, check_batch};
 
 const UNCLEAN: Opening = Opening::Unclean { recovery_point: 0 };
 
@@ -85,8 +85,10 @@ fn every_changed_byte_cuts_before_its_batch() {
                 disk.files.get_mut(&(0, name.clone())).unwrap()[starts_at + at] ^= 0x40;
                 let (log, _) = open(&mut disk, UNCLEAN);
                 if (12..16).contains(&at) {
-                    // The leader epoch is outside the checksum: another one is as good.
-                    assert_eq!(log.size_in_bytes() as usize, batches.concat().len());
+                    // The leader epoch is outside the checksum. This one is higher than all that follow, which then
+                    // look like remains of an older log.
+                    let kept: usize = batches[..=before].iter().map(Vec::len).sum();
+                    assert_eq!(log.size_in_bytes() as usize, kept);
                 } else {
                     assert_prefix(&log, &mut disk, &batches, before, &format!("{name} at {}", starts_at + at));
                 }
@@ -121,6 +123,33 @@ fn below_the_recovery_point_checksums_are_trusted() {
     let (log, _) = open(&mut disk, UNCLEAN);
     assert_eq!(log.log_end_offset(), 0);
     assert!(!log.unsynced().is_empty(), "nothing on the disk can be relied on");
+}
+
+#[test]
+fn remains_of_an_older_log_are_cut() {
+    let mut disk = MemoryDisk::default();
+    let (mut log, _) = open(&mut disk, Opening::Clean);
+    let batches: Vec<_> =
+        [(0, 3), (1, 5), (2, 4)].map(|(offset, epoch)| leader_batch(1, "v", offset, epoch).to_vec()).into();
+    log.append_as_follower(&mut disk, batches.concat().into()).unwrap();
+    let (log, _) = open(&mut disk, UNCLEAN);
+    assert_prefix(&log, &mut disk, &batches, 2, "epoch 4 behind epoch 5");
+}
+
+#[test]
+fn a_cut_at_the_recovery_point_stays_unsynced_over_a_process_crash() {
+    let (mut disk, _) = filled();
+    let (mut log, _) = open(&mut disk, Opening::Clean);
+    let end = log.log_end_offset();
+    log.append_as_leader(&mut disk, batch(1, "v", 0), 9).unwrap();
+    log.synced(log.sync_started());
+    log.truncate_to(&mut disk, end).unwrap();
+    assert_eq!(log.recovery_point(), end);
+    // The process crashes, and its successor rolls: the cut segment is not the active one any more.
+    let (mut log, _) = open(&mut disk, Opening::Unclean { recovery_point: end });
+    let before = log.unsynced();
+    assert!(log.append_as_leader(&mut disk, batch(1, &"v".repeat(220), 0), 9).unwrap().rolled);
+    assert!(log.unsynced().contains(&before[0]), "the cut would come undone, and hide what follows");
 }
 
 #[test]

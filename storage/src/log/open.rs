@@ -178,7 +178,10 @@ impl Loader {
                 Ok(Some((position, header))) if self.is_next_batch(disk, &segment, position, &header)? => {
                     segment.add(&header, self.index_interval_bytes);
                     remember(&mut self.recent, header.base_offset, position);
-                    self.epochs.assign(header.partition_leader_epoch, header.base_offset);
+                    // LogSegment.recover: only a higher epoch is news.
+                    if self.latest_epoch() < header.partition_leader_epoch {
+                        self.epochs.assign(header.partition_leader_epoch, header.base_offset);
+                    }
                     self.next_offset = header.next_offset();
                 }
                 Ok(_) | Err(LogError::InvalidBatch(_)) => break,
@@ -209,7 +212,16 @@ impl Loader {
         if header.last_offset() < self.checked_from {
             return Ok(true);
         }
+        // Left over from before a truncation that did not reach the device.
+        if header.partition_leader_epoch < self.latest_epoch() {
+            return Ok(false);
+        }
         Ok(check_batch(&disk.read(segment.file, position, header.size_in_bytes())?).is_ok())
+    }
+
+    /// The highest leader epoch of the batches so far, or -1.
+    fn latest_epoch(&self) -> i32 {
+        self.epochs.latest().map_or(-1, |entry| entry.epoch)
     }
 
     fn discard_segment(&mut self, disk: &mut dyn Disk, base_offset: i64) -> Result<(), LogError> {
