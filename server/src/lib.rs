@@ -1,1 +1,5 @@
 //! placeholder
+
+mod file_disk;
+
+pub use file_disk::{FileDisk, SyncJob};

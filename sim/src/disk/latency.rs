@@ -1,0 +1,106 @@
+//! How long does the disk take, and is it alive?
+
+use trial_kafka::node::Nanos;
+use trial_storage::DiskError;
+
+use super::VirtualDisk;
+
+/// What a sync takes on a healthy disk: an ordinary server's solid-state drive.
+pub const DEFAULT_SYNC_LATENCY: Nanos = 2_000_000;
+
+/// The device under the page cache.
+#[derive(Clone, Debug)]
+pub(super) struct Device {
+    pub(super) now: Nanos,
+    /// Time for which the present handler was blocked so far.
+    cost: Nanos,
+    per_operation: Nanos,
+    stalled_until: Nanos,
+    sync_latency: Nanos,
+    /// Operations that still succeed; `None`: all.
+    operations_left: Option<u64>,
+}
+
+impl Default for Device {
+    fn default() -> Self {
+        Device {
+            now: 0,
+            cost: 0,
+            per_operation: 0,
+            stalled_until: 0,
+            sync_latency: DEFAULT_SYNC_LATENCY,
+            operations_left: None,
+        }
+    }
+}
+
+impl Device {
+    /// One operation of a node: takes its time, and fails once the disk is dead.
+    pub(super) fn operation(&mut self) -> Result<(), DiskError> {
+        self.alive()?;
+        if let Some(left) = &mut self.operations_left {
+            *left -= 1; // alive: at least one was left
+        }
+        self.cost += self.stall_left(self.now.saturating_add(self.cost));
+        self.cost = self.cost.saturating_add(self.per_operation);
+        Ok(())
+    }
+
+    pub(super) fn alive(&self) -> Result<(), DiskError> {
+        match self.operations_left {
+            Some(0) => Err(DiskError::Io("the disk has died".to_owned())),
+            _ => Ok(()),
+        }
+    }
+
+    pub(super) fn is_stalled(&self) -> bool {
+        self.stalled_until > self.now
+    }
+
+    fn stall_left(&self, at: Nanos) -> Nanos {
+        self.stalled_until.saturating_sub(at)
+    }
+}
+
+impl VirtualDisk {
+    /// Every operation takes this long from now on; 0 ends it.
+    pub fn set_slow(&mut self, per_operation: Nanos) {
+        self.device.per_operation = per_operation;
+    }
+
+    /// No operation and no sync ends before this instant.
+    pub fn stall_until(&mut self, instant: Nanos) {
+        self.device.stalled_until = instant;
+    }
+
+    /// How long a sync takes when the disk is neither slow nor stalled.
+    pub fn set_sync_latency(&mut self, latency: Nanos) {
+        self.device.sync_latency = latency;
+    }
+
+    /// How long a sync asked for now takes.
+    pub fn sync_latency(&self) -> Nanos {
+        let device = &self.device;
+        device.stall_left(device.now).saturating_add(device.per_operation).saturating_add(device.sync_latency)
+    }
+
+    /// The time for which operations were blocked since the last call. The host keeps the lane busy for so long.
+    pub fn take_cost(&mut self) -> Nanos {
+        std::mem::take(&mut self.device.cost)
+    }
+
+    /// The disk dies after this many more operations: every later one fails, and so does every sync.
+    pub fn fail_after(&mut self, operations: u64) {
+        self.device.operations_left = Some(operations);
+    }
+
+    /// Has it died?
+    pub fn is_dead(&self) -> bool {
+        self.device.alive().is_err()
+    }
+
+    /// It lives again, and holds what it held.
+    pub fn repair(&mut self) {
+        self.device.operations_left = None;
+    }
+}
