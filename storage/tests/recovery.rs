@@ -149,6 +149,7 @@ fn a_cut_at_the_recovery_point_stays_unsynced_over_a_process_crash() {
     // The process crashes, and its successor rolls: the cut segment is not the active one any more.
     let (mut log, _) = open(&mut disk, Opening::Unclean { recovery_point: 2 });
     let before = log.unsynced();
+    assert_eq!(before.len(), 3, "segment, epochs, directory: {before:?}");
     log.set_config(LogConfig { segment_bytes: 200, ..small() });
     assert!(log.append_as_leader(&mut disk, batch(1, &"v".repeat(100), 0), 9).unwrap().rolled);
     assert!(log.unsynced().contains(&before[0]), "the cut would come undone, and hide what follows");
