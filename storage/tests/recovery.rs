@@ -4,7 +4,7 @@ mod common;
 
 use common::{MemoryDisk, batch, leader_batch, read_all, small};
 use proptest::prelude::*;
-use trial_storage::{Batches, Disk, Log, LogConfig, OpenMode, Opening, SyncTarget, check_batch};
+use trial_storage::{Batches, Disk, Log, LogConfig, OpenMode, Opening, check_batch};
 
 const UNCLEAN: Opening = Opening::Unclean { recovery_point: 0 };
 
@@ -138,17 +138,20 @@ fn remains_of_an_older_log_are_cut() {
 
 #[test]
 fn a_cut_at_the_recovery_point_stays_unsynced_over_a_process_crash() {
-    let (mut disk, _) = filled();
+    let mut disk = MemoryDisk::default();
     let (mut log, _) = open(&mut disk, Opening::Clean);
-    let end = log.log_end_offset();
-    log.append_as_leader(&mut disk, batch(1, "v", 0), 9).unwrap();
+    for _ in 0..3 {
+        log.append_as_leader(&mut disk, batch(1, "v", 0), 9).unwrap();
+    }
     log.synced(log.sync_started());
-    log.truncate_to(&mut disk, end).unwrap();
-    assert_eq!(log.recovery_point(), end);
+    log.truncate_to(&mut disk, 2).unwrap();
+    assert_eq!(log.recovery_point(), 2);
     // The process crashes, and its successor rolls: the cut segment is not the active one any more.
-    let (mut log, _) = open(&mut disk, Opening::Unclean { recovery_point: end });
+    let (mut log, _) = open(&mut disk, Opening::Unclean { recovery_point: 2 });
     let before = log.unsynced();
-    assert!(log.append_as_leader(&mut disk, batch(1, &"v".repeat(220), 0), 9).unwrap().rolled);
+    assert_eq!(before.len(), 3, "segment, epochs, directory: {before:?}");
+    log.set_config(LogConfig { segment_bytes: 200, ..small() });
+    assert!(log.append_as_leader(&mut disk, batch(1, &"v".repeat(100), 0), 9).unwrap().rolled);
     assert!(log.unsynced().contains(&before[0]), "the cut would come undone, and hide what follows");
 }
 
