@@ -114,6 +114,14 @@ impl World {
         }
     }
 
+    /// A fault that does not stand in the timeline, counted as those are.
+    pub(super) fn fault_from_outside(&mut self, node: NodeIx, kind: &FaultKind) {
+        let effective = self.apply_fault(node, kind, EventId::NONE);
+        let counter = self.faults.counters.entry(kind.kind_name()).or_default();
+        counter.scheduled += 1;
+        counter.took_effect += u32::from(effective);
+    }
+
     /// Applies a fault to one node. True if it changed something.
     fn apply_fault(&mut self, node: NodeIx, kind: &FaultKind, cause: EventId) -> bool {
         match kind {
