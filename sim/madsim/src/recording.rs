@@ -2,7 +2,9 @@
 
 use std::sync::Arc;
 
+use trial_checker::Finding;
 use trial_kafka::node::Nanos;
+use trial_sim::observe::Observer;
 use trial_sim::scenario::Scenario;
 use trial_sim::world::{External, Sink, Unwatched, World};
 
@@ -23,7 +25,9 @@ pub struct Recording {
 
 /// A replay that was not the same run.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("the replay of this recording has digest {replayed}, the run had {recorded}: something decided it that is not recorded")]
+#[error(
+    "the replay of this recording has digest {replayed}, the run had {recorded}: something decided it that is not recorded"
+)]
 pub struct Diverged {
     /// Digest of the run.
     pub recorded: String,
@@ -43,5 +47,14 @@ impl Recording {
         world.replay(&self.externals, self.until, sink);
         let replayed = world.digest();
         if replayed == self.digest { Ok(world) } else { Err(Diverged { recorded: self.digest.clone(), replayed }) }
+    }
+
+    /// Plays the run again before the eyes of the checker: what it has to say about the cluster's logs, leaders and high
+    /// watermarks. What became of the application's own records is for the application to judge: the checker does not know
+    /// them, and there is no final read.
+    pub fn findings(&self) -> Result<Vec<Finding>, Diverged> {
+        let mut observer = Observer::new(&self.scenario, Vec::new());
+        let world = self.replay_watched(&mut observer)?;
+        Ok(observer.finish(world.now()).findings)
     }
 }

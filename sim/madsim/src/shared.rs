@@ -76,8 +76,7 @@ impl Shared {
     pub(crate) fn start(scenario: Arc<Scenario>, seed: u64) -> Arc<Self> {
         let time = TimeHandle::current();
         let world = World::without_end(&scenario, seed);
-        let inner =
-            Inner { world, waiting: Waiting::default(), last_client: 0, last_op: World::EXTERNAL_OPS };
+        let inner = Inner { world, waiting: Waiting::default(), last_client: 0, last_op: World::EXTERNAL_OPS };
         let started = time.elapsed();
         let changed = Arc::new(Notify::new());
         let shared = Arc::new(Shared { inner: Mutex::new(inner), scenario, seed, time, started, changed });

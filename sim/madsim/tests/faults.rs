@@ -183,7 +183,9 @@ async fn admin_operations_and_names_that_are_wrong() -> Result<(), TrialError> {
     assert_eq!(admin.earliest_offset(partition.clone()).await?, 0);
     assert_eq!(admin.latest_offset(partition).await?, 10);
 
-    assert!(matches!(cluster.crash("b9"), Err(TrialError::NoSuchNode { known, .. }) if known.contains(&"b3".to_string())));
+    assert!(
+        matches!(cluster.crash("b9"), Err(TrialError::NoSuchNode { known, .. }) if known.contains(&"b3".to_string()))
+    );
     let nothing = TrialCluster::from_scenario("helthy").await;
     assert!(matches!(nothing, Err(TrialError::NoSuchScenario { known, .. }) if known.contains(&"healthy".to_string())));
     Ok(())

@@ -6,6 +6,7 @@ use std::time::Duration;
 use madsim::Config;
 use madsim::runtime::{Handle, Runtime};
 use madsim::time::sleep;
+use trial_checker::Class;
 use trial_kafka::config::{ConsumerConfig, OffsetReset, ProducerConfig};
 use trial_kafka::event::{Event, Fault};
 use trial_madsim::{NewTopic, Record, Recording, TrialCluster};
@@ -87,4 +88,32 @@ fn a_replay_that_leaves_something_out_is_noticed() {
     let diverged = recording.replay().expect_err("a run without the crash is another");
     assert_eq!(diverged.recorded, recording.digest);
     assert_ne!(diverged.replayed, recording.digest);
+}
+
+/// Writes through the scenario's own faults.
+async fn orders_at(scenario: &'static str) -> Recording {
+    let cluster = TrialCluster::from_scenario(scenario).await.expect("a built-in scenario");
+    let producer = cluster.producer(ProducerConfig { linger_ms: 0, ..Default::default() });
+    for number in 0..4_000 {
+        drop(producer.send(Record::to("orders").partition(0).value(format!("order {number}"))));
+        sleep(Duration::from_micros(2_500)).await;
+    }
+    sleep(Duration::from_secs(20)).await;
+    cluster.recording()
+}
+
+fn bugs_at(scenario: &'static str, seed: u64) -> Vec<String> {
+    let run = move || Runtime::with_seed_and_config(seed, Config::default()).block_on(orders_at(scenario));
+    let recording = std::thread::spawn(run).join().expect("the application does not panic");
+    let findings = recording.findings().expect("the same digest");
+    findings.into_iter().filter(|f| f.class == Class::Bug).map(|f| f.code.to_string()).collect()
+}
+
+#[test]
+fn the_checker_judges_the_cluster_of_a_recorded_run() {
+    for seed in 1..=3 {
+        assert_eq!(bugs_at("leader-crash", seed), [""; 0], "seed {seed}");
+    }
+    let bugs: Vec<_> = (1..=3).flat_map(|seed| bugs_at("zoo-ack-before-hw", seed)).collect();
+    assert!(bugs.iter().any(|code| code == "ack-before-committed"), "{bugs:?}");
 }

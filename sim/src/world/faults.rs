@@ -159,7 +159,7 @@ impl World {
                 let until = self.now + lasts.unwrap_or(self.scenario.phases.faults_end().saturating_sub(self.now));
                 let until = until.min(self.scenario.phases.faults_end());
                 self.slots[node.0 as usize].disk.stall_until(until);
-                let for_ms = (until - self.now) / 1_000_000;
+                let for_ms = until.saturating_sub(self.now) / 1_000_000;
                 self.record(node, Event::Fault(FaultEvent::StallDisk { for_ms }), &[cause]);
                 true
             }

@@ -64,9 +64,12 @@ pub enum ExternalInput {
         node: NodeIx,
     },
     /// What lasts is ended, what is dead is started, clocks are set right; faults of the scenario that are still to come
-    /// do not.
+    /// do not. A node that waits for a disk stalled without a duration waits on, until it is started anew.
     Heal,
 }
+
+/// How long a World without end goes on: a hundred years, far from the end of the clock's range.
+const WITHOUT_END: Nanos = 100 * 365 * 86_400 * 1_000_000_000;
 
 impl World {
     /// A World whose phase of faults never ends: the application says when it is over. The scenario's own faults are
@@ -75,7 +78,7 @@ impl World {
     pub fn without_end(scenario: &Scenario, seed: u64) -> Self {
         let timeline = crate::fault::timeline(scenario, seed);
         let mut endless = scenario.clone();
-        endless.phases.run = Nanos::MAX;
+        endless.phases.run = WITHOUT_END;
         Self::with_faults(Arc::new(endless), seed, timeline)
     }
 
@@ -134,7 +137,10 @@ impl World {
                     self.start_process(node, &[event]);
                 }
             }
-            ExternalInput::Heal => self.heal(),
+            ExternalInput::Heal => {
+                self.slots.iter_mut().for_each(|slot| slot.disk.stall_until(self.now));
+                self.heal();
+            }
             ExternalInput::Join { .. }
             | ExternalInput::Command { .. }
             | ExternalInput::Fault { .. }
