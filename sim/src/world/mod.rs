@@ -17,6 +17,7 @@ mod faults;
 mod host;
 mod life;
 mod network;
+mod outside;
 mod queue;
 mod slot;
 
@@ -30,7 +31,7 @@ use trial_kafka::controller::{Controller, ControllerSetup};
 use trial_kafka::event::Event;
 use trial_kafka::metadata::MetadataImage;
 use trial_kafka::node::{
-    Command, Effect, Effects, Endpoint, EventId, Input, Lane, Nanos, Node, Now, OpId, Outcome, Ticket,
+    Effect, Effects, Endpoint, EventId, Input, Lane, Nanos, Node, Now, OpId, Outcome, Ticket,
 };
 use uuid::Uuid;
 
@@ -47,6 +48,7 @@ use slot::Slot;
 
 pub use faults::FaultCounter;
 pub use life::{Note, Phase, decode_value, encode_value};
+pub use outside::{External, ExternalInput};
 pub use slot::{Power, SimNode};
 
 /// How messages travel between nodes. Outside digest and randomness: both give the same run.
@@ -71,19 +73,6 @@ impl Sink for Unwatched {
     fn after_step(&mut self, _world: &World, _events: &[TraceEvent], _notes: &[Note]) {}
 }
 
-/// Something from outside: an application under test, the page. Logged, so that the run replays without its host.
-#[derive(Clone, Debug)]
-pub struct External {
-    /// When it came, in virtual time.
-    pub at: Nanos,
-    /// To which node.
-    pub node: NodeIx,
-    /// The operation's name. At least [`World::EXTERNAL_OPS`].
-    pub op: OpId,
-    /// What is asked.
-    pub command: Command,
-}
-
 /// What is scheduled.
 #[derive(Clone, Debug)]
 enum What {
@@ -97,7 +86,7 @@ enum What {
     Fault { fault: usize, cause: EventId, that_node: Option<NodeIx> },
     FaultEnd(Box<FaultEnd>),
     Life(LifeStep),
-    External(Box<External>),
+    External(Box<ExternalInput>),
 }
 
 /// Handlers that take longer than this have their effects carried out when they end, so that a crash meanwhile undoes
@@ -203,10 +192,6 @@ impl World {
     pub fn fault_counters(&self) -> impl Iterator<Item = (&'static str, FaultCounter)> {
         self.faults.counters()
     }
-    /// What came from outside so far, for replaying the run without its host.
-    pub fn externals(&self) -> &[External] {
-        &self.externals
-    }
     /// Number of nodes.
     pub fn node_count(&self) -> usize {
         self.slots.len()
@@ -248,13 +233,6 @@ impl World {
     /// The controller node.
     pub fn controller(&self) -> Option<&Controller> {
         self.slots.iter().find_map(Slot::controller)
-    }
-
-    /// Something from outside, handled at the present time or, if `at` lies ahead, then.
-    pub fn external(&mut self, external: External) {
-        let at = external.at.max(self.now);
-        self.externals.push(external.clone());
-        self.queue.push(at, What::External(Box::new(external)));
     }
 
     /// Takes the next step. False if the trial is over.
@@ -336,12 +314,7 @@ impl World {
             What::Fault { fault, cause, that_node } => self.start_fault(fault, cause, that_node),
             What::FaultEnd(end) => self.end_fault(*end),
             What::Life(step) => self.live(step),
-            What::External(external) => {
-                let External { node, op, command, .. } = *external;
-                if self.slots[node.0 as usize].is_up() {
-                    self.hand_in(node, Input::Command { op, command }, EventId::NONE);
-                }
-            }
+            What::External(input) => self.on_external(*input),
         }
     }
 
@@ -509,13 +482,18 @@ impl World {
     }
 }
 
+/// `bootstrap.servers` of every client, and where brokers listen.
+fn bootstrap_of(scenario: &Scenario) -> Vec<Endpoint> {
+    scenario.cluster.broker_ids().map(|n| Endpoint { host: format!("b{n}"), port: 9092 }).collect()
+}
+
 /// The cluster's machines, none started: controllers, brokers, producers, consumers, the admin, the final reader.
 fn slots_of(scenario: &Scenario) -> Vec<Slot> {
     let cluster = &scenario.cluster;
     let cluster_id = "trial".to_string();
     let controllers: Vec<Endpoint> =
         (1..=cluster.controllers).map(|n| Endpoint { host: format!("c{n}"), port: 9093 }).collect();
-    let bootstrap: Vec<Endpoint> = cluster.broker_ids().map(|n| Endpoint { host: format!("b{n}"), port: 9092 }).collect();
+    let bootstrap = bootstrap_of(scenario);
     let mut slots = Vec::new();
     for (n, endpoint) in (1..).zip(&controllers) {
         let setup = ControllerSetup {
