@@ -8,9 +8,12 @@
 //!
 //! Everything is a function of (scenario, overrides, seed, external inputs). See [`world::World`].
 
+pub mod build_id;
 pub mod disk;
 pub mod fault;
+pub mod log;
 pub mod observe;
+pub mod recording;
 pub mod scenario;
 pub mod trace;
 pub mod trial;

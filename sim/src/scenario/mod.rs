@@ -22,7 +22,7 @@ mod tree;
 mod values;
 mod write;
 
-pub use builtin::builtin;
+pub use builtin::{builtin, nearest_builtin};
 pub use error::{Place, Problem, ScenarioError};
 pub use parse::parse;
 pub use schema::schema;
