@@ -178,8 +178,9 @@ impl Broker {
 
     fn on_registered(&mut self, now: Now, error_code: i16, broker_epoch: i64, fx: &mut Effects<'_>) {
         if error_code != 0 {
-            // DUPLICATE_BROKER_REGISTRATION until the old session ends, NOT_CONTROLLER …: again after the pause.
-            self.lifecycle.next_send = now.mono + ms(self.setup.config.broker_heartbeat_interval_ms);
+            // DUPLICATE_BROKER_REGISTRATION until the old session ends, NOT_CONTROLLER …: again after a pause
+            // (BrokerLifecycleManager's resend backoff of 100 ms and more).
+            self.lifecycle.next_send = now.mono + ms(200);
             self.lifecycle.link.turn(fx);
             return;
         }

@@ -25,8 +25,10 @@ pub(super) struct Observer {
     link: ControllerLink<()>,
     /// Next offset to fetch.
     fetch_offset: i64,
-    /// Leader epoch of the last record fetched, -1 before the first.
+    /// Leader epoch of the last record fetched, 0 before the first.
     last_fetched_epoch: i32,
+    /// Epoch of the quorum as far as known; a controller that refuses tells the right one.
+    quorum_epoch: i32,
     started: bool,
     not_before: Nanos,
 }
@@ -37,7 +39,8 @@ impl Observer {
         Observer {
             link: ControllerLink::new(&setup.controllers, Purpose::Raft, timeout),
             fetch_offset: 0,
-            last_fetched_epoch: -1,
+            last_fetched_epoch: 0,
+            quorum_epoch: 0,
             started: false,
             not_before: 0,
         }
@@ -58,10 +61,18 @@ impl Observer {
         self.link.next_deadline().or_else(|| (self.link.calls_in_flight() == 0).then_some(self.not_before))
     }
 
+    /// Takes the quorum's epoch from an answer. True if it was news.
+    fn learn_epoch(&mut self, data: &PartitionData) -> bool {
+        let told = data.current_leader.leader_epoch;
+        let is_news = told > self.quorum_epoch;
+        self.quorum_epoch = self.quorum_epoch.max(told);
+        is_news
+    }
+
     fn request(&self, broker: i32) -> RequestKind {
         let partition = FetchPartition::default()
             .with_partition(0)
-            .with_current_leader_epoch(-1)
+            .with_current_leader_epoch(self.quorum_epoch)
             .with_fetch_offset(self.fetch_offset)
             .with_last_fetched_epoch(self.last_fetched_epoch)
             .with_log_start_offset(0)
@@ -91,8 +102,9 @@ impl Broker {
             && let ResponseKind::Fetch(response) = *response
         {
             let data = response.responses.into_iter().flat_map(|t| t.partitions).next();
+            let learnt = data.as_ref().is_some_and(|data| self.observer.learn_epoch(data));
             let served = response.error_code == 0 && data.is_some_and(|data| self.on_metadata(now, &data, disk, fx));
-            if !served {
+            if !served && !learnt {
                 self.observer.not_before = now.mono + ms(self.setup.config.replica_fetch_backoff_ms / 10);
                 self.observer.link.turn(fx);
             }

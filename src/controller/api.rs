@@ -3,9 +3,10 @@
 use kafka_protocol::ResponseError;
 use kafka_protocol::messages::api_versions_response::ApiVersion;
 use kafka_protocol::messages::create_topics_response::CreatableTopicResult;
+use kafka_protocol::messages::elect_leaders_response::{PartitionResult, ReplicaElectionResult};
 use kafka_protocol::messages::{
     AlterPartitionResponse, ApiKey, ApiVersionsResponse, BrokerHeartbeatResponse, BrokerRegistrationResponse,
-    CreateTopicsResponse, ElectLeadersResponse, RequestKind, ResponseKind,
+    CreateTopicsResponse, ElectLeadersRequest, ElectLeadersResponse, RequestKind, ResponseKind,
 };
 
 /// Requests served on the controller's listener with their least and greatest version.
@@ -50,7 +51,7 @@ pub fn api_versions(version: i16) -> ApiVersionsResponse {
 }
 
 /// The answer that carries an error and nothing else; `None` for requests that the quorum answers itself.
-pub fn error_response(body: &RequestKind, error: ResponseError) -> Option<ResponseKind> {
+pub fn error_response(body: &RequestKind, version: i16, error: ResponseError) -> Option<ResponseKind> {
     let code = error.code();
     Some(match body {
         RequestKind::BrokerRegistration(_) => {
@@ -58,7 +59,7 @@ pub fn error_response(body: &RequestKind, error: ResponseError) -> Option<Respon
         }
         RequestKind::BrokerHeartbeat(_) => BrokerHeartbeatResponse::default().with_error_code(code).into(),
         RequestKind::AlterPartition(_) => AlterPartitionResponse::default().with_error_code(code).into(),
-        RequestKind::ElectLeaders(_) => ElectLeadersResponse::default().with_error_code(code).into(),
+        RequestKind::ElectLeaders(request) => elect_leaders_error(request, version, code).into(),
         RequestKind::CreateTopics(request) => {
             let refused = |name| CreatableTopicResult::default().with_name(name).with_error_code(code);
             let topics = request.topics.iter().map(|topic| refused(topic.name.clone())).collect();
@@ -66,6 +67,19 @@ pub fn error_response(body: &RequestKind, error: ResponseError) -> Option<Respon
         }
         _ => return None,
     })
+}
+
+/// Version 0 has no error for the whole request, so each partition carries it. Source: `ElectLeadersRequest.getErrorResponse`.
+fn elect_leaders_error(request: &ElectLeadersRequest, version: i16, code: i16) -> ElectLeadersResponse {
+    let refused = |index: &i32| PartitionResult::default().with_partition_id(*index).with_error_code(code);
+    let topics = request.topic_partitions.iter().flatten().map(|topic| {
+        ReplicaElectionResult::default()
+            .with_topic(topic.topic.clone())
+            .with_partition_result(topic.partitions.iter().map(refused).collect())
+    });
+    ElectLeadersResponse::default()
+        .with_error_code(if version == 0 { 0 } else { code })
+        .with_replica_election_results(topics.collect())
 }
 
 /// The error's name as Kafka's documentation spells it: `FENCED_LEADER_EPOCH`.

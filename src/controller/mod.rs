@@ -22,26 +22,25 @@
 mod api;
 mod events;
 mod quorum;
+mod requests;
 mod rules;
 #[cfg(test)]
 mod tests;
 
 use std::collections::{BTreeMap, VecDeque};
 
-use kafka_protocol::ResponseError;
-use kafka_protocol::messages::{BrokerRegistrationResponse, RequestKind, ResponseKind};
+use kafka_protocol::messages::ResponseKind;
 use trial_storage::{Disk, Log};
 
 use self::quorum::{Quorum, QuorumError, QuorumEvent};
+use self::requests::Request;
 use self::rules::sessions::Sessions;
 use self::rules::{Cluster, Decision};
 use crate::config::BrokerConfig;
 use crate::event::Event;
 use crate::ids::BrokerId;
 use crate::metadata::{MetadataImage, MetadataRecord};
-use crate::node::{
-    ConnId, Effects, Endpoint, Input, Lane, LocalStep, Nanos, Node, Now, ReqId, RequestHeader, ms,
-};
+use crate::node::{Effects, Endpoint, Input, Lane, LocalStep, Nanos, Node, Now, ReqId, ms};
 use crate::zoo::Zoo;
 
 pub use self::api::SERVED;
@@ -178,10 +177,12 @@ impl Controller {
         disk: &mut dyn Disk,
         fx: &mut Effects<'_>,
     ) -> Result<(), QuorumError> {
-        while let Some((offset, record)) = self.uncommitted.pop_front_if(|(offset, _)| *offset < high_watermark) {
+        let committed = self.uncommitted.partition_point(|(offset, _)| *offset < high_watermark);
+        for (offset, record) in self.uncommitted.drain(..committed) {
             self.committed_image.apply(offset, &record);
         }
-        while let Some(deferred) = self.deferred.pop_front_if(|deferred| deferred.offset < high_watermark) {
+        let committed = self.deferred.partition_point(|deferred| deferred.offset < high_watermark);
+        for deferred in self.deferred.drain(..committed) {
             fx.answer(deferred.req, deferred.response);
         }
         if let Some(quorum) = &mut self.quorum {
@@ -267,97 +268,6 @@ impl Controller {
         self.log().map_or(0, Log::log_end_offset) - 1
     }
 
-    fn on_request(
-        &mut self,
-        now: Now,
-        req: ReqId,
-        conn: ConnId,
-        header: &RequestHeader,
-        body: &RequestKind,
-        disk: &mut dyn Disk,
-        fx: &mut Effects<'_>,
-    ) -> Result<(), QuorumError> {
-        if let RequestKind::ApiVersions(_) = body {
-            fx.answer(req, api::api_versions(header.api_version).into());
-            return Ok(());
-        }
-        let (Some(_), Some(quorum)) = (api::served(body, header.api_version), &mut self.quorum) else {
-            fx.hang_up(conn);
-            return Ok(());
-        };
-        match body {
-            RequestKind::Fetch(request) => quorum.fetch(now, req, request, disk, fx),
-            RequestKind::DescribeQuorum(request) => fx.answer(req, quorum.describe(request).into()),
-            _ if self.phase == Phase::Active => match self.decide(now, body, disk, fx)? {
-                Ok(response) => self.answer_when_committed(req, response, fx),
-                Err(error) => refuse(req, conn, body, error, fx),
-            },
-            _ => refuse(req, conn, body, ResponseError::NotController, fx),
-        }
-        Ok(())
-    }
-
-    /// Decides a request and appends what follows from it.
-    fn decide(
-        &mut self,
-        now: Now,
-        body: &RequestKind,
-        disk: &mut dyn Disk,
-        fx: &mut Effects<'_>,
-    ) -> Result<Result<ResponseKind, ResponseError>, QuorumError> {
-        let cluster = Cluster { image: &self.image, config: &self.setup.config };
-        let (decision, response): (Decision, ResponseKind) = match body {
-            RequestKind::BrokerHeartbeat(request) => return self.decide_heartbeat(now, request, disk, fx),
-            RequestKind::BrokerRegistration(request) => {
-                let next_offset = self.last_offset() + 1;
-                match cluster.register_broker(now.mono, &self.sessions, &self.setup.cluster_id, next_offset, request) {
-                    Ok(registration) => {
-                        let response =
-                            BrokerRegistrationResponse::default().with_broker_epoch(registration.broker_epoch);
-                        (registration.decision, response.into())
-                    }
-                    Err(error) => return Ok(Err(error)),
-                }
-            }
-            RequestKind::AlterPartition(request) => {
-                let (decision, response) = cluster.alter_partition(request);
-                (decision, response.into())
-            }
-            RequestKind::CreateTopics(request) => {
-                let (decision, response) = cluster.create_topics(fx, request);
-                (decision, response.into())
-            }
-            RequestKind::ElectLeaders(request) => {
-                let (decision, response) = cluster.elect_leaders(request);
-                (decision, response.into())
-            }
-            _ => return Ok(Err(ResponseError::InvalidRequest)),
-        };
-        self.write(now, decision, disk, fx)?;
-        Ok(Ok(response))
-    }
-
-    fn decide_heartbeat(
-        &mut self,
-        now: Now,
-        request: &kafka_protocol::messages::BrokerHeartbeatRequest,
-        disk: &mut dyn Disk,
-        fx: &mut Effects<'_>,
-    ) -> Result<Result<ResponseKind, ResponseError>, QuorumError> {
-        let broker = request.broker_id.0;
-        let cluster = Cluster { image: &self.image, config: &self.setup.config };
-        let registered_at = self.registration_offsets.get(&broker).copied().unwrap_or(i64::MAX);
-        let outcome = match cluster.process_broker_heartbeat(now.mono, &mut self.sessions, registered_at, request) {
-            Ok(outcome) => outcome,
-            Err(error) => return Ok(Err(error)),
-        };
-        self.write(now, outcome.decision, disk, fx)?;
-        if outcome.in_controlled_shutdown {
-            self.sessions.maybe_update_controlled_shutdown_offset(broker, self.last_offset());
-        }
-        Ok(Ok(outcome.response.into()))
-    }
-
     fn on_tick(&mut self, now: Now, disk: &mut dyn Disk, fx: &mut Effects<'_>) -> Result<(), QuorumError> {
         self.tick_is_deferred = false;
         if let Some(quorum) = &mut self.quorum {
@@ -410,13 +320,14 @@ impl Controller {
                 Ok(())
             }
             Input::Local(LocalStep::Controller(Step::Tick)) => self.on_tick(now, disk, fx),
-            Input::Request { req, conn, header, body } => self.on_request(now, req, conn, &header, &body, disk, fx),
+            Input::Request { req, conn, header, body } => {
+                let request = Request { req, conn, api_version: header.api_version, body: &body };
+                self.on_request(now, request, disk, fx)
+            }
             Input::Synced { ticket, result } => {
                 let Some(quorum) = &mut self.quorum else { return Ok(()) };
                 match quorum.on_synced(now.wall, ticket, result, disk, fx)? {
-                    Some(QuorumEvent::Committed { high_watermark }) => {
-                        self.on_committed(now, high_watermark, disk, fx)
-                    }
+                    Some(QuorumEvent::Committed { high_watermark }) => self.on_committed(now, high_watermark, disk, fx),
                     None => Ok(()),
                 }
             }
@@ -429,15 +340,6 @@ impl Controller {
             | Input::Local(_)
             | Input::Command { .. } => Ok(()),
         }
-    }
-}
-
-/// An error of the whole request is told at once: it depends on nothing that is still to be committed but the sender's
-/// own session. Source: `QuorumController.ControllerWriteEvent.handleException`.
-fn refuse(req: ReqId, conn: ConnId, body: &RequestKind, error: ResponseError, fx: &mut Effects<'_>) {
-    match api::error_response(body, error) {
-        Some(response) => fx.answer(req, response),
-        None => fx.hang_up(conn),
     }
 }
 

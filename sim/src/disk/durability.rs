@@ -217,7 +217,7 @@ impl VirtualDisk {
 fn torn(cached: &Content, durable: &Content, random: &mut impl FnMut() -> u64) -> (Content, u64) {
     let same = cached.common_prefix(durable);
     let only_appended = same == durable.len();
-    if !only_appended && random() % 2 == 0 {
+    if !only_appended && random().is_multiple_of(2) {
         // The cut or overwrite itself did not reach the device.
         return (durable.clone(), cached.len() - same);
     }
@@ -225,7 +225,7 @@ fn torn(cached: &Content, durable: &Content, random: &mut impl FnMut() -> u64) -
     let data_len = same + random() % (cached.len() - same + 1);
     left.truncate(data_len);
     let lost = cached.len() - data_len;
-    if random() % 4 == 0 {
+    if random().is_multiple_of(4) {
         // The new length reached the device, the data did not.
         left.extend_with_zeros(data_len + random() % (lost + 1));
     }

@@ -174,8 +174,7 @@ impl Quorum {
             }
             FetchResult::Error(error) => partition.error_code = error.code(),
         }
-        let topic =
-            FetchableTopicResponse::default().with_topic_id(METADATA_TOPIC_ID).with_partitions(vec![partition]);
+        let topic = FetchableTopicResponse::default().with_topic_id(METADATA_TOPIC_ID).with_partitions(vec![partition]);
         FetchResponse::default().with_responses(vec![topic])
     }
 }

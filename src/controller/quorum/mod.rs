@@ -215,14 +215,13 @@ impl Quorum {
 
     /// The new leader's first record is a control record that tells its epoch; with it, everything before becomes
     /// committable. Source: `LeaderState.appendLeaderChangeMessageAndBootstrapRecords`.
-    fn become_leader(
-        &mut self,
-        wall: Millis,
-        disk: &mut dyn Disk,
-        fx: &mut Effects<'_>,
-    ) -> Result<(), QuorumError> {
-        let record =
-            NewRecord { timestamp: wall, key: Some(leader_change_key()), value: Some(self.leader_change()), headers: vec![] };
+    fn become_leader(&mut self, wall: Millis, disk: &mut dyn Disk, fx: &mut Effects<'_>) -> Result<(), QuorumError> {
+        let record = NewRecord {
+            timestamp: wall,
+            key: Some(leader_change_key()),
+            value: Some(self.leader_change()),
+            headers: vec![],
+        };
         let batch = build_batch(&[record], BuildOptions { control: true, ..BuildOptions::default() });
         let appended = self.log.append_control_as_leader(disk, batch, self.epoch)?;
         self.role = Role::Leader { epoch_start_offset: appended.first_offset };

@@ -59,8 +59,7 @@ impl Cluster<'_> {
             }
         };
         let is_active = |broker| self.image.is_active(broker);
-        let election =
-            if self.unclean_election_is_allowed(topic) { Election::Unclean } else { Election::Online };
+        let election = if self.unclean_election_is_allowed(topic) { Election::Unclean } else { Election::Online };
         let change = PartitionChangeBuilder::new(topic.topic_id, index, partition, &is_active)
             .election(election)
             .target_isr(new_isr.iter().map(|member| member.broker_id.0).collect())
@@ -130,19 +129,14 @@ impl Cluster<'_> {
     /// a broker epoch of -1 was not told). Source: `ReplicationControlManager.ineligibleReplicasForIsr`.
     fn is_eligible_for_isr(&self, member: &BrokerState) -> bool {
         self.image.brokers.get(&member.broker_id.0).is_some_and(|registration| {
-            registration.is_active()
-                && (member.broker_epoch == -1 || member.broker_epoch == registration.broker_epoch)
+            registration.is_active() && (member.broker_epoch == -1 || member.broker_epoch == registration.broker_epoch)
         })
     }
 }
 
 /// A leader that still recovers from an unclean election is alone in its ISR, and a recovered one does not go back
 /// (KIP-704). Source: `ReplicationControlManager.validateAlterPartitionData`.
-fn validate_recovery_state(
-    partition: &PartitionRegistration,
-    state: i8,
-    isr_size: usize,
-) -> Result<(), ResponseError> {
+fn validate_recovery_state(partition: &PartitionRegistration, state: i8, isr_size: usize) -> Result<(), ResponseError> {
     match state {
         RECOVERED => Ok(()),
         RECOVERING if isr_size <= 1 && partition.recovering => Ok(()),
@@ -159,7 +153,8 @@ fn is_valid_isr(replicas: &[BrokerId], isr: &[BrokerId]) -> bool {
 /// Version 2 names members without broker epochs.
 fn new_isr_with_epochs(data: &PartitionData) -> Vec<BrokerState> {
     if data.new_isr_with_epochs.is_empty() {
-        let without_epoch = |broker: &WireBrokerId| BrokerState::default().with_broker_id(*broker).with_broker_epoch(-1);
+        let without_epoch =
+            |broker: &WireBrokerId| BrokerState::default().with_broker_id(*broker).with_broker_epoch(-1);
         data.new_isr.iter().map(without_epoch).collect()
     } else {
         data.new_isr_with_epochs.clone()

@@ -41,7 +41,11 @@ struct NewTopic {
 
 impl Cluster<'_> {
     /// Each topic succeeds or fails on its own; those that succeed are one atomic batch.
-    pub fn create_topics(&self, fx: &mut Effects<'_>, request: &CreateTopicsRequest) -> (Decision, CreateTopicsResponse) {
+    pub fn create_topics(
+        &self,
+        fx: &mut Effects<'_>,
+        request: &CreateTopicsRequest,
+    ) -> (Decision, CreateTopicsResponse) {
         let mut records = Vec::new();
         let mut results = Vec::new();
         for topic in &request.topics {
@@ -139,8 +143,7 @@ impl Cluster<'_> {
             return refuse(ResponseError::TopicAuthorizationFailed, "Topic is internal to the controller.");
         }
         let legal = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
-        if name.is_empty() || name == "." || name == ".." || name.len() > MAX_NAME_LENGTH || !name.chars().all(legal)
-        {
+        if name.is_empty() || name == "." || name == ".." || name.len() > MAX_NAME_LENGTH || !name.chars().all(legal) {
             return refuse(
                 ResponseError::InvalidTopicException,
                 "Topic name must be 1 to 249 letters, digits, '.', '_' or '-', and neither \".\" nor \"..\".",
@@ -242,9 +245,8 @@ impl Cluster<'_> {
         let low = fx.random(RandomFor::TopicId);
         let bits = u128::from(high) << 64 | u128::from(low);
         let mut id = uuid::Builder::from_random_bytes(bits.to_be_bytes()).into_uuid();
-        let in_request = |id: Uuid| {
-            records.iter().any(|r| matches!(r, MetadataRecord::Topic { topic_id, .. } if *topic_id == id))
-        };
+        let in_request =
+            |id: Uuid| records.iter().any(|r| matches!(r, MetadataRecord::Topic { topic_id, .. } if *topic_id == id));
         // Next to impossible, but then it must end: there are fewer topics than ids.
         while id.is_nil() || id == METADATA_TOPIC_ID || self.image.topics.contains_key(&id) || in_request(id) {
             id = Uuid::from_u128(id.as_u128().wrapping_add(1));

@@ -20,8 +20,7 @@ impl Cluster<'_> {
                 return (Decision::default(), ElectLeadersResponse::default().with_error_code(error));
             }
         };
-        let mut decision =
-            Decision { preferred_election: election == Election::Preferred, ..Decision::default() };
+        let mut decision = Decision { preferred_election: election == Election::Preferred, ..Decision::default() };
         let results = match &request.topic_partitions {
             Some(topics) => topics
                 .iter()
@@ -50,8 +49,7 @@ impl Cluster<'_> {
                 }
             }
             let name = TopicName(topic.name.as_str().to_string().into());
-            results
-                .push(ReplicaElectionResult::default().with_topic(name).with_partition_result(partitions));
+            results.push(ReplicaElectionResult::default().with_topic(name).with_partition_result(partitions));
         }
         results
     }
@@ -64,8 +62,7 @@ impl Cluster<'_> {
         records: &mut Vec<MetadataRecord>,
     ) -> Result<(), ResponseError> {
         let topic = self.image.topic(topic.as_str()).ok_or(ResponseError::UnknownTopicOrPartition)?;
-        let partition =
-            self.image.partition(topic.topic_id, index).ok_or(ResponseError::UnknownTopicOrPartition)?;
+        let partition = self.image.partition(topic.topic_id, index).ok_or(ResponseError::UnknownTopicOrPartition)?;
         self.elect_leader(topic, index, partition, election, records)
     }
 

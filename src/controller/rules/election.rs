@@ -175,13 +175,15 @@ mod tests {
             recovering: false,
         }
     }
-    /// Leader, ISR and recovery state of the change, if there is one.
+    /// Leader, ISR and recovery state of a change.
+    type Change = (Option<BrokerId>, Option<Vec<BrokerId>>, Option<i8>);
+
     fn change(
         partition: &PartitionRegistration,
         alive: &[BrokerId],
         election: Election,
         target_isr: &[BrokerId],
-    ) -> Option<(Option<BrokerId>, Option<Vec<BrokerId>>, Option<i8>)> {
+    ) -> Option<Change> {
         let acceptable = |broker| alive.contains(&broker);
         PartitionChangeBuilder::new(Uuid::nil(), 0, partition, &acceptable)
             .election(election)
@@ -205,10 +207,7 @@ mod tests {
 
     #[test]
     fn the_preferred_replica_takes_over_only_from_inside_the_isr() {
-        assert_eq!(
-            change(&partition(2, &[1, 2]), &[1, 2], Election::Preferred, &[1, 2]),
-            Some((Some(1), None, None))
-        );
+        assert_eq!(change(&partition(2, &[1, 2]), &[1, 2], Election::Preferred, &[1, 2]), Some((Some(1), None, None)));
         assert_eq!(change(&partition(2, &[2]), &[1, 2], Election::Preferred, &[2]), None);
     }
 

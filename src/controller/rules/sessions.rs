@@ -52,8 +52,7 @@ impl Sessions {
     }
     /// Starts a new session of a broker, in place of an old one.
     pub fn restart(&mut self, now: Nanos, broker: BrokerId, fenced: bool) {
-        let session =
-            Session { last_contact: now, metadata_offset: -1, controlled_shutdown_offset: None, fenced };
+        let session = Session { last_contact: now, metadata_offset: -1, controlled_shutdown_offset: None, fenced };
         self.by_broker.insert(broker, session);
     }
     /// A heartbeat came. A fenced broker leaves its controlled shutdown. Source: `BrokerHeartbeatManager.touch`.

@@ -94,7 +94,7 @@ fn a_silent_leader_is_fenced_and_the_next_in_sync_replica_leads() {
     assert_eq!(headers[0].records_count, 2);
 
     // The trace tells the cause first, and the election names it.
-    let told: Vec<_> = room.host.events.iter().map(|(event, because)| (event.kind(), because.clone())).collect();
+    let told: Vec<_> = room.host.events.iter().map(|(event, because)| (event.name(), because.clone())).collect();
     assert_eq!(told, [("broker-fenced", vec![]), ("leader-changed", vec![EventId(1)])]);
 }
 
@@ -103,12 +103,9 @@ fn sessions_run_out_one_broker_per_event() {
     let mut room = Room::orders();
     room.events();
     room.pass(9_001);
-    let kinds: Vec<_> = room.host.events.iter().map(|(event, _)| event.kind()).collect();
-    let expected = [
-        ["broker-fenced", "leader-changed"],
-        ["broker-fenced", "leader-changed"],
-        ["broker-fenced", "leader-changed"],
-    ];
+    let kinds: Vec<_> = room.host.events.iter().map(|(event, _)| event.name()).collect();
+    let expected =
+        [["broker-fenced", "leader-changed"], ["broker-fenced", "leader-changed"], ["broker-fenced", "leader-changed"]];
     assert_eq!(kinds, expected.concat());
     let partition = room.orders_0();
     assert_eq!((partition.leader, &partition.isr[..]), (-1, &[3][..]), "the last in-sync replica stays in the ISR");
@@ -157,7 +154,7 @@ fn a_controlled_shutdown_moves_leaders_and_waits_until_all_know() {
     let partition = room.orders_0();
     assert_eq!((partition.leader, &partition.isr[..]), (2, &[2, 3][..]));
     assert!(room.image().brokers[&1].in_controlled_shutdown);
-    let kinds: Vec<_> = room.host.events.iter().map(|(event, _)| event.kind()).collect();
+    let kinds: Vec<_> = room.host.events.iter().map(|(event, _)| event.name()).collect();
     assert_eq!(kinds, ["broker-shutting-down", "leader-changed"]);
 
     assert!(!room.send_heartbeat(asks.clone()).should_shut_down, "2 and 3 have not seen the change");
@@ -186,4 +183,18 @@ fn a_restarted_controller_gives_every_broker_a_fresh_session() {
     assert!(room.image().is_active(1));
     room.pass(1_001);
     assert!(!room.image().is_active(1));
+}
+
+#[test]
+fn a_new_incarnation_does_not_inherit_leadership() {
+    // The session has run out, but the controller has not come round to fencing.
+    let mut room = Room::orders();
+    room.now.mono += ms(9_001);
+    room.events();
+    room.register(1, 2);
+    let partition = room.orders_0();
+    assert_eq!((partition.leader, &partition.isr[..], partition.leader_epoch), (2, &[2, 3][..], 1));
+    assert!(matches!(room.host.events[0].0, Event::BrokerRegistered { broker: 1, clean: false, .. }));
+    let told: Vec<_> = room.host.events.iter().map(|(event, because)| (event.name(), because.clone())).collect();
+    assert_eq!(told, [("broker-registered", vec![]), ("leader-changed", vec![EventId(1)])]);
 }

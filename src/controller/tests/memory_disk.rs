@@ -41,7 +41,8 @@ impl MemoryDisk {
         self.durable_dirs.extend(pending.dirs);
     }
     pub fn lose_power(&mut self) {
-        self.dirs = self.dirs.keys().map(|dir| (*dir, self.durable_dirs.get(dir).cloned().unwrap_or_default())).collect();
+        self.dirs =
+            self.dirs.keys().map(|dir| (*dir, self.durable_dirs.get(dir).cloned().unwrap_or_default())).collect();
         let named: Vec<FileId> = self.dirs.values().flat_map(|entries| entries.values().copied()).collect();
         let content = |file: FileId| self.durable_files.get(&file).cloned().unwrap_or_default();
         self.files = named.into_iter().map(|file| (file, content(file))).collect();

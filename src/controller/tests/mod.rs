@@ -9,7 +9,9 @@ mod topics;
 use std::collections::BTreeMap;
 
 use kafka_protocol::messages::broker_registration_request::Listener;
-use kafka_protocol::messages::create_topics_request::{CreatableReplicaAssignment, CreatableTopic, CreatableTopicConfig};
+use kafka_protocol::messages::create_topics_request::{
+    CreatableReplicaAssignment, CreatableTopic, CreatableTopicConfig,
+};
 use kafka_protocol::messages::{
     BrokerHeartbeatRequest, BrokerHeartbeatResponse, BrokerId as WireBrokerId, BrokerRegistrationRequest,
     BrokerRegistrationResponse, CreateTopicsRequest, CreateTopicsResponse, RequestKind, ResponseKind, TopicName,
@@ -24,8 +26,8 @@ use crate::event::Event;
 use crate::ids::BrokerId;
 use crate::metadata::{MetadataImage, PartitionRegistration};
 use crate::node::{
-    ConnId, Effect, Effects, Endpoint, EventId, Host, Input, Nanos, Node, Now, RandomFor, ReqId, RequestHeader,
-    Ticket, ms,
+    ConnId, Effect, Effects, Endpoint, EventId, Host, Input, Nanos, Node, Now, RandomFor, ReqId, RequestHeader, Ticket,
+    ms,
 };
 use crate::zoo::Zoo;
 
@@ -70,6 +72,7 @@ struct Room {
     hung_up: bool,
     halted: Option<String>,
     next_request: u64,
+    versions: BTreeMap<ReqId, i16>,
     /// Broker epochs, as the brokers know them.
     broker_epochs: BTreeMap<BrokerId, i64>,
 }
@@ -101,6 +104,7 @@ impl Room {
             hung_up: false,
             halted: None,
             next_request: 0,
+            versions: BTreeMap::new(),
             broker_epochs: BTreeMap::new(),
         }
     }
@@ -159,6 +163,7 @@ impl Room {
                     }
                     Effect::Defer { step, .. } => self.feed(Input::Local(step)),
                     Effect::Answer { req, response } => {
+                        self.check_encoding(req, &response);
                         let before = self.answers.insert(req, *response);
                         assert!(before.is_none(), "answered twice");
                     }
@@ -173,6 +178,16 @@ impl Room {
                     self.feed(Input::Synced { ticket, result: Ok(()) });
                 }
             }
+        }
+    }
+    /// Every answer can be sent at the version of its request (an unknown version of ApiVersions: at 0).
+    fn check_encoding(&self, req: ReqId, response: &ResponseKind) {
+        let version = match (response, self.versions[&req]) {
+            (ResponseKind::ApiVersions(_), version) if version > 4 => 0,
+            (_, version) => version,
+        };
+        if let Err(error) = response.encode(&mut bytes::BytesMut::new(), version) {
+            panic!("version {version}: {error}: {response:?}");
         }
     }
     fn feed(&mut self, input: Input) {
@@ -198,6 +213,7 @@ impl Room {
     fn send(&mut self, api_version: i16, body: impl Into<RequestKind>) -> ReqId {
         self.next_request += 1;
         let req = ReqId(self.next_request);
+        self.versions.insert(req, api_version);
         let header = RequestHeader { api_version, client_id: "test".to_string() };
         self.handle(Input::Request { req, conn: CONN, header, body: Box::new(body.into()) });
         req
@@ -278,12 +294,7 @@ impl Room {
             other => panic!("{other:?}"),
         }
     }
-    fn create(
-        &mut self,
-        name: &str,
-        assignments: &[&[BrokerId]],
-        configs: &[(&str, &str)],
-    ) -> CreateTopicsResponse {
+    fn create(&mut self, name: &str, assignments: &[&[BrokerId]], configs: &[(&str, &str)]) -> CreateTopicsResponse {
         let topic = self.creation(name, assignments, configs);
         self.create_topics(vec![topic])
     }

@@ -153,6 +153,8 @@ fn fenced_stopping_and_repeated_members_are_not_let_in() {
     assert_eq!(send_one(&mut room, 1, data).error_code, ResponseError::InvalidRequest.code());
     let data = alter(&room, &[]);
     assert_eq!(send_one(&mut room, 1, data).error_code, ResponseError::InvalidRequest.code());
+    let without_itself = alter(&room, &[2, 3]);
+    assert_eq!(send_one(&mut room, 1, without_itself).error_code, ResponseError::InvalidRequest.code());
     room.silence(&[3]);
     let data = alter(&room, &[1, 2, 3]);
     assert_eq!(send_one(&mut room, 1, data).error_code, ineligible);
@@ -197,7 +199,14 @@ fn with_unclean_election_the_out_of_sync_replica_leads_and_recovers() {
         let partition = only_an_out_of_sync_replica_is_left(&mut room);
         assert_eq!((partition.leader, &partition.isr[..], partition.recovering), (3, &[3][..], true));
         assert!(room.events().last().unwrap().starts_with("elected broker 3 uncleanly"));
-        // Its first AlterPartition ends the recovery.
+        // While it recovers it is alone.
+        room.register(1, 2);
+        room.heartbeat(1);
+        let data = alter(&room, &[3, 1]).with_leader_recovery_state(1);
+        assert_eq!(send_one(&mut room, 3, data).error_code, ResponseError::InvalidRequest.code());
+        let data = alter(&room, &[3]).with_leader_recovery_state(1);
+        assert_eq!(send_one(&mut room, 3, data).leader_recovery_state, 1);
+        // An AlterPartition that says so ends the recovery.
         let data = alter(&room, &[3]);
         assert_eq!(send_one(&mut room, 3, data).leader_recovery_state, 0);
         assert!(!room.orders_0().recovering);

@@ -1,11 +1,14 @@
 //! Commitment, recovery, and what observers see.
 
 use kafka_protocol::ResponseError;
+use kafka_protocol::messages::alter_partition_request::{PartitionData as AlterData, TopicData as AlterTopic};
 use kafka_protocol::messages::describe_quorum_request::{PartitionData as DescribePartition, TopicData};
+use kafka_protocol::messages::elect_leaders_request::TopicPartitions as ElectTopic;
 use kafka_protocol::messages::fetch_request::{FetchPartition, FetchTopic, ReplicaState};
 use kafka_protocol::messages::fetch_response::PartitionData;
 use kafka_protocol::messages::{
-    ApiVersionsRequest, DescribeQuorumRequest, FetchRequest, ListOffsetsRequest, MetadataRequest,
+    AlterPartitionRequest, ApiVersionsRequest, DescribeQuorumRequest, ElectLeadersRequest, FetchRequest,
+    ListOffsetsRequest, MetadataRequest,
 };
 use trial_storage::Batches;
 
@@ -99,6 +102,23 @@ fn nothing_is_answered_or_fetched_before_it_is_synced() {
     assert!(room.answers.contains_key(&create) && room.answers.contains_key(&heartbeat));
     assert!(room.controller.committed_image().topic("orders").is_some());
     assert!(!fetch(&mut room, committed, 1).records.unwrap().is_empty());
+}
+
+#[test]
+fn an_answer_waits_for_the_very_record_it_wrote() {
+    let mut room = Room::with(BrokerConfig::default());
+    room.syncs_end_at_once = false;
+    let end = room.controller.high_watermark();
+    let request = room.registration(1, 1);
+    let register = room.send(4, request);
+    assert_eq!(room.controller.log().unwrap().log_end_offset(), end + 1, "one record");
+    let again = room.registration(1, 1);
+    let again = room.send(4, again);
+    assert!(room.answers.is_empty());
+    room.end_one_sync(Ok(()));
+    assert!(room.answers.contains_key(&register) && !room.answers.contains_key(&again));
+    room.end_one_sync(Ok(()));
+    assert!(room.answers.contains_key(&again));
 }
 
 #[test]
@@ -312,4 +332,44 @@ fn a_torn_record_at_the_end_is_cut_and_a_foreign_one_halts() {
     room.controller = Controller::new(room.controller.setup().clone());
     room.start();
     assert!(room.halted.as_ref().is_some_and(|why| why.contains("quorum-state")), "{:?}", room.halted);
+}
+
+/// The harness encodes every answer at the version of its request.
+#[test]
+fn every_request_is_answered_at_every_version_served() {
+    for active in [true, false] {
+        let mut room = Room::orders();
+        room.create("payments", &[&[2, 1]], &[]);
+        if !active {
+            room.syncs_end_at_once = false;
+            room.restart();
+        }
+        let orders = ElectTopic::default().with_topic(TopicName("orders".into())).with_partitions(vec![0, 9]);
+        let alter = AlterTopic::default()
+            .with_topic_id(Uuid::from_u128(9))
+            .with_partitions(vec![AlterData::default().with_new_isr(vec![WireBrokerId(1)])]);
+        let topics = vec![room.creation("orders", &[&[1]], &[]), room.creation("new", &[&[1]], &[])];
+        let described = TopicData::default()
+            .with_topic_name(TopicName("__cluster_metadata".into()))
+            .with_partitions(vec![DescribePartition::default()]);
+        let bodies: [RequestKind; 8] = [
+            fetch_request(&room, 0, 0, 0).into(),
+            ApiVersionsRequest::default().into(),
+            CreateTopicsRequest::default().with_topics(topics).with_validate_only(true).into(),
+            ElectLeadersRequest::default().with_topic_partitions(Some(vec![orders])).into(),
+            DescribeQuorumRequest::default().with_topics(vec![described]).into(),
+            AlterPartitionRequest::default()
+                .with_broker_id(WireBrokerId(1))
+                .with_broker_epoch(room.broker_epochs[&1])
+                .with_topics(vec![alter])
+                .into(),
+            room.registration(1, 1).into(),
+            room.heartbeat_request(1).into(),
+        ];
+        for ((_, least, greatest), body) in crate::controller::SERVED.into_iter().zip(bodies) {
+            for version in least..=greatest {
+                room.ask(version, body.clone());
+            }
+        }
+    }
 }

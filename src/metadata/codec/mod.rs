@@ -121,15 +121,7 @@ impl MetadataRecord {
                 out.uuid(*topic_id);
                 out.no_tagged_fields();
             }
-            MetadataRecord::Partition {
-                topic_id,
-                partition,
-                replicas,
-                isr,
-                leader,
-                leader_epoch,
-                partition_epoch,
-            } => {
+            MetadataRecord::Partition { topic_id, partition, replicas, isr, leader, leader_epoch, partition_epoch } => {
                 out.i32(*partition);
                 out.uuid(*topic_id);
                 out.ids(replicas);

@@ -22,32 +22,44 @@ fn partition_change() -> impl Strategy<Value = PartitionChange> {
         optional_ids(),
         optional_ids(),
     )
-        .prop_map(|(topic_id, partition, isr, leader, replicas, leader_recovery_state, elr, last)| PartitionChange {
-            topic_id,
-            partition,
-            isr,
-            leader,
-            replicas,
-            leader_recovery_state,
-            eligible_leader_replicas: elr,
-            last_known_elr: last,
+        .prop_map(|(topic_id, partition, isr, leader, replicas, leader_recovery_state, elr, last)| {
+            PartitionChange {
+                topic_id,
+                partition,
+                isr,
+                leader,
+                replicas,
+                leader_recovery_state,
+                eligible_leader_replicas: elr,
+                last_known_elr: last,
+            }
         })
 }
 fn record() -> impl Strategy<Value = MetadataRecord> {
     prop_oneof![
-        (any::<i32>(), uuid(), any::<i64>(), ".{0,40}", any::<u16>(), proptest::option::of(".{0,9}"), any::<[bool; 2]>())
-            .prop_map(|(broker, incarnation, broker_epoch, host, port, rack, [fenced, in_controlled_shutdown])| {
-                MetadataRecord::RegisterBroker {
-                    broker,
-                    incarnation,
-                    broker_epoch,
-                    host,
-                    port,
-                    rack,
-                    fenced,
-                    in_controlled_shutdown,
+        (
+            any::<i32>(),
+            uuid(),
+            any::<i64>(),
+            ".{0,40}",
+            any::<u16>(),
+            proptest::option::of(".{0,9}"),
+            any::<[bool; 2]>()
+        )
+            .prop_map(
+                |(broker, incarnation, broker_epoch, host, port, rack, [fenced, in_controlled_shutdown])| {
+                    MetadataRecord::RegisterBroker {
+                        broker,
+                        incarnation,
+                        broker_epoch,
+                        host,
+                        port,
+                        rack,
+                        fenced,
+                        in_controlled_shutdown,
+                    }
                 }
-            }),
+            ),
         (any::<i32>(), any::<i64>())
             .prop_map(|(broker, broker_epoch)| MetadataRecord::UnregisterBroker { broker, broker_epoch }),
         (".{0,200}", uuid()).prop_map(|(name, topic_id)| MetadataRecord::Topic { name: Topic::new(&name), topic_id }),
@@ -143,8 +155,7 @@ fn a_partition_change_has_only_the_tags_that_change() {
 
 #[test]
 fn eligible_leader_replicas_need_version_two() {
-    let change =
-        PartitionChange { topic_id: ID, eligible_leader_replicas: Some(vec![]), ..PartitionChange::default() };
+    let change = PartitionChange { topic_id: ID, eligible_leader_replicas: Some(vec![]), ..PartitionChange::default() };
     hand_checked(MetadataRecord::PartitionChange(change), &[&[1, 5, 2, 0, 0, 0, 0], &ID_BYTES, &[1, 6, 1, 1]]);
 }
 

@@ -15,6 +15,9 @@
 //! - The offset index is sparse as Kafka's but lives in memory only; it is rebuilt from the headers on open. Index files,
 //!   time index, transaction index and producer snapshots are not modelled, and neither are their corruptions.
 //! - Nothing is deleted or compacted: offsets are contiguous from the log's start to its end, and that is checked.
+//! - Recovery cuts the log also where a batch has a lower leader epoch than the one before it: that is what an older log
+//!   left there, when a truncation was lost but what was appended after it was not. Journaling file systems keep these in
+//!   order, [`Disk`] does not promise it, and Kafka does not look.
 //! - An append that does not fit into `segment_bytes` is refused to a leader as in Kafka, but a follower keeps it, in a
 //!   segment of its own (Kafka's fetcher would fail there).
 

@@ -106,11 +106,13 @@ impl Log {
         Ok(())
     }
 
-    /// After a crash of the process what the files say may stand in the page cache only.
+    /// After a crash of the process what the files say may stand in the page cache only: appends behind the recovery
+    /// point, and the cut of a segment that ends right at it. (If that cut were lost later, what comes back behind it
+    /// would hide the segments appended since.)
     fn distrust_files_behind_recovery_point(&mut self) {
         let recovery_point = self.sync.recovery_point;
         let ends = self.segments.iter().skip(1).map(|next| next.base_offset).chain([self.log_end_offset]);
-        let unsure: Vec<_> = ends.map(|end| end > recovery_point).collect();
+        let unsure: Vec<_> = ends.map(|end| end >= recovery_point).collect();
         for (segment, unsure) in self.segments.iter_mut().zip(unsure) {
             if unsure {
                 segment.changed = self.sync.segment_changed();
@@ -176,7 +178,10 @@ impl Loader {
                 Ok(Some((position, header))) if self.is_next_batch(disk, &segment, position, &header)? => {
                     segment.add(&header, self.index_interval_bytes);
                     remember(&mut self.recent, header.base_offset, position);
-                    self.epochs.assign(header.partition_leader_epoch, header.base_offset);
+                    // LogSegment.recover: only a higher epoch is news.
+                    if self.latest_epoch() < header.partition_leader_epoch {
+                        self.epochs.assign(header.partition_leader_epoch, header.base_offset);
+                    }
                     self.next_offset = header.next_offset();
                 }
                 Ok(_) | Err(LogError::InvalidBatch(_)) => break,
@@ -207,7 +212,16 @@ impl Loader {
         if header.last_offset() < self.checked_from {
             return Ok(true);
         }
+        // Left over from before a truncation that did not reach the device.
+        if header.partition_leader_epoch < self.latest_epoch() {
+            return Ok(false);
+        }
         Ok(check_batch(&disk.read(segment.file, position, header.size_in_bytes())?).is_ok())
+    }
+
+    /// The highest leader epoch of the batches so far, or -1.
+    fn latest_epoch(&self) -> i32 {
+        self.epochs.latest().map_or(-1, |entry| entry.epoch)
     }
 
     fn discard_segment(&mut self, disk: &mut dyn Disk, base_offset: i64) -> Result<(), LogError> {

@@ -1,0 +1,137 @@
+//! A log on the virtual disk: what its recovery point promises is what a loss of power leaves.
+
+use std::collections::VecDeque;
+
+use bytes::Bytes;
+use proptest::prelude::*;
+use trial_sim::disk::VirtualDisk;
+use trial_storage::{BuildOptions, Log, LogConfig, NewRecord, Opening, build_batch};
+
+const CONFIG: LogConfig = LogConfig { segment_bytes: 1_000, index_interval_bytes: 200, max_batch_bytes: 1_000 };
+
+#[derive(Clone, Debug)]
+enum Op {
+    Append { size: usize, new_epoch: bool },
+    Truncate(prop::sample::Index),
+    AskSync,
+    CompleteSync,
+    Wait(u64),
+    ProcessCrash,
+    PowerLoss,
+}
+
+fn op() -> impl Strategy<Value = Op> {
+    prop_oneof![
+        10 => (0..300usize, prop::bool::weighted(0.1)).prop_map(|(size, new_epoch)| Op::Append { size, new_epoch }),
+        1 => any::<prop::sample::Index>().prop_map(Op::Truncate),
+        3 => Just(Op::AskSync),
+        3 => Just(Op::CompleteSync),
+        1 => (1..20u64).prop_map(Op::Wait),
+        1 => Just(Op::ProcessCrash),
+        1 => Just(Op::PowerLoss),
+    ]
+}
+
+fn batch(size: usize) -> Bytes {
+    build_batch(&[NewRecord { value: Some(vec![7; size].into()), ..NewRecord::default() }], BuildOptions::default())
+}
+
+fn content(log: &Log, disk: &mut VirtualDisk, end: i64) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    let mut next_offset = log.log_start_offset();
+    while next_offset < end {
+        let piece = log.read(disk, next_offset, end, 10_000, true).unwrap();
+        for batch in trial_storage::Batches::new(piece.clone()) {
+            next_offset = batch.unwrap().header.next_offset();
+        }
+        bytes.extend_from_slice(&piece);
+    }
+    bytes
+}
+
+proptest! {
+    #[test]
+    fn what_was_flushed_survives(ops in prop::collection::vec(op(), 0..150), mut state: u64) {
+        let mut random = || {
+            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            state >> 33
+        };
+        let mut disk = VirtualDisk::new(None);
+        let (mut log, _) = Log::open(&mut disk, "orders-0", CONFIG, Opening::Clean).unwrap();
+        let (mut epoch, mut seconds) = (0, 0);
+        let mut under_way = VecDeque::new();
+        for op in ops {
+            match op {
+                Op::Append { size, new_epoch } => {
+                    epoch += i32::from(new_epoch);
+                    log.append_as_leader(&mut disk, batch(size), epoch).unwrap();
+                }
+                Op::Truncate(to) => {
+                    // A new leader follows a truncation, so that no two batches of one epoch and offset differ.
+                    epoch += 1;
+                    let to = to.index(log.log_end_offset() as usize + 1) as i64;
+                    log.truncate_to(&mut disk, to).unwrap();
+                }
+                Op::AskSync => {
+                    let targets = log.unsynced();
+                    under_way.push_back((disk.snapshot_for_sync(&targets), log.sync_started()));
+                }
+                Op::CompleteSync => {
+                    if let Some((pending, mark)) = under_way.pop_front() {
+                        disk.complete_sync(pending).unwrap();
+                        log.synced(mark);
+                    }
+                }
+                Op::Wait(more) => {
+                    seconds += more;
+                    disk.set_time(seconds * 1_000_000_000);
+                }
+                Op::ProcessCrash => {
+                    under_way.clear();
+                    let (end, epochs) = (log.log_end_offset(), log.epochs().to_vec());
+                    let before = content(&log, &mut disk, end);
+                    disk.process_crash();
+                    let opening = Opening::Unclean { recovery_point: log.recovery_point() };
+                    let (again, recovered) = Log::open(&mut disk, "orders-0", CONFIG, opening).unwrap();
+                    prop_assert_eq!((recovered.log_end_offset, recovered.discarded_bytes), (end, 0));
+                    prop_assert_eq!(content(&again, &mut disk, end), before);
+                    prop_assert_eq!(again.epochs(), &epochs[..]);
+                    prop_assert_eq!(again.recovery_point(), log.recovery_point());
+                    log = again;
+                }
+                Op::PowerLoss => {
+                    under_way.clear();
+                    let promised = log.recovery_point();
+                    let before = content(&log, &mut disk, promised);
+                    disk.power_loss(&mut random);
+                    let opening = Opening::Unclean { recovery_point: promised };
+                    let (again, recovered) = Log::open(&mut disk, "orders-0", CONFIG, opening).unwrap();
+                    prop_assert!(recovered.log_end_offset >= promised, "flushed to {promised}, {recovered:?}");
+                    prop_assert_eq!(content(&again, &mut disk, promised), before);
+                    for header in again.batch_headers(&mut disk, 0, i64::MAX).unwrap() {
+                        let known = again.epoch_of_offset(header.base_offset);
+                        prop_assert_eq!(known, Some(header.partition_leader_epoch));
+                    }
+                    log = again;
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn without_a_sync_power_loss_takes_the_log() {
+    let mut disk = VirtualDisk::new(None);
+    let (mut log, _) = Log::open(&mut disk, "orders-0", CONFIG, Opening::Clean).unwrap();
+    log.append_as_leader(&mut disk, batch(10), 0).unwrap();
+    let mut written_back = disk.clone();
+    disk.power_loss(&mut || 0);
+    let (_, recovered) = Log::open(&mut disk, "orders-0", CONFIG, Opening::Unclean { recovery_point: 0 }).unwrap();
+    assert_eq!(recovered.log_end_offset, 0);
+
+    written_back.set_time(30_000_000_000);
+    written_back.power_loss(&mut || 0);
+    let opening = Opening::Unclean { recovery_point: 0 };
+    let (_, recovered) = Log::open(&mut written_back, "orders-0", CONFIG, opening).unwrap();
+    assert_eq!(recovered.log_end_offset, 1, "what is 30 s old is on the device");
+}
