@@ -8,6 +8,9 @@ pub const VERSION: &str = env!("CARGO_PKG_VERSION");
 /// Hash over the sources that decide what a run does: eight hexadecimal digits.
 pub const CORE_HASH: &str = env!("TRIAL_CORE_HASH");
 
+/// Both, for `--version`.
+pub const VERSION_AND_CORE: &str = concat!(env!("CARGO_PKG_VERSION"), ", core ", env!("TRIAL_CORE_HASH"));
+
 /// Shown as reproduction lines carry it: `trial 0.1.0, core 1a2b3c4d`.
 #[derive(Clone, Copy, Debug)]
 pub struct ThisBuild;

@@ -9,6 +9,7 @@
 //! Everything is a function of (scenario, overrides, seed, external inputs). See [`world::World`].
 
 pub mod build_id;
+pub mod campaign;
 pub mod disk;
 pub mod fault;
 pub mod log;
@@ -18,4 +19,5 @@ pub mod scenario;
 pub mod trace;
 pub mod trial;
 pub mod weather;
+pub mod verify;
 pub mod world;

@@ -129,6 +129,10 @@ impl<W: Write> Writer<W> {
     /// Ends the recording and gives the output back.
     pub fn end(mut self, end: End) -> io::Result<W> {
         self.frame(&Frame::End(end))?;
+        self.interrupted()
+    }
+    /// Gives the output back without an end: whoever reads it knows that the run went on.
+    pub fn interrupted(mut self) -> io::Result<W> {
         self.out.flush()?;
         Ok(self.out)
     }
