@@ -103,6 +103,9 @@ enum What {
 /// them; shorter ones at once, with the time added to what they send.
 const RELEASE_AT_ONCE: Nanos = 500_000;
 
+/// So many steps at one instant are taken for a livelock of the model.
+const STANDSTILL: u32 = 1_000_000;
+
 /// Wall time at the start of every trial: 2026-01-01T00:00:00Z, in milliseconds.
 pub const WALL_AT_START_MS: i64 = 1_767_225_600_000;
 
@@ -124,6 +127,7 @@ pub struct World {
     externals: Vec<External>,
     last_fresh: u64,
     effects: Vec<(Effect, EventId)>,
+    steps_at_now: u32,
     over: bool,
 }
 
@@ -153,6 +157,7 @@ impl World {
             externals: Vec::new(),
             last_fresh: 0,
             effects: Vec::new(),
+            steps_at_now: 0,
             over: false,
             scenario,
         };
@@ -260,8 +265,19 @@ impl World {
             self.over = true;
             return false;
         };
-        self.now = self.now.max(at);
-        self.take(what);
+        if at > self.now {
+            self.now = at;
+            self.steps_at_now = 0;
+        }
+        self.steps_at_now += 1;
+        if self.steps_at_now > STANDSTILL {
+            // A node that asks to be woken at once, for ever, would stop time.
+            let message = format!("time stands still: {STANDSTILL} steps at one instant, the last was {what:?}");
+            self.record(NodeIx::WORLD, Event::AssertionFailed { message }, &[]);
+            self.over = true;
+        } else {
+            self.take(what);
+        }
         if !self.tracer.fresh.is_empty() || !self.notes.is_empty() {
             self.fire_triggers();
             let events = std::mem::take(&mut self.tracer.fresh);
@@ -471,6 +487,7 @@ impl World {
         if slot.is_up() {
             return;
         }
+        let had_no_power = slot.power == Power::Off;
         slot.power = Power::Running;
         slot.incarnation += 1;
         slot.node = slot.blank.clone();
@@ -484,6 +501,9 @@ impl World {
         let incarnation = Uuid::from_u64_pair(bits(0), bits(1));
         let cause = because.first().copied().unwrap_or(EventId::NONE);
         self.schedule_input(self.now, node, Input::Start { incarnation }, cause);
+        if had_no_power {
+            self.release_held_to(node);
+        }
     }
 }
 
