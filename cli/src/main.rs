@@ -6,16 +6,23 @@
 //! ```
 
 mod args;
+mod describe;
+mod explain;
 mod failure;
 mod interrupt;
 mod json;
 mod list;
+mod mermaid;
 mod only;
 mod output;
 mod progress;
 mod run;
+mod scenario;
+mod search;
 mod source;
 mod verdict;
+mod workers;
+mod zoo;
 
 use std::process::ExitCode;
 
@@ -44,6 +51,11 @@ fn main() -> ExitCode {
 fn dispatch(cli: &Cli, out: &mut Out) -> Result<Ending, Failure> {
     match &cli.command {
         Command::Run(args) => run::run(args, cli.json, out),
+        Command::Describe(args) => describe::describe(args, cli.json, out),
+        Command::Explain(args) => explain::explain(args, cli.json, out),
+        Command::Search(args) => search::search(args, cli.json, out),
+        Command::Zoo(args) => zoo::zoo(args, cli.json, out),
+        Command::Scenario(command) => scenario::scenario(command, cli.json, out),
         Command::List => list::list(cli.json, out),
     }
 }

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use trial_sim::build_id::ThisBuild;
-use trial_sim::scenario::{Scenario, builtin, nearest_builtin, parse};
+use trial_sim::scenario::{Scenario, builtin, nearest, parse};
 
 use crate::failure::Failure;
 
@@ -45,7 +45,7 @@ fn read(given: &str) -> Result<String, Failure> {
         return fs::read_to_string(path).map_err(|error| Failure::File { path: path.to_path_buf(), error });
     }
     let names: Vec<&str> = builtin().iter().map(|(name, _)| *name).collect();
-    let nearest = nearest_builtin(given).map(|name| format!("did you mean {name:?}?"));
+    let nearest = nearest(given, names.iter().copied()).map(|name| format!("did you mean {name:?}?"));
     let help = nearest.into_iter().chain([format!("valid: a file, or {}", names.join(", "))]);
     Err(Failure::usage(format!("there is no built-in scenario and no file {given:?}"), help))
 }

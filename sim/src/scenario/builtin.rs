@@ -23,8 +23,3 @@ pub fn builtin() -> &'static [(&'static str, &'static str)] {
         "zoo-ack-before-hw",
     ]
 }
-
-/// The name of a built-in scenario that was probably meant.
-pub fn nearest_builtin(given: &str) -> Option<&'static str> {
-    super::error::nearest(given, builtin().iter().map(|(name, _)| *name))
-}
