@@ -59,10 +59,22 @@ pub fn run(scenario: &Arc<Scenario>, seed: u64, sink: &mut dyn Sink) -> Report {
 
 /// As [`run`], with a choice of how messages travel.
 pub fn run_carried(scenario: &Arc<Scenario>, seed: u64, carriage: Carriage, sink: &mut dyn Sink) -> Report {
+    run_while(scenario, seed, carriage, sink, &|| true)
+}
+
+/// As [`run_carried`], as long as `go_on` says so: it is asked before every step. Whoever stops a trial gets a report
+/// on what happened until then.
+pub fn run_while(
+    scenario: &Arc<Scenario>,
+    seed: u64,
+    carriage: Carriage,
+    sink: &mut dyn Sink,
+    go_on: &dyn Fn() -> bool,
+) -> Report {
     let mut world = World::new(Arc::clone(scenario), seed);
     world.set_carriage(carriage);
     let mut observer = Observer::new(scenario, expected_fault_kinds(scenario));
-    world.run(&mut Both(&mut observer, sink));
+    while go_on() && world.step(&mut Both(&mut observer, sink)) {}
     report(&world, scenario, seed, observer)
 }
 

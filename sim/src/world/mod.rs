@@ -12,6 +12,7 @@
 //! handle it, and carries out its effects. Same scenario, seed and external inputs: same events, byte for byte.
 //! A clone has the same future as the original; [`World::reseed`] gives it another.
 
+mod assertion;
 mod carry;
 mod faults;
 mod host;
@@ -21,8 +22,6 @@ mod outside;
 mod queue;
 mod slot;
 
-use std::any::Any;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 use trial_kafka::broker::{Broker, BrokerSetup};
@@ -409,14 +408,13 @@ impl World {
         let (sim_node, disk) = (&mut slot.node, &mut slot.disk);
         let now = Now { mono: self.now, wall };
         // A node that fails an assertion of its own is a finding, never a crash of the command.
-        let ended = catch_unwind(AssertUnwindSafe(|| sim_node.handle(now, input, disk, &mut Effects::new(&mut host))));
+        let ended = assertion::guarded(|| sim_node.handle(now, input, disk, &mut Effects::new(&mut host)));
         let cost = host.charged + slot.disk.take_cost();
         let incarnation = slot.incarnation;
         slot.lanes[lane as usize].busy_until = self.now + cost;
-        if let Err(panic) = ended {
+        if let Err(message) = ended {
             effects.clear();
             self.effects = effects;
-            let message = panic_message(&*panic);
             self.tracer.record(self.now, node, Event::AssertionFailed { message }, cause, &[]);
             self.end_process(node, false);
             return;
@@ -542,14 +540,6 @@ fn slots_of(scenario: &Scenario) -> Vec<Slot> {
         slot.disk.set_sync_latency((disk.sync.min + disk.sync.max) / 2);
     }
     slots
-}
-
-fn panic_message(panic: &(dyn Any + Send)) -> String {
-    panic
-        .downcast_ref::<String>()
-        .cloned()
-        .or_else(|| panic.downcast_ref::<&str>().map(|s| (*s).to_string()))
-        .unwrap_or_else(|| "an assertion failed".to_string())
 }
 
 #[allow(dead_code)] // keeps the signature of outcomes in one place for the adapter
