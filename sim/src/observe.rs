@@ -24,6 +24,8 @@ pub struct Observer {
     /// The end of each replica's log as the checker knows it.
     known_ends: BTreeMap<(i32, TopicPartition), i64>,
     names: BTreeMap<TopicPartition, Partition>,
+    /// Records whose producer has not chosen a partition yet: the producer, and when it was given the record.
+    undecided: BTreeMap<u64, (u32, node::Nanos)>,
     /// Kinds of fault already told to have taken effect.
     effects_told: BTreeMap<&'static str, u32>,
 }
@@ -35,6 +37,7 @@ impl Observer {
             checker: Checker::new(settings_of(scenario, expected_fault_kinds)),
             known_ends: BTreeMap::new(),
             names: BTreeMap::new(),
+            undecided: BTreeMap::new(),
             effects_told: BTreeMap::new(),
         }
     }
@@ -148,6 +151,7 @@ impl Observer {
                 Observation::InternalAssertion { node, message: message.clone() }
             }
             (Event::Phase { name }, _) => Observation::Phase { name: name.clone() },
+            (Event::SendInvoked { op, partition }, _) => return self.on_partition_chosen(op.0, partition, event.id),
             (Event::PositionReset { partition, to, .. }, _) => {
                 let Some(consumer) = consumer_number(world, event.node) else { return };
                 Observation::PositionReset { consumer, partition: self.name(partition), to: *to }
@@ -192,24 +196,17 @@ impl Observer {
         }
     }
 
-    fn on_note(&mut self, world: &World, note: &Note, events: &[TraceEvent]) {
+    fn on_note(&mut self, world: &World, note: &Note) {
         let event_ref = |id: EventId| EventRef { id: id.0, time: world.now() };
         match note {
             Note::SendInvoked { record, producer } => {
-                // The partition is chosen when the producer knows the topic; it is told with the settlement.
-                let chosen = events.iter().find_map(|e| match &e.event {
-                    Event::SendInvoked { op, partition } if op.0 == *record => Some((e.id, partition)),
-                    _ => None,
-                });
-                let (id, partition) = match chosen {
-                    Some((id, partition)) => (id, partition.clone()),
-                    None => return self.remember_invocation(world, *record, *producer),
-                };
-                let partition = self.name(&partition);
-                let invoked = Observation::SendInvoked { record: *record, producer: *producer, partition };
-                self.checker.observe(event_ref(id), invoked);
+                self.undecided.insert(*record, (*producer, world.now()));
             }
-            Note::SendSettled { record, belief, attempts, event, .. } => {
+            Note::SendSettled { record, partition, belief, attempts, event } => {
+                if let Some(first) = partition.clone().or_else(|| world.all_partitions().into_iter().next()) {
+                    // Given up before any partition was chosen: it belongs nowhere, so anywhere.
+                    self.on_partition_chosen(*record, &first, *event);
+                }
                 let belief = match belief {
                     node::Belief::Acked { offset } => Belief::Acked { offset: Some(*offset).filter(|o| *o >= 0) },
                     node::Belief::Failed => Belief::Failed,
@@ -243,12 +240,11 @@ impl Observer {
         }
     }
 
-    fn remember_invocation(&mut self, world: &World, record: u64, producer: u32) {
-        // Handed over before the topic was known: it belongs to the first topic's first partition until told otherwise.
-        let Some(first) = world.all_partitions().into_iter().next() else { return };
-        let partition = self.name(&first);
-        let at = EventRef { id: world.event_count(), time: world.now() };
-        self.checker.observe(at, Observation::SendInvoked { record, producer, partition });
+    /// The producer has chosen where a record goes: from here on it is known to the checker, as invoked when it was.
+    fn on_partition_chosen(&mut self, record: u64, partition: &TopicPartition, event: EventId) {
+        let Some((producer, time)) = self.undecided.remove(&record) else { return };
+        let partition = self.name(partition);
+        self.checker.observe(EventRef { id: event.0, time }, Observation::SendInvoked { record, producer, partition });
     }
 
     fn read(&mut self, record: &ConsumedRecord) -> (Partition, i64, i32, Option<u64>) {
@@ -260,9 +256,9 @@ impl Observer {
 impl Sink for Observer {
     fn after_step(&mut self, world: &World, events: &[TraceEvent], notes: &[Note]) {
         let invoked_first = |note: &&Note| matches!(note, Note::SendInvoked { .. });
-        notes.iter().filter(invoked_first).for_each(|note| self.on_note(world, note, events));
+        notes.iter().filter(invoked_first).for_each(|note| self.on_note(world, note));
         events.iter().for_each(|event| self.on_event(world, event));
-        notes.iter().filter(|note| !invoked_first(note)).for_each(|note| self.on_note(world, note, events));
+        notes.iter().filter(|note| !invoked_first(note)).for_each(|note| self.on_note(world, note));
         for (kind, counter) in world.fault_counters() {
             let told = self.effects_told.entry(kind).or_default();
             if counter.took_effect > *told {

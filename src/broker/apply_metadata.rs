@@ -88,8 +88,7 @@ impl Broker {
                 self.stop_fetching(ix);
                 // Requests of an earlier reign go on waiting: this replica led all along and cut nothing.
                 self.note_fetches(ix);
-                // Kafka syncs the leader-epoch checkpoint when it assigns an epoch.
-                self.sync_log(ix, fx);
+                self.sync_epoch_checkpoint(ix, fx);
             }
             RoleChange::SameLeader => {
                 self.alter_partition.forget(ix);

@@ -33,6 +33,8 @@ const PARTITION_METADATA: &str = "partition.metadata";
 pub(super) enum SyncPurpose {
     /// A log, in the background or (`flush`) with appended records waiting for it.
     Log { ix: PartitionIx, mark: SyncMark, flush: bool },
+    /// The leader-epoch checkpoint of a log.
+    EpochCheckpoint { ix: PartitionIx, mark: SyncMark },
     /// A checkpoint or another small file; nobody waits.
     SmallFile,
     /// All logs, before an orderly stop.
@@ -170,13 +172,18 @@ impl Broker {
             partition.flushing_from.get_or_insert(first_offset);
             self.start_log_sync(ix, true, fx);
         } else if rolled {
-            self.sync_log(ix, fx);
+            self.start_log_sync(ix, false, fx);
         }
     }
 
-    /// Syncs a log in the background.
-    pub(super) fn sync_log(&mut self, ix: PartitionIx, fx: &mut Effects<'_>) {
-        self.start_log_sync(ix, false, fx);
+    /// Syncs the leader-epoch checkpoint, as Kafka does when it assigns an epoch; the records stay unsynced.
+    pub(super) fn sync_epoch_checkpoint(&mut self, ix: PartitionIx, fx: &mut Effects<'_>) {
+        let log = &self.replicas.get(ix).log;
+        let (targets, mark) = (log.unsynced_epoch_checkpoint(), log.sync_started());
+        if !targets.is_empty() {
+            let ticket = fx.sync(targets);
+            self.syncs.insert(ticket, SyncPurpose::EpochCheckpoint { ix, mark });
+        }
     }
 
     fn start_log_sync(&mut self, ix: PartitionIx, flush: bool, fx: &mut Effects<'_>) {
@@ -202,6 +209,11 @@ impl Broker {
         }
         match purpose {
             SyncPurpose::Log { ix, mark, flush } => self.on_log_synced(now, ix, mark, flush, fx),
+            SyncPurpose::EpochCheckpoint { ix, mark } => {
+                if let Some(partition) = self.replicas.try_get_mut(ix) {
+                    partition.log.epoch_checkpoint_synced(mark);
+                }
+            }
             SyncPurpose::SmallFile => {}
             SyncPurpose::AllLogs(marks) => {
                 for (ix, mark) in marks {

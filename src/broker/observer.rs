@@ -25,7 +25,7 @@ pub(super) struct Observer {
     link: ControllerLink<()>,
     /// Next offset to fetch.
     fetch_offset: i64,
-    /// Leader epoch of the last record fetched, -1 before the first.
+    /// Leader epoch of the last record fetched, 0 before the first.
     last_fetched_epoch: i32,
     /// Epoch of the quorum as far as known; a controller that refuses tells the right one.
     quorum_epoch: i32,
@@ -39,7 +39,7 @@ impl Observer {
         Observer {
             link: ControllerLink::new(&setup.controllers, Purpose::Raft, timeout),
             fetch_offset: 0,
-            last_fetched_epoch: -1,
+            last_fetched_epoch: 0,
             quorum_epoch: 0,
             started: false,
             not_before: 0,
