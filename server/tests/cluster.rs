@@ -1,66 +1,24 @@
 //! A cluster on real sockets and files, with our own clients: produce, consume, lose everything but the files, read again.
 
-use std::path::{Path, PathBuf};
-use std::time::Duration;
+mod common;
 
 use bytes::Bytes;
-use trial_kafka::client::{ClientSetup, Role};
+use common::{Directory, PATIENCE, client, outcome};
+use trial_kafka::client::Role;
 use trial_kafka::config::{ConsumerConfig, OffsetReset, ProducerConfig};
 use trial_kafka::ids::{Topic, TopicPartition};
 use trial_kafka::node::{Belief, Command, Outcome};
-use trial_server::{ClientProcess, Cluster, ClusterSetup, Exit};
+use trial_server::{Cluster, Exit};
 
-const PATIENCE: Duration = Duration::from_secs(30);
 const RECORDS: usize = 50;
 const PARTITIONS: i32 = 2;
 
-/// A directory that is removed with the value.
-struct Directory(PathBuf);
-
-impl Directory {
-    fn new(name: &str) -> Self {
-        let directory = std::env::temp_dir().join(format!("trial-{name}-{}", std::process::id()));
-        let _ = std::fs::remove_dir_all(&directory);
-        Directory(directory)
-    }
-}
-
-impl Drop for Directory {
-    fn drop(&mut self) {
-        let _ = std::fs::remove_dir_all(&self.0);
-    }
-}
-
-async fn three_brokers(directory: &Path) -> Cluster {
-    let mut setup = ClusterSetup::new(3, directory);
-    // Kafka's defaults wait for seconds where a machine of one's own need not.
-    setup.config.broker_heartbeat_interval_ms = 100;
-    setup.config.broker_session_timeout_ms = 1_000;
-    setup.config.default_replication_factor = 3;
-    let cluster = Cluster::start(setup).await.expect("starts");
-    cluster.ready(PATIENCE).await.expect("is ready");
-    cluster
-}
-
-fn client(cluster: &Cluster, client_id: &str, role: Role) -> ClientProcess {
-    let setup = ClientSetup { client_id: client_id.to_string(), bootstrap: cluster.bootstrap(), role };
-    ClientProcess::start(setup).expect("starts")
-}
-
-async fn outcome(waiting: impl Future<Output = Result<Outcome, trial_server::ProcessEnded>>) -> Outcome {
-    tokio::time::timeout(PATIENCE, waiting).await.expect("is settled in time").expect("the client lives")
+async fn three_brokers(directory: &Directory) -> Cluster {
+    common::start(common::quick(3, directory)).await
 }
 
 async fn create_topic(cluster: &Cluster, topic: &Topic) {
-    let admin = client(cluster, "admin", Role::Admin { request_timeout_ms: 10_000 });
-    let command = Command::CreateTopic {
-        topic: topic.clone(),
-        partitions: PARTITIONS,
-        replication_factor: 3,
-        assignments: Vec::new(),
-        configs: vec![("min.insync.replicas".to_string(), "2".to_string())],
-    };
-    assert_eq!(outcome(admin.command(command)).await, Outcome::Done);
+    common::create_topic(cluster, topic.as_str(), vec![vec![1, 2, 3], vec![2, 3, 1]]).await;
 }
 
 fn value(number: usize) -> String {
@@ -117,19 +75,19 @@ async fn consume(cluster: &Cluster, topic: &Topic) {
 async fn records_outlive_the_processes() {
     let directory = Directory::new("outlive");
     let topic = Topic::new("orders");
-    let cluster = three_brokers(&directory.0).await;
+    let cluster = three_brokers(&directory).await;
     create_topic(&cluster, &topic).await;
     produce(&cluster, &topic).await;
     consume(&cluster, &topic).await;
     cluster.kill().await;
 
-    let cluster = three_brokers(&directory.0).await;
+    let cluster = three_brokers(&directory).await;
     consume(&cluster, &topic).await;
 
     // And once more after an orderly stop, which every broker ends by itself.
     let exits = cluster.shut_down(PATIENCE).await;
     assert!(exits.values().all(|exit| *exit == Exit::Halted("controlled shutdown".to_string())), "{exits:?}");
-    let cluster = three_brokers(&directory.0).await;
+    let cluster = three_brokers(&directory).await;
     consume(&cluster, &topic).await;
     cluster.kill().await;
 }
@@ -138,7 +96,7 @@ async fn records_outlive_the_processes() {
 async fn acknowledged_records_outlive_a_broker() {
     let directory = Directory::new("broker-dies");
     let topic = Topic::new("orders");
-    let mut cluster = three_brokers(&directory.0).await;
+    let mut cluster = three_brokers(&directory).await;
     create_topic(&cluster, &topic).await;
     produce(&cluster, &topic).await;
     assert_eq!(cluster.kill_broker(1).await, Some(Exit::Killed));
