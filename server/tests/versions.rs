@@ -6,14 +6,13 @@ mod common;
 use bytes::{Buf, Bytes, BytesMut};
 use common::{Directory, PATIENCE};
 use kafka_protocol::messages::create_topics_request::CreatableTopic;
-use kafka_protocol::messages::delete_topics_request::DeleteTopicState;
 use kafka_protocol::messages::elect_leaders_request::TopicPartitions;
 use kafka_protocol::messages::fetch_request::{FetchPartition, FetchTopic};
 use kafka_protocol::messages::list_offsets_request::{ListOffsetsPartition, ListOffsetsTopic};
 use kafka_protocol::messages::metadata_request::MetadataRequestTopic;
 use kafka_protocol::messages::produce_request::{PartitionProduceData, TopicProduceData};
 use kafka_protocol::messages::{
-    ApiKey, ApiVersionsRequest, CreateTopicsRequest, DeleteTopicsRequest, ElectLeadersRequest, FetchRequest,
+    ApiKey, ApiVersionsRequest, CreateTopicsRequest, ElectLeadersRequest, FetchRequest,
     ListOffsetsRequest, MetadataRequest, ProduceRequest, RequestHeader, RequestKind, ResponseKind, TopicName,
 };
 use kafka_protocol::protocol::{Encodable, StrBytes};
@@ -141,15 +140,6 @@ fn requests(api: ApiKey, version: i16, topic_id: Uuid) -> Vec<RequestKind> {
                 RequestKind::CreateTopics(request.with_timeout_ms(5_000))
             };
             vec![of(&format!("created-at-{version}")), of(TOPIC), of("not a name")]
-        }
-        ApiKey::DeleteTopics => {
-            let request = DeleteTopicsRequest::default().with_timeout_ms(5_000);
-            let request = if version >= 6 {
-                request.with_topics(vec![DeleteTopicState::default().with_name(Some(name(NO_TOPIC)))])
-            } else {
-                request.with_topic_names(vec![name(NO_TOPIC)])
-            };
-            vec![RequestKind::DeleteTopics(request)]
         }
         ApiKey::ElectLeaders => {
             let partitions = TopicPartitions::default().with_topic(name(TOPIC)).with_partitions(vec![0, 99]);

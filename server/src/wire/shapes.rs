@@ -16,7 +16,6 @@ const TEXT: Field = Field::of(Kind::Text);
 const BLOB: Field = Field::of(Kind::Blob);
 const I32_ARRAY: Field = Field::of(Kind::Array(&Kind::Fixed(4)));
 const UUID_ARRAY: Field = Field::of(Kind::Array(&Kind::Fixed(16)));
-const TEXT_ARRAY: Field = Field::of(Kind::Array(&Kind::Text));
 
 /// `shape!(flexible_since, fields…; tag => field, …)`: a message.
 macro_rules! shape {
@@ -46,7 +45,6 @@ pub(crate) fn request(api: ApiKey) -> Option<&'static Shape> {
         ApiKey::Metadata => &METADATA_REQUEST,
         ApiKey::ApiVersions => &API_VERSIONS_REQUEST,
         ApiKey::CreateTopics => &CREATE_TOPICS_REQUEST,
-        ApiKey::DeleteTopics => &DELETE_TOPICS_REQUEST,
         ApiKey::ElectLeaders => &ELECT_LEADERS_REQUEST,
         ApiKey::BrokerRegistration => &BROKER_REGISTRATION_REQUEST,
         ApiKey::BrokerHeartbeat => &BROKER_HEARTBEAT_REQUEST,
@@ -65,7 +63,6 @@ pub(crate) fn response(api: ApiKey) -> Option<&'static Shape> {
         ApiKey::Metadata => &METADATA_RESPONSE,
         ApiKey::ApiVersions => &API_VERSIONS_RESPONSE,
         ApiKey::CreateTopics => &CREATE_TOPICS_RESPONSE,
-        ApiKey::DeleteTopics => &DELETE_TOPICS_RESPONSE,
         ApiKey::ElectLeaders => &ELECT_LEADERS_RESPONSE,
         ApiKey::BrokerRegistration => &BROKER_REGISTRATION_RESPONSE,
         ApiKey::BrokerHeartbeat => &BROKER_HEARTBEAT_RESPONSE,
@@ -93,7 +90,6 @@ static METADATA_REQUEST: Shape =
 static API_VERSIONS_REQUEST: Shape = shape!(3, TEXT.since(3), TEXT.since(3));
 static CREATE_TOPICS_REQUEST: Shape =
     shape!(5, array!(TEXT, I32, I16, array!(I32, I32_ARRAY), array!(TEXT, TEXT)), I32, BOOL);
-static DELETE_TOPICS_REQUEST: Shape = shape!(4, array!(TEXT, UUID).since(6), TEXT_ARRAY.until(5), I32);
 static ELECT_LEADERS_REQUEST: Shape = shape!(2, I8.since(1), array!(TEXT, I32_ARRAY), I32);
 static BROKER_REGISTRATION_REQUEST: Shape = shape!(
     0,
@@ -165,7 +161,6 @@ static CREATE_TOPICS_RESPONSE: Shape = shape!(
         0 => I16
     )
 );
-static DELETE_TOPICS_RESPONSE: Shape = shape!(4, I32, array!(TEXT, UUID.since(6), I16, TEXT.since(5)));
 static ELECT_LEADERS_RESPONSE: Shape = shape!(2, I32, I16.since(1), array!(TEXT, array!(I32, I16, TEXT)));
 static BROKER_REGISTRATION_RESPONSE: Shape = shape!(0, I32, I16, I64);
 static BROKER_HEARTBEAT_RESPONSE: Shape = shape!(0, I32, I16, BOOL, BOOL, BOOL);
