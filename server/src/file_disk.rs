@@ -9,7 +9,8 @@
 //! of power once synced. Syncing takes time, so it is a value of its own: [`FileDisk::sync_job`] is taken at the moment of
 //! asking and run on whatever thread may wait. It covers at least what was written by then.
 //!
-//! Names come from topics and are checked: a name that could lead out of the root is refused.
+//! Names come from topics and are checked: a name that could lead out of the root is refused. The directory `.` is the
+//! root itself, where a broker keeps its checkpoints.
 
 use std::collections::BTreeMap;
 use std::fs::{self, File, OpenOptions};
@@ -18,6 +19,9 @@ use std::path::{Path, PathBuf};
 
 use bytes::Bytes;
 use trial_storage::{DirId, Disk, DiskError, FileId, OpenMode, SyncTarget};
+
+/// The name by which the root is opened as a directory.
+const ROOT: &str = ".";
 
 #[derive(Debug)]
 struct OpenFile {
@@ -105,7 +109,7 @@ impl FileDisk {
 
 impl Disk for FileDisk {
     fn open_dir(&mut self, name: &str) -> Result<DirId, DiskError> {
-        let path = self.root.join(checked(name)?);
+        let path = if name == ROOT { self.root.clone() } else { self.root.join(checked(name)?) };
         fs::create_dir_all(&path).map_err(|error| disk_error(error, name))?;
         if let Some((dir, _)) = self.dirs.iter().find(|(_, opened)| **opened == path) {
             return Ok(*dir);
@@ -300,10 +304,24 @@ mod tests {
         let mut disk = FileDisk::open(&root.0).unwrap();
         let dir = disk.open_dir("d").unwrap();
         for name in ["", ".", "..", "../x", "a/b", "a\\b", "c:"] {
-            assert!(matches!(disk.open_dir(name), Err(DiskError::Io(_))), "{name}");
+            assert!(name == ROOT || matches!(disk.open_dir(name), Err(DiskError::Io(_))), "{name}");
             assert!(matches!(disk.open(dir, name, OpenMode::Create), Err(DiskError::Io(_))), "{name}");
             assert!(matches!(disk.remove_dir(name), Err(DiskError::Io(_))), "{name}");
         }
+    }
+
+    #[test]
+    fn the_root_is_a_directory_too() {
+        let root = Root::new();
+        let mut disk = FileDisk::open(&root.0).unwrap();
+        disk.open_dir("d").unwrap();
+        let dir = disk.open_dir(ROOT).unwrap();
+        let file = disk.open(dir, "checkpoint", OpenMode::Create).unwrap();
+        disk.write(file, 0, Bytes::from_static(b"0")).unwrap();
+        disk.sync_job(&[SyncTarget::File(file), SyncTarget::Dir(dir)]).unwrap().run().unwrap();
+        assert_eq!(disk.list(dir).unwrap(), ["checkpoint"]);
+        assert_eq!(disk.list_dirs().unwrap(), ["d"]);
+        assert_eq!(fs::read(root.0.join("checkpoint")).unwrap(), b"0");
     }
 
     #[test]

@@ -19,7 +19,9 @@ struct Found {
 }
 
 impl Broker {
-    pub(super) fn on_list_offsets(&mut self, req: ReqId, request: &ListOffsetsRequest, disk: &mut dyn Disk, fx: &mut Effects<'_>) {
+    pub(super) fn on_list_offsets(
+        &mut self, req: ReqId, api_version: i16, request: &ListOffsetsRequest, disk: &mut dyn Disk, fx: &mut Effects<'_>,
+    ) {
         fx.charge(3_000);
         let mut topics = Vec::new();
         for topic in &request.topics {
@@ -39,7 +41,10 @@ impl Broker {
                     Ok(found) => {
                         answer.offset = found.offset;
                         answer.timestamp = found.timestamp;
-                        answer.leader_epoch = found.leader_epoch;
+                        // Version 4 brought the epoch (KIP-320); an older answer cannot even be encoded with one.
+                        if api_version >= 4 {
+                            answer.leader_epoch = found.leader_epoch;
+                        }
                     }
                     Err(error) => answer.error_code = error.code(),
                 }

@@ -73,7 +73,8 @@ const fn offered(key: kafka_protocol::messages::ApiKey, min: i16, max: i16) -> O
     OfferedApi { key, min, max }
 }
 
-/// What a broker offers to clients in ApiVersions.
+/// What a broker offers to clients in ApiVersions. DeleteTopics is not among it until the controller deletes topics: an
+/// API that is offered and then hung up on makes clients reconnect for ever.
 pub const BROKER_APIS: &[OfferedApi] = {
     use kafka_protocol::messages::ApiKey;
     &[
@@ -83,7 +84,6 @@ pub const BROKER_APIS: &[OfferedApi] = {
         offered(ApiKey::Metadata, 0, 13),
         offered(ApiKey::ApiVersions, 0, 4),
         offered(ApiKey::CreateTopics, 2, 7),
-        offered(ApiKey::DeleteTopics, 1, 6),
         offered(ApiKey::ElectLeaders, 0, 2),
     ]
 };

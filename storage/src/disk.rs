@@ -60,7 +60,7 @@ pub enum OpenMode {
 
 /// A disk as the log engine sees it. See the module documentation for what survives what.
 pub trait Disk {
-    /// Opens a directory, creating it if needed.
+    /// Opens a directory, creating it if needed. `.` is the root that holds the others.
     fn open_dir(&mut self, name: &str) -> Result<DirId, DiskError>;
     /// The names of all directories, sorted.
     fn list_dirs(&self) -> Result<Vec<String>, DiskError>;

@@ -1,0 +1,82 @@
+//! A cluster in a directory of its own, and our own clients.
+
+#![allow(dead_code)] // each test takes what it needs
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use trial_kafka::client::{ClientSetup, Role};
+use trial_kafka::ids::Topic;
+use trial_kafka::node::{Command, Outcome};
+use trial_server::{ClientProcess, Cluster, ClusterSetup, ProcessEnded};
+use uuid::Uuid;
+
+/// For what should be a matter of milliseconds, on a machine that has other things to do.
+pub const PATIENCE: Duration = Duration::from_secs(30);
+
+/// A directory that is removed with the value.
+pub struct Directory(pub PathBuf);
+
+impl Directory {
+    pub fn new(name: &str) -> Self {
+        let directory = std::env::temp_dir().join(format!("trial-{name}-{}", std::process::id()));
+        let _ = std::fs::remove_dir_all(&directory);
+        Directory(directory)
+    }
+}
+
+impl Drop for Directory {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.0);
+    }
+}
+
+/// Brokers that notice each other's ends sooner than Kafka's defaults.
+pub fn quick(brokers: u16, directory: &Directory) -> ClusterSetup {
+    let mut setup = ClusterSetup::new(brokers, &directory.0);
+    setup.config.broker_heartbeat_interval_ms = 100;
+    setup.config.broker_session_timeout_ms = 1_000;
+    setup
+}
+
+pub async fn start(setup: ClusterSetup) -> Cluster {
+    let cluster = Cluster::start(setup).await.expect("starts");
+    cluster.ready(PATIENCE).await.expect("is ready");
+    cluster
+}
+
+pub fn client(cluster: &Cluster, client_id: &str, role: Role) -> ClientProcess {
+    let setup = ClientSetup { client_id: client_id.to_string(), bootstrap: cluster.bootstrap(), role };
+    ClientProcess::start(setup).expect("starts")
+}
+
+pub async fn outcome(waiting: impl Future<Output = Result<Outcome, ProcessEnded>>) -> Outcome {
+    tokio::time::timeout(PATIENCE, waiting).await.expect("is settled in time").expect("the client lives")
+}
+
+/// Creates a topic with these replicas and waits until every broker knows it and its leaders. Returns its id.
+pub async fn create_topic(cluster: &Cluster, topic: &str, replicas: Vec<Vec<i32>>) -> Uuid {
+    let admin = client(cluster, "admin", Role::Admin { request_timeout_ms: 10_000 });
+    let command = Command::CreateTopic {
+        topic: Topic::new(topic),
+        partitions: -1,
+        replication_factor: -1,
+        assignments: replicas,
+        configs: Vec::new(),
+    };
+    assert_eq!(outcome(admin.command(command)).await, Outcome::Done);
+    let mut topic_id = Uuid::nil();
+    for id in 1.. {
+        let Some(broker) = cluster.broker(id) else { break };
+        loop {
+            let name = topic.to_string();
+            let known = broker.look(move |broker| broker.image().topic(&name).map(|topic| topic.topic_id)).await;
+            if let Some(id) = known.expect("the broker lives") {
+                topic_id = id;
+                break;
+            }
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    }
+    topic_id
+}

@@ -1,0 +1,248 @@
+//! Every API at every version that is offered is answered at that version, whatever there is to say; and what is not
+//! offered, or is no request at all, costs the connection and nothing else.
+
+mod common;
+
+use bytes::{Buf, Bytes, BytesMut};
+use common::{Directory, PATIENCE};
+use kafka_protocol::messages::create_topics_request::CreatableTopic;
+use kafka_protocol::messages::elect_leaders_request::TopicPartitions;
+use kafka_protocol::messages::fetch_request::{FetchPartition, FetchTopic};
+use kafka_protocol::messages::list_offsets_request::{ListOffsetsPartition, ListOffsetsTopic};
+use kafka_protocol::messages::metadata_request::MetadataRequestTopic;
+use kafka_protocol::messages::produce_request::{PartitionProduceData, TopicProduceData};
+use kafka_protocol::messages::{
+    ApiKey, ApiVersionsRequest, CreateTopicsRequest, ElectLeadersRequest, FetchRequest,
+    ListOffsetsRequest, MetadataRequest, ProduceRequest, RequestHeader, RequestKind, ResponseKind, TopicName,
+};
+use kafka_protocol::protocol::{Encodable, StrBytes};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use trial_kafka::node::Endpoint;
+use trial_kafka::protocol::BROKER_APIS;
+use trial_server::Cluster;
+use trial_storage::{BuildOptions, NewRecord, build_batch};
+use uuid::Uuid;
+
+const TOPIC: &str = "orders";
+const NO_TOPIC: &str = "nobody-created-this";
+
+/// A connection on which nothing is hidden.
+struct Raw(TcpStream);
+
+impl Raw {
+    async fn to(endpoint: &Endpoint) -> Raw {
+        Raw(TcpStream::connect((endpoint.host.as_str(), endpoint.port)).await.expect("connects"))
+    }
+    async fn send(&mut self, frame: &[u8]) {
+        let size = i32::try_from(frame.len()).expect("small").to_be_bytes();
+        self.0.write_all(&[&size, frame].concat()).await.expect("is sent");
+    }
+    /// The next frame, `None` if the connection ends.
+    async fn receive(&mut self) -> Option<Bytes> {
+        let receive = async {
+            let size = self.0.read_i32().await.ok()?;
+            let mut frame = vec![0; usize::try_from(size).expect("a size")];
+            self.0.read_exact(&mut frame).await.ok()?;
+            Some(Bytes::from(frame))
+        };
+        tokio::time::timeout(PATIENCE, receive).await.expect("an answer or an end in time")
+    }
+    /// Calls and checks that the answer is one of that version, to its last byte. `None` if the connection ends.
+    async fn call(&mut self, api: ApiKey, version: i16, request: &RequestKind) -> Option<ResponseKind> {
+        let correlation_id = i32::from(version) + 1_000;
+        let header = RequestHeader::default()
+            .with_request_api_key(api as i16)
+            .with_request_api_version(version)
+            .with_correlation_id(correlation_id)
+            .with_client_id(Some(StrBytes::from_static_str("raw")));
+        let mut frame = BytesMut::new();
+        header.encode(&mut frame, api.request_header_version(version)).expect("header");
+        request.encode(&mut frame, version).unwrap_or_else(|why| panic!("{api:?} v{version}: {why:#}"));
+        self.send(&frame).await;
+        let mut answer = self.receive().await?;
+        assert_eq!(answer.get_i32(), correlation_id);
+        if api.response_header_version(version) == 1 {
+            assert_eq!(answer.get_u8(), 0, "no tagged fields");
+        }
+        let response = ResponseKind::decode(api, &mut answer, version);
+        let response = response.unwrap_or_else(|why| panic!("{api:?} v{version}: {why:#}"));
+        assert!(answer.is_empty(), "{api:?} v{version}: {} bytes too many", answer.len());
+        Some(response)
+    }
+}
+
+fn name(topic: &str) -> TopicName {
+    TopicName(StrBytes::from_string(topic.to_string()))
+}
+
+/// Requests of that API and version: about a topic that is there, about one that is not, and at odd places.
+fn requests(api: ApiKey, version: i16, topic_id: Uuid) -> Vec<RequestKind> {
+    let topics = [(TOPIC, topic_id), (NO_TOPIC, Uuid::from_u128(7))];
+    match api {
+        ApiKey::Produce => {
+            let record = NewRecord { value: Some(Bytes::from_static(b"value")), ..NewRecord::default() };
+            let batch = build_batch(&[record], BuildOptions::default());
+            let of = |(topic, id), acks, batch: &Bytes| {
+                let data = PartitionProduceData::default().with_index(0).with_records(Some(batch.clone()));
+                let topic = if version >= 13 {
+                    TopicProduceData::default().with_topic_id(id)
+                } else {
+                    TopicProduceData::default().with_name(name(topic))
+                };
+                let topics = vec![topic.with_partition_data(vec![data])];
+                let request = ProduceRequest::default().with_acks(acks).with_timeout_ms(5_000).with_topic_data(topics);
+                RequestKind::Produce(request)
+            };
+            let garbage = Bytes::from_static(b"no batch at all");
+            vec![of(topics[0], -1, &batch), of(topics[0], 1, &batch), of(topics[1], -1, &batch), of(topics[0], 1, &garbage)]
+        }
+        ApiKey::Fetch => {
+            let of = |(topic, id), offset, epoch| {
+                let mut partition = FetchPartition::default().with_fetch_offset(offset).with_partition_max_bytes(1 << 20);
+                if version >= 12 {
+                    partition.last_fetched_epoch = epoch;
+                }
+                let topic = if version >= 13 {
+                    FetchTopic::default().with_topic_id(id)
+                } else {
+                    FetchTopic::default().with_topic(name(topic))
+                };
+                let topics = vec![topic.with_partitions(vec![partition])];
+                RequestKind::Fetch(FetchRequest::default().with_max_bytes(1 << 20).with_topics(topics))
+            };
+            vec![of(topics[0], 0, -1), of(topics[0], 1_000_000, -1), of(topics[0], 1, 99), of(topics[1], 0, -1)]
+        }
+        ApiKey::ListOffsets => {
+            let of = |topic, timestamp| {
+                let partition = ListOffsetsPartition::default().with_timestamp(timestamp);
+                let topic = ListOffsetsTopic::default().with_name(name(topic)).with_partitions(vec![partition]);
+                RequestKind::ListOffsets(
+                    ListOffsetsRequest::default().with_replica_id((-1).into()).with_topics(vec![topic]),
+                )
+            };
+            vec![of(TOPIC, -1), of(TOPIC, -2), of(TOPIC, 0), of(TOPIC, -3), of(NO_TOPIC, -1)]
+        }
+        ApiKey::Metadata => {
+            let of = |topics| {
+                let request = MetadataRequest::default().with_topics(topics);
+                RequestKind::Metadata(if version >= 4 { request.with_allow_auto_topic_creation(false) } else { request })
+            };
+            let named = |topic| vec![MetadataRequestTopic::default().with_name(Some(name(topic)))];
+            let all = if version == 0 { Some(Vec::new()) } else { None };
+            vec![of(all), of(Some(named(TOPIC))), of(Some(named(NO_TOPIC))), of(Some(named("not a name")))]
+        }
+        ApiKey::ApiVersions => vec![RequestKind::ApiVersions(ApiVersionsRequest::default())],
+        ApiKey::CreateTopics => {
+            let of = |topic| {
+                let topic = CreatableTopic::default().with_name(name(topic)).with_num_partitions(1);
+                let request = CreateTopicsRequest::default().with_topics(vec![topic.with_replication_factor(1)]);
+                RequestKind::CreateTopics(request.with_timeout_ms(5_000))
+            };
+            vec![of(&format!("created-at-{version}")), of(TOPIC), of("not a name")]
+        }
+        ApiKey::ElectLeaders => {
+            let partitions = TopicPartitions::default().with_topic(name(TOPIC)).with_partitions(vec![0, 99]);
+            let request = ElectLeadersRequest::default().with_timeout_ms(5_000);
+            vec![RequestKind::ElectLeaders(request.with_topic_partitions(Some(vec![partitions])))]
+        }
+        other => panic!("{other:?} is offered and not tried here"),
+    }
+}
+
+async fn two_brokers(directory: &Directory) -> (Cluster, Uuid) {
+    let mut setup = common::quick(2, directory);
+    setup.config.auto_create_topics_enable = false;
+    let cluster = common::start(setup).await;
+    let topic_id = common::create_topic(&cluster, TOPIC, vec![vec![1, 2]]).await;
+    (cluster, topic_id)
+}
+
+#[tokio::test]
+async fn every_version_that_is_offered_is_answered_at_that_version() {
+    let directory = Directory::new("versions");
+    let (cluster, topic_id) = two_brokers(&directory).await;
+    for endpoint in cluster.bootstrap() {
+        for api in BROKER_APIS {
+            for version in api.min..=api.max {
+                for request in requests(api.key, version, topic_id) {
+                    let mut raw = Raw::to(&endpoint).await;
+                    let answer = raw.call(api.key, version, &request).await;
+                    assert!(answer.is_some(), "port {}: {:?} v{version}: {request:?}", endpoint.port, api.key);
+                }
+            }
+        }
+    }
+    cluster.kill().await;
+}
+
+#[tokio::test]
+async fn hostile_bytes_cost_the_connection_and_nothing_else() {
+    let directory = Directory::new("hostile");
+    let (cluster, _) = two_brokers(&directory).await;
+    let endpoint = &cluster.bootstrap()[0];
+    let frames: [&[u8]; 8] = [
+        b"",
+        b"\0",
+        b"GET / HTTP/1.1\r\n\r\n",
+        // Metadata version 99, FetchSnapshot, Produce version 2.
+        b"\0\x03\0\x63\0\0\0\x01\xff\xff",
+        b"\0\x3b\0\0\0\0\0\x01\xff\xff",
+        b"\0\0\0\x02\0\0\0\x01\xff\xff\xff\xff",
+        // Metadata versions 1 and 9 with two thousand million topics, classic and compact.
+        b"\0\x03\0\x01\0\0\0\x01\xff\xff\x7f\xff\xff\xff",
+        b"\0\x03\0\x09\0\0\0\x01\xff\xff\0\xff\xff\xff\xff\x0f",
+    ];
+    for frame in frames {
+        let mut raw = Raw::to(endpoint).await;
+        raw.send(frame).await;
+        assert_eq!(raw.receive().await, None, "{frame:?}");
+    }
+    // Sizes that are none, and one that is announced and never comes.
+    for size in [-1, i32::MAX] {
+        let mut raw = Raw::to(endpoint).await;
+        raw.0.write_all(&size.to_be_bytes()).await.expect("is sent");
+        assert_eq!(raw.receive().await, None, "a frame of {size} bytes");
+    }
+    let mut patient = Raw::to(endpoint).await;
+    patient.0.write_all(&[0x01, 0, 0, 0]).await.expect("is sent");
+
+    let mut raw = Raw::to(endpoint).await;
+    let ask = RequestKind::ApiVersions(ApiVersionsRequest::default());
+    assert!(raw.call(ApiKey::ApiVersions, 4, &ask).await.is_some(), "the broker serves on");
+    cluster.kill().await;
+}
+
+#[tokio::test]
+async fn requests_of_a_connection_are_answered_in_their_order() {
+    let directory = Directory::new("pipelined");
+    let (cluster, topic_id) = two_brokers(&directory).await;
+    let mut raw = Raw::to(&cluster.bootstrap()[0]).await;
+    // A fetch that waits for data, and behind it a question that could be answered at once.
+    let mut fetch = FetchTopic::default().with_topic_id(topic_id);
+    fetch.partitions = vec![FetchPartition::default().with_partition_max_bytes(1 << 20)];
+    let fetch = FetchRequest::default().with_max_wait_ms(300).with_min_bytes(1).with_topics(vec![fetch]);
+    let mut pipelined = BytesMut::new();
+    let both = [
+        (ApiKey::Fetch, 17, RequestKind::Fetch(fetch)),
+        (ApiKey::ApiVersions, 3, RequestKind::ApiVersions(ApiVersionsRequest::default())),
+    ];
+    for (n, (api, version, request)) in both.into_iter().enumerate() {
+        let header = RequestHeader::default()
+            .with_request_api_key(api as i16)
+            .with_request_api_version(version)
+            .with_correlation_id(n as i32);
+        let mut frame = BytesMut::new();
+        header.encode(&mut frame, api.request_header_version(version)).expect("header");
+        request.encode(&mut frame, version).expect("body");
+        pipelined.extend((frame.len() as i32).to_be_bytes());
+        pipelined.extend(frame);
+    }
+    let before = tokio::time::Instant::now();
+    raw.0.write_all(&pipelined).await.expect("is sent");
+    for n in 0..2 {
+        assert_eq!(raw.receive().await.expect("an answer").get_i32(), n);
+        assert!(before.elapsed().as_millis() >= 300, "the fetch waits, and what is behind it too");
+    }
+    cluster.kill().await;
+}
