@@ -117,6 +117,7 @@ pub struct World {
     last_fresh: u64,
     effects: Vec<(Effect, EventId)>,
     steps_at_now: u32,
+    syncs_under_way: u32,
     over: bool,
 }
 
@@ -147,6 +148,7 @@ impl World {
             last_fresh: 0,
             effects: Vec::new(),
             steps_at_now: 0,
+            syncs_under_way: 0,
             over: false,
             scenario,
         };
@@ -190,6 +192,10 @@ impl World {
     /// How often each kind of fault was scheduled and took effect.
     pub fn fault_counters(&self) -> impl Iterator<Item = (&'static str, FaultCounter)> {
         self.faults.counters()
+    }
+    /// Syncs that nodes wait for.
+    pub fn syncs_under_way(&self) -> u32 {
+        self.syncs_under_way
     }
     /// Number of nodes.
     pub fn node_count(&self) -> usize {
@@ -296,6 +302,7 @@ impl World {
             What::Deadline { node, incarnation } => self.on_deadline(node, incarnation),
             What::Arrive { conn, way, packet, cause } => self.on_arrival(conn, way, packet, cause),
             What::Synced { node, incarnation, ticket, pending, cause } => {
+                self.syncs_under_way -= 1;
                 let slot = &mut self.slots[node.0 as usize];
                 if slot.incarnation == incarnation && slot.power != Power::Off {
                     slot.disk.set_time(self.now);
