@@ -32,7 +32,9 @@ pub(super) fn guarded<R>(handler: impl FnOnce() -> R) -> Result<R, String> {
 }
 
 fn sentence(info: &PanicHookInfo<'_>) -> String {
-    let message = info.payload_as_str().unwrap_or("an assertion failed");
+    let payload = info.payload();
+    let text = payload.downcast_ref::<&str>().copied().or_else(|| payload.downcast_ref::<String>().map(String::as_str));
+    let message = text.unwrap_or("an assertion failed");
     match info.location() {
         Some(place) => format!("{message} (at {}:{})", place_in_source(place.file()), place.line()),
         None => message.to_string(),
@@ -65,7 +67,10 @@ mod tests {
     #[test]
     fn a_place_names_no_machine() {
         assert_eq!(place_in_source("src/broker/fetch.rs"), "src/broker/fetch.rs");
-        assert_eq!(place_in_source("/home/a/.cargo/registry/src/x-1/bytes-1.10.0/src/buf.rs"), "bytes-1.10.0/src/buf.rs");
+        assert_eq!(
+            place_in_source("/home/a/.cargo/registry/src/x-1/bytes-1.10.0/src/buf.rs"),
+            "bytes-1.10.0/src/buf.rs"
+        );
         assert_eq!(place_in_source("C:\\a\\bytes-1.10.0\\src\\buf.rs"), "bytes-1.10.0/src/buf.rs");
     }
 }
