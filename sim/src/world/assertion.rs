@@ -58,7 +58,7 @@ mod tests {
 
     #[test]
     fn an_assertion_comes_back_with_its_place() {
-        let numbers = vec![1, 2];
+        let numbers = [1, 2];
         let failed = guarded(|| assert_eq!(numbers[0], numbers[1], "of {}", numbers.len())).expect_err("it fails");
         assert!(failed.starts_with("assertion `left == right` failed: of 2"), "{failed}");
         assert!(failed.contains("src/world/assertion.rs:"), "{failed}");
