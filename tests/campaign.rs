@@ -8,17 +8,26 @@ use trial_checker::{Class, Outcome};
 use trial_kafka::zoo::Switch;
 
 /// Scenarios whose settings promise that nothing acknowledged is lost.
-const SAFE: &[&str] = &["healthy", "leader-crash", "leader-isolated", "slow-follower", "rolling-restart", "power-loss-one", "chaos"];
+const SAFE: &[&str] =
+    &["healthy", "leader-crash", "leader-isolated", "slow-follower", "rolling-restart", "power-loss-one", "chaos"];
 /// Scenarios whose settings permit loss: it must be ALLOWED, by a rule.
-const PERMITTING: &[(&str, &[&str])] =
-    &[("power-loss-rack", &["all-replicas-unclean", "last-replica-standing"]), ("unclean-election", &["unclean-election"])];
+const PERMITTING: &[(&str, &[&str])] = &[
+    ("power-loss-rack", &["all-replicas-unclean", "last-replica-standing"]),
+    ("unclean-election", &["unclean-election"]),
+];
 
 #[test]
 fn safe_settings_give_no_bug_and_no_vacuous_run() {
     for name in SAFE {
         for report in run_all(&built_in(name, &[]), 1..=16) {
             let again = reproduce(&report, &[]);
-            assert_eq!(report.verdict.outcome, Outcome::Pass, "{again}: {:?} {:?}", report.verdict.groups, report.verdict.vacuous_because);
+            assert_eq!(
+                report.verdict.outcome,
+                Outcome::Pass,
+                "{again}: {:?} {:?}",
+                report.verdict.groups,
+                report.verdict.vacuous_because
+            );
             assert!(report.unmet.is_empty(), "{again}: {:?}", report.unmet);
             assert_eq!(report.count(Class::Allowed, "lost-write"), 0, "{again}: {:?}", report.verdict.groups);
             assert_eq!(report.count(Class::Unknown, "lost-write"), 0, "{again}: {:?}", report.verdict.groups);
@@ -32,7 +41,13 @@ fn settings_that_permit_loss_name_the_rule() {
         let mut lost = 0;
         for report in run_all(&built_in(name, &[]), 1..=16) {
             let again = reproduce(&report, &[]);
-            assert_eq!(report.verdict.outcome, Outcome::Pass, "{again}: {:?} {:?}", report.verdict.groups, report.verdict.vacuous_because);
+            assert_eq!(
+                report.verdict.outcome,
+                Outcome::Pass,
+                "{again}: {:?} {:?}",
+                report.verdict.groups,
+                report.verdict.vacuous_because
+            );
             for group in report.verdict.groups.iter().filter(|g| g.code == "lost-write") {
                 assert!(group.rule.is_some_and(|rule| rules.contains(&rule)), "{again}: {group:?}");
                 lost += group.count;
@@ -62,7 +77,13 @@ fn every_switch_of_the_zoo_is_found_and_its_scenario_is_healthy_without_it() {
         }
         assert!(found, "{switch} was not found in 200 seeds");
         for report in run_all(&built_in(&name, &["zoo=[]"]), 1..=10) {
-            assert_ne!(report.verdict.outcome, Outcome::Fail, "{} without its switch: {:?}", reproduce(&report, &["zoo=[]"]), report.verdict.groups);
+            assert_ne!(
+                report.verdict.outcome,
+                Outcome::Fail,
+                "{} without its switch: {:?}",
+                reproduce(&report, &["zoo=[]"]),
+                report.verdict.groups
+            );
         }
     }
 }

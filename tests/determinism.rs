@@ -47,7 +47,14 @@ fn a_run_is_the_same_after_other_runs() {
 /// the wire, every request and response goes through its bytes, and the run must not differ in one.
 #[test]
 fn messages_survive_the_wire() {
-    for (name, seed) in [("healthy", 3), ("leader-crash", 3), ("rolling-restart", 3), ("unclean-election", 3), ("chaos", 3), ("chaos", 4)] {
+    for (name, seed) in [
+        ("healthy", 3),
+        ("leader-crash", 3),
+        ("rolling-restart", 3),
+        ("unclean-election", 3),
+        ("chaos", 3),
+        ("chaos", 4),
+    ] {
         let scenario = built_in(name, &[]);
         let typed = run(&scenario, seed);
         let wire = run_carried(&scenario, seed, Carriage::Wire, &mut Unwatched);

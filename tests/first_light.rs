@@ -17,7 +17,15 @@ fn acks_1_loses_acknowledged_records_and_the_chain_says_how() {
         for finding in report.verdict.findings.iter().filter(|f| f.code == "lost-write") {
             assert_eq!((finding.class, finding.rule), (Class::Allowed, Some("acks-1")), "{again}: {finding}");
             let chain = finding.chain.iter().map(|step| step.sentence.as_str()).collect::<Vec<_>>().join("\n");
-            for link in ["appended offset", "acked offset", "with acks=1", "crashed at", "elected", "in epoch", "truncated orders-0 from"] {
+            for link in [
+                "appended offset",
+                "acked offset",
+                "with acks=1",
+                "crashed at",
+                "elected",
+                "in epoch",
+                "truncated orders-0 from",
+            ] {
                 assert!(chain.contains(link), "{again}: the chain does not name {link:?}:\n{chain}");
             }
         }
@@ -50,9 +58,18 @@ fn with_acks_0_the_gap_was_never_promised() {
     let mut dropped = 0;
     for report in run_all(&scenario, 1..=100) {
         let again = reproduce(&report, &["producer.acks=0"]);
-        assert_eq!(report.verdict.outcome, Outcome::Pass, "{again}: {:?} {:?}", report.verdict.groups, report.verdict.vacuous_because);
+        assert_eq!(
+            report.verdict.outcome,
+            Outcome::Pass,
+            "{again}: {:?} {:?}",
+            report.verdict.groups,
+            report.verdict.vacuous_because
+        );
         assert!(report.verdict.groups.iter().all(|g| g.code != "lost-write"), "{again}: {:?}", report.verdict.groups);
-        assert!(report.verdict.groups.iter().all(|g| g.code != "dropped-unpromised" || g.class == Class::Info), "{again}");
+        assert!(
+            report.verdict.groups.iter().all(|g| g.code != "dropped-unpromised" || g.class == Class::Info),
+            "{again}"
+        );
         dropped += report.count(Class::Info, "dropped-unpromised");
     }
     assert!(dropped > 0, "no run dropped a record that was never promised");

@@ -12,7 +12,11 @@ fn dependencies(manifest: &str) -> Vec<String> {
     let text = fs::read_to_string(root().join(manifest)).unwrap_or_else(|e| panic!("{manifest}: {e}"));
     let section = text.split("\n[dependencies]\n").nth(1).unwrap_or_else(|| panic!("{manifest} has no [dependencies]"));
     let lines = section.lines().take_while(|line| !line.starts_with('['));
-    lines.filter_map(|line| line.split(['.', ' ', '=']).next()).map(str::to_string).filter(|name| !name.is_empty()).collect()
+    lines
+        .filter_map(|line| line.split(['.', ' ', '=']).next())
+        .map(str::to_string)
+        .filter(|name| !name.is_empty())
+        .collect()
 }
 
 fn rooms_of(manifest: &str) -> Vec<String> {
@@ -74,11 +78,24 @@ const BANS: &[(&str, &str)] = &[
 ];
 
 /// The same for the World, which is a value too; threads and panics' boxes are the exception it declares itself.
-const WORLD_BANS: &[&str] =
-    &["std::time", "HashMap", "HashSet", "std::thread", "std::fs", "std::net", "std::env", "async fn", "f64", "f32", "RefCell", "Rc<"];
+const WORLD_BANS: &[&str] = &[
+    "std::time",
+    "HashMap",
+    "HashSet",
+    "std::thread",
+    "std::fs",
+    "std::net",
+    "std::env",
+    "async fn",
+    "f64",
+    "f32",
+    "RefCell",
+    "Rc<",
+];
 
 fn sources(dir: &Path, found: &mut Vec<PathBuf>) {
-    let mut entries: Vec<_> = fs::read_dir(dir).expect("a room is a directory").map(|e| e.expect("an entry").path()).collect();
+    let mut entries: Vec<_> =
+        fs::read_dir(dir).expect("a room is a directory").map(|e| e.expect("an entry").path()).collect();
     entries.sort();
     for path in entries {
         if path.is_dir() {

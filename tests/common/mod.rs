@@ -9,7 +9,8 @@ use trial_sim::world::Unwatched;
 
 /// A built-in scenario, with overrides as `--set` takes them.
 pub fn built_in(name: &str, overrides: &[&str]) -> Arc<Scenario> {
-    let (_, text) = scenario::builtin().iter().find(|(n, _)| *n == name).unwrap_or_else(|| panic!("no scenario {name}"));
+    let (_, text) =
+        scenario::builtin().iter().find(|(n, _)| *n == name).unwrap_or_else(|| panic!("no scenario {name}"));
     let overrides: Vec<String> = overrides.iter().map(|o| (*o).to_string()).collect();
     Arc::new(scenario::parse(name, text, &overrides).unwrap_or_else(|e| panic!("{e}")))
 }

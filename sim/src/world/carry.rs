@@ -87,8 +87,15 @@ impl World {
 
     #[allow(clippy::too_many_arguments)] // a call is all of these
     fn call(
-        &mut self, node: NodeIx, call: CallId, conn: ConnId, version: i16, body: Box<RequestKind>, wants_response: bool,
-        at: Nanos, cause: EventId,
+        &mut self,
+        node: NodeIx,
+        call: CallId,
+        conn: ConnId,
+        version: i16,
+        body: Box<RequestKind>,
+        wants_response: bool,
+        at: Nanos,
+        cause: EventId,
     ) {
         let Some(known) = self.network.conns.get_mut(&conn.0).filter(|c| c.dialer_open) else {
             // The connection ended while the node did not know it yet.

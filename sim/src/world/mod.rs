@@ -29,9 +29,7 @@ use trial_kafka::client::{Client, ClientSetup, Role};
 use trial_kafka::controller::{Controller, ControllerSetup};
 use trial_kafka::event::Event;
 use trial_kafka::metadata::MetadataImage;
-use trial_kafka::node::{
-    Effect, Effects, Endpoint, EventId, Input, Lane, Nanos, Node, Now, OpId, Outcome, Ticket,
-};
+use trial_kafka::node::{Effect, Effects, Endpoint, EventId, Input, Lane, Nanos, Node, Now, OpId, Outcome, Ticket};
 use uuid::Uuid;
 
 use crate::disk::PendingSync;
@@ -75,14 +73,45 @@ impl Sink for Unwatched {
 /// What is scheduled.
 #[derive(Clone, Debug)]
 enum What {
-    Input { to: NodeIx, incarnation: u32, input: Input, cause: EventId },
-    LaneFree { node: NodeIx, incarnation: u32, lane: Lane },
-    Deadline { node: NodeIx, incarnation: u32 },
-    Arrive { conn: u64, way: Way, packet: Packet, cause: EventId },
-    Synced { node: NodeIx, incarnation: u32, ticket: Ticket, pending: Box<PendingSync>, cause: EventId },
+    Input {
+        to: NodeIx,
+        incarnation: u32,
+        input: Input,
+        cause: EventId,
+    },
+    LaneFree {
+        node: NodeIx,
+        incarnation: u32,
+        lane: Lane,
+    },
+    Deadline {
+        node: NodeIx,
+        incarnation: u32,
+    },
+    Arrive {
+        conn: u64,
+        way: Way,
+        packet: Packet,
+        cause: EventId,
+    },
+    Synced {
+        node: NodeIx,
+        incarnation: u32,
+        ticket: Ticket,
+        pending: Box<PendingSync>,
+        cause: EventId,
+    },
     /// Effects of a handler that took long.
-    Release { node: NodeIx, incarnation: u32, effects: Vec<(Effect, EventId)> },
-    Fault { fault: usize, cause: EventId, that_node: Option<NodeIx> },
+    Release {
+        node: NodeIx,
+        incarnation: u32,
+        effects: Vec<(Effect, EventId)>,
+    },
+    Fault {
+        fault: usize,
+        cause: EventId,
+        that_node: Option<NodeIx>,
+    },
     FaultEnd(Box<FaultEnd>),
     Life(LifeStep),
     External(Box<ExternalInput>),
@@ -442,7 +471,8 @@ impl World {
 
     /// Effects of a slow handler: syncs look at the disk now, everything else waits until the handler ends.
     fn take_sync_snapshots(&mut self, node: NodeIx, effects: Vec<(Effect, EventId)>, cost: Nanos) {
-        let (syncs, others): (Vec<_>, Vec<_>) = effects.into_iter().partition(|(e, _)| matches!(e, Effect::Sync { .. }));
+        let (syncs, others): (Vec<_>, Vec<_>) =
+            effects.into_iter().partition(|(e, _)| matches!(e, Effect::Sync { .. }));
         let incarnation = self.slots[node.0 as usize].incarnation;
         self.carry_out(node, syncs, self.now + cost);
         if !others.is_empty() {
