@@ -78,10 +78,15 @@ impl VirtualDisk {
         self.device.sync_latency = latency;
     }
 
-    /// How long a sync asked for now takes.
-    pub fn sync_latency(&self) -> Nanos {
+    /// Until when it is stalled, if it is.
+    pub fn stalled_until(&self) -> Option<Nanos> {
+        self.device.is_stalled().then_some(self.device.stalled_until)
+    }
+
+    /// How long a sync takes that is asked for at `at`.
+    pub fn sync_latency(&self, at: Nanos) -> Nanos {
         let device = &self.device;
-        device.stall_left(device.now).saturating_add(device.per_operation).saturating_add(device.sync_latency)
+        device.stall_left(at).saturating_add(device.per_operation).saturating_add(device.sync_latency)
     }
 
     /// The time for which operations were blocked since the last call. The host keeps the lane busy for so long.

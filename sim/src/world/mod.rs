@@ -29,7 +29,7 @@ use trial_kafka::client::{Client, ClientSetup, Role};
 use trial_kafka::controller::{Controller, ControllerSetup};
 use trial_kafka::event::Event;
 use trial_kafka::metadata::MetadataImage;
-use trial_kafka::node::{Effect, Effects, Endpoint, EventId, Input, Lane, Nanos, Node, Now, OpId, Outcome, Ticket};
+use trial_kafka::node::{Effect, Effects, Endpoint, EventId, Input, Lane, Nanos, Node, Now, Ticket};
 use uuid::Uuid;
 
 use crate::disk::PendingSync;
@@ -97,6 +97,7 @@ enum What {
     Synced {
         node: NodeIx,
         incarnation: u32,
+        boot: u32,
         ticket: Ticket,
         pending: Box<PendingSync>,
         cause: EventId,
@@ -330,11 +331,17 @@ impl World {
             What::LaneFree { node, incarnation, lane } => self.on_lane_free(node, incarnation, lane),
             What::Deadline { node, incarnation } => self.on_deadline(node, incarnation),
             What::Arrive { conn, way, packet, cause } => self.on_arrival(conn, way, packet, cause),
-            What::Synced { node, incarnation, ticket, pending, cause } => {
-                self.syncs_under_way -= 1;
+            What::Synced { node, incarnation, boot, ticket, pending, cause } => {
                 let slot = &mut self.slots[node.0 as usize];
-                if slot.incarnation == incarnation && slot.power != Power::Off {
-                    slot.disk.set_time(self.now);
+                slot.disk.set_time(self.now);
+                if let Some(end) = slot.disk.stalled_until().filter(|_| slot.boot == boot) {
+                    // The stall began after the sync was asked for.
+                    self.queue.push(end, What::Synced { node, incarnation, boot, ticket, pending, cause });
+                    return;
+                }
+                self.syncs_under_way -= 1;
+                // A process that died meanwhile takes nothing back from its system, but a loss of power does.
+                if slot.boot == boot {
                     let result = slot.disk.complete_sync(*pending);
                     if self.is_alive(node, incarnation) {
                         self.hand_in(node, Input::Synced { ticket, result }, cause);
@@ -343,7 +350,12 @@ impl World {
             }
             What::Release { node, incarnation, effects } => {
                 if self.is_alive(node, incarnation) {
-                    self.carry_out(node, effects, self.now);
+                    let slot = &mut self.slots[node.0 as usize];
+                    match slot.power {
+                        // Its thread stands still before it could act; it goes on where it stood.
+                        Power::Paused => slot.held_effects.push((incarnation, effects)),
+                        _ => self.carry_out(node, effects, self.now),
+                    }
                 }
             }
             What::Fault { fault, cause, that_node } => self.start_fault(fault, cause, that_node),
@@ -453,6 +465,7 @@ impl World {
             self.effects = effects;
             self.tracer.record(self.now, node, Event::AssertionFailed { message }, cause, &[]);
             self.end_process(node, false);
+            self.slots[node.0 as usize].disk.process_crash();
             return;
         }
         if cost > RELEASE_AT_ONCE {
@@ -504,6 +517,7 @@ impl World {
         slot.lanes = Default::default();
         slot.deadline_at = None;
         slot.restart_after_halt = None;
+        slot.held_effects.clear();
         let bits = |half: u64| {
             let key = [u64::from(node.0), u64::from(slot.incarnation), half].map(u64::to_le_bytes).concat();
             xxhash_rust::xxh3::xxh3_64_with_seed(&key, seed)
@@ -514,6 +528,7 @@ impl World {
         if had_no_power {
             self.release_held_to(node);
         }
+        self.take_up_reading(node);
     }
 }
 
@@ -578,6 +593,3 @@ fn slots_of(scenario: &Scenario) -> Vec<Slot> {
     }
     slots
 }
-
-#[allow(dead_code)] // keeps the signature of outcomes in one place for the adapter
-pub(crate) type Delivered = (NodeIx, OpId, Outcome);
