@@ -68,10 +68,9 @@ impl Observer {
                 return self.on_appended(world, at, event.node, broker, partition, *as_leader);
             }
             (Event::Truncated { partition, to, .. }, Some(broker)) => {
-                self.known.cut(broker, partition, *to);
                 let sentence = event.event.to_string();
                 let why = sentence.split_once(&format!(" to {to} ")).map_or("", |(_, why)| why).to_string();
-                Observation::LogTruncated { broker, partition: self.name(partition), to: *to, why }
+                return self.on_truncated(world, at, event.node, broker, partition, *to, why);
             }
             (Event::HighWatermark { partition, to, .. }, Some(broker)) => {
                 let leader_epoch =
@@ -196,6 +195,37 @@ impl Observer {
         if !entries.is_empty() {
             let partition = self.name(id);
             self.checker.observe(at, Observation::LogAppended { broker, partition, as_leader, entries });
+        }
+    }
+
+    /// Looks where the log was cut: a report that nothing in the log bears out is told as the node's failed assertion.
+    #[allow(clippy::too_many_arguments)] // a report is all of these
+    fn on_truncated(
+        &mut self,
+        world: &World,
+        at: EventRef,
+        node: NodeIx,
+        broker: i32,
+        id: &TopicPartition,
+        to: i64,
+        why: String,
+    ) {
+        let log_start = world.broker_at(node).and_then(|b| b.partition(id)).map(|p| p.log.log_start_offset());
+        let truth = match log_start {
+            // Dropped whole, to start there.
+            Some(log_start) if log_start == to => Some(to),
+            _ => self.known.compare(world, node, broker, id).map(|difference| difference.same_below),
+        };
+        if truth != Some(to) {
+            let found = truth.map_or("is whole".to_string(), |truth| format!("was cut to {truth}"));
+            let message = format!("it reported its log of {id} cut to {to}, and the log {found}");
+            let node = world.node_name(node).to_string();
+            self.checker.observe(at, Observation::InternalAssertion { node, message });
+        }
+        if let Some(to) = truth {
+            self.known.cut(broker, id, to);
+            let partition = self.name(id);
+            self.checker.observe(at, Observation::LogTruncated { broker, partition, to, why });
         }
     }
 

@@ -9,7 +9,7 @@ use trial_kafka::node::{
 use trial_kafka::protocol::{api_key_of, api_key_of_response};
 
 use super::network::{Arrived, Conn, InHand, Packet, Way};
-use super::{Carriage, Power, What, World};
+use super::{Carriage, Power, What, World, drawn_within};
 use crate::trace::NodeIx;
 use crate::weather;
 
@@ -31,14 +31,11 @@ impl World {
                 Effect::SettleSilently { req } => self.settle(req, None, at, cause),
                 Effect::HangUp { conn } => self.hang_up(node, conn, at, cause),
                 Effect::Sync { ticket, targets } => {
-                    let seed = self.seed;
+                    let range = self.scenario.disk.sync;
+                    let middle = (range.min + range.max) / 2;
+                    let drawn = drawn_within(range, self.seed, at, node);
                     let slot = &mut self.slots[node.0 as usize];
                     let pending = Box::new(slot.disk.snapshot_for_sync(&targets));
-                    let range = self.scenario.disk.sync;
-                    let spread = range.max.saturating_sub(range.min).max(1);
-                    let middle = (range.min + range.max) / 2;
-                    let key = [at, u64::from(node.0)].map(u64::to_le_bytes).concat();
-                    let drawn = range.min + xxhash_rust::xxh3::xxh3_64_with_seed(&key, seed) % spread;
                     // The disk's own latency is the middle of the range plus what faults add.
                     let latency = (slot.disk.sync_latency(at) + drawn).saturating_sub(middle);
                     let boot = slot.boot;
@@ -276,19 +273,21 @@ impl World {
     fn on_arrival_at_dialer(&mut self, conn: u64, packet: Packet, cause: EventId) {
         let Some(known) = self.network.conns.get_mut(&conn) else { return };
         let (dialer, incarnation) = (known.dialer, known.dialer_incarnation);
+        if self.slots[dialer.0 as usize].power == Power::Off {
+            known.held[Way::ToDialer as usize].push_back((packet, cause));
+            return;
+        }
         if !self.is_alive(dialer, incarnation) {
             if let Packet::Response { .. } = packet {
                 let (what, to) = (packet.name().to_string(), self.node_name(dialer).to_string());
                 self.tracer.record(self.now, NodeIx::WORLD, Event::Dropped { what, to }, cause, &[]);
             }
-            match packet {
-                Packet::End | Packet::Refused => drop(self.network.conns.remove(&conn)),
-                // A machine that runs resets a connection it knows nothing of; one without power stays silent.
-                _ if self.slots[dialer.0 as usize].power != Power::Off => {
-                    self.network.conns.entry(conn).and_modify(|known| known.dialer_open = false);
-                    self.send(conn, Way::ToAcceptor, Packet::End, self.now, cause);
-                }
-                _ => {}
+            if let Packet::End | Packet::Refused = packet {
+                self.network.conns.remove(&conn);
+            } else {
+                // The machine knows nothing of this connection and resets it.
+                self.network.conns.entry(conn).and_modify(|known| known.dialer_open = false);
+                self.send(conn, Way::ToAcceptor, Packet::End, self.now, cause);
             }
             return;
         }
@@ -314,7 +313,7 @@ impl World {
     }
 
     /// The dialer's end is over: its calls are answered with an error, then it hears of the end.
-    fn end_for_dialer(&mut self, conn: u64, at: Nanos, cause: EventId) {
+    pub(super) fn end_for_dialer(&mut self, conn: u64, at: Nanos, cause: EventId) {
         let Some(known) = self.network.conns.get_mut(&conn) else { return };
         known.dialer_open = false;
         let dialer = known.dialer;

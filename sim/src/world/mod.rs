@@ -21,6 +21,8 @@ mod network;
 mod outside;
 mod queue;
 mod slot;
+#[cfg(test)]
+mod tests;
 
 use std::sync::Arc;
 
@@ -34,7 +36,7 @@ use uuid::Uuid;
 
 use crate::disk::PendingSync;
 use crate::fault::Fault;
-use crate::scenario::Scenario;
+use crate::scenario::{DurationRange, Scenario};
 use crate::trace::{NodeIx, TraceEvent, Tracer};
 use faults::{FaultEnd, Faults};
 use host::SimHost;
@@ -456,8 +458,20 @@ impl World {
         let (sim_node, disk) = (&mut slot.node, &mut slot.disk);
         let now = Now { mono: self.now, wall };
         // A node that fails an assertion of its own is a finding, never a crash of the command.
-        let ended = assertion::guarded(|| sim_node.handle(now, input, disk, &mut Effects::new(&mut host)));
-        let cost = host.charged + slot.disk.take_cost();
+        #[cfg(test)]
+        let fails = std::mem::take(&mut slot.fails);
+        let ended = assertion::guarded(|| {
+            #[cfg(test)]
+            assert!(!fails, "a test made it fail");
+            sim_node.handle(now, input, disk, &mut Effects::new(&mut host));
+        });
+        let charged = host.charged;
+        let operations = slot.disk.take_operations();
+        let each = match operations {
+            0 => 0,
+            _ => drawn_within(self.scenario.disk.operation, self.seed, self.now, node),
+        };
+        let cost = charged + slot.disk.take_cost() + operations.saturating_mul(each);
         let incarnation = slot.incarnation;
         slot.lanes[lane as usize].busy_until = self.now + cost;
         if let Err(message) = ended {
@@ -532,6 +546,12 @@ impl World {
     }
 }
 
+/// A duration of a range, by the seed, the instant and the machine.
+fn drawn_within(range: DurationRange, seed: u64, at: Nanos, node: NodeIx) -> Nanos {
+    let key = [at, u64::from(node.0)].map(u64::to_le_bytes).concat();
+    range.min + xxhash_rust::xxh3::xxh3_64_with_seed(&key, seed) % range.max.saturating_sub(range.min).max(1)
+}
+
 /// `bootstrap.servers` of every client, and where brokers listen.
 fn bootstrap_of(scenario: &Scenario) -> Vec<Endpoint> {
     scenario.cluster.broker_ids().map(|n| Endpoint { host: format!("b{n}"), port: 9092 }).collect()
@@ -590,6 +610,7 @@ fn slots_of(scenario: &Scenario) -> Vec<Slot> {
     let disk = &scenario.disk;
     for slot in &mut slots {
         slot.disk.set_sync_latency((disk.sync.min + disk.sync.max) / 2);
+        slot.disk.set_write_back_age(disk.writeback);
     }
     slots
 }

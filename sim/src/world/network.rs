@@ -11,7 +11,7 @@
 //!   way when the cut began still arrives.
 //! - A process that dies closes its connections: what it had sent still arrives, then the end. A machine without power
 //!   closes nothing: its peers find out by their own time-outs, or by the reset that the rebooted machine sends when
-//!   something arrives for a connection it does not know.
+//!   something arrives for a connection it does not know. What they send meanwhile, their systems send until it is back.
 //!
 //! Not modelled: bandwidth, partial segments, loss without retransmission, accept queues that overflow.
 

@@ -95,6 +95,9 @@ pub(crate) struct Slot {
     pub(crate) draws: BTreeMap<RandomFor, u64>,
     /// After the end of an orderly stop, start again after this long.
     pub(crate) restart_after_halt: Option<Nanos>,
+    /// Its next handler fails an assertion.
+    #[cfg(test)]
+    pub(crate) fails: bool,
 }
 
 impl Slot {
@@ -115,6 +118,8 @@ impl Slot {
             slow_disk: Vec::new(),
             draws: BTreeMap::new(),
             restart_after_halt: None,
+            #[cfg(test)]
+            fails: false,
         }
     }
     pub(crate) fn is_up(&self) -> bool {
