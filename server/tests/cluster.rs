@@ -18,7 +18,7 @@ async fn three_brokers(directory: &Directory) -> Cluster {
 }
 
 async fn create_topic(cluster: &Cluster, topic: &Topic) {
-    common::create_topic(cluster, topic.as_str(), vec![vec![1, 2, 3], vec![2, 3, 1]]).await;
+    common::create_topic(cluster, topic.as_str(), Vec::new()).await;
 }
 
 fn value(number: usize) -> String {

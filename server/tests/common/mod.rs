@@ -54,15 +54,15 @@ pub async fn outcome(waiting: impl Future<Output = Result<Outcome, ProcessEnded>
     tokio::time::timeout(PATIENCE, waiting).await.expect("is settled in time").expect("the client lives")
 }
 
-/// Creates a topic with these replicas and waits until every broker knows it and its leaders. Returns its id.
+/// Creates a topic with these replicas, or two partitions of three that the controller places, and waits until every broker knows it and its leaders. Returns its id.
 pub async fn create_topic(cluster: &Cluster, topic: &str, replicas: Vec<Vec<i32>>) -> Uuid {
     let admin = client(cluster, "admin", Role::Admin { request_timeout_ms: 10_000 });
     let command = Command::CreateTopic {
         topic: Topic::new(topic),
-        partitions: -1,
-        replication_factor: -1,
+        partitions: if replicas.is_empty() { 2 } else { -1 },
+        replication_factor: if replicas.is_empty() { 3 } else { -1 },
         assignments: replicas,
-        configs: Vec::new(),
+        configs: vec![("min.insync.replicas".to_string(), "2".to_string())],
     };
     assert_eq!(outcome(admin.command(command)).await, Outcome::Done);
     let mut topic_id = Uuid::nil();
