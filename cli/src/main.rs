@@ -1,1 +1,61 @@
-fn main() {}
+//! The `trial` command: one seeded run of Kafka after the other, and the word of the checker on each.
+//!
+//! ```text
+//!   arguments ─▶ args ─▶ scenario file or built-in ─▶ sim, checker ─▶ text or JSON on stdout ─▶ exit code
+//!                                                                   └▶ errors, progress on stderr
+//! ```
+
+mod args;
+mod describe;
+mod explain;
+mod failure;
+mod interrupt;
+mod json;
+mod list;
+mod mermaid;
+mod only;
+mod output;
+mod progress;
+mod run;
+mod scenario;
+mod search;
+mod source;
+mod verdict;
+mod workers;
+mod zoo;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use args::{Cli, Command};
+use failure::Failure;
+use output::{Ending, Out};
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    interrupt::listen();
+    let mut out = Out::stdout();
+    let ended = dispatch(&cli, &mut out).and_then(|ending| out.flush().map(|()| ending));
+    match ended {
+        Ok(ending) => ending.code(),
+        Err(failure) => {
+            // What is known so far comes before what went wrong; a second failure to write it adds nothing.
+            let _ = out.flush();
+            failure.report();
+            if interrupt::happened() { Ending::INTERRUPTED.code() } else { ExitCode::from(2) }
+        }
+    }
+}
+
+fn dispatch(cli: &Cli, out: &mut Out) -> Result<Ending, Failure> {
+    match &cli.command {
+        Command::Run(args) => run::run(args, cli.json, out),
+        Command::Describe(args) => describe::describe(args, cli.json, out),
+        Command::Explain(args) => explain::explain(args, cli.json, out),
+        Command::Search(args) => search::search(args, cli.json, out),
+        Command::Zoo(args) => zoo::zoo(args, cli.json, out),
+        Command::Scenario(command) => scenario::scenario(command, cli.json, out),
+        Command::List => list::list(cli.json, out),
+    }
+}

@@ -8,11 +8,19 @@
 //!
 //! Everything is a function of (scenario, overrides, seed, external inputs). See [`world::World`].
 
+pub mod build_id;
+pub mod campaign;
+pub mod describe;
 pub mod disk;
 pub mod fault;
+pub mod log;
 pub mod observe;
+pub mod recording;
 pub mod scenario;
+pub mod story;
 pub mod trace;
 pub mod trial;
 pub mod weather;
+pub mod verify;
 pub mod world;
+pub mod zoo;

@@ -284,7 +284,7 @@ fn is_legitimate_leader(world: &World, broker: i32, id: &TopicPartition, leader_
 }
 
 /// The batches of a log between two offsets, as the page cache has them. A leader's are decoded to their records.
-fn read_entries(
+pub(crate) fn read_entries(
     world: &World, node: NodeIx, replica: &trial_kafka::broker::partition::Partition, from: i64, end: i64, decode: bool,
 ) -> Vec<Entry> {
     let mut view = world.disk(node).view();

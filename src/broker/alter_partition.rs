@@ -144,7 +144,11 @@ impl Broker {
         if manager.wanting.is_empty() || manager.link.calls_in_flight() > 0 || manager.not_before > now.mono {
             return;
         }
-        let Some(my_epoch) = self.lifecycle.broker_epoch() else { return };
+        let Some(my_epoch) = self.lifecycle.broker_epoch() else {
+            // Leads by what the metadata says of its predecessor; it may ask nothing before it is registered itself.
+            manager.not_before = now.mono + ms(50);
+            return;
+        };
         if !manager.link.connect(now.mono, fx) {
             return;
         }

@@ -104,7 +104,7 @@ impl Broker {
         if let ChannelEvent::Response(response, asked) = event {
             match (asked, *response) {
                 (Asked::Registration, ResponseKind::BrokerRegistration(response)) => {
-                    self.on_registered(now, response.error_code, response.broker_epoch, fx);
+                    self.on_registered(now, response.error_code, response.broker_epoch, disk, fx);
                 }
                 (Asked::Heartbeat, ResponseKind::BrokerHeartbeat(response)) => {
                     self.on_heartbeat_answered(now, &response, disk, fx);
@@ -176,7 +176,9 @@ impl Broker {
         )
     }
 
-    fn on_registered(&mut self, now: Now, error_code: i16, broker_epoch: i64, fx: &mut Effects<'_>) {
+    fn on_registered(
+        &mut self, now: Now, error_code: i16, broker_epoch: i64, disk: &mut dyn Disk, fx: &mut Effects<'_>,
+    ) {
         if error_code != 0 {
             // DUPLICATE_BROKER_REGISTRATION until the old session ends, NOT_CONTROLLER …: again after a pause
             // (BrokerLifecycleManager's resend backoff of 100 ms and more).
@@ -190,6 +192,7 @@ impl Broker {
         }
         self.lifecycle.hurry(now.mono);
         fx.record(Event::RegisteredWith { broker_epoch });
+        self.publish_first(now, disk, fx);
     }
 
     fn on_heartbeat_answered(

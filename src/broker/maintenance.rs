@@ -315,9 +315,9 @@ impl Broker {
         }
     }
 
-    /// May requests still be served?
+    /// May requests be served: after the first metadata (`SocketServer.enableRequestProcessing`), before the stop?
     pub(super) fn is_serving(&self) -> bool {
-        self.lifecycle.state() != LifecycleState::ShuttingDown
+        self.published && self.lifecycle.state() != LifecycleState::ShuttingDown
     }
 
     /// A log operation failed. The disk failed: the only log directory is offline, so the broker halts (KIP-112).

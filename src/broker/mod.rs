@@ -89,6 +89,8 @@ pub struct Broker {
     setup: BrokerSetup,
     incarnation: Uuid,
     image: MetadataImage,
+    /// It has begun to act on the metadata.
+    published: bool,
     lifecycle: Lifecycle,
     observer: Observer,
     alter_partition: AlterPartitionManager,
@@ -108,6 +110,7 @@ impl Broker {
         Broker {
             incarnation: Uuid::nil(),
             image: MetadataImage::default(),
+            published: false,
             lifecycle: Lifecycle::new(&setup),
             observer: Observer::new(&setup),
             alter_partition: AlterPartitionManager::new(&setup),

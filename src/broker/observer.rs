@@ -134,15 +134,30 @@ impl Broker {
         if data.error_code != 0 {
             return false;
         }
-        let before = self.image.clone();
+        let before = if self.published { self.image.clone() } else { MetadataImage::default() };
         let Some(bytes) = data.records.clone().filter(|b| !b.is_empty()) else { return true };
         fx.charge(2_000 + bytes.len() as u64);
         if let Err(why) = self.replay(bytes) {
             fx.halt(format!("metadata cannot be replayed: {why}"));
             return true;
         }
-        self.publish_metadata(now, &before, disk, fx);
+        if self.published {
+            self.publish_metadata(now, &before, disk, fx);
+        } else {
+            self.publish_first(now, disk, fx);
+        }
         true
+    }
+
+    /// A broker acts on metadata only once it is registered and has replayed up to its own registration
+    /// (`BrokerServer.startup`, `initialCatchUpFuture`): what the log says before that was meant for its predecessor,
+    /// which may have led in an epoch that this incarnation, with less in its log, must not lead in.
+    pub(super) fn publish_first(&mut self, now: Now, disk: &mut dyn Disk, fx: &mut Effects<'_>) {
+        let caught_up = self.broker_epoch().is_some_and(|epoch| self.image.next_offset > epoch);
+        if !self.published && caught_up {
+            self.published = true;
+            self.publish_metadata(now, &MetadataImage::default(), disk, fx);
+        }
     }
 
     fn replay(&mut self, bytes: Bytes) -> Result<(), String> {

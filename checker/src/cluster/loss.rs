@@ -213,9 +213,12 @@ fn power_loss(
         let because = format!("{lost} when it was the last in-sync replica, which is never removed (before KIP-966)");
         return Judgement::allowed("last-replica-standing", settings, because);
     }
-    let kept = whole_copies(cluster, truth, batch, reign);
+    // Who was outside the in-sync replicas then could not have led, whatever it holds.
+    let in_sync = truth.isr_at(outage.seq);
+    let mut kept = whole_copies(cluster, truth, batch, reign);
+    kept.retain(|broker| in_sync.contains(broker));
     if kept.is_empty() {
-        let because = format!("{lost}, and every other replica that held it had lost power too");
+        let because = format!("{lost}, and every other in-sync replica that held it had lost power too");
         return Judgement::allowed("all-replicas-unclean", settings, because);
     }
     if election.is_some_and(|e| e.isr == [reign.leader]) {
@@ -309,6 +312,8 @@ pub(crate) fn election_steps(truth: &PartitionTruth, reign: &Reign, settings: &S
     let (winner, isr) = (settings.broker_name(election.leader), brokers(settings, &election.isr_before));
     let how = if !election.clean {
         format!("uncleanly: it was not in sync; in sync were {isr}")
+    } else if election.isr_before.is_empty() && election.previous < 0 {
+        "when it was created".to_owned()
     } else if election.isr_before.contains(&election.leader) {
         format!("from the in-sync replicas {isr}")
     } else {

@@ -128,7 +128,7 @@ impl Wrong {
 
 /// The name that was probably meant: at most a third of it is different, or it goes on where the given one ends.
 /// The first of equally near ones.
-pub(super) fn nearest<'a>(given: &str, names: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+pub fn nearest<'a>(given: &str, names: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     names
         .into_iter()
         .map(|name| (strsim::damerau_levenshtein(given, name), name))

@@ -23,9 +23,9 @@ mod values;
 mod write;
 
 pub use builtin::builtin;
-pub use error::{Place, Problem, ScenarioError};
+pub use error::{Place, Problem, ScenarioError, nearest};
 pub use parse::parse;
-pub use schema::schema;
+pub use schema::{SchemaEntry, schema, schema_entries};
 pub use write::to_toml;
 
 pub use values::{DurationRange, parse_duration, show_duration};

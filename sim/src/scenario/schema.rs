@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use trial_kafka::config::NOT_MODELLED;
+use trial_kafka::config::{ConfigKey, NOT_MODELLED};
 use trial_kafka::event::Event;
 use trial_kafka::zoo::Switch;
 
@@ -186,6 +186,54 @@ pub fn schema() -> String {
     out
 }
 
+/// One key of the format, for machines.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
+pub struct SchemaEntry {
+    /// The section it stands in; empty for the top of the file.
+    pub section: &'static str,
+    /// Its name.
+    pub key: &'static str,
+    /// What it takes.
+    pub takes: String,
+    /// What holds if it is not given, in words.
+    pub default: &'static str,
+    /// Its meaning, in one line.
+    pub about: &'static str,
+}
+
+/// Every key, in the order of [`schema`].
+pub fn schema_entries() -> Vec<SchemaEntry> {
+    let mut entries = Vec::new();
+    for &section in [""].iter().chain(SECTIONS) {
+        let ours = keys_of(section).iter();
+        entries.extend(ours.map(|&Key { name: key, takes, default, about }| SchemaEntry {
+            section,
+            key,
+            takes: takes.to_string(),
+            default,
+            about,
+        }));
+        let kafkas = SETS.iter().filter(|(name, _)| *name == section).flat_map(|(_, keys)| keys.iter());
+        entries.extend(kafkas.map(|config| SchemaEntry {
+            section,
+            key: config.name,
+            takes: format!("{:?}", config.kind).to_lowercase(),
+            default: default_of(config),
+            about: config.about,
+        }));
+    }
+    entries
+}
+
+/// The table shows Kafka's defaults; the two that differ here are said in words.
+fn default_of(config: &ConfigKey) -> &'static str {
+    match config.name {
+        "enable.idempotence" => "false (Kafka: true)",
+        "eligible.leader.replicas.version" => "0 (Kafka: 1)",
+        _ => config.default,
+    }
+}
+
 fn line(out: &mut String, text: &str) {
     out.push_str(text.trim_end());
     out.push('\n');
@@ -197,12 +245,7 @@ fn section(out: &mut String, header: &str, name: &str) {
         line(out, &format!("  {:<24} {:<26} {:<28} {}", key.name, key.takes, key.default, key.about));
     }
     for config in SETS.iter().filter(|(section, _)| *section == name).flat_map(|(_, keys)| keys.iter()) {
-        // The table shows Kafka's defaults; the two that differ here are said in words.
-        let default = match config.name {
-            "enable.idempotence" => "false (Kafka: true)",
-            "eligible.leader.replicas.version" => "0 (Kafka: 1)",
-            _ => config.default,
-        };
+        let default = default_of(config);
         let takes = format!("{:?}", config.kind).to_lowercase();
         line(out, &format!("  {:<46} {takes:<7} {default:<22} {}", config.name, config.about));
     }

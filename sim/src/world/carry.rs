@@ -209,6 +209,15 @@ impl World {
         }
     }
 
+    /// A machine has power again: what others kept sending to it arrives.
+    pub(super) fn release_held_to(&mut self, node: NodeIx) {
+        for from in (0..self.slots.len() as u32).map(NodeIx) {
+            if !self.network.is_cut(from, node) {
+                self.release_held(from, node);
+            }
+        }
+    }
+
     pub(super) fn on_arrival(&mut self, conn: u64, way: Way, packet: Packet, cause: EventId) {
         match way {
             Way::ToAcceptor => self.on_arrival_at_acceptor(conn, packet, cause),
@@ -219,10 +228,9 @@ impl World {
     fn on_arrival_at_acceptor(&mut self, conn: u64, packet: Packet, cause: EventId) {
         let Some(known) = self.network.conns.get_mut(&conn) else { return };
         let slot = &self.slots[known.acceptor.0 as usize];
-        let (acceptor, dialer) = (known.acceptor, known.dialer);
         if slot.power == Power::Off {
-            let (what, to) = (packet.name().to_string(), slot.name.clone());
-            self.tracer.record(self.now, dialer, Event::Dropped { what, to }, cause, &[]);
+            // Nobody acknowledges it, so the sender's system sends it again until somebody does.
+            known.held[Way::ToAcceptor as usize].push_back((packet, cause));
             return;
         }
         let is_listening = slot.is_up();
@@ -241,7 +249,6 @@ impl World {
                     // The one this was meant for is gone: the machine resets the connection.
                     self.send(conn, Way::ToDialer, Packet::End, self.now, cause);
                 }
-                let _ = acceptor;
             }
             Packet::End => {
                 // The acceptor notices only when it answers; what it has in hand goes on.
@@ -258,11 +265,15 @@ impl World {
 
     fn on_arrival_at_dialer(&mut self, conn: u64, packet: Packet, cause: EventId) {
         let Some(known) = self.network.conns.get_mut(&conn) else { return };
-        let dialer = known.dialer;
-        if !known.dialer_open || !self.is_alive(dialer, self.network.conns[&conn].dialer_incarnation) {
+        let (dialer, incarnation) = (known.dialer, known.dialer_incarnation);
+        if !self.is_alive(dialer, incarnation) {
+            if let Packet::Response { .. } = packet {
+                let (what, to) = (packet.name().to_string(), self.node_name(dialer).to_string());
+                self.tracer.record(self.now, NodeIx::WORLD, Event::Dropped { what, to }, cause, &[]);
+            }
             return;
         }
-        let known = self.network.conns.get_mut(&conn).expect("just seen");
+        let Some(known) = self.network.conns.get_mut(&conn).filter(|c| c.dialer_open) else { return };
         match packet {
             Packet::Accepted => self.hand_in(dialer, Input::Opened { conn: ConnId(conn) }, cause),
             Packet::Refused => {

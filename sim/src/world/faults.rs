@@ -114,6 +114,14 @@ impl World {
         }
     }
 
+    /// A fault that does not stand in the timeline, counted as those are.
+    pub(super) fn fault_from_outside(&mut self, node: NodeIx, kind: &FaultKind) {
+        let effective = self.apply_fault(node, kind, EventId::NONE);
+        let counter = self.faults.counters.entry(kind.kind_name()).or_default();
+        counter.scheduled += 1;
+        counter.took_effect += u32::from(effective);
+    }
+
     /// Applies a fault to one node. True if it changed something.
     fn apply_fault(&mut self, node: NodeIx, kind: &FaultKind, cause: EventId) -> bool {
         match kind {
@@ -151,7 +159,7 @@ impl World {
                 let until = self.now + lasts.unwrap_or(self.scenario.phases.faults_end().saturating_sub(self.now));
                 let until = until.min(self.scenario.phases.faults_end());
                 self.slots[node.0 as usize].disk.stall_until(until);
-                let for_ms = (until - self.now) / 1_000_000;
+                let for_ms = until.saturating_sub(self.now) / 1_000_000;
                 self.record(node, Event::Fault(FaultEvent::StallDisk { for_ms }), &[cause]);
                 true
             }

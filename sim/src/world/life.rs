@@ -16,7 +16,7 @@ use trial_kafka::event::Event;
 use trial_kafka::ids::{Topic, TopicPartition};
 use trial_kafka::node::{Belief, Command, ConsumedRecord, EventId, Input, Nanos, OpId, Outcome};
 
-use super::{What, World};
+use super::{Power, What, World};
 use crate::scenario::Scenario;
 use crate::trace::NodeIx;
 
@@ -372,11 +372,21 @@ impl World {
         self.again(interval, LifeStep::Produce(number as u32));
     }
 
-    /// Has every partition a leader, and are all its replicas in sync?
+    /// Is every broker unfenced in its present incarnation, has every partition a leader that knows it, and are all its
+    /// replicas in sync? Asked of the machines themselves: the controller may not have noticed a death yet.
     fn is_healed(&self) -> bool {
         let Some(image) = self.controller_image() else { return false };
-        let alive = image.brokers.values().filter(|b| b.is_active()).count() == self.scenario.cluster.brokers as usize;
-        alive && image.topics.values().all(|t| t.partitions.iter().all(|p| p.has_leader() && p.isr.len() == p.replicas.len()))
+        let broker_is_back = |id: i32| {
+            let running = self.broker_ix(id).is_some_and(|ix| self.power(ix) == Power::Running);
+            let registered = image.brokers.get(&id).filter(|b| b.is_active()).map(|b| b.broker_epoch);
+            running && registered.is_some() && self.broker(id).and_then(|b| b.broker_epoch()) == registered
+        };
+        let partition_is_whole = |partition: &TopicPartition| {
+            let registration =
+                image.topic(partition.topic.as_str()).and_then(|t| t.partitions.get(partition.partition as usize));
+            registration.is_some_and(|p| p.isr.len() == p.replicas.len()) && self.leader_replica(partition).is_some()
+        };
+        self.scenario.cluster.broker_ids().all(broker_is_back) && self.all_partitions().iter().all(partition_is_whole)
     }
 
     fn begin_final_read(&mut self) {

@@ -12,16 +12,16 @@
 //! handle it, and carries out its effects. Same scenario, seed and external inputs: same events, byte for byte.
 //! A clone has the same future as the original; [`World::reseed`] gives it another.
 
+mod assertion;
 mod carry;
 mod faults;
 mod host;
 mod life;
 mod network;
+mod outside;
 mod queue;
 mod slot;
 
-use std::any::Any;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 use trial_kafka::broker::{Broker, BrokerSetup};
@@ -30,7 +30,7 @@ use trial_kafka::controller::{Controller, ControllerSetup};
 use trial_kafka::event::Event;
 use trial_kafka::metadata::MetadataImage;
 use trial_kafka::node::{
-    Command, Effect, Effects, Endpoint, EventId, Input, Lane, Nanos, Node, Now, OpId, Outcome, Ticket,
+    Effect, Effects, Endpoint, EventId, Input, Lane, Nanos, Node, Now, OpId, Outcome, Ticket,
 };
 use uuid::Uuid;
 
@@ -47,6 +47,7 @@ use slot::Slot;
 
 pub use faults::FaultCounter;
 pub use life::{Note, Phase, decode_value, encode_value};
+pub use outside::{External, ExternalInput};
 pub use slot::{Power, SimNode};
 
 /// How messages travel between nodes. Outside digest and randomness: both give the same run.
@@ -71,19 +72,6 @@ impl Sink for Unwatched {
     fn after_step(&mut self, _world: &World, _events: &[TraceEvent], _notes: &[Note]) {}
 }
 
-/// Something from outside: an application under test, the page. Logged, so that the run replays without its host.
-#[derive(Clone, Debug)]
-pub struct External {
-    /// When it came, in virtual time.
-    pub at: Nanos,
-    /// To which node.
-    pub node: NodeIx,
-    /// The operation's name. At least [`World::EXTERNAL_OPS`].
-    pub op: OpId,
-    /// What is asked.
-    pub command: Command,
-}
-
 /// What is scheduled.
 #[derive(Clone, Debug)]
 enum What {
@@ -97,12 +85,15 @@ enum What {
     Fault { fault: usize, cause: EventId, that_node: Option<NodeIx> },
     FaultEnd(Box<FaultEnd>),
     Life(LifeStep),
-    External(Box<External>),
+    External(Box<ExternalInput>),
 }
 
 /// Handlers that take longer than this have their effects carried out when they end, so that a crash meanwhile undoes
 /// them; shorter ones at once, with the time added to what they send.
 const RELEASE_AT_ONCE: Nanos = 500_000;
+
+/// So many steps at one instant are taken for a livelock of the model.
+const STANDSTILL: u32 = 1_000_000;
 
 /// Wall time at the start of every trial: 2026-01-01T00:00:00Z, in milliseconds.
 pub const WALL_AT_START_MS: i64 = 1_767_225_600_000;
@@ -125,6 +116,7 @@ pub struct World {
     externals: Vec<External>,
     last_fresh: u64,
     effects: Vec<(Effect, EventId)>,
+    steps_at_now: u32,
     over: bool,
 }
 
@@ -154,6 +146,7 @@ impl World {
             externals: Vec::new(),
             last_fresh: 0,
             effects: Vec::new(),
+            steps_at_now: 0,
             over: false,
             scenario,
         };
@@ -198,10 +191,6 @@ impl World {
     pub fn fault_counters(&self) -> impl Iterator<Item = (&'static str, FaultCounter)> {
         self.faults.counters()
     }
-    /// What came from outside so far, for replaying the run without its host.
-    pub fn externals(&self) -> &[External] {
-        &self.externals
-    }
     /// Number of nodes.
     pub fn node_count(&self) -> usize {
         self.slots.len()
@@ -245,13 +234,6 @@ impl World {
         self.slots.iter().find_map(Slot::controller)
     }
 
-    /// Something from outside, handled at the present time or, if `at` lies ahead, then.
-    pub fn external(&mut self, external: External) {
-        let at = external.at.max(self.now);
-        self.externals.push(external.clone());
-        self.queue.push(at, What::External(Box::new(external)));
-    }
-
     /// Takes the next step. False if the trial is over.
     pub fn step(&mut self, sink: &mut dyn Sink) -> bool {
         if self.over {
@@ -261,8 +243,19 @@ impl World {
             self.over = true;
             return false;
         };
-        self.now = self.now.max(at);
-        self.take(what);
+        if at > self.now {
+            self.now = at;
+            self.steps_at_now = 0;
+        }
+        self.steps_at_now += 1;
+        if self.steps_at_now > STANDSTILL {
+            // A node that asks to be woken at once, for ever, would stop time.
+            let message = format!("time stands still: {STANDSTILL} steps at one instant, the last was {what:?}");
+            self.record(NodeIx::WORLD, Event::AssertionFailed { message }, &[]);
+            self.over = true;
+        } else {
+            self.take(what);
+        }
         if !self.tracer.fresh.is_empty() || !self.notes.is_empty() {
             self.fire_triggers();
             let events = std::mem::take(&mut self.tracer.fresh);
@@ -320,12 +313,7 @@ impl World {
             What::Fault { fault, cause, that_node } => self.start_fault(fault, cause, that_node),
             What::FaultEnd(end) => self.end_fault(*end),
             What::Life(step) => self.live(step),
-            What::External(external) => {
-                let External { node, op, command, .. } = *external;
-                if self.slots[node.0 as usize].is_up() {
-                    self.hand_in(node, Input::Command { op, command }, EventId::NONE);
-                }
-            }
+            What::External(input) => self.on_external(*input),
         }
     }
 
@@ -420,14 +408,13 @@ impl World {
         let (sim_node, disk) = (&mut slot.node, &mut slot.disk);
         let now = Now { mono: self.now, wall };
         // A node that fails an assertion of its own is a finding, never a crash of the command.
-        let ended = catch_unwind(AssertUnwindSafe(|| sim_node.handle(now, input, disk, &mut Effects::new(&mut host))));
+        let ended = assertion::guarded(|| sim_node.handle(now, input, disk, &mut Effects::new(&mut host)));
         let cost = host.charged + slot.disk.take_cost();
         let incarnation = slot.incarnation;
         slot.lanes[lane as usize].busy_until = self.now + cost;
-        if let Err(panic) = ended {
+        if let Err(message) = ended {
             effects.clear();
             self.effects = effects;
-            let message = panic_message(&*panic);
             self.tracer.record(self.now, node, Event::AssertionFailed { message }, cause, &[]);
             self.end_process(node, false);
             return;
@@ -473,6 +460,7 @@ impl World {
         if slot.is_up() {
             return;
         }
+        let had_no_power = slot.power == Power::Off;
         slot.power = Power::Running;
         slot.incarnation += 1;
         slot.node = slot.blank.clone();
@@ -486,7 +474,15 @@ impl World {
         let incarnation = Uuid::from_u64_pair(bits(0), bits(1));
         let cause = because.first().copied().unwrap_or(EventId::NONE);
         self.schedule_input(self.now, node, Input::Start { incarnation }, cause);
+        if had_no_power {
+            self.release_held_to(node);
+        }
     }
+}
+
+/// `bootstrap.servers` of every client, and where brokers listen.
+fn bootstrap_of(scenario: &Scenario) -> Vec<Endpoint> {
+    scenario.cluster.broker_ids().map(|n| Endpoint { host: format!("b{n}"), port: 9092 }).collect()
 }
 
 /// The cluster's machines, none started: controllers, brokers, producers, consumers, the admin, the final reader.
@@ -495,7 +491,7 @@ fn slots_of(scenario: &Scenario) -> Vec<Slot> {
     let cluster_id = "trial".to_string();
     let controllers: Vec<Endpoint> =
         (1..=cluster.controllers).map(|n| Endpoint { host: format!("c{n}"), port: 9093 }).collect();
-    let bootstrap: Vec<Endpoint> = cluster.broker_ids().map(|n| Endpoint { host: format!("b{n}"), port: 9092 }).collect();
+    let bootstrap = bootstrap_of(scenario);
     let mut slots = Vec::new();
     for (n, endpoint) in (1..).zip(&controllers) {
         let setup = ControllerSetup {
@@ -544,14 +540,6 @@ fn slots_of(scenario: &Scenario) -> Vec<Slot> {
         slot.disk.set_sync_latency((disk.sync.min + disk.sync.max) / 2);
     }
     slots
-}
-
-fn panic_message(panic: &(dyn Any + Send)) -> String {
-    panic
-        .downcast_ref::<String>()
-        .cloned()
-        .or_else(|| panic.downcast_ref::<&str>().map(|s| (*s).to_string()))
-        .unwrap_or_else(|| "an assertion failed".to_string())
 }
 
 #[allow(dead_code)] // keeps the signature of outcomes in one place for the adapter

@@ -1,0 +1,261 @@
+//! The command line, as cli.md and `--help` have it.
+
+use std::ops::RangeInclusive;
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use trial_kafka::zoo::Switch;
+use trial_sim::build_id::VERSION_AND_CORE;
+use trial_sim::scenario::{nearest, parse_duration};
+
+/// Seeds are unsigned 53-bit integers: every JSON reader can hold them.
+pub const SEED_END: u64 = 1 << 53;
+
+/// A deterministic simulation testbed for Kafka: every run is decided by its scenario and its seed.
+#[derive(Debug, Parser)]
+#[command(name = "trial", version = VERSION_AND_CORE, max_term_width = 110)]
+#[command(after_help = "\
+Example: trial run leader-crash --seed 7
+Exit codes: 0 passed, 1 a BUG or a failed [expect], 2 wrong input, 3 vacuous, 4 not deterministic, 130 interrupted")]
+pub struct Cli {
+    /// Print JSON for machines on standard output, and nothing else there
+    #[arg(long, global = true)]
+    pub json: bool,
+    /// What to do
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Run one trial: its log, the verdict with explanations, and the line that reproduces it
+    #[command(after_help = "\
+Examples:
+  trial run leader-crash --seed 7
+  trial run leader-crash --seed 7 --set producer.acks=1 --only partition=orders-0,from=5s,to=20s
+  trial run my.toml --log none --verify --json")]
+    Run(RunArgs),
+    /// Show the cluster at a virtual instant, in the form of kafka-topics --describe, and what each replica really has
+    #[command(after_help = "Example: trial describe leader-crash --at 12s --seed 7")]
+    Describe(DescribeArgs),
+    /// Tell how each finding came to be, or what became of one record
+    #[command(after_help = "\
+Examples:
+  trial explain leader-crash --seed 7 --set producer.acks=1
+  trial explain leader-crash --seed 7 --record 1298
+  trial run leader-crash --seed 7 --trace run.trial --log none; trial explain run.trial --mermaid")]
+    Explain(ExplainArgs),
+    /// Run many seeds in parallel: what was found, how often, by which seed first, and what was reached
+    #[command(after_help = "\
+Examples:
+  trial search chaos --seeds 1..1000
+  trial search chaos --seeds 1..1000 --zoo truncate-to-hw --until-bug --json")]
+    Search(SearchArgs),
+    /// Turn bugs of Kafka's past on and see whether each is found: exit code 0 if all are, under their right names
+    #[command(after_help = "\
+Examples:
+  trial zoo
+  trial zoo truncate-to-hw --seeds 200 --json
+The seeds start with 1 and go on until a switch was found five times; the time is what the trials of a find took.")]
+    Zoo(ZooArgs),
+    /// Print the format of scenario files, or a commented starting point
+    #[command(subcommand, after_help = "Example: trial scenario new > my.toml")]
+    Scenario(ScenarioCommand),
+    /// List the built-in scenarios and the switches of the bug zoo
+    #[command(after_help = "Example: trial list")]
+    List,
+}
+
+/// Which scenario is run, and how it is changed.
+#[derive(Debug, Args)]
+pub struct ScenarioArgs {
+    /// Override a key of the scenario, for instance producer.acks=1; may be given several times
+    #[arg(long = "set", value_name = "KEY=VALUE")]
+    pub set: Vec<String>,
+}
+
+/// `trial run`
+#[derive(Debug, Args)]
+pub struct RunArgs {
+    /// A scenario file, or the name of a built-in scenario (see `trial list`)
+    #[arg(required_unless_present = "legend")]
+    pub scenario: Option<String>,
+    /// What the run draws from: 0 to 2^53 - 1
+    #[arg(long, default_value_t = 1, value_name = "N", value_parser = parse_seed)]
+    pub seed: u64,
+    /// How the scenario is changed.
+    #[command(flatten)]
+    pub changes: ScenarioArgs,
+    /// Which events are printed [default: short]
+    #[arg(long, value_enum, value_name = "LOG", conflicts_with = "json")]
+    pub log: Option<LogKind>,
+    /// Print only these events: broker=b1, partition=orders-0, from=5s, to=20s, joined by commas; several brokers
+    /// (or other nodes) or partitions mean any of them
+    #[arg(long, value_name = "FILTER", value_delimiter = ',')]
+    pub only: Vec<String>,
+    /// Print what the columns of the log mean
+    #[arg(long)]
+    pub legend: bool,
+    /// Record the trace into this file, for `trial explain`
+    #[arg(long, value_name = "FILE")]
+    pub trace: Option<PathBuf>,
+    /// Run it twice at once and compare event by event; exit code 4 if they differ
+    #[arg(long)]
+    pub verify: bool,
+}
+
+/// `trial describe`
+#[derive(Debug, Args)]
+pub struct DescribeArgs {
+    /// A scenario file, or the name of a built-in scenario
+    pub scenario: String,
+    /// The virtual time since the start of the trial, for instance 12s
+    #[arg(long, value_name = "TIME", value_parser = parse_time)]
+    pub at: u64,
+    /// What the run draws from: 0 to 2^53 - 1
+    #[arg(long, default_value_t = 1, value_name = "N", value_parser = parse_seed)]
+    pub seed: u64,
+    /// How the scenario is changed.
+    #[command(flatten)]
+    pub changes: ScenarioArgs,
+}
+
+/// `trial explain`
+#[derive(Debug, Args)]
+pub struct ExplainArgs {
+    /// A recording of `trial run --trace`, a scenario file, or the name of a built-in scenario
+    #[arg(value_name = "TRACE|SCENARIO")]
+    pub subject: String,
+    /// What the run draws from; a recording has its own [default: 1]
+    #[arg(long, value_name = "N", value_parser = parse_seed)]
+    pub seed: Option<u64>,
+    /// How the scenario is changed.
+    #[command(flatten)]
+    pub changes: ScenarioArgs,
+    /// Tell the story of this record instead: 1298 or r1298
+    #[arg(long, value_name = "K", value_parser = parse_record)]
+    pub record: Option<u64>,
+    /// Draw Mermaid flowcharts: solid arrows are recorded causes, dotted ones only the order in time
+    #[arg(long, conflicts_with = "json")]
+    pub mermaid: bool,
+}
+
+/// `trial search`
+#[derive(Debug, Args)]
+pub struct SearchArgs {
+    /// A scenario file, or the name of a built-in scenario
+    pub scenario: Option<String>,
+    /// The seeds, both ends included
+    #[arg(long, value_name = "A..B", value_parser = parse_seeds)]
+    pub seeds: Seeds,
+    /// How many at a time.
+    #[command(flatten)]
+    pub jobs: Jobs,
+    /// Turn on a switch of the bug zoo; may be given several times
+    #[arg(long, value_name = "SWITCH", value_parser = parse_switch)]
+    pub zoo: Vec<Switch>,
+    /// Stop at the first BUG
+    #[arg(long)]
+    pub until_bug: bool,
+    /// How the scenario is changed.
+    #[command(flatten)]
+    pub changes: ScenarioArgs,
+}
+
+/// `trial zoo`
+#[derive(Debug, Args)]
+pub struct ZooArgs {
+    /// The switches; all if none is named
+    #[arg(value_name = "SWITCH", value_parser = parse_switch)]
+    pub switches: Vec<Switch>,
+    /// At most so many seeds per switch
+    #[arg(long, default_value_t = 1_000, value_name = "N", value_parser = parse_count)]
+    pub seeds: u64,
+    /// How many at a time.
+    #[command(flatten)]
+    pub jobs: Jobs,
+}
+
+/// How many trials run at a time.
+#[derive(Debug, Args)]
+pub struct Jobs {
+    /// Trials at a time [default: as many as the machine has processors]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
+    jobs: Option<u16>,
+}
+
+impl Jobs {
+    /// The number.
+    pub fn jobs(&self) -> usize {
+        self.jobs.map_or_else(crate::workers::default_jobs, usize::from)
+    }
+}
+
+/// `trial scenario`
+#[derive(Debug, Subcommand)]
+pub enum ScenarioCommand {
+    /// Print the whole format; with --json one key per line
+    #[command(after_help = "Example: trial scenario schema | less")]
+    Schema,
+    /// Print a commented scenario to start from
+    #[command(after_help = "Example: trial scenario new > my.toml; trial run my.toml")]
+    New,
+}
+
+/// Which events are printed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum LogKind {
+    /// Faults and changes of state
+    Short,
+    /// Every event
+    Full,
+    /// None
+    None,
+}
+
+/// Reads a seed.
+pub fn parse_seed(text: &str) -> Result<u64, String> {
+    text.parse::<u64>()
+        .ok()
+        .filter(|seed| *seed < SEED_END)
+        .ok_or_else(|| format!("a seed is a whole number from 0 to {}", SEED_END - 1))
+}
+
+/// Seeds from one to another, both included.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Seeds(pub RangeInclusive<u64>);
+
+/// Reads `A..B`.
+pub fn parse_seeds(text: &str) -> Result<Seeds, String> {
+    let (first, last) = text.split_once("..").ok_or("seeds are a range such as 1..1000, both ends included")?;
+    let (first, last) = (parse_seed(first)?, parse_seed(last)?);
+    if last < first {
+        return Err(format!("the range is empty: {last} is less than {first}"));
+    }
+    Ok(Seeds(first..=last))
+}
+
+/// Reads a number of seeds.
+pub fn parse_count(text: &str) -> Result<u64, String> {
+    parse_seed(text).ok().filter(|count| *count > 0).ok_or_else(|| "at least one seed is needed".to_string())
+}
+
+/// Reads the number of a record, with or without the `r` that the log puts before it.
+pub fn parse_record(text: &str) -> Result<u64, String> {
+    text.strip_prefix('r').unwrap_or(text).parse().map_err(|_| "a record is a number such as 42 or r42".to_string())
+}
+
+/// Reads a switch of the zoo.
+pub fn parse_switch(text: &str) -> Result<Switch, String> {
+    text.parse().map_err(|()| {
+        let names = Switch::ALL.map(Switch::name);
+        let nearest = nearest(text, names).map(|name| format!("did you mean {name:?}? "));
+        format!("{}valid: {}", nearest.unwrap_or_default(), names.join(", "))
+    })
+}
+
+/// Reads a virtual time.
+pub fn parse_time(text: &str) -> Result<u64, String> {
+    parse_duration(text)
+}

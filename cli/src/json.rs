@@ -1,0 +1,72 @@
+//! The shapes that scripts rely on. A field is added only together with the contract that lists them.
+
+use std::collections::BTreeMap;
+
+use serde::Serialize;
+use trial_checker::{Class, Finding, Outcome, Step};
+use trial_sim::trial::Report;
+
+/// One trial.
+#[derive(Serialize)]
+pub struct TrialJson<'a> {
+    scenario: &'a str,
+    seed: u64,
+    digest: &'a str,
+    virtual_ms: u64,
+    events: u64,
+    verdict: Outcome,
+    findings: Vec<FindingJson<'a>>,
+    counters: &'a BTreeMap<String, u64>,
+    reproduce: String,
+}
+
+impl<'a> TrialJson<'a> {
+    /// A trial and the line that reproduces it.
+    pub fn of(report: &'a Report, reproduce: String) -> Self {
+        TrialJson {
+            scenario: &report.scenario,
+            seed: report.seed,
+            digest: &report.digest,
+            virtual_ms: report.virtual_ns / 1_000_000,
+            events: report.events,
+            verdict: outcome(report),
+            findings: report.verdict.findings.iter().map(FindingJson::of).collect(),
+            counters: &report.verdict.counters,
+            reproduce,
+        }
+    }
+}
+
+/// How a trial ended: what `[expect]` asks for counts.
+pub fn outcome(report: &Report) -> Outcome {
+    if report.failed() { Outcome::Fail } else { report.verdict.outcome }
+}
+
+/// One finding.
+#[derive(Serialize)]
+pub struct FindingJson<'a> {
+    class: Class,
+    code: &'a str,
+    rule: Option<&'a str>,
+    topic: Option<&'a str>,
+    partition: Option<i32>,
+    offset: Option<i64>,
+    virtual_ms: u64,
+    chain: &'a [Step],
+}
+
+impl<'a> FindingJson<'a> {
+    /// A finding as it was made.
+    pub fn of(finding: &'a Finding) -> Self {
+        FindingJson {
+            class: finding.class,
+            code: finding.code,
+            rule: finding.rule,
+            topic: finding.topic.as_deref(),
+            partition: finding.partition,
+            offset: finding.offset,
+            virtual_ms: finding.virtual_ms,
+            chain: &finding.chain,
+        }
+    }
+}

@@ -1,0 +1,36 @@
+//! `trial scenario schema|new`: the format of scenario files, and a commented starting point.
+
+use serde::Serialize;
+use trial_sim::scenario::{schema, schema_entries};
+
+use crate::args::ScenarioCommand;
+use crate::failure::Failure;
+use crate::output::{Ending, Out};
+
+/// A commented scenario that runs as it is.
+const NEW: &str = include_str!("new.toml");
+
+#[derive(Serialize)]
+struct NewJson {
+    scenario: &'static str,
+}
+
+/// Prints what was asked for.
+pub fn scenario(command: &ScenarioCommand, json: bool, out: &mut Out) -> Result<Ending, Failure> {
+    match (command, json) {
+        (ScenarioCommand::Schema, true) => schema_entries().iter().try_for_each(|entry| out.json(entry))?,
+        (ScenarioCommand::Schema, false) => out.line(schema().trim_end())?,
+        (ScenarioCommand::New, true) => out.json(&NewJson { scenario: NEW })?,
+        (ScenarioCommand::New, false) => out.line(NEW.trim_end())?,
+    }
+    Ok(Ending::GOOD)
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn the_starting_point_is_a_valid_scenario() {
+        let scenario = trial_sim::scenario::parse("new.toml", super::NEW, &[]).unwrap_or_else(|error| panic!("{error}"));
+        assert!(!scenario.faults.is_empty());
+    }
+}

@@ -1,0 +1,132 @@
+//! The verdict for people: what producers believed against what is true, then what was found and how it came to be.
+
+use std::collections::BTreeMap;
+
+use anstyle::{AnsiColor, Style};
+use trial_checker::{Class, Finding, Outcome};
+use trial_sim::campaign::{Campaign, Identity};
+use trial_sim::log::Milliseconds;
+use trial_sim::trial::Report;
+
+use crate::failure::Failure;
+use crate::json::outcome;
+use crate::output::Out;
+
+/// So many findings of a kind are told; the others are counted.
+const TOLD: usize = 3;
+
+/// Prints the verdict on a trial.
+pub fn print(report: &Report, out: &mut Out) -> Result<(), Failure> {
+    let verdict = &report.verdict;
+    out.line(&verdict.belief_truth)?;
+    out.line("")?;
+    print_findings(report, out)?;
+    for reason in &verdict.vacuous_because {
+        out.line(format_args!("vacuous: {reason}"))?;
+    }
+    for unmet in &report.unmet {
+        out.line(format_args!("[expect] not met: {unmet}"))?;
+    }
+    if !verdict.vacuous_because.is_empty() || !report.unmet.is_empty() {
+        out.line("")?;
+    }
+    print_counters(&verdict.counters, out)?;
+    out.line("")?;
+    let (word, style) = match outcome(report) {
+        Outcome::Pass => ("PASS", AnsiColor::Green.on_default().bold()),
+        Outcome::Fail => ("FAIL", AnsiColor::Red.on_default().bold()),
+        Outcome::Vacuous => ("VACUOUS", AnsiColor::Yellow.on_default().bold()),
+    };
+    out.line(format_args!(
+        "{style}{word}{style:#}  {} seed {}: {} events in {} ms of virtual time, digest {}",
+        report.scenario,
+        report.seed,
+        report.events,
+        Milliseconds(report.virtual_ns),
+        report.digest
+    ))
+}
+
+/// Every kind of finding with how often it was made, and the first ones with their causal chains.
+pub fn print_findings(report: &Report, out: &mut Out) -> Result<(), Failure> {
+    let groups = Campaign::of(report).findings;
+    if groups.is_empty() {
+        out.line("Nothing was found.")?;
+        return out.line("");
+    }
+    for (identity, tally) in groups {
+        out.line(format_args!("{}: {}", heading(identity), times(tally.count)))?;
+        let of_this = |finding: &&Finding| identity_of(finding) == identity;
+        let told: Vec<&Finding> = report.verdict.findings.iter().filter(of_this).take(TOLD).collect();
+        for finding in &told {
+            print_finding(finding, out)?;
+        }
+        let rest = tally.count - told.len() as u64;
+        if rest > 0 {
+            out.line(format_args!("  … and {rest} more of this kind"))?;
+        }
+        out.line("")?;
+    }
+    Ok(())
+}
+
+/// One finding with its causal chain.
+pub fn print_finding(finding: &Finding, out: &mut Out) -> Result<(), Failure> {
+    out.line(format_args!("  {}", finding.summary))?;
+    for step in &finding.chain {
+        // The sentence names its node and time.
+        out.line(format_args!("    t={:>13} #{:<6} {}", Milliseconds(step.virtual_ns).to_string(), step.event, step.sentence))?;
+    }
+    Ok(())
+}
+
+/// What makes a finding the same as another.
+pub fn identity_of(finding: &Finding) -> Identity {
+    Identity { class: finding.class, code: finding.code, rule: finding.rule }
+}
+
+/// `ALLOWED(acks-1) lost-write`
+pub fn heading(identity: Identity) -> String {
+    let Identity { class, code, rule } = identity;
+    let style = style_of(class);
+    let rule = rule.map_or(String::new(), |rule| format!("({rule})"));
+    format!("{style}{class}{style:#}{rule} {code}")
+}
+
+fn style_of(class: Class) -> Style {
+    match class {
+        Class::Bug => AnsiColor::Red.on_default().bold(),
+        Class::Unknown => AnsiColor::Magenta.on_default().bold(),
+        Class::Allowed => AnsiColor::Yellow.on_default().bold(),
+        Class::Info => AnsiColor::Cyan.on_default().bold(),
+    }
+}
+
+fn times(count: u64) -> String {
+    if count == 1 { "once".to_string() } else { format!("{count} times") }
+}
+
+/// Counters in columns: first what happened, then what never did.
+pub fn print_counters(counters: &BTreeMap<String, u64>, out: &mut Out) -> Result<(), Failure> {
+    let happened: Vec<String> = counters.iter().filter(|(_, n)| **n > 0).map(|(name, n)| format!("{name} {n}")).collect();
+    let never: Vec<&str> = counters.iter().filter(|(_, n)| **n == 0).map(|(name, _)| name.as_str()).collect();
+    for (heading, words) in [("happened", happened.join(", ")), ("never", never.join(", "))] {
+        if !words.is_empty() {
+            print_folded(heading, &words, out)?;
+        }
+    }
+    Ok(())
+}
+
+/// Words after a heading, folded at 110 columns.
+fn print_folded(heading: &str, words: &str, out: &mut Out) -> Result<(), Failure> {
+    let mut line = format!("{heading:<9}");
+    for word in words.split_inclusive(", ") {
+        if line.len() + word.len() > 110 {
+            out.line(line.trim_end())?;
+            line = " ".repeat(9);
+        }
+        line.push_str(word);
+    }
+    out.line(line.trim_end())
+}

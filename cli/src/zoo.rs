@@ -1,0 +1,117 @@
+//! `trial zoo`: is every bug of the past found when its switch is on, and under its right name?
+
+use std::ops::ControlFlow;
+use std::time::{Duration, Instant};
+
+use serde::Serialize;
+use trial_kafka::zoo::Switch;
+use trial_sim::zoo::{Hunt, scenario_of};
+
+use crate::args::ZooArgs;
+use crate::failure::Failure;
+use crate::output::{Ending, Out};
+use crate::progress::Progress;
+use crate::search::one_trial;
+use crate::source::Source;
+use crate::{interrupt, workers};
+
+/// Hunts every switch that was asked for.
+pub fn zoo(args: &ZooArgs, json: bool, out: &mut Out) -> Result<Ending, Failure> {
+    let switches = if args.switches.is_empty() { Switch::ALL.to_vec() } else { args.switches.clone() };
+    let mut all_good = true;
+    for switch in switches {
+        let source = Source::load(&scenario_of(switch), &[])?;
+        let (hunt, times) = hunt(switch, &source, args);
+        all_good &= hunt.is_good();
+        if json {
+            out.json(&ZooJson::of(&hunt, &times))?;
+        } else {
+            print(&hunt, &times, &source, out)?;
+        }
+        if interrupt::happened() {
+            break;
+        }
+    }
+    Ok(Ending { interrupted: interrupt::happened(), failed: !all_good, ..Ending::GOOD })
+}
+
+/// Runs seeds until enough is known. Also the time that the trials of each find took on their threads.
+fn hunt(switch: Switch, source: &Source, args: &ZooArgs) -> (Hunt, Vec<Duration>) {
+    let mut hunt = Hunt::new(switch);
+    let (mut times, mut since) = (Vec::new(), Duration::ZERO);
+    let mut progress = Progress::of_seeds(args.seeds);
+    let work = |seed: u64, go_on: &dyn Fn() -> bool| {
+        let began = Instant::now();
+        one_trial(source, seed, go_on).map(|trial| (trial, began.elapsed()))
+    };
+    workers::in_order(1..=args.seeds, args.jobs.jobs(), work, |seed, (trial, time)| {
+        since += time;
+        if hunt.take(seed, &trial) {
+            times.push(std::mem::take(&mut since));
+        }
+        progress.at(seed, || switch.to_string());
+        if hunt.is_over() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+    });
+    (hunt, times)
+}
+
+fn print(hunt: &Hunt, times: &[Duration], source: &Source, out: &mut Out) -> Result<(), Failure> {
+    let switch = hunt.switch;
+    out.line(format_args!("{switch}: {}", switch.about()))?;
+    let codes: Vec<&str> = hunt.codes.iter().copied().collect();
+    let codes = if codes.is_empty() { "none".to_string() } else { codes.join(", ") };
+    let must = switch.must_any().join(" or ");
+    match (hunt.first_find, hunt.seeds_median(), hunt.seeds_worst()) {
+        (Some(seed), Some(median), Some(worst)) => {
+            let seconds = median_seconds(times).unwrap_or_default();
+            out.line(format_args!("  found: {must} wanted, BUGs found: {codes}"))?;
+            let seeds = |n| if n == 1 { "1 seed".to_string() } else { format!("{n} seeds") };
+            let finds = hunt.needed.len();
+            out.line(format_args!(
+                "  {finds} finds: median {}, worst {}, median time of the trials {seconds:.2} s",
+                seeds(median),
+                seeds(worst)
+            ))?;
+            out.line(format_args!("  {}", source.reproduce(seed)))?;
+        }
+        _ => out.line(format_args!("  NOT FOUND: {must} wanted, BUGs found: {codes}"))?,
+    }
+    for (code, seed) in &hunt.unexpected {
+        out.line(format_args!("  UNEXPECTED BUG {code}: the switch may not cause it"))?;
+        out.line(format_args!("  {}", source.reproduce(*seed)))?;
+    }
+    Ok(())
+}
+
+fn median_seconds(times: &[Duration]) -> Option<f64> {
+    let mut sorted = times.to_vec();
+    sorted.sort_unstable();
+    sorted.get(sorted.len() / 2).map(Duration::as_secs_f64)
+}
+
+#[derive(Serialize)]
+struct ZooJson<'a> {
+    switch: &'static str,
+    found: bool,
+    seeds_median: Option<u64>,
+    seeds_worst: Option<u64>,
+    cpu_s_median: Option<f64>,
+    codes: Vec<&'static str>,
+    must_any: &'a [&'static str],
+    may: &'a [&'static str],
+}
+
+impl ZooJson<'_> {
+    fn of(hunt: &Hunt, times: &[Duration]) -> Self {
+        ZooJson {
+            switch: hunt.switch.name(),
+            found: hunt.first_find.is_some(),
+            seeds_median: hunt.seeds_median(),
+            seeds_worst: hunt.seeds_worst(),
+            cpu_s_median: median_seconds(times),
+            codes: hunt.codes.iter().copied().collect(),
+            must_any: hunt.switch.must_any(),
+            may: hunt.switch.may(),
+        }
+    }
+}

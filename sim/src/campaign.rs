@@ -1,0 +1,110 @@
+//! Many trials summed up: how they ended, what was found and by which seed first, what they reached.
+//!
+//! A sum does not depend on the order in which trials end, so that it is the same however many ran at a time.
+
+use std::collections::BTreeMap;
+
+use trial_checker::Class;
+
+use crate::trial::Report;
+
+/// What makes two findings the same: their class, code and rule.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Identity {
+    /// How bad it is.
+    pub class: Class,
+    /// What it is.
+    pub code: &'static str,
+    /// The rule that allows it.
+    pub rule: Option<&'static str>,
+}
+
+/// How often a finding was made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Tally {
+    /// So many times, in all trials.
+    pub count: u64,
+    /// In so many trials.
+    pub trials: u64,
+    /// The smallest seed of these.
+    pub first_seed: u64,
+}
+
+/// The sum of any number of trials.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Campaign {
+    /// Trials.
+    pub trials: u64,
+    /// Those without a BUG, in which something happened, and with everything that `[expect]` asks for.
+    pub passed: u64,
+    /// Those with a BUG or with something else than `[expect]` asks for.
+    pub failed: u64,
+    /// Those in which nothing happened that could have gone wrong.
+    pub vacuous: u64,
+    /// Events of all.
+    pub events: u64,
+    /// Virtual time of all, in milliseconds.
+    pub virtual_ms: u64,
+    /// Everything that was found, the worst first.
+    pub findings: BTreeMap<Identity, Tally>,
+    /// What `[expect]` asked for and was not so, with its smallest seed.
+    pub unmet: BTreeMap<String, Tally>,
+    /// The checker's counters of all, by name. What stands at 0 was never reached.
+    pub coverage: BTreeMap<String, u64>,
+}
+
+impl Campaign {
+    /// The sum of one trial.
+    pub fn of(report: &Report) -> Self {
+        let one = |count| Tally { count, trials: 1, first_seed: report.seed };
+        let mut findings: BTreeMap<Identity, Tally> = BTreeMap::new();
+        for group in &report.verdict.groups {
+            let identity = Identity { class: group.class, code: group.code, rule: group.rule };
+            findings.entry(identity).or_insert(one(0)).count += group.count;
+        }
+        let (failed, vacuous) = (report.failed(), report.is_vacuous() && !report.failed());
+        Campaign {
+            trials: 1,
+            passed: u64::from(!failed && !vacuous),
+            failed: u64::from(failed),
+            vacuous: u64::from(vacuous),
+            events: report.events,
+            virtual_ms: report.virtual_ns / 1_000_000,
+            findings,
+            unmet: report.unmet.iter().map(|what| (what.clone(), one(1))).collect(),
+            coverage: report.verdict.counters.clone(),
+        }
+    }
+
+    /// Adds another sum to this one.
+    pub fn add(&mut self, other: Campaign) {
+        self.trials += other.trials;
+        self.passed += other.passed;
+        self.failed += other.failed;
+        self.vacuous += other.vacuous;
+        self.events += other.events;
+        self.virtual_ms += other.virtual_ms;
+        add_tallies(&mut self.findings, other.findings);
+        add_tallies(&mut self.unmet, other.unmet);
+        for (name, count) in other.coverage {
+            *self.coverage.entry(name).or_default() += count;
+        }
+    }
+
+    /// Is there a BUG?
+    pub fn has_bug(&self) -> bool {
+        self.findings.keys().any(|identity| identity.class == Class::Bug)
+    }
+}
+
+fn add_tallies<K: Ord>(to: &mut BTreeMap<K, Tally>, from: BTreeMap<K, Tally>) {
+    for (key, more) in from {
+        to.entry(key)
+            .and_modify(|tally| {
+                tally.count += more.count;
+                tally.trials += more.trials;
+                tally.first_seed = tally.first_seed.min(more.first_seed);
+            })
+            .or_insert(more);
+    }
+}
