@@ -4,7 +4,7 @@
 mod common;
 
 use bytes::{Buf, Bytes, BytesMut};
-use common::{Directory, PATIENCE};
+use common::{Directory, PATIENCE, Replicas};
 use kafka_protocol::messages::create_topics_request::CreatableTopic;
 use kafka_protocol::messages::elect_leaders_request::TopicPartitions;
 use kafka_protocol::messages::fetch_request::{FetchPartition, FetchTopic};
@@ -12,8 +12,8 @@ use kafka_protocol::messages::list_offsets_request::{ListOffsetsPartition, ListO
 use kafka_protocol::messages::metadata_request::MetadataRequestTopic;
 use kafka_protocol::messages::produce_request::{PartitionProduceData, TopicProduceData};
 use kafka_protocol::messages::{
-    ApiKey, ApiVersionsRequest, CreateTopicsRequest, ElectLeadersRequest, FetchRequest,
-    ListOffsetsRequest, MetadataRequest, ProduceRequest, RequestHeader, RequestKind, ResponseKind, TopicName,
+    ApiKey, ApiVersionsRequest, CreateTopicsRequest, ElectLeadersRequest, FetchRequest, ListOffsetsRequest,
+    MetadataRequest, ProduceRequest, RequestHeader, RequestKind, ResponseKind, TopicName,
 };
 use kafka_protocol::protocol::{Encodable, StrBytes};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -95,11 +95,17 @@ fn requests(api: ApiKey, version: i16, topic_id: Uuid) -> Vec<RequestKind> {
                 RequestKind::Produce(request)
             };
             let garbage = Bytes::from_static(b"no batch at all");
-            vec![of(topics[0], -1, &batch), of(topics[0], 1, &batch), of(topics[1], -1, &batch), of(topics[0], 1, &garbage)]
+            vec![
+                of(topics[0], -1, &batch),
+                of(topics[0], 1, &batch),
+                of(topics[1], -1, &batch),
+                of(topics[0], 1, &garbage),
+            ]
         }
         ApiKey::Fetch => {
             let of = |(topic, id), offset, epoch| {
-                let mut partition = FetchPartition::default().with_fetch_offset(offset).with_partition_max_bytes(1 << 20);
+                let mut partition =
+                    FetchPartition::default().with_fetch_offset(offset).with_partition_max_bytes(1 << 20);
                 if version >= 12 {
                     partition.last_fetched_epoch = epoch;
                 }
@@ -126,7 +132,11 @@ fn requests(api: ApiKey, version: i16, topic_id: Uuid) -> Vec<RequestKind> {
         ApiKey::Metadata => {
             let of = |topics| {
                 let request = MetadataRequest::default().with_topics(topics);
-                RequestKind::Metadata(if version >= 4 { request.with_allow_auto_topic_creation(false) } else { request })
+                RequestKind::Metadata(if version >= 4 {
+                    request.with_allow_auto_topic_creation(false)
+                } else {
+                    request
+                })
             };
             let named = |topic| vec![MetadataRequestTopic::default().with_name(Some(name(topic)))];
             let all = if version == 0 { Some(Vec::new()) } else { None };
@@ -154,7 +164,7 @@ async fn two_brokers(directory: &Directory) -> (Cluster, Uuid) {
     let mut setup = common::quick(2, directory);
     setup.config.auto_create_topics_enable = false;
     let cluster = common::start(setup).await;
-    let topic_id = common::create_topic(&cluster, TOPIC, vec![vec![1, 2]]).await;
+    let topic_id = common::create_topic(&cluster, TOPIC, Replicas::On(vec![1, 2])).await;
     (cluster, topic_id)
 }
 
