@@ -13,7 +13,7 @@ pub const SEED_END: u64 = 1 << 53;
 
 /// A deterministic simulation testbed for Kafka: every run is decided by its scenario and its seed.
 #[derive(Debug, Parser)]
-#[command(name = "trial", version = VERSION_AND_CORE, max_term_width = 110)]
+#[command(name = "trial", version = VERSION_AND_CORE)]
 #[command(after_help = "\
 Example: trial run leader-crash --seed 7
 Exit codes: 0 passed, 1 a BUG or a failed [expect], 2 wrong input, 3 vacuous, 4 not deterministic, 130 interrupted")]
@@ -36,7 +36,7 @@ Examples:
   trial run leader-crash --seed 7 --set producer.acks=1 --only partition=orders-0,from=5s,to=20s
   trial run my.toml --log none --verify --json")]
     Run(RunArgs),
-    /// Show the cluster at a virtual instant, in the form of kafka-topics --describe, and what each replica really has
+    /// Show the cluster at a virtual instant: kafka-topics --describe, and what each replica has
     #[command(after_help = "Example: trial describe leader-crash --at 12s --seed 7")]
     Describe(DescribeArgs),
     /// Tell how each finding came to be, or what became of one record
@@ -46,13 +46,13 @@ Examples:
   trial explain leader-crash --seed 7 --record 1298
   trial run leader-crash --seed 7 --trace run.trial --log none; trial explain run.trial --mermaid")]
     Explain(ExplainArgs),
-    /// Run many seeds in parallel: what was found, how often, by which seed first, and what was reached
+    /// Run many seeds in parallel: what was found, how often, by which seed first
     #[command(after_help = "\
 Examples:
   trial search chaos --seeds 1..1000
   trial search chaos --seeds 1..1000 --zoo truncate-to-hw --until-bug --json")]
     Search(SearchArgs),
-    /// Turn bugs of Kafka's past on and see whether each is found: exit code 0 if all are, under their right names
+    /// Turn bugs of Kafka's past on and see whether each is found under its right name
     #[command(after_help = "\
 Examples:
   trial zoo
@@ -90,12 +90,13 @@ pub struct RunArgs {
     /// Which events are printed [default: short]
     #[arg(long, value_enum, value_name = "LOG", conflicts_with = "json")]
     pub log: Option<LogKind>,
-    /// Print only these events: broker=b1, partition=orders-0, from=5s, to=20s, joined by commas; several brokers
-    /// (or other nodes) or partitions mean any of them
+    /// Print only some events, for instance broker=b1,partition=orders-0,from=5s,to=20s
+    ///
+    /// Any other node may stand for a broker; of several brokers, or of several partitions, each is shown.
     #[arg(long, value_name = "FILTER", value_delimiter = ',')]
     pub only: Vec<String>,
     /// Print what the columns of the log mean
-    #[arg(long)]
+    #[arg(long, conflicts_with = "json")]
     pub legend: bool,
     /// Record the trace into this file, for `trial explain`
     #[arg(long, value_name = "FILE")]

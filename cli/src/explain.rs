@@ -93,7 +93,11 @@ fn begins_as_a_recording(path: &Path) -> bool {
 }
 
 fn tell_findings(
-    args: &ExplainArgs, subject: &Subject, report: &Report, causes: &Causes, out: &mut Out,
+    args: &ExplainArgs,
+    subject: &Subject,
+    report: &Report,
+    causes: &Causes,
+    out: &mut Out,
 ) -> Result<(), Failure> {
     let findings = &report.verdict.findings;
     if findings.is_empty() {
@@ -111,30 +115,54 @@ fn tell_findings(
         }
     }
     for group in report.verdict.groups.iter().filter(|g| g.count > trial_checker::Verdict::SHOWN_PER_GROUP) {
-        eprintln!("note: of {} {} only the first {} are explained", group.count, group.code, trial_checker::Verdict::SHOWN_PER_GROUP);
+        eprintln!(
+            "note: of {} {} only the first {} are explained",
+            group.count,
+            group.code,
+            trial_checker::Verdict::SHOWN_PER_GROUP
+        );
     }
     Ok(())
 }
 
 fn tell_story(
-    story: Story, args: &ExplainArgs, subject: &Subject, report: &Report, causes: &Causes, json: bool, out: &mut Out,
+    story: Story,
+    args: &ExplainArgs,
+    subject: &Subject,
+    report: &Report,
+    causes: &Causes,
+    json: bool,
+    out: &mut Out,
 ) -> Result<(), Failure> {
     let record = args.record.unwrap_or_default();
     let Some((steps, summary)) = story.finish() else {
         let sent = report.verdict.counters.get("sends").copied().unwrap_or_default();
-        let help = if sent == 0 { "no record was sent at all".to_string() } else { format!("valid: 0 to {}", sent - 1) };
+        let help =
+            if sent == 0 { "no record was sent at all".to_string() } else { format!("valid: 0 to {}", sent - 1) };
         return Err(Failure::usage(format!("--record {record}: record r{record} was not sent"), [help]));
     };
     if json {
         let reproduce = subject.source.reproduce(subject.seed);
-        return out.json(&StoryJson { scenario: &report.scenario, seed: report.seed, record, summary, steps, reproduce });
+        return out.json(&StoryJson {
+            scenario: &report.scenario,
+            seed: report.seed,
+            record,
+            summary,
+            steps,
+            reproduce,
+        });
     }
     if args.mermaid {
         out.line(format_args!("%% {summary}"))?;
         return out.line(mermaid::flowchart(&steps, causes));
     }
     for step in &steps {
-        out.line(format_args!("t={:>13} #{:<6} {}", Milliseconds(step.virtual_ns).to_string(), step.event, step.sentence))?;
+        out.line(format_args!(
+            "t={:>13} #{:<6} {}",
+            Milliseconds(step.virtual_ns).to_string(),
+            step.event,
+            step.sentence
+        ))?;
     }
     out.line("")?;
     out.line(summary)

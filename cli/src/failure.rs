@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use miette::{GraphicalReportHandler, GraphicalTheme, LabeledSpan, MietteDiagnostic, NamedSource, Report};
 use trial_sim::recording::RecordingError;
-use trial_sim::scenario::{Problem, ScenarioError};
+use trial_sim::scenario::{Place, Problem, ScenarioError};
 
 /// See the module documentation.
 #[derive(Debug, thiserror::Error)]
@@ -22,7 +22,7 @@ pub enum Failure {
         help: Vec<String>,
     },
     /// A file that cannot be read or written.
-    #[error("{}: {error}", .path.display())]
+    #[error("{}: {}", .path.display(), reason(.error))]
     File {
         /// Which.
         path: PathBuf,
@@ -53,7 +53,8 @@ impl Failure {
     pub fn report(&self) {
         match self {
             Failure::Scenario(error) if io::stderr().is_terminal() => {
-                error.problems.iter().for_each(|problem| eprintln!("{}", graphical(error, problem)));
+                let colour = anstream::AutoStream::choice(&io::stderr()) != anstream::ColorChoice::Never;
+                error.problems.iter().for_each(|problem| eprintln!("{}", graphical(error, problem, colour)));
             }
             Failure::Scenario(error) => eprintln!("{error}"),
             other => eprintln!("error: {other}"),
@@ -61,11 +62,21 @@ impl Failure {
     }
 }
 
+/// What people ask first, in the same words on every system.
+fn reason(error: &io::Error) -> String {
+    match error.kind() {
+        io::ErrorKind::NotFound => "there is no such file".to_string(),
+        io::ErrorKind::PermissionDenied => "permission denied".to_string(),
+        _ => error.to_string(),
+    }
+}
+
 /// A problem with the line it stands in.
-fn graphical(error: &ScenarioError, problem: &Problem) -> String {
-    let what = match problem.key.as_str() {
-        "" => problem.message.clone(),
-        key => format!("{key}: {}", problem.message),
+fn graphical(error: &ScenarioError, problem: &Problem, colour: bool) -> String {
+    let what = match (&problem.place, problem.key.as_str()) {
+        (Place::Override(text), _) => format!("--set {text}: {}", problem.message),
+        (_, "") => problem.message.clone(),
+        (_, key) => format!("{key}: {}", problem.message),
     };
     let mut diagnostic = MietteDiagnostic::new(what);
     if !problem.help.is_empty() {
@@ -79,12 +90,24 @@ fn graphical(error: &ScenarioError, problem: &Problem) -> String {
         }
         None => Report::new(diagnostic),
     };
-    let colour = anstream::AutoStream::choice(&io::stderr()) != anstream::ColorChoice::Never;
     let theme = if colour { GraphicalTheme::unicode() } else { GraphicalTheme::unicode_nocolor() };
     let mut text = String::new();
-    match GraphicalReportHandler::new_themed(theme).render_report(&mut text, report.as_ref()) {
+    let handler = GraphicalReportHandler::new_themed(theme).with_width(110);
+    match handler.render_report(&mut text, report.as_ref()) {
         Ok(()) => text,
         // Writing to a String cannot fail; if drawing did, the plain form says the same.
         Err(_) => error.to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn people_see_the_line_that_is_meant() {
+        let text = "format = 1\n[cluster]\nmin.insync.replica = 2\n[[topic]]\nname = \"orders\"\n";
+        let error =
+            trial_sim::scenario::parse("bad.toml", text, &["run=5".to_string()]).expect_err("two keys are wrong");
+        let shown: Vec<String> = error.problems.iter().map(|p| super::graphical(&error, p, false)).collect();
+        insta::assert_snapshot!(shown.join("\n"));
     }
 }

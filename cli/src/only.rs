@@ -36,7 +36,9 @@ pub fn filter(only: &[String], world: &World, scenario: &Scenario) -> Result<Fil
                 };
                 filter.partitions.push(found.ok_or_else(|| wrong("no such partition".to_string(), valid()))?);
             }
-            "from" => filter.from = parse_time(value).map_err(|what| wrong(what, "for instance from=5s".to_string()))?,
+            "from" => {
+                filter.from = parse_time(value).map_err(|what| wrong(what, "for instance from=5s".to_string()))?
+            }
             "to" => filter.to = Some(parse_time(value).map_err(|what| wrong(what, "for instance to=20s".to_string()))?),
             _ => return Err(wrong("unknown key".to_string(), "valid: broker, partition, from, to".to_string())),
         }

@@ -23,7 +23,7 @@ use crate::{interrupt, only, verdict};
 
 /// Runs a trial.
 pub fn run(args: &RunArgs, json: bool, out: &mut Out) -> Result<Ending, Failure> {
-    if args.legend && !json {
+    if args.legend {
         out.line(LEGEND)?;
     }
     // clap lets the scenario be absent only with --legend, which is then all that was asked for.
@@ -121,7 +121,8 @@ impl Sink for Watch<'_> {
             twin.after_step(world, events, notes);
         }
         if !self.log.fills_the_terminal() {
-            let message = || format!("{} ms of virtual time, phase {}", Milliseconds(world.now()), world.phase().name());
+            let message =
+                || format!("{} ms of virtual time, phase {}", Milliseconds(world.now()), world.phase().name());
             self.progress.at(0, message);
         }
     }

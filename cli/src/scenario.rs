@@ -30,7 +30,8 @@ pub fn scenario(command: &ScenarioCommand, json: bool, out: &mut Out) -> Result<
 mod tests {
     #[test]
     fn the_starting_point_is_a_valid_scenario() {
-        let scenario = trial_sim::scenario::parse("new.toml", super::NEW, &[]).unwrap_or_else(|error| panic!("{error}"));
+        let scenario =
+            trial_sim::scenario::parse("new.toml", super::NEW, &[]).unwrap_or_else(|error| panic!("{error}"));
         assert!(!scenario.faults.is_empty());
     }
 }

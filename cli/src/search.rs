@@ -66,7 +66,8 @@ fn with_zoo(source: Source, switches: &[Switch]) -> Result<Source, Failure> {
         return Ok(source);
     }
     let on = |switch: &Switch| switches.contains(switch) || source.scenario.zoo.on(*switch);
-    let names: Vec<String> = Switch::ALL.iter().filter(|s| on(s)).map(|switch| format!("{:?}", switch.name())).collect();
+    let names: Vec<String> =
+        Switch::ALL.iter().filter(|s| on(s)).map(|switch| format!("{:?}", switch.name())).collect();
     let mut set = source.set;
     set.push(format!("zoo=[{}]", names.join(", ")));
     Source::load(&source.given, &set)
@@ -89,7 +90,12 @@ fn print(source: &Source, sum: &Campaign, seeds: (u64, u64), seconds: f64, out: 
         out.line("Nothing was found.")?;
     }
     for (identity, tally) in &sum.findings {
-        out.line(format_args!("{}: {} in {} of {trials} trials", verdict::heading(*identity), tally.count, tally.trials))?;
+        out.line(format_args!(
+            "{}: {} in {} of {trials} trials",
+            verdict::heading(*identity),
+            tally.count,
+            tally.trials
+        ))?;
         out.line(format_args!("  {}", source.reproduce(tally.first_seed)))?;
     }
     for (what, tally) in &sum.unmet {

@@ -18,7 +18,7 @@ const TOLD: usize = 3;
 /// Prints the verdict on a trial.
 pub fn print(report: &Report, out: &mut Out) -> Result<(), Failure> {
     let verdict = &report.verdict;
-    out.line(&verdict.belief_truth)?;
+    out.line(verdict.belief_truth)?;
     out.line("")?;
     print_findings(report, out)?;
     for reason in &verdict.vacuous_because {
@@ -75,7 +75,12 @@ pub fn print_finding(finding: &Finding, out: &mut Out) -> Result<(), Failure> {
     out.line(format_args!("  {}", finding.summary))?;
     for step in &finding.chain {
         // The sentence names its node and time.
-        out.line(format_args!("    t={:>13} #{:<6} {}", Milliseconds(step.virtual_ns).to_string(), step.event, step.sentence))?;
+        out.line(format_args!(
+            "    t={:>13} #{:<6} {}",
+            Milliseconds(step.virtual_ns).to_string(),
+            step.event,
+            step.sentence
+        ))?;
     }
     Ok(())
 }
@@ -108,7 +113,8 @@ fn times(count: u64) -> String {
 
 /// Counters in columns: first what happened, then what never did.
 pub fn print_counters(counters: &BTreeMap<String, u64>, out: &mut Out) -> Result<(), Failure> {
-    let happened: Vec<String> = counters.iter().filter(|(_, n)| **n > 0).map(|(name, n)| format!("{name} {n}")).collect();
+    let happened: Vec<String> =
+        counters.iter().filter(|(_, n)| **n > 0).map(|(name, n)| format!("{name} {n}")).collect();
     let never: Vec<&str> = counters.iter().filter(|(_, n)| **n == 0).map(|(name, _)| name.as_str()).collect();
     for (heading, words) in [("happened", happened.join(", ")), ("never", never.join(", "))] {
         if !words.is_empty() {

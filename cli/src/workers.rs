@@ -64,20 +64,30 @@ mod tests {
     #[test]
     fn results_come_in_the_order_of_the_seeds_and_end_at_a_break() {
         let mut seen = Vec::new();
-        in_order(5..=1_000, 4, |seed, _| Some(seed * 2), |seed, twice| {
-            seen.push((seed, twice));
-            if seed == 100 { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
-        });
+        in_order(
+            5..=1_000,
+            4,
+            |seed, _| Some(seed * 2),
+            |seed, twice| {
+                seen.push((seed, twice));
+                if seed == 100 { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+            },
+        );
         assert_eq!(seen, (5..=100).map(|seed| (seed, seed * 2)).collect::<Vec<_>>());
     }
 
     #[test]
     fn without_a_result_nothing_later_counts() {
         let mut seen = Vec::new();
-        in_order(1..=50, 3, |seed, _| (seed != 7).then_some(()), |seed, ()| {
-            seen.push(seed);
-            ControlFlow::Continue(())
-        });
+        in_order(
+            1..=50,
+            3,
+            |seed, _| (seed != 7).then_some(()),
+            |seed, ()| {
+                seen.push(seed);
+                ControlFlow::Continue(())
+            },
+        );
         assert_eq!(seen, (1..=6).collect::<Vec<_>>());
     }
 }

@@ -22,13 +22,21 @@ pub fn zoo(args: &ZooArgs, json: bool, out: &mut Out) -> Result<Ending, Failure>
     for switch in switches {
         let source = Source::load(&scenario_of(switch), &[])?;
         let (hunt, times) = hunt(switch, &source, args);
+        let interrupted = interrupt::happened();
+        if interrupted && hunt.first_find.is_none() {
+            // A hunt that was cut short does not say that there is nothing to find.
+            if !json {
+                out.line(format_args!("{switch}: interrupted after {} seeds, not found by then", hunt.seeds()))?;
+            }
+            break;
+        }
         all_good &= hunt.is_good();
         if json {
             out.json(&ZooJson::of(&hunt, &times))?;
         } else {
             print(&hunt, &times, &source, out)?;
         }
-        if interrupt::happened() {
+        if interrupted {
             break;
         }
     }

@@ -20,7 +20,7 @@ pub mod scenario;
 pub mod story;
 pub mod trace;
 pub mod trial;
-pub mod weather;
 pub mod verify;
+pub mod weather;
 pub mod world;
 pub mod zoo;

@@ -6,7 +6,8 @@
 use std::collections::BTreeMap;
 
 use trial_checker::{
-    Belief, Checker, ConsumerSettings, Entry, EventRef, Observation, Partition, ProducerSettings, Settings, TopicSettings,
+    Belief, Checker, ConsumerSettings, Entry, EventRef, Observation, Partition, ProducerSettings, Settings,
+    TopicSettings,
 };
 use trial_kafka::event::{ElectionKind, Event, Fault};
 use trial_kafka::ids::TopicPartition;
@@ -69,9 +70,16 @@ impl Observer {
                 Observation::LogTruncated { broker, partition: self.name(partition), to: *to, why }
             }
             (Event::HighWatermark { partition, to, .. }, Some(broker)) => {
-                let leader_epoch = world.broker_at(event.node).and_then(|b| b.partition(partition)).map_or(-1, |p| p.leader_epoch);
+                let leader_epoch =
+                    world.broker_at(event.node).and_then(|b| b.partition(partition)).map_or(-1, |p| p.leader_epoch);
                 let legitimate_leader = is_legitimate_leader(world, broker, partition, leader_epoch);
-                Observation::HighWatermarkMoved { broker, partition: self.name(partition), to: *to, leader_epoch, legitimate_leader }
+                Observation::HighWatermarkMoved {
+                    broker,
+                    partition: self.name(partition),
+                    to: *to,
+                    leader_epoch,
+                    legitimate_leader,
+                }
             }
             (Event::ProduceAnswered { partition, acks, first_offset, last_offset, error: None }, Some(broker)) => {
                 let replica = world.broker_at(event.node).and_then(|b| b.partition(partition));
@@ -103,12 +111,14 @@ impl Observer {
                     high_watermark: *high_watermark,
                 }
             }
-            (Event::ReplicaCaughtUpTo { partition, replica, log_end_offset }, Some(leader)) => Observation::ReplicaFetched {
-                leader,
-                replica: *replica,
-                partition: self.name(partition),
-                log_end: *log_end_offset,
-            },
+            (Event::ReplicaCaughtUpTo { partition, replica, log_end_offset }, Some(leader)) => {
+                Observation::ReplicaFetched {
+                    leader,
+                    replica: *replica,
+                    partition: self.name(partition),
+                    log_end: *log_end_offset,
+                }
+            }
             (Event::PartitionCreated { partition, replicas, leader, leader_epoch, partition_epoch }, None) => {
                 Observation::LeaderElected {
                     partition: self.name(partition),
@@ -120,23 +130,26 @@ impl Observer {
                     clean: true,
                 }
             }
-            (Event::LeaderChanged { partition, previous, leader, leader_epoch, partition_epoch, isr, election }, None) => {
-                Observation::LeaderElected {
-                    partition: self.name(partition),
-                    leader: *leader,
-                    leader_epoch: *leader_epoch,
-                    partition_epoch: *partition_epoch,
-                    isr: isr.clone(),
-                    previous: *previous,
-                    clean: *election != Some(ElectionKind::Unclean),
-                }
-            }
-            (Event::IsrChanged { partition, isr, leader_epoch, partition_epoch, .. }, None) => Observation::IsrChanged {
+            (
+                Event::LeaderChanged { partition, previous, leader, leader_epoch, partition_epoch, isr, election },
+                None,
+            ) => Observation::LeaderElected {
                 partition: self.name(partition),
-                isr: isr.clone(),
+                leader: *leader,
                 leader_epoch: *leader_epoch,
                 partition_epoch: *partition_epoch,
+                isr: isr.clone(),
+                previous: *previous,
+                clean: *election != Some(ElectionKind::Unclean),
             },
+            (Event::IsrChanged { partition, isr, leader_epoch, partition_epoch, .. }, None) => {
+                Observation::IsrChanged {
+                    partition: self.name(partition),
+                    isr: isr.clone(),
+                    leader_epoch: *leader_epoch,
+                    partition_epoch: *partition_epoch,
+                }
+            }
             (Event::BrokerRegistered { broker, .. }, None) => Observation::BrokerRegistered { broker: *broker },
             (Event::Fault(Fault::Crash), Some(broker)) => Observation::BrokerCrashed { broker },
             (Event::Fault(Fault::PowerLoss { lost_bytes }), Some(broker)) => {
@@ -162,7 +175,15 @@ impl Observer {
     }
 
     /// Reads what was appended since the last look.
-    fn on_appended(&mut self, world: &World, at: EventRef, node: NodeIx, broker: i32, id: &TopicPartition, as_leader: bool) {
+    fn on_appended(
+        &mut self,
+        world: &World,
+        at: EventRef,
+        node: NodeIx,
+        broker: i32,
+        id: &TopicPartition,
+        as_leader: bool,
+    ) {
         let Some(replica) = world.broker_at(node).and_then(|b| b.partition(id)) else { return };
         let from = self.known_ends.get(&(broker, id.clone())).copied().unwrap_or(0);
         let end = replica.log_end_offset();
@@ -177,9 +198,12 @@ impl Observer {
     /// A broker is up: what did its disk keep?
     fn on_logs_loaded(&mut self, world: &World, at: EventRef, node: NodeIx, broker: i32) {
         let Some(loaded) = world.broker_at(node) else { return };
-        let kept: Vec<_> =
-            loaded.partitions().map(|p| (p.id.clone(), p.log_end_offset(), p.high_watermark(), p.leader_epoch)).collect();
-        let before: Vec<_> = self.known_ends.iter().filter(|((b, _), _)| *b == broker).map(|((_, p), e)| (p.clone(), *e)).collect();
+        let kept: Vec<_> = loaded
+            .partitions()
+            .map(|p| (p.id.clone(), p.log_end_offset(), p.high_watermark(), p.leader_epoch))
+            .collect();
+        let before: Vec<_> =
+            self.known_ends.iter().filter(|((b, _), _)| *b == broker).map(|((_, p), e)| (p.clone(), *e)).collect();
         for (id, end) in before {
             let log_end = kept.iter().find(|(p, ..)| *p == id).map_or(0, |(_, end, ..)| *end);
             if log_end < end {
@@ -285,7 +309,12 @@ fn is_legitimate_leader(world: &World, broker: i32, id: &TopicPartition, leader_
 
 /// The batches of a log between two offsets, as the page cache has them. A leader's are decoded to their records.
 pub(crate) fn read_entries(
-    world: &World, node: NodeIx, replica: &trial_kafka::broker::partition::Partition, from: i64, end: i64, decode: bool,
+    world: &World,
+    node: NodeIx,
+    replica: &trial_kafka::broker::partition::Partition,
+    from: i64,
+    end: i64,
+    decode: bool,
 ) -> Vec<Entry> {
     let mut view = world.disk(node).view();
     let Ok(bytes) = replica.log.read(&mut view, from, end, usize::MAX, true) else { return Vec::new() };

@@ -233,3 +233,105 @@ fn frame<T: DeserializeOwned>(input: &mut impl Read, at: &mut u64) -> Result<Opt
         _ => Err(damaged("a frame does not hold what it should")),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use trial_kafka::event::Event;
+    use trial_kafka::node::EventId;
+
+    use super::*;
+    use crate::trace::NodeIx;
+
+    fn header() -> Header {
+        Header { name: "x".into(), scenario: "format = 1\n".into(), seed: 7, nodes: vec!["c1".into(), "b1".into()] }
+    }
+    fn event(id: u64) -> TraceEvent {
+        let event = Event::Phase { name: "warm-up".into() };
+        TraceEvent { id: EventId(id), time: id * 1_000, node: NodeIx::WORLD, causes: vec![EventId(id / 2)], event }
+    }
+    fn end() -> End {
+        End { digest: "00".into(), events: 3, virtual_ns: 3_000 }
+    }
+    fn recording() -> Vec<u8> {
+        let mut writer = Writer::new(Vec::new(), &header()).expect("memory takes everything");
+        (1..=3).for_each(|id| writer.event(&event(id)).expect("memory takes everything"));
+        writer.end(end()).expect("memory takes everything")
+    }
+    /// Everything that can be read.
+    fn read(bytes: &[u8]) -> Result<(Header, Vec<TraceEvent>, Option<End>), RecordingError> {
+        let mut reader = Reader::new(bytes)?;
+        let mut events = Vec::new();
+        while let Some(event) = reader.next_event()? {
+            events.push(event);
+        }
+        Ok((reader.header().clone(), events, reader.end().cloned()))
+    }
+
+    #[test]
+    fn what_is_written_is_read() {
+        let (header_read, events, end_read) = read(&recording()).expect("it was just written");
+        assert_eq!(header_read, header());
+        assert_eq!(events, (1..=3).map(event).collect::<Vec<_>>());
+        assert_eq!(end_read, Some(end()));
+    }
+
+    #[test]
+    fn without_its_end_a_recording_was_interrupted() {
+        let mut writer = Writer::new(Vec::new(), &header()).expect("memory takes everything");
+        writer.event(&event(1)).expect("memory takes everything");
+        let bytes = writer.interrupted().expect("memory takes everything");
+        let (_, events, end) = read(&bytes).expect("every frame is whole");
+        assert_eq!((events.len(), end), (1, None));
+    }
+
+    #[test]
+    fn a_recording_of_another_build_is_refused_by_name() {
+        let mut writer = Writer { out: MAGIC.to_vec(), scratch: Vec::new() };
+        let build = Build { version: "0.0.1".into(), core_hash: "deadbeef".into() };
+        writer.frame(&build).expect("memory takes everything");
+        let refused = read(&writer.out).expect_err("it is of another build");
+        assert!(matches!(&refused, RecordingError::OtherBuild { core_hash, .. } if core_hash == "deadbeef"));
+        assert!(refused.to_string().contains("another build: trial 0.0.1, core deadbeef"), "{refused}");
+    }
+
+    #[test]
+    fn a_frame_that_claims_gigabytes_is_refused() {
+        let mut bytes = MAGIC.to_vec();
+        bytes.extend([0xff; 64]);
+        assert!(matches!(read(&bytes), Err(RecordingError::Damaged { at: 8, .. })));
+        assert!(matches!(read(b"PK\x03\x04"), Err(RecordingError::NotARecording)));
+    }
+
+    proptest! {
+        /// One changed byte is noticed, wherever it stands.
+        #[test]
+        fn damage_is_noticed(at in 0..recording().len(), flip in 1_u8..) {
+            let mut bytes = recording();
+            bytes[at] ^= flip;
+            prop_assert!(read(&bytes).is_err());
+        }
+        /// A recording that ends early is damaged or interrupted, and never whole.
+        #[test]
+        fn a_cut_is_noticed(length in 0..recording().len()) {
+            prop_assert!(!matches!(read(&recording()[..length]), Ok((_, _, Some(_)))));
+        }
+        /// Frames with a right checksum and any content are refused or read, and nothing else.
+        #[test]
+        fn hostile_frames_do_no_harm(content in proptest::collection::vec(any::<u8>(), 0..200), frames in 0..3_usize) {
+            let mut writer = Writer { out: MAGIC.to_vec(), scratch: Vec::new() };
+            if frames > 0 {
+                let build = Build { version: VERSION.into(), core_hash: CORE_HASH.into() };
+                writer.frame(&build).expect("memory takes everything");
+            }
+            if frames > 1 {
+                writer.frame(&header()).expect("memory takes everything");
+            }
+            let mut bytes = writer.out;
+            bytes.extend((content.len() as u32).to_le_bytes());
+            bytes.extend(crc32fast::hash(&content).to_le_bytes());
+            bytes.extend(&content);
+            let _ = read(&bytes);
+        }
+    }
+}

@@ -115,7 +115,12 @@ impl Story {
                 let found = offsets_of(world, event.node, partition, *first_offset, last_offset + 1, self.record);
                 for offset in found {
                     self.copies.entry(broker).or_default().insert(offset);
-                    self.tell(event.id, event.time, world.node_name(event.node), format!("{}: it lies at offset {offset}", event.event));
+                    self.tell(
+                        event.id,
+                        event.time,
+                        world.node_name(event.node),
+                        format!("{}: it lies at offset {offset}", event.event),
+                    );
                 }
             }
             Event::HighWatermark { from, to, .. } if has(self, *from, *to) => self.quote(world, event),
@@ -129,13 +134,21 @@ impl Story {
             }
             Event::Truncated { to, .. } if has(self, *to, i64::MAX) => {
                 self.forget_from(broker, *to);
-                self.tell(event.id, event.time, world.node_name(event.node), format!("{}: its copy is gone", event.event));
+                self.tell(
+                    event.id,
+                    event.time,
+                    world.node_name(event.node),
+                    format!("{}: its copy is gone", event.event),
+                );
             }
-            Event::Fault(Fault::Crash | Fault::PowerLoss { .. } | Fault::Pause | Fault::Resume) if has(self, 0, i64::MAX) => {
+            Event::Fault(Fault::Crash | Fault::PowerLoss { .. } | Fault::Pause | Fault::Resume)
+                if has(self, 0, i64::MAX) =>
+            {
                 self.quote(world, event);
             }
             Event::Started { .. } if has(self, 0, i64::MAX) => {
-                let end = world.broker_at(event.node).and_then(|b| b.partition(partition)).map_or(0, |r| r.log_end_offset());
+                let end =
+                    world.broker_at(event.node).and_then(|b| b.partition(partition)).map_or(0, |r| r.log_end_offset());
                 if has(self, end, i64::MAX) {
                     self.forget_from(broker, end);
                     let sentence = format!("{}: its log ends at offset {end}, its copy is gone", event.event);
@@ -199,9 +212,7 @@ fn batch_has(sequence: &[u64], first: u64, records: u32, record: u64) -> bool {
 }
 
 /// Where a log has a record, between two offsets.
-fn offsets_of(
-    world: &World, node: NodeIx, partition: &TopicPartition, from: i64, end: i64, record: u64,
-) -> Vec<i64> {
+fn offsets_of(world: &World, node: NodeIx, partition: &TopicPartition, from: i64, end: i64, record: u64) -> Vec<i64> {
     let Some(replica) = world.broker_at(node).and_then(|b| b.partition(partition)) else { return Vec::new() };
     let (from, end) = (from.max(replica.log.log_start_offset()), end.min(replica.log_end_offset()));
     if from >= end {

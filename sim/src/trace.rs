@@ -73,7 +73,14 @@ pub(crate) struct Tracer {
 }
 
 impl Tracer {
-    pub(crate) fn record(&mut self, time: Nanos, node: NodeIx, event: Event, cause: EventId, also: &[EventId]) -> EventId {
+    pub(crate) fn record(
+        &mut self,
+        time: Nanos,
+        node: NodeIx,
+        event: Event,
+        cause: EventId,
+        also: &[EventId],
+    ) -> EventId {
         self.last += 1;
         let id = EventId(self.last);
         let mut causes = Vec::with_capacity(1 + also.len());

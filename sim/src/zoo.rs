@@ -63,6 +63,10 @@ impl Hunt {
         is_find
     }
 
+    /// How many seeds were tried.
+    pub fn seeds(&self) -> u64 {
+        self.needed.iter().sum::<u64>() + self.since_last_find
+    }
     /// Is enough known?
     pub fn is_over(&self) -> bool {
         self.needed.len() >= FINDS

@@ -96,7 +96,8 @@ impl Broker {
                 if let ResponseKind::AlterPartition(response) = *response {
                     match response.error_code.err() {
                         None => {
-                            let answers = response.topics.iter().flat_map(|t| t.partitions.iter().map(|p| (t.topic_id, p)));
+                            let answers =
+                                response.topics.iter().flat_map(|t| t.partitions.iter().map(|p| (t.topic_id, p)));
                             for (topic_id, answer) in answers {
                                 let ix = self.replicas.find_by_id(topic_id, answer.partition_index);
                                 if let Some(sent) = sent.iter().find(|s| Some(s.ix) == ix) {

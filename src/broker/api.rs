@@ -2,8 +2,12 @@
 
 use kafka_protocol::error::ResponseError;
 use kafka_protocol::messages::api_versions_response::ApiVersion;
-use kafka_protocol::messages::metadata_response::{MetadataResponseBroker, MetadataResponsePartition, MetadataResponseTopic};
-use kafka_protocol::messages::{ApiVersionsResponse, MetadataRequest, MetadataResponse, RequestKind, ResponseKind, TopicName};
+use kafka_protocol::messages::metadata_response::{
+    MetadataResponseBroker, MetadataResponsePartition, MetadataResponseTopic,
+};
+use kafka_protocol::messages::{
+    ApiVersionsResponse, MetadataRequest, MetadataResponse, RequestKind, ResponseKind, TopicName,
+};
 use kafka_protocol::protocol::StrBytes;
 use trial_storage::Disk;
 
@@ -16,7 +20,13 @@ use crate::protocol::BROKER_APIS;
 impl Broker {
     #[allow(clippy::too_many_arguments)] // a request is all of these
     pub(super) fn on_request(
-        &mut self, now: Now, req: ReqId, conn: ConnId, header: &RequestHeader, body: RequestKind, disk: &mut dyn Disk,
+        &mut self,
+        now: Now,
+        req: ReqId,
+        conn: ConnId,
+        header: &RequestHeader,
+        body: RequestKind,
+        disk: &mut dyn Disk,
         fx: &mut Effects<'_>,
     ) {
         if !self.is_serving() {
@@ -37,7 +47,14 @@ impl Broker {
     }
 
     /// Answered from this broker's own image, which may be behind (`KafkaApis.handleTopicMetadataRequest`).
-    fn on_metadata_request(&mut self, now: Now, req: ReqId, api_version: i16, request: MetadataRequest, fx: &mut Effects<'_>) {
+    fn on_metadata_request(
+        &mut self,
+        now: Now,
+        req: ReqId,
+        api_version: i16,
+        request: MetadataRequest,
+        fx: &mut Effects<'_>,
+    ) {
         fx.charge(5_000);
         let asked_for_all = match &request.topics {
             None => true,
@@ -77,7 +94,12 @@ impl Broker {
     }
 
     fn describe_asked(
-        &mut self, now: Now, name: Option<TopicName>, topic_id: uuid::Uuid, may_create: bool, fx: &mut Effects<'_>,
+        &mut self,
+        now: Now,
+        name: Option<TopicName>,
+        topic_id: uuid::Uuid,
+        may_create: bool,
+        fx: &mut Effects<'_>,
     ) -> MetadataResponseTopic {
         let known = match &name {
             Some(name) => self.image.topic(name),

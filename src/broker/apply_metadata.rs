@@ -19,7 +19,13 @@ use crate::zoo::Switch;
 
 impl Broker {
     /// Applies the difference between two images to the replicas on this broker.
-    pub(super) fn publish_metadata(&mut self, now: Now, before: &MetadataImage, disk: &mut dyn Disk, fx: &mut Effects<'_>) {
+    pub(super) fn publish_metadata(
+        &mut self,
+        now: Now,
+        before: &MetadataImage,
+        disk: &mut dyn Disk,
+        fx: &mut Effects<'_>,
+    ) {
         let me = self.setup.node_id;
         let removed: Vec<_> = before.topics.keys().filter(|id| !self.image.topics.contains_key(id)).copied().collect();
         for topic_id in removed {
@@ -53,8 +59,13 @@ impl Broker {
     }
 
     fn apply_registration(
-        &mut self, now: Now, topic: &TopicImage, id: TopicPartition, registration: &PartitionRegistration,
-        disk: &mut dyn Disk, fx: &mut Effects<'_>,
+        &mut self,
+        now: Now,
+        topic: &TopicImage,
+        id: TopicPartition,
+        registration: &PartitionRegistration,
+        disk: &mut dyn Disk,
+        fx: &mut Effects<'_>,
     ) {
         let me = self.setup.node_id;
         let ix = match self.replicas.find_by_id(topic.topic_id, id.partition) {
@@ -77,12 +88,17 @@ impl Broker {
     }
 
     fn after_role_change(
-        &mut self, now: Now, ix: PartitionIx, change: RoleChange, registration: &PartitionRegistration,
-        disk: &mut dyn Disk, fx: &mut Effects<'_>,
+        &mut self,
+        now: Now,
+        ix: PartitionIx,
+        change: RoleChange,
+        registration: &PartitionRegistration,
+        disk: &mut dyn Disk,
+        fx: &mut Effects<'_>,
     ) {
         let partition = self.replicas.get_mut(ix);
         match change {
-            RoleChange::Ignored => return,
+            RoleChange::Ignored | RoleChange::Confirmed => return,
             RoleChange::NewLeader => {
                 partition.role_event = fx.record(became_leader(partition));
                 self.stop_fetching(ix);

@@ -5,7 +5,9 @@
 
 use bytes::Bytes;
 use kafka_protocol::error::ResponseError;
-use kafka_protocol::messages::fetch_response::{EpochEndOffset, FetchableTopicResponse, LeaderIdAndEpoch, PartitionData};
+use kafka_protocol::messages::fetch_response::{
+    EpochEndOffset, FetchableTopicResponse, LeaderIdAndEpoch, PartitionData,
+};
 use kafka_protocol::messages::{FetchRequest, FetchResponse, ResponseKind, TopicName};
 use trial_storage::{Disk, LogError};
 use uuid::Uuid;
@@ -60,7 +62,13 @@ struct Read {
 
 impl Broker {
     pub(super) fn on_fetch(
-        &mut self, now: Now, req: ReqId, api_version: i16, request: FetchRequest, disk: &mut dyn Disk, fx: &mut Effects<'_>,
+        &mut self,
+        now: Now,
+        req: ReqId,
+        api_version: i16,
+        request: FetchRequest,
+        disk: &mut dyn Disk,
+        fx: &mut Effects<'_>,
     ) {
         fx.charge(4_000);
         let (replica, broker_epoch) = if api_version >= 15 {
@@ -116,7 +124,8 @@ impl Broker {
             let fetch = fetch.clone();
             let reads = self.read_all(now, &fetch, false, disk, fx);
             let bytes: usize = reads.iter().flatten().map(|r| r.records.len()).sum();
-            bytes as i64 >= i64::from(fetch.min_bytes) || reads.iter().any(|r| r.as_ref().map_or(true, |r| r.diverging.is_some()))
+            bytes as i64 >= i64::from(fetch.min_bytes)
+                || reads.iter().any(|r| r.as_ref().map_or(true, |r| r.diverging.is_some()))
         };
         if complete {
             let fetch = self.purgatory.take_fetch(id).expect("just seen");
@@ -133,7 +142,14 @@ impl Broker {
     }
 
     /// Answers a parked fetch with what is there now.
-    pub(super) fn answer_fetch(&mut self, now: Now, id: u64, fetch: DelayedFetch, disk: &mut dyn Disk, fx: &mut Effects<'_>) {
+    pub(super) fn answer_fetch(
+        &mut self,
+        now: Now,
+        id: u64,
+        fetch: DelayedFetch,
+        disk: &mut dyn Disk,
+        fx: &mut Effects<'_>,
+    ) {
         for part in &fetch.parts {
             if let Some(partition) = part.ix.and_then(|ix| self.replicas.try_get_mut(ix)) {
                 partition.fetch_waiters.retain(|w| *w != id);
@@ -144,7 +160,12 @@ impl Broker {
     }
 
     fn read_all(
-        &mut self, now: Now, fetch: &DelayedFetch, update_follower: bool, disk: &mut dyn Disk, fx: &mut Effects<'_>,
+        &mut self,
+        now: Now,
+        fetch: &DelayedFetch,
+        update_follower: bool,
+        disk: &mut dyn Disk,
+        fx: &mut Effects<'_>,
     ) -> Vec<Result<Read, ResponseError>> {
         let mut left = usize::try_from(fetch.max_bytes).unwrap_or(0);
         let mut any = false;
@@ -154,7 +175,9 @@ impl Broker {
             if let Ok(read) = &read {
                 any |= !read.records.is_empty();
                 left = left.saturating_sub(read.records.len());
-                if let (true, Some(follower), None, Some(ix)) = (update_follower, fetch.follower, read.diverging, part.ix) {
+                if let (true, Some(follower), None, Some(ix)) =
+                    (update_follower, fetch.follower, read.diverging, part.ix)
+                {
                     self.on_follower_position(now, ix, follower, part.fetch_offset, read.log_end_offset, fx);
                 }
             }
@@ -165,8 +188,13 @@ impl Broker {
 
     /// `Partition.fetchRecords` and `readRecords`: checks of role and epochs, divergence, then the read.
     fn read_one(
-        &mut self, follower: Option<Follower>, part: &AskedPartition, max_bytes: usize, at_least_one: bool,
-        disk: &mut dyn Disk, fx: &mut Effects<'_>,
+        &mut self,
+        follower: Option<Follower>,
+        part: &AskedPartition,
+        max_bytes: usize,
+        at_least_one: bool,
+        disk: &mut dyn Disk,
+        fx: &mut Effects<'_>,
     ) -> Result<Read, ResponseError> {
         let Some(ix) = part.ix else { return Err(self.error_for_absent(&part.topic, part.topic_id, part.index)) };
         let partition = self.replicas.try_get(ix).ok_or(ResponseError::UnknownTopicOrPartition)?;
@@ -210,7 +238,13 @@ impl Broker {
     /// A valid fetch of a follower: its position, the ISR it may join, the high watermark that may follow
     /// (`Partition.updateFollowerFetchState`).
     fn on_follower_position(
-        &mut self, now: Now, ix: PartitionIx, follower: Follower, fetch_offset: i64, leader_log_end_offset: i64, fx: &mut Effects<'_>,
+        &mut self,
+        now: Now,
+        ix: PartitionIx,
+        follower: Follower,
+        fetch_offset: i64,
+        leader_log_end_offset: i64,
+        fx: &mut Effects<'_>,
     ) {
         let zoo = self.setup.zoo;
         let partition = self.replicas.get_mut(ix);
@@ -233,7 +267,9 @@ impl Broker {
         for (part, read) in fetch.parts.iter().zip(reads) {
             let data = self.partition_data(part, read);
             match topics.last_mut() {
-                Some(topic) if topic.topic == part.topic && topic.topic_id == part.topic_id => topic.partitions.push(data),
+                Some(topic) if topic.topic == part.topic && topic.topic_id == part.topic_id => {
+                    topic.partitions.push(data)
+                }
                 _ => topics.push(
                     FetchableTopicResponse::default()
                         .with_topic(part.topic.clone())
@@ -305,7 +341,8 @@ fn check_follower(partition: &Partition, follower: Follower, registered_epoch: i
 
 /// Where the asker's history parts from the leader's, if it does (KIP-595; `Partition.readRecords`).
 fn diverging_epoch(
-    partition: &Partition, part: &AskedPartition,
+    partition: &Partition,
+    part: &AskedPartition,
 ) -> Result<Option<trial_storage::EpochEndOffset>, ResponseError> {
     if part.last_fetched_epoch < 0 {
         return Ok(None);

@@ -33,9 +33,13 @@ const EARLIEST: i64 = -2;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum State {
     Fetching,
-    Delayed { until: Nanos },
+    Delayed {
+        until: Nanos,
+    },
     /// The leader said OFFSET_OUT_OF_RANGE: ask it for its latest offset, then perhaps for its earliest.
-    NeedsOffset { timestamp: i64 },
+    NeedsOffset {
+        timestamp: i64,
+    },
     /// Fenced: nothing to do until new metadata comes.
     Fenced,
 }
@@ -144,7 +148,12 @@ impl Broker {
     }
 
     pub(super) fn on_fetcher_input(
-        &mut self, now: Now, leader: BrokerId, input: Input, disk: &mut dyn Disk, fx: &mut Effects<'_>,
+        &mut self,
+        now: Now,
+        leader: BrokerId,
+        input: Input,
+        disk: &mut dyn Disk,
+        fx: &mut Effects<'_>,
     ) {
         let backoff = now.mono + ms(self.setup.config.replica_fetch_backoff_ms);
         let Some(fetcher) = self.fetchers.get_mut(&leader) else { return };
@@ -238,7 +247,12 @@ impl Broker {
     }
 
     fn on_fetched(
-        &mut self, now: Now, leader: BrokerId, asked: &[Asked], response: FetchResponse, disk: &mut dyn Disk,
+        &mut self,
+        now: Now,
+        leader: BrokerId,
+        asked: &[Asked],
+        response: FetchResponse,
+        disk: &mut dyn Disk,
         fx: &mut Effects<'_>,
     ) {
         fx.charge(3_000);
@@ -260,14 +274,26 @@ impl Broker {
 
     /// `AbstractFetcherThread.processFetchRequest` for one partition.
     fn process_partition_data(
-        &mut self, now: Now, leader: BrokerId, asked: Asked, data: PartitionData, disk: &mut dyn Disk, fx: &mut Effects<'_>,
+        &mut self,
+        now: Now,
+        leader: BrokerId,
+        asked: Asked,
+        data: PartitionData,
+        disk: &mut dyn Disk,
+        fx: &mut Effects<'_>,
     ) {
         if !self.is_current(leader, asked) {
             return;
         }
         match data.error_code.err() {
             None if data.diverging_epoch.end_offset >= 0 => {
-                self.truncate_on_divergence(asked.ix, data.diverging_epoch.epoch, data.diverging_epoch.end_offset, disk, fx);
+                self.truncate_on_divergence(
+                    asked.ix,
+                    data.diverging_epoch.epoch,
+                    data.diverging_epoch.end_offset,
+                    disk,
+                    fx,
+                );
             }
             None => self.append_fetched(now, asked.ix, data, disk, fx),
             Some(error) => self.on_fetch_error(now, leader, asked.ix, error),
@@ -295,7 +321,14 @@ impl Broker {
         }
     }
 
-    fn append_fetched(&mut self, now: Now, ix: PartitionIx, data: PartitionData, disk: &mut dyn Disk, fx: &mut Effects<'_>) {
+    fn append_fetched(
+        &mut self,
+        now: Now,
+        ix: PartitionIx,
+        data: PartitionData,
+        disk: &mut dyn Disk,
+        fx: &mut Effects<'_>,
+    ) {
         let records = data.records.unwrap_or_default();
         if !records.is_empty() {
             fx.charge(4_000 + records.len() as u64 / 4);
@@ -329,13 +362,27 @@ impl Broker {
 
     /// Cuts the log back to where the leader's history and ours agree, or nearer to it
     /// (`AbstractFetcherThread.getOffsetTruncationState`, `ReplicaFetcherThread.truncateOnFetchResponse`).
-    fn truncate_on_divergence(&mut self, ix: PartitionIx, epoch: i32, end_offset: i64, disk: &mut dyn Disk, fx: &mut Effects<'_>) {
+    fn truncate_on_divergence(
+        &mut self,
+        ix: PartitionIx,
+        epoch: i32,
+        end_offset: i64,
+        disk: &mut dyn Disk,
+        fx: &mut Effects<'_>,
+    ) {
         let partition = self.replicas.get_mut(ix);
         let to = truncation_offset(partition, epoch, end_offset);
         self.truncate_follower(ix, to, TruncationReason::DivergingEpoch, disk, fx);
     }
 
-    fn truncate_follower(&mut self, ix: PartitionIx, to: i64, reason: TruncationReason, disk: &mut dyn Disk, fx: &mut Effects<'_>) {
+    fn truncate_follower(
+        &mut self,
+        ix: PartitionIx,
+        to: i64,
+        reason: TruncationReason,
+        disk: &mut dyn Disk,
+        fx: &mut Effects<'_>,
+    ) {
         let partition = self.replicas.get_mut(ix);
         let (from, high_watermark) = (partition.log_end_offset(), partition.high_watermark());
         match partition.truncate_to(disk, to) {
@@ -345,7 +392,11 @@ impl Broker {
                 }
                 let now_at = partition.high_watermark();
                 if now_at != high_watermark {
-                    fx.record(Event::HighWatermark { partition: partition.id.clone(), from: high_watermark, to: now_at });
+                    fx.record(Event::HighWatermark {
+                        partition: partition.id.clone(),
+                        from: high_watermark,
+                        to: now_at,
+                    });
                 }
             }
             Err(error) => {
@@ -364,11 +415,9 @@ impl Broker {
             .with_partition_index(partition.id.partition)
             .with_current_leader_epoch(followed.leader_epoch)
             .with_timestamp(timestamp);
-        let topic = ListOffsetsTopic::default()
-            .with_name(TopicName(StrBytes::from_string(name)))
-            .with_partitions(vec![wanted]);
-        let request =
-            ListOffsetsRequest::default().with_replica_id(self.setup.node_id.into()).with_topics(vec![topic]);
+        let topic =
+            ListOffsetsTopic::default().with_name(TopicName(StrBytes::from_string(name))).with_partitions(vec![wanted]);
+        let request = ListOffsetsRequest::default().with_replica_id(self.setup.node_id.into()).with_topics(vec![topic]);
         let asked = Asked { ix, leader_epoch: followed.leader_epoch, fetch_offset };
         let about = About::ListOffset(asked, timestamp);
         fetcher.channel.call(now.mono, fx, versions::LIST_OFFSETS, RequestKind::ListOffsets(request), about);
@@ -378,8 +427,14 @@ impl Broker {
     /// its earliest lies above: start there with an empty log. Else fetch on.
     #[allow(clippy::too_many_arguments)] // one parameter per part of the answered question
     fn on_leader_offset(
-        &mut self, now: Now, leader: BrokerId, asked: Asked, timestamp: i64, response: &ListOffsetsResponse,
-        disk: &mut dyn Disk, fx: &mut Effects<'_>,
+        &mut self,
+        now: Now,
+        leader: BrokerId,
+        asked: Asked,
+        timestamp: i64,
+        response: &ListOffsetsResponse,
+        disk: &mut dyn Disk,
+        fx: &mut Effects<'_>,
     ) {
         if !self.is_current(leader, asked) {
             return;
@@ -414,7 +469,12 @@ impl Broker {
         let (id, from) = (partition.id.clone(), partition.log_end_offset());
         match partition.truncate_fully_and_start_at(disk, offset) {
             Ok(()) => {
-                fx.record(Event::Truncated { partition: id, from, to: offset, reason: TruncationReason::BehindLogStart });
+                fx.record(Event::Truncated {
+                    partition: id,
+                    from,
+                    to: offset,
+                    reason: TruncationReason::BehindLogStart,
+                });
             }
             Err(error) => self.log_failed(&id, &error, fx),
         }

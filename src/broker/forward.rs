@@ -46,7 +46,15 @@ impl Forwarder {
 
 impl Broker {
     /// Hands a client's request on to the controller.
-    pub(super) fn forward(&mut self, now: Now, req: ReqId, conn: ConnId, version: i16, body: RequestKind, fx: &mut Effects<'_>) {
+    pub(super) fn forward(
+        &mut self,
+        now: Now,
+        req: ReqId,
+        conn: ConnId,
+        version: i16,
+        body: RequestKind,
+        fx: &mut Effects<'_>,
+    ) {
         self.forwarder.waiting.push(Forwarded { req: Some((req, conn)), version, body });
         self.run_forwarder(now, fx);
     }

@@ -171,13 +171,20 @@ impl Broker {
                 .with_broker_id(self.setup.node_id.into())
                 .with_broker_epoch(broker_epoch)
                 .with_current_metadata_offset(current_metadata_offset)
-                .with_want_fence(self.lifecycle.state == LifecycleState::Recovery && current_metadata_offset < broker_epoch)
+                .with_want_fence(
+                    self.lifecycle.state == LifecycleState::Recovery && current_metadata_offset < broker_epoch,
+                )
                 .with_want_shut_down(shutting_down),
         )
     }
 
     fn on_registered(
-        &mut self, now: Now, error_code: i16, broker_epoch: i64, disk: &mut dyn Disk, fx: &mut Effects<'_>,
+        &mut self,
+        now: Now,
+        error_code: i16,
+        broker_epoch: i64,
+        disk: &mut dyn Disk,
+        fx: &mut Effects<'_>,
     ) {
         if error_code != 0 {
             // DUPLICATE_BROKER_REGISTRATION until the old session ends, NOT_CONTROLLER …: again after a pause
@@ -196,7 +203,10 @@ impl Broker {
     }
 
     fn on_heartbeat_answered(
-        &mut self, now: Now, response: &kafka_protocol::messages::BrokerHeartbeatResponse, disk: &mut dyn Disk,
+        &mut self,
+        now: Now,
+        response: &kafka_protocol::messages::BrokerHeartbeatResponse,
+        disk: &mut dyn Disk,
         fx: &mut Effects<'_>,
     ) {
         use kafka_protocol::error::ResponseError;

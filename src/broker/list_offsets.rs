@@ -20,7 +20,12 @@ struct Found {
 
 impl Broker {
     pub(super) fn on_list_offsets(
-        &mut self, req: ReqId, api_version: i16, request: &ListOffsetsRequest, disk: &mut dyn Disk, fx: &mut Effects<'_>,
+        &mut self,
+        req: ReqId,
+        api_version: i16,
+        request: &ListOffsetsRequest,
+        disk: &mut dyn Disk,
+        fx: &mut Effects<'_>,
     ) {
         fx.charge(3_000);
         let mut topics = Vec::new();
@@ -59,7 +64,12 @@ impl Broker {
 /// -1 latest, -2 earliest, else the first record at or after that timestamp. A leader does not know where the end is
 /// while its high watermark has not reached the start of its reign: OFFSET_NOT_AVAILABLE (KIP-207). Replicas are
 /// answered with the log end instead.
-fn find_offset(partition: &Partition, timestamp: i64, for_replica: bool, disk: &mut dyn Disk) -> Result<Found, ResponseError> {
+fn find_offset(
+    partition: &Partition,
+    timestamp: i64,
+    for_replica: bool,
+    disk: &mut dyn Disk,
+) -> Result<Found, ResponseError> {
     let epoch_start_offset = partition.leader_state().map_or(0, |s| s.epoch_start_offset);
     let end_is_known = for_replica || partition.high_watermark() >= epoch_start_offset;
     let end = if for_replica { partition.log_end_offset() } else { partition.high_watermark() };

@@ -9,17 +9,17 @@ use std::collections::BTreeMap;
 
 use bytes::Bytes;
 use trial_storage::{
-    Disk, DirId, DiskError, Log, LogConfig, LogError, OpenMode, Opening, SyncMark, SyncTarget, read_offset_checkpoint,
+    DirId, Disk, DiskError, Log, LogConfig, LogError, OpenMode, Opening, SyncMark, SyncTarget, read_offset_checkpoint,
     write_offset_checkpoint,
 };
 use uuid::Uuid;
 
+use super::partition::Partition;
 use super::replicas::PartitionIx;
 use super::{Broker, LifecycleState};
 use crate::event::Event;
 use crate::ids::TopicPartition;
 use crate::node::{Effects, Lane, Now, Ticket};
-use super::partition::Partition;
 
 /// Root of the log directory, among the directories of the disk.
 pub const ROOT_DIR: &str = ".";
@@ -85,7 +85,8 @@ impl Broker {
             let Some(id) = TopicPartition::from_dir_name(&dir_name) else { continue };
             let key = (id.topic.as_str().to_string(), id.partition);
             let dir = disk.open_dir(&dir_name)?;
-            let Some(topic_id) = read_small_file(disk, dir, PARTITION_METADATA)?.and_then(|text| parse_topic_id(&text)) else {
+            let Some(topic_id) = read_small_file(disk, dir, PARTITION_METADATA)?.and_then(|text| parse_topic_id(&text))
+            else {
                 // Created just before the stop, nothing in it can have been acknowledged under a known topic.
                 disk.remove_dir(&dir_name)?;
                 continue;
@@ -123,7 +124,11 @@ impl Broker {
     /// Creates the replica that the metadata assigns to this broker. A directory of an earlier topic of the same name
     /// goes first.
     pub(super) fn create_replica(
-        &mut self, topic_id: Uuid, id: &TopicPartition, disk: &mut dyn Disk, fx: &mut Effects<'_>,
+        &mut self,
+        topic_id: Uuid,
+        id: &TopicPartition,
+        disk: &mut dyn Disk,
+        fx: &mut Effects<'_>,
     ) -> Option<PartitionIx> {
         if let Some(stray) = self.replicas.find(id) {
             self.delete_replica(stray, disk, fx);
@@ -199,7 +204,12 @@ impl Broker {
     }
 
     pub(super) fn on_synced(
-        &mut self, now: Now, ticket: Ticket, result: Result<(), DiskError>, disk: &mut dyn Disk, fx: &mut Effects<'_>,
+        &mut self,
+        now: Now,
+        ticket: Ticket,
+        result: Result<(), DiskError>,
+        disk: &mut dyn Disk,
+        fx: &mut Effects<'_>,
     ) {
         let Some(purpose) = self.syncs.remove(&ticket) else { return };
         if let Err(error) = result {
@@ -263,7 +273,13 @@ impl Broker {
         self.partitions().map(entry).collect()
     }
 
-    fn checkpoint(&mut self, name: &str, offsets: &BTreeMap<(String, i32), i64>, disk: &mut dyn Disk, fx: &mut Effects<'_>) {
+    fn checkpoint(
+        &mut self,
+        name: &str,
+        offsets: &BTreeMap<(String, i32), i64>,
+        disk: &mut dyn Disk,
+        fx: &mut Effects<'_>,
+    ) {
         let written = disk.open_dir(ROOT_DIR).and_then(|root| write_offset_checkpoint(disk, root, name, offsets));
         match written {
             Ok(targets) => self.sync_small_file(targets, fx),

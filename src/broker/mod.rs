@@ -196,7 +196,10 @@ impl Broker {
     /// Hands a connection's input to whoever dialed it.
     fn on_connection_input(&mut self, now: Now, input: Input, disk: &mut dyn Disk, fx: &mut Effects<'_>) {
         let conn = match &input {
-            Input::Opened { conn } | Input::DialFailed { conn } | Input::Closed { conn } | Input::Response { conn, .. } => *conn,
+            Input::Opened { conn }
+            | Input::DialFailed { conn }
+            | Input::Closed { conn }
+            | Input::Response { conn, .. } => *conn,
             _ => return,
         };
         match self.owner_of(conn) {
@@ -246,14 +249,15 @@ impl Node for Broker {
             Input::Local(LocalStep::Broker(Step::Tick(timer))) => timer.lane(),
             Input::Local(_) => Lane::Fetcher,
             Input::Synced { ticket, .. } => self.syncs.get(ticket).map_or(Lane::Log, SyncPurpose::lane),
-            Input::Opened { conn } | Input::DialFailed { conn } | Input::Closed { conn } | Input::Response { conn, .. } => {
-                match self.owner_of(*conn) {
-                    Some(Owner::Fetcher(_)) => Lane::Fetcher,
-                    Some(Owner::Lifecycle) => Lane::Heartbeat,
-                    Some(Owner::Observer | Owner::AlterPartition) => Lane::Metadata,
-                    Some(Owner::Forwarder) | None => Lane::Request,
-                }
-            }
+            Input::Opened { conn }
+            | Input::DialFailed { conn }
+            | Input::Closed { conn }
+            | Input::Response { conn, .. } => match self.owner_of(*conn) {
+                Some(Owner::Fetcher(_)) => Lane::Fetcher,
+                Some(Owner::Lifecycle) => Lane::Heartbeat,
+                Some(Owner::Observer | Owner::AlterPartition) => Lane::Metadata,
+                Some(Owner::Forwarder) | None => Lane::Request,
+            },
         }
     }
 
@@ -267,7 +271,10 @@ impl Node for Broker {
             Input::Local(_) => {}
             Input::Command { command: Command::ShutDown, .. } => self.begin_shutdown(now, disk, fx),
             Input::Command { .. } => {}
-            input @ (Input::Opened { .. } | Input::DialFailed { .. } | Input::Closed { .. } | Input::Response { .. }) => {
+            input @ (Input::Opened { .. }
+            | Input::DialFailed { .. }
+            | Input::Closed { .. }
+            | Input::Response { .. }) => {
                 self.on_connection_input(now, input, disk, fx);
             }
         }

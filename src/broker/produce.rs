@@ -44,7 +44,13 @@ pub(super) struct DelayedProduce {
 
 impl Broker {
     pub(super) fn on_produce(
-        &mut self, now: Now, req: ReqId, conn: ConnId, request: ProduceRequest, disk: &mut dyn Disk, fx: &mut Effects<'_>,
+        &mut self,
+        now: Now,
+        req: ReqId,
+        conn: ConnId,
+        request: ProduceRequest,
+        disk: &mut dyn Disk,
+        fx: &mut Effects<'_>,
     ) {
         let acks = request.acks;
         let mut parts = Vec::new();
@@ -94,7 +100,12 @@ impl Broker {
 
     /// Appends one batch to the log of a partition that this broker leads.
     fn append_to_leader(
-        &mut self, now: Now, part: &mut ProducedPartition, acks: i16, records: Option<Bytes>, disk: &mut dyn Disk,
+        &mut self,
+        now: Now,
+        part: &mut ProducedPartition,
+        acks: i16,
+        records: Option<Bytes>,
+        disk: &mut dyn Disk,
         fx: &mut Effects<'_>,
     ) -> Result<(), ResponseError> {
         if !matches!(acks, -1..=1) {
@@ -133,7 +144,9 @@ impl Broker {
     pub(super) fn error_for_absent(&self, topic: &str, topic_id: Uuid, index: i32) -> ResponseError {
         let known = if topic_id.is_nil() { self.image.topic(topic) } else { self.image.topics.get(&topic_id) };
         match known {
-            Some(topic) if usize::try_from(index).is_ok_and(|i| i < topic.partitions.len()) => ResponseError::NotLeaderOrFollower,
+            Some(topic) if usize::try_from(index).is_ok_and(|i| i < topic.partitions.len()) => {
+                ResponseError::NotLeaderOrFollower
+            }
             Some(_) => ResponseError::UnknownTopicOrPartition,
             None if topic_id.is_nil() => ResponseError::UnknownTopicOrPartition,
             None => ResponseError::UnknownTopicId,
@@ -142,7 +155,8 @@ impl Broker {
 
     fn park_produce(&mut self, produce: DelayedProduce) {
         let acks = produce.acks;
-        let waits: Vec<_> = produce.parts.iter().filter(|p| p.error == NONE).filter_map(|p| Some((p.ix?, p.last_offset + 1))).collect();
+        let waits: Vec<_> =
+            produce.parts.iter().filter(|p| p.error == NONE).filter_map(|p| Some((p.ix?, p.last_offset + 1))).collect();
         let delayed = self.purgatory.park_produce(produce);
         for (ix, needs) in waits {
             let partition = self.replicas.get_mut(ix);
@@ -163,7 +177,9 @@ impl Broker {
     /// (`DelayedProduce.tryComplete`, `Partition.checkEnoughReplicasReachOffset`).
     fn outcome(&self, acks: i16, part: &ProducedPartition) -> Option<i16> {
         let Some(ix) = part.ix.filter(|_| part.error == NONE) else { return Some(part.error) };
-        let Some(partition) = self.replicas.try_get(ix) else { return Some(ResponseError::UnknownTopicOrPartition.code()) };
+        let Some(partition) = self.replicas.try_get(ix) else {
+            return Some(ResponseError::UnknownTopicOrPartition.code());
+        };
         let needs = part.last_offset + 1;
         if acks != -1 || self.setup.zoo.on(Switch::AckBeforeHighWatermark) {
             return (partition.own_end_offset() >= needs || !partition.is_leader()).then_some(NONE);
@@ -207,7 +223,9 @@ impl Broker {
             self.record_answer(part, produce.acks, error, fx);
             let response = self.partition_response(part, error);
             match topics.last_mut() {
-                Some(topic) if topic.name == part.topic && topic.topic_id == part.topic_id => topic.partition_responses.push(response),
+                Some(topic) if topic.name == part.topic && topic.topic_id == part.topic_id => {
+                    topic.partition_responses.push(response)
+                }
                 _ => topics.push(
                     TopicProduceResponse::default()
                         .with_name(part.topic.clone())
@@ -229,8 +247,9 @@ impl Broker {
                 response.log_start_offset = partition.log.log_start_offset();
             } else if error == ResponseError::NotLeaderOrFollower.code() {
                 // KIP-951: tell who leads instead.
-                response.current_leader =
-                    LeaderIdAndEpoch::default().with_leader_id(partition.leader.into()).with_leader_epoch(partition.leader_epoch);
+                response.current_leader = LeaderIdAndEpoch::default()
+                    .with_leader_id(partition.leader.into())
+                    .with_leader_epoch(partition.leader_epoch);
             }
         }
         response
@@ -243,7 +262,10 @@ impl Broker {
         };
         let error = (error != NONE).then(|| code_name(error));
         let (first_offset, last_offset) = (part.first_offset, part.last_offset);
-        fx.record_because(Event::ProduceAnswered { partition, acks, first_offset, last_offset, error }, &[part.appended]);
+        fx.record_because(
+            Event::ProduceAnswered { partition, acks, first_offset, last_offset, error },
+            &[part.appended],
+        );
     }
 }
 

@@ -111,7 +111,9 @@ pub fn api_key_of(message: &kafka_protocol::messages::RequestKind) -> Option<kaf
 }
 
 /// The API of a response. `None` for kinds that no node of ours sends.
-pub fn api_key_of_response(message: &kafka_protocol::messages::ResponseKind) -> Option<kafka_protocol::messages::ApiKey> {
+pub fn api_key_of_response(
+    message: &kafka_protocol::messages::ResponseKind,
+) -> Option<kafka_protocol::messages::ApiKey> {
     use kafka_protocol::messages::{ApiKey, ResponseKind};
     Some(match message {
         ResponseKind::Produce(_) => ApiKey::Produce,

@@ -33,9 +33,9 @@
 mod content;
 mod durability;
 mod latency;
-mod view;
 #[cfg(test)]
 mod tests;
+mod view;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

@@ -41,6 +41,7 @@ impl World {
                     let drawn = range.min + xxhash_rust::xxh3::xxh3_64_with_seed(&key, seed) % spread;
                     // The disk's own latency is the middle of the range plus what faults add.
                     let latency = (slot.disk.sync_latency() + drawn).saturating_sub(middle);
+                    self.syncs_under_way += 1;
                     self.queue.push(at + latency, What::Synced { node, incarnation, ticket, pending, cause });
                 }
                 Effect::Defer { step, .. } => {
@@ -86,8 +87,15 @@ impl World {
 
     #[allow(clippy::too_many_arguments)] // a call is all of these
     fn call(
-        &mut self, node: NodeIx, call: CallId, conn: ConnId, version: i16, body: Box<RequestKind>, wants_response: bool,
-        at: Nanos, cause: EventId,
+        &mut self,
+        node: NodeIx,
+        call: CallId,
+        conn: ConnId,
+        version: i16,
+        body: Box<RequestKind>,
+        wants_response: bool,
+        at: Nanos,
+        cause: EventId,
     ) {
         let Some(known) = self.network.conns.get_mut(&conn.0).filter(|c| c.dialer_open) else {
             // The connection ended while the node did not know it yet.
@@ -349,7 +357,7 @@ fn through_the_wire_request(body: &RequestKind, version: i16) -> RequestKind {
     body.encode(&mut bytes, version).expect("a request of ours can be encoded at its version");
     let key = api_key_of(body).expect("our nodes send only what the protocol module lists");
     let decoded = RequestKind::decode(key, &mut bytes.freeze(), version).expect("what was encoded can be decoded");
-    debug_assert_eq!(&decoded, body, "a request lost something on the wire at version {version}");
+    assert_eq!(&decoded, body, "a request lost something on the wire at version {version}");
     decoded
 }
 
@@ -357,5 +365,7 @@ fn through_the_wire_response(body: &ResponseKind, version: i16) -> ResponseKind 
     let mut bytes = BytesMut::new();
     body.encode(&mut bytes, version).expect("a response of ours can be encoded at its version");
     let key = api_key_of_response(body).expect("our nodes answer only what the protocol module lists");
-    ResponseKind::decode(key, &mut bytes.freeze(), version).expect("what was encoded can be decoded")
+    let decoded = ResponseKind::decode(key, &mut bytes.freeze(), version).expect("what was encoded can be decoded");
+    assert_eq!(&decoded, body, "a response lost something on the wire at version {version}");
+    decoded
 }

@@ -348,13 +348,17 @@ impl World {
     }
 
     fn leader_of(&self, partition: &TopicPartition) -> Option<i32> {
-        let registration = self.controller_image()?.topic(partition.topic.as_str())?.partitions.get(partition.partition as usize)?;
+        let registration =
+            self.controller_image()?.topic(partition.topic.as_str())?.partitions.get(partition.partition as usize)?;
         Some(registration.leader).filter(|leader| *leader != NO_BROKER)
     }
 
     fn replicas_of(&self, partition: &TopicPartition) -> Vec<i32> {
         let topic = self.controller_image().and_then(|image| image.topic(partition.topic.as_str()));
-        topic.and_then(|t| t.partitions.get(partition.partition as usize)).map(|p| p.replicas.clone()).unwrap_or_default()
+        topic
+            .and_then(|t| t.partitions.get(partition.partition as usize))
+            .map(|p| p.replicas.clone())
+            .unwrap_or_default()
     }
 
     /// The ways between a node and its peers that a direction names.

@@ -298,7 +298,8 @@ impl World {
         }
         self.again(50 * MILLISECOND, LifeStep::CreateTopics);
         let brokers = self.scenario.cluster.brokers as usize;
-        let ready = self.controller_image().is_some_and(|i| i.brokers.values().filter(|b| b.is_active()).count() == brokers);
+        let ready =
+            self.controller_image().is_some_and(|i| i.brokers.values().filter(|b| b.is_active()).count() == brokers);
         if !ready || self.life.creating {
             return;
         }

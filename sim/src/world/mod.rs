@@ -29,9 +29,7 @@ use trial_kafka::client::{Client, ClientSetup, Role};
 use trial_kafka::controller::{Controller, ControllerSetup};
 use trial_kafka::event::Event;
 use trial_kafka::metadata::MetadataImage;
-use trial_kafka::node::{
-    Effect, Effects, Endpoint, EventId, Input, Lane, Nanos, Node, Now, OpId, Outcome, Ticket,
-};
+use trial_kafka::node::{Effect, Effects, Endpoint, EventId, Input, Lane, Nanos, Node, Now, OpId, Outcome, Ticket};
 use uuid::Uuid;
 
 use crate::disk::PendingSync;
@@ -75,14 +73,45 @@ impl Sink for Unwatched {
 /// What is scheduled.
 #[derive(Clone, Debug)]
 enum What {
-    Input { to: NodeIx, incarnation: u32, input: Input, cause: EventId },
-    LaneFree { node: NodeIx, incarnation: u32, lane: Lane },
-    Deadline { node: NodeIx, incarnation: u32 },
-    Arrive { conn: u64, way: Way, packet: Packet, cause: EventId },
-    Synced { node: NodeIx, incarnation: u32, ticket: Ticket, pending: Box<PendingSync>, cause: EventId },
+    Input {
+        to: NodeIx,
+        incarnation: u32,
+        input: Input,
+        cause: EventId,
+    },
+    LaneFree {
+        node: NodeIx,
+        incarnation: u32,
+        lane: Lane,
+    },
+    Deadline {
+        node: NodeIx,
+        incarnation: u32,
+    },
+    Arrive {
+        conn: u64,
+        way: Way,
+        packet: Packet,
+        cause: EventId,
+    },
+    Synced {
+        node: NodeIx,
+        incarnation: u32,
+        ticket: Ticket,
+        pending: Box<PendingSync>,
+        cause: EventId,
+    },
     /// Effects of a handler that took long.
-    Release { node: NodeIx, incarnation: u32, effects: Vec<(Effect, EventId)> },
-    Fault { fault: usize, cause: EventId, that_node: Option<NodeIx> },
+    Release {
+        node: NodeIx,
+        incarnation: u32,
+        effects: Vec<(Effect, EventId)>,
+    },
+    Fault {
+        fault: usize,
+        cause: EventId,
+        that_node: Option<NodeIx>,
+    },
     FaultEnd(Box<FaultEnd>),
     Life(LifeStep),
     External(Box<ExternalInput>),
@@ -117,6 +146,7 @@ pub struct World {
     last_fresh: u64,
     effects: Vec<(Effect, EventId)>,
     steps_at_now: u32,
+    syncs_under_way: u32,
     over: bool,
 }
 
@@ -147,6 +177,7 @@ impl World {
             last_fresh: 0,
             effects: Vec::new(),
             steps_at_now: 0,
+            syncs_under_way: 0,
             over: false,
             scenario,
         };
@@ -190,6 +221,10 @@ impl World {
     /// How often each kind of fault was scheduled and took effect.
     pub fn fault_counters(&self) -> impl Iterator<Item = (&'static str, FaultCounter)> {
         self.faults.counters()
+    }
+    /// Syncs that nodes wait for.
+    pub fn syncs_under_way(&self) -> u32 {
+        self.syncs_under_way
     }
     /// Number of nodes.
     pub fn node_count(&self) -> usize {
@@ -296,6 +331,7 @@ impl World {
             What::Deadline { node, incarnation } => self.on_deadline(node, incarnation),
             What::Arrive { conn, way, packet, cause } => self.on_arrival(conn, way, packet, cause),
             What::Synced { node, incarnation, ticket, pending, cause } => {
+                self.syncs_under_way -= 1;
                 let slot = &mut self.slots[node.0 as usize];
                 if slot.incarnation == incarnation && slot.power != Power::Off {
                     slot.disk.set_time(self.now);
@@ -435,7 +471,8 @@ impl World {
 
     /// Effects of a slow handler: syncs look at the disk now, everything else waits until the handler ends.
     fn take_sync_snapshots(&mut self, node: NodeIx, effects: Vec<(Effect, EventId)>, cost: Nanos) {
-        let (syncs, others): (Vec<_>, Vec<_>) = effects.into_iter().partition(|(e, _)| matches!(e, Effect::Sync { .. }));
+        let (syncs, others): (Vec<_>, Vec<_>) =
+            effects.into_iter().partition(|(e, _)| matches!(e, Effect::Sync { .. }));
         let incarnation = self.slots[node.0 as usize].incarnation;
         self.carry_out(node, syncs, self.now + cost);
         if !others.is_empty() {

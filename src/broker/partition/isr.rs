@@ -39,7 +39,9 @@ impl IsrState {
     /// As the controller last confirmed it.
     pub fn committed(&self) -> &[BrokerId] {
         match self {
-            IsrState::Committed { isr } | IsrState::PendingExpand { isr, .. } | IsrState::PendingShrink { isr, .. } => isr,
+            IsrState::Committed { isr } | IsrState::PendingExpand { isr, .. } | IsrState::PendingShrink { isr, .. } => {
+                isr
+            }
         }
     }
     /// Is a change in flight?
@@ -56,7 +58,8 @@ impl IsrState {
     }
     /// Is this replica in the maximal ISR?
     pub fn maximal_contains(&self, broker: BrokerId) -> bool {
-        self.committed().contains(&broker) || matches!(self, IsrState::PendingExpand { joining, .. } if *joining == broker)
+        self.committed().contains(&broker)
+            || matches!(self, IsrState::PendingExpand { joining, .. } if *joining == broker)
     }
     /// Size of the maximal ISR.
     pub fn maximal_len(&self) -> usize {
@@ -107,7 +110,8 @@ impl Partition {
         let is_late = |broker: &BrokerId| {
             state.remote(*broker).is_none_or(|r| !r.is_caught_up(log_end_offset, wall, lag_time_max_ms))
         };
-        let leaving: Vec<BrokerId> = state.isr.committed().iter().copied().filter(|b| *b != me).filter(is_late).collect();
+        let leaving: Vec<BrokerId> =
+            state.isr.committed().iter().copied().filter(|b| *b != me).filter(is_late).collect();
         if leaving.is_empty() {
             return false;
         }

@@ -67,7 +67,11 @@ impl RemoteReplica {
     /// State at the start of a reign (`Replica.resetReplicaState`): a leader that led before keeps offset and broker
     /// epoch and only re-times, a new one forgets everything. Who is in the ISR has until now + lag to show itself.
     pub(super) fn at_new_leader_epoch(
-        broker: BrokerId, known: Option<&RemoteReplica>, in_sync: bool, leader_log_end_offset: i64, wall: Millis,
+        broker: BrokerId,
+        known: Option<&RemoteReplica>,
+        in_sync: bool,
+        leader_log_end_offset: i64,
+        wall: Millis,
     ) -> Self {
         let timed = if in_sync { wall } else { 0 };
         match known {
@@ -84,7 +88,11 @@ impl RemoteReplica {
     /// Takes a valid fetch at `fetch_offset` (`Replica.updateFetchStateOrThrow`). `leader_log_end_offset` is from
     /// before the read. Not called for fetches that were answered with an error or a diverging epoch (KAFKA-13141).
     pub fn update_fetch_state(
-        &mut self, fetch_offset: i64, leader_log_end_offset: i64, broker_epoch: i64, wall: Millis,
+        &mut self,
+        fetch_offset: i64,
+        leader_log_end_offset: i64,
+        broker_epoch: i64,
+        wall: Millis,
     ) {
         if fetch_offset >= leader_log_end_offset {
             self.last_caught_up_time = self.last_caught_up_time.max(wall);
@@ -109,7 +117,10 @@ impl Partition {
     /// offset of the leader, of every replica of the *maximal* ISR, and of every replica that is caught up and
     /// eligible, for it is about to join. It never goes back. Returns the move.
     pub fn maybe_increment_leader_high_watermark(
-        &mut self, image: &MetadataImage, wall: Millis, lag_time_max_ms: i64,
+        &mut self,
+        image: &MetadataImage,
+        wall: Millis,
+        lag_time_max_ms: i64,
     ) -> Option<(i64, i64)> {
         let own_end = self.own_end_offset();
         let leader_log_end = self.log.log_end_offset();
@@ -131,6 +142,5 @@ impl Partition {
 /// the metadata knows (KIP-841, KIP-903; `Partition.isReplicaIsrEligible`).
 pub fn isr_eligible(image: &MetadataImage, replica: &RemoteReplica) -> bool {
     let Some(registered) = image.brokers.get(&replica.broker) else { return false };
-    registered.is_active()
-        && replica.broker_epoch.is_some_and(|epoch| epoch == -1 || epoch == registered.broker_epoch)
+    registered.is_active() && replica.broker_epoch.is_some_and(|epoch| epoch == -1 || epoch == registered.broker_epoch)
 }

@@ -81,6 +81,8 @@ pub enum RoleChange {
     NewLeader,
     /// Leads on in the same epoch, with other in-sync replicas or assignment.
     SameLeader,
+    /// Leads on in the same epoch, and knew all this from the answer to its own AlterPartition.
+    Confirmed,
     /// Follows in a new epoch.
     NewFollower,
     /// Follows on.
@@ -144,12 +146,19 @@ impl Partition {
     /// An older partition epoch is ignored, an equal one accepted. A new leader epoch makes the leader start its reign at
     /// its log end: epoch cache entry, forgotten or re-timed replica states. The same epoch only brings assignment and ISR.
     pub fn apply_registration(
-        &mut self, me: BrokerId, registration: &PartitionRegistration, wall: i64, disk: &mut dyn Disk,
+        &mut self,
+        me: BrokerId,
+        registration: &PartitionRegistration,
+        wall: i64,
+        disk: &mut dyn Disk,
     ) -> Result<RoleChange, LogError> {
         if registration.partition_epoch < self.partition_epoch {
             return Ok(RoleChange::Ignored);
         }
         let new_epoch = registration.leader_epoch > self.leader_epoch;
+        if !new_epoch && self.is_confirmed_by(registration) {
+            return Ok(RoleChange::Confirmed);
+        }
         self.partition_epoch = registration.partition_epoch;
         self.leader = registration.leader;
         self.leader_epoch = registration.leader_epoch;
@@ -163,8 +172,19 @@ impl Partition {
         }
     }
 
+    fn is_confirmed_by(&self, registration: &PartitionRegistration) -> bool {
+        let isr_is_known =
+            self.leader_state().is_some_and(|s| !s.isr.is_pending() && s.isr.committed() == registration.isr);
+        isr_is_known && registration.partition_epoch == self.partition_epoch && registration.replicas == self.replicas
+    }
+
     fn make_leader(
-        &mut self, me: BrokerId, registration: &PartitionRegistration, new_epoch: bool, wall: i64, disk: &mut dyn Disk,
+        &mut self,
+        me: BrokerId,
+        registration: &PartitionRegistration,
+        new_epoch: bool,
+        wall: i64,
+        disk: &mut dyn Disk,
     ) -> Result<RoleChange, LogError> {
         let isr = IsrState::Committed { isr: registration.isr.clone() };
         let others = registration.replicas.iter().copied().filter(|&r| r != me);

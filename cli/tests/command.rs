@@ -1,0 +1,352 @@
+//! The `trial` command as people and scripts meet it: what it prints, and how it ends.
+
+use std::collections::BTreeSet;
+use std::io::{BufRead, BufReader, Read};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+
+use serde_json::Value;
+use trial_sim::build_id::CORE_HASH;
+
+fn trial(args: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_trial"));
+    command.args(args).env_remove("NO_COLOR").env_remove("CLICOLOR_FORCE").env_remove("COLUMNS").stdin(Stdio::null());
+    command
+}
+
+/// What a run of the command printed, and its exit code.
+struct Ended {
+    code: Option<i32>,
+    stdout: String,
+    stderr: String,
+}
+
+impl Ended {
+    fn of(output: Output) -> Self {
+        // The hash changes with every change of the core.
+        let text = |bytes: Vec<u8>| String::from_utf8(bytes).expect("it prints UTF-8").replace(CORE_HASH, "[core]");
+        Ended { code: output.status.code(), stdout: text(output.stdout), stderr: text(output.stderr) }
+    }
+    fn json(&self) -> Value {
+        serde_json::from_str(&self.stdout).unwrap_or_else(|e| panic!("{e}: {}{}", self.stdout, self.stderr))
+    }
+    #[track_caller]
+    fn code(self, code: i32) -> Self {
+        assert_eq!(self.code, Some(code), "{}{}", self.stdout, self.stderr);
+        self
+    }
+}
+
+fn run(args: &[&str]) -> Ended {
+    Ended::of(trial(args).output().expect("the command starts"))
+}
+
+/// A directory of its own for a test, emptied first.
+fn directory(name: &str) -> PathBuf {
+    let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
+    let _ = std::fs::remove_dir_all(&path);
+    std::fs::create_dir_all(&path).expect("the directory for tests can be written");
+    path
+}
+
+fn run_in(directory: &Path, args: &[&str]) -> Ended {
+    Ended::of(trial(args).current_dir(directory).output().expect("the command starts"))
+}
+
+fn keys(value: &Value) -> BTreeSet<&str> {
+    value.as_object().expect("an object").keys().map(String::as_str).collect()
+}
+
+/// A scenario whose only fault waits for something that never happens.
+const FAULT_IN_VAIN: &str = r#"
+format = 1
+run = "2s"
+[[topic]]
+name = "orders"
+replication.factor = 3
+[[producer]]
+records = 20
+[[consumer]]
+auto.offset.reset = "earliest"
+[[fault]]
+kind = "crash"
+target = "b1"
+after = "truncated"
+"#;
+
+const SHORT: [&str; 4] = ["--set", "run=2s", "--set", "producer.records=100"];
+
+#[test]
+fn help_says_what_there_is() {
+    for words in [
+        &["--help"][..],
+        &["run", "--help"],
+        &["describe", "--help"],
+        &["explain", "--help"],
+        &["search", "--help"],
+        &["zoo", "--help"],
+    ] {
+        let name = format!("help-{}", if words.len() > 1 { words[0] } else { "trial" });
+        insta::assert_snapshot!(name, run(words).code(0).stdout);
+    }
+}
+
+#[test]
+fn list_has_one_line_each() {
+    let list = run(&["list"]).code(0).stdout;
+    insta::assert_snapshot!("list", list);
+    let json = run(&["list", "--json"]).code(0).stdout;
+    assert_eq!(json.lines().count(), list.lines().count());
+    for line in json.lines() {
+        let entry: Value = serde_json::from_str(line).expect("each line is JSON");
+        assert_eq!(keys(&entry), BTreeSet::from(["kind", "name", "about"]));
+    }
+}
+
+#[test]
+fn the_short_log_has_fixed_columns() {
+    let mut args = vec!["run", "healthy", "--only", "partition=orders-0,to=4.5s"];
+    args.extend(SHORT);
+    let printed = run(&args).code(0).stdout;
+    let log: Vec<&str> = printed.lines().take_while(|line| line.starts_with("t=")).collect();
+    let columns = |line: &str| ["LEO", "HW", "ISR"].map(|name| line.find(name));
+    assert!(log.len() > 5 && log.iter().all(|line| columns(line) == columns(log[0])), "{printed}");
+    insta::assert_snapshot!("short-log", log.join("\n"));
+    // What follows it: belief and truth, findings, counters, verdict, reproduction.
+    let rest: Vec<&str> = printed.lines().skip(log.len()).collect();
+    assert!(rest[1].starts_with("producer told"), "{printed}");
+    assert_eq!(
+        rest.last(),
+        Some(
+            &"Reproduce: trial run healthy --seed 1 --set run=2s --set producer.records=100   # trial 0.1.0, core [core]"
+        )
+    );
+}
+
+#[test]
+fn the_filter_and_the_kinds_of_log_choose_lines() {
+    let lines = |more: &[&str]| {
+        let args: Vec<&str> = ["run", "healthy"].into_iter().chain(SHORT).chain(more.iter().copied()).collect();
+        let printed = run(&args).code(0).stdout;
+        printed.lines().filter(|line| line.starts_with("t=")).map(str::to_string).collect::<Vec<_>>()
+    };
+    let (short, full) = (lines(&[]), lines(&["--log", "full"]));
+    assert!(lines(&["--log", "none"]).is_empty());
+    assert!(full.len() > short.len());
+    assert!(short.iter().all(|line| full.contains(line)));
+    let only = lines(&["--only", "broker=b1,broker=2,from=1ms,to=3s"]);
+    assert!(!only.is_empty());
+    assert!(only.iter().all(|line| line.contains(" b1 ") || line.contains(" b2 ")), "{only:?}");
+}
+
+#[test]
+fn the_legend_needs_no_scenario() {
+    insta::assert_snapshot!("legend", run(&["run", "--legend"]).code(0).stdout);
+}
+
+#[test]
+fn a_trial_as_json_has_exactly_the_promised_keys() {
+    let args: Vec<&str> =
+        ["run", "healthy", "--json", "--verify", "--seed", "9007199254740991"].into_iter().chain(SHORT).collect();
+    let ended = run(&args).code(0);
+    assert_eq!(ended.stdout.lines().count(), 1);
+    let trial = ended.json();
+    let promised =
+        ["scenario", "seed", "digest", "virtual_ms", "events", "verdict", "findings", "counters", "reproduce"];
+    assert_eq!(keys(&trial), BTreeSet::from(promised));
+    assert_eq!((&trial["verdict"], trial["seed"].as_u64()), (&Value::from("pass"), Some((1 << 53) - 1)));
+    assert_eq!(trial["counters"]["acked_sends"], 100);
+}
+
+#[test]
+fn a_failed_expectation_is_a_failure() {
+    let args: Vec<&str> =
+        ["run", "healthy", "--log", "none", "--set", "expect.any=[\"lost-write\"]"].into_iter().chain(SHORT).collect();
+    let ended = run(&args).code(1);
+    assert!(ended.stdout.contains("[expect] not met"), "{}", ended.stdout);
+    assert!(ended.stdout.contains("--set 'expect.any=[\"lost-write\"]'"), "{}", ended.stdout);
+    let json =
+        run(&args.iter().copied().filter(|a| !["--log", "none"].contains(a)).chain(["--json"]).collect::<Vec<_>>());
+    assert_eq!(json.code(1).json()["verdict"], "fail");
+}
+
+#[test]
+fn a_trial_in_which_nothing_happened_is_vacuous() {
+    let place = directory("vacuous");
+    std::fs::write(place.join("vain.toml"), FAULT_IN_VAIN).expect("it can be written");
+    let ended = run_in(&place, &["run", "vain.toml", "--log", "none"]).code(3);
+    assert!(ended.stdout.contains("vacuous: the scheduled fault crash never took effect"), "{}", ended.stdout);
+    let search = run_in(&place, &["search", "vain.toml", "--seeds", "1..3", "--json"]).code(3).json();
+    assert_eq!((&search["seeds"], &search["vacuous"]), (&Value::from(3), &Value::from(3)));
+}
+
+#[test]
+fn wrong_input_is_told_with_its_place_and_what_would_be_right() {
+    let place = directory("errors");
+    let bad = "format = 1\nrun = 5\n[cluster]\nbrokers = 3\nmin.insync.replica = 2\n[[topic]]\nname = \"orders\"\nreplication.factor = 4\n";
+    std::fs::write(place.join("bad.toml"), bad).expect("it can be written");
+    std::fs::write(place.join("text.trial"), "TRIALREC but not really").expect("it can be written");
+    let cases: [(&str, &[&str]); 14] = [
+        ("scenario-file", &["run", "bad.toml"]),
+        ("no-file", &["run", "absent.toml"]),
+        ("no-scenario", &["run", "leader-crahs"]),
+        ("override", &["run", "healthy", "--set", "producer.ack=1"]),
+        ("seed", &["run", "healthy", "--seed", "9007199254740992"]),
+        ("only-key", &["run", "healthy", "--only", "topic=orders"]),
+        ("only-broker", &["run", "healthy", "--only", "broker=b9"]),
+        ("only-partition", &["run", "healthy", "--only", "partition=orders-3"]),
+        ("seeds", &["search", "healthy", "--seeds", "5..4"]),
+        ("swarm", &["search", "--seeds", "1..4"]),
+        ("switch", &["zoo", "truncate-to-hv"]),
+        ("record", &["explain", "healthy", "--set", "run=1s", "--record", "100000"]),
+        ("recording", &["explain", "text.trial"]),
+        ("log-as-json", &["run", "healthy", "--log", "full", "--json"]),
+    ];
+    let told: Vec<String> = cases
+        .iter()
+        .map(|(name, args)| {
+            let ended = run_in(&place, args).code(2);
+            assert_eq!(ended.stdout, "", "{name}");
+            format!("── {name}\n{}", ended.stderr.replace("trial.exe", "trial"))
+        })
+        .collect();
+    insta::assert_snapshot!("errors", told.join("\n"));
+}
+
+#[test]
+fn describe_prints_what_kafka_topics_does() {
+    let printed = run(&["describe", "healthy", "--at", "6s"]).code(0).stdout;
+    let of_kafka: Vec<&str> = printed.lines().take_while(|line| !line.is_empty()).collect();
+    insta::assert_snapshot!("describe", of_kafka.join("\n").replace('\t', "<tab>"));
+    assert!(printed.contains("LOG-END-OFFSET"), "{printed}");
+    let json = run(&["describe", "healthy", "--at", "6s", "--json"]).code(0).json();
+    assert_eq!(json["virtual_ms"], 6_000);
+    let on_brokers = &json["topics"][0]["partitions"][0]["on_brokers"];
+    assert_eq!(on_brokers.as_array().map(Vec::len), Some(3));
+    assert!(on_brokers[0]["log_end_offset"].as_i64() > Some(0), "{on_brokers}");
+}
+
+#[test]
+fn a_partition_without_a_leader_is_described_as_kafka_does() {
+    let place = directory("leaderless");
+    let text = "format = 1\nrun = \"30s\"\n[[topic]]\nname = \"orders\"\nreplication.factor = 3\n[[producer]]\n[[consumer]]\n\
+                [[fault]]\nkind = \"crash\"\ntarget = \"all brokers\"\nat = \"6s\"\n";
+    std::fs::write(place.join("dark.toml"), text).expect("it can be written");
+    let printed = run_in(&place, &["describe", "dark.toml", "--at", "25s"]).code(0).stdout;
+    assert!(printed.contains("\tPartition: 0\tLeader: none\tReplicas: "), "{printed}");
+    assert_eq!(printed.matches("dead").count(), 3, "{printed}");
+}
+
+#[test]
+fn a_recording_is_explained_as_its_run_was() {
+    let place = directory("recording");
+    let args = ["run", "leader-crash", "--seed", "7", "--trace", "run.trial", "--json"];
+    let trial = run_in(&place, &args).json();
+    let explained = run_in(&place, &["explain", "run.trial", "--json"]);
+    assert!(explained.stderr.contains("note: replaying leader-crash seed 7"), "{}", explained.stderr);
+    assert_eq!(explained.json()["findings"], trial["findings"]);
+    assert!(run_in(&place, &["explain", "run.trial", "--seed", "8"]).code(2).stderr.contains("has its own seed"));
+
+    let mut bytes = std::fs::read(place.join("run.trial")).expect("it was written");
+    let middle = bytes.len() / 2;
+    bytes[middle] ^= 1;
+    std::fs::write(place.join("run.trial"), bytes).expect("it can be written");
+    assert!(run_in(&place, &["explain", "run.trial"]).code(2).stderr.contains("is damaged at byte"));
+}
+
+#[test]
+fn a_record_has_a_story() {
+    let args: Vec<&str> = ["explain", "healthy", "--record", "r42", "--json"].into_iter().chain(SHORT).collect();
+    let story = run(&args).code(0).json();
+    let told: Vec<&str> =
+        story["steps"].as_array().expect("steps").iter().filter_map(|s| s["sentence"].as_str()).collect();
+    let at = |what: &str| {
+        told.iter().position(|sentence| sentence.contains(what)).unwrap_or_else(|| panic!("{what}: {told:#?}"))
+    };
+    let order =
+        ["is to send record r42", "sent", "as leader", "as follower", "acknowledged", "in the final read"].map(at);
+    assert!(order.is_sorted(), "{told:#?}");
+    assert_eq!(told.iter().filter(|sentence| sentence.contains("it lies at offset")).count(), 3, "{told:#?}");
+    let args: Vec<&str> = ["explain", "healthy", "--record", "42", "--mermaid"].into_iter().chain(SHORT).collect();
+    let drawn = run(&args).code(0).stdout;
+    assert!(drawn.contains("flowchart TD") && drawn.contains("s0 --> s1"), "{drawn}");
+}
+
+#[test]
+fn a_campaign_is_the_same_on_any_number_of_threads() {
+    let search = |jobs: &str| run(&["search", "leader-crash", "--seeds", "1..6", "--json", "--jobs", jobs]).json();
+    let (one, three) = (search("1"), search("3"));
+    let promised = [
+        "seeds",
+        "passed",
+        "failed",
+        "vacuous",
+        "wall_s",
+        "trials_per_s",
+        "events_per_s",
+        "virtual_s_per_s",
+        "findings",
+        "coverage",
+    ];
+    assert_eq!(keys(&one), BTreeSet::from(promised));
+    for key in ["seeds", "passed", "failed", "vacuous", "findings", "coverage"] {
+        assert_eq!(one[key], three[key], "{key}");
+    }
+    assert_eq!(one["seeds"], 6);
+}
+
+#[test]
+fn a_switch_of_the_zoo_is_found() {
+    let found = run(&["zoo", "ack-before-hw", "--seeds", "40", "--json"]).code(0).json();
+    let promised = ["switch", "found", "seeds_median", "seeds_worst", "cpu_s_median", "codes", "must_any", "may"];
+    assert_eq!(keys(&found), BTreeSet::from(promised));
+    assert_eq!(found["found"], true);
+    let args = ["search", "healthy", "--seeds", "1..50", "--zoo", "ack-before-hw", "--until-bug"];
+    let ended = run(&args.into_iter().chain(SHORT).collect::<Vec<_>>()).code(1);
+    assert!(ended.stdout.contains("--set 'zoo=[\"ack-before-hw\"]'"), "{}", ended.stdout);
+}
+
+#[test]
+fn the_format_is_there_for_machines() {
+    let schema = run(&["scenario", "schema", "--json"]).code(0).stdout;
+    let entries: Vec<Value> =
+        schema.lines().map(|line| serde_json::from_str(line).expect("each line is JSON")).collect();
+    assert!(entries.iter().any(|entry| entry["section"] == "producer" && entry["key"] == "acks"), "{schema}");
+    let place = directory("new");
+    std::fs::write(place.join("my.toml"), run(&["scenario", "new"]).code(0).stdout).expect("it can be written");
+    let trial = run_in(&place, &["run", "my.toml", "--json"]).json();
+    assert_eq!(trial["scenario"], "my");
+}
+
+#[test]
+fn a_reader_that_goes_away_is_no_error() {
+    let mut child = trial(&["run", "healthy", "--log", "full"])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("it starts");
+    drop(child.stdout.take());
+    let mut stderr = String::new();
+    child.stderr.take().expect("it is piped").read_to_string(&mut stderr).expect("it can be read");
+    assert_eq!((child.wait().expect("it ends").code(), stderr.as_str()), (Some(0), ""));
+}
+
+#[cfg(unix)]
+#[test]
+fn ctrl_c_ends_with_what_is_known() {
+    let args = ["run", "chaos", "--log", "full", "--set", "run=10h", "--set", "producer.records=100000000"];
+    let mut child = trial(&args).stdout(Stdio::piped()).spawn().expect("it starts");
+    let mut stdout = BufReader::new(child.stdout.take().expect("it is piped"));
+    let mut printed = String::new();
+    // It runs now, and it listens.
+    stdout.read_line(&mut printed).expect("it can be read");
+    let killed = Command::new("kill").args(["-INT", &child.id().to_string()]).status().expect("kill starts");
+    assert!(killed.success());
+    printed.clear();
+    stdout.read_to_string(&mut printed).expect("it can be read");
+    assert_eq!(child.wait().expect("it ends").code(), Some(130));
+    assert!(
+        printed.contains("Interrupted: this is what was known by then.") && printed.contains("Reproduce: "),
+        "no verdict"
+    );
+}

@@ -1,0 +1,99 @@
+//! A short campaign: seeds of every scenario with safe settings give no BUG and are not vacuous; the zoo's switches are
+//! found with the code they must have, and nothing else is.
+
+mod common;
+
+use common::{built_in, reproduce, run, run_all};
+use trial_checker::{Class, Outcome};
+use trial_kafka::zoo::Switch;
+
+/// Scenarios whose settings promise that nothing acknowledged is lost.
+const SAFE: &[&str] =
+    &["healthy", "leader-crash", "leader-isolated", "slow-follower", "rolling-restart", "power-loss-one", "chaos"];
+/// Scenarios whose settings permit loss: it must be ALLOWED, by a rule.
+const PERMITTING: &[(&str, &[&str])] = &[
+    ("power-loss-rack", &["all-replicas-unclean", "last-replica-standing"]),
+    ("unclean-election", &["unclean-election"]),
+];
+
+#[test]
+fn safe_settings_give_no_bug_and_no_vacuous_run() {
+    for name in SAFE {
+        for report in run_all(&built_in(name, &[]), 1..=16) {
+            let again = reproduce(&report, &[]);
+            assert_eq!(
+                report.verdict.outcome,
+                Outcome::Pass,
+                "{again}: {:?} {:?}",
+                report.verdict.groups,
+                report.verdict.vacuous_because
+            );
+            assert!(report.unmet.is_empty(), "{again}: {:?}", report.unmet);
+            assert_eq!(report.count(Class::Allowed, "lost-write"), 0, "{again}: {:?}", report.verdict.groups);
+            assert_eq!(report.count(Class::Unknown, "lost-write"), 0, "{again}: {:?}", report.verdict.groups);
+        }
+    }
+}
+
+#[test]
+fn settings_that_permit_loss_name_the_rule() {
+    for (name, rules) in PERMITTING {
+        let mut lost = 0;
+        for report in run_all(&built_in(name, &[]), 1..=16) {
+            let again = reproduce(&report, &[]);
+            assert_eq!(
+                report.verdict.outcome,
+                Outcome::Pass,
+                "{again}: {:?} {:?}",
+                report.verdict.groups,
+                report.verdict.vacuous_because
+            );
+            for group in report.verdict.groups.iter().filter(|g| g.code == "lost-write") {
+                assert!(group.rule.is_some_and(|rule| rules.contains(&rule)), "{again}: {group:?}");
+                lost += group.count;
+            }
+        }
+        assert!(lost > 0, "{name} lost nothing in 16 seeds");
+    }
+}
+
+#[test]
+fn every_switch_of_the_zoo_is_found_and_its_scenario_is_healthy_without_it() {
+    for switch in Switch::ALL {
+        let name = format!("zoo-{switch}");
+        let scenario = built_in(&name, &[]);
+        assert!(scenario.zoo.on(switch), "{name} turns its switch on");
+        let mut found = false;
+        for seed in 1..=200 {
+            let report = run(&scenario, seed);
+            for group in report.verdict.groups.iter().filter(|g| g.class == Class::Bug) {
+                let known = switch.must_any().contains(&group.code) || switch.may().contains(&group.code);
+                assert!(known, "{}: {group:?} is not what {switch} causes", reproduce(&report, &[]));
+                found |= switch.must_any().contains(&group.code);
+            }
+            if found {
+                break;
+            }
+        }
+        assert!(found, "{switch} was not found in 200 seeds");
+        for report in run_all(&built_in(&name, &["zoo=[]"]), 1..=10) {
+            assert_ne!(
+                report.verdict.outcome,
+                Outcome::Fail,
+                "{} without its switch: {:?}",
+                reproduce(&report, &["zoo=[]"]),
+                report.verdict.groups
+            );
+        }
+    }
+}
+
+/// `TRIAL_SEED=… cargo test` runs any seed.
+#[test]
+fn a_seed_of_your_choice() {
+    let seed = std::env::var("TRIAL_SEED").ok().map_or(1, |text| text.parse().expect("TRIAL_SEED is a whole number"));
+    for name in ["chaos", "leader-crash"] {
+        let report = run(&built_in(name, &[]), seed);
+        assert!(!report.failed(), "{}   # {:?} {:?}", reproduce(&report, &[]), report.verdict.groups, report.unmet);
+    }
+}
