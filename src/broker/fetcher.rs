@@ -91,6 +91,14 @@ impl Fetcher {
     pub(super) fn close(mut self, fx: &mut Effects<'_>) {
         self.channel.close(fx);
     }
+    /// A broker that restarted may listen elsewhere: leaves the old connection
+    /// (`AbstractFetcherManager.addFetcherForPartitions`).
+    fn move_to(&mut self, endpoint: Endpoint, request_timeout_ms: i64, fx: &mut Effects<'_>) {
+        if *self.channel.endpoint() != endpoint {
+            self.channel.close(fx);
+            self.channel = Fetcher::new(endpoint, request_timeout_ms).channel;
+        }
+    }
     fn delay(&mut self, ix: PartitionIx, until: Nanos) {
         if let Some(followed) = self.partitions.get_mut(&ix) {
             followed.state = State::Delayed { until };
@@ -114,7 +122,8 @@ impl Broker {
         }
         let Some(endpoint) = self.endpoint_of(leader).cloned() else { return };
         let timeout = self.setup.config.request_timeout_ms;
-        let fetcher = self.fetchers.entry(leader).or_insert_with(|| Fetcher::new(endpoint, timeout));
+        let fetcher = self.fetchers.entry(leader).or_insert_with(|| Fetcher::new(endpoint.clone(), timeout));
+        fetcher.move_to(endpoint, timeout, fx);
         fetcher.partitions.insert(ix, Followed { leader_epoch, state: State::Fetching });
         fx.defer(Lane::Fetcher, LocalStep::Broker(Step::Fetch(leader)));
     }
