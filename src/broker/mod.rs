@@ -11,7 +11,7 @@
 //! ```
 //!
 //! A handler changes partitions at once and only *notes* what became ready by that (a parked request whose high
-//! watermark has come); [`Broker::settle_ready`] completes those at the end of the handler, as Kafka's action queue
+//! watermark has come); `settle_ready` completes those at the end of the handler, as Kafka's action queue
 //! does, so no rule runs inside another.
 
 mod alter_partition;
