@@ -2,25 +2,22 @@
 //!
 //! Source: `AbstractFetcherThread`, `ReplicaFetcherThread`. A response is applied to a partition only if the partition
 //! still follows in the same leader epoch and its log still ends where the fetch asked; anything else is a response of
-//! the past. Divergence is told by the leader (KIP-595) and ends in a truncation, possibly in several rounds.
+//! the past. Divergence is told by the leader (KIP-595) and ends in a truncation, possibly in several rounds. Here stand
+//! the states and who is asked when; what becomes of an answer stands in [`apply`] and [`out_of_range`].
+
+mod apply;
+mod out_of_range;
 
 use std::collections::BTreeMap;
 
-use kafka_protocol::error::{ParseResponseErrorCode, ResponseError};
+use kafka_protocol::error::ResponseError;
 use kafka_protocol::messages::fetch_request::{FetchPartition, FetchTopic, ReplicaState};
-use kafka_protocol::messages::fetch_response::PartitionData;
-use kafka_protocol::messages::list_offsets_request::{ListOffsetsPartition, ListOffsetsTopic};
-use kafka_protocol::messages::{
-    FetchRequest, FetchResponse, ListOffsetsRequest, ListOffsetsResponse, RequestKind, ResponseKind, TopicName,
-};
-use kafka_protocol::protocol::StrBytes;
+use kafka_protocol::messages::{FetchRequest, RequestKind, ResponseKind};
 use trial_storage::Disk;
 
-use super::partition::Partition;
 use super::replicas::PartitionIx;
 use super::{Broker, Step};
 use crate::client::{Channel, ChannelEvent, ChannelTimeouts};
-use crate::event::{Event, TruncationReason};
 use crate::ids::{BrokerId, NO_BROKER};
 use crate::node::{ConnId, Effects, Endpoint, Input, Lane, LocalStep, Nanos, Now, Purpose, ms};
 use crate::protocol::versions;
@@ -113,7 +110,7 @@ impl Fetcher {
 
 impl Broker {
     /// Follows the partition's leader from now on, in its present epoch.
-    pub(super) fn start_fetching(&mut self, _now: Now, ix: PartitionIx, fx: &mut Effects<'_>) {
+    pub(super) fn start_fetching(&mut self, ix: PartitionIx, fx: &mut Effects<'_>) {
         self.stop_fetching(ix);
         let partition = self.replicas.get(ix);
         let (leader, leader_epoch) = (partition.leader, partition.leader_epoch);
@@ -246,70 +243,6 @@ impl Broker {
         fetcher.channel.call(now.mono, fx, versions::FETCH, RequestKind::Fetch(request), About::Fetch(asked));
     }
 
-    fn on_fetched(
-        &mut self,
-        now: Now,
-        leader: BrokerId,
-        asked: &[Asked],
-        response: FetchResponse,
-        disk: &mut dyn Disk,
-        fx: &mut Effects<'_>,
-    ) {
-        fx.charge(3_000);
-        if response.error_code != 0 {
-            let until = now.mono + ms(self.setup.config.replica_fetch_backoff_ms);
-            if let Some(fetcher) = self.fetchers.get_mut(&leader) {
-                asked.iter().for_each(|a| fetcher.delay(a.ix, until));
-            }
-            return;
-        }
-        for topic in response.responses {
-            for data in topic.partitions {
-                let Some(ix) = self.replicas.find_by_id(topic.topic_id, data.partition_index) else { continue };
-                let Some(asked) = asked.iter().find(|a| a.ix == ix) else { continue };
-                self.process_partition_data(now, leader, *asked, data, disk, fx);
-            }
-        }
-    }
-
-    /// `AbstractFetcherThread.processFetchRequest` for one partition.
-    fn process_partition_data(
-        &mut self,
-        now: Now,
-        leader: BrokerId,
-        asked: Asked,
-        data: PartitionData,
-        disk: &mut dyn Disk,
-        fx: &mut Effects<'_>,
-    ) {
-        if !self.is_current(leader, asked) {
-            return;
-        }
-        match data.error_code.err() {
-            None if data.diverging_epoch.end_offset >= 0 => {
-                self.truncate_on_divergence(
-                    asked.ix,
-                    data.diverging_epoch.epoch,
-                    data.diverging_epoch.end_offset,
-                    disk,
-                    fx,
-                );
-            }
-            None => self.append_fetched(now, asked.ix, data, disk, fx),
-            Some(error) => self.on_fetch_error(now, leader, asked.ix, error),
-        }
-    }
-
-    /// Is this the answer to what the partition wants now: same fetcher, same leader epoch, same position?
-    fn is_current(&self, leader: BrokerId, asked: Asked) -> bool {
-        let Some(partition) = self.replicas.try_get(asked.ix) else { return false };
-        let followed = self.fetchers.get(&leader).and_then(|f| f.partitions.get(&asked.ix));
-        let awaits = |f: &Followed| matches!(f.state, State::Fetching | State::NeedsOffset { .. });
-        followed.is_some_and(|f| f.leader_epoch == asked.leader_epoch && awaits(f))
-            && partition.log_end_offset() == asked.fetch_offset
-            && !partition.is_leader()
-    }
-
     fn on_fetch_error(&mut self, now: Now, leader: BrokerId, ix: PartitionIx, error: ResponseError) {
         let until = now.mono + ms(self.setup.config.replica_fetch_backoff_ms);
         let Some(fetcher) = self.fetchers.get_mut(&leader) else { return };
@@ -321,174 +254,14 @@ impl Broker {
         }
     }
 
-    fn append_fetched(
-        &mut self,
-        now: Now,
-        ix: PartitionIx,
-        data: PartitionData,
-        disk: &mut dyn Disk,
-        fx: &mut Effects<'_>,
-    ) {
-        let records = data.records.unwrap_or_default();
-        if !records.is_empty() {
-            fx.charge(4_000 + records.len() as u64 / 4);
-            let partition = self.replicas.get_mut(ix);
-            let leader_epoch = partition.leader_epoch;
-            match partition.log.append_as_follower(disk, records) {
-                Ok(appended) => {
-                    fx.record(Event::Appended {
-                        partition: partition.id.clone(),
-                        first_offset: appended.first_offset,
-                        last_offset: appended.last_offset,
-                        leader_epoch,
-                        as_leader: false,
-                    });
-                    self.after_append(ix, appended.first_offset, appended.rolled, fx);
-                }
-                Err(error) => {
-                    let (leader, id) = (partition.leader, partition.id.clone());
-                    if let Some(fetcher) = self.fetchers.get_mut(&leader) {
-                        fetcher.delay(ix, now.mono + ms(self.setup.config.replica_fetch_backoff_ms));
-                    }
-                    return self.log_failed(&id, &error, fx);
-                }
-            }
-        }
-        let partition = self.replicas.get_mut(ix);
-        if let Some((from, to)) = partition.set_follower_high_watermark(data.high_watermark) {
-            fx.record(Event::HighWatermark { partition: partition.id.clone(), from, to });
-        }
-    }
-
-    /// Cuts the log back to where the leader's history and ours agree, or nearer to it
-    /// (`AbstractFetcherThread.getOffsetTruncationState`, `ReplicaFetcherThread.truncateOnFetchResponse`).
-    fn truncate_on_divergence(
-        &mut self,
-        ix: PartitionIx,
-        epoch: i32,
-        end_offset: i64,
-        disk: &mut dyn Disk,
-        fx: &mut Effects<'_>,
-    ) {
-        let partition = self.replicas.get_mut(ix);
-        let to = truncation_offset(partition, epoch, end_offset);
-        self.truncate_follower(ix, to, TruncationReason::DivergingEpoch, disk, fx);
-    }
-
-    fn truncate_follower(
-        &mut self,
-        ix: PartitionIx,
-        to: i64,
-        reason: TruncationReason,
-        disk: &mut dyn Disk,
-        fx: &mut Effects<'_>,
-    ) {
-        let partition = self.replicas.get_mut(ix);
-        let (from, high_watermark) = (partition.log_end_offset(), partition.high_watermark());
-        match partition.truncate_to(disk, to) {
-            Ok(end) => {
-                if end < from {
-                    fx.record(Event::Truncated { partition: partition.id.clone(), from, to: end, reason });
-                }
-                let now_at = partition.high_watermark();
-                if now_at != high_watermark {
-                    fx.record(Event::HighWatermark {
-                        partition: partition.id.clone(),
-                        from: high_watermark,
-                        to: now_at,
-                    });
-                }
-            }
-            Err(error) => {
-                let id = partition.id.clone();
-                self.log_failed(&id, &error, fx);
-            }
-        }
-    }
-
-    fn ask_leader_offset(&mut self, now: Now, leader: BrokerId, ix: PartitionIx, timestamp: i64, fx: &mut Effects<'_>) {
-        let partition = self.replicas.get(ix);
-        let (name, fetch_offset) = (partition.id.topic.as_str().to_string(), partition.log_end_offset());
-        let Some(fetcher) = self.fetchers.get_mut(&leader) else { return };
-        let Some(followed) = fetcher.partitions.get(&ix) else { return };
-        let wanted = ListOffsetsPartition::default()
-            .with_partition_index(partition.id.partition)
-            .with_current_leader_epoch(followed.leader_epoch)
-            .with_timestamp(timestamp);
-        let topic =
-            ListOffsetsTopic::default().with_name(TopicName(StrBytes::from_string(name))).with_partitions(vec![wanted]);
-        let request = ListOffsetsRequest::default().with_replica_id(self.setup.node_id.into()).with_topics(vec![topic]);
-        let asked = Asked { ix, leader_epoch: followed.leader_epoch, fetch_offset };
-        let about = About::ListOffset(asked, timestamp);
-        fetcher.channel.call(now.mono, fx, versions::LIST_OFFSETS, RequestKind::ListOffsets(request), about);
-    }
-
-    /// `AbstractFetcherThread.fetchOffsetAndTruncate`: the leader's latest offset lies below our log end: cut to it. Else
-    /// its earliest lies above: start there with an empty log. Else fetch on.
-    #[allow(clippy::too_many_arguments)] // one parameter per part of the answered question
-    fn on_leader_offset(
-        &mut self,
-        now: Now,
-        leader: BrokerId,
-        asked: Asked,
-        timestamp: i64,
-        response: &ListOffsetsResponse,
-        disk: &mut dyn Disk,
-        fx: &mut Effects<'_>,
-    ) {
-        if !self.is_current(leader, asked) {
-            return;
-        }
-        let answer = response.topics.iter().flat_map(|t| &t.partitions).next();
-        let until = now.mono + ms(self.setup.config.replica_fetch_backoff_ms);
-        let Some(answer) = answer.filter(|a| a.error_code == 0) else {
-            if let Some(fetcher) = self.fetchers.get_mut(&leader) {
-                fetcher.delay(asked.ix, until);
-            }
-            return;
-        };
-        let next = match timestamp {
-            LATEST if answer.offset < asked.fetch_offset => {
-                self.truncate_follower(asked.ix, answer.offset, TruncationReason::OutOfRange, disk, fx);
-                State::Fetching
-            }
-            LATEST => State::NeedsOffset { timestamp: EARLIEST },
-            _ if answer.offset > asked.fetch_offset => {
-                self.start_log_at(asked.ix, answer.offset, disk, fx);
-                State::Fetching
-            }
-            _ => State::Fetching,
-        };
-        if let Some(fetcher) = self.fetchers.get_mut(&leader) {
-            fetcher.set(asked.ix, next);
-        }
-    }
-
-    fn start_log_at(&mut self, ix: PartitionIx, offset: i64, disk: &mut dyn Disk, fx: &mut Effects<'_>) {
-        let partition = self.replicas.get_mut(ix);
-        let (id, from) = (partition.id.clone(), partition.log_end_offset());
-        match partition.truncate_fully_and_start_at(disk, offset) {
-            Ok(()) => {
-                fx.record(Event::Truncated {
-                    partition: id,
-                    from,
-                    to: offset,
-                    reason: TruncationReason::BehindLogStart,
-                });
-            }
-            Err(error) => self.log_failed(&id, &error, fx),
-        }
-    }
-}
-
-/// Where to cut: with (e', o') what our own epoch cache says about the leader's epoch: if e' is another epoch, to o' (and
-/// another round will follow), else to the lesser of both ends.
-fn truncation_offset(partition: &Partition, epoch: i32, end_offset: i64) -> i64 {
-    let log_end_offset = partition.log_end_offset();
-    match partition.log.end_offset_for(epoch) {
-        None => end_offset.min(log_end_offset),
-        Some(own) if own.epoch != epoch => own.end_offset.min(log_end_offset),
-        Some(own) => own.end_offset.min(end_offset).min(log_end_offset),
+    /// Is this the answer to what the partition wants now: same fetcher, same leader epoch, same position, and still in
+    /// the state in which it asked?
+    fn is_current(&self, leader: BrokerId, asked: Asked, state: State) -> bool {
+        let Some(partition) = self.replicas.try_get(asked.ix) else { return false };
+        let followed = self.fetchers.get(&leader).and_then(|f| f.partitions.get(&asked.ix));
+        followed.is_some_and(|f| f.leader_epoch == asked.leader_epoch && f.state == state)
+            && partition.log_end_offset() == asked.fetch_offset
+            && !partition.is_leader()
     }
 }
 
