@@ -142,20 +142,42 @@ fn with_min_insync_replicas_1_that_is_the_rule() {
 fn min_insync_replicas_1_excuses_no_crash() {
     // The page cache survives a crash: what the disk "lost" without losing power is a bug of recovery, unless the disk
     // itself was at fault.
-    let story = |disk_fault: bool| {
+    let story = |fault: Option<&str>| {
         let mut settings = settings(-1);
         topic(&mut settings).min_insync_replicas = 1;
         let mut play = Play::new(settings);
         play.in_sync(&[1]).write(0).crash(1);
-        if disk_fault {
-            play.see(Observation::FaultTookEffect { kind: "disk-bit-rot".into() });
+        if let Some(kind) = fault {
+            play.see(Observation::FaultTookEffect { kind: kind.into() });
         }
         play.restart(1).see(Observation::LogLost { broker: 1, partition: orders(), log_end: 0 }).leads(1);
         kinds(&play.final_end(0, true).verdict())
     };
-    assert_eq!(story(false), [(BUG, "lost-write", None), (BUG, "unsafe-election", None)]);
+    // A slow or stalled disk keeps what it was told to keep.
+    for fault in [None, Some("slow-disk"), Some("stall-disk")] {
+        assert_eq!(story(fault), [(BUG, "lost-write", None), (BUG, "unsafe-election", None)], "{fault:?}");
+    }
     let rule = Some("disk-fault");
-    assert_eq!(story(true), [(ALLOWED, "lost-write", rule), (ALLOWED, "unsafe-election", rule)]);
+    assert_eq!(story(Some("bit-rot")), [(ALLOWED, "lost-write", rule), (ALLOWED, "unsafe-election", rule)]);
+}
+
+#[test]
+fn acks_1_excuses_no_leader_that_loses_it_by_itself() {
+    let story = |power: bool| {
+        let mut play = three_brokers(1);
+        play.in_sync(&[1]).send(0).ack(0);
+        match power {
+            true => play.lose_power(1, 0).restart(1),
+            false => {
+                play.crash(1).see(Observation::BrokerRestarted { broker: 1, clean: false });
+                play.see(Observation::LogLost { broker: 1, partition: orders(), log_end: 0 })
+            }
+        };
+        play.elect(1, &[1]).final_end(0, true);
+        kinds(&play.verdict())
+    };
+    assert_eq!(story(true), [(ALLOWED, "lost-write", Some("acks-1"))]);
+    assert_eq!(story(false), [(BUG, "lost-write", None)]);
 }
 
 #[test]
@@ -265,11 +287,11 @@ fn what_was_never_appended_is_a_bug() {
 }
 
 #[test]
-fn an_incomplete_final_read_decides_nothing() {
+fn an_incomplete_final_read_decides_nothing_about_records_and_is_stuck() {
     let mut play = three_brokers(-1);
     play.write(0).write(1).final_end(0, false);
     let verdict = play.verdict();
-    assert_eq!(kinds(&verdict), [(Class::Unknown, "lost-write", None)]);
+    assert_eq!(kinds(&verdict), [(BUG, "stuck", None), (Class::Unknown, "lost-write", None)]);
     assert_eq!(verdict.belief_truth.ok.unjudged, 2);
 }
 

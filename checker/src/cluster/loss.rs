@@ -82,7 +82,8 @@ fn decisive_reign(truth: &PartitionTruth, produced: &Produced) -> Option<Reign> 
 }
 
 /// Rule `acks-1`: the leader alone promised it, and it was lost before it was replicated (producer config `acks=1`). A
-/// record that was committed on several in-sync replicas all the same has the promise of replication.
+/// record that was committed on several in-sync replicas all the same has the promise of replication. A leader that
+/// lost it from its own disk without losing power has broken even that promise.
 fn acks_1(
     truth: &PartitionTruth,
     batch: &Batch,
@@ -93,6 +94,11 @@ fn acks_1(
 ) -> Option<Judgement> {
     let replicated = truth.ghost.ever(batch).is_some_and(|committed| committed.in_sync > 1);
     if acks != 1 || replicated || exposed {
+        return None;
+    }
+    let spans = truth.replicas.get(&reign.leader).map(|r| r.spans(batch)).unwrap_or_default();
+    let cut = spans.iter().filter_map(|span| span.until).rfind(|cut| cut.seq <= reign.seq);
+    if cut.is_some_and(|cut| cut.kind == CutKind::Recovery) {
         return None;
     }
     let winner = settings.broker_name(reign.leader);

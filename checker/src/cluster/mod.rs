@@ -274,9 +274,8 @@ fn note_batch(batches: &mut Vec<u32>, more: &mut BTreeMap<u64, Vec<u32>>, record
     }
 }
 
-/// Kinds of fault that may take what a disk was told to keep.
+/// Kinds of fault that may take what a disk was told to keep. A disk that is slow, stalled or full loses nothing.
 fn is_disk_fault(kind: &str) -> bool {
-    ["disk", "sync", "torn", "bit-rot", "misdirected", "checkpoint", "write-error", "read-error"]
-        .iter()
-        .any(|word| kind.contains(word))
+    ["lost-sync", "torn-write", "bit-rot", "misdirected-write", "lost-checkpoint", "write-error", "read-error"]
+        .contains(&kind)
 }

@@ -19,6 +19,7 @@ pub(crate) mod poll_order;
 pub(crate) mod read_log;
 pub(crate) mod realtime_append_inversion;
 pub(crate) mod records;
+pub(crate) mod stuck;
 mod violation;
 
 use crate::observation::{Belief, EventRef, Partition};
@@ -185,6 +186,7 @@ impl History {
         self.poll_order.finish(self, &mut found);
         duplicate::find(self, &mut found);
         lost_write::find(self, &mut found);
+        stuck::find(self, &mut found);
         ack_offset_mismatch::find(self, &mut found);
         nonmonotonic_send::find(self, &mut found);
         realtime_append_inversion::find(self, &mut found);

@@ -30,6 +30,8 @@ pub enum Violation {
     Unseen { partition: Partition, record: u64, acked_offset: i64, read_up_to: i64, at: EventRef },
     /// So many acknowledged records were not seen, but the final read did not reach the end.
     Undecided { partition: Partition, records: u64, at: EventRef },
+    /// The final read of a partition did not come to its end.
+    Stuck { partition: Partition, read_up_to: i64, log_end: i64, at: EventRef },
     /// So many were never promised (acks=0) and are not there.
     DroppedUnpromised { partition: Partition, record: u64, at: EventRef },
     /// A value nobody sent.

@@ -81,6 +81,7 @@ impl<'a> Judge<'a> {
                     (summary, Vec::new())
                 });
             }
+            Stuck { partition, read_up_to, log_end, at } => self.stuck(&partition, read_up_to, log_end, at, found),
             DroppedUnpromised { partition, record, at } => self.dropped(&partition, record, at, found),
             other => order::judge(self, other, found),
         }
@@ -104,6 +105,24 @@ impl<'a> Judge<'a> {
         };
         found.add(headline, || {
             (format!("record r{record} of {partition} lies below the log start offset {log_start}"), Vec::new())
+        });
+    }
+
+    /// stuck: a BUG of liveness where the host has healed the cluster and waited; of a foreign history nobody knows that.
+    fn stuck(&self, partition: &Partition, read_up_to: i64, log_end: i64, at: EventRef, found: &mut Findings) {
+        let truth = self.cluster.partition(partition);
+        let class = if truth.is_some() { Class::Bug } else { Class::Unknown };
+        found.add(Headline { class, ..Headline::bug("stuck", partition, Some(read_up_to), at) }, || {
+            let (reached, when) = (format!("{read_up_to} of {log_end}"), seconds(at.time));
+            let who = match truth.map(|truth| truth.leader) {
+                Some(leader) if leader >= 0 => format!("{} leads it", self.settings.broker_name(leader)),
+                Some(_) => "nobody leads it".to_owned(),
+                None => "who leads it is not known".to_owned(),
+            };
+            let summary =
+                format!("{partition} is stuck: long after healing it was read up to {reached} only, and {who}");
+            let sentence = format!("the final read of {partition} gave up at {when}, at offset {reached}; {who}");
+            (summary, vec![step(at, "reader", sentence)])
         });
     }
 

@@ -89,8 +89,8 @@ pub(super) fn judge(judge: &mut Judge<'_>, violation: Violation, found: &mut Fin
             });
         }
         // Judged by the parent.
-        InconsistentOffsets { .. } | LostWrite { .. } | Unseen { .. } | Undecided { .. } | DroppedUnpromised { .. } => {
-        }
+        InconsistentOffsets { .. } | LostWrite { .. } | Unseen { .. } | Undecided { .. } => {}
+        Stuck { .. } | DroppedUnpromised { .. } => {}
     }
 }
 

@@ -9,7 +9,7 @@ use trial_storage::{DiskError, SyncTarget};
 use super::content::Content;
 use super::{Entries, File, Inode, VirtualDisk};
 
-/// Age at which something dirty is written back in the background (Linux: `dirty_expire_centisecs`).
+/// Age at which something dirty is written back in the background unless set otherwise (Linux: `dirty_expire_centisecs`).
 pub const WRITE_BACK_AGE: Nanos = 30_000_000_000;
 
 /// The state a sync makes durable when it completes: as of the moment it was asked for. A plain value.
@@ -42,9 +42,9 @@ pub struct PowerLossReport {
 }
 
 /// Notes that something differs from the device from now on.
-pub(super) fn mark_dirty(dirty_since: &mut Option<Nanos>, next_write_back: &mut Option<Nanos>, now: Nanos) {
+pub(super) fn mark_dirty(dirty_since: &mut Option<Nanos>, next_write_back: &mut Option<Nanos>, now: Nanos, age: Nanos) {
     let since = *dirty_since.get_or_insert(now);
-    let due = since.saturating_add(WRITE_BACK_AGE);
+    let due = since.saturating_add(age);
     *next_write_back = Some(next_write_back.map_or(due, |next| next.min(due)));
 }
 
@@ -54,12 +54,17 @@ impl VirtualDisk {
     pub fn set_time(&mut self, now: Nanos) {
         self.device.now = self.device.now.max(now);
         if self.next_write_back.is_some_and(|due| due <= self.device.now) && !self.device.is_stalled() {
-            self.write_back(WRITE_BACK_AGE);
+            self.write_back(self.write_back_age);
         }
     }
 
+    /// Sets the age at which something dirty is written back, [`WRITE_BACK_AGE`] unless set.
+    pub fn set_write_back_age(&mut self, age: Nanos) {
+        self.write_back_age = age;
+    }
+
     /// Makes durable what has been dirty for `age` or longer; 0 for everything (`sync(2)`). `set_time` does this by
-    /// itself with [`WRITE_BACK_AGE`].
+    /// itself at the age of [`VirtualDisk::set_write_back_age`].
     pub fn write_back(&mut self, age: Nanos) {
         let (now, as_of) = (self.device.now, self.changes);
         let old = |dirty_since: Option<Nanos>| dirty_since.is_some_and(|since| now.saturating_sub(since) >= age);
@@ -84,7 +89,7 @@ impl VirtualDisk {
         }
         let files = self.files.values().filter_map(|file| file.dirty_since);
         let oldest = files.chain(self.dirs.values().filter_map(|directory| directory.dirty_since)).min();
-        self.next_write_back = oldest.map(|since| since.saturating_add(WRITE_BACK_AGE));
+        self.next_write_back = oldest.map(|since| since.saturating_add(self.write_back_age));
     }
 
     /// What a sync of these targets will make durable: their state now. Targets that are gone are passed over.
@@ -173,6 +178,7 @@ impl VirtualDisk {
         self.handles.clear();
         self.dir_handles.clear();
         self.take_cost();
+        self.take_operations();
     }
 
     /// The machine lost power: back to what the device has, with what `random` decides of unsynced bytes. Same state and

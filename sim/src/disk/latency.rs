@@ -14,6 +14,8 @@ pub(super) struct Device {
     pub(super) now: Nanos,
     /// Time for which the present handler was blocked so far.
     cost: Nanos,
+    /// Operations of the present handler so far.
+    operations: u64,
     per_operation: Nanos,
     stalled_until: Nanos,
     sync_latency: Nanos,
@@ -26,6 +28,7 @@ impl Default for Device {
         Device {
             now: 0,
             cost: 0,
+            operations: 0,
             per_operation: 0,
             stalled_until: 0,
             sync_latency: DEFAULT_SYNC_LATENCY,
@@ -41,6 +44,7 @@ impl Device {
         if let Some(left) = &mut self.operations_left {
             *left -= 1; // alive: at least one was left
         }
+        self.operations += 1;
         self.cost += self.stall_left(self.now.saturating_add(self.cost));
         self.cost = self.cost.saturating_add(self.per_operation);
         Ok(())
@@ -78,15 +82,25 @@ impl VirtualDisk {
         self.device.sync_latency = latency;
     }
 
-    /// How long a sync asked for now takes.
-    pub fn sync_latency(&self) -> Nanos {
+    /// Until when it is stalled, if it is.
+    pub fn stalled_until(&self) -> Option<Nanos> {
+        self.device.is_stalled().then_some(self.device.stalled_until)
+    }
+
+    /// How long a sync takes that is asked for at `at`.
+    pub fn sync_latency(&self, at: Nanos) -> Nanos {
         let device = &self.device;
-        device.stall_left(device.now).saturating_add(device.per_operation).saturating_add(device.sync_latency)
+        device.stall_left(at).saturating_add(device.per_operation).saturating_add(device.sync_latency)
     }
 
     /// The time for which operations were blocked since the last call. The host keeps the lane busy for so long.
     pub fn take_cost(&mut self) -> Nanos {
         std::mem::take(&mut self.device.cost)
+    }
+
+    /// How many operations there were since the last call: on a healthy disk each takes a little, which the host knows.
+    pub fn take_operations(&mut self) -> u64 {
+        std::mem::take(&mut self.device.operations)
     }
 
     /// The disk dies after this many more operations: every later one fails, and so does every sync.

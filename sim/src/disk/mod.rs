@@ -17,8 +17,8 @@
 //! its data, which reads as zeros. A file that was cut or overwritten since its last sync comes back either as it was, or
 //! as it became, up to a random byte. Checksums, not this disk, must tell.
 //!
-//! **Time**: operations cost nothing unless the disk is slow (each takes a while) or stalled (nothing ends before a given
-//! instant). The time a handler was blocked gathers in [`VirtualDisk::take_cost`], and syncs take
+//! **Time**: operations are counted ([`VirtualDisk::take_operations`]; the host knows what one takes on a healthy disk), and
+//! cost more when the disk is slow (each takes a while) or stalled (nothing ends before a given instant). The time a handler was blocked gathers in [`VirtualDisk::take_cost`], and syncs take
 //! [`VirtualDisk::sync_latency`]; the host makes both happen. A stalled disk writes nothing back either.
 //!
 //! **Failure**: no space beyond a capacity; dead from the k-th operation on.
@@ -97,6 +97,7 @@ pub struct VirtualDisk {
     used: u64,
     /// When write-back has something to do at the earliest.
     next_write_back: Option<Nanos>,
+    write_back_age: Nanos,
     device: latency::Device,
 }
 
@@ -113,6 +114,7 @@ impl VirtualDisk {
             capacity,
             used: 0,
             next_write_back: None,
+            write_back_age: WRITE_BACK_AGE,
             device: latency::Device::default(),
         }
     }
@@ -157,7 +159,12 @@ impl VirtualDisk {
         let directory = self.dirs.get_mut(name).ok_or(DiskError::StaleHandle)?;
         change(Arc::make_mut(&mut directory.cached));
         self.changes += 1;
-        durability::mark_dirty(&mut directory.dirty_since, &mut self.next_write_back, self.device.now);
+        durability::mark_dirty(
+            &mut directory.dirty_since,
+            &mut self.next_write_back,
+            self.device.now,
+            self.write_back_age,
+        );
         Ok(())
     }
 
@@ -168,7 +175,7 @@ impl VirtualDisk {
         change(Arc::make_mut(&mut file.cached));
         self.used += file.cached.len();
         self.changes += 1;
-        durability::mark_dirty(&mut file.dirty_since, &mut self.next_write_back, self.device.now);
+        durability::mark_dirty(&mut file.dirty_since, &mut self.next_write_back, self.device.now, self.write_back_age);
         Ok(())
     }
 

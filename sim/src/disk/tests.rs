@@ -208,7 +208,7 @@ fn a_stalled_disk_writes_nothing_back_and_blocks() {
     assert_eq!(disk.take_cost(), 0, "healthy");
     disk.stall_until(50 * SECOND);
     disk.set_time(40 * SECOND);
-    assert_eq!(disk.sync_latency(), 10 * SECOND + DEFAULT_SYNC_LATENCY);
+    assert_eq!(disk.sync_latency(40 * SECOND), 10 * SECOND + DEFAULT_SYNC_LATENCY);
     disk.read(file, 0, 1).unwrap();
     disk.read(file, 0, 1).unwrap();
     assert_eq!(disk.take_cost(), 10 * SECOND, "both end with the stall");

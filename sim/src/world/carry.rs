@@ -9,7 +9,7 @@ use trial_kafka::node::{
 use trial_kafka::protocol::{api_key_of, api_key_of_response};
 
 use super::network::{Arrived, Conn, InHand, Packet, Way};
-use super::{Carriage, Power, What, World};
+use super::{Carriage, Power, What, World, drawn_within};
 use crate::trace::NodeIx;
 use crate::weather;
 
@@ -23,26 +23,24 @@ impl World {
         for (effect, cause) in effects.drain(..) {
             match effect {
                 Effect::Dial { conn, endpoint, purpose } => self.dial(node, conn, &endpoint, purpose, at, cause),
-                Effect::Close { conn } => self.close(node, conn, at, cause),
+                Effect::Close { conn } => self.close(conn, at, cause),
                 Effect::Call { call, conn, version, request, wants_response } => {
                     self.call(node, call, conn, version, request, wants_response, at, cause);
                 }
-                Effect::Answer { req, response } => self.settle(node, req, Some(response), at, cause),
-                Effect::SettleSilently { req } => self.settle(node, req, None, at, cause),
+                Effect::Answer { req, response } => self.settle(req, Some(response), at, cause),
+                Effect::SettleSilently { req } => self.settle(req, None, at, cause),
                 Effect::HangUp { conn } => self.hang_up(node, conn, at, cause),
                 Effect::Sync { ticket, targets } => {
-                    let seed = self.seed;
+                    let range = self.scenario.disk.sync;
+                    let middle = (range.min + range.max) / 2;
+                    let drawn = drawn_within(range, self.seed, at, node);
                     let slot = &mut self.slots[node.0 as usize];
                     let pending = Box::new(slot.disk.snapshot_for_sync(&targets));
-                    let range = self.scenario.disk.sync;
-                    let spread = range.max.saturating_sub(range.min).max(1);
-                    let middle = (range.min + range.max) / 2;
-                    let key = [at, u64::from(node.0)].map(u64::to_le_bytes).concat();
-                    let drawn = range.min + xxhash_rust::xxh3::xxh3_64_with_seed(&key, seed) % spread;
                     // The disk's own latency is the middle of the range plus what faults add.
-                    let latency = (slot.disk.sync_latency() + drawn).saturating_sub(middle);
+                    let latency = (slot.disk.sync_latency(at) + drawn).saturating_sub(middle);
+                    let boot = slot.boot;
                     self.syncs_under_way += 1;
-                    self.queue.push(at + latency, What::Synced { node, incarnation, ticket, pending, cause });
+                    self.queue.push(at + latency, What::Synced { node, incarnation, boot, ticket, pending, cause });
                 }
                 Effect::Defer { step, .. } => {
                     self.queue.push(at, What::Input { to: node, incarnation, input: Input::Local(step), cause });
@@ -116,30 +114,31 @@ impl World {
     }
 
     /// The dialer gives its connection up: its calls end, and the acceptor hears of it.
-    fn close(&mut self, node: NodeIx, conn: ConnId, at: Nanos, cause: EventId) {
+    fn close(&mut self, conn: ConnId, at: Nanos, cause: EventId) {
         if self.network.conns.get(&conn.0).is_some_and(|c| c.dialer_open) {
             self.end_for_dialer(conn.0, at, cause);
             self.send(conn.0, Way::ToAcceptor, Packet::End, at, cause);
         }
-        let _ = node;
     }
 
     fn hang_up(&mut self, node: NodeIx, conn: ConnId, at: Nanos, cause: EventId) {
         let incarnation = self.slots[node.0 as usize].incarnation;
-        if let Some(known) = self.network.conns.get_mut(&conn.0)
-            && known.acceptor_incarnation == Some(incarnation)
-        {
+        let Some(known) = self.network.conns.get_mut(&conn.0).filter(|c| c.acceptor == node) else { return };
+        known.backlog.clear();
+        if let Some(in_hand) = known.in_hand.take() {
+            self.network.requests.remove(&in_hand.req);
+        }
+        if known.acceptor_incarnation == Some(incarnation) {
             known.acceptor_incarnation = None;
-            known.backlog.clear();
-            if let Some(in_hand) = known.in_hand.take() {
-                self.network.requests.remove(&in_hand.req);
-            }
             self.send(conn.0, Way::ToDialer, Packet::End, at, cause);
+        } else if !known_open(self.network.conns.get(&conn.0)) {
+            // The dialer had ended it already, and the acceptor had only its last request in hand.
+            self.network.conns.remove(&conn.0);
         }
     }
 
     /// A request is settled: its answer leaves, and the next request of the connection is handed in.
-    fn settle(&mut self, node: NodeIx, req: ReqId, response: Option<Box<ResponseKind>>, at: Nanos, cause: EventId) {
+    fn settle(&mut self, req: ReqId, response: Option<Box<ResponseKind>>, at: Nanos, cause: EventId) {
         let Some(conn) = self.network.requests.remove(&req) else { return };
         let Some(known) = self.network.conns.get_mut(&conn) else { return };
         let Some(in_hand) = known.in_hand.filter(|h| h.req == req) else { return };
@@ -156,7 +155,6 @@ impl World {
             self.network.conns.remove(&conn);
             return;
         }
-        let _ = node;
         self.hand_in_next_request(conn, at);
     }
 
@@ -185,15 +183,16 @@ impl World {
     pub(super) fn send(&mut self, conn: u64, way: Way, packet: Packet, at: Nanos, cause: EventId) {
         let Some(known) = self.network.conns.get(&conn) else { return };
         let (from, to) = known.ends(way);
-        let purpose = known.purpose;
-        let slow_fetch =
-            if purpose == Purpose::Fetcher { self.slots[known.dialer.0 as usize].slow_fetch / 2 } else { 0 };
+        let (purpose, dialer) = (known.purpose, known.dialer);
         if self.network.is_cut(from, to) {
-            self.network.held_once.insert((from, to));
+            self.cut_holds_back(from, to);
             let known = self.network.conns.get_mut(&conn).expect("just seen");
             known.held[way as usize].push_back((packet, cause));
             return;
         }
+        let is_fetch = purpose == Purpose::Fetcher;
+        // Half of it on the request's way, half on the answer's.
+        let slow_fetch = if is_fetch { self.slots[dialer.0 as usize].slow_fetch.iter().sum::<Nanos>() / 2 } else { 0 };
         let latency = weather::latency(&self.scenario.network, self.seed, from.0, to.0, purpose as u8, at)
             + self.network.slowness(from, to)
             + slow_fetch;
@@ -274,10 +273,21 @@ impl World {
     fn on_arrival_at_dialer(&mut self, conn: u64, packet: Packet, cause: EventId) {
         let Some(known) = self.network.conns.get_mut(&conn) else { return };
         let (dialer, incarnation) = (known.dialer, known.dialer_incarnation);
+        if self.slots[dialer.0 as usize].power == Power::Off {
+            known.held[Way::ToDialer as usize].push_back((packet, cause));
+            return;
+        }
         if !self.is_alive(dialer, incarnation) {
             if let Packet::Response { .. } = packet {
                 let (what, to) = (packet.name().to_string(), self.node_name(dialer).to_string());
                 self.tracer.record(self.now, NodeIx::WORLD, Event::Dropped { what, to }, cause, &[]);
+            }
+            if let Packet::End | Packet::Refused = packet {
+                self.network.conns.remove(&conn);
+            } else {
+                // The machine knows nothing of this connection and resets it.
+                self.network.conns.entry(conn).and_modify(|known| known.dialer_open = false);
+                self.send(conn, Way::ToAcceptor, Packet::End, self.now, cause);
             }
             return;
         }
@@ -303,7 +313,7 @@ impl World {
     }
 
     /// The dialer's end is over: its calls are answered with an error, then it hears of the end.
-    fn end_for_dialer(&mut self, conn: u64, at: Nanos, cause: EventId) {
+    pub(super) fn end_for_dialer(&mut self, conn: u64, at: Nanos, cause: EventId) {
         let Some(known) = self.network.conns.get_mut(&conn) else { return };
         known.dialer_open = false;
         let dialer = known.dialer;
@@ -322,6 +332,8 @@ impl World {
         slot.power = if lost_power { Power::Off } else { Power::Dead };
         slot.lanes = Default::default();
         slot.deadline_at = None;
+        slot.held_effects.clear();
+        self.forget_sends_of(node);
         let conns: Vec<u64> = self.network.conns.keys().copied().collect();
         for conn in conns {
             let Some(known) = self.network.conns.get_mut(&conn) else { continue };

@@ -56,10 +56,17 @@ impl Faults {
 pub(super) enum FaultEnd {
     Restart { node: NodeIx, incarnation: u32 },
     Resume { node: NodeIx, incarnation: u32 },
-    Mend { from: NodeIx, to: NodeIx },
+    Mend { from: NodeIx, to: NodeIx, cut: u32 },
     FastLink { from: NodeIx, to: NodeIx, by: Nanos },
-    FastDisk { node: NodeIx },
-    FastFetch { node: NodeIx },
+    FastDisk { node: NodeIx, by: Nanos },
+    FastFetch { node: NodeIx, by: Nanos },
+}
+
+/// Takes one of what several faults have added.
+fn take_one(added: &mut Vec<Nanos>, by: Nanos) {
+    if let Some(at) = added.iter().position(|other| *other == by) {
+        added.swap_remove(at);
+    }
 }
 
 impl World {
@@ -131,13 +138,19 @@ impl World {
             FaultKind::Pause { lasts } => self.pause(node, *lasts, cause),
             FaultKind::Cut { peers, direction, lasts } => {
                 let ways = self.ways(node, peers, *direction);
-                for (from, to) in &ways {
-                    *self.network.cuts.entry((*from, *to)).or_default() += 1;
-                    let event = FaultEvent::Cut { to: self.node_name(*to).to_string() };
-                    self.record(*from, Event::Fault(event), &[cause]);
-                    self.end_after(*lasts, FaultEnd::Mend { from: *from, to: *to });
+                self.network.last_cut += 1;
+                let cut = self.network.last_cut;
+                if !ways.is_empty() {
+                    self.network.unfelt.insert(cut);
                 }
-                !ways.is_empty()
+                for (from, to) in ways {
+                    self.network.cuts.entry((from, to)).or_default().push(cut);
+                    let event = FaultEvent::Cut { to: self.node_name(to).to_string() };
+                    self.record(from, Event::Fault(event), &[cause]);
+                    self.end_after(*lasts, FaultEnd::Mend { from, to, cut });
+                }
+                // It takes effect with the first message it holds back.
+                false
             }
             FaultKind::SlowLink { peers, direction, by, lasts } => {
                 let ways = self.ways(node, peers, *direction);
@@ -150,23 +163,26 @@ impl World {
                 !ways.is_empty()
             }
             FaultKind::SlowDisk { by, lasts } => {
-                self.slots[node.0 as usize].disk.set_slow(*by);
-                self.record(node, Event::Fault(FaultEvent::SlowDisk { by_us: by / 1_000 }), &[cause]);
-                self.end_after(*lasts, FaultEnd::FastDisk { node });
+                self.slots[node.0 as usize].slow_disk.push(*by);
+                self.set_disk_speed(node, cause);
+                self.end_after(*lasts, FaultEnd::FastDisk { node, by: *by });
                 true
             }
             FaultKind::StallDisk { lasts } => {
                 let until = self.now + lasts.unwrap_or(self.scenario.phases.faults_end().saturating_sub(self.now));
                 let until = until.min(self.scenario.phases.faults_end());
-                self.slots[node.0 as usize].disk.stall_until(until);
+                let disk = &mut self.slots[node.0 as usize].disk;
+                disk.set_time(self.now);
+                // Of two stalls, the one that ends later decides.
+                disk.stall_until(disk.stalled_until().map_or(until, |earlier| earlier.max(until)));
                 let for_ms = until.saturating_sub(self.now) / 1_000_000;
                 self.record(node, Event::Fault(FaultEvent::StallDisk { for_ms }), &[cause]);
                 true
             }
             FaultKind::SlowFetch { by, lasts } => {
-                self.slots[node.0 as usize].slow_fetch = *by;
-                self.record(node, Event::Fault(FaultEvent::SlowFetch { by_ms: by / 1_000_000 }), &[cause]);
-                self.end_after(*lasts, FaultEnd::FastFetch { node });
+                self.slots[node.0 as usize].slow_fetch.push(*by);
+                self.record_fetch_speed(node, cause);
+                self.end_after(*lasts, FaultEnd::FastFetch { node, by: *by });
                 true
             }
             FaultKind::ClockJump { by, back } => {
@@ -205,6 +221,7 @@ impl World {
         slot.disk.set_time(now);
         let lost_bytes = slot.disk.power_loss(&mut random).lost_bytes;
         // Whatever was on its way to the disk is gone with the page cache.
+        slot.boot += 1;
         slot.incarnation += 1;
         self.record(node, Event::Fault(FaultEvent::PowerLoss { lost_bytes }), &[cause]);
         self.restart_later(node, restart_after);
@@ -273,6 +290,9 @@ impl World {
                 if slot.incarnation == incarnation && slot.power == Power::Paused {
                     slot.power = Power::Running;
                     self.record(node, Event::Fault(FaultEvent::Resume), &[]);
+                    for (_, effects) in std::mem::take(&mut self.slots[node.0 as usize].held_effects) {
+                        self.queue.push(self.now, What::Release { node, incarnation, effects });
+                    }
                     for lane in trial_kafka::node::Lane::ALL {
                         if !self.slots[node.0 as usize].lanes[lane as usize].waiting.is_empty() {
                             self.wake_lane(node, lane);
@@ -280,10 +300,10 @@ impl World {
                     }
                 }
             }
-            FaultEnd::Mend { from, to } => {
-                let Some(count) = self.network.cuts.get_mut(&(from, to)) else { return };
-                *count -= 1;
-                if *count == 0 {
+            FaultEnd::Mend { from, to, cut } => {
+                let Some(cuts) = self.network.cuts.get_mut(&(from, to)) else { return };
+                cuts.retain(|other| *other != cut);
+                if cuts.is_empty() {
                     self.network.cuts.remove(&(from, to));
                     let event = FaultEvent::Mend { to: self.node_name(to).to_string() };
                     self.record(from, Event::Fault(event), &[]);
@@ -291,19 +311,39 @@ impl World {
                 }
             }
             FaultEnd::FastLink { from, to, by } => {
-                if let Some(added) = self.network.slow.get_mut(&(from, to))
-                    && let Some(at) = added.iter().position(|a| *a == by)
-                {
-                    added.swap_remove(at);
+                if let Some(added) = self.network.slow.get_mut(&(from, to)) {
+                    take_one(added, by);
                 }
             }
-            FaultEnd::FastDisk { node } => {
-                self.slots[node.0 as usize].disk.set_slow(0);
-                self.record(node, Event::Fault(FaultEvent::SlowDisk { by_us: 0 }), &[]);
+            FaultEnd::FastDisk { node, by } => {
+                take_one(&mut self.slots[node.0 as usize].slow_disk, by);
+                self.set_disk_speed(node, EventId::NONE);
             }
-            FaultEnd::FastFetch { node } => {
-                self.slots[node.0 as usize].slow_fetch = 0;
-                self.record(node, Event::Fault(FaultEvent::SlowFetch { by_ms: 0 }), &[]);
+            FaultEnd::FastFetch { node, by } => {
+                take_one(&mut self.slots[node.0 as usize].slow_fetch, by);
+                self.record_fetch_speed(node, EventId::NONE);
+            }
+        }
+    }
+
+    /// The disk is as slow as all faults together make it.
+    fn set_disk_speed(&mut self, node: NodeIx, cause: EventId) {
+        let slot = &mut self.slots[node.0 as usize];
+        let by: Nanos = slot.slow_disk.iter().sum();
+        slot.disk.set_slow(by);
+        self.record(node, Event::Fault(FaultEvent::SlowDisk { by_us: by / 1_000 }), &[cause]);
+    }
+
+    fn record_fetch_speed(&mut self, node: NodeIx, cause: EventId) {
+        let by: Nanos = self.slots[node.0 as usize].slow_fetch.iter().sum();
+        self.record(node, Event::Fault(FaultEvent::SlowFetch { by_ms: by / 1_000_000 }), &[cause]);
+    }
+
+    /// A message is held back: the cuts of this way have taken effect, each once.
+    pub(super) fn cut_holds_back(&mut self, from: NodeIx, to: NodeIx) {
+        for cut in self.network.cuts.get(&(from, to)).into_iter().flatten() {
+            if self.network.unfelt.remove(cut) {
+                self.faults.counters.entry("cut").or_default().took_effect += 1;
             }
         }
     }
@@ -317,7 +357,10 @@ impl World {
         }
         for index in 0..self.slots.len() {
             let node = NodeIx(index as u32);
-            self.slots[index].wall_offset_ms = 0;
+            let off_by_ms = std::mem::take(&mut self.slots[index].wall_offset_ms);
+            if off_by_ms != 0 {
+                self.record(node, Event::Fault(FaultEvent::ClockJump { by_ms: -off_by_ms }), &[]);
+            }
             if !self.slots[index].is_up() {
                 let event = self.record(node, Event::Fault(FaultEvent::Restart), &[]);
                 self.start_process(node, &[event]);

@@ -121,6 +121,7 @@ pub(super) enum LifeStep {
     CreateTopics,
     BeginFaults,
     Produce(u32),
+    Assign(u32),
     Poll(u32),
     BeginHeal,
     LookHealed,
@@ -133,6 +134,8 @@ struct Writer {
     node: NodeIx,
     spec: usize,
     sent: u64,
+    /// Records of its present incarnation that it was not told the end of.
+    unsettled: u64,
 }
 
 #[derive(Clone, Debug)]
@@ -152,7 +155,6 @@ pub(super) struct Life {
     topics_created: usize,
     creating: bool,
     next_record: u64,
-    unsettled: u64,
     /// Where the final read has to get to, and where it is.
     final_read: BTreeMap<TopicPartition, FinalRead>,
     read_until: Nanos,
@@ -189,7 +191,7 @@ impl Life {
             NodeIx(next - 1)
         };
         let producers = scenario.producers.iter().enumerate().flat_map(|(spec, p)| (0..p.count).map(move |_| spec));
-        let writers = producers.map(|spec| Writer { node: node(), spec, sent: 0 }).collect();
+        let writers = producers.map(|spec| Writer { node: node(), spec, sent: 0, unsettled: 0 }).collect();
         let consumers = scenario.consumers.iter().enumerate().flat_map(|(spec, c)| (0..c.count).map(move |_| spec));
         let readers = consumers.map(|spec| Reader { node: node(), spec }).collect();
         let (admin, final_reader) = (node(), node());
@@ -202,7 +204,6 @@ impl Life {
             topics_created: 0,
             creating: false,
             next_record: 0,
-            unsettled: 0,
             final_read: BTreeMap::new(),
             read_until: 0,
         }
@@ -210,9 +211,21 @@ impl Life {
 }
 
 impl World {
-    /// Sends that no outcome was told of yet.
+    /// Sends that no outcome was told of yet, of producers that live.
     pub fn unsettled_sends(&self) -> u64 {
-        self.life.unsettled
+        self.life.writers.iter().map(|writer| writer.unsettled).sum()
+    }
+    /// A process is gone: nobody will be told of its sends.
+    pub(super) fn forget_sends_of(&mut self, node: NodeIx) {
+        self.life.writers.iter_mut().filter(|writer| writer.node == node).for_each(|writer| writer.unsettled = 0);
+    }
+    /// A consumer that was started again asks for its partitions anew.
+    pub(super) fn take_up_reading(&mut self, node: NodeIx) {
+        if self.life.phase >= Phase::Faults
+            && let Some(reader) = self.life.readers.iter().position(|reader| reader.node == node)
+        {
+            self.queue.push(self.now, What::Life(LifeStep::Assign(reader as u32)));
+        }
     }
     /// Records handed to producers so far.
     pub fn records_sent(&self) -> u64 {
@@ -254,9 +267,10 @@ impl World {
             LifeStep::BeginFaults => {
                 self.enter(Phase::Faults);
                 (0..self.life.writers.len()).for_each(|n| self.live(LifeStep::Produce(n as u32)));
-                (0..self.life.readers.len()).for_each(|n| self.assign(n));
+                (0..self.life.readers.len()).for_each(|n| self.live(LifeStep::Assign(n as u32)));
             }
             LifeStep::Produce(writer) => self.produce_next(writer as usize),
+            LifeStep::Assign(reader) => self.assign(reader as usize),
             LifeStep::Poll(reader) => {
                 let node = self.life.readers[reader as usize].node;
                 self.command(node, OpId(CONTROL_OPS + u64::from(reader)), Command::Poll { max_wait_ms: 500 });
@@ -278,7 +292,7 @@ impl World {
             LifeStep::LookDrained => {
                 let phases = self.scenario.phases;
                 let bound = phases.faults_end() + phases.heal + phases.drain;
-                if self.life.unsettled == 0 || self.now >= bound {
+                if self.unsettled_sends() == 0 || self.now >= bound {
                     self.begin_final_read();
                 } else {
                     self.again(LOOK_EVERY, LifeStep::LookDrained);
@@ -365,7 +379,7 @@ impl World {
         let value = Some(encode_value(record, spec.value_bytes as usize));
         let command = Command::Produce { topic, partition: None, key, value, headers: Vec::new() };
         if self.slots[node.0 as usize].is_up() {
-            self.life.unsettled += 1;
+            self.life.writers[number].unsettled += 1;
             self.notes.push(Note::SendInvoked { record, producer: number as u32 });
             self.command(node, OpId(record), command);
         }
@@ -444,7 +458,9 @@ impl World {
         }
         match outcome {
             Outcome::Produced { partition, belief, attempts, .. } if op.0 < self.life.next_record => {
-                self.life.unsettled -= 1;
+                if let Some(writer) = self.life.writers.iter_mut().find(|writer| writer.node == node) {
+                    writer.unsettled = writer.unsettled.saturating_sub(1);
+                }
                 self.notes.push(Note::SendSettled { record: op.0, partition, belief, attempts, event });
             }
             Outcome::Polled { records, .. } if node == self.life.final_reader => {

@@ -21,6 +21,8 @@ mod network;
 mod outside;
 mod queue;
 mod slot;
+#[cfg(test)]
+mod tests;
 
 use std::sync::Arc;
 
@@ -29,12 +31,12 @@ use trial_kafka::client::{Client, ClientSetup, Role};
 use trial_kafka::controller::{Controller, ControllerSetup};
 use trial_kafka::event::Event;
 use trial_kafka::metadata::MetadataImage;
-use trial_kafka::node::{Effect, Effects, Endpoint, EventId, Input, Lane, Nanos, Node, Now, OpId, Outcome, Ticket};
+use trial_kafka::node::{Effect, Effects, Endpoint, EventId, Input, Lane, Nanos, Node, Now, Ticket};
 use uuid::Uuid;
 
 use crate::disk::PendingSync;
 use crate::fault::Fault;
-use crate::scenario::Scenario;
+use crate::scenario::{DurationRange, Scenario};
 use crate::trace::{NodeIx, TraceEvent, Tracer};
 use faults::{FaultEnd, Faults};
 use host::SimHost;
@@ -97,6 +99,7 @@ enum What {
     Synced {
         node: NodeIx,
         incarnation: u32,
+        boot: u32,
         ticket: Ticket,
         pending: Box<PendingSync>,
         cause: EventId,
@@ -330,11 +333,17 @@ impl World {
             What::LaneFree { node, incarnation, lane } => self.on_lane_free(node, incarnation, lane),
             What::Deadline { node, incarnation } => self.on_deadline(node, incarnation),
             What::Arrive { conn, way, packet, cause } => self.on_arrival(conn, way, packet, cause),
-            What::Synced { node, incarnation, ticket, pending, cause } => {
-                self.syncs_under_way -= 1;
+            What::Synced { node, incarnation, boot, ticket, pending, cause } => {
                 let slot = &mut self.slots[node.0 as usize];
-                if slot.incarnation == incarnation && slot.power != Power::Off {
-                    slot.disk.set_time(self.now);
+                slot.disk.set_time(self.now);
+                if let Some(end) = slot.disk.stalled_until().filter(|_| slot.boot == boot) {
+                    // The stall began after the sync was asked for.
+                    self.queue.push(end, What::Synced { node, incarnation, boot, ticket, pending, cause });
+                    return;
+                }
+                self.syncs_under_way -= 1;
+                // A process that died meanwhile takes nothing back from its system, but a loss of power does.
+                if slot.boot == boot {
                     let result = slot.disk.complete_sync(*pending);
                     if self.is_alive(node, incarnation) {
                         self.hand_in(node, Input::Synced { ticket, result }, cause);
@@ -343,7 +352,12 @@ impl World {
             }
             What::Release { node, incarnation, effects } => {
                 if self.is_alive(node, incarnation) {
-                    self.carry_out(node, effects, self.now);
+                    let slot = &mut self.slots[node.0 as usize];
+                    match slot.power {
+                        // Its thread stands still before it could act; it goes on where it stood.
+                        Power::Paused => slot.held_effects.push((incarnation, effects)),
+                        _ => self.carry_out(node, effects, self.now),
+                    }
                 }
             }
             What::Fault { fault, cause, that_node } => self.start_fault(fault, cause, that_node),
@@ -444,8 +458,20 @@ impl World {
         let (sim_node, disk) = (&mut slot.node, &mut slot.disk);
         let now = Now { mono: self.now, wall };
         // A node that fails an assertion of its own is a finding, never a crash of the command.
-        let ended = assertion::guarded(|| sim_node.handle(now, input, disk, &mut Effects::new(&mut host)));
-        let cost = host.charged + slot.disk.take_cost();
+        #[cfg(test)]
+        let fails = std::mem::take(&mut slot.fails);
+        let ended = assertion::guarded(|| {
+            #[cfg(test)]
+            assert!(!fails, "a test made it fail");
+            sim_node.handle(now, input, disk, &mut Effects::new(&mut host));
+        });
+        let charged = host.charged;
+        let operations = slot.disk.take_operations();
+        let each = match operations {
+            0 => 0,
+            _ => drawn_within(self.scenario.disk.operation, self.seed, self.now, node),
+        };
+        let cost = charged + slot.disk.take_cost() + operations.saturating_mul(each);
         let incarnation = slot.incarnation;
         slot.lanes[lane as usize].busy_until = self.now + cost;
         if let Err(message) = ended {
@@ -453,6 +479,7 @@ impl World {
             self.effects = effects;
             self.tracer.record(self.now, node, Event::AssertionFailed { message }, cause, &[]);
             self.end_process(node, false);
+            self.slots[node.0 as usize].disk.process_crash();
             return;
         }
         if cost > RELEASE_AT_ONCE {
@@ -500,6 +527,7 @@ impl World {
         slot.lanes = Default::default();
         slot.deadline_at = None;
         slot.restart_after_halt = None;
+        slot.held_effects.clear();
         let bits = |half: u64| {
             let key = [u64::from(node.0), u64::from(slot.incarnation), half].map(u64::to_le_bytes).concat();
             xxhash_rust::xxh3::xxh3_64_with_seed(&key, seed)
@@ -510,7 +538,14 @@ impl World {
         if had_no_power {
             self.release_held_to(node);
         }
+        self.take_up_reading(node);
     }
+}
+
+/// A duration of a range, by the seed, the instant and the machine.
+fn drawn_within(range: DurationRange, seed: u64, at: Nanos, node: NodeIx) -> Nanos {
+    let key = [at, u64::from(node.0)].map(u64::to_le_bytes).concat();
+    range.min + xxhash_rust::xxh3::xxh3_64_with_seed(&key, seed) % range.max.saturating_sub(range.min).max(1)
 }
 
 /// `bootstrap.servers` of every client, and where brokers listen.
@@ -571,9 +606,7 @@ fn slots_of(scenario: &Scenario) -> Vec<Slot> {
     let disk = &scenario.disk;
     for slot in &mut slots {
         slot.disk.set_sync_latency((disk.sync.min + disk.sync.max) / 2);
+        slot.disk.set_write_back_age(disk.writeback);
     }
     slots
 }
-
-#[allow(dead_code)] // keeps the signature of outcomes in one place for the adapter
-pub(crate) type Delivered = (NodeIx, OpId, Outcome);

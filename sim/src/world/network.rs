@@ -11,7 +11,7 @@
 //!   way when the cut began still arrives.
 //! - A process that dies closes its connections: what it had sent still arrives, then the end. A machine without power
 //!   closes nothing: its peers find out by their own time-outs, or by the reset that the rebooted machine sends when
-//!   something arrives for a connection it does not know.
+//!   something arrives for a connection it does not know. What they send meanwhile, their systems send until it is back.
 //!
 //! Not modelled: bandwidth, partial segments, loss without retransmission, accept queues that overflow.
 
@@ -112,17 +112,19 @@ pub(crate) struct Network {
     pub(crate) conns: BTreeMap<u64, Conn>,
     /// Which connection a request in hand came on.
     pub(crate) requests: BTreeMap<ReqId, u64>,
-    /// Ways that are cut, and how often each was cut without being mended.
-    pub(crate) cuts: BTreeMap<(NodeIx, NodeIx), u32>,
+    /// Ways that are cut, and the cuts that are not mended yet, by number.
+    pub(crate) cuts: BTreeMap<(NodeIx, NodeIx), Vec<u32>>,
     /// What is added to packets of a way, one entry a fault.
     pub(crate) slow: BTreeMap<(NodeIx, NodeIx), Vec<Nanos>>,
-    /// Ways that had traffic held by a cut at least once: the cut took effect.
-    pub(crate) held_once: BTreeSet<(NodeIx, NodeIx)>,
+    /// Cuts that have held nothing back yet: they have had no effect.
+    pub(crate) unfelt: BTreeSet<u32>,
+    /// Number of the last cut.
+    pub(crate) last_cut: u32,
 }
 
 impl Network {
     pub(crate) fn is_cut(&self, from: NodeIx, to: NodeIx) -> bool {
-        self.cuts.get(&(from, to)).is_some_and(|n| *n > 0)
+        self.cuts.contains_key(&(from, to))
     }
     pub(crate) fn slowness(&self, from: NodeIx, to: NodeIx) -> Nanos {
         self.slow.get(&(from, to)).map_or(0, |added| added.iter().sum())

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, VecDeque};
 use trial_kafka::broker::Broker;
 use trial_kafka::client::Client;
 use trial_kafka::controller::Controller;
-use trial_kafka::node::{Effects, EventId, Input, Lane, Nanos, Node, Now, RandomFor};
+use trial_kafka::node::{Effect, Effects, EventId, Input, Lane, Nanos, Node, Now, RandomFor};
 use trial_storage::Disk;
 
 use crate::disk::VirtualDisk;
@@ -83,12 +83,21 @@ pub(crate) struct Slot {
     pub(crate) deadline_at: Option<Nanos>,
     /// How far the wall clock is off, in milliseconds.
     pub(crate) wall_offset_ms: i64,
-    /// Added to every message on a fetcher's connection this node dialed.
-    pub(crate) slow_fetch: Nanos,
+    /// Counts losses of power. What was on its way to the disk before one is gone.
+    pub(crate) boot: u32,
+    /// Effects of handlers that ended while the process stood still, with its incarnation.
+    pub(crate) held_effects: Vec<(u32, Vec<(Effect, EventId)>)>,
+    /// Added to every message on a fetcher's connection this node dialed, one entry a fault.
+    pub(crate) slow_fetch: Vec<Nanos>,
+    /// Added to every operation of the disk, one entry a fault.
+    pub(crate) slow_disk: Vec<Nanos>,
     /// How many numbers were drawn for each purpose.
     pub(crate) draws: BTreeMap<RandomFor, u64>,
     /// After the end of an orderly stop, start again after this long.
     pub(crate) restart_after_halt: Option<Nanos>,
+    /// Its next handler fails an assertion.
+    #[cfg(test)]
+    pub(crate) fails: bool,
 }
 
 impl Slot {
@@ -103,9 +112,14 @@ impl Slot {
             lanes: Default::default(),
             deadline_at: None,
             wall_offset_ms: 0,
-            slow_fetch: 0,
+            boot: 0,
+            held_effects: Vec::new(),
+            slow_fetch: Vec::new(),
+            slow_disk: Vec::new(),
             draws: BTreeMap::new(),
             restart_after_halt: None,
+            #[cfg(test)]
+            fails: false,
         }
     }
     pub(crate) fn is_up(&self) -> bool {

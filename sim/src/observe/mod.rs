@@ -1,29 +1,33 @@
 //! From the World to the checker: events, notes and the truth in the logs become plain observations.
 //!
 //! What a node reports is only the hint where to look. What a log holds is read from the disk of the World, by batch
-//! header; that a high watermark counts is decided by the controller's own log.
+//! header; that a high watermark counts is decided by the controller's own log. After each step the log and the high
+//! watermark that a node reported on are compared with what it reported: a difference is the node's own failed
+//! assertion, and the truth is told in its place.
 
-use std::collections::BTreeMap;
+mod logs;
+mod settings;
 
-use trial_checker::{
-    Belief, Checker, ConsumerSettings, Entry, EventRef, Observation, Partition, ProducerSettings, Settings,
-    TopicSettings,
-};
+use std::collections::{BTreeMap, BTreeSet};
+
+use trial_checker::{Belief, Checker, EventRef, Observation, Partition};
 use trial_kafka::event::{ElectionKind, Event, Fault};
 use trial_kafka::ids::TopicPartition;
 use trial_kafka::node::{self, ConsumedRecord, EventId};
-use trial_storage::{Batches, records};
 
 use crate::scenario::Scenario;
 use crate::trace::{NodeIx, TraceEvent};
-use crate::world::{Note, Sink, World, decode_value};
+use crate::world::{Note, Phase, Power, Sink, World, decode_value};
+use logs::{Difference, KnownLogs};
+
+pub(crate) use logs::read_entries;
 
 /// A sink that feeds a checker.
 #[derive(Clone)]
 pub struct Observer {
     checker: Checker,
-    /// The end of each replica's log as the checker knows it.
-    known_ends: BTreeMap<(i32, TopicPartition), i64>,
+    /// Each replica's log as the checker knows it.
+    known: KnownLogs,
     names: BTreeMap<TopicPartition, Partition>,
     /// Records whose producer has not chosen a partition yet: the producer, and when it was given the record.
     undecided: BTreeMap<u64, (u32, node::Nanos)>,
@@ -35,8 +39,8 @@ impl Observer {
     /// An observer of a trial of this scenario.
     pub fn new(scenario: &Scenario, expected_fault_kinds: Vec<String>) -> Self {
         Observer {
-            checker: Checker::new(settings_of(scenario, expected_fault_kinds)),
-            known_ends: BTreeMap::new(),
+            checker: Checker::new(settings::of_scenario(scenario, expected_fault_kinds)),
+            known: KnownLogs::default(),
             names: BTreeMap::new(),
             undecided: BTreeMap::new(),
             effects_told: BTreeMap::new(),
@@ -64,10 +68,9 @@ impl Observer {
                 return self.on_appended(world, at, event.node, broker, partition, *as_leader);
             }
             (Event::Truncated { partition, to, .. }, Some(broker)) => {
-                self.known_ends.insert((broker, partition.clone()), *to);
                 let sentence = event.event.to_string();
                 let why = sentence.split_once(&format!(" to {to} ")).map_or("", |(_, why)| why).to_string();
-                Observation::LogTruncated { broker, partition: self.name(partition), to: *to, why }
+                return self.on_truncated(world, at, event.node, broker, partition, *to, why);
             }
             (Event::HighWatermark { partition, to, .. }, Some(broker)) => {
                 let leader_epoch =
@@ -159,9 +162,12 @@ impl Observer {
                 self.checker.observe(at, Observation::BrokerRestarted { broker, clean: *clean });
                 return self.on_logs_loaded(world, at, event.node, broker);
             }
-            (Event::AssertionFailed { message }, _) => {
+            (Event::AssertionFailed { message }, broker) => {
                 let node = world.node_name(event.node).to_string();
-                Observation::InternalAssertion { node, message: message.clone() }
+                self.checker.observe(at, Observation::InternalAssertion { node, message: message.clone() });
+                // Some are told by a process that goes on.
+                let Some(broker) = broker.filter(|_| world.power(event.node) == Power::Dead) else { return };
+                Observation::BrokerCrashed { broker }
             }
             (Event::Phase { name }, _) => Observation::Phase { name: name.clone() },
             (Event::SendInvoked { op, partition }, _) => return self.on_partition_chosen(op.0, partition, event.id),
@@ -185,38 +191,152 @@ impl Observer {
         as_leader: bool,
     ) {
         let Some(replica) = world.broker_at(node).and_then(|b| b.partition(id)) else { return };
-        let from = self.known_ends.get(&(broker, id.clone())).copied().unwrap_or(0);
-        let end = replica.log_end_offset();
-        let entries = read_entries(world, node, replica, from.max(replica.log.log_start_offset()), end, as_leader);
-        self.known_ends.insert((broker, id.clone()), end);
+        let entries = self.known.take_appended(world, node, broker, replica, as_leader);
         if !entries.is_empty() {
             let partition = self.name(id);
             self.checker.observe(at, Observation::LogAppended { broker, partition, as_leader, entries });
         }
     }
 
-    /// A broker is up: what did its disk keep?
+    /// Looks where the log was cut: a report that nothing in the log bears out is told as the node's failed assertion.
+    #[allow(clippy::too_many_arguments)] // a report is all of these
+    fn on_truncated(
+        &mut self,
+        world: &World,
+        at: EventRef,
+        node: NodeIx,
+        broker: i32,
+        id: &TopicPartition,
+        to: i64,
+        why: String,
+    ) {
+        let log_start = world.broker_at(node).and_then(|b| b.partition(id)).map(|p| p.log.log_start_offset());
+        let truth = match log_start {
+            // Dropped whole, to start there.
+            Some(log_start) if log_start == to => Some(to),
+            _ => self.known.compare(world, node, broker, id).map(|difference| difference.same_below),
+        };
+        if truth != Some(to) {
+            let found = truth.map_or("is whole".to_string(), |truth| format!("was cut to {truth}"));
+            let message = format!("it reported its log of {id} cut to {to}, and the log {found}");
+            let node = world.node_name(node).to_string();
+            self.checker.observe(at, Observation::InternalAssertion { node, message });
+        }
+        if let Some(to) = truth {
+            self.known.cut(broker, id, to);
+            let partition = self.name(id);
+            self.checker.observe(at, Observation::LogTruncated { broker, partition, to, why });
+        }
+    }
+
+    /// A broker is up: what did its disk keep, and what did it bring back?
     fn on_logs_loaded(&mut self, world: &World, at: EventRef, node: NodeIx, broker: i32) {
         let Some(loaded) = world.broker_at(node) else { return };
-        let kept: Vec<_> = loaded
-            .partitions()
-            .map(|p| (p.id.clone(), p.log_end_offset(), p.high_watermark(), p.leader_epoch))
-            .collect();
-        let before: Vec<_> =
-            self.known_ends.iter().filter(|((b, _), _)| *b == broker).map(|((_, p), e)| (p.clone(), *e)).collect();
-        for (id, end) in before {
-            let log_end = kept.iter().find(|(p, ..)| *p == id).map_or(0, |(_, end, ..)| *end);
-            if log_end < end {
-                self.known_ends.insert((broker, id.clone()), log_end);
+        let mut ids = self.known.of_broker(broker);
+        ids.extend(loaded.partitions().map(|p| p.id.clone()));
+        for id in ids.into_iter().collect::<BTreeSet<_>>() {
+            if let Some(difference) = self.known.compare(world, node, broker, &id) {
                 let partition = self.name(&id);
+                let log_end = difference.same_below;
                 self.checker.observe(at, Observation::LogLost { broker, partition, log_end });
+                self.tell_rest(at, broker, &id, difference);
             }
         }
-        for (id, _, to, leader_epoch) in kept {
+        let kept: Vec<_> = loaded.partitions().map(|p| (p.id.clone(), p.high_watermark(), p.leader_epoch)).collect();
+        for (id, to, leader_epoch) in kept {
             let partition = self.name(&id);
             let moved =
                 Observation::HighWatermarkMoved { broker, partition, to, leader_epoch, legitimate_leader: false };
             self.checker.observe(at, moved);
+        }
+    }
+
+    /// The log is what the difference says from where it begins.
+    fn tell_rest(&mut self, at: EventRef, broker: i32, id: &TopicPartition, difference: Difference) {
+        let Difference { same_below, entries, .. } = difference;
+        self.known.tell(broker, id, same_below, &entries);
+        if !entries.is_empty() {
+            let partition = self.name(id);
+            self.checker.observe(at, Observation::LogAppended { broker, partition, as_leader: false, entries });
+        }
+    }
+
+    /// What a node reported in this step must be so after it.
+    fn audit(&mut self, world: &World, events: &[TraceEvent]) {
+        let mut reported: BTreeMap<(NodeIx, &TopicPartition), (EventRef, Option<i64>)> = BTreeMap::new();
+        for event in events {
+            let high_watermark = match &event.event {
+                Event::HighWatermark { to, .. } => Some(*to),
+                Event::Appended { .. } | Event::Truncated { .. } => None,
+                _ => continue,
+            };
+            if let Some(partition) = event.event.partition() {
+                let at = EventRef { id: event.id.0, time: event.time };
+                reported.insert((event.node, partition), (at, high_watermark));
+            }
+        }
+        for ((node, id), (at, high_watermark)) in reported {
+            let Some(broker) = world.broker_at(node) else { continue };
+            // One that died in this step has forgotten what it reported.
+            let Some(replica) = broker.partition(id).filter(|_| is_up(world, node)) else { continue };
+            let (told, truth) = (self.known.end(broker.node_id(), id), replica.log_end_offset());
+            if told != truth {
+                let what = format!("its report makes {told} the log end offset of {id}, and it is {truth}");
+                self.found_out(world, at, node, broker.node_id(), id, what);
+            }
+            let (told, truth) = (high_watermark.unwrap_or(replica.high_watermark()), replica.high_watermark());
+            if told != truth {
+                let message = format!("it reported {told} as the high watermark of {id}, and it is {truth}");
+                let node = world.node_name(node).to_string();
+                self.checker.observe(at, Observation::InternalAssertion { node, message });
+            }
+        }
+    }
+
+    /// Everything is quiet: does every log hold what was told of it, byte for byte?
+    fn audit_everything(&mut self, world: &World, at: EventRef) {
+        let (scenario, unsettled) = (world.scenario(), world.unsettled_sends());
+        let longest = scenario.producers.iter().map(|p| node::ms(p.config.delivery_timeout_ms)).max();
+        if unsettled > 0 && longest.is_some_and(|longest| longest < scenario.phases.drain) {
+            let message = format!("{unsettled} sends of living producers were not settled within delivery.timeout.ms");
+            self.checker.observe(at, Observation::InternalAssertion { node: "trial".to_string(), message });
+        }
+        for broker in world.scenario().cluster.broker_ids() {
+            let Some(node) = world.broker_ix(broker).filter(|node| world.power(*node) == Power::Running) else {
+                continue;
+            };
+            for id in self.known.of_broker(broker) {
+                // One that has only just started has not said yet what it found.
+                let is_loaded = world.broker_at(node).is_some_and(|b| b.partition(&id).is_some());
+                if is_loaded && let Some(difference) = self.known.compare(world, node, broker, &id) {
+                    let Difference { same_below, known_end, log_end, .. } = difference;
+                    let what = format!(
+                        "its log of {id} ends at {log_end} and differs from offset {same_below} on from what it \
+                         reported, which ends at {known_end}"
+                    );
+                    self.found_out(world, at, node, broker, &id, what);
+                }
+            }
+        }
+    }
+
+    /// A node's report and its log differ: that is a finding, and from here on the log counts.
+    fn found_out(
+        &mut self,
+        world: &World,
+        at: EventRef,
+        node: NodeIx,
+        broker: i32,
+        id: &TopicPartition,
+        message: String,
+    ) {
+        let name = world.node_name(node).to_string();
+        self.checker.observe(at, Observation::InternalAssertion { node: name, message });
+        if let Some(difference) = self.known.compare(world, node, broker, id) {
+            let (partition, to) = (self.name(id), difference.same_below);
+            let why = "without a word".to_string();
+            self.checker.observe(at, Observation::LogTruncated { broker, partition, to, why });
+            self.tell_rest(at, broker, id, difference);
         }
     }
 
@@ -282,6 +402,10 @@ impl Sink for Observer {
         let invoked_first = |note: &&Note| matches!(note, Note::SendInvoked { .. });
         notes.iter().filter(invoked_first).for_each(|note| self.on_note(world, note));
         events.iter().for_each(|event| self.on_event(world, event));
+        self.audit(world, events);
+        if events.iter().any(|event| matches!(&event.event, Event::Phase { name } if name == Phase::Read.name())) {
+            self.audit_everything(world, EventRef { id: world.event_count(), time: world.now() });
+        }
         notes.iter().filter(|note| !invoked_first(note)).for_each(|note| self.on_note(world, note));
         for (kind, counter) in world.fault_counters() {
             let told = self.effects_told.entry(kind).or_default();
@@ -292,6 +416,10 @@ impl Sink for Observer {
             }
         }
     }
+}
+
+fn is_up(world: &World, node: NodeIx) -> bool {
+    matches!(world.power(node), Power::Running | Power::Paused)
 }
 
 fn consumer_number(world: &World, node: NodeIx) -> Option<u32> {
@@ -305,65 +433,4 @@ fn is_legitimate_leader(world: &World, broker: i32, id: &TopicPartition, leader_
         .and_then(|image| image.topic(id.topic.as_str()))
         .and_then(|topic| topic.partitions.get(id.partition as usize))
         .is_some_and(|p| p.leader == broker && p.leader_epoch == leader_epoch)
-}
-
-/// The batches of a log between two offsets, as the page cache has them. A leader's are decoded to their records.
-pub(crate) fn read_entries(
-    world: &World,
-    node: NodeIx,
-    replica: &trial_kafka::broker::partition::Partition,
-    from: i64,
-    end: i64,
-    decode: bool,
-) -> Vec<Entry> {
-    let mut view = world.disk(node).view();
-    let Ok(bytes) = replica.log.read(&mut view, from, end, usize::MAX, true) else { return Vec::new() };
-    let entry = |batch: trial_storage::Batch| {
-        let ids = if decode { records(&batch.bytes).unwrap_or_default() } else { Vec::new() };
-        Entry {
-            first_offset: batch.header.base_offset,
-            last_offset: batch.header.last_offset(),
-            epoch: batch.header.partition_leader_epoch,
-            // The checksum covers everything but offset and epoch, which stand beside it.
-            hash: u64::from(batch.header.crc),
-            records: ids.iter().map(|r| r.value.as_deref().and_then(decode_value).unwrap_or(u64::MAX)).collect(),
-        }
-    };
-    Batches::new(bytes).filter_map(Result::ok).filter(|b| b.header.base_offset >= from).map(entry).collect()
-}
-
-fn settings_of(scenario: &Scenario, expected_fault_kinds: Vec<String>) -> Settings {
-    let broker = &scenario.cluster.config;
-    let mut settings = Settings { zoo_on: !scenario.zoo.is_empty(), expected_fault_kinds, ..Settings::default() };
-    for topic in &scenario.topics {
-        let of_topic = TopicSettings {
-            replication_factor: topic.replication_factor,
-            min_insync_replicas: topic.config.min_insync_replicas.unwrap_or(broker.min_insync_replicas) as i32,
-            unclean_leader_election_enable: topic
-                .config
-                .unclean_leader_election_enable
-                .unwrap_or(broker.unclean_leader_election_enable),
-            eligible_leader_replicas: broker.eligible_leader_replicas_version > 0,
-        };
-        settings.topics.insert(topic.name.clone(), of_topic);
-    }
-    let mut number = 0;
-    for spec in &scenario.producers {
-        for _ in 0..spec.count {
-            let producer = ProducerSettings {
-                acks: spec.config.acks.0,
-                idempotent: spec.config.enable_idempotence,
-                max_in_flight: spec.config.max_in_flight.max(0) as u32,
-            };
-            settings.producers.insert(number, producer);
-            settings.producer_names.insert(number, format!("p{}", number + 1));
-            number += 1;
-        }
-    }
-    let consumers: u32 = scenario.consumers.iter().map(|c| c.count).sum();
-    for number in 0..consumers {
-        settings.consumers.insert(number, ConsumerSettings::default());
-        settings.consumer_names.insert(number, format!("k{}", number + 1));
-    }
-    settings
 }

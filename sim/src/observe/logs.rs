@@ -1,0 +1,160 @@
+//! What does each replica's log truly hold, and what was the checker told that it holds?
+//!
+//! The log is read from the disk of the World, batch header by batch header. What was told is kept beside it, so that a
+//! node whose report differs from its log is found out, and so that the checker hears what a disk brings back after a
+//! loss of power: less than before, or what had been cut away already.
+
+use std::collections::BTreeMap;
+
+use trial_checker::Entry;
+use trial_kafka::broker::partition::Partition;
+use trial_kafka::ids::TopicPartition;
+use trial_storage::{Batch, Batches, records};
+
+use crate::trace::NodeIx;
+use crate::world::{World, decode_value};
+
+/// One batch as the checker knows it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct KnownBatch {
+    first: i64,
+    last: i64,
+    epoch: i32,
+    hash: u64,
+}
+
+impl KnownBatch {
+    fn of(entry: &Entry) -> Self {
+        let Entry { first_offset, last_offset, epoch, hash, .. } = *entry;
+        KnownBatch { first: first_offset, last: last_offset, epoch, hash }
+    }
+}
+
+#[derive(Clone, Debug, Default)]
+struct KnownLog {
+    end: i64,
+    batches: Vec<KnownBatch>,
+}
+
+/// Where a log leaves what the checker was told of it.
+#[derive(Clone, Debug)]
+pub(super) struct Difference {
+    /// Both are the same below.
+    pub(super) same_below: i64,
+    /// The end that the checker knows of.
+    pub(super) known_end: i64,
+    /// The end of the log.
+    pub(super) log_end: i64,
+    /// What the log holds from there on.
+    pub(super) entries: Vec<Entry>,
+}
+
+/// What the checker was told of every replica's log.
+#[derive(Clone, Debug, Default)]
+pub(super) struct KnownLogs(BTreeMap<(i32, TopicPartition), KnownLog>);
+
+impl KnownLogs {
+    /// The partitions of a broker.
+    pub(super) fn of_broker(&self, broker: i32) -> Vec<TopicPartition> {
+        self.0.keys().filter(|(of, _)| *of == broker).map(|(_, partition)| partition.clone()).collect()
+    }
+
+    /// The end of a log as far as the checker was told.
+    pub(super) fn end(&self, broker: i32, id: &TopicPartition) -> i64 {
+        self.0.get(&(broker, id.clone())).map_or(0, |log| log.end)
+    }
+
+    /// What stands in the log beyond what was told. From here on it counts as told.
+    pub(super) fn take_appended(
+        &mut self,
+        world: &World,
+        node: NodeIx,
+        broker: i32,
+        replica: &Partition,
+        decode: bool,
+    ) -> Vec<Entry> {
+        let known = self.0.entry((broker, replica.id.clone())).or_default();
+        let end = replica.log_end_offset();
+        let entries = read_entries(world, node, replica, known.end.max(replica.log.log_start_offset()), end, decode);
+        known.batches.extend(entries.iter().map(KnownBatch::of));
+        known.end = end;
+        entries
+    }
+
+    /// The checker is told that the log was cut to `to`: a batch with any record at or above is gone.
+    pub(super) fn cut(&mut self, broker: i32, id: &TopicPartition, to: i64) {
+        let known = self.0.entry((broker, id.clone())).or_default();
+        // A target above the end: the log was dropped whole and starts there.
+        let keep = if to > known.end { 0 } else { known.batches.partition_point(|batch| batch.last < to) };
+        known.batches.truncate(keep);
+        known.end = to;
+    }
+
+    /// The checker is told that the log is the same below an offset and holds these batches from there on.
+    pub(super) fn tell(&mut self, broker: i32, id: &TopicPartition, same_below: i64, entries: &[Entry]) {
+        self.cut(broker, id, same_below);
+        let known = self.0.entry((broker, id.clone())).or_default();
+        known.batches.extend(entries.iter().map(KnownBatch::of));
+        known.end = entries.last().map_or(same_below, |entry| entry.last_offset + 1);
+    }
+
+    /// Compares the whole log with what was told of it. A replica that is not there holds nothing.
+    pub(super) fn compare(&self, world: &World, node: NodeIx, broker: i32, id: &TopicPartition) -> Option<Difference> {
+        let nothing = KnownLog::default();
+        let known = self.0.get(&(broker, id.clone())).unwrap_or(&nothing);
+        let replica = world.broker_at(node).and_then(|b| b.partition(id));
+        let (log_start, log_end) =
+            replica.map_or((0, 0), |replica| (replica.log.log_start_offset(), replica.log_end_offset()));
+        let mut entries =
+            replica.map_or(Vec::new(), |replica| read_entries(world, node, replica, log_start, log_end, false));
+        let told = &known.batches[known.batches.partition_point(|batch| batch.first < log_start)..];
+        let same = told.iter().zip(&entries).take_while(|(told, there)| **told == KnownBatch::of(there)).count();
+        if same == told.len() && same == entries.len() && known.end == log_end {
+            return None;
+        }
+        let same_below = match same {
+            0 => log_start.min(known.end),
+            same => told[same - 1].last + 1,
+        };
+        entries.drain(..same);
+        Some(Difference { same_below, known_end: known.end, log_end, entries })
+    }
+}
+
+/// The batches of a log between two offsets, as the page cache has them, with their records if `decode` is true.
+pub(crate) fn read_entries(
+    world: &World,
+    node: NodeIx,
+    replica: &Partition,
+    from: i64,
+    end: i64,
+    decode: bool,
+) -> Vec<Entry> {
+    let mut view = world.disk(node).view();
+    let mut entries: Vec<Entry> = Vec::new();
+    let mut next = from;
+    // One read ends with its segment.
+    while next < end
+        && let Ok(bytes) = replica.log.read(&mut view, next, end, usize::MAX, true)
+    {
+        let batches = Batches::new(bytes).filter_map(Result::ok).filter(|batch| batch.header.base_offset >= next);
+        entries.extend(batches.map(|batch| entry_of(&batch, decode)));
+        match entries.last().map(|entry| entry.last_offset + 1) {
+            Some(reached) if reached > next => next = reached,
+            _ => break,
+        }
+    }
+    entries
+}
+
+fn entry_of(batch: &Batch, decode: bool) -> Entry {
+    let ids = if decode { records(&batch.bytes).unwrap_or_default() } else { Vec::new() };
+    Entry {
+        first_offset: batch.header.base_offset,
+        last_offset: batch.header.last_offset(),
+        epoch: batch.header.partition_leader_epoch,
+        // The checksum covers everything but offset and epoch, which stand beside it.
+        hash: u64::from(batch.header.crc),
+        records: ids.iter().map(|r| r.value.as_deref().and_then(decode_value).unwrap_or(u64::MAX)).collect(),
+    }
+}
