@@ -25,4 +25,6 @@ pub mod ids;
 pub mod metadata;
 pub mod node;
 pub mod protocol;
+#[cfg(test)]
+mod testing;
 pub mod zoo;

@@ -30,19 +30,18 @@ async fn main() -> ExitCode {
     tracing_subscriber::fmt().with_max_level(level).with_writer(std::io::stderr).init();
     let mut setup = ClusterSetup { first_port, ..ClusterSetup::new(3, directory) };
     setup.config.default_replication_factor = 3;
-    match serve(setup).await {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("{error}");
-            ExitCode::FAILURE
-        }
-    }
+    let why = serve(setup).await.unwrap_or_else(|error| error.to_string());
+    eprintln!("{why}");
+    ExitCode::FAILURE
 }
 
-async fn serve(setup: ClusterSetup) -> Result<(), ClusterError> {
-    let cluster = Cluster::start(setup).await?;
+/// Serves until one of the processes ends, which none should.
+async fn serve(setup: ClusterSetup) -> Result<String, ClusterError> {
+    let mut cluster = Cluster::start(setup).await?;
     cluster.ready(Duration::from_secs(30)).await?;
     let servers: Vec<String> = cluster.bootstrap().iter().map(|e| format!("{}:{}", e.host, e.port)).collect();
     println!("ready {}", servers.join(","));
-    std::future::pending().await
+    let (broker, exit) = cluster.any_end().await;
+    let name = broker.map_or("the controller".to_string(), |id| format!("broker {id}"));
+    Ok(format!("{name} has ended: {exit:?}"))
 }

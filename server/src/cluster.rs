@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::io;
 use std::path::PathBuf;
+use std::task::Poll;
 use std::time::Duration;
 
 use tokio::net::TcpListener;
@@ -106,7 +107,7 @@ impl Cluster {
         &self.controller
     }
 
-    /// Waits until every broker is unfenced, each broker knows it of all, and so may lead partitions.
+    /// Waits until every broker is unfenced and knows that all the others are.
     pub async fn ready(&self, patience: Duration) -> Result<(), ClusterError> {
         let until = Instant::now() + patience;
         let all = self.brokers.len();
@@ -126,6 +127,22 @@ impl Cluster {
             }
         }
         Ok(())
+    }
+
+    /// Waits until a process ends by itself, and tells which and how: `None` for the controller.
+    pub async fn any_end(&mut self) -> (Option<BrokerId>, Exit) {
+        std::future::poll_fn(|context| {
+            if let Poll::Ready(exit) = self.controller.poll_exit(context) {
+                return Poll::Ready((None, exit));
+            }
+            for (id, (_, process)) in &mut self.brokers {
+                if let Poll::Ready(exit) = process.poll_exit(context) {
+                    return Poll::Ready((Some(*id), exit));
+                }
+            }
+            Poll::Pending
+        })
+        .await
     }
 
     /// Kills one broker. `None` if there is none of that id.

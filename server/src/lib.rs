@@ -15,7 +15,7 @@
 //! How the contract of [`trial_kafka::node`] is honoured:
 //!
 //! - *Lanes.* One task owns a node and handles one input at a time, taking the lanes in turn: FIFO inside a lane, and a
-//!   lane full of requests delays a heartbeat by one handler, not by the queue. Handlers read and write files on that
+//!   lane full of requests delays a heartbeat by a few handlers, not by its length. Handlers read and write files on that
 //!   task, so a disk that stands still stops the whole node; real lanes would need a node that several threads can share.
 //! - *`charge`* is ignored: real handlers take real time.
 //! - *Connections.* An accepted connection is read only after its last request was settled, so that a peer that sends

@@ -242,7 +242,8 @@ impl<N: Node> Owner<N> {
             Arrival::Response { conn, call, result } => {
                 // Calls of a connection that the node closed were answered when it did.
                 let Some(dialed) = self.state.dialed.get_mut(&conn) else { return };
-                if dialed.calls.pop_front_if(|oldest| *oldest == call).is_some() {
+                if dialed.calls.front() == Some(&call) {
+                    dialed.calls.pop_front();
                     self.push(Input::Response { call, conn, result }, EventId::NONE);
                 }
             }

@@ -2,12 +2,14 @@
 
 use std::io;
 use std::path::PathBuf;
+use std::pin::Pin;
 use std::sync::Arc;
+use std::task::{Context, Poll};
 
 use tokio::net::TcpListener;
 use tokio::sync::mpsc::{self, UnboundedSender};
 use tokio::sync::oneshot;
-use tokio::task::JoinHandle;
+use tokio::task::{JoinError, JoinHandle};
 use trial_kafka::node::{Command, Node, Outcome};
 use trial_kafka::protocol::OfferedApi;
 
@@ -61,6 +63,8 @@ pub struct Process<N> {
     looks: UnboundedSender<Look<N>>,
     kill: oneshot::Sender<()>,
     owner: JoinHandle<Exit>,
+    /// How it ended, once that is known.
+    exit: Option<Exit>,
 }
 
 impl<N: Node + Send + 'static> Process<N> {
@@ -88,7 +92,7 @@ impl<N: Node + Send + 'static> Process<N> {
             state: Default::default(),
         };
         let owner = tokio::spawn(owner.run(listener, killed));
-        Ok(Process { inbox: inbox_in, looks: looks_in, kill, owner })
+        Ok(Process { inbox: inbox_in, looks: looks_in, kill, owner, exit: None })
     }
 
     /// Gives the node a command and waits for its outcome. Commands are taken in the order of the calls, even if
@@ -114,27 +118,37 @@ impl<N: Node + Send + 'static> Process<N> {
     }
 
     /// Ends the process as it stands. Its files keep what was written to them. Returns when nothing of it is left.
-    pub async fn kill(self) -> Exit {
-        let _ = self.kill.send(());
-        ended(self.owner).await
+    pub async fn kill(mut self) -> Exit {
+        let (kill, _) = oneshot::channel();
+        // Had it ended already, nobody would listen, and that is fine.
+        let _ = std::mem::replace(&mut self.kill, kill).send(());
+        self.wait().await
     }
 
-    /// Waits until the process ends by itself.
+    /// Waits until the process has ended. May be called again and again.
     pub async fn wait(&mut self) -> Exit {
-        ended(&mut self.owner).await
+        std::future::poll_fn(|context| self.poll_exit(context)).await
+    }
+
+    pub(crate) fn poll_exit(&mut self, context: &mut Context<'_>) -> Poll<Exit> {
+        let exit = match &self.exit {
+            Some(exit) => exit.clone(),
+            None => exit_of(std::task::ready!(Pin::new(&mut self.owner).poll(context))),
+        };
+        self.exit = Some(exit.clone());
+        Poll::Ready(exit)
     }
 }
 
-async fn ended(owner: impl Future<Output = Result<Exit, tokio::task::JoinError>>) -> Exit {
-    match owner.await {
+fn exit_of(owner: Result<Exit, JoinError>) -> Exit {
+    match owner.map_err(JoinError::try_into_panic) {
         Ok(exit) => exit,
-        Err(error) if error.is_panic() => {
-            let panic = error.into_panic();
+        Err(Ok(panic)) => {
             let message = panic.downcast_ref::<String>().cloned();
             let message = message.or_else(|| panic.downcast_ref::<&str>().map(|text| (*text).to_string()));
             Exit::Panicked(message.unwrap_or_else(|| "an assertion failed".to_string()))
         }
         // The runtime was shut down around it.
-        Err(_) => Exit::Killed,
+        Err(Err(_)) => Exit::Killed,
     }
 }

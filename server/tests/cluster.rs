@@ -3,22 +3,23 @@
 mod common;
 
 use bytes::Bytes;
-use common::{Directory, PATIENCE, client, outcome};
+use common::{Directory, PATIENCE, Replicas, client, outcome};
 use trial_kafka::client::Role;
 use trial_kafka::config::{ConsumerConfig, OffsetReset, ProducerConfig};
 use trial_kafka::ids::{Topic, TopicPartition};
 use trial_kafka::node::{Belief, Command, Outcome};
 use trial_server::{Cluster, Exit};
 
-const RECORDS: usize = 50;
-const PARTITIONS: i32 = 2;
+/// Wherever the controller places so many, every broker leads some.
+const PARTITIONS: i32 = 6;
+const RECORDS: usize = 54;
 
 async fn three_brokers(directory: &Directory) -> Cluster {
     common::start(common::quick(3, directory)).await
 }
 
 async fn create_topic(cluster: &Cluster, topic: &Topic) {
-    common::create_topic(cluster, topic.as_str(), vec![vec![1, 2, 3], vec![2, 3, 1]]).await;
+    common::create_topic(cluster, topic.as_str(), Replicas::Placed { partitions: PARTITIONS }).await;
 }
 
 fn value(number: usize) -> String {

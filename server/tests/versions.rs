@@ -4,7 +4,7 @@
 mod common;
 
 use bytes::{Buf, Bytes, BytesMut};
-use common::{Directory, PATIENCE};
+use common::{Directory, PATIENCE, Replicas};
 use kafka_protocol::messages::create_topics_request::CreatableTopic;
 use kafka_protocol::messages::elect_leaders_request::TopicPartitions;
 use kafka_protocol::messages::fetch_request::{FetchPartition, FetchTopic};
@@ -164,7 +164,7 @@ async fn two_brokers(directory: &Directory) -> (Cluster, Uuid) {
     let mut setup = common::quick(2, directory);
     setup.config.auto_create_topics_enable = false;
     let cluster = common::start(setup).await;
-    let topic_id = common::create_topic(&cluster, TOPIC, vec![vec![1, 2]]).await;
+    let topic_id = common::create_topic(&cluster, TOPIC, Replicas::On(vec![1, 2])).await;
     (cluster, topic_id)
 }
 

@@ -8,17 +8,20 @@ use std::collections::BTreeSet;
 use kafka_protocol::error::{ParseResponseErrorCode, ResponseError};
 use kafka_protocol::messages::alter_partition_request::{BrokerState, PartitionData, TopicData};
 use kafka_protocol::messages::alter_partition_response::PartitionData as PartitionAnswer;
-use kafka_protocol::messages::{AlterPartitionRequest, RequestKind, ResponseKind};
+use kafka_protocol::messages::{AlterPartitionRequest, AlterPartitionResponse, RequestKind, ResponseKind};
 
 use super::controller_link::ControllerLink;
 use super::partition::Role;
-use super::partition::isr::IsrState;
+use super::partition::isr::{IsrMember, IsrState};
 use super::replicas::PartitionIx;
 use super::{Broker, BrokerSetup};
 use crate::client::ChannelEvent;
 use crate::event::Event;
 use crate::node::{ConnId, Effects, Input, Nanos, Now, Purpose, ms};
 use crate::protocol::versions;
+
+/// Pause before a refused request is sent again (`AlterPartitionManager`: `send-alter-partition` after 50 ms).
+const RETRY_PAUSE: Nanos = ms(50);
 
 /// What was asked for one partition.
 #[derive(Clone, Debug)]
@@ -66,16 +69,21 @@ impl Broker {
         fx.record(Event::IsrChangeAsked {
             partition: partition.id.clone(),
             from: state.isr.committed().to_vec(),
-            isr: state.isr.asked(),
+            isr: state.isr.asked().iter().map(|member| member.broker).collect(),
             partition_epoch: partition.partition_epoch,
         });
         self.alter_partition.wanting.insert(ix);
         self.run_alter_partition(now, fx);
     }
 
+    /// This broker as a member of an ISR it asks for (`Partition.localBrokerEpochSupplier`).
+    pub(super) fn as_isr_member(&self) -> IsrMember {
+        IsrMember { broker: self.setup.node_id, broker_epoch: self.broker_epoch().unwrap_or(-1) }
+    }
+
     /// `isr-expiration`: looks for members that lag.
     pub(super) fn shrink_isrs(&mut self, now: Now, fx: &mut Effects<'_>) {
-        let (me, lag) = (self.setup.node_id, self.lag_time_max_ms());
+        let (me, lag) = (self.as_isr_member(), self.lag_time_max_ms());
         for ix in self.replicas.indices() {
             if self.replicas.get_mut(ix).maybe_shrink_isr(me, now.wall, lag) {
                 self.ask_for_isr_change(now, ix, fx);
@@ -95,16 +103,7 @@ impl Broker {
             ChannelEvent::Response(response, sent) => {
                 if let ResponseKind::AlterPartition(response) = *response {
                     match response.error_code.err() {
-                        None => {
-                            let answers =
-                                response.topics.iter().flat_map(|t| t.partitions.iter().map(|p| (t.topic_id, p)));
-                            for (topic_id, answer) in answers {
-                                let ix = self.replicas.find_by_id(topic_id, answer.partition_index);
-                                if let Some(sent) = sent.iter().find(|s| Some(s.ix) == ix) {
-                                    self.on_alter_partition_answered(now, sent, answer, fx);
-                                }
-                            }
-                        }
+                        None => self.on_alter_partition_response(now, &response, sent, fx),
                         Some(error) => self.on_alter_partition_refused(now, error, sent, fx),
                     }
                 }
@@ -115,12 +114,34 @@ impl Broker {
         self.run_alter_partition(now, fx);
     }
 
+    /// Partition by partition. What the answer is silent about is asked for again
+    /// (`AlterPartitionManager.handleAlterPartitionResponse`).
+    fn on_alter_partition_response(
+        &mut self,
+        now: Now,
+        response: &AlterPartitionResponse,
+        sent: Vec<Sent>,
+        fx: &mut Effects<'_>,
+    ) {
+        let mut unanswered = Vec::new();
+        for sent in sent {
+            let Some(partition) = self.replicas.try_get(sent.ix) else { continue };
+            let topic = response.topics.iter().find(|topic| topic.topic_id == partition.topic_id);
+            let answers = topic.into_iter().flat_map(|topic| &topic.partitions);
+            match answers.into_iter().find(|answer| answer.partition_index == partition.id.partition) {
+                Some(answer) => self.on_alter_partition_answered(now, &sent, answer, fx),
+                None => unanswered.push(sent),
+            }
+        }
+        self.want_again(unanswered);
+    }
+
     /// The whole request was refused (NOT_CONTROLLER, STALE_BROKER_EPOCH …): the same again, after a pause.
     fn on_alter_partition_refused(&mut self, now: Now, error: ResponseError, sent: Vec<Sent>, fx: &mut Effects<'_>) {
         if error == ResponseError::NotController {
             self.alter_partition.link.turn(fx);
         }
-        self.alter_partition.not_before = now.mono + ms(50);
+        self.alter_partition.not_before = now.mono + RETRY_PAUSE;
         self.want_again(sent);
     }
 
@@ -147,7 +168,7 @@ impl Broker {
         }
         let Some(my_epoch) = self.lifecycle.broker_epoch() else {
             // Leads by what the metadata says of its predecessor; it may ask nothing before it is registered itself.
-            manager.not_before = now.mono + ms(50);
+            manager.not_before = now.mono + RETRY_PAUSE;
             return;
         };
         if !manager.link.connect(now.mono, fx) {
@@ -159,16 +180,14 @@ impl Broker {
         for ix in std::mem::take(&mut manager.wanting) {
             let Some(partition) = self.replicas.try_get(ix) else { continue };
             let Some(state) = partition.leader_state().filter(|s| s.isr.is_pending()) else { continue };
-            let member = |id: i32| {
-                BrokerState::default()
-                    .with_broker_id(id.into())
-                    .with_broker_epoch(state.claimed_broker_epoch(id, me, my_epoch))
+            let member = |member: &IsrMember| {
+                BrokerState::default().with_broker_id(member.broker.into()).with_broker_epoch(member.broker_epoch)
             };
             let data = PartitionData::default()
                 .with_partition_index(partition.id.partition)
                 .with_leader_epoch(partition.leader_epoch)
                 .with_partition_epoch(partition.partition_epoch)
-                .with_new_isr_with_epochs(state.isr.asked().into_iter().map(member).collect());
+                .with_new_isr_with_epochs(state.isr.asked().iter().map(member).collect());
             match topics.last_mut() {
                 Some(topic) if topic.topic_id == partition.topic_id => topic.partitions.push(data),
                 _ => topics.push(TopicData::default().with_topic_id(partition.topic_id).with_partitions(vec![data])),
@@ -222,7 +241,7 @@ impl Broker {
                 | ResponseError::NewLeaderElected,
             ) => {}
             Some(_) => {
-                self.alter_partition.not_before = now.mono + ms(50);
+                self.alter_partition.not_before = now.mono + RETRY_PAUSE;
                 self.alter_partition.wanting.insert(sent.ix);
             }
         }

@@ -15,7 +15,7 @@ use super::Broker;
 use crate::ids::NO_BROKER;
 use crate::metadata::TopicImage;
 use crate::node::{ConnId, Effects, Now, RandomFor, ReqId, RequestHeader};
-use crate::protocol::BROKER_APIS;
+use crate::protocol::{BROKER_APIS, is_valid_topic_name, topic_name};
 
 impl Broker {
     #[allow(clippy::too_many_arguments)] // a request is all of these
@@ -135,16 +135,10 @@ impl Broker {
                 .with_offline_replicas(offline.map(|b| (*b).into()).collect())
         });
         MetadataResponseTopic::default()
-            .with_name(Some(TopicName(StrBytes::from_string(topic.name.as_str().to_string()))))
+            .with_name(Some(topic_name(&topic.name)))
             .with_topic_id(topic.topic_id)
             .with_partitions(partitions.collect())
     }
-}
-
-/// Kafka's rule for topic names (`Topic.validate`).
-pub(crate) fn is_valid_topic_name(name: &str) -> bool {
-    let legal = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
-    !name.is_empty() && name.len() <= 249 && name != "." && name != ".." && name.chars().all(legal)
 }
 
 /// The versions this broker speaks. The response to a version it does not speak is made by the host, as version 0.

@@ -41,16 +41,17 @@ impl Broker {
         for topic in changed {
             let old = before.topics.get(&topic.topic_id);
             for (index, registration) in topic.partitions.iter().enumerate() {
-                let known = old.and_then(|t| t.partitions.get(index));
-                let config_changed = old.is_some_and(|t| t.configs != topic.configs);
-                if known == Some(registration) && !config_changed || !registration.replicas.contains(&me) {
+                if !registration.replicas.contains(&me) {
                     continue;
                 }
                 let id = TopicPartition::new(&topic.name, index as i32);
-                self.apply_registration(now, &topic, id, registration, disk, fx);
+                if old.and_then(|t| t.partitions.get(index)) != Some(registration) {
+                    self.apply_registration(now, &topic, id, registration, disk, fx);
+                } else if old.is_some_and(|t| t.configs != topic.configs) {
+                    self.apply_topic_config(&topic, id.partition);
+                }
             }
         }
-        self.retry_high_watermarks_after_broker_changes(now, before, fx);
         // The offset in the next heartbeat may unfence this broker or finish another's controlled shutdown.
         if self.image.next_offset != before.next_offset && self.lifecycle_state() < super::LifecycleState::Running {
             self.lifecycle.hurry(now.mono);
@@ -75,11 +76,8 @@ impl Broker {
                 None => return,
             },
         };
-        let config = self.topic_config(topic);
-        let broker = &self.setup.config;
+        self.apply_topic_config(topic, id.partition);
         let partition = self.replicas.get_mut(ix);
-        partition.min_insync_replicas = config.min_insync_replicas.unwrap_or(broker.min_insync_replicas);
-        partition.flush_messages = config.flush_messages.unwrap_or(broker.log_flush_interval_messages);
         let change = match partition.apply_registration(me, registration, now.wall, disk) {
             Ok(change) => change,
             Err(error) => return self.log_failed(&id, &error, fx),
@@ -98,7 +96,8 @@ impl Broker {
     ) {
         let partition = self.replicas.get_mut(ix);
         match change {
-            RoleChange::Ignored | RoleChange::Confirmed => return,
+            RoleChange::Ignored => return,
+            RoleChange::Confirmed => {}
             RoleChange::NewLeader => {
                 partition.role_event = fx.record(became_leader(partition));
                 self.stop_fetching(ix);
@@ -127,7 +126,7 @@ impl Broker {
                 if self.setup.zoo.on(Switch::TruncateToHw) {
                     self.truncate_to_high_watermark(ix, disk, fx);
                 }
-                self.start_fetching(now, ix, fx);
+                self.start_fetching(ix, fx);
             }
             RoleChange::SameFollower => {}
         }
@@ -155,14 +154,15 @@ impl Broker {
         }
     }
 
-    /// Brokers that were fenced, unfenced or registered anew count differently for high watermarks (KAFKA-15021).
-    fn retry_high_watermarks_after_broker_changes(&mut self, now: Now, before: &MetadataImage, fx: &mut Effects<'_>) {
-        if before.brokers == self.image.brokers {
-            return;
-        }
-        for ix in self.replicas.indices() {
-            self.try_high_watermark(now, ix, fx);
-        }
+    /// Takes the topic's configuration, and nothing else: a change of the ISR that is in flight goes on
+    /// (`TopicConfigHandler`).
+    fn apply_topic_config(&mut self, topic: &TopicImage, index: i32) {
+        let Some(ix) = self.replicas.find_by_id(topic.topic_id, index) else { return };
+        let config = self.topic_config(topic);
+        let broker = &self.setup.config;
+        let partition = self.replicas.get_mut(ix);
+        partition.min_insync_replicas = config.min_insync_replicas.unwrap_or(broker.min_insync_replicas);
+        partition.flush_messages = config.flush_messages.unwrap_or(broker.log_flush_interval_messages);
     }
 
     /// The topic's configuration; values that do not parse were refused by the controller and cannot be here.
@@ -191,7 +191,7 @@ impl Broker {
         }
     }
 
-    /// Is that broker alive as far as this image tells?
+    /// Where that broker is reached, if it is registered.
     pub(super) fn endpoint_of(&self, broker: BrokerId) -> Option<&crate::node::Endpoint> {
         self.image.brokers.get(&broker).map(|b| &b.endpoint)
     }

@@ -105,7 +105,8 @@ impl Broker {
         let at_once = request.max_wait_ms <= 0
             || fetch.parts.is_empty()
             || bytes as i64 >= i64::from(request.min_bytes)
-            || reads.iter().any(|read| read.as_ref().map_or(true, |r| r.diverging.is_some()));
+            || reads.iter().any(|read| read.as_ref().map_or(true, |r| r.diverging.is_some()))
+            || fetch.parts.iter().any(|part| self.is_beyond_readable_end(fetch.follower, part));
         if at_once {
             self.answer_reads(&fetch, reads, fx);
         } else {
@@ -133,10 +134,17 @@ impl Broker {
         }
     }
 
+    /// Nothing is waited for behind the end of what the asker may read (`DelayedFetch`, case F): a consumer that knows a
+    /// higher high watermark than this leader does is answered at once, with nothing.
+    fn is_beyond_readable_end(&self, follower: Option<Follower>, part: &AskedPartition) -> bool {
+        let partition = part.ix.and_then(|ix| self.replicas.try_get(ix));
+        partition.is_some_and(|partition| part.fetch_offset > readable_end(partition, follower))
+    }
+
     /// Is there data beyond the asked offset, or an error to tell?
     fn has_news(&self, follower: Option<Follower>, part: &AskedPartition) -> bool {
         let Some(partition) = part.ix.and_then(|ix| self.replicas.try_get(ix)) else { return true };
-        let end = if follower.is_some() { partition.log_end_offset() } else { partition.high_watermark() };
+        let end = readable_end(partition, follower);
         let epoch_is_other = part.current_leader_epoch >= 0 && part.current_leader_epoch != partition.leader_epoch;
         !partition.is_leader() || epoch_is_other || part.fetch_offset < end
     }
@@ -171,15 +179,18 @@ impl Broker {
         let mut any = false;
         let mut reads = Vec::with_capacity(fetch.parts.len());
         for part in &fetch.parts {
-            let read = self.read_one(fetch.follower, part, left, !any, disk, fx);
+            let mut read = self.read_one(fetch.follower, part, left, !any, disk, fx);
+            if update_follower
+                && let (Some(follower), Some(ix), Ok(done)) = (fetch.follower, part.ix, &read)
+                && done.diverging.is_none()
+                && let Err(error) =
+                    self.on_follower_position(now, ix, follower, part.fetch_offset, done.log_end_offset, fx)
+            {
+                read = Err(error);
+            }
             if let Ok(read) = &read {
                 any |= !read.records.is_empty();
                 left = left.saturating_sub(read.records.len());
-                if let (true, Some(follower), None, Some(ix)) =
-                    (update_follower, fetch.follower, read.diverging, part.ix)
-                {
-                    self.on_follower_position(now, ix, follower, part.fetch_offset, read.log_end_offset, fx);
-                }
             }
             reads.push(read);
         }
@@ -200,8 +211,7 @@ impl Broker {
         let partition = self.replicas.try_get(ix).ok_or(ResponseError::UnknownTopicOrPartition)?;
         check_leader_and_epoch(partition, part.current_leader_epoch)?;
         if let Some(follower) = follower {
-            let registered = self.image.brokers.get(&follower.broker).map_or(-1, |b| b.broker_epoch);
-            check_follower(partition, follower, registered)?;
+            check_follower(partition, follower)?;
         }
         let mut read = Read {
             high_watermark: partition.high_watermark(),
@@ -225,7 +235,7 @@ impl Broker {
         if part.fetch_offset < read.log_start_offset || part.fetch_offset > read.log_end_offset {
             return Err(ResponseError::OffsetOutOfRange);
         }
-        let end = if follower.is_some() { read.log_end_offset } else { read.high_watermark };
+        let end = readable_end(partition, follower);
         if part.fetch_offset < end {
             let most = max_bytes.min(usize::try_from(part.max_bytes).unwrap_or(0));
             read.records =
@@ -233,6 +243,15 @@ impl Broker {
             fx.charge(1_000 + read.records.len() as u64 / 8);
         }
         Ok(read)
+    }
+
+    /// A follower's fetch must not be of an earlier incarnation than the one the metadata shows alive (KIP-903,
+    /// `Replica.updateFetchStateOrThrow`); -1 is not checked.
+    fn check_broker_epoch(&self, follower: Follower) -> Result<(), ResponseError> {
+        let alive = self.image.brokers.get(&follower.broker).filter(|registered| !registered.fenced);
+        let stale =
+            follower.broker_epoch != -1 && alive.is_some_and(|alive| follower.broker_epoch < alive.broker_epoch);
+        if stale { Err(ResponseError::NotLeaderOrFollower) } else { Ok(()) }
     }
 
     /// A valid fetch of a follower: its position, the ISR it may join, the high watermark that may follow
@@ -245,21 +264,26 @@ impl Broker {
         fetch_offset: i64,
         leader_log_end_offset: i64,
         fx: &mut Effects<'_>,
-    ) {
-        let zoo = self.setup.zoo;
+    ) -> Result<(), ResponseError> {
+        let (me, zoo) = (self.as_isr_member(), self.setup.zoo);
+        self.check_broker_epoch(follower)?;
         let partition = self.replicas.get_mut(ix);
-        let Role::Leader(state) = &mut partition.role else { return };
-        let Some(remote) = state.remote_mut(follower.broker) else { return };
+        let Role::Leader(state) = &mut partition.role else { return Err(ResponseError::NotLeaderOrFollower) };
+        let Some(remote) = state.remote_mut(follower.broker) else { return Err(ResponseError::UnknownLeaderEpoch) };
         let known = remote.log_end_offset;
         remote.update_fetch_state(fetch_offset, leader_log_end_offset, follower.broker_epoch, now.wall);
         if known != fetch_offset {
             let (id, replica) = (partition.id.clone(), follower.broker);
             fx.record(Event::ReplicaCaughtUpTo { partition: id, replica, log_end_offset: fetch_offset });
         }
-        if partition.maybe_expand_isr(follower.broker, &self.image, zoo) {
+        if partition.maybe_expand_isr(me, follower.broker, &self.image, zoo) {
             self.ask_for_isr_change(now, ix, fx);
         }
-        self.try_high_watermark(now, ix, fx);
+        // Only a position that moved can move the high watermark.
+        if known != fetch_offset {
+            self.try_high_watermark(now, ix, fx);
+        }
+        Ok(())
     }
 
     fn answer_reads(&mut self, fetch: &DelayedFetch, reads: Vec<Result<Read, ResponseError>>, fx: &mut Effects<'_>) {
@@ -303,7 +327,10 @@ impl Broker {
                     .with_high_watermark(-1)
                     .with_last_stable_offset(-1)
                     .with_log_start_offset(-1);
-                if let Some(partition) = part.ix.and_then(|ix| self.replicas.try_get(ix)) {
+                // KIP-951: tell who leads, where that is what the asker got wrong.
+                let asks_a_wrong_leader =
+                    matches!(error, ResponseError::NotLeaderOrFollower | ResponseError::FencedLeaderEpoch);
+                if asks_a_wrong_leader && let Some(partition) = part.ix.and_then(|ix| self.replicas.try_get(ix)) {
                     data.current_leader = LeaderIdAndEpoch::default()
                         .with_leader_id(partition.leader.into())
                         .with_leader_epoch(partition.leader_epoch);
@@ -312,6 +339,11 @@ impl Broker {
             }
         }
     }
+}
+
+/// What may be read ends at the log end for a follower and at the high watermark for a consumer (`FetchIsolation`).
+fn readable_end(partition: &Partition, follower: Option<Follower>) -> i64 {
+    if follower.is_some() { partition.log_end_offset() } else { partition.high_watermark() }
 }
 
 /// Is this broker the leader, in the epoch the caller believes in (KIP-320, `Partition.checkCurrentLeaderEpoch`)?
@@ -326,17 +358,11 @@ pub(super) fn check_leader_and_epoch(partition: &Partition, current_leader_epoch
     if partition.is_leader() { Ok(()) } else { Err(ResponseError::NotLeaderOrFollower) }
 }
 
-/// Is the follower assigned, and is it not an earlier incarnation of a broker known to have restarted (KIP-903)?
-fn check_follower(partition: &Partition, follower: Follower, registered_epoch: i64) -> Result<(), ResponseError> {
+/// Is the follower assigned (`Partition.followerReplicaOrThrow`)? If not, this leader may not have seen the assignment
+/// yet, so the follower shall try again.
+fn check_follower(partition: &Partition, follower: Follower) -> Result<(), ResponseError> {
     let assigned = partition.leader_state().is_some_and(|s| s.remote(follower.broker).is_some());
-    if !assigned {
-        // KRaft: the leader may not have seen the assignment yet, so the follower shall try again.
-        return Err(ResponseError::UnknownLeaderEpoch);
-    }
-    if follower.broker_epoch != -1 && follower.broker_epoch < registered_epoch {
-        return Err(ResponseError::NotLeaderOrFollower);
-    }
-    Ok(())
+    if assigned { Ok(()) } else { Err(ResponseError::UnknownLeaderEpoch) }
 }
 
 /// Where the asker's history parts from the leader's, if it does (KIP-595; `Partition.readRecords`).

@@ -7,8 +7,11 @@
 //! heartbeat every `broker.heartbeat.interval.ms`, at once when something changed. It asks to be unfenced as soon as it
 //! has replayed the metadata up to its own registration.
 
+use kafka_protocol::error::ResponseError;
 use kafka_protocol::messages::broker_registration_request::{Feature, Listener};
-use kafka_protocol::messages::{BrokerHeartbeatRequest, BrokerRegistrationRequest, RequestKind, ResponseKind};
+use kafka_protocol::messages::{
+    BrokerHeartbeatRequest, BrokerHeartbeatResponse, BrokerRegistrationRequest, RequestKind, ResponseKind,
+};
 use kafka_protocol::protocol::StrBytes;
 use trial_storage::Disk;
 
@@ -107,7 +110,7 @@ impl Broker {
                     self.on_registered(now, response.error_code, response.broker_epoch, disk, fx);
                 }
                 (Asked::Heartbeat, ResponseKind::BrokerHeartbeat(response)) => {
-                    self.on_heartbeat_answered(now, &response, disk, fx);
+                    self.on_heartbeat_answered(&response, fx);
                 }
                 _ => {}
             }
@@ -202,14 +205,7 @@ impl Broker {
         self.publish_first(now, disk, fx);
     }
 
-    fn on_heartbeat_answered(
-        &mut self,
-        now: Now,
-        response: &kafka_protocol::messages::BrokerHeartbeatResponse,
-        disk: &mut dyn Disk,
-        fx: &mut Effects<'_>,
-    ) {
-        use kafka_protocol::error::ResponseError;
+    fn on_heartbeat_answered(&mut self, response: &BrokerHeartbeatResponse, fx: &mut Effects<'_>) {
         if response.error_code != 0 {
             if response.error_code == ResponseError::NotController.code() {
                 self.lifecycle.link.turn(fx);
@@ -221,14 +217,14 @@ impl Broker {
             LifecycleState::Running if response.is_fenced => self.lifecycle.state = LifecycleState::Recovery,
             LifecycleState::PendingControlledShutdown if response.should_shut_down => {
                 self.lifecycle.state = LifecycleState::ShuttingDown;
-                self.stop_orderly(now, disk, fx);
+                self.stop_orderly(fx);
             }
             _ => {}
         }
     }
 
     /// Asks the controller for a controlled shutdown, or stops at once if nobody knows this broker.
-    pub(super) fn ask_for_shutdown(&mut self, now: Now, disk: &mut dyn Disk, fx: &mut Effects<'_>) {
+    pub(super) fn ask_for_shutdown(&mut self, now: Now, fx: &mut Effects<'_>) {
         let orderly = self.setup.config.controlled_shutdown_enable && self.lifecycle.broker_epoch.is_some();
         if orderly {
             self.lifecycle.state = LifecycleState::PendingControlledShutdown;
@@ -236,7 +232,7 @@ impl Broker {
             self.run_lifecycle(now, fx);
         } else {
             self.lifecycle.state = LifecycleState::ShuttingDown;
-            self.stop_orderly(now, disk, fx);
+            self.stop_orderly(fx);
         }
     }
 }

@@ -85,8 +85,8 @@ fn find_offset(
                 Some(found) if found.offset < end => {
                     Ok(Found { offset: found.offset, timestamp: found.timestamp, leader_epoch: found.leader_epoch })
                 }
-                // The answer lies beyond what may be read; the end itself may be about to move.
-                Some(_) if !end_is_known => Err(ResponseError::OffsetNotAvailable),
+                // No answer within what may be read, but the end of that is about to move.
+                _ if !end_is_known => Err(ResponseError::OffsetNotAvailable),
                 _ => Ok(Found { offset: -1, timestamp: -1, leader_epoch: -1 }),
             }
         }

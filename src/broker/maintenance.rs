@@ -77,6 +77,11 @@ impl Broker {
         let root = disk.open_dir(ROOT_DIR)?;
         let marker = read_small_file(disk, root, CLEAN_SHUTDOWN)?.and_then(|text| parse_marker(&text));
         self.lifecycle.previous_broker_epoch = marker.unwrap_or(-1);
+        // Before the logs are loaded: a broker that dies while it loads them did not stop orderly (KAFKA-10471).
+        if marker.is_some() {
+            disk.remove(root, CLEAN_SHUTDOWN)?;
+            self.sync_small_file(vec![SyncTarget::Dir(root)], fx);
+        }
         // A checkpoint that is missing or torn says nothing: scan from the start, begin with high watermark 0.
         let recovery_points = read_offset_checkpoint(disk, root, RECOVERY_POINTS).unwrap_or_default();
         let high_watermarks = read_offset_checkpoint(disk, root, HIGH_WATERMARKS).unwrap_or_default();
@@ -104,10 +109,6 @@ impl Broker {
             }
             let high_watermark = high_watermarks.get(&key).copied().unwrap_or(0);
             self.replicas.insert(Partition::new(id, topic_id, log, high_watermark));
-        }
-        if marker.is_some() {
-            disk.remove(root, CLEAN_SHUTDOWN)?;
-            self.sync_small_file(vec![SyncTarget::Dir(root)], fx);
         }
         Ok(marker.is_some() || !found_any)
     }
@@ -258,12 +259,12 @@ impl Broker {
         }
     }
 
-    pub(super) fn checkpoint_high_watermarks(&mut self, _now: Now, disk: &mut dyn Disk, fx: &mut Effects<'_>) {
+    pub(super) fn checkpoint_high_watermarks(&mut self, disk: &mut dyn Disk, fx: &mut Effects<'_>) {
         let offsets = self.offsets(Partition::high_watermark);
         self.checkpoint(HIGH_WATERMARKS, &offsets, disk, fx);
     }
 
-    pub(super) fn checkpoint_recovery_points(&mut self, _now: Now, disk: &mut dyn Disk, fx: &mut Effects<'_>) {
+    pub(super) fn checkpoint_recovery_points(&mut self, disk: &mut dyn Disk, fx: &mut Effects<'_>) {
         let offsets = self.offsets(|partition| partition.log.recovery_point());
         self.checkpoint(RECOVERY_POINTS, &offsets, disk, fx);
     }
@@ -287,15 +288,15 @@ impl Broker {
         }
     }
 
-    pub(super) fn begin_shutdown(&mut self, now: Now, disk: &mut dyn Disk, fx: &mut Effects<'_>) {
+    pub(super) fn begin_shutdown(&mut self, now: Now, fx: &mut Effects<'_>) {
         if self.shutdown == Shutdown::No {
             self.shutdown = Shutdown::UnderWay;
-            self.ask_for_shutdown(now, disk, fx);
+            self.ask_for_shutdown(now, fx);
         }
     }
 
     /// Leads nothing any more: flushes all logs, then marks the stop as clean.
-    pub(super) fn stop_orderly(&mut self, _now: Now, _disk: &mut dyn Disk, fx: &mut Effects<'_>) {
+    pub(super) fn stop_orderly(&mut self, fx: &mut Effects<'_>) {
         self.observer.stop();
         for fetcher in std::mem::take(&mut self.fetchers).into_values() {
             fetcher.close(fx);

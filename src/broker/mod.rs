@@ -11,7 +11,7 @@
 //! ```
 //!
 //! A handler changes partitions at once and only *notes* what became ready by that (a parked request whose high
-//! watermark has come); [`Broker::settle_ready`] completes those at the end of the handler, as Kafka's action queue
+//! watermark has come); `settle_ready` completes those at the end of the handler, as Kafka's action queue
 //! does, so no rule runs inside another.
 
 mod alter_partition;
@@ -29,6 +29,8 @@ pub mod partition;
 mod produce;
 mod purgatory;
 mod replicas;
+#[cfg(test)]
+mod tests;
 mod timers;
 
 use std::collections::BTreeMap;
@@ -176,8 +178,8 @@ impl Broker {
                     Timer::Fetchers => self.on_fetcher_deadline(now, fx),
                     Timer::Purgatory => self.expire_delayed(now, disk, fx),
                     Timer::IsrShrink => self.shrink_isrs(now, fx),
-                    Timer::HighWatermarkCheckpoint => self.checkpoint_high_watermarks(now, disk, fx),
-                    Timer::RecoveryPointCheckpoint => self.checkpoint_recovery_points(now, disk, fx),
+                    Timer::HighWatermarkCheckpoint => self.checkpoint_high_watermarks(disk, fx),
+                    Timer::RecoveryPointCheckpoint => self.checkpoint_recovery_points(disk, fx),
                 }
             }
         }
@@ -269,7 +271,7 @@ impl Node for Broker {
             Input::Synced { ticket, result } => self.on_synced(now, ticket, result, disk, fx),
             Input::Local(LocalStep::Broker(step)) => self.on_step(now, step, disk, fx),
             Input::Local(_) => {}
-            Input::Command { command: Command::ShutDown, .. } => self.begin_shutdown(now, disk, fx),
+            Input::Command { command: Command::ShutDown, .. } => self.begin_shutdown(now, fx),
             Input::Command { .. } => {}
             input @ (Input::Opened { .. }
             | Input::DialFailed { .. }

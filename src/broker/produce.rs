@@ -7,7 +7,7 @@ use bytes::Bytes;
 use kafka_protocol::error::ResponseError;
 use kafka_protocol::messages::produce_response::{LeaderIdAndEpoch, PartitionProduceResponse, TopicProduceResponse};
 use kafka_protocol::messages::{ProduceRequest, ProduceResponse, ResponseKind, TopicName};
-use trial_storage::{Batches, Disk, LogError};
+use trial_storage::{BatchError, Batches, Disk, LogError};
 use uuid::Uuid;
 
 use super::Broker;
@@ -19,7 +19,7 @@ use crate::node::{ConnId, Effects, EventId, Nanos, Now, ReqId, ms};
 use crate::protocol::errors::{NONE, code_name};
 use crate::zoo::Switch;
 
-/// What became of one partition of a produce request.
+/// What became of one partition of a produce request (`ProducePartitionStatus`).
 #[derive(Clone, Debug)]
 pub(super) struct ProducedPartition {
     topic: TopicName,
@@ -27,7 +27,9 @@ pub(super) struct ProducedPartition {
     index: i32,
     /// `None` if this broker has no such replica.
     ix: Option<PartitionIx>,
-    error: i16,
+    /// The error code of its answer, [`NONE`] for success; `None` while it waits. Once known it stays, whatever becomes
+    /// of the partition while others of the same request wait.
+    outcome: Option<i16>,
     first_offset: i64,
     last_offset: i64,
     appended: EventId,
@@ -66,21 +68,22 @@ impl Broker {
                     topic_id: topic.topic_id,
                     index: data.index,
                     ix,
-                    error: NONE,
+                    outcome: None,
                     first_offset: -1,
                     last_offset: -1,
                     appended: EventId::NONE,
                 };
                 if let Err(error) = self.append_to_leader(now, &mut part, acks, data.records, disk, fx) {
-                    part.error = error.code();
+                    part.outcome = Some(error.code());
                 }
                 parts.push(part);
             }
         }
-        let produce = DelayedProduce { req, acks, deadline: now.mono + ms(i64::from(request.timeout_ms)), parts };
+        let deadline = now.mono + ms(i64::from(request.timeout_ms));
+        let mut produce = DelayedProduce { req, acks, deadline, parts };
         match acks {
             0 => self.end_unanswered(conn, &produce, fx),
-            _ if self.is_complete(&produce) => self.answer_produce(0, produce, fx),
+            _ if self.try_complete(&mut produce) => self.answer_produce(0, produce, fx),
             _ => self.park_produce(produce),
         }
     }
@@ -88,10 +91,14 @@ impl Broker {
     /// acks=0: no answer at all; after an error the connection is closed, which is how the producer learns to refresh its
     /// metadata (`KafkaApis.sendNoOpResponseExemptThrottle`, `closeConnection`).
     fn end_unanswered(&mut self, conn: ConnId, produce: &DelayedProduce, fx: &mut Effects<'_>) {
-        for part in produce.parts.iter().filter(|p| p.error != NONE) {
-            self.record_answer(part, 0, part.error, fx);
+        let mut refused = false;
+        for part in &produce.parts {
+            if let Some(error) = part.outcome {
+                refused = true;
+                self.record_answer(part, 0, error, fx);
+            }
         }
-        if produce.parts.iter().any(|p| p.error != NONE) {
+        if refused {
             fx.hang_up(conn);
         } else {
             fx.settle_silently(produce.req);
@@ -155,8 +162,12 @@ impl Broker {
 
     fn park_produce(&mut self, produce: DelayedProduce) {
         let acks = produce.acks;
-        let waits: Vec<_> =
-            produce.parts.iter().filter(|p| p.error == NONE).filter_map(|p| Some((p.ix?, p.last_offset + 1))).collect();
+        let waits: Vec<_> = produce
+            .parts
+            .iter()
+            .filter(|p| p.outcome.is_none())
+            .filter_map(|p| Some((p.ix?, p.last_offset + 1)))
+            .collect();
         let delayed = self.purgatory.park_produce(produce);
         for (ix, needs) in waits {
             let partition = self.replicas.get_mut(ix);
@@ -169,16 +180,19 @@ impl Broker {
         }
     }
 
-    fn is_complete(&self, produce: &DelayedProduce) -> bool {
-        produce.parts.iter().all(|part| self.outcome(produce.acks, part).is_some())
+    /// Notes the outcomes that are known now. True if all are (`DelayedProduce.tryComplete`).
+    fn try_complete(&self, produce: &mut DelayedProduce) -> bool {
+        for part in produce.parts.iter_mut().filter(|part| part.outcome.is_none()) {
+            part.outcome = self.outcome(produce.acks, part);
+        }
+        produce.parts.iter().all(|part| part.outcome.is_some())
     }
 
     /// The error code of a partition's answer, or `None` while it has to wait
-    /// (`DelayedProduce.tryComplete`, `Partition.checkEnoughReplicasReachOffset`).
+    /// (`Partition.checkEnoughReplicasReachOffset`).
     fn outcome(&self, acks: i16, part: &ProducedPartition) -> Option<i16> {
-        let Some(ix) = part.ix.filter(|_| part.error == NONE) else { return Some(part.error) };
-        let Some(partition) = self.replicas.try_get(ix) else {
-            return Some(ResponseError::UnknownTopicOrPartition.code());
+        let Some(partition) = part.ix.and_then(|ix| self.replicas.try_get(ix)) else {
+            return Some(self.error_for_absent(&part.topic, part.topic_id, part.index).code());
         };
         let needs = part.last_offset + 1;
         if acks != -1 || self.setup.zoo.on(Switch::AckBeforeHighWatermark) {
@@ -193,27 +207,28 @@ impl Broker {
     }
 
     pub(super) fn try_complete_produce(&mut self, id: u64, fx: &mut Effects<'_>) {
-        if self.purgatory.produce(id).is_some_and(|produce| self.is_complete(produce)) {
-            let produce = self.purgatory.take_produce(id).expect("just seen");
-            self.answer_produce(id, produce, fx);
-        } else if let Some(produce) = self.purgatory.produce(id)
-            && produce.acks != -1
-        {
+        let Some(mut produce) = self.purgatory.take_produce(id) else { return };
+        if self.try_complete(&mut produce) {
+            return self.answer_produce(id, produce, fx);
+        }
+        if produce.acks != -1 {
             // Woken by a flush that did not cover it: the next one will.
-            let ixs: Vec<_> = produce.parts.iter().filter_map(|part| part.ix).collect();
-            for ix in ixs {
-                if let Some(partition) = self.replicas.try_get_mut(ix) {
+            for ix in produce.parts.iter().filter(|part| part.outcome.is_none()).filter_map(|part| part.ix) {
+                if let Some(partition) = self.replicas.try_get_mut(ix)
+                    && !partition.flush_waiters.contains(&id)
+                {
                     partition.flush_waiters.push(id);
                 }
             }
         }
+        self.purgatory.put_back_produce(id, produce);
     }
 
-    /// Answers as things stand; what still waits has timed out.
+    /// Answers as things stand; what still waits has timed out (`DelayedProduce.onComplete`, `onExpiration`).
     pub(super) fn answer_produce(&mut self, id: u64, produce: DelayedProduce, fx: &mut Effects<'_>) {
         let mut topics: Vec<TopicProduceResponse> = Vec::new();
         for part in &produce.parts {
-            let error = self.outcome(produce.acks, part).unwrap_or_else(|| {
+            let error = part.outcome.unwrap_or_else(|| {
                 if let Some(partition) = part.ix.and_then(|ix| self.replicas.try_get_mut(ix)) {
                     partition.produce_waiters.retain(|w| w.delayed != id);
                     partition.flush_waiters.retain(|w| *w != id);
@@ -272,9 +287,12 @@ impl Broker {
 /// Produce requests since v3 carry exactly one batch of format 2 per partition, and clients write no control batches
 /// (`ProduceRequest.validateRecords`, `LogValidator`).
 fn validate_one_batch(records: Option<Bytes>) -> Result<Bytes, ResponseError> {
-    let records = records.filter(|r| !r.is_empty()).ok_or(ResponseError::CorruptMessage)?;
+    let records = records.filter(|r| !r.is_empty()).ok_or(ResponseError::InvalidRecord)?;
     let mut batches = Batches::new(records.clone());
-    let first = batches.next().ok_or(ResponseError::CorruptMessage)?.map_err(|_| ResponseError::CorruptMessage)?;
+    let first = batches.next().ok_or(ResponseError::InvalidRecord)?.map_err(|error| match error {
+        BatchError::BadMagic(_) => ResponseError::InvalidRecord,
+        _ => ResponseError::CorruptMessage,
+    })?;
     if batches.next().is_some() || first.header.is_control() {
         return Err(ResponseError::InvalidRecord);
     }
@@ -285,6 +303,8 @@ fn append_error(error: &LogError) -> ResponseError {
     match error {
         LogError::Disk(_) => ResponseError::KafkaStorageError,
         LogError::TooLarge { .. } => ResponseError::MessageTooLarge,
+        // The checksum is right: it was made wrong, and sending it again will not help (`InvalidRecordException`).
+        LogError::InvalidBatch(BatchError::Malformed(_)) => ResponseError::InvalidRecord,
         LogError::InvalidBatch(_) => ResponseError::CorruptMessage,
         _ => ResponseError::UnknownServerError,
     }

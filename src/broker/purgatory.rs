@@ -50,9 +50,6 @@ impl Purgatory {
         self.fetches.insert(id, fetch);
         id
     }
-    pub(super) fn produce(&self, id: u64) -> Option<&DelayedProduce> {
-        self.produces.get(&id)
-    }
     pub(super) fn fetch(&self, id: u64) -> Option<&DelayedFetch> {
         self.fetches.get(&id)
     }
@@ -60,6 +57,11 @@ impl Purgatory {
         let produce = self.produces.remove(&id)?;
         self.deadlines.remove(&(produce.deadline, id));
         Some(produce)
+    }
+    /// It still waits.
+    pub(super) fn put_back_produce(&mut self, id: u64, produce: DelayedProduce) {
+        self.deadlines.insert((produce.deadline, id));
+        self.produces.insert(id, produce);
     }
     pub(super) fn take_fetch(&mut self, id: u64) -> Option<DelayedFetch> {
         let fetch = self.fetches.remove(&id)?;

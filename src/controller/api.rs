@@ -82,27 +82,9 @@ fn elect_leaders_error(request: &ElectLeadersRequest, version: i16, code: i16) -
         .with_replica_election_results(topics.collect())
 }
 
-/// The error's name as Kafka's documentation spells it: `FENCED_LEADER_EPOCH`.
-pub fn error_name(error: ResponseError) -> String {
-    let mut name = String::new();
-    for c in format!("{error:?}").chars() {
-        if c.is_ascii_uppercase() && !name.is_empty() {
-            name.push('_');
-        }
-        name.push(c.to_ascii_uppercase());
-    }
-    name
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn error_names_are_kafkas() {
-        assert_eq!(error_name(ResponseError::InvalidTopicException), "INVALID_TOPIC_EXCEPTION");
-        assert_eq!(error_name(ResponseError::NotController), "NOT_CONTROLLER");
-    }
 
     #[test]
     fn an_unknown_version_of_api_versions_is_told_what_there_is() {

@@ -1,34 +1,28 @@
 //! Requests and responses are Kafka's own, from the kafka-protocol crate; here stands which versions we speak,
 //! and what errors are called.
 
-use kafka_protocol::error::ResponseError;
+pub mod errors;
+
 use kafka_protocol::messages::TopicName;
 use kafka_protocol::protocol::StrBytes;
 
 use crate::ids::Topic;
 
-/// Kafka's name of an error, as `Errors.java` and every Kafka tool spells it: `NOT_LEADER_OR_FOLLOWER`.
-pub fn error_name(error: ResponseError) -> String {
-    if let ResponseError::Unknown(code) = error {
-        return format!("UNKNOWN_ERROR_{code}");
-    }
-    let camel = format!("{error:?}");
-    let mut name = String::with_capacity(camel.len() + 6);
-    for (at, letter) in camel.char_indices() {
-        if letter.is_ascii_uppercase() && at > 0 {
-            name.push('_');
-        }
-        name.push(letter.to_ascii_uppercase());
-    }
-    name
-}
+pub use errors::error_name;
 
 /// A topic's name as messages carry it.
 pub fn topic_name(topic: &Topic) -> TopicName {
     TopicName(StrBytes::from_string(topic.as_str().to_string()))
 }
 
-pub mod errors;
+/// Longest topic name, so that the directory of a partition has a legal name too (`Topic.MAX_NAME_LENGTH`).
+const MAX_TOPIC_NAME_LENGTH: usize = 249;
+
+/// May a topic be called that (`Topic.validate`)?
+pub fn is_valid_topic_name(name: &str) -> bool {
+    let legal = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
+    !name.is_empty() && name.len() <= MAX_TOPIC_NAME_LENGTH && name != "." && name != ".." && name.chars().all(legal)
+}
 
 /// The versions that our own nodes use when they call each other.
 ///

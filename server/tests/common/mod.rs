@@ -54,15 +54,27 @@ pub async fn outcome(waiting: impl Future<Output = Result<Outcome, ProcessEnded>
     tokio::time::timeout(PATIENCE, waiting).await.expect("is settled in time").expect("the client lives")
 }
 
-/// Creates a topic with these replicas and waits until every broker knows it and its leaders. Returns its id.
-pub async fn create_topic(cluster: &Cluster, topic: &str, replicas: Vec<Vec<i32>>) -> Uuid {
+/// Where a topic's replicas go.
+pub enum Replicas {
+    /// One partition on these brokers, the first of which leads.
+    On(Vec<i32>),
+    /// So many partitions of three replicas each, where the controller likes.
+    Placed { partitions: i32 },
+}
+
+/// Creates a topic with min.insync.replicas=2 and waits until every broker knows it. Returns its id.
+pub async fn create_topic(cluster: &Cluster, topic: &str, replicas: Replicas) -> Uuid {
     let admin = client(cluster, "admin", Role::Admin { request_timeout_ms: 10_000 });
+    let (partitions, replication_factor, assignments) = match replicas {
+        Replicas::On(brokers) => (-1, -1, vec![brokers]),
+        Replicas::Placed { partitions } => (partitions, 3, Vec::new()),
+    };
     let command = Command::CreateTopic {
         topic: Topic::new(topic),
-        partitions: -1,
-        replication_factor: -1,
-        assignments: replicas,
-        configs: Vec::new(),
+        partitions,
+        replication_factor,
+        assignments,
+        configs: vec![("min.insync.replicas".to_string(), "2".to_string())],
     };
     assert_eq!(outcome(admin.command(command)).await, Outcome::Done);
     let mut topic_id = Uuid::nil();

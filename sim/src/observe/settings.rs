@@ -17,7 +17,6 @@ pub(super) fn of_scenario(scenario: &Scenario, expected_fault_kinds: Vec<String>
                 .unclean_leader_election_enable
                 .unwrap_or(broker.unclean_leader_election_enable),
             eligible_leader_replicas: broker.eligible_leader_replicas_version > 0,
-            ..TopicSettings::default()
         };
         settings.topics.insert(topic.name.clone(), of_topic);
     }
@@ -28,7 +27,6 @@ pub(super) fn of_scenario(scenario: &Scenario, expected_fault_kinds: Vec<String>
                 acks: spec.config.acks.0,
                 idempotent: spec.config.enable_idempotence,
                 max_in_flight: spec.config.max_in_flight.max(0) as u32,
-                ..ProducerSettings::default()
             };
             settings.producers.insert(number, producer);
             settings.producer_names.insert(number, format!("p{}", number + 1));

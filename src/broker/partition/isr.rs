@@ -4,12 +4,22 @@
 //! change is in flight per partition. While it is, the *maximal* ISR counts for the high watermark: with the joiner, or
 //! still with those who are to leave, since the controller may already have elected by either.
 
-use super::leader::{LeaderState, isr_eligible};
+use super::leader::{LeaderState, RemoteReplica, isr_eligible};
 use super::{Partition, Role};
 use crate::ids::BrokerId;
 use crate::metadata::MetadataImage;
 use crate::node::Millis;
 use crate::zoo::{Switch, Zoo};
+
+/// A member of the in-sync replicas that a leader asks for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct IsrMember {
+    /// The replica.
+    pub broker: BrokerId,
+    /// Broker epoch of the incarnation the leader means: its own, or that of the replica's last fetch; -1 if it has not
+    /// fetched in this reign.
+    pub broker_epoch: i64,
+}
 
 /// See the module documentation.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -25,6 +35,8 @@ pub enum IsrState {
         isr: Vec<BrokerId>,
         /// Who is to join.
         joining: BrokerId,
+        /// What the controller is asked for.
+        asked: Vec<IsrMember>,
     },
     /// `leaving` are to be removed.
     PendingShrink {
@@ -32,6 +44,8 @@ pub enum IsrState {
         isr: Vec<BrokerId>,
         /// Who is to leave.
         leaving: Vec<BrokerId>,
+        /// What the controller is asked for.
+        asked: Vec<IsrMember>,
     },
 }
 
@@ -65,11 +79,12 @@ impl IsrState {
     pub fn maximal_len(&self) -> usize {
         self.committed().len() + usize::from(matches!(self, IsrState::PendingExpand { .. }))
     }
-    /// What an AlterPartition of this state asks for; the committed ISR if none is pending.
-    pub fn asked(&self) -> Vec<BrokerId> {
+    /// What the AlterPartition of a pending change asks for, as it stood when the change was decided; empty if none is
+    /// pending.
+    pub fn asked(&self) -> &[IsrMember] {
         match self {
-            IsrState::PendingShrink { isr, leaving } => isr.iter().copied().filter(|b| !leaving.contains(b)).collect(),
-            _ => self.maximal(),
+            IsrState::Committed { .. } => &[],
+            IsrState::PendingExpand { asked, .. } | IsrState::PendingShrink { asked, .. } => asked,
         }
     }
     /// Gives a pending change up: back to what was committed.
@@ -80,50 +95,81 @@ impl IsrState {
 
 impl Partition {
     /// Begins to add a follower that has just fetched, if the rules allow (`Partition.maybeExpandIsr`): no change in
-    /// flight, not a member yet, eligible, and it has everything up to the high watermark *and* up to the start of this
-    /// reign: below that lies what a predecessor may have committed though this leader does not know it (KAFKA-7128).
-    /// Returns true if an AlterPartition is now due.
-    pub fn maybe_expand_isr(&mut self, replica: BrokerId, image: &MetadataImage, zoo: Zoo) -> bool {
-        let high_watermark = self.high_watermark();
-        let Role::Leader(state) = &mut self.role else { return false };
+    /// flight, not a member yet, in sync, eligible. Returns true if an AlterPartition is now due.
+    pub fn maybe_expand_isr(&mut self, me: IsrMember, replica: BrokerId, image: &MetadataImage, zoo: Zoo) -> bool {
+        let Role::Leader(state) = &self.role else { return false };
         if state.isr.is_pending() || state.isr.committed().contains(&replica) {
             return false;
         }
         let Some(remote) = state.remote(replica) else { return false };
-        let reaches_epoch_start =
-            remote.log_end_offset >= state.epoch_start_offset || zoo.on(Switch::IsrExpandBeforeLeso);
-        if remote.log_end_offset < high_watermark || !reaches_epoch_start || !isr_eligible(image, remote) {
+        if !self.is_follower_in_sync(state, remote, zoo) || !isr_eligible(image, remote) {
             return false;
         }
-        state.isr = IsrState::PendingExpand { isr: state.isr.committed().to_vec(), joining: replica };
+        let isr = state.isr.committed().to_vec();
+        let asked = state.isr_with_broker_epochs(me, isr.iter().copied().chain([replica]));
+        self.set_isr(IsrState::PendingExpand { isr, joining: replica, asked });
         true
     }
 
+    /// Has the follower everything up to the high watermark *and* up to the start of this reign
+    /// (`Partition.isFollowerInSync`)? Below that start lies what a predecessor may have committed though this leader
+    /// does not know it (KAFKA-7128).
+    fn is_follower_in_sync(&self, state: &LeaderState, remote: &RemoteReplica, zoo: Zoo) -> bool {
+        let reaches_epoch_start =
+            remote.log_end_offset >= state.epoch_start_offset || zoo.on(Switch::IsrExpandBeforeLeso);
+        remote.log_end_offset >= self.high_watermark() && reaches_epoch_start
+    }
+
     /// Begins to remove the members that have not been caught up for `replica.lag.time.max.ms`
-    /// (`Partition.maybeShrinkIsr`, `getOutOfSyncReplicas`). Returns true if an AlterPartition is now due.
-    pub fn maybe_shrink_isr(&mut self, me: BrokerId, wall: Millis, lag_time_max_ms: i64) -> bool {
-        let log_end_offset = self.log_end_offset();
-        let Role::Leader(state) = &mut self.role else { return false };
+    /// (`Partition.maybeShrinkIsr`). Returns true if an AlterPartition is now due.
+    pub fn maybe_shrink_isr(&mut self, me: IsrMember, wall: Millis, lag_time_max_ms: i64) -> bool {
+        let Role::Leader(state) = &self.role else { return false };
         if state.isr.is_pending() {
             return false;
         }
-        let is_late = |broker: &BrokerId| {
-            state.remote(*broker).is_none_or(|r| !r.is_caught_up(log_end_offset, wall, lag_time_max_ms))
-        };
-        let leaving: Vec<BrokerId> =
-            state.isr.committed().iter().copied().filter(|b| *b != me).filter(is_late).collect();
+        let leaving = self.out_of_sync_replicas(state, me.broker, wall, lag_time_max_ms);
         if leaving.is_empty() {
             return false;
         }
-        state.isr = IsrState::PendingShrink { isr: state.isr.committed().to_vec(), leaving };
+        let isr = state.isr.committed().to_vec();
+        let asked = state.isr_with_broker_epochs(me, isr.iter().copied().filter(|b| !leaving.contains(b)));
+        self.set_isr(IsrState::PendingShrink { isr, leaving, asked });
         true
+    }
+
+    /// The members besides the leader that are not caught up (`Partition.getOutOfSyncReplicas`).
+    fn out_of_sync_replicas(
+        &self,
+        state: &LeaderState,
+        me: BrokerId,
+        wall: Millis,
+        lag_time_max_ms: i64,
+    ) -> Vec<BrokerId> {
+        let log_end_offset = self.log_end_offset();
+        let is_late = |broker: &BrokerId| {
+            state.remote(*broker).is_none_or(|r| !r.is_caught_up(log_end_offset, wall, lag_time_max_ms))
+        };
+        state.isr.committed().iter().copied().filter(|b| *b != me).filter(is_late).collect()
+    }
+
+    fn set_isr(&mut self, isr: IsrState) {
+        if let Role::Leader(state) = &mut self.role {
+            state.isr = isr;
+        }
     }
 }
 
 impl LeaderState {
-    /// Broker epoch to claim for a member in AlterPartition: the one of its last fetch, -1 if it never fetched in this
-    /// reign (KIP-903).
-    pub fn claimed_broker_epoch(&self, member: BrokerId, me: BrokerId, my_epoch: i64) -> i64 {
-        if member == me { my_epoch } else { self.remote(member).and_then(|r| r.broker_epoch).unwrap_or(-1) }
+    /// The members with the broker epochs of their last fetches (KIP-903, `Partition.addBrokerEpochToIsr`). Taken when a
+    /// change is decided and kept through every retry: a replica that restarts meanwhile, perhaps with less in its log,
+    /// is then refused by the controller, since another incarnation was meant.
+    fn isr_with_broker_epochs(&self, me: IsrMember, members: impl Iterator<Item = BrokerId>) -> Vec<IsrMember> {
+        let last_fetched_in = |broker| self.remote(broker).and_then(|r| r.broker_epoch).unwrap_or(-1);
+        members
+            .map(|broker| match broker {
+                broker if broker == me.broker => me,
+                broker => IsrMember { broker, broker_epoch: last_fetched_in(broker) },
+            })
+            .collect()
     }
 }

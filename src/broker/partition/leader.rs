@@ -115,7 +115,7 @@ impl Partition {
     /// Advances the leader's high watermark if it can (`Partition.maybeIncrementLeaderHW`):
     /// never while the committed ISR is below `min.insync.replicas` (strict since 3.7, KIP-966); else to the least
     /// offset of the leader, of every replica of the *maximal* ISR, and of every replica that is caught up and
-    /// eligible, for it is about to join. It never goes back. Returns the move.
+    /// eligible (KAFKA-15021), for it is about to join. It never goes back. Returns the move.
     pub fn maybe_increment_leader_high_watermark(
         &mut self,
         image: &MetadataImage,

@@ -5,6 +5,8 @@
 
 pub mod isr;
 pub mod leader;
+#[cfg(test)]
+mod tests;
 
 use std::collections::VecDeque;
 

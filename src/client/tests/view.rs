@@ -11,7 +11,7 @@ use uuid::Uuid;
 use super::fixture::{TOPIC, partition};
 use crate::client::view::{Leader, View};
 use crate::ids::Topic;
-use crate::protocol::{error_name, topic_name};
+use crate::protocol::topic_name;
 
 fn answer(topic_id: u128, leader: i32, epoch: i32) -> MetadataResponse {
     let broker = |id: i32| {
@@ -71,12 +71,4 @@ fn a_partition_without_a_leader_is_worth_asking_again() {
     assert!(view.update(&answer(1, -1, 3)));
     assert_eq!(view.leader(&partition(0)), None);
     assert_eq!(view.partition_count(&Topic::new(TOPIC)), Some(1));
-}
-
-#[test]
-fn errors_have_kafkas_names() {
-    assert_eq!(error_name(ResponseError::NotLeaderOrFollower), "NOT_LEADER_OR_FOLLOWER");
-    assert_eq!(error_name(ResponseError::OffsetOutOfRange), "OFFSET_OUT_OF_RANGE");
-    assert_eq!(error_name(ResponseError::InvalidTopicException), "INVALID_TOPIC_EXCEPTION");
-    assert_eq!(error_name(ResponseError::Unknown(999)), "UNKNOWN_ERROR_999");
 }

@@ -9,10 +9,10 @@ use kafka_protocol::messages::{AlterPartitionRequest, AlterPartitionResponse, Br
 
 use super::election::{Election, PartitionChangeBuilder, RECOVERED, RECOVERING};
 use super::{Cluster, Decision};
-use crate::controller::api::error_name;
 use crate::event::Event;
 use crate::ids::{BrokerId, NO_BROKER, TopicPartition};
 use crate::metadata::{MetadataRecord, PartitionRegistration, TopicImage};
+use crate::protocol::error_name;
 
 impl Cluster<'_> {
     /// Source: `ReplicationControlManager.alterPartition`. Partitions are judged one by one; a stale broker epoch

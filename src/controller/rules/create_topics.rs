@@ -14,11 +14,10 @@ use crate::config::{ConfigError, ConfigValue, NOT_MODELLED, TopicConfig, ValueKi
 use crate::ids::{BrokerId, Topic};
 use crate::metadata::{METADATA_TOPIC, METADATA_TOPIC_ID, MetadataRecord, TOPIC_RESOURCE};
 use crate::node::{Effects, RandomFor};
+use crate::protocol::is_valid_topic_name;
 
 /// Most records of one request. Source: `QuorumController.MAX_RECORDS_PER_USER_OP`.
 const MAX_RECORDS_PER_USER_OP: usize = 10_000;
-/// Longest topic name. Source: `Topic.MAX_NAME_LENGTH`.
-const MAX_NAME_LENGTH: usize = 249;
 
 /// An error and its message, as `ApiError`.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -142,8 +141,7 @@ impl Cluster<'_> {
         if name == METADATA_TOPIC {
             return refuse(ResponseError::TopicAuthorizationFailed, "Topic is internal to the controller.");
         }
-        let legal = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
-        if name.is_empty() || name == "." || name == ".." || name.len() > MAX_NAME_LENGTH || !name.chars().all(legal) {
+        if !is_valid_topic_name(name) {
             return refuse(
                 ResponseError::InvalidTopicException,
                 "Topic name must be 1 to 249 letters, digits, '.', '_' or '-', and neither \".\" nor \"..\".",

@@ -7,6 +7,7 @@ use kafka_protocol::messages::{ElectLeadersRequest, ElectLeadersResponse, TopicN
 use super::election::{Election, PartitionChangeBuilder};
 use super::{Cluster, Decision};
 use crate::metadata::{MetadataRecord, PartitionRegistration, TopicImage};
+use crate::protocol::error_name;
 
 impl Cluster<'_> {
     /// Source: `ReplicationControlManager.electLeaders`. Without a list it goes over all partitions, and is silent
@@ -102,5 +103,5 @@ fn partition_result(index: i32, result: Result<(), ResponseError>) -> PartitionR
     PartitionResult::default()
         .with_partition_id(index)
         .with_error_code(error.map_or(0, |e| e.code()))
-        .with_error_message(error.map(|e| super::super::api::error_name(e).into()))
+        .with_error_message(error.map(|e| error_name(e).into()))
 }

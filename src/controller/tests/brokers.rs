@@ -3,7 +3,9 @@
 use kafka_protocol::ResponseError;
 
 use super::*;
+use crate::event::Event;
 use crate::metadata::MetadataRecord;
+use crate::node::EventId;
 
 #[test]
 fn a_broker_epoch_is_the_offset_of_its_registration_record() {

@@ -1,7 +1,6 @@
 //! Stories: a controller on a disk in memory, with a host that carries out its effects at once, or holds back its syncs.
 
 mod brokers;
-mod memory_disk;
 mod partitions;
 mod quorum;
 mod topics;
@@ -19,45 +18,17 @@ use kafka_protocol::messages::{
 use trial_storage::DiskError;
 use uuid::Uuid;
 
-use self::memory_disk::{MemoryDisk, PendingSync};
 use super::{Controller, ControllerSetup};
 use crate::config::BrokerConfig;
-use crate::event::Event;
 use crate::ids::BrokerId;
 use crate::metadata::{MetadataImage, PartitionRegistration};
-use crate::node::{
-    ConnId, Effect, Effects, Endpoint, EventId, Host, Input, Nanos, Node, Now, RandomFor, ReqId, RequestHeader, Ticket,
-    ms,
-};
+use crate::node::{ConnId, Effect, Effects, Endpoint, Input, Node, Now, ReqId, RequestHeader, Ticket, ms};
+use crate::testing::TestHost;
+use crate::testing::memory_disk::{MemoryDisk, PendingSync};
 use crate::zoo::Zoo;
 
 const CLUSTER: &str = "trial";
 const CONN: ConnId = ConnId(1);
-
-#[derive(Default)]
-struct TestHost {
-    fresh: u64,
-    effects: Vec<Effect>,
-    events: Vec<(Event, Vec<EventId>)>,
-}
-
-impl Host for TestHost {
-    fn fresh(&mut self) -> u64 {
-        self.fresh += 1;
-        self.fresh
-    }
-    fn random(&mut self, _: RandomFor) -> u64 {
-        0
-    }
-    fn record(&mut self, event: Event, also_because: &[EventId]) -> EventId {
-        self.events.push((event, also_because.to_vec()));
-        EventId(self.events.len() as u64)
-    }
-    fn effect(&mut self, effect: Effect) {
-        self.effects.push(effect);
-    }
-    fn charge(&mut self, _: Nanos) {}
-}
 
 /// A controller and its world.
 struct Room {

@@ -7,6 +7,7 @@ use kafka_protocol::messages::elect_leaders_request::TopicPartitions;
 use kafka_protocol::messages::{AlterPartitionRequest, AlterPartitionResponse, ElectLeadersRequest};
 
 use super::*;
+use crate::event::Event;
 
 /// What broker 1 sends as leader in the state the controller has.
 fn alter(room: &Room, isr: &[BrokerId]) -> PartitionData {

@@ -69,7 +69,7 @@ impl Disk for MemoryDisk {
         Ok(dir)
     }
     fn list_dirs(&self) -> Result<Vec<String>, DiskError> {
-        let mut names = self.dir_names.clone();
+        let mut names: Vec<_> = self.dir_names.iter().filter(|name| !name.is_empty()).cloned().collect();
         names.sort();
         Ok(names)
     }
@@ -77,7 +77,11 @@ impl Disk for MemoryDisk {
         Ok(self.dirs.get(&dir).ok_or(DiskError::StaleHandle)?.keys().cloned().collect())
     }
     fn remove_dir(&mut self, name: &str) -> Result<(), DiskError> {
-        Err(DiskError::Io(format!("{name}: the controller never removes a directory")))
+        let at = self.dir_names.iter().position(|n| n == name).ok_or_else(|| DiskError::NotFound(name.to_string()))?;
+        // Its handle keeps its place, and is not found any more.
+        self.dir_names[at].clear();
+        self.dirs.remove(&DirId(at as u32));
+        Ok(())
     }
     fn open(&mut self, dir: DirId, name: &str, mode: OpenMode) -> Result<FileId, DiskError> {
         let next = FileId(self.next_file);
