@@ -107,9 +107,7 @@ impl Chaos {
         let phases = &scenario.phases;
         let instant = stream.within(DurationRange { min: phases.warm_up, max: phases.faults_end() });
         let instant = DurationRange::exactly(instant);
-        let hangs_on_an_event = stream.below(100) < u64::from(self.by_event);
-        // Some events are nothing but the consequence of a fault: the first fault waits for none, unless all are to.
-        let by_event = hangs_on_an_event && (id > FIRST_DRAWN_ID || self.by_event >= 100);
+        let by_event = stream.below(100) < u64::from(self.by_event);
         let trigger = stream.pick(&self.events).filter(|_| by_event).cloned();
         let target = self.target(scenario, trigger.is_some(), stream);
         let kind = self.kind(weighted(kinds, stream)?, stream);
