@@ -195,7 +195,7 @@ pub enum Event {
     IsrChangeAsked { partition: TopicPartition, from: Vec<BrokerId>, isr: Vec<BrokerId>, partition_epoch: i32 },
     /// The leader uses new in-sync replicas, as the controller confirmed them.
     IsrAdopted { partition: TopicPartition, isr: Vec<BrokerId>, partition_epoch: i32 },
-    /// Answered a produce request for one partition (acks=0: would have).
+    /// The answer to a produce request is known for one partition; it leaves when those of all its partitions are.
     ProduceAnswered { partition: TopicPartition, acks: i16, first_offset: i64, last_offset: i64, error: Option<String> },
 
     // ── clients ──────────────────────────────────────────────────────────────────────────────────────────────────

@@ -74,7 +74,7 @@ impl Broker {
                     appended: EventId::NONE,
                 };
                 if let Err(error) = self.append_to_leader(now, &mut part, acks, data.records, disk, fx) {
-                    part.outcome = Some(error.code());
+                    self.decide(&mut part, acks, error.code(), fx);
                 }
                 parts.push(part);
             }
@@ -83,7 +83,7 @@ impl Broker {
         let mut produce = DelayedProduce { req, acks, deadline, parts };
         match acks {
             0 => self.end_unanswered(conn, &produce, fx),
-            _ if self.try_complete(&mut produce) => self.answer_produce(0, produce, fx),
+            _ if self.try_complete(&mut produce, fx) => self.answer_produce(0, produce, fx),
             _ => self.park_produce(produce),
         }
     }
@@ -91,14 +91,7 @@ impl Broker {
     /// acks=0: no answer at all; after an error the connection is closed, which is how the producer learns to refresh its
     /// metadata (`KafkaApis.sendNoOpResponseExemptThrottle`, `closeConnection`).
     fn end_unanswered(&mut self, conn: ConnId, produce: &DelayedProduce, fx: &mut Effects<'_>) {
-        let mut refused = false;
-        for part in &produce.parts {
-            if let Some(error) = part.outcome {
-                refused = true;
-                self.record_answer(part, 0, error, fx);
-            }
-        }
-        if refused {
+        if produce.parts.iter().any(|part| part.outcome.is_some()) {
             fx.hang_up(conn);
         } else {
             fx.settle_silently(produce.req);
@@ -181,9 +174,11 @@ impl Broker {
     }
 
     /// Notes the outcomes that are known now. True if all are (`DelayedProduce.tryComplete`).
-    fn try_complete(&self, produce: &mut DelayedProduce) -> bool {
+    fn try_complete(&self, produce: &mut DelayedProduce, fx: &mut Effects<'_>) -> bool {
         for part in produce.parts.iter_mut().filter(|part| part.outcome.is_none()) {
-            part.outcome = self.outcome(produce.acks, part);
+            if let Some(error) = self.outcome(produce.acks, part) {
+                self.decide(part, produce.acks, error, fx);
+            }
         }
         produce.parts.iter().all(|part| part.outcome.is_some())
     }
@@ -208,7 +203,7 @@ impl Broker {
 
     pub(super) fn try_complete_produce(&mut self, id: u64, fx: &mut Effects<'_>) {
         let Some(mut produce) = self.purgatory.take_produce(id) else { return };
-        if self.try_complete(&mut produce) {
+        if self.try_complete(&mut produce, fx) {
             return self.answer_produce(id, produce, fx);
         }
         if produce.acks != -1 {
@@ -225,17 +220,17 @@ impl Broker {
     }
 
     /// Answers as things stand; what still waits has timed out (`DelayedProduce.onComplete`, `onExpiration`).
-    pub(super) fn answer_produce(&mut self, id: u64, produce: DelayedProduce, fx: &mut Effects<'_>) {
+    pub(super) fn answer_produce(&mut self, id: u64, mut produce: DelayedProduce, fx: &mut Effects<'_>) {
         let mut topics: Vec<TopicProduceResponse> = Vec::new();
-        for part in &produce.parts {
-            let error = part.outcome.unwrap_or_else(|| {
+        for part in &mut produce.parts {
+            if part.outcome.is_none() {
                 if let Some(partition) = part.ix.and_then(|ix| self.replicas.try_get_mut(ix)) {
                     partition.produce_waiters.retain(|w| w.delayed != id);
                     partition.flush_waiters.retain(|w| *w != id);
                 }
-                ResponseError::RequestTimedOut.code()
-            });
-            self.record_answer(part, produce.acks, error, fx);
+                self.decide(part, produce.acks, ResponseError::RequestTimedOut.code(), fx);
+            }
+            let error = part.outcome.unwrap_or(NONE);
             let response = self.partition_response(part, error);
             match topics.last_mut() {
                 Some(topic) if topic.name == part.topic && topic.topic_id == part.topic_id => {
@@ -270,7 +265,10 @@ impl Broker {
         response
     }
 
-    fn record_answer(&self, part: &ProducedPartition, acks: i16, error: i16, fx: &mut Effects<'_>) {
+    /// The answer for one partition is known. It is told to the trace now, when the rule is applied, though the client
+    /// hears of it only with the last partition of its request.
+    fn decide(&self, part: &mut ProducedPartition, acks: i16, error: i16, fx: &mut Effects<'_>) {
+        part.outcome = Some(error);
         let partition = match part.ix.and_then(|ix| self.replicas.try_get(ix)) {
             Some(partition) => partition.id.clone(),
             None => TopicPartition::new(&part.topic.as_str().into(), part.index),

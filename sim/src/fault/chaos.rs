@@ -105,9 +105,12 @@ impl Chaos {
         stream: &mut Stream,
     ) -> Option<FaultSpec> {
         let phases = &scenario.phases;
-        let instant = stream.within(DurationRange { min: phases.warm_up, max: phases.faults_end() });
+        // The first stands at an instant, and early enough to matter: events that others hang on may never come.
+        let is_first = id == FIRST_DRAWN_ID;
+        let latest = if is_first { phases.warm_up + phases.run / 4 * 3 } else { phases.faults_end() };
+        let instant = stream.within(DurationRange { min: phases.warm_up, max: latest });
         let instant = DurationRange::exactly(instant);
-        let by_event = stream.below(100) < u64::from(self.by_event);
+        let by_event = stream.below(100) < u64::from(self.by_event) && !is_first;
         let trigger = stream.pick(&self.events).filter(|_| by_event).cloned();
         let target = self.target(scenario, trigger.is_some(), stream);
         let kind = self.kind(weighted(kinds, stream)?, stream);

@@ -60,18 +60,19 @@ fn a_response_of_the_past_is_dropped() {
     assert_eq!((room.ends(), room.waiting(Purpose::Fetcher)), ((0, 0), 0));
 }
 
+/// The fetch in flight asked at offset 0, and the log has gone on: neither its records nor its divergence are for this log.
 #[test]
 fn a_response_for_another_offset_is_dropped() {
     let mut room = Room::follows();
-    room.leader_sends(0, &[0, 0], 2);
-    // While a fetch at 2 is in flight, the partition begins anew elsewhere: a reign of its own, cut by the next leader.
-    room.elect(1, &[1, 2]);
-    room.produce(1);
-    room.elect(2, &[2]);
-    assert_eq!((room.ends(), room.waiting(Purpose::Fetcher)), ((3, 2), 1));
-    room.leader_sends(2, &[0], 3);
-    assert_eq!(room.ends(), (3, 2));
-    assert_eq!(room.asks_leader(), Some((2, 3, 1)));
+    let ix = room.broker.replicas.find_by_id(ORDERS, 0).expect("orders-0");
+    let records = batch(0, 0, [value()].into_iter());
+    room.broker.replicas.get_mut(ix).log.append_as_follower(&mut room.disk, records).expect("the disk works");
+    room.leader_sends(0, &[0], 1);
+    assert_eq!((room.ends(), room.asks_leader()), ((1, 0), Some((0, 1, 0))), "it asks anew");
+    room.broker.replicas.get_mut(ix).truncate_to(&mut room.disk, 0).expect("the disk works");
+    room.leader_diverges(0, 0, 0);
+    assert_eq!((room.truncations(), room.asks_leader()), (vec![], Some((0, 0, -1))));
+    assert_eq!(room.count(|event| matches!(event, Event::AssertionFailed { .. })), 0);
 }
 
 /// Where a diverging epoch leads, by what the follower's own log says of that epoch.

@@ -42,6 +42,30 @@ fn one_request_is_in_flight() {
     assert_eq!(room.members_asked(), [(1, 0), (2, 1), (3, 2)]);
 }
 
+/// `AlterPartitionManager` too has one request in flight, whatever the number of partitions.
+#[test]
+fn another_partition_waits_for_the_request_in_flight() {
+    let mut room = Room::leads(&[1, 2]);
+    room.second_partition(&[1, 2]);
+    room.follower_fetches(3, 0);
+    let asks_for = |room: &Room| match &room.calls.last().expect("a call").request {
+        RequestKind::AlterPartition(request) => {
+            request.topics[0].partitions.iter().map(|p| p.partition_index).collect::<Vec<_>>()
+        }
+        other => panic!("{other:?}"),
+    };
+    assert_eq!(asks_for(&room), [0]);
+    let ix = room.broker.replicas.find_by_id(ORDERS, 1).expect("orders-1");
+    room.produce_to(1, &[1]);
+    let (me, wall) = (room.broker.as_isr_member(), room.now.wall + 30_001);
+    assert!(room.broker.replicas.get_mut(ix).maybe_shrink_isr(me, wall, 30_000));
+    let now = room.now;
+    room.broker.ask_for_isr_change(now, ix, &mut Effects::new(&mut room.host));
+    assert!(room.host.effects.is_empty(), "one request is in flight");
+    room.grant_isr(&[1, 2, 3], 0, 1);
+    assert_eq!(asks_for(&room), [1]);
+}
+
 #[test]
 fn a_member_that_stays_behind_leaves_after_the_lag() {
     let mut room = Room::leads(&[1, 2, 3]);

@@ -103,15 +103,7 @@ fn time_runs_out() {
 #[test]
 fn the_outcome_of_a_partition_stays_while_others_wait() {
     let mut room = Room::leads(&[1, 2, 3]);
-    room.metadata(vec![MetadataRecord::Partition {
-        topic_id: ORDERS,
-        partition: 1,
-        replicas: vec![1, 2],
-        isr: vec![1, 2],
-        leader: 1,
-        leader_epoch: 0,
-        partition_epoch: 0,
-    }]);
+    room.second_partition(&[1, 2]);
     let req = room.produce_to(-1, &[0, 1]);
     room.elect(2, &[2, 3]);
     assert_eq!(room.produced(req), None, "partition 1 waits");
@@ -121,8 +113,8 @@ fn the_outcome_of_a_partition_stays_while_others_wait() {
     room.leader_sends(0, &[1], 1);
     room.elect(1, &[1]);
     assert_eq!(room.ends(), (1, 1), "offset 0 is committed, and is another record");
-    room.pass(30_000);
-    let expected = [("NOT_LEADER_OR_FOLLOWER", -1), ("REQUEST_TIMED_OUT", -1)];
+    room.change(PartitionChange { partition: 1, isr: Some(vec![1]), ..PartitionChange::default() });
+    let expected = [("NOT_LEADER_OR_FOLLOWER", -1), ("NONE", 0)];
     assert_eq!(room.produced(req), Some(expected.map(|(error, offset)| (error.to_string(), offset)).to_vec()));
 }
 

@@ -247,6 +247,18 @@ impl Room {
         let data = PartitionData::default().with_records(Some(batch)).with_high_watermark(self.metadata_offset);
         self.reply(&call, fetched(METADATA_TOPIC_ID, data));
     }
+    /// `orders-1` on 1 and 2, led by 1.
+    fn second_partition(&mut self, isr: &[BrokerId]) {
+        self.metadata(vec![MetadataRecord::Partition {
+            topic_id: ORDERS,
+            partition: 1,
+            replicas: vec![1, 2],
+            isr: isr.to_vec(),
+            leader: 1,
+            leader_epoch: 0,
+            partition_epoch: 0,
+        }]);
+    }
     fn change(&mut self, change: PartitionChange) {
         self.metadata(vec![MetadataRecord::PartitionChange(PartitionChange { topic_id: ORDERS, ..change })]);
     }
