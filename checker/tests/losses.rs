@@ -327,4 +327,9 @@ fn a_retry_of_a_producer_without_idempotence_may_leave_two_copies() {
     assert_eq!(story(false, 2), [(ALLOWED, "duplicate", Some("retry-without-idempotence"))]);
     assert_eq!(story(false, 1), [(BUG, "duplicate", None)]);
     assert_eq!(story(true, 2), [(BUG, "duplicate", None)]);
+    let mut without_idempotence = settings(-1);
+    producer(&mut without_idempotence).idempotent = false;
+    let mut play = Play::new(without_idempotence);
+    play.given(0).append(0).append(0).append(0).fetch(2).fetch(3).commit().told(0, Belief::Unknown, 2);
+    assert_eq!(play.judged(), [(BUG, "duplicate", None)], "three copies of two attempts");
 }

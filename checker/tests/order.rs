@@ -75,6 +75,12 @@ fn the_acknowledged_offset_is_where_the_record_is() {
     };
     assert_eq!(story(1), []);
     assert_eq!(story(0), [(BUG, "ack-offset-mismatch", None)]);
+    // A retry explains two copies, not an offset at which the record never was.
+    let mut without_idempotence = settings(-1);
+    producer(&mut without_idempotence).idempotent = false;
+    let mut play = Play::new(without_idempotence);
+    play.write(0).send(1).fetch(2).fetch(3).commit().told(1, Belief::Acked { offset: Some(0) }, 2);
+    assert_eq!(play.judged(), [(BUG, "ack-offset-mismatch", None)]);
 }
 
 #[test]

@@ -2,6 +2,7 @@
 
 use super::Judge;
 use super::story::Story;
+use crate::cluster::partition::Produced;
 use crate::findings::{Findings, Headline};
 use crate::history::Violation;
 use crate::history::records::Told;
@@ -114,7 +115,8 @@ fn duplicate(
     if let Some(state) = judge.record(record).filter(|r| !judge.settings.producer(r.producer).idempotent) {
         match (state.told, state.attempts) {
             (Told::Pending, _) => headline.class = Class::Unknown, // how often it was sent is not known
-            (_, attempts) if attempts > 1 => allow(&mut headline, RETRY),
+            // An attempt appends at most once.
+            (_, attempts) if attempts > 1 && offsets.len() as u64 <= u64::from(attempts) => allow(&mut headline, RETRY),
             _ => {}
         }
     }
@@ -145,15 +147,21 @@ fn mismatch(
     let mut headline = Headline { record: Some(record), ..headline };
     let state = judge.record(record).copied();
     let retried = state.is_some_and(|r| r.attempts > 1);
-    if retried && state.is_some_and(|r| !judge.settings.producer(r.producer).idempotent) {
-        allow(&mut headline, RETRY);
-    } else if retried && let Some(truth) = judge.cluster.partition(partition) {
-        let batches = judge.cluster.batches_of(truth, record);
-        let acked = batches.iter().copied().find(|p| p.batch.first <= acked_offset && acked_offset <= p.batch.last);
-        if let Some(acked) = acked.filter(|p| !truth.replicas.get(&truth.leader).is_some_and(|r| r.holds(&p.batch))) {
-            let loss = judge.loss(truth, acked, judge.acks(truth, record, acked), false);
-            (headline.class, headline.rule) = (loss.judgement.class, loss.judgement.rule);
+    match judge.cluster.partition(partition) {
+        Some(truth) if retried => {
+            let batches = judge.cluster.batches_of(truth, record);
+            let acked = batches.iter().copied().find(|p| p.batch.first <= acked_offset && acked_offset <= p.batch.last);
+            let is_gone = |p: &&Produced| !truth.replicas.get(&truth.leader).is_some_and(|r| r.holds(&p.batch));
+            // No copy was ever where the acknowledgement said: no loss explains that.
+            if let Some(acked) = acked.filter(is_gone) {
+                let loss = judge.loss(truth, acked, judge.acks(truth, record, acked), false);
+                (headline.class, headline.rule) = (loss.judgement.class, loss.judgement.rule);
+            }
         }
+        None if retried && state.is_some_and(|r| !judge.settings.producer(r.producer).idempotent) => {
+            allow(&mut headline, RETRY);
+        }
+        _ => {}
     }
     found.add(headline, || {
         let summary = format!(
