@@ -129,13 +129,9 @@ impl World {
             return;
         }
         if cost > RELEASE_AT_ONCE {
-            let held: Vec<_> = effects.drain(..).collect();
-            self.effects = effects;
-            self.take_sync_snapshots(node, held, cost);
+            self.take_sync_snapshots(node, effects, cost);
         } else {
-            let all = std::mem::take(&mut effects);
-            self.effects = effects;
-            self.carry_out(node, all, self.now + cost);
+            self.carry_out(node, effects, self.now + cost);
         }
         if self.is_alive(node, incarnation) {
             self.schedule_deadline(node);
