@@ -61,6 +61,9 @@ pub fn run(args: &RunArgs, json: bool, out: &mut Out) -> Result<Ending, Failure>
         if args.verify && divergence.is_none() && !interrupted {
             out.line("Verified: a second run had the same events, byte for byte.")?;
         }
+        if !report.verdict.findings.is_empty() {
+            out.line(format_args!("Explain:   {}", source.explain(args.seed)))?;
+        }
         out.line(format_args!("Reproduce: {reproduce}"))?;
     }
     out.flush()?;

@@ -43,6 +43,9 @@ pub fn search(args: &SearchArgs, json: bool, out: &mut Out) -> Result<Ending, Fa
     let seconds = began.elapsed().as_secs_f64();
     if json {
         out.json(&SearchJson::of(&sum, seconds))?;
+        for (what, tally) in &sum.unmet {
+            eprintln!("[expect] not met in {} of {} trials: {what}", tally.trials, sum.trials);
+        }
     } else {
         if interrupted {
             out.line("Interrupted: this is what was known by then.")?;

@@ -33,8 +33,17 @@ impl Source {
 
     /// The line that brings this run back, in this build.
     pub fn reproduce(&self, seed: u64) -> String {
+        format!("trial run {}   # {ThisBuild}", self.arguments(seed))
+    }
+
+    /// The line that tells how each of its findings came to be.
+    pub fn explain(&self, seed: u64) -> String {
+        format!("trial explain {}", self.arguments(seed))
+    }
+
+    fn arguments(&self, seed: u64) -> String {
         let set: String = self.set.iter().map(|set| format!(" --set {}", shell_word(set))).collect();
-        format!("trial run {} --seed {seed}{set}   # {ThisBuild}", shell_word(&self.given))
+        format!("{} --seed {seed}{set}", shell_word(&self.given))
     }
 }
 

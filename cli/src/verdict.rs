@@ -12,13 +12,15 @@ use crate::failure::Failure;
 use crate::json::outcome;
 use crate::output::Out;
 
-/// So many findings of a kind are told; the others are counted.
-const TOLD: usize = 3;
+/// So many more findings of a kind are named after the one that is told in full; the others are counted.
+const NAMED: usize = 4;
 
-/// Prints the verdict on a trial.
+/// Prints the verdict on a trial; the last lines say what matters most.
 pub fn print(report: &Report, out: &mut Out) -> Result<(), Failure> {
     let verdict = &report.verdict;
     out.line(verdict.belief_truth)?;
+    out.line("")?;
+    print_counters(&verdict.counters, out)?;
     out.line("")?;
     print_findings(report, out)?;
     for reason in &verdict.vacuous_because {
@@ -30,38 +32,47 @@ pub fn print(report: &Report, out: &mut Out) -> Result<(), Failure> {
     if !verdict.vacuous_because.is_empty() || !report.unmet.is_empty() {
         out.line("")?;
     }
-    print_counters(&verdict.counters, out)?;
-    out.line("")?;
     let (word, style) = match outcome(report) {
         Outcome::Pass => ("PASS", AnsiColor::Green.on_default().bold()),
         Outcome::Fail => ("FAIL", AnsiColor::Red.on_default().bold()),
         Outcome::Vacuous => ("VACUOUS", AnsiColor::Yellow.on_default().bold()),
     };
+    out.line(format_args!("{style}{word}{style:#}  {} seed {}: {}", report.scenario, report.seed, in_short(report)))?;
     out.line(format_args!(
-        "{style}{word}{style:#}  {} seed {}: {} events in {} ms of virtual time, digest {}",
-        report.scenario,
-        report.seed,
+        "{} events in {} ms of virtual time, digest {}",
         report.events,
         Milliseconds(report.virtual_ns),
         report.digest
     ))
 }
 
-/// Every kind of finding with how often it was made, and the first ones with their causal chains.
-pub fn print_findings(report: &Report, out: &mut Out) -> Result<(), Failure> {
+/// `BUG lost-write 2 times; ALLOWED(acks-1) lost-write once`
+fn in_short(report: &Report) -> String {
     let groups = Campaign::of(report).findings;
-    if groups.is_empty() {
-        out.line("Nothing was found.")?;
-        return out.line("");
-    }
-    for (identity, tally) in groups {
+    let told: Vec<String> =
+        groups.iter().map(|(id, tally)| format!("{} {}", heading(*id), times(tally.count))).collect();
+    if told.is_empty() { "nothing was found".to_string() } else { told.join("; ") }
+}
+
+/// Every kind of finding with how often it was made: the first one with its causal chain, some more in a line each.
+pub fn print_findings(report: &Report, out: &mut Out) -> Result<(), Failure> {
+    for (identity, tally) in Campaign::of(report).findings {
         out.line(format_args!("{}: {}", heading(identity), times(tally.count)))?;
         let of_this = |finding: &&Finding| identity_of(finding) == identity;
-        let told: Vec<&Finding> = report.verdict.findings.iter().filter(of_this).take(TOLD).collect();
-        for finding in &told {
-            print_finding(finding, out)?;
+        let mut findings = report.verdict.findings.iter().filter(of_this);
+        let mut told = 0;
+        if let Some(first) = findings.next().filter(|_| !identity.is_light()) {
+            print_finding(first, out)?;
+            told += 1;
+            for finding in findings.take(NAMED) {
+                out.line(format_args!("  {}", finding.summary))?;
+                told += 1;
+            }
+        } else if let Some(first) = report.verdict.findings.iter().find(of_this) {
+            out.line(format_args!("  {}", first.summary))?;
+            told += 1;
         }
-        let rest = tally.count - told.len() as u64;
+        let rest = tally.count - told;
         if rest > 0 {
             out.line(format_args!("  … and {rest} more of this kind"))?;
         }
@@ -72,7 +83,8 @@ pub fn print_findings(report: &Report, out: &mut Out) -> Result<(), Failure> {
 
 /// One finding with its causal chain.
 pub fn print_finding(finding: &Finding, out: &mut Out) -> Result<(), Failure> {
-    out.line(format_args!("  {}", finding.summary))?;
+    let bold = Style::new().bold();
+    out.line(format_args!("  {bold}{}{bold:#}", finding.summary))?;
     for step in &finding.chain {
         // The sentence names its node and time.
         out.line(format_args!(

@@ -75,7 +75,8 @@ fn peak_memory_mib() -> Option<f64> {
 }
 
 fn main() {
-    let scenario: Arc<Scenario> = Arc::new(scenario::parse("steady", STEADY, &[]).expect("the benchmark's scenario is valid"));
+    let scenario: Arc<Scenario> =
+        Arc::new(scenario::parse("steady", STEADY, &[]).expect("the benchmark's scenario is valid"));
     let unwatched = || {
         let mut world = World::new(Arc::clone(&scenario), 1);
         let mut counts = Counts::default();
@@ -84,7 +85,12 @@ fn main() {
     };
     let (bare, (world, counts)) = best_of(5, unwatched);
     let virtual_s = world.now() as f64 / 1e9;
-    println!("steady: {} acked, {} delivered, {} events, {virtual_s:.1} virtual s", counts.acked, counts.delivered, world.event_count());
+    println!(
+        "steady: {} acked, {} delivered, {} events, {virtual_s:.1} virtual s",
+        counts.acked,
+        counts.delivered,
+        world.event_count()
+    );
     println!("run, nobody watching        {:>9.2} ms", bare * 1e3);
     println!("  per acknowledged record   {:>9.2} us  (RF 3)", bare * 1e6 / counts.acked as f64);
     println!("  per delivered message     {:>9.2} us", bare * 1e6 / counts.delivered as f64);

@@ -2,14 +2,16 @@
 //!
 //! A sum does not depend on the order in which trials end, so that it is the same however many ran at a time.
 
+use std::cmp::Ordering;
 use std::collections::BTreeMap;
 
 use trial_checker::Class;
 
 use crate::trial::Report;
 
-/// What makes two findings the same: their class, code and rule.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+/// What makes two findings the same: their class, code and rule. The gravest comes first: by class, then what touches
+/// data or replication, then what is out of order, then the rest.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Identity {
     /// How bad it is.
     pub class: Class,
@@ -17,6 +19,46 @@ pub struct Identity {
     pub code: &'static str,
     /// The rule that allows it.
     pub rule: Option<&'static str>,
+}
+
+/// What a reader must see first; codes that are not here stand between these and [`LIGHT`].
+const GRAVE: [&str; 8] = [
+    "internal-assertion",
+    "lost-write",
+    "inconsistent-offsets",
+    "log-mismatch",
+    "unsafe-election",
+    "committed-truncated",
+    "ack-before-committed",
+    "stuck",
+];
+/// What a reader may see last.
+const LIGHT: [&str; 4] = ["duplicate", "ack-offset-mismatch", "nonmonotonic-send", "dropped-unpromised"];
+
+impl Identity {
+    /// Is it of the kind that comes by the hundred and is understood without a story?
+    pub fn is_light(&self) -> bool {
+        self.class > Class::Unknown && LIGHT.contains(&self.code)
+    }
+
+    fn gravity(&self) -> usize {
+        let grave = GRAVE.iter().position(|code| *code == self.code);
+        let light = || LIGHT.iter().position(|code| *code == self.code).map(|at| GRAVE.len() + 1 + at);
+        grave.or_else(light).unwrap_or(GRAVE.len())
+    }
+}
+
+impl Ord for Identity {
+    fn cmp(&self, other: &Self) -> Ordering {
+        let key = |id: &Identity| (id.class, id.gravity(), id.code, id.rule);
+        key(self).cmp(&key(other))
+    }
+}
+
+impl PartialOrd for Identity {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
 }
 
 /// How often a finding was made.

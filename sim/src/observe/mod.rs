@@ -28,6 +28,8 @@ pub struct Observer {
     checker: Checker,
     /// Each replica's log as the checker knows it.
     known: KnownLogs,
+    /// Brokers that have started before: a first start is no restart.
+    started: BTreeSet<i32>,
     names: BTreeMap<TopicPartition, Partition>,
     /// Records whose producer has not chosen a partition yet: the producer, and when it was given the record.
     undecided: BTreeMap<u64, (u32, node::Nanos)>,
@@ -41,6 +43,7 @@ impl Observer {
         Observer {
             checker: Checker::new(settings::of_scenario(scenario, expected_fault_kinds)),
             known: KnownLogs::default(),
+            started: BTreeSet::new(),
             names: BTreeMap::new(),
             undecided: BTreeMap::new(),
             effects_told: BTreeMap::new(),
@@ -159,7 +162,9 @@ impl Observer {
                 Observation::BrokerLostPower { broker, lost_bytes: *lost_bytes }
             }
             (Event::Started { clean, .. }, Some(broker)) => {
-                self.checker.observe(at, Observation::BrokerRestarted { broker, clean: *clean });
+                if !self.started.insert(broker) {
+                    self.checker.observe(at, Observation::BrokerRestarted { broker, clean: *clean });
+                }
                 return self.on_logs_loaded(world, at, event.node, broker);
             }
             (Event::AssertionFailed { message }, broker) => {

@@ -14,9 +14,9 @@ use bytes::Bytes;
 use trial_kafka::config::{ConsumerConfig, OffsetReset};
 use trial_kafka::event::Event;
 use trial_kafka::ids::{Topic, TopicPartition};
-use trial_kafka::node::{Belief, Command, ConsumedRecord, EventId, Input, Nanos, OpId, Outcome};
+use trial_kafka::node::{Command, EventId, Input, Nanos, OpId, Outcome};
 
-use super::{Power, What, World};
+use super::{Note, Power, What, World, encode_value};
 use crate::scenario::Scenario;
 use crate::trace::NodeIx;
 
@@ -46,72 +46,6 @@ impl Phase {
             Phase::Read => "read",
         }
     }
-}
-
-/// What clients did and were told in a step; what the history checker sees.
-#[derive(Clone, Debug)]
-pub enum Note {
-    /// A record was handed to a producer.
-    SendInvoked {
-        /// The record's number, from 0.
-        record: u64,
-        /// The producer's number, from 0.
-        producer: u32,
-    },
-    /// The producer was told how it went.
-    SendSettled {
-        /// The record.
-        record: u64,
-        /// Where it was sent.
-        partition: Option<TopicPartition>,
-        /// What is believed.
-        belief: Belief,
-        /// Requests it was part of.
-        attempts: u32,
-        /// The event by which it was told.
-        event: EventId,
-    },
-    /// A consumer was assigned its partitions, from these positions on.
-    Assigned {
-        /// The consumer's number, from 0.
-        consumer: u32,
-    },
-    /// A consumer was handed records.
-    Polled {
-        /// The consumer's number, from 0.
-        consumer: u32,
-        /// The records.
-        records: Vec<ConsumedRecord>,
-        /// The event by which it got them.
-        event: EventId,
-    },
-    /// The final reader was handed records.
-    FinalRead {
-        /// The records.
-        records: Vec<ConsumedRecord>,
-        /// The event by which it got them.
-        event: EventId,
-    },
-    /// The final read of a partition is over.
-    FinalReadEnd {
-        /// The partition.
-        partition: TopicPartition,
-        /// First offset of the log.
-        log_start: i64,
-        /// The end it was to be read to.
-        log_end: i64,
-        /// Did it get there?
-        complete: bool,
-    },
-    /// An operation from outside has ended.
-    External {
-        /// Whose.
-        node: NodeIx,
-        /// Which.
-        op: OpId,
-        /// How.
-        outcome: Outcome,
-    },
 }
 
 /// What the life does next.
@@ -498,38 +432,5 @@ impl World {
             }
             _ => {}
         }
-    }
-}
-
-/// The value of a record: its number in 16 hexadecimal digits, then dots up to the wanted size.
-pub fn encode_value(record: u64, bytes: usize) -> Bytes {
-    let mut value = format!("{record:016x}").into_bytes();
-    value.resize(bytes.max(16), b'.');
-    Bytes::from(value)
-}
-
-/// The number of the record with that value; `None` if nobody wrote such a value.
-pub fn decode_value(value: &[u8]) -> Option<u64> {
-    let (digits, padding) = value.split_at_checked(16)?;
-    if !padding.iter().all(|b| *b == b'.') {
-        return None;
-    }
-    let mut number = 0_u64;
-    for digit in digits {
-        number = number << 4 | u64::from((*digit as char).to_digit(16)?);
-    }
-    Some(number)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn values_carry_their_record() {
-        assert_eq!(decode_value(&encode_value(0xabc, 100)), Some(0xabc));
-        assert_eq!(decode_value(&encode_value(u64::MAX, 16)), Some(u64::MAX));
-        assert_eq!(decode_value(b"short"), None);
-        assert_eq!(decode_value(b"0000000000000abc!"), None);
     }
 }

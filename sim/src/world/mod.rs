@@ -17,8 +17,11 @@ mod carry;
 mod faults;
 mod host;
 mod life;
+mod machines;
 mod network;
+mod notes;
 mod outside;
+mod process;
 mod queue;
 mod slot;
 #[cfg(test)]
@@ -26,27 +29,26 @@ mod tests;
 
 use std::sync::Arc;
 
-use trial_kafka::broker::{Broker, BrokerSetup};
-use trial_kafka::client::{Client, ClientSetup, Role};
-use trial_kafka::controller::{Controller, ControllerSetup};
+use trial_kafka::broker::Broker;
+use trial_kafka::controller::Controller;
 use trial_kafka::event::Event;
 use trial_kafka::metadata::MetadataImage;
-use trial_kafka::node::{Effect, Effects, Endpoint, EventId, Input, Lane, Nanos, Node, Now, Ticket};
-use uuid::Uuid;
+use trial_kafka::node::{Effect, EventId, Input, Lane, Nanos, Ticket};
 
 use crate::disk::PendingSync;
 use crate::fault::Fault;
 use crate::scenario::{DurationRange, Scenario};
 use crate::trace::{NodeIx, TraceEvent, Tracer};
 use faults::{FaultEnd, Faults};
-use host::SimHost;
 use life::{Life, LifeStep};
+use machines::slots_of;
 use network::{Network, Packet, Way};
 use queue::Queue;
 use slot::Slot;
 
 pub use faults::FaultCounter;
-pub use life::{Note, Phase, decode_value, encode_value};
+pub use life::Phase;
+pub use notes::{Note, decode_value, encode_value};
 pub use outside::{External, ExternalInput};
 pub use slot::{Power, SimNode};
 
@@ -119,10 +121,6 @@ enum What {
     Life(LifeStep),
     External(Box<ExternalInput>),
 }
-
-/// Handlers that take longer than this have their effects carried out when they end, so that a crash meanwhile undoes
-/// them; shorter ones at once, with the time added to what they send.
-const RELEASE_AT_ONCE: Nanos = 500_000;
 
 /// So many steps at one instant are taken for a livelock of the model.
 const STANDSTILL: u32 = 1_000_000;
@@ -366,247 +364,10 @@ impl World {
             What::External(input) => self.on_external(*input),
         }
     }
-
-    fn is_alive(&self, node: NodeIx, incarnation: u32) -> bool {
-        let slot = &self.slots[node.0 as usize];
-        slot.incarnation == incarnation && slot.is_up()
-    }
-
-    /// Gives an input to a node: at once if its lane is free, else to the lane's queue.
-    fn hand_in(&mut self, node: NodeIx, input: Input, cause: EventId) {
-        let slot = &mut self.slots[node.0 as usize];
-        let lane = slot.node.lane(&input);
-        let state = &mut slot.lanes[lane as usize];
-        let free = state.waiting.is_empty() && state.busy_until <= self.now;
-        if free && slot.power == Power::Running {
-            self.handle(node, lane, input, cause);
-        } else {
-            state.waiting.push_back((input, cause));
-            self.wake_lane(node, lane);
-        }
-    }
-
-    fn wake_lane(&mut self, node: NodeIx, lane: Lane) {
-        let slot = &mut self.slots[node.0 as usize];
-        let state = &mut slot.lanes[lane as usize];
-        if !state.woken && slot.power == Power::Running {
-            state.woken = true;
-            let at = state.busy_until.max(self.now);
-            self.queue.push(at, What::LaneFree { node, incarnation: slot.incarnation, lane });
-        }
-    }
-
-    fn on_lane_free(&mut self, node: NodeIx, incarnation: u32, lane: Lane) {
-        if !self.is_alive(node, incarnation) {
-            return;
-        }
-        let slot = &mut self.slots[node.0 as usize];
-        let state = &mut slot.lanes[lane as usize];
-        state.woken = false;
-        if slot.power != Power::Running {
-            return;
-        }
-        if state.busy_until <= self.now
-            && let Some((input, cause)) = state.waiting.pop_front()
-        {
-            self.handle(node, lane, input, cause);
-        }
-        if !self.slots[node.0 as usize].lanes[lane as usize].waiting.is_empty() {
-            self.wake_lane(node, lane);
-        }
-    }
-
-    fn on_deadline(&mut self, node: NodeIx, incarnation: u32) {
-        if !self.is_alive(node, incarnation) {
-            return;
-        }
-        let slot = &mut self.slots[node.0 as usize];
-        slot.deadline_at = None;
-        match slot.node.next_deadline() {
-            Some(at) if at <= self.now => self.hand_in(node, Input::Deadline, EventId::NONE),
-            _ => self.schedule_deadline(node),
-        }
-    }
-
-    fn schedule_deadline(&mut self, node: NodeIx) {
-        let slot = &mut self.slots[node.0 as usize];
-        let Some(at) = slot.node.next_deadline() else { return };
-        let at = at.max(self.now);
-        if slot.deadline_at.is_none_or(|scheduled| scheduled > at) {
-            slot.deadline_at = Some(at);
-            self.queue.push(at, What::Deadline { node, incarnation: slot.incarnation });
-        }
-    }
-
-    /// Lets a node handle an input and carries out what it asks for.
-    fn handle(&mut self, node: NodeIx, lane: Lane, input: Input, cause: EventId) {
-        let mut effects = std::mem::take(&mut self.effects);
-        let slot = &mut self.slots[node.0 as usize];
-        slot.disk.set_time(self.now);
-        let wall = WALL_AT_START_MS + (self.now / 1_000_000) as i64 + slot.wall_offset_ms;
-        let mut host = SimHost {
-            now: self.now,
-            node,
-            cause,
-            seed: self.seed,
-            tracer: &mut self.tracer,
-            draws: &mut slot.draws,
-            last_fresh: &mut self.last_fresh,
-            effects: &mut effects,
-            charged: 0,
-        };
-        let (sim_node, disk) = (&mut slot.node, &mut slot.disk);
-        let now = Now { mono: self.now, wall };
-        // A node that fails an assertion of its own is a finding, never a crash of the command.
-        #[cfg(test)]
-        let fails = std::mem::take(&mut slot.fails);
-        let ended = assertion::guarded(|| {
-            #[cfg(test)]
-            assert!(!fails, "a test made it fail");
-            sim_node.handle(now, input, disk, &mut Effects::new(&mut host));
-        });
-        let charged = host.charged;
-        let operations = slot.disk.take_operations();
-        let each = match operations {
-            0 => 0,
-            _ => drawn_within(self.scenario.disk.operation, self.seed, self.now, node),
-        };
-        let cost = charged + slot.disk.take_cost() + operations.saturating_mul(each);
-        let incarnation = slot.incarnation;
-        slot.lanes[lane as usize].busy_until = self.now + cost;
-        if let Err(message) = ended {
-            effects.clear();
-            self.effects = effects;
-            self.tracer.record(self.now, node, Event::AssertionFailed { message }, cause, &[]);
-            self.end_process(node, false);
-            self.slots[node.0 as usize].disk.process_crash();
-            return;
-        }
-        if cost > RELEASE_AT_ONCE {
-            self.take_sync_snapshots(node, effects, cost);
-        } else {
-            self.carry_out(node, effects, self.now + cost);
-        }
-        if self.is_alive(node, incarnation) {
-            self.schedule_deadline(node);
-        }
-    }
-
-    /// Effects of a slow handler: syncs look at the disk now, everything else waits until the handler ends.
-    fn take_sync_snapshots(&mut self, node: NodeIx, effects: Vec<(Effect, EventId)>, cost: Nanos) {
-        let (syncs, others): (Vec<_>, Vec<_>) =
-            effects.into_iter().partition(|(e, _)| matches!(e, Effect::Sync { .. }));
-        let incarnation = self.slots[node.0 as usize].incarnation;
-        self.carry_out(node, syncs, self.now + cost);
-        if !others.is_empty() {
-            self.queue.push(self.now + cost, What::Release { node, incarnation, effects: others });
-        }
-    }
-
-    /// Records an event of the World about a node.
-    fn record(&mut self, node: NodeIx, event: Event, because: &[EventId]) -> EventId {
-        self.tracer.record(self.now, node, event, EventId::NONE, because)
-    }
-
-    fn schedule_input(&mut self, at: Nanos, to: NodeIx, input: Input, cause: EventId) {
-        let incarnation = self.slots[to.0 as usize].incarnation;
-        self.queue.push(at, What::Input { to, incarnation, input, cause });
-    }
-
-    /// Starts the process of a node on the disk its predecessors left.
-    fn start_process(&mut self, node: NodeIx, because: &[EventId]) {
-        let seed = self.seed;
-        let slot = &mut self.slots[node.0 as usize];
-        if slot.is_up() {
-            return;
-        }
-        let had_no_power = slot.power == Power::Off;
-        slot.power = Power::Running;
-        slot.incarnation += 1;
-        slot.node = slot.blank.clone();
-        slot.lanes = Default::default();
-        slot.deadline_at = None;
-        slot.restart_after_halt = None;
-        slot.held_effects.clear();
-        let bits = |half: u64| {
-            let key = [u64::from(node.0), u64::from(slot.incarnation), half].map(u64::to_le_bytes).concat();
-            xxhash_rust::xxh3::xxh3_64_with_seed(&key, seed)
-        };
-        let incarnation = Uuid::from_u64_pair(bits(0), bits(1));
-        let cause = because.first().copied().unwrap_or(EventId::NONE);
-        self.schedule_input(self.now, node, Input::Start { incarnation }, cause);
-        if had_no_power {
-            self.release_held_to(node);
-        }
-        self.take_up_reading(node);
-    }
 }
 
 /// A duration of a range, by the seed, the instant and the machine.
 fn drawn_within(range: DurationRange, seed: u64, at: Nanos, node: NodeIx) -> Nanos {
     let key = [at, u64::from(node.0)].map(u64::to_le_bytes).concat();
     range.min + xxhash_rust::xxh3::xxh3_64_with_seed(&key, seed) % range.max.saturating_sub(range.min).max(1)
-}
-
-/// `bootstrap.servers` of every client, and where brokers listen.
-fn bootstrap_of(scenario: &Scenario) -> Vec<Endpoint> {
-    scenario.cluster.broker_ids().map(|n| Endpoint { host: format!("b{n}"), port: 9092 }).collect()
-}
-
-/// The cluster's machines, none started: controllers, brokers, producers, consumers, the admin, the final reader.
-fn slots_of(scenario: &Scenario) -> Vec<Slot> {
-    let cluster = &scenario.cluster;
-    let cluster_id = "trial".to_string();
-    let controllers: Vec<Endpoint> =
-        (1..=cluster.controllers).map(|n| Endpoint { host: format!("c{n}"), port: 9093 }).collect();
-    let bootstrap = bootstrap_of(scenario);
-    let mut slots = Vec::new();
-    for (n, endpoint) in (1..).zip(&controllers) {
-        let setup = ControllerSetup {
-            node_id: 3_000 + n,
-            endpoint: endpoint.clone(),
-            config: cluster.config.clone(),
-            zoo: scenario.zoo,
-            cluster_id: cluster_id.clone(),
-        };
-        slots.push(Slot::new(format!("c{n}"), SimNode::Controller(Box::new(Controller::new(setup)))));
-    }
-    for (id, endpoint) in cluster.broker_ids().zip(&bootstrap) {
-        let setup = BrokerSetup {
-            node_id: id,
-            cluster_id: cluster_id.clone(),
-            endpoint: endpoint.clone(),
-            rack: cluster.rack_of(id).map(str::to_string),
-            controllers: controllers.clone(),
-            config: cluster.config.clone(),
-            zoo: scenario.zoo,
-        };
-        slots.push(Slot::new(format!("b{id}"), SimNode::Broker(Box::new(Broker::new(setup)))));
-    }
-    let mut client = |name: String, role: Role| {
-        let setup = ClientSetup { client_id: name.clone(), bootstrap: bootstrap.clone(), role };
-        slots.push(Slot::new(name, SimNode::Client(Box::new(Client::new(setup)))));
-    };
-    let mut number = 0;
-    for spec in &scenario.producers {
-        for _ in 0..spec.count {
-            number += 1;
-            client(format!("p{number}"), Role::Producer(spec.config.clone()));
-        }
-    }
-    number = 0;
-    for spec in &scenario.consumers {
-        for _ in 0..spec.count {
-            number += 1;
-            client(format!("k{number}"), Role::Consumer(spec.config.clone()));
-        }
-    }
-    client("admin".to_string(), Role::Admin { request_timeout_ms: 5_000 });
-    client("reader".to_string(), Role::Consumer(life::reader_config()));
-    let disk = &scenario.disk;
-    for slot in &mut slots {
-        slot.disk.set_sync_latency((disk.sync.min + disk.sync.max) / 2);
-        slot.disk.set_write_back_age(disk.writeback);
-    }
-    slots
 }

@@ -16,8 +16,9 @@ use trial_kafka::event::{Event, Fault as FaultEvent};
 use trial_kafka::node::{Command, EventId, Input, Nanos, OpId, Outcome};
 
 use super::life::LifeStep;
+use super::machines::bootstrap_of;
 use super::slot::{SimNode, Slot};
-use super::{Note, Sink, What, World, bootstrap_of};
+use super::{Note, Sink, What, World};
 use crate::fault::FaultKind;
 use crate::scenario::Scenario;
 use crate::trace::NodeIx;

@@ -1,0 +1,73 @@
+//! The machines of a scenario before any of them is started.
+
+use trial_kafka::broker::{Broker, BrokerSetup};
+use trial_kafka::client::{Client, ClientSetup, Role};
+use trial_kafka::controller::{Controller, ControllerSetup};
+use trial_kafka::node::Endpoint;
+
+use super::life;
+use super::slot::{SimNode, Slot};
+use crate::scenario::Scenario;
+
+/// `bootstrap.servers` of every client, and where brokers listen.
+pub(super) fn bootstrap_of(scenario: &Scenario) -> Vec<Endpoint> {
+    scenario.cluster.broker_ids().map(|n| Endpoint { host: format!("b{n}"), port: 9092 }).collect()
+}
+
+/// The cluster's machines, none started: controllers, brokers, producers, consumers, the admin, the final reader.
+pub(super) fn slots_of(scenario: &Scenario) -> Vec<Slot> {
+    let cluster = &scenario.cluster;
+    let cluster_id = "trial".to_string();
+    let controllers: Vec<Endpoint> =
+        (1..=cluster.controllers).map(|n| Endpoint { host: format!("c{n}"), port: 9093 }).collect();
+    let bootstrap = bootstrap_of(scenario);
+    let mut slots = Vec::new();
+    for (n, endpoint) in (1..).zip(&controllers) {
+        let setup = ControllerSetup {
+            node_id: 3_000 + n,
+            endpoint: endpoint.clone(),
+            config: cluster.config.clone(),
+            zoo: scenario.zoo,
+            cluster_id: cluster_id.clone(),
+        };
+        slots.push(Slot::new(format!("c{n}"), SimNode::Controller(Box::new(Controller::new(setup)))));
+    }
+    for (id, endpoint) in cluster.broker_ids().zip(&bootstrap) {
+        let setup = BrokerSetup {
+            node_id: id,
+            cluster_id: cluster_id.clone(),
+            endpoint: endpoint.clone(),
+            rack: cluster.rack_of(id).map(str::to_string),
+            controllers: controllers.clone(),
+            config: cluster.config.clone(),
+            zoo: scenario.zoo,
+        };
+        slots.push(Slot::new(format!("b{id}"), SimNode::Broker(Box::new(Broker::new(setup)))));
+    }
+    let mut client = |name: String, role: Role| {
+        let setup = ClientSetup { client_id: name.clone(), bootstrap: bootstrap.clone(), role };
+        slots.push(Slot::new(name, SimNode::Client(Box::new(Client::new(setup)))));
+    };
+    let mut number = 0;
+    for spec in &scenario.producers {
+        for _ in 0..spec.count {
+            number += 1;
+            client(format!("p{number}"), Role::Producer(spec.config.clone()));
+        }
+    }
+    number = 0;
+    for spec in &scenario.consumers {
+        for _ in 0..spec.count {
+            number += 1;
+            client(format!("k{number}"), Role::Consumer(spec.config.clone()));
+        }
+    }
+    client("admin".to_string(), Role::Admin { request_timeout_ms: 5_000 });
+    client("reader".to_string(), Role::Consumer(life::reader_config()));
+    let disk = &scenario.disk;
+    for slot in &mut slots {
+        slot.disk.set_sync_latency((disk.sync.min + disk.sync.max) / 2);
+        slot.disk.set_write_back_age(disk.writeback);
+    }
+    slots
+}
