@@ -55,7 +55,8 @@ fn commands_in_the_table_exist() {
     let mut seen = 0;
     for row in rows {
         let command = row.split([' ', '`']).next().expect("a row names a command");
-        let output = Command::new(env!("CARGO_BIN_EXE_trial")).args([command, "--help"]).output().expect("trial starts");
+        let output =
+            Command::new(env!("CARGO_BIN_EXE_trial")).args([command, "--help"]).output().expect("trial starts");
         assert!(output.status.success(), "trial {command} --help");
         seen += 1;
     }
@@ -73,7 +74,8 @@ fn code_is_part_of_the_test_it_names() {
 #[test]
 fn files_it_links_to_exist() {
     let readme = fs::read_to_string(root().join("README.md")).expect("there is a README");
-    for link in readme.split("](").skip(1).filter_map(|rest| rest.split(')').next()).filter(|l| !l.starts_with("http")) {
+    for link in readme.split("](").skip(1).filter_map(|rest| rest.split(')').next()).filter(|l| !l.starts_with("http"))
+    {
         assert!(root().join(link).exists(), "README links to {link}");
     }
     assert!(root().join("tests/clients/kcat.sh").exists());

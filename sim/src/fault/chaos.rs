@@ -110,7 +110,8 @@ impl Chaos {
         let latest = if is_first { phases.warm_up + phases.run / 4 * 3 } else { phases.faults_end() };
         let instant = stream.within(DurationRange { min: phases.warm_up, max: latest });
         let instant = DurationRange::exactly(instant);
-        let by_event = stream.below(100) < u64::from(self.by_event) && !is_first;
+        let hangs_on_an_event = stream.below(100) < u64::from(self.by_event);
+        let by_event = hangs_on_an_event && (!is_first || self.by_event >= 100);
         let trigger = stream.pick(&self.events).filter(|_| by_event).cloned();
         let target = self.target(scenario, trigger.is_some(), stream);
         let kind = self.kind(weighted(kinds, stream)?, stream);

@@ -66,7 +66,8 @@ fn it_stands_while_the_committed_isr_is_below_min_insync_replicas() {
 #[test]
 fn a_replica_that_is_not_eligible_does_not_hold_it_back() {
     let remotes = [remote(2, 10), remote(3, 5)];
-    let spoilers: [(&str, fn(&mut MetadataImage)); 4] = [
+    type Spoiler = (&'static str, fn(&mut MetadataImage));
+    let spoilers: [Spoiler; 4] = [
         ("fenced", |image| image.brokers.get_mut(&3).expect("3").fenced = true),
         ("shutting down", |image| image.brokers.get_mut(&3).expect("3").in_controlled_shutdown = true),
         ("another incarnation", |image| image.brokers.get_mut(&3).expect("3").broker_epoch = 99),

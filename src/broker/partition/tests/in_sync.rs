@@ -75,7 +75,8 @@ fn the_zoo_lets_it_join_below_the_start_of_the_reign() {
 
 #[test]
 fn only_an_eligible_replica_joins() {
-    let spoilers: [(&str, fn(&mut MetadataImage, &mut RemoteReplica), bool); 6] = [
+    type Row = (&'static str, fn(&mut MetadataImage, &mut RemoteReplica), bool);
+    let spoilers: [Row; 6] = [
         ("nothing is wrong", |_, _| {}, true),
         ("fenced", |image, _| image.brokers.get_mut(&3).expect("3").fenced = true, false),
         ("shutting down", |image, _| image.brokers.get_mut(&3).expect("3").in_controlled_shutdown = true, false),
