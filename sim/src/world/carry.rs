@@ -155,15 +155,16 @@ impl World {
             self.network.conns.remove(&conn);
             return;
         }
-        self.hand_in_next_request(conn, at);
+        if let Some((acceptor, input, cause)) = self.next_request(conn) {
+            // Not at once: the effects of the present handler that are still to come go first.
+            self.schedule_input(at, acceptor, input, cause);
+        }
     }
 
-    fn hand_in_next_request(&mut self, conn: u64, at: Nanos) {
-        let Some(known) = self.network.conns.get_mut(&conn) else { return };
-        if known.in_hand.is_some() {
-            return;
-        }
-        let Some(arrived) = known.backlog.pop_front() else { return };
+    /// The next request of a connection, if the acceptor has none of it in hand.
+    fn next_request(&mut self, conn: u64) -> Option<(NodeIx, Input, EventId)> {
+        let known = self.network.conns.get_mut(&conn).filter(|c| c.in_hand.is_none())?;
+        let arrived = known.backlog.pop_front()?;
         self.last_fresh += 1;
         let req = ReqId(self.last_fresh);
         let answer_at = arrived.wants_response.then_some(arrived.version);
@@ -172,11 +173,7 @@ impl World {
         self.network.requests.insert(req, conn);
         let header = RequestHeader { api_version: arrived.version, client_id: self.node_name(dialer).to_string() };
         let input = Input::Request { req, conn: ConnId(conn), header, body: arrived.body };
-        if at <= self.now {
-            self.hand_in(acceptor, input, arrived.cause);
-        } else {
-            self.schedule_input(at, acceptor, input, arrived.cause);
-        }
+        Some((acceptor, input, arrived.cause))
     }
 
     /// Puts a packet on a way: it arrives after the link's latency, never before an earlier one, and not through a cut.
@@ -251,7 +248,9 @@ impl World {
             Packet::Request { call, version, wants_response, body } => {
                 if known.acceptor_incarnation == Some(incarnation) && is_listening {
                     known.backlog.push_back(Arrived { call, version, wants_response, body, cause });
-                    self.hand_in_next_request(conn, self.now);
+                    if let Some((acceptor, input, cause)) = self.next_request(conn) {
+                        self.hand_in(acceptor, input, cause);
+                    }
                 } else {
                     // The one this was meant for is gone: the machine resets the connection.
                     self.send(conn, Way::ToDialer, Packet::End, self.now, cause);
