@@ -208,7 +208,16 @@ configs! {
         "controlled.shutdown.enable" controlled_shutdown_enable: bool = true, Bool, "true", "move leadership away before stopping";
         "eligible.leader.replicas.version" eligible_leader_replicas_version: i64 = 0, Int, "1", "KIP-966; this version of the model has only 0 (off)";
         "metadata.max.idle.interval.ms" metadata_max_idle_interval_ms: i64 = 500, Millis, "500", "pause after which an idle active controller writes a NoOp record";
-        "controller.quorum.fetch.timeout.ms" controller_quorum_fetch_timeout_ms: i64 = 2_000, Millis, "2000", "silence after which a fetch of metadata is given up";
+        "controller.quorum.fetch.timeout.ms" controller_quorum_fetch_timeout_ms: i64 = 2_000, Millis, "2000", "silence after which a voter stands for election and a fetch of metadata is given up";
+        "controller.quorum.election.timeout.ms" controller_quorum_election_timeout_ms: i64 = 1_000, Millis, "1000", "least time an election may take before another begins";
+        "controller.quorum.election.backoff.max.ms" controller_quorum_election_backoff_max_ms: i64 = 1_000, Millis, "1000", "longest pause after a lost election";
+        "controller.quorum.request.timeout.ms" controller_quorum_request_timeout_ms: i64 = 2_000, Millis, "2000", "longest wait for a response between voters";
+        "controller.quorum.retry.backoff.ms" controller_quorum_retry_backoff_ms: i64 = 20, Millis, "20", "pause before a request between voters is sent again";
+        "metadata.log.max.record.bytes.between.snapshots" metadata_log_max_record_bytes_between_snapshots: i64 = 20_971_520, Int, "20971520", "bytes of committed metadata after which a snapshot is written";
+        "metadata.log.max.snapshot.interval.ms" metadata_log_max_snapshot_interval_ms: i64 = 3_600_000, Millis, "3600000", "age of the oldest committed record not in a snapshot at which one is written; 0: never by age";
+        "auto.leader.rebalance.enable" auto_leader_rebalance_enable: bool = true, Bool, "true", "give leadership back to preferred replicas from time to time";
+        "leader.imbalance.check.interval.seconds" leader_imbalance_check_interval_seconds: i64 = 300, Int, "300", "how often that is looked at";
+        "unclean.leader.election.interval.ms" unclean_leader_election_interval_ms: i64 = 300_000, Millis, "300000", "how often leaderless partitions are offered an unclean election, where it is enabled";
     }
 }
 
@@ -299,9 +308,6 @@ pub const NOT_MODELLED: &[&str] = &[
     "num.network.threads",
     "num.io.threads",
     "replica.selector.class",
-    "auto.leader.rebalance.enable",
-    "leader.imbalance.check.interval.seconds",
-    "controller.quorum.election.timeout.ms",
     "log.message.timestamp.type",
     "message.timestamp.type",
     "log.flush.interval.ms",
@@ -388,17 +394,12 @@ pub const NOT_MODELLED: &[&str] = &[
     "delete.records.purgatory.purge.interval.requests",
     "controller.quorum.voters",
     "controller.quorum.bootstrap.servers",
-    "controller.quorum.election.backoff.max.ms",
-    "controller.quorum.request.timeout.ms",
-    "controller.quorum.retry.backoff.ms",
     "controller.quorum.append.linger.ms",
     "controller.listener.names",
     "controller.performance.sample.period.ms",
     "metadata.log.dir",
     "metadata.log.segment.bytes",
     "metadata.log.segment.ms",
-    "metadata.log.max.record.bytes.between.snapshots",
-    "metadata.log.max.snapshot.interval.ms",
     "metadata.max.retention.bytes",
     "metadata.max.retention.ms",
     "initial.broker.registration.timeout.ms",

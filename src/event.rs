@@ -162,6 +162,60 @@ pub enum Event {
     AlterPartitionRefused { partition: TopicPartition, leader: BrokerId, error: String },
     /// The controller became active and replayed its log.
     ControllerActive { epoch: i32, log_end_offset: i64 },
+    /// The controller is no longer active: what it had decided and not committed is undone.
+    ControllerStoodDown { epoch: i32, reverted_to: i64 },
+    /// Deleted a topic.
+    TopicDeleted { topic: String, topic_id: Uuid },
+    /// Changed a configuration; `resource` is `topic orders`, `broker 1` or `all brokers`.
+    ConfigChanged { resource: String, name: String, value: Option<String> },
+    /// Changed who may lead a partition whose in-sync replicas are too few (KIP-966).
+    EligibleLeadersChanged {
+        partition: TopicPartition,
+        elr: Vec<BrokerId>,
+        last_known_elr: Vec<BrokerId>,
+        partition_epoch: i32,
+    },
+    /// Began, went on with or ended a reassignment (KIP-455).
+    ReassignmentChanged {
+        partition: TopicPartition,
+        replicas: Vec<BrokerId>,
+        adding: Vec<BrokerId>,
+        removing: Vec<BrokerId>,
+    },
+
+    // ── metadata quorum (`KafkaRaftClient`); ids are node ids of controllers ─────────────────────────────────────
+    /// Knows of an epoch and of no leader in it.
+    BecameUnattached { epoch: i32 },
+    /// Asks whether it could win before it raises the epoch (KIP-996).
+    BecameProspective { epoch: i32 },
+    /// Stands for election, its vote for itself being durable.
+    BecameCandidate { epoch: i32 },
+    /// Won the election.
+    BecameQuorumLeader { epoch: i32, epoch_start_offset: i64, granted_by: Vec<i32> },
+    /// Follows the leader of the epoch.
+    BecameQuorumFollower { epoch: i32, leader: i32 },
+    /// Gave up the leadership and will not lead in this epoch again.
+    ResignedAsQuorumLeader { epoch: i32, why: String },
+    /// Gave its vote, or said that it would (`pre_vote`).
+    VoteGranted { epoch: i32, candidate: i32, pre_vote: bool },
+    /// Refused its vote.
+    VoteRefused { epoch: i32, candidate: i32, pre_vote: bool, why: String },
+    /// Appended to the metadata log. Offsets are inclusive.
+    MetadataAppended { first_offset: i64, last_offset: i64, epoch: i32, as_leader: bool },
+    /// The metadata log's high watermark moved, as this node knows it.
+    MetadataHighWatermark { from: i64, to: i64 },
+    /// Cut the metadata log: `to` is the new log end offset.
+    MetadataTruncated { from: i64, to: i64 },
+    /// The leader told a replica that its metadata log differs.
+    MetadataDivergenceFound { replica: i32, epoch: i32, end_offset: i64 },
+    /// Wrote a snapshot of everything below `end_offset`, the last of which stands in `epoch`.
+    SnapshotWritten { end_offset: i64, epoch: i32 },
+    /// Replaced its state by a snapshot it fetched.
+    SnapshotLoaded { end_offset: i64, epoch: i32 },
+    /// The metadata log begins here now.
+    MetadataLogStart { to: i64 },
+    /// A broker has replayed the committed metadata below this offset.
+    MetadataReplayed { to: i64 },
 
     // ── partition on a broker ────────────────────────────────────────────────────────────────────────────────────
     /// Leads from here on.
@@ -195,6 +249,8 @@ pub enum Event {
     IsrChangeAsked { partition: TopicPartition, from: Vec<BrokerId>, isr: Vec<BrokerId>, partition_epoch: i32 },
     /// The leader uses new in-sync replicas, as the controller confirmed them.
     IsrAdopted { partition: TopicPartition, isr: Vec<BrokerId>, partition_epoch: i32 },
+    /// Deleted a replica and its log: its topic is gone, or another one bears its name.
+    ReplicaDeleted { partition: TopicPartition, topic_id: Uuid },
     /// The answer to a produce request is known for one partition; it leaves when those of all its partitions are.
     ProduceAnswered { partition: TopicPartition, acks: i16, first_offset: i64, last_offset: i64, error: Option<String> },
 
@@ -245,6 +301,9 @@ impl Event {
             | HighWatermark { partition, .. }
             | IsrChangeAsked { partition, .. }
             | IsrAdopted { partition, .. }
+            | EligibleLeadersChanged { partition, .. }
+            | ReassignmentChanged { partition, .. }
+            | ReplicaDeleted { partition, .. }
             | ProduceAnswered { partition, .. }
             | SendInvoked { partition, .. }
             | BatchSent { partition, .. }
@@ -266,7 +325,26 @@ impl Event {
             | BrokerUnfenced { .. }
             | BrokerShuttingDown { .. }
             | TopicCreated { .. }
-            | ControllerActive { .. } => None,
+            | ControllerActive { .. }
+            | ControllerStoodDown { .. }
+            | TopicDeleted { .. }
+            | ConfigChanged { .. }
+            | BecameUnattached { .. }
+            | BecameProspective { .. }
+            | BecameCandidate { .. }
+            | BecameQuorumLeader { .. }
+            | BecameQuorumFollower { .. }
+            | ResignedAsQuorumLeader { .. }
+            | VoteGranted { .. }
+            | VoteRefused { .. }
+            | MetadataAppended { .. }
+            | MetadataHighWatermark { .. }
+            | MetadataTruncated { .. }
+            | MetadataDivergenceFound { .. }
+            | SnapshotWritten { .. }
+            | SnapshotLoaded { .. }
+            | MetadataLogStart { .. }
+            | MetadataReplayed { .. } => None,
         }
     }
 
@@ -282,12 +360,17 @@ impl Event {
             | BatchSent { .. }
             | BatchAcked { .. }
             | Consumed { .. }
+            | MetadataAppended { .. }
+            | MetadataHighWatermark { .. }
+            | MetadataReplayed { .. }
             | Dropped { .. } => Weight::Traffic,
             Phase { .. }
             | Fault(_)
             | AssertionFailed { .. }
             | Halted { .. }
             | Truncated { .. }
+            | MetadataTruncated { .. }
+            | BecameQuorumLeader { .. }
             | LeaderChanged { .. } => Weight::Fault,
             _ => Weight::State,
         }
@@ -314,6 +397,27 @@ impl Event {
         "isr-changed",
         "alter-partition-refused",
         "controller-active",
+        "controller-stood-down",
+        "topic-deleted",
+        "config-changed",
+        "eligible-leaders-changed",
+        "reassignment-changed",
+        "became-unattached",
+        "became-prospective",
+        "became-candidate",
+        "became-quorum-leader",
+        "became-quorum-follower",
+        "resigned",
+        "vote-granted",
+        "vote-refused",
+        "metadata-appended",
+        "metadata-high-watermark",
+        "metadata-truncated",
+        "metadata-divergence-found",
+        "snapshot-written",
+        "snapshot-loaded",
+        "metadata-log-start",
+        "metadata-replayed",
         "became-leader",
         "became-follower",
         "appended",
@@ -323,6 +427,7 @@ impl Event {
         "high-watermark",
         "isr-change-asked",
         "isr-adopted",
+        "replica-deleted",
         "produce-answered",
         "send-invoked",
         "batch-sent",
@@ -356,6 +461,27 @@ impl Event {
             IsrChanged { .. } => "isr-changed",
             AlterPartitionRefused { .. } => "alter-partition-refused",
             ControllerActive { .. } => "controller-active",
+            ControllerStoodDown { .. } => "controller-stood-down",
+            TopicDeleted { .. } => "topic-deleted",
+            ConfigChanged { .. } => "config-changed",
+            EligibleLeadersChanged { .. } => "eligible-leaders-changed",
+            ReassignmentChanged { .. } => "reassignment-changed",
+            BecameUnattached { .. } => "became-unattached",
+            BecameProspective { .. } => "became-prospective",
+            BecameCandidate { .. } => "became-candidate",
+            BecameQuorumLeader { .. } => "became-quorum-leader",
+            BecameQuorumFollower { .. } => "became-quorum-follower",
+            ResignedAsQuorumLeader { .. } => "resigned",
+            VoteGranted { .. } => "vote-granted",
+            VoteRefused { .. } => "vote-refused",
+            MetadataAppended { .. } => "metadata-appended",
+            MetadataHighWatermark { .. } => "metadata-high-watermark",
+            MetadataTruncated { .. } => "metadata-truncated",
+            MetadataDivergenceFound { .. } => "metadata-divergence-found",
+            SnapshotWritten { .. } => "snapshot-written",
+            SnapshotLoaded { .. } => "snapshot-loaded",
+            MetadataLogStart { .. } => "metadata-log-start",
+            MetadataReplayed { .. } => "metadata-replayed",
             BecameLeader { .. } => "became-leader",
             BecameFollower { .. } => "became-follower",
             Appended { .. } => "appended",
@@ -365,6 +491,7 @@ impl Event {
             HighWatermark { .. } => "high-watermark",
             IsrChangeAsked { .. } => "isr-change-asked",
             IsrAdopted { .. } => "isr-adopted",
+            ReplicaDeleted { .. } => "replica-deleted",
             ProduceAnswered { .. } => "produce-answered",
             SendInvoked { .. } => "send-invoked",
             BatchSent { .. } => "batch-sent",
@@ -481,6 +608,79 @@ impl fmt::Display for Event {
             }
             ControllerActive { epoch, log_end_offset } => {
                 write!(f, "is the active controller in epoch {epoch}, metadata log end {log_end_offset}")
+            }
+            ControllerStoodDown { epoch, reverted_to } => {
+                write!(
+                    f,
+                    "is no longer the active controller of epoch {epoch} and went back to metadata offset {reverted_to}"
+                )
+            }
+            TopicDeleted { topic, topic_id } => write!(f, "deleted topic {topic} (id {topic_id})"),
+            ConfigChanged { resource, name, value: Some(value) } => write!(f, "set {name}={value} for {resource}"),
+            ConfigChanged { resource, name, value: None } => write!(f, "removed {name} from {resource}"),
+            EligibleLeadersChanged { partition, elr, last_known_elr, .. } => write!(
+                f,
+                "holds for eligible leaders of {partition}: [{}], last known: [{}]",
+                broker_list(elr),
+                broker_list(last_known_elr)
+            ),
+            ReassignmentChanged { partition, replicas, adding, removing } => write!(
+                f,
+                "assigns {partition} to brokers {}, adding [{}], removing [{}]",
+                broker_list(replicas),
+                broker_list(adding),
+                broker_list(removing)
+            ),
+            BecameUnattached { epoch } => write!(f, "knows no quorum leader of epoch {epoch}"),
+            BecameProspective { epoch } => write!(f, "asks the voters whether it could lead after epoch {epoch}"),
+            BecameCandidate { epoch } => write!(f, "stands for election in quorum epoch {epoch}"),
+            BecameQuorumLeader { epoch, epoch_start_offset, granted_by } => write!(
+                f,
+                "leads the quorum in epoch {epoch} from metadata offset {epoch_start_offset}, by the votes of {}",
+                broker_list(granted_by)
+            ),
+            BecameQuorumFollower { epoch, leader } => write!(f, "follows {leader} in quorum epoch {epoch}"),
+            ResignedAsQuorumLeader { epoch, why } => write!(f, "resigned as quorum leader of epoch {epoch}: {why}"),
+            VoteGranted { epoch, candidate, pre_vote: false } => {
+                write!(f, "voted for {candidate} in quorum epoch {epoch}")
+            }
+            VoteGranted { epoch, candidate, pre_vote: true } => {
+                write!(f, "would vote for {candidate} after quorum epoch {epoch}")
+            }
+            VoteRefused { epoch, candidate, pre_vote: false, why } => {
+                write!(f, "refused {candidate} its vote in quorum epoch {epoch}: {why}")
+            }
+            VoteRefused { epoch, candidate, pre_vote: true, why } => {
+                write!(f, "would not vote for {candidate} after quorum epoch {epoch}: {why}")
+            }
+            MetadataAppended { first_offset, last_offset, epoch, as_leader } => write!(
+                f,
+                "appended {} of the metadata log as {} in epoch {epoch}",
+                Offsets(*first_offset, *last_offset),
+                if *as_leader { "leader" } else { "follower" }
+            ),
+            MetadataHighWatermark { from, to } => {
+                write!(f, "moved the metadata log's high watermark from {from} to {to}")
+            }
+            MetadataTruncated { from, to } => {
+                write!(
+                    f,
+                    "truncated the metadata log from {from} to {to} because the leader's history differs from there"
+                )
+            }
+            MetadataDivergenceFound { replica, epoch, end_offset } => {
+                write!(f, "told {replica} that its metadata log differs: epoch {epoch} ends at offset {end_offset}")
+            }
+            SnapshotWritten { end_offset, epoch } => {
+                write!(f, "wrote a snapshot of the metadata below offset {end_offset}, epoch {epoch}")
+            }
+            SnapshotLoaded { end_offset, epoch } => {
+                write!(f, "loaded the snapshot of the metadata below offset {end_offset}, epoch {epoch}")
+            }
+            MetadataLogStart { to } => write!(f, "begins its metadata log at offset {to}"),
+            MetadataReplayed { to } => write!(f, "has replayed the metadata below offset {to}"),
+            ReplicaDeleted { partition, topic_id } => {
+                write!(f, "deleted its replica of {partition} (topic id {topic_id})")
             }
             BecameLeader { partition, leader_epoch, leader_epoch_start_offset, high_watermark, .. } => {
                 write!(

@@ -82,3 +82,12 @@ pub type BrokerId = i32;
 
 /// No broker: the leader of a partition without one.
 pub const NO_BROKER: BrokerId = -1;
+
+/// A controller as `controller.quorum.bootstrap.servers` names it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ControllerNode {
+    /// `node.id`.
+    pub id: i32,
+    /// Where it is reached.
+    pub endpoint: crate::node::Endpoint,
+}

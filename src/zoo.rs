@@ -16,11 +16,60 @@ pub enum Switch {
     IsrExpandBeforeLeso,
     /// A rule removed: acks=all is answered after the leader's own append, before the high watermark covers it.
     AckBeforeHighWatermark,
+    /// KAFKA-10533: neither a follower before its next fetch nor the leader before it counts itself syncs the metadata log (before 2.8.0).
+    RaftNoFlush,
+    /// KAFKA-10527: a restarted quorum leader goes on leading its old epoch (before 2.7.0).
+    RaftResumeLeaderSameEpoch,
+    /// KAFKA-12619: records of earlier epochs are committed before one of the own epoch is on a majority (before 2.8.0).
+    RaftCommitOldEpoch,
+    /// KAFKA-16526, a rule removed: vote and epoch are told before they are on the disk.
+    RaftVoteNotPersisted,
+    /// KAFKA-15489: a quorum leader that no majority fetches from never resigns (before 3.7.0).
+    RaftNoCheckQuorum,
+    /// KIP-996: a voter that was cut off raises its epoch and deposes a healthy leader when it returns (before 4.0).
+    RaftNoPrevote,
+    /// KAFKA-12460: a divergence answer may cut committed metadata (before 3.0.0).
+    RaftTruncateBelowHw,
+    /// KIP-853: a voter with an empty disk and its old id votes as if it remembered (before 3.9).
+    RaftBlankDiskSameId,
+    /// KAFKA-15345: the new controller decides before it has replayed up to the start of its epoch (before 3.6.0).
+    LeaderCallbackBeforeCatchup,
+    /// KIP-903: AlterPartition admits a replica by what its earlier incarnation had fetched (before 3.5.0).
+    NoBrokerEpochCheck,
+    /// KIP-841: a fenced replica or one that is shutting down may join the ISR (before 3.3.0).
+    FencedJoinsIsr,
+    /// KAFKA-18106: a broker that stopped uncleanly stays in ISR and ELR when it registers again.
+    ElrTrustsUnclean,
+    /// before KIP-966: the last in-sync replica is elected again even if it has lost its data.
+    LastReplicaStanding,
+    /// KAFKA-19522: the last known leader is elected though it is fenced (before 4.0.1).
+    ElectFencedLastKnownLeader,
+    /// KAFKA-16952: the same incarnation registering again gets a new broker epoch (before 3.9.0).
+    BrokerEpochBumpOnAmend,
 }
 
 impl Switch {
     /// All switches.
-    pub const ALL: [Switch; 3] = [Switch::TruncateToHw, Switch::IsrExpandBeforeLeso, Switch::AckBeforeHighWatermark];
+    pub const ALL: [Switch; 18] = [
+        Switch::TruncateToHw,
+        Switch::IsrExpandBeforeLeso,
+        Switch::AckBeforeHighWatermark,
+        Switch::RaftNoFlush,
+        Switch::RaftResumeLeaderSameEpoch,
+        Switch::RaftCommitOldEpoch,
+        Switch::RaftVoteNotPersisted,
+        Switch::RaftNoCheckQuorum,
+        Switch::RaftNoPrevote,
+        Switch::RaftTruncateBelowHw,
+        Switch::RaftBlankDiskSameId,
+        Switch::LeaderCallbackBeforeCatchup,
+        Switch::NoBrokerEpochCheck,
+        Switch::FencedJoinsIsr,
+        Switch::ElrTrustsUnclean,
+        Switch::LastReplicaStanding,
+        Switch::ElectFencedLastKnownLeader,
+        Switch::BrokerEpochBumpOnAmend,
+    ];
 
     /// The name in scenario files and on the command line.
     pub fn name(self) -> &'static str {
@@ -28,6 +77,21 @@ impl Switch {
             Switch::TruncateToHw => "truncate-to-hw",
             Switch::IsrExpandBeforeLeso => "isr-expand-before-leso",
             Switch::AckBeforeHighWatermark => "ack-before-hw",
+            Switch::RaftNoFlush => "raft-no-flush",
+            Switch::RaftResumeLeaderSameEpoch => "raft-resume-leader-same-epoch",
+            Switch::RaftCommitOldEpoch => "raft-commit-old-epoch",
+            Switch::RaftVoteNotPersisted => "raft-vote-not-persisted",
+            Switch::RaftNoCheckQuorum => "raft-no-check-quorum",
+            Switch::RaftNoPrevote => "raft-no-prevote",
+            Switch::RaftTruncateBelowHw => "raft-truncate-below-hw",
+            Switch::RaftBlankDiskSameId => "raft-blank-disk-same-id",
+            Switch::LeaderCallbackBeforeCatchup => "leader-callback-before-catchup",
+            Switch::NoBrokerEpochCheck => "no-broker-epoch-check",
+            Switch::FencedJoinsIsr => "fenced-joins-isr",
+            Switch::ElrTrustsUnclean => "elr-trusts-unclean",
+            Switch::LastReplicaStanding => "last-replica-standing",
+            Switch::ElectFencedLastKnownLeader => "elect-fenced-last-known-leader",
+            Switch::BrokerEpochBumpOnAmend => "broker-epoch-bump-on-amend",
         }
     }
 
@@ -43,6 +107,49 @@ impl Switch {
             Switch::AckBeforeHighWatermark => {
                 "a rule removed: acks=all is answered before the high watermark covers the record"
             }
+            Switch::RaftNoFlush => {
+                "KAFKA-10533: neither a follower before its next fetch nor the leader before it counts itself syncs the metadata log (before 2.8.0)"
+            }
+            Switch::RaftResumeLeaderSameEpoch => {
+                "KAFKA-10527: a restarted quorum leader goes on leading its old epoch (before 2.7.0)"
+            }
+            Switch::RaftCommitOldEpoch => {
+                "KAFKA-12619: records of earlier epochs are committed before one of the own epoch is on a majority (before 2.8.0)"
+            }
+            Switch::RaftVoteNotPersisted => {
+                "KAFKA-16526, a rule removed: vote and epoch are told before they are on the disk"
+            }
+            Switch::RaftNoCheckQuorum => {
+                "KAFKA-15489: a quorum leader that no majority fetches from never resigns (before 3.7.0)"
+            }
+            Switch::RaftNoPrevote => {
+                "KIP-996: a voter that was cut off raises its epoch and deposes a healthy leader when it returns (before 4.0)"
+            }
+            Switch::RaftTruncateBelowHw => "KAFKA-12460: a divergence answer may cut committed metadata (before 3.0.0)",
+            Switch::RaftBlankDiskSameId => {
+                "KIP-853: a voter with an empty disk and its old id votes as if it remembered (before 3.9)"
+            }
+            Switch::LeaderCallbackBeforeCatchup => {
+                "KAFKA-15345: the new controller decides before it has replayed up to the start of its epoch (before 3.6.0)"
+            }
+            Switch::NoBrokerEpochCheck => {
+                "KIP-903: AlterPartition admits a replica by what its earlier incarnation had fetched (before 3.5.0)"
+            }
+            Switch::FencedJoinsIsr => {
+                "KIP-841: a fenced replica or one that is shutting down may join the ISR (before 3.3.0)"
+            }
+            Switch::ElrTrustsUnclean => {
+                "KAFKA-18106: a broker that stopped uncleanly stays in ISR and ELR when it registers again"
+            }
+            Switch::LastReplicaStanding => {
+                "before KIP-966: the last in-sync replica is elected again even if it has lost its data"
+            }
+            Switch::ElectFencedLastKnownLeader => {
+                "KAFKA-19522: the last known leader is elected though it is fenced (before 4.0.1)"
+            }
+            Switch::BrokerEpochBumpOnAmend => {
+                "KAFKA-16952: the same incarnation registering again gets a new broker epoch (before 3.9.0)"
+            }
         }
     }
 
@@ -52,6 +159,21 @@ impl Switch {
             Switch::TruncateToHw => &["lost-write", "log-mismatch"],
             Switch::IsrExpandBeforeLeso => &["lost-write"],
             Switch::AckBeforeHighWatermark => &["lost-write"],
+            Switch::RaftNoFlush => &["quorum-split", "lost-write"],
+            Switch::RaftResumeLeaderSameEpoch => &["quorum-split"],
+            Switch::RaftCommitOldEpoch => &["quorum-split"],
+            Switch::RaftVoteNotPersisted => &["quorum-split"],
+            Switch::RaftNoCheckQuorum => &["stuck"],
+            Switch::RaftNoPrevote => &["stuck"],
+            Switch::RaftTruncateBelowHw => &["quorum-split"],
+            Switch::RaftBlankDiskSameId => &["quorum-split"],
+            Switch::LeaderCallbackBeforeCatchup => &["quorum-split"],
+            Switch::NoBrokerEpochCheck => &["lost-write"],
+            Switch::FencedJoinsIsr => &["stuck", "lost-write"],
+            Switch::ElrTrustsUnclean => &["lost-write"],
+            Switch::LastReplicaStanding => &["lost-write"],
+            Switch::ElectFencedLastKnownLeader => &["unsafe-election", "stuck"],
+            Switch::BrokerEpochBumpOnAmend => &["stuck"],
         }
     }
 
@@ -63,6 +185,21 @@ impl Switch {
                 &["log-mismatch", "inconsistent-offsets", "unsafe-election", "committed-truncated"]
             }
             Switch::AckBeforeHighWatermark => &["ack-before-committed", "inconsistent-offsets"],
+            Switch::RaftNoFlush => &[],
+            Switch::RaftResumeLeaderSameEpoch => &[],
+            Switch::RaftCommitOldEpoch => &[],
+            Switch::RaftVoteNotPersisted => &[],
+            Switch::RaftNoCheckQuorum => &[],
+            Switch::RaftNoPrevote => &[],
+            Switch::RaftTruncateBelowHw => &[],
+            Switch::RaftBlankDiskSameId => &[],
+            Switch::LeaderCallbackBeforeCatchup => &[],
+            Switch::NoBrokerEpochCheck => &[],
+            Switch::FencedJoinsIsr => &[],
+            Switch::ElrTrustsUnclean => &[],
+            Switch::LastReplicaStanding => &[],
+            Switch::ElectFencedLastKnownLeader => &[],
+            Switch::BrokerEpochBumpOnAmend => &[],
         }
     }
 }

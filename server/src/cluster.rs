@@ -10,11 +10,12 @@ use tokio::net::TcpListener;
 use tokio::time::Instant;
 use trial_kafka::broker::{Broker, BrokerSetup, LifecycleState};
 use trial_kafka::config::BrokerConfig;
-use trial_kafka::controller::{Controller, ControllerSetup, SERVED};
-use trial_kafka::ids::BrokerId;
+use trial_kafka::controller::{Controller, ControllerSetup, SERVED, Voter};
+use trial_kafka::ids::{BrokerId, ControllerNode};
 use trial_kafka::node::{Command, Endpoint};
 use trial_kafka::protocol::{BROKER_APIS, OfferedApi};
 use trial_kafka::zoo::Zoo;
+use uuid::Uuid;
 
 use crate::process::{Exit, Listening, Process, ProcessSetup};
 
@@ -193,8 +194,11 @@ fn start_controller(
 ) -> Result<Process<Controller>, ClusterError> {
     let directory = setup.directory.join("controller");
     let offered = SERVED.into_iter().map(|(key, min, max)| OfferedApi { key, min, max }).collect();
+    let directory_id = Uuid::from_u128(CONTROLLER_ID as u128);
     let node = Controller::new(ControllerSetup {
         node_id: CONTROLLER_ID,
+        directory_id,
+        voters: vec![Voter { id: CONTROLLER_ID, directory_id, endpoint: endpoint.clone() }],
         endpoint,
         config: setup.config.clone(),
         zoo: Zoo::default(),
@@ -222,7 +226,7 @@ fn start_broker(
         cluster_id: setup.cluster_id.clone(),
         endpoint,
         rack: None,
-        controllers: vec![controller],
+        controllers: vec![ControllerNode { id: CONTROLLER_ID, endpoint: controller }],
         config: setup.config.clone(),
         zoo: Zoo::default(),
     });

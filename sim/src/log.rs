@@ -104,10 +104,19 @@ pub fn glyph(event: &Event) -> char {
         | BrokerRegistered { .. }
         | BrokerUnfenced { .. }
         | ControllerActive { .. }
+        | ConfigChanged { .. }
         | TopicCreated { .. }
         | PartitionCreated { .. } => '+',
-        LeaderChanged { .. } | BecameLeader { .. } => '^',
-        BecameFollower { .. } => 'v',
+        LeaderChanged { .. } | BecameLeader { .. } | BecameQuorumLeader { .. } => '^',
+        BecameFollower { .. } | BecameQuorumFollower { .. } => 'v',
+        BecameUnattached { .. } | BecameProspective { .. } | BecameCandidate { .. } | VoteGranted { .. } => '%',
+        VoteRefused { .. } => '%',
+        ControllerStoodDown { .. } | ResignedAsQuorumLeader { .. } => '-',
+        TopicDeleted { .. } | ReplicaDeleted { .. } => '-',
+        MetadataTruncated { .. } | MetadataDivergenceFound { .. } => 'X',
+        EligibleLeadersChanged { .. } | ReassignmentChanged { .. } => '~',
+        SnapshotWritten { .. } | SnapshotLoaded { .. } | MetadataLogStart { .. } => '+',
+        MetadataAppended { .. } | MetadataHighWatermark { .. } | MetadataReplayed { .. } => '.',
         IsrChanged { .. } | IsrChangeAsked { .. } | IsrAdopted { .. } | AlterPartitionRefused { .. } => '~',
         Truncated { .. } | DivergenceFound { .. } => 'X',
         ProduceAnswered { error: Some(_), .. } | BatchFailed { .. } | BatchRetried { .. } | PositionReset { .. } => '?',
@@ -132,6 +141,7 @@ One line per event, in fixed columns:
            +  started, registered, made   -  stopped, fenced            x  message dropped
            ^  leader elected, leads       v  follows                    ~  in-sync replicas (ISR)
            X  log truncated, diverged     ?  refused, retried, failed   .  traffic (--log full)
+           %  vote, election of a quorum leader under way
   e        leader epoch, as this node knows it
   LEO      this node's log end offset of the partition: the offset of the next record
   HW       this node's high watermark: everything below it is committed, as far as it knows

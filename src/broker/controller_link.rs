@@ -1,6 +1,7 @@
 //! A connection to whichever controller is active: tried in turn until one answers.
 
 use crate::client::{Channel, ChannelEvent, ChannelTimeouts};
+use crate::ids::ControllerNode;
 use crate::node::{ConnId, Effects, Endpoint, Input, Nanos, Purpose};
 
 use kafka_protocol::messages::RequestKind;
@@ -16,16 +17,11 @@ pub(super) struct ControllerLink<T> {
 }
 
 impl<T> ControllerLink<T> {
-    pub(super) fn new(endpoints: &[Endpoint], purpose: Purpose, request_timeout_ms: i64) -> Self {
+    pub(super) fn new(controllers: &[ControllerNode], purpose: Purpose, request_timeout_ms: i64) -> Self {
         let timeouts = ChannelTimeouts { request_timeout_ms, ..ChannelTimeouts::default() };
+        let endpoints: Vec<Endpoint> = controllers.iter().map(|node| node.endpoint.clone()).collect();
         let first = endpoints.first().cloned().unwrap_or(Endpoint { host: String::new(), port: 0 });
-        ControllerLink {
-            endpoints: endpoints.to_vec(),
-            current: 0,
-            purpose,
-            timeouts,
-            channel: Channel::new(first, purpose, timeouts),
-        }
+        ControllerLink { endpoints, current: 0, purpose, timeouts, channel: Channel::new(first, purpose, timeouts) }
     }
     pub(super) fn owns(&self, conn: ConnId) -> bool {
         self.channel.owns(conn)

@@ -39,7 +39,7 @@ use trial_storage::Disk;
 use uuid::Uuid;
 
 use crate::config::BrokerConfig;
-use crate::ids::BrokerId;
+use crate::ids::{BrokerId, ControllerNode};
 use crate::metadata::MetadataImage;
 use crate::node::{Command, Effects, Endpoint, Input, Lane, LocalStep, Nanos, Node, Now, Ticket};
 use crate::zoo::Zoo;
@@ -78,7 +78,7 @@ pub struct BrokerSetup {
     /// `broker.rack`.
     pub rack: Option<String>,
     /// The controllers, `controller.quorum.bootstrap.servers`.
-    pub controllers: Vec<Endpoint>,
+    pub controllers: Vec<ControllerNode>,
     /// Configuration.
     pub config: BrokerConfig,
     /// Zoo switches.

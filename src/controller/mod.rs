@@ -31,6 +31,7 @@ use std::collections::{BTreeMap, VecDeque};
 
 use kafka_protocol::messages::ResponseKind;
 use trial_storage::{Disk, Log};
+use uuid::Uuid;
 
 use self::quorum::{Quorum, QuorumError, QuorumEvent};
 use self::requests::Request;
@@ -48,11 +49,51 @@ pub use self::api::SERVED;
 /// The feature that says which records and rules are in force, and its level: 4.1-IV1.
 const METADATA_VERSION: (&str, i16) = ("metadata.version", 27);
 
+/// A voter of the metadata quorum. It is this voter only with this directory id: the same node on another disk is not
+/// (KIP-853, `ReplicaKey`).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Voter {
+    /// `node.id`.
+    pub id: i32,
+    /// `directory.id` of its metadata log directory.
+    pub directory_id: Uuid,
+    /// Where it is reached.
+    pub endpoint: Endpoint,
+}
+
+/// What a controller is in the metadata quorum. Source: the `EpochState` classes of `org.apache.kafka.raft`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum QuorumRole {
+    /// Not started, or dead.
+    None,
+    /// Knows the epoch and no leader in it; may have voted in it.
+    Unattached,
+    /// Asks whether it could win (KIP-996).
+    Prospective,
+    /// Stands for election.
+    Candidate,
+    /// Leads the epoch.
+    Leader,
+    /// Follows this voter.
+    Follower {
+        /// Its node id.
+        leader: i32,
+    },
+    /// Led this epoch and will not again.
+    Resigned,
+    /// Not a voter: replicates only.
+    Observer,
+}
+
 /// What a controller is told at its making.
 #[derive(Clone, Debug)]
 pub struct ControllerSetup {
     /// `node.id`.
     pub node_id: i32,
+    /// The `directory.id` with which an empty disk is formatted at the first start; later the disk's own counts.
+    pub directory_id: Uuid,
+    /// The voters the cluster was formatted with (`--initial-controllers`), itself included.
+    pub voters: Vec<Voter>,
     /// Where it is reached.
     pub endpoint: Endpoint,
     /// Its configuration; also the default for topics.
@@ -151,6 +192,10 @@ impl Controller {
     pub fn epoch(&self) -> i32 {
         self.quorum.as_ref().map_or(0, Quorum::epoch)
     }
+    /// What it is in the quorum.
+    pub fn role(&self) -> QuorumRole {
+        self.quorum.as_ref().filter(|_| self.phase != Phase::Halted).map_or(QuorumRole::None, Quorum::role)
+    }
     /// The metadata log's high watermark, -1 while unknown.
     pub fn high_watermark(&self) -> i64 {
         self.quorum.as_ref().and_then(Quorum::high_watermark).unwrap_or(-1)
@@ -160,7 +205,7 @@ impl Controller {
         self.quorum.as_ref().map(Quorum::log)
     }
 
-    fn start(&mut self, incarnation: uuid::Uuid, disk: &mut dyn Disk, fx: &mut Effects<'_>) -> Result<(), QuorumError> {
+    fn start(&mut self, incarnation: Uuid, disk: &mut dyn Disk, fx: &mut Effects<'_>) -> Result<(), QuorumError> {
         let quorum = Quorum::start(self.setup.node_id, self.setup.cluster_id.clone(), disk, fx)?;
         // A controller always scans its whole log; "clean" is only a disk without one.
         fx.record(Event::Started { incarnation, clean: quorum.log().log_end_offset() == 0 });

@@ -2,8 +2,10 @@
 
 use trial_kafka::broker::{Broker, BrokerSetup};
 use trial_kafka::client::{Client, ClientSetup, Role};
-use trial_kafka::controller::{Controller, ControllerSetup};
+use trial_kafka::controller::{Controller, ControllerSetup, Voter};
+use trial_kafka::ids::ControllerNode;
 use trial_kafka::node::Endpoint;
+use uuid::Uuid;
 
 use super::life;
 use super::slot::{SimNode, Slot};
@@ -14,18 +16,32 @@ pub(super) fn bootstrap_of(scenario: &Scenario) -> Vec<Endpoint> {
     scenario.cluster.broker_ids().map(|n| Endpoint { host: format!("b{n}"), port: 9092 }).collect()
 }
 
+/// `node.id` of the n-th controller, counted from 1.
+pub(super) fn controller_id(n: u32) -> i32 {
+    3_000 + n as i32
+}
+
 /// The cluster's machines, none started: controllers, brokers, producers, consumers, the admin, the final reader.
 pub(super) fn slots_of(scenario: &Scenario) -> Vec<Slot> {
     let cluster = &scenario.cluster;
     let cluster_id = "trial".to_string();
-    let controllers: Vec<Endpoint> =
-        (1..=cluster.controllers).map(|n| Endpoint { host: format!("c{n}"), port: 9093 }).collect();
+    let voters: Vec<Voter> = (1..=cluster.controllers)
+        .map(|n| Voter {
+            id: controller_id(n),
+            directory_id: Uuid::from_u128(controller_id(n) as u128),
+            endpoint: Endpoint { host: format!("c{n}"), port: 9093 },
+        })
+        .collect();
+    let controllers: Vec<ControllerNode> =
+        voters.iter().map(|voter| ControllerNode { id: voter.id, endpoint: voter.endpoint.clone() }).collect();
     let bootstrap = bootstrap_of(scenario);
     let mut slots = Vec::new();
-    for (n, endpoint) in (1..).zip(&controllers) {
+    for (n, voter) in (1..).zip(&voters) {
         let setup = ControllerSetup {
-            node_id: 3_000 + n,
-            endpoint: endpoint.clone(),
+            node_id: voter.id,
+            directory_id: voter.directory_id,
+            voters: voters.clone(),
+            endpoint: voter.endpoint.clone(),
             config: cluster.config.clone(),
             zoo: scenario.zoo,
             cluster_id: cluster_id.clone(),

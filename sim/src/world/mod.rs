@@ -261,13 +261,23 @@ impl World {
     pub fn broker_at(&self, node: NodeIx) -> Option<&Broker> {
         self.slots.get(node.0 as usize)?.broker()
     }
-    /// The cluster's metadata as the active controller has it, uncommitted changes included.
-    pub fn controller_image(&self) -> Option<&MetadataImage> {
-        self.slots.iter().find_map(Slot::controller).map(Controller::image)
+    /// All controllers, dead or alive.
+    pub fn controllers(&self) -> impl Iterator<Item = (NodeIx, &Controller)> {
+        let slots = self.slots.iter().enumerate();
+        slots.filter_map(|(ix, slot)| Some((NodeIx(ix as u32), slot.controller()?)))
     }
-    /// The controller node.
-    pub fn controller(&self) -> Option<&Controller> {
-        self.slots.iter().find_map(Slot::controller)
+    /// The controller that decides: of those that run and believe so, the one of the highest epoch.
+    pub fn active_controller(&self) -> Option<(NodeIx, &Controller)> {
+        let running = self.controllers().filter(|(ix, c)| self.slots[ix.0 as usize].is_up() && c.is_active());
+        running.max_by_key(|(_, controller)| controller.epoch())
+    }
+    /// The cluster's metadata: as the active controller has it, uncommitted changes included; without one, as the
+    /// controller that knows most of what is committed has it.
+    pub fn controller_image(&self) -> Option<&MetadataImage> {
+        self.active_controller().map(|(_, controller)| controller.image()).or_else(|| {
+            let committed = self.controllers().map(|(_, controller)| controller.committed_image());
+            committed.max_by_key(|image| image.next_offset)
+        })
     }
 
     /// Takes the next step. False if the trial is over.

@@ -30,7 +30,7 @@ use super::partition::Partition;
 use super::{Broker, BrokerSetup};
 use crate::config::BrokerConfig;
 use crate::event::Event;
-use crate::ids::{BrokerId, Topic, TopicPartition};
+use crate::ids::{BrokerId, ControllerNode, Topic, TopicPartition};
 use crate::metadata::{BrokerRegistrationChange, METADATA_TOPIC_ID, MetadataRecord, PartitionChange};
 use crate::node::{
     CallError, CallId, Command, ConnId, Effect, Effects, Endpoint, Input, Node, Now, OpId, Purpose, ReqId,
@@ -85,7 +85,7 @@ impl Room {
             cluster_id: "trial".to_string(),
             endpoint: Endpoint { host: "b1".to_string(), port: 9092 },
             rack: None,
-            controllers: vec![Endpoint { host: "c1".to_string(), port: 9093 }],
+            controllers: vec![ControllerNode { id: 3001, endpoint: Endpoint { host: "c1".to_string(), port: 9093 } }],
             config,
             zoo,
         };

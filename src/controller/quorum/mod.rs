@@ -29,6 +29,7 @@ use trial_storage::{
 use self::describe::Observer;
 use self::fetch::WaitingFetch;
 use self::state_file::{QuorumState, StateFileError};
+use crate::controller::QuorumRole;
 use crate::metadata::{METADATA_TOPIC, MetadataRecord, RecordError};
 use crate::node::{Effects, Millis, Nanos, Ticket};
 
@@ -155,6 +156,13 @@ impl Quorum {
     /// The metadata log.
     pub fn log(&self) -> &Log {
         &self.log
+    }
+    /// What this node is in the quorum.
+    pub fn role(&self) -> QuorumRole {
+        match self.role {
+            Role::Starting { .. } => QuorumRole::Candidate,
+            Role::Leader { .. } => QuorumRole::Leader,
+        }
     }
     /// The current epoch.
     pub fn epoch(&self) -> i32 {

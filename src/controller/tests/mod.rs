@@ -18,7 +18,7 @@ use kafka_protocol::messages::{
 use trial_storage::DiskError;
 use uuid::Uuid;
 
-use super::{Controller, ControllerSetup};
+use super::{Controller, ControllerSetup, Voter};
 use crate::config::BrokerConfig;
 use crate::ids::BrokerId;
 use crate::metadata::{MetadataImage, PartitionRegistration};
@@ -49,9 +49,13 @@ struct Room {
 }
 
 fn setup(config: BrokerConfig) -> ControllerSetup {
+    let endpoint = Endpoint { host: "c1".to_string(), port: 9093 };
+    let directory_id = Uuid::from_u128(100);
     ControllerSetup {
         node_id: 100,
-        endpoint: Endpoint { host: "c1".to_string(), port: 9093 },
+        directory_id,
+        voters: vec![Voter { id: 100, directory_id, endpoint: endpoint.clone() }],
+        endpoint,
         config,
         zoo: Zoo::default(),
         cluster_id: CLUSTER.to_string(),
