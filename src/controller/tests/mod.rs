@@ -1,5 +1,6 @@
 //! Stories: a controller on a disk in memory, with a host that carries out its effects at once, or holds back its syncs.
 
+mod admin;
 mod brokers;
 mod partitions;
 mod quorum;
