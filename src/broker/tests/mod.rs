@@ -7,6 +7,7 @@ mod follower;
 mod in_sync;
 mod leader;
 mod lifecycle;
+mod topics;
 
 use std::collections::BTreeMap;
 
