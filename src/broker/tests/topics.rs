@@ -137,7 +137,7 @@ fn a_replica_that_is_given_follows_from_an_empty_log() {
     let mut room = Room::with(Story::default(), 2, &[1, 2, 3]);
     room.metadata(vec![MetadataRecord::RemoveTopic { topic_id: ORDERS }]);
     room.leader_refuses(ResponseError::UnknownTopicId);
-    room.pass(2_000);
+    room.pass(1_500);
     assert_eq!(room.asks_leader(), None, "nothing is fetched for a topic that is gone");
     room.metadata(created(AGAIN, &[2, 3], 2));
     assert!(room.dirs().is_empty());
