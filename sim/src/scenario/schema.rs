@@ -44,6 +44,7 @@ const TOP: &[Key] = keys! {
 const CLUSTER: &[Key] = keys! {
     "brokers" "1..=1000" "3" "brokers b1, b2, …; broker bN has node.id N";
     "controllers" "1" "1" "controllers; this version of the model has exactly one";
+    "combined" "true or false" "false" "the first brokers' processes are the controllers too (process.roles=broker,controller)";
     "racks" "list of names" "[]" "racks, dealt out to the brokers in turn";
 };
 const TOPIC: &[Key] = keys! {

@@ -372,7 +372,7 @@ impl World {
         let broker = |id: i32| self.broker_ix(id);
         match target {
             Target::Broker(id) => broker(*id).into_iter().collect(),
-            Target::Controller(n) => self.node_named(&format!("c{n}")).into_iter().collect(),
+            Target::Controller(n) => self.controller_ix(*n as u32).into_iter().collect(),
             Target::Producer(n) => self.node_named(&format!("p{n}")).into_iter().collect(),
             Target::Consumer(n) => self.node_named(&format!("k{n}")).into_iter().collect(),
             Target::Leader(partition) => self.leader_of(partition).and_then(broker).into_iter().collect(),
@@ -428,8 +428,8 @@ impl World {
             };
             found.extend(match peer {
                 Peer::Everyone => of_kind(|_| true),
-                Peer::Brokers => of_kind(|n| matches!(n, SimNode::Broker(_))),
-                Peer::Controllers => of_kind(|n| matches!(n, SimNode::Controller(_))),
+                Peer::Brokers => of_kind(|n| matches!(n, SimNode::Broker(_) | SimNode::Combined(_))),
+                Peer::Controllers => of_kind(|n| matches!(n, SimNode::Controller(_) | SimNode::Combined(_))),
                 Peer::Clients => of_kind(|n| matches!(n, SimNode::Client(_))),
                 Peer::Node(target) => self.resolve_target(target, None),
             });

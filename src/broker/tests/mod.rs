@@ -36,7 +36,7 @@ use crate::event::Event;
 use crate::ids::{BrokerId, ControllerNode, Topic, TopicPartition};
 use crate::metadata::{BrokerRegistrationChange, METADATA_TOPIC_ID, MetadataRecord, PartitionChange};
 use crate::node::{
-    CallError, CallId, Command, ConnId, Effect, Effects, Endpoint, Input, Node, Now, OpId, Purpose, ReqId,
+    CallError, CallId, Command, ConnId, Effect, Effects, Endpoint, Input, Listener, Node, Now, OpId, Purpose, ReqId,
     RequestHeader, ms,
 };
 use crate::protocol::errors::code_name;
@@ -373,7 +373,7 @@ impl Room {
     fn send(&mut self, api_version: i16, body: impl Into<RequestKind>) -> ReqId {
         self.next_request += 1;
         let req = ReqId(self.next_request);
-        let header = RequestHeader { api_version, client_id: "test".to_string() };
+        let header = RequestHeader { listener: Listener::Broker, api_version, client_id: "test".to_string() };
         self.handle(Input::Request { req, conn: CLIENT, header, body: Box::new(body.into()) });
         req
     }
