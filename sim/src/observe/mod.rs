@@ -157,8 +157,8 @@ impl Observer {
                 }
             }
             (Event::BrokerRegistered { broker, .. }, None) => Observation::BrokerRegistered { broker: *broker },
-            (Event::Fault(Fault::Crash), Some(broker)) => Observation::BrokerCrashed { broker },
-            (Event::Fault(Fault::PowerLoss { lost_bytes }), Some(broker)) => {
+            (Event::Fault(Fault::Crash | Fault::DiskFailed), Some(broker)) => Observation::BrokerCrashed { broker },
+            (Event::Fault(Fault::PowerLoss { lost_bytes } | Fault::ReplaceDisk { lost_bytes }), Some(broker)) => {
                 Observation::BrokerLostPower { broker, lost_bytes: *lost_bytes }
             }
             (Event::Started { clean, .. }, Some(broker)) => {

@@ -10,7 +10,8 @@ use uuid::Uuid;
 
 use super::life;
 use super::slot::{SimNode, Slot};
-use crate::scenario::{Cluster, Scenario};
+use crate::disk::VirtualDisk;
+use crate::scenario::{Cluster, DiskModel, Scenario};
 
 /// Where brokers listen.
 const BROKER_PORT: u16 = 9092;
@@ -30,7 +31,20 @@ pub(super) fn listener_of(endpoint: &Endpoint) -> Listener {
 /// The n-th controller, counted from 1, as a voter of the quorum: a machine of its own, or the n-th broker's process.
 fn voter(cluster: &Cluster, n: u32) -> Voter {
     let (id, host) = if cluster.combined { (n as i32, format!("b{n}")) } else { (3_000 + n as i32, format!("c{n}")) };
-    Voter { id, directory_id: Uuid::from_u128(id as u128), endpoint: Endpoint { host, port: CONTROLLER_PORT } }
+    Voter { id, directory_id: directory_id(id, 0), endpoint: Endpoint { host, port: CONTROLLER_PORT } }
+}
+
+/// The directory id of a controller's disk: another one each time an operator formats it.
+pub(super) fn directory_id(controller: i32, formatted: u32) -> Uuid {
+    Uuid::from_u128(u128::from(formatted) << 64 | controller as u128)
+}
+
+/// A new disk.
+pub(super) fn disk_of(model: &DiskModel) -> VirtualDisk {
+    let mut disk = VirtualDisk::new(None);
+    disk.set_sync_latency((model.sync.min + model.sync.max) / 2);
+    disk.set_write_back_age(model.writeback);
+    disk
 }
 
 /// The cluster's machines, none started: controllers, brokers, producers, consumers, the admin, the final reader. With
@@ -91,10 +105,6 @@ pub(super) fn slots_of(scenario: &Scenario) -> Vec<Slot> {
     }
     client("admin".to_string(), Role::Admin { request_timeout_ms: 5_000 });
     client("reader".to_string(), Role::Consumer(life::reader_config()));
-    let disk = &scenario.disk;
-    for slot in &mut slots {
-        slot.disk.set_sync_latency((disk.sync.min + disk.sync.max) / 2);
-        slot.disk.set_write_back_age(disk.writeback);
-    }
+    slots.iter_mut().for_each(|slot| slot.disk = disk_of(&scenario.disk));
     slots
 }
