@@ -28,6 +28,7 @@ pub fn to_toml(scenario: &Scenario) -> String {
     w.header("[cluster]");
     w.key("brokers", cluster.brokers);
     w.unless(cluster.controllers == 1, "controllers", cluster.controllers);
+    w.unless(!cluster.combined, "combined", cluster.combined);
     w.unless(cluster.racks.is_empty(), "racks", list(&cluster.racks));
     w.config(&cluster.config);
     for topic in &scenario.topics {

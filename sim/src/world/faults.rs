@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use kafka_protocol::messages::ResponseKind;
+use trial_kafka::combined::Combined;
 use trial_kafka::controller::Controller;
 use trial_kafka::event::{Event, Fault as FaultEvent};
 use trial_kafka::node::{Command, EventId, Input, Nanos, OpId};
@@ -275,10 +276,17 @@ impl World {
         slot.disk_fails = None;
         // Whatever was on its way to the old one never gets to this one.
         slot.boot += 1;
-        if let SimNode::Controller(blank) = &mut slot.blank {
-            let mut setup = blank.setup().clone();
+        let formatted = |controller: &Controller| {
+            let mut setup = controller.setup().clone();
             setup.directory_id = directory_id(setup.node_id, slot.boot);
-            **blank = Controller::new(setup);
+            setup
+        };
+        match &mut slot.blank {
+            SimNode::Controller(blank) => **blank = Controller::new(formatted(blank)),
+            SimNode::Combined(blank) => {
+                **blank = Combined::new(blank.broker().setup().clone(), formatted(blank.controller()));
+            }
+            SimNode::Broker(_) | SimNode::Client(_) => {}
         }
         self.record(node, Event::Fault(FaultEvent::ReplaceDisk { lost_bytes }), &[cause]);
         self.restart_later(node, restart_after);

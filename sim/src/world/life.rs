@@ -120,7 +120,7 @@ pub(super) fn reader_config() -> ConsumerConfig {
 
 impl Life {
     pub(super) fn new(scenario: &Scenario) -> Self {
-        let mut next = scenario.cluster.controllers + scenario.cluster.brokers;
+        let mut next = scenario.cluster.own_controllers() + scenario.cluster.brokers;
         let mut node = || {
             next += 1;
             NodeIx(next - 1)

@@ -263,13 +263,21 @@ impl World {
     }
     /// Index of a broker.
     pub fn broker_ix(&self, id: i32) -> Option<NodeIx> {
-        let first = self.scenario.cluster.controllers;
+        let first = self.scenario.cluster.own_controllers();
         let ix = u32::try_from(id).ok()?.checked_sub(1)?;
         (ix < self.scenario.cluster.brokers).then_some(NodeIx(first + ix))
     }
     /// The broker at an index, if it is one.
     pub fn broker_at(&self, node: NodeIx) -> Option<&Broker> {
         self.slots.get(node.0 as usize)?.broker()
+    }
+    /// The controller at an index, if it is one.
+    pub fn controller_at(&self, node: NodeIx) -> Option<&Controller> {
+        self.slots.get(node.0 as usize)?.controller()
+    }
+    /// Index of the n-th controller, counted from 1: of its machine, or of the broker's whose process it shares.
+    pub fn controller_ix(&self, n: u32) -> Option<NodeIx> {
+        (1..=self.scenario.cluster.controllers).contains(&n).then(|| NodeIx(n - 1))
     }
     /// All controllers, dead or alive.
     pub fn controllers(&self) -> impl Iterator<Item = (NodeIx, &Controller)> {

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, VecDeque};
 
 use trial_kafka::broker::Broker;
 use trial_kafka::client::Client;
+use trial_kafka::combined::Combined;
 use trial_kafka::controller::Controller;
 use trial_kafka::node::{Effect, Effects, EventId, Input, Lane, Nanos, Node, Now, RandomFor};
 use trial_storage::Disk;
@@ -18,6 +19,8 @@ pub enum SimNode {
     Broker(Box<Broker>),
     /// A controller.
     Controller(Box<Controller>),
+    /// A broker and a controller in one process.
+    Combined(Box<Combined>),
     /// A client.
     Client(Box<Client>),
 }
@@ -27,6 +30,7 @@ impl Node for SimNode {
         match self {
             SimNode::Broker(node) => node.lane(input),
             SimNode::Controller(node) => node.lane(input),
+            SimNode::Combined(node) => node.lane(input),
             SimNode::Client(node) => node.lane(input),
         }
     }
@@ -34,6 +38,7 @@ impl Node for SimNode {
         match self {
             SimNode::Broker(node) => node.handle(now, input, disk, fx),
             SimNode::Controller(node) => node.handle(now, input, disk, fx),
+            SimNode::Combined(node) => node.handle(now, input, disk, fx),
             SimNode::Client(node) => node.handle(now, input, disk, fx),
         }
     }
@@ -41,6 +46,7 @@ impl Node for SimNode {
         match self {
             SimNode::Broker(node) => node.next_deadline(),
             SimNode::Controller(node) => node.next_deadline(),
+            SimNode::Combined(node) => node.next_deadline(),
             SimNode::Client(node) => node.next_deadline(),
         }
     }
@@ -135,13 +141,15 @@ impl Slot {
     pub(crate) fn broker(&self) -> Option<&Broker> {
         match &self.node {
             SimNode::Broker(broker) => Some(broker),
-            _ => None,
+            SimNode::Combined(process) => Some(process.broker()),
+            SimNode::Controller(_) | SimNode::Client(_) => None,
         }
     }
     pub(crate) fn controller(&self) -> Option<&Controller> {
         match &self.node {
             SimNode::Controller(controller) => Some(controller),
-            _ => None,
+            SimNode::Combined(process) => Some(process.controller()),
+            SimNode::Broker(_) | SimNode::Client(_) => None,
         }
     }
 }

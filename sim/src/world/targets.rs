@@ -38,7 +38,7 @@ impl World {
     }
 
     fn controllers_named(&self, numbers: &[i32]) -> Vec<NodeIx> {
-        numbers.iter().filter_map(|n| self.node_named(&format!("c{n}"))).collect()
+        numbers.iter().filter_map(|n| self.controller_ix(*n as u32)).collect()
     }
 
     /// The controller that decides; if none does yet, the one that leads the quorum.
@@ -98,8 +98,8 @@ impl World {
             };
             found.extend(match peer {
                 Peer::Everyone => of_kind(|_| true),
-                Peer::Brokers => of_kind(|n| matches!(n, SimNode::Broker(_))),
-                Peer::Controllers => of_kind(|n| matches!(n, SimNode::Controller(_))),
+                Peer::Brokers => of_kind(|n| matches!(n, SimNode::Broker(_) | SimNode::Combined(_))),
+                Peer::Controllers => of_kind(|n| matches!(n, SimNode::Controller(_) | SimNode::Combined(_))),
                 Peer::Clients => of_kind(|n| matches!(n, SimNode::Client(_))),
                 Peer::Node(target) => self.resolve_target(target, None),
             });
