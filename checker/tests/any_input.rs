@@ -139,10 +139,17 @@ fn quorum() -> impl Strategy<Value = Observation> {
     use Observation::*;
     let node = || 1i32..4;
     prop_oneof![
-        (node(), any::<bool>(), any::<bool>())
-            .prop_map(|(controller, voter, new_disk)| ControllerStarted { controller, voter, new_disk }),
+        (node(), any::<bool>(), any::<bool>()).prop_map(|(controller, voter, new_disk)| ControllerStarted {
+            controller,
+            voter,
+            new_disk
+        }),
         (node(), 0i32..4).prop_map(|(controller, epoch)| QuorumLeader { controller, epoch }),
-        (node(), 0i32..4, node()).prop_map(|(controller, epoch, candidate)| QuorumVoted { controller, epoch, candidate }),
+        (node(), 0i32..4, node()).prop_map(|(controller, epoch, candidate)| QuorumVoted {
+            controller,
+            epoch,
+            candidate
+        }),
         (node(), 0i32..4, 0u32..4).prop_map(|(controller, epoch, consents)| QuorumCandidate {
             controller,
             epoch,

@@ -222,6 +222,8 @@ impl Controller {
         disk: &mut dyn Disk,
         fx: &mut Effects<'_>,
     ) -> Result<(), QuorumError> {
+        let from = self.committed_image.next_offset;
+        fx.record(Event::MetadataHighWatermark { from, to: high_watermark });
         let committed = self.uncommitted.partition_point(|(offset, _)| *offset < high_watermark);
         for (offset, record) in self.uncommitted.drain(..committed) {
             self.committed_image.apply(offset, &record);
@@ -286,6 +288,8 @@ impl Controller {
             return Ok(());
         }
         let base_offset = quorum.append(now.wall, &decision.records, disk, fx)?;
+        let (last_offset, epoch) = (base_offset + decision.records.len() as i64 - 1, quorum.epoch());
+        fx.record(Event::MetadataAppended { first_offset: base_offset, last_offset, epoch, as_leader: true });
         self.last_append = now.mono;
         events::apply_and_record(&mut self.image, base_offset, &decision, fx);
         for (offset, record) in (base_offset..).zip(decision.records) {

@@ -37,15 +37,17 @@ pub(crate) fn check(
         }
         _ => cluster.brokers.iter().find(|(other, b)| **other != broker && b.broker_epoch == broker_epoch).map(
             |(other, _)| {
-                let text =
-                    format!("{} was given broker epoch {broker_epoch}, which {} has", name(), settings.broker_name(*other));
+                let text = format!(
+                    "{} was given broker epoch {broker_epoch}, which {} has",
+                    name(),
+                    settings.broker_name(*other)
+                );
                 ("broker-epoch-regression", text)
             },
         ),
     };
     let Some((code, text)) = wrong else { return };
-    let headline =
-        Headline { class: Class::Bug, code, rule: None, partition: None, offset: None, record: None, at };
+    let headline = Headline { class: Class::Bug, code, rule: None, partition: None, offset: None, record: None, at };
     found.add(headline, || {
         let sentence = format!("at {}: {text}", seconds(at.time));
         (text, vec![step(at, "controller", sentence)])

@@ -26,12 +26,7 @@ pub(crate) fn check(cluster: &Cluster, number: usize, election: &Election, setti
     });
 }
 
-fn wrong(
-    cluster: &Cluster,
-    number: usize,
-    election: &Election,
-    settings: &Settings,
-) -> Option<(&'static str, String)> {
+fn wrong(cluster: &Cluster, number: usize, election: &Election, settings: &Settings) -> Option<(&'static str, String)> {
     let (truth, leader) = (&cluster.partitions[number], election.leader);
     if leader < 0 {
         return None;

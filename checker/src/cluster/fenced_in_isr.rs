@@ -38,9 +38,11 @@ pub(crate) fn check(
             seconds(at.time)
         );
         let mut chain = Vec::new();
-        if let Some((since, sentence)) = cluster.brokers.get(member).and_then(|broker| broker.since.map(|since| {
-            (since, format!("the controller has {name} as {how} since {}", seconds(since.time)))
-        })) {
+        if let Some((since, sentence)) = cluster.brokers.get(member).and_then(|broker| {
+            broker
+                .since
+                .map(|since| (since, format!("the controller has {name} as {how} since {}", seconds(since.time))))
+        }) {
             chain.push(step(since, "controller", sentence));
         }
         chain.push(step(at, "controller", sentence));

@@ -274,7 +274,8 @@ fn with_eligible_leader_replicas(
         return Judgement::bug(because);
     }
     let because = format!("{lost}; {} went down uncleanly, min.insync.replicas={min}", brokers(settings, &unclean));
-    let rule = if election.is_some_and(Election::of_last_known_leader) { "last-known-leader" } else { "all-replicas-unclean" };
+    let rule =
+        if election.is_some_and(Election::of_last_known_leader) { "last-known-leader" } else { "all-replicas-unclean" };
     Judgement::allowed(rule, settings, because)
 }
 

@@ -223,8 +223,7 @@ impl Cluster {
                 let known = self.brokers.get(&broker).filter(|known| known.incarnation == incarnation);
                 let shutting_down = known.is_some_and(|known| known.shutting_down);
                 let since = fenced.then_some(at);
-                self.brokers
-                    .insert(broker, Registration { broker_epoch, incarnation, fenced, shutting_down, since });
+                self.brokers.insert(broker, Registration { broker_epoch, incarnation, fenced, shutting_down, since });
                 let last = self.outages.get_mut(&broker).and_then(|o| o.last_mut());
                 if let Some(outage) = last.filter(|o| o.registered.is_none()) {
                     outage.registered = Some(seq);

@@ -94,7 +94,12 @@ impl Quorum {
                 violations.extend(epochs_monotone::check(self.replica(*controller), *controller, *epoch));
             }
             QuorumVoted { controller, epoch, candidate } => {
-                violations.extend(one_vote_per_epoch::check(self.replica(*controller), *controller, *epoch, *candidate));
+                violations.extend(one_vote_per_epoch::check(
+                    self.replica(*controller),
+                    *controller,
+                    *epoch,
+                    *candidate,
+                ));
             }
             QuorumCandidate { controller, epoch, consents } => {
                 violations.extend(no_disruption::check(self, *controller, *epoch, *consents, at.time, settings));

@@ -95,7 +95,8 @@ impl Violation {
                 (name(*second), text)
             }
             TwoLeaders { epoch, first, second, .. } => {
-                let text = format!("{} leads epoch {epoch} of the metadata quorum, as {} did", name(*second), name(*first));
+                let text =
+                    format!("{} leads epoch {epoch} of the metadata quorum, as {} did", name(*second), name(*first));
                 (name(*second), text)
             }
             VotedTwice { controller, epoch, first, second } => {
@@ -156,11 +157,13 @@ impl Violation {
                 (name(*controller), text)
             }
             HighWatermarkBeyondEnd { controller, to, log_end } => {
-                let text = format!("{}'s metadata log ends at {log_end} and its high watermark is {to}", name(*controller));
+                let text =
+                    format!("{}'s metadata log ends at {log_end} and its high watermark is {to}", name(*controller));
                 (name(*controller), text)
             }
             HighWatermarkWentBack { controller, before, to } => {
-                let text = format!("{}'s high watermark went back from {before} to {to} while it led", name(*controller));
+                let text =
+                    format!("{}'s high watermark went back from {before} to {to} while it led", name(*controller));
                 (name(*controller), text)
             }
             SnapshotGap { controller, log_start, snapshot_end } => {
@@ -185,8 +188,10 @@ impl Violation {
                 (name(*controller), text)
             }
             LeaderLoadedSnapshot { controller, epoch, end_offset } => {
-                let text =
-                    format!("{} leads epoch {epoch} and replaced its log by a snapshot up to {end_offset}", name(*controller));
+                let text = format!(
+                    "{} leads epoch {epoch} and replaced its log by a snapshot up to {end_offset}",
+                    name(*controller)
+                );
                 (name(*controller), text)
             }
             MetadataDivergence { broker, next_offset, how } => {

@@ -136,14 +136,7 @@ impl KnownLogs {
 }
 
 /// The batches of a log between two offsets, as the page cache has them, with their records if `decode` is true.
-pub(crate) fn read_entries(
-    world: &World,
-    node: NodeIx,
-    log: &Log,
-    from: i64,
-    end: i64,
-    decode: bool,
-) -> Vec<Entry> {
+pub(crate) fn read_entries(world: &World, node: NodeIx, log: &Log, from: i64, end: i64, decode: bool) -> Vec<Entry> {
     let mut view = world.disk(node).view();
     let mut entries: Vec<Entry> = Vec::new();
     let mut next = from;

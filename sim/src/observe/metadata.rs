@@ -136,7 +136,10 @@ impl MetadataTruth {
                 let to = controller.log().map_or(0, |log| log.log_start_offset());
                 told.push((at, Observation::MetadataLogStart { controller: id, to }));
             }
-            Event::MetadataHighWatermark { .. } => self.on_high_watermark(world, at, node, controller, told),
+            Event::MetadataHighWatermark { .. } => {
+                self.take_appended(world, at, node, controller, told);
+                self.on_high_watermark(world, at, node, controller, told);
+            }
             decision => {
                 let last = self.decided.iter_mut().rev().find(|d| d.node == node);
                 if let Some(decided) = last.filter(|_| is_decision(decision)) {
@@ -208,15 +211,7 @@ impl MetadataTruth {
     }
 
     /// Everything below `to` in this leader's log is committed.
-    fn commit(
-        &mut self,
-        world: &World,
-        at: EventRef,
-        node: NodeIx,
-        controller: &Controller,
-        to: i64,
-        told: &mut Told,
-    ) {
+    fn commit(&mut self, world: &World, at: EventRef, node: NodeIx, controller: &Controller, to: i64, told: &mut Told) {
         let (id, Some(log)) = (controller.setup().node_id, controller.log()) else { return };
         let its_own = self.known.batches(id, &metadata_partition());
         // One batch that is the same means that all before it are (log matching); the checker looks at each.
@@ -259,10 +254,9 @@ impl MetadataTruth {
             epoch: header.partition_leader_epoch,
             hash: u64::from(header.crc),
         });
-        let place = self
-            .decided
-            .iter()
-            .position(|d| d.epoch == header.partition_leader_epoch && d.first <= header.base_offset && header.base_offset <= d.last);
+        let place = self.decided.iter().position(|d| {
+            d.epoch == header.partition_leader_epoch && d.first <= header.base_offset && header.base_offset <= d.last
+        });
         let decided = place.map_or(Vec::new(), |place| self.decided[place].events.clone());
         let mut changed = false;
         for (offset, record) in metadata_records(batch) {
@@ -373,7 +367,8 @@ impl MetadataTruth {
             if same_leader {
                 Observation::IsrChanged { partition: partition.clone(), isr, leader_epoch, partition_epoch }
             } else {
-                let eligible = |b: &PartitionRegistration| b.isr.contains(&after.leader) || b.elr.contains(&after.leader);
+                let eligible =
+                    |b: &PartitionRegistration| b.isr.contains(&after.leader) || b.elr.contains(&after.leader);
                 Observation::LeaderElected {
                     partition: partition.clone(),
                     leader: after.leader,

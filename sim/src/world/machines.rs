@@ -17,7 +17,7 @@ pub(super) fn bootstrap_of(scenario: &Scenario) -> Vec<Endpoint> {
 }
 
 /// `node.id` of the n-th controller, counted from 1.
-pub(super) fn controller_id(n: u32) -> i32 {
+pub(crate) fn controller_id(n: u32) -> i32 {
     3_000 + n as i32
 }
 

@@ -41,6 +41,7 @@ use crate::scenario::{DurationRange, Scenario};
 use crate::trace::{NodeIx, TraceEvent, Tracer};
 use faults::{FaultEnd, Faults};
 use life::{Life, LifeStep};
+pub(crate) use machines::controller_id;
 use machines::slots_of;
 use network::{Network, Packet, Way};
 use queue::Queue;
