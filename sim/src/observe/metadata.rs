@@ -74,7 +74,8 @@ impl MetadataTruth {
         let (id, at) = (controller.setup().node_id, EventRef { id: event.id.0, time: event.time });
         match &event.event {
             Event::Started { .. } => self.on_started(world, at, node, controller, told),
-            Event::Fault(Fault::Crash | Fault::PowerLoss { .. }) | Event::Halted { .. } => {
+            Event::Fault(Fault::Crash | Fault::PowerLoss { .. } | Fault::DiskFailed | Fault::ReplaceDisk { .. })
+            | Event::Halted { .. } => {
                 told.push((at, Observation::ControllerStopped { controller: id }));
             }
             Event::AssertionFailed { .. } if world.power(node) == Power::Dead => {

@@ -155,8 +155,8 @@ impl Observer {
                 let why = "because it is a replica no more".to_string();
                 Observation::LogTruncated { broker, partition: self.name(partition), to: 0, why }
             }
-            (Event::Fault(Fault::Crash), Some(broker)) => Observation::BrokerCrashed { broker },
-            (Event::Fault(Fault::PowerLoss { lost_bytes }), Some(broker)) => {
+            (Event::Fault(Fault::Crash | Fault::DiskFailed), Some(broker)) => Observation::BrokerCrashed { broker },
+            (Event::Fault(Fault::PowerLoss { lost_bytes } | Fault::ReplaceDisk { lost_bytes }), Some(broker)) => {
                 Observation::BrokerLostPower { broker, lost_bytes: *lost_bytes }
             }
             (Event::Started { clean, .. }, Some(broker)) => {

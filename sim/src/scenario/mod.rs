@@ -75,7 +75,7 @@ pub struct Scenario {
 pub struct Cluster {
     /// Brokers `b1` … `bN`, node.id 1 … N.
     pub brokers: u32,
-    /// Controllers `c1` …; this version of the model has exactly one.
+    /// Controllers `c1` …, 1 to 5: the voters of the metadata quorum.
     pub controllers: u32,
     /// Names of racks, dealt out in turn: broker i stands in `racks[(i - 1) % racks.len()]`. Empty: no racks.
     pub racks: Vec<String>,

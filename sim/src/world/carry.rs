@@ -193,8 +193,12 @@ impl World {
         let latency = weather::latency(&self.scenario.network, self.seed, from.0, to.0, purpose as u8, at)
             + self.network.slowness(from, to)
             + slow_fetch;
+        let not_before = match &packet {
+            Packet::Response { body, .. } if purpose == Purpose::Raft => self.metadata_is_held_until(dialer, body),
+            _ => 0,
+        };
         let known = self.network.conns.get_mut(&conn).expect("just seen");
-        let arrival = (at + latency).max(known.last_arrival[way as usize] + 1);
+        let arrival = (at + latency).max(known.last_arrival[way as usize] + 1).max(not_before);
         known.last_arrival[way as usize] = arrival;
         self.queue.push(arrival, What::Arrive { conn, way, packet, cause });
     }

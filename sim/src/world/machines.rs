@@ -9,7 +9,8 @@ use uuid::Uuid;
 
 use super::life;
 use super::slot::{SimNode, Slot};
-use crate::scenario::Scenario;
+use crate::disk::VirtualDisk;
+use crate::scenario::{DiskModel, Scenario};
 
 /// `bootstrap.servers` of every client, and where brokers listen.
 pub(super) fn bootstrap_of(scenario: &Scenario) -> Vec<Endpoint> {
@@ -21,6 +22,19 @@ pub(crate) fn controller_id(n: u32) -> i32 {
     3_000 + n as i32
 }
 
+/// The directory id of a controller's disk: another one each time an operator formats it.
+pub(super) fn directory_id(controller: i32, formatted: u32) -> Uuid {
+    Uuid::from_u128(u128::from(formatted) << 64 | controller as u128)
+}
+
+/// A new disk.
+pub(super) fn disk_of(model: &DiskModel) -> VirtualDisk {
+    let mut disk = VirtualDisk::new(None);
+    disk.set_sync_latency((model.sync.min + model.sync.max) / 2);
+    disk.set_write_back_age(model.writeback);
+    disk
+}
+
 /// The cluster's machines, none started: controllers, brokers, producers, consumers, the admin, the final reader.
 pub(super) fn slots_of(scenario: &Scenario) -> Vec<Slot> {
     let cluster = &scenario.cluster;
@@ -28,7 +42,7 @@ pub(super) fn slots_of(scenario: &Scenario) -> Vec<Slot> {
     let voters: Vec<Voter> = (1..=cluster.controllers)
         .map(|n| Voter {
             id: controller_id(n),
-            directory_id: Uuid::from_u128(controller_id(n) as u128),
+            directory_id: directory_id(controller_id(n), 0),
             endpoint: Endpoint { host: format!("c{n}"), port: 9093 },
         })
         .collect();
@@ -80,10 +94,6 @@ pub(super) fn slots_of(scenario: &Scenario) -> Vec<Slot> {
     }
     client("admin".to_string(), Role::Admin { request_timeout_ms: 5_000 });
     client("reader".to_string(), Role::Consumer(life::reader_config()));
-    let disk = &scenario.disk;
-    for slot in &mut slots {
-        slot.disk.set_sync_latency((disk.sync.min + disk.sync.max) / 2);
-        slot.disk.set_write_back_age(disk.writeback);
-    }
+    slots.iter_mut().for_each(|slot| slot.disk = disk_of(&scenario.disk));
     slots
 }

@@ -14,8 +14,10 @@
 
 mod assertion;
 mod carry;
+mod coverage;
 mod faults;
 mod host;
+mod late_metadata;
 mod life;
 mod machines;
 mod network;
@@ -24,6 +26,7 @@ mod outside;
 mod process;
 mod queue;
 mod slot;
+mod targets;
 #[cfg(test)]
 mod tests;
 
@@ -39,6 +42,7 @@ use crate::disk::PendingSync;
 use crate::fault::Fault;
 use crate::scenario::{DurationRange, Scenario};
 use crate::trace::{NodeIx, TraceEvent, Tracer};
+use coverage::Coverage;
 use faults::{FaultEnd, Faults};
 use life::{Life, LifeStep};
 pub(crate) use machines::controller_id;
@@ -142,6 +146,7 @@ pub struct World {
     network: Network,
     tracer: Tracer,
     faults: Faults,
+    coverage: Coverage,
     life: Life,
     notes: Vec<Note>,
     externals: Vec<External>,
@@ -173,6 +178,7 @@ impl World {
             network: Network::default(),
             tracer: Tracer::default(),
             faults: Faults::new(timeline),
+            coverage: Coverage::default(),
             life: Life::new(&scenario),
             notes: Vec::new(),
             externals: Vec::new(),
@@ -223,6 +229,10 @@ impl World {
     /// How often each kind of fault was scheduled and took effect.
     pub fn fault_counters(&self) -> impl Iterator<Item = (&'static str, FaultCounter)> {
         self.faults.counters()
+    }
+    /// How often the metadata quorum and elections came into states that a campaign wants to reach, by name.
+    pub fn coverage(&self) -> impl Iterator<Item = (&'static str, u64)> {
+        self.coverage.named().into_iter()
     }
     /// Syncs that nodes wait for.
     pub fn syncs_under_way(&self) -> u32 {
@@ -314,6 +324,7 @@ impl World {
         if !self.tracer.fresh.is_empty() || !self.notes.is_empty() {
             self.fire_triggers();
             let events = std::mem::take(&mut self.tracer.fresh);
+            events.iter().for_each(|event| self.coverage.count(&event.event));
             let notes = std::mem::take(&mut self.notes);
             sink.after_step(self, &events, &notes);
             self.tracer.fresh = events;
@@ -362,7 +373,10 @@ impl World {
                 // A process that died meanwhile takes nothing back from its system, but a loss of power does.
                 if slot.boot == boot {
                     let result = slot.disk.complete_sync(*pending);
-                    if self.is_alive(node, incarnation) {
+                    let died = result.is_err() && slot.disk_fails.is_some();
+                    if died && self.is_alive(node, incarnation) {
+                        self.die_of_disk(node);
+                    } else if self.is_alive(node, incarnation) {
                         self.hand_in(node, Input::Synced { ticket, result }, cause);
                     }
                 }

@@ -8,6 +8,7 @@ use trial_kafka::controller::Controller;
 use trial_kafka::node::{Effect, Effects, EventId, Input, Lane, Nanos, Node, Now, RandomFor};
 use trial_storage::Disk;
 
+use super::late_metadata::LateMetadata;
 use crate::disk::VirtualDisk;
 
 /// A node of whichever kind, as a plain value.
@@ -91,6 +92,10 @@ pub(crate) struct Slot {
     pub(crate) slow_fetch: Vec<Nanos>,
     /// Added to every operation of the disk, one entry a fault.
     pub(crate) slow_disk: Vec<Nanos>,
+    /// Faults by which metadata reaches this broker late.
+    pub(crate) late_metadata: Vec<LateMetadata>,
+    /// Its disk is about to fail: when to start the process again, after which event of the trace this was so.
+    pub(crate) disk_fails: Option<(Option<Nanos>, EventId)>,
     /// How many numbers were drawn for each purpose.
     pub(crate) draws: BTreeMap<RandomFor, u64>,
     /// After the end of an orderly stop, start again after this long.
@@ -116,6 +121,8 @@ impl Slot {
             held_effects: Vec::new(),
             slow_fetch: Vec::new(),
             slow_disk: Vec::new(),
+            late_metadata: Vec::new(),
+            disk_fails: None,
             draws: BTreeMap::new(),
             restart_after_halt: None,
             #[cfg(test)]
