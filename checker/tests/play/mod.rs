@@ -239,6 +239,14 @@ impl Play {
         self.see(Observation::BrokerRegistered { broker, broker_epoch, incarnation, fenced: false })
     }
 
+    /// A topic of the same name, with empty logs.
+    pub fn created_again(&mut self) -> &mut Self {
+        self.logs.values_mut().for_each(Vec::clear);
+        (self.leader, self.epoch, self.partition_epoch, self.isr) = (1, 0, 0, vec![1, 2, 3]);
+        self.elected(-1, true);
+        self.leads(1)
+    }
+
     pub fn truncate(&mut self, broker: i32, to: usize) -> &mut Self {
         self.logs.get_mut(&broker).unwrap().truncate(to);
         let why = "because the leader's history differs from there".to_owned();
