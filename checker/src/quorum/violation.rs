@@ -148,10 +148,13 @@ impl Violation {
             }
             CommitWithoutMajority { controller, epoch, to, holders, majority } => {
                 let holders: Vec<String> = holders.iter().map(|id| name(*id)).collect();
-                let holders = if holders.is_empty() { "nobody".to_owned() } else { holders.join(", ") };
+                let holders = match holders.is_empty() {
+                    true => "nobody".to_owned(),
+                    false => format!("only {}", holders.join(", ")),
+                };
                 let text = format!(
-                    "{}, leading epoch {epoch}, took everything below {to} of the metadata log for committed, and of \
-                     the {majority} voters that takes, only {holders} had it on disk",
+                    "{}, leading epoch {epoch}, took everything below {to} of the metadata log for committed, which takes \
+                     {majority} voters' disks, and {holders} had it on disk",
                     name(*controller)
                 );
                 (name(*controller), text)
