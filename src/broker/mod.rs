@@ -22,6 +22,7 @@ mod describe_configs;
 mod fetch;
 mod fetcher;
 mod forward;
+mod leader_view;
 mod lifecycle;
 mod list_offsets;
 mod maintenance;
@@ -127,6 +128,10 @@ impl Broker {
             setup,
         }
     }
+    /// What it was made from.
+    pub fn setup(&self) -> &BrokerSetup {
+        &self.setup
+    }
     /// `node.id`.
     pub fn node_id(&self) -> BrokerId {
         self.setup.node_id
@@ -188,10 +193,10 @@ impl Broker {
 
     /// Sets the timers that follow from the state of the parts.
     fn refresh_timers(&mut self) {
-        self.timers.set(Timer::Lifecycle, self.lifecycle.next_deadline());
+        self.timers.set(Timer::Lifecycle, self.lifecycle.next_deadline(&self.observer.view));
         self.timers.set(Timer::Observer, self.observer.next_deadline());
-        self.timers.set(Timer::AlterPartition, self.alter_partition.next_deadline());
-        self.timers.set(Timer::Forward, self.forwarder.next_deadline());
+        self.timers.set(Timer::AlterPartition, self.alter_partition.next_deadline(&self.observer.view));
+        self.timers.set(Timer::Forward, self.forwarder.next_deadline(&self.observer.view));
         self.timers.set(Timer::Fetchers, self.fetchers.values().filter_map(Fetcher::next_deadline).min());
         self.timers.set(Timer::Purgatory, self.purgatory.next_deadline());
     }

@@ -17,7 +17,7 @@ use kafka_protocol::messages::{
 use uuid::Uuid;
 
 /// Requests served on the controller's listener with their least and greatest version.
-pub const SERVED: [(ApiKey, i16, i16); 13] = [
+pub const SERVED: [(ApiKey, i16, i16); 16] = [
     (ApiKey::Fetch, 13, 17),
     (ApiKey::ApiVersions, 0, 4),
     (ApiKey::CreateTopics, 2, 7),
@@ -31,6 +31,9 @@ pub const SERVED: [(ApiKey, i16, i16); 13] = [
     (ApiKey::IncrementalAlterConfigs, 0, 1),
     (ApiKey::AlterPartitionReassignments, 0, 1),
     (ApiKey::ListPartitionReassignments, 0, 0),
+    (ApiKey::Vote, 0, 2),
+    (ApiKey::BeginQuorumEpoch, 0, 1),
+    (ApiKey::EndQuorumEpoch, 0, 1),
 ];
 
 /// Which of [`SERVED`] a request is, if it is one at a version that is served.
@@ -49,9 +52,20 @@ pub fn served(body: &RequestKind, version: i16) -> Option<ApiKey> {
         RequestKind::AlterPartition(_) => ApiKey::AlterPartition,
         RequestKind::BrokerRegistration(_) => ApiKey::BrokerRegistration,
         RequestKind::BrokerHeartbeat(_) => ApiKey::BrokerHeartbeat,
+        RequestKind::Vote(_) => ApiKey::Vote,
+        RequestKind::BeginQuorumEpoch(_) => ApiKey::BeginQuorumEpoch,
+        RequestKind::EndQuorumEpoch(_) => ApiKey::EndQuorumEpoch,
         _ => return None,
     };
     SERVED.iter().any(|(k, least, greatest)| *k == key && (*least..=*greatest).contains(&version)).then_some(key)
+}
+
+/// Does the quorum itself answer it, leader or not?
+pub fn is_for_the_quorum(api: ApiKey) -> bool {
+    matches!(
+        api,
+        ApiKey::Fetch | ApiKey::DescribeQuorum | ApiKey::Vote | ApiKey::BeginQuorumEpoch | ApiKey::EndQuorumEpoch
+    )
 }
 
 /// The answer to ApiVersions; for a version that is not served, with UNSUPPORTED_VERSION (the host then encodes it at
