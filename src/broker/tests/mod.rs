@@ -167,6 +167,7 @@ impl Room {
                     }
                     RequestKind::BrokerHeartbeat(request) => {
                         let response = BrokerHeartbeatResponse::default()
+                            .with_is_caught_up(true)
                             .with_is_fenced(false)
                             .with_should_shut_down(request.want_shut_down);
                         self.respond(&call, response.into());
