@@ -10,7 +10,7 @@ mod periodic;
 mod quorum;
 mod topics;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use kafka_protocol::messages::broker_registration_request::Listener;
 use kafka_protocol::messages::create_topics_request::{
@@ -52,6 +52,8 @@ struct Room {
     versions: BTreeMap<ReqId, i16>,
     /// Broker epochs, as the brokers know them.
     broker_epochs: BTreeMap<BrokerId, i64>,
+    /// Brokers that ask to stop with every heartbeat.
+    stopping: BTreeSet<BrokerId>,
 }
 
 fn setup(config: BrokerConfig) -> ControllerSetup {
@@ -87,6 +89,7 @@ impl Room {
             next_request: 0,
             versions: BTreeMap::new(),
             broker_epochs: BTreeMap::new(),
+            stopping: BTreeSet::new(),
         }
     }
     fn with(config: BrokerConfig) -> Room {
@@ -245,6 +248,7 @@ impl Room {
             other => panic!("{other:?}"),
         };
         if response.error_code == 0 {
+            self.stopping.remove(&broker);
             self.broker_epochs.insert(broker, response.broker_epoch);
         }
         response
@@ -255,6 +259,7 @@ impl Room {
             .with_broker_id(WireBrokerId(broker))
             .with_broker_epoch(self.broker_epochs[&broker])
             .with_current_metadata_offset(self.controller.high_watermark() - 1)
+            .with_want_shut_down(self.stopping.contains(&broker))
     }
     fn send_heartbeat(&mut self, request: BrokerHeartbeatRequest) -> BrokerHeartbeatResponse {
         match self.ask(1, request) {
