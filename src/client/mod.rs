@@ -12,7 +12,7 @@
 
 mod admin;
 mod admin_requests;
-mod backoff;
+pub(crate) mod backoff;
 mod channel;
 mod cluster;
 mod consumer;

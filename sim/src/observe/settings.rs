@@ -4,7 +4,7 @@ use trial_checker::{ConsumerSettings, ProducerSettings, QuorumSettings, Settings
 use trial_kafka::node::{Nanos, ms};
 
 use crate::scenario::{Cluster, Scenario};
-use crate::world::controller_id;
+use crate::world::controller_of;
 
 /// The promises of a scenario, and the kinds of fault without which a trial of it shows nothing.
 pub(super) fn of_scenario(scenario: &Scenario, expected_fault_kinds: Vec<String>) -> Settings {
@@ -12,7 +12,7 @@ pub(super) fn of_scenario(scenario: &Scenario, expected_fault_kinds: Vec<String>
     let mut settings = Settings { zoo_on: !scenario.zoo.is_empty(), expected_fault_kinds, ..Settings::default() };
     settings.quorum = quorum_of(&scenario.cluster);
     settings.controller_names =
-        (1..=scenario.cluster.controllers).map(|n| (controller_id(n), format!("c{n}"))).collect();
+        (1..=scenario.cluster.controllers).map(|n| controller_of(&scenario.cluster, n)).collect();
     for topic in &scenario.topics {
         let of_topic = TopicSettings {
             replication_factor: topic.replication_factor,
@@ -62,7 +62,7 @@ fn quorum_of(cluster: &Cluster) -> QuorumSettings {
     let election =
         ms(config.controller_quorum_election_timeout_ms) + ms(config.controller_quorum_election_backoff_max_ms);
     QuorumSettings {
-        voters: (1..=cluster.controllers).map(controller_id).collect(),
+        voters: (1..=cluster.controllers).map(|n| controller_of(cluster, n).0).collect(),
         without_majority: fetch_timeout + fetch_timeout / 2 + SECOND,
         recovery: 30 * SECOND + 6 * (fetch_timeout + election) + 2 * ms(config.broker_session_timeout_ms),
     }

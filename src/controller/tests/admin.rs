@@ -275,7 +275,8 @@ fn unclean_elections_follow_what_was_set_at_run_time() {
     let mut room = Room::orders();
     let unclean = "unclean.leader.election.enable";
     let allowed = |room: &Room| {
-        let cluster = crate::controller::Cluster { image: room.image(), config: &room.controller.setup().config };
+        let setup = room.controller.setup();
+        let cluster = crate::controller::Cluster { image: room.image(), config: &setup.config, zoo: setup.zoo };
         cluster.unclean_election_is_allowed(room.image().topic("orders").unwrap())
     };
     assert!(!allowed(&room));
