@@ -118,10 +118,8 @@ pub(super) fn target(scenario: &Scenario, target: &Target, by_event: bool) -> Re
             if *nth <= standbys {
                 return Ok(());
             }
-            Err(Wrong::new(format!(
-                "of {} controllers {standbys} stand by, there is no standby {nth}",
-                cluster.controllers
-            )))
+            Err(Wrong::new(format!("there is no standby controller {nth}"))
+                .help(format!("of {} one is active, so {standbys} stand by", cluster.controllers)))
         }
         Target::TheseControllers(ids) => {
             let count = u64::from(cluster.controllers);
