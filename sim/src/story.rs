@@ -229,7 +229,7 @@ fn offsets_of(world: &World, node: NodeIx, partition: &TopicPartition, from: i64
     if from >= end {
         return Vec::new();
     }
-    let entries = read_entries(world, node, replica, from, end, true);
+    let entries = read_entries(world, node, &replica.log, from, end, true);
     let offsets = entries.iter().flat_map(|entry| (entry.first_offset..).zip(&entry.records));
     offsets.filter(|(_, id)| **id == record).map(|(offset, _)| offset).collect()
 }

@@ -41,9 +41,14 @@ pub(super) fn disk_of(model: &DiskModel) -> VirtualDisk {
     disk
 }
 
-/// The n-th controller, counted from 1, as a voter of the quorum: a machine of its own, or the n-th broker's process.
+/// `node.id` of the n-th controller, counted from 1, and the machine it runs on: one of its own, or the n-th broker's.
+pub(crate) fn controller_of(cluster: &Cluster, n: u32) -> (i32, String) {
+    if cluster.combined { (n as i32, format!("b{n}")) } else { (3_000 + n as i32, format!("c{n}")) }
+}
+
+/// The n-th controller, counted from 1, as a voter of the quorum.
 fn voter(cluster: &Cluster, n: u32) -> Voter {
-    let (id, host) = if cluster.combined { (n as i32, format!("b{n}")) } else { (3_000 + n as i32, format!("c{n}")) };
+    let (id, host) = controller_of(cluster, n);
     Voter { id, directory_id: directory_id(id, 0), endpoint: Endpoint { host, port: CONTROLLER_PORT } }
 }
 

@@ -45,6 +45,7 @@ use crate::trace::{NodeIx, TraceEvent, Tracer};
 use coverage::Coverage;
 use faults::{FaultEnd, Faults};
 use life::{Life, LifeStep};
+pub(crate) use machines::controller_of;
 use machines::slots_of;
 use network::{Network, Packet, Way};
 use queue::Queue;
@@ -283,6 +284,14 @@ impl World {
     pub fn controllers(&self) -> impl Iterator<Item = (NodeIx, &Controller)> {
         let slots = self.slots.iter().enumerate();
         slots.filter_map(|(ix, slot)| Some((NodeIx(ix as u32), slot.controller()?)))
+    }
+    /// The controller at an index, if it is one.
+    pub fn controller_at(&self, node: NodeIx) -> Option<&Controller> {
+        self.slots.get(node.0 as usize)?.controller()
+    }
+    /// Does nothing pass from one node to the other?
+    pub fn is_cut(&self, from: NodeIx, to: NodeIx) -> bool {
+        self.network.is_cut(from, to)
     }
     /// The controller that decides: of those that run and believe so, the one of the highest epoch.
     pub fn active_controller(&self) -> Option<(NodeIx, &Controller)> {
