@@ -96,6 +96,10 @@ impl Combined {
             stop: Stop::No,
         }
     }
+    /// Another empty disk will be formatted with this `directory.id`. For a node that has not started.
+    pub fn format_anew(&mut self, directory_id: Uuid) {
+        self.controller = Controller::new(ControllerSetup { directory_id, ..self.controller.setup().clone() });
+    }
     /// Its broker.
     pub fn broker(&self) -> &Broker {
         &self.broker
@@ -254,8 +258,9 @@ impl Host for SideHost<'_> {
     }
     fn record(&mut self, event: Event, also_because: &[EventId]) -> EventId {
         match event {
-            // The process is up when its logs are loaded too, which the broker tells.
-            Event::Started { .. } if self.side == Side::Controller => return EventId::NONE,
+            // The process is up when its logs are loaded too, and its stop was an orderly one when its logs were flushed:
+            // the broker tells both.
+            Event::Started { .. } | Event::ShutDownCleanly if self.side == Side::Controller => return EventId::NONE,
             Event::ShutDownCleanly if self.stops_alone => self.has_stopped = true,
             _ => {}
         }

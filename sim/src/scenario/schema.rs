@@ -44,7 +44,7 @@ const TOP: &[Key] = keys! {
 const CLUSTER: &[Key] = keys! {
     "brokers" "1..=1000" "3" "brokers b1, b2, …; broker bN has node.id N";
     "controllers" "1..=5" "1" "controllers c1, c2, …: the voters of the metadata quorum";
-    "combined" "true or false" "false" "the first brokers' processes are the controllers too (process.roles=broker,controller)";
+    "combined" "true or false" "false" "the first brokers' processes are the controllers too (process.roles=broker,controller): c1 is b1";
     "racks" "list of names" "[]" "racks, dealt out to the brokers in turn";
 };
 const TOPIC: &[Key] = keys! {

@@ -276,16 +276,13 @@ impl World {
         slot.disk_fails = None;
         // Whatever was on its way to the old one never gets to this one.
         slot.boot += 1;
-        let formatted = |controller: &Controller| {
-            let mut setup = controller.setup().clone();
-            setup.directory_id = directory_id(setup.node_id, slot.boot);
-            setup
-        };
         match &mut slot.blank {
-            SimNode::Controller(blank) => **blank = Controller::new(formatted(blank)),
-            SimNode::Combined(blank) => {
-                **blank = Combined::new(blank.broker().setup().clone(), formatted(blank.controller()));
+            SimNode::Controller(blank) => {
+                let mut setup = blank.setup().clone();
+                setup.directory_id = directory_id(setup.node_id, slot.boot);
+                **blank = Controller::new(setup);
             }
+            SimNode::Combined(blank) => blank.format_anew(directory_id(blank.broker().node_id(), slot.boot)),
             SimNode::Broker(_) | SimNode::Client(_) => {}
         }
         self.record(node, Event::Fault(FaultEvent::ReplaceDisk { lost_bytes }), &[cause]);

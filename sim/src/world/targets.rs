@@ -38,7 +38,7 @@ impl World {
     }
 
     fn controllers_named(&self, numbers: &[i32]) -> Vec<NodeIx> {
-        numbers.iter().filter_map(|n| self.controller_ix(*n as u32)).collect()
+        numbers.iter().filter_map(|n| self.controller_ix(u32::try_from(*n).ok()?)).collect()
     }
 
     /// The controller that decides; if none does yet, the one that leads the quorum.
