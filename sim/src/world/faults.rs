@@ -3,7 +3,6 @@
 use std::collections::BTreeMap;
 
 use kafka_protocol::messages::ResponseKind;
-use trial_kafka::combined::Combined;
 use trial_kafka::controller::Controller;
 use trial_kafka::event::{Event, Fault as FaultEvent};
 use trial_kafka::node::{Command, EventId, Input, Nanos, OpId};

@@ -285,10 +285,6 @@ impl World {
         let slots = self.slots.iter().enumerate();
         slots.filter_map(|(ix, slot)| Some((NodeIx(ix as u32), slot.controller()?)))
     }
-    /// The controller at an index, if it is one.
-    pub fn controller_at(&self, node: NodeIx) -> Option<&Controller> {
-        self.slots.get(node.0 as usize)?.controller()
-    }
     /// Does nothing pass from one node to the other?
     pub fn is_cut(&self, from: NodeIx, to: NodeIx) -> bool {
         self.network.is_cut(from, to)
