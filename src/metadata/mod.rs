@@ -8,7 +8,9 @@ mod image;
 mod record;
 pub mod uuid_text;
 
-pub use image::{BrokerRegistration, MetadataImage, PartitionRegistration, TOPIC_RESOURCE, TopicImage};
+pub use image::{
+    ALL_BROKERS, BROKER_RESOURCE, BrokerRegistration, MetadataImage, PartitionRegistration, TOPIC_RESOURCE, TopicImage,
+};
 pub use record::{BrokerRegistrationChange, MetadataRecord, PartitionChange, RecordError};
 
 /// The metadata log's topic name.

@@ -28,6 +28,17 @@ pub(super) fn listener_of(endpoint: &Endpoint) -> Listener {
     if endpoint.port == CONTROLLER_PORT { Listener::Controller } else { Listener::Broker }
 }
 
+/// `node.id` and name of the n-th controller, counted from 1.
+pub(crate) fn controller_of(cluster: &Cluster, n: u32) -> (i32, String) {
+    if cluster.combined { (n as i32, format!("b{n}")) } else { (3_000 + n as i32, format!("c{n}")) }
+}
+
+/// The n-th controller, counted from 1, as a voter of the quorum: a machine of its own, or the n-th broker's process.
+fn voter(cluster: &Cluster, n: u32) -> Voter {
+    let (id, host) = controller_of(cluster, n);
+    Voter { id, directory_id: directory_id(id, 0), endpoint: Endpoint { host, port: CONTROLLER_PORT } }
+}
+
 /// The directory id of a controller's disk: another one each time an operator formats it.
 pub(super) fn directory_id(controller: i32, formatted: u32) -> Uuid {
     Uuid::from_u128(u128::from(formatted) << 64 | controller as u128)
@@ -39,17 +50,6 @@ pub(super) fn disk_of(model: &DiskModel) -> VirtualDisk {
     disk.set_sync_latency((model.sync.min + model.sync.max) / 2);
     disk.set_write_back_age(model.writeback);
     disk
-}
-
-/// `node.id` of the n-th controller, counted from 1, and the machine it runs on: one of its own, or the n-th broker's.
-pub(crate) fn controller_of(cluster: &Cluster, n: u32) -> (i32, String) {
-    if cluster.combined { (n as i32, format!("b{n}")) } else { (3_000 + n as i32, format!("c{n}")) }
-}
-
-/// The n-th controller, counted from 1, as a voter of the quorum.
-fn voter(cluster: &Cluster, n: u32) -> Voter {
-    let (id, host) = controller_of(cluster, n);
-    Voter { id, directory_id: directory_id(id, 0), endpoint: Endpoint { host, port: CONTROLLER_PORT } }
 }
 
 /// The cluster's machines, none started: controllers, brokers, producers, consumers, the admin, the final reader. With

@@ -197,6 +197,7 @@ impl Room {
                         self.heartbeats += 1;
                         let response = BrokerHeartbeatResponse::default()
                             .with_error_code(self.is_inactive(conn))
+                            .with_is_caught_up(true)
                             .with_is_fenced(false)
                             .with_should_shut_down(request.want_shut_down);
                         self.respond(&call, response.into());
