@@ -13,6 +13,7 @@ use kafka_protocol::messages::{
 use kafka_protocol::protocol::StrBytes;
 
 use super::*;
+use crate::event::Event;
 use crate::metadata::{ALL_BROKERS, BROKER_RESOURCE, TOPIC_RESOURCE};
 
 const SET: i8 = 0;
@@ -30,6 +31,13 @@ fn code(error: ResponseError) -> i16 {
 }
 
 impl Room {
+    /// What was decided since the last look, without what the quorum did for it.
+    fn decided(&mut self) -> Vec<String> {
+        let of_the_quorum =
+            |event: &Event| matches!(event, Event::MetadataAppended { .. } | Event::MetadataHighWatermark { .. });
+        let events = std::mem::take(&mut self.host.events).into_iter().map(|(event, _)| event);
+        events.filter(|event| !of_the_quorum(event)).map(|event| event.to_string()).collect()
+    }
     fn delete(&mut self, topics: Vec<DeleteTopicState>) -> Vec<i16> {
         match self.ask(6, DeleteTopicsRequest::default().with_topics(topics)) {
             ResponseKind::DeleteTopics(response) => response.responses.iter().map(|r| r.error_code).collect(),
@@ -140,10 +148,10 @@ impl Room {
 fn a_topic_created_again_is_another_topic_without_the_configs_of_the_first() {
     let mut room = Room::orders_with(BrokerConfig::default(), &[("min.insync.replicas", "2")]);
     let first = room.topic_id("orders");
-    room.events();
+    room.decided();
     assert_eq!(room.delete(vec![named("orders")]), [0]);
     assert!(room.image().topic("orders").is_none());
-    assert_eq!(room.events(), [format!("deleted topic orders (id {first})")]);
+    assert_eq!(room.decided(), [format!("deleted topic orders (id {first})")]);
     // The host of this room gives the same random number each time; ids in use are passed over, this one is free again.
     room.host.random = 1;
     room.create("orders", &[&[2, 1]], &[]);
@@ -204,13 +212,13 @@ fn partitions_are_added_and_never_taken_away() {
 #[test]
 fn configs_are_set_and_removed_one_by_one() {
     let mut room = Room::orders_with(BrokerConfig::default(), &[("flush.messages", "7")]);
-    room.events();
+    room.decided();
     let min_isr = "min.insync.replicas";
     assert_eq!(room.alter_config(TOPIC_RESOURCE, "orders", (min_isr, SET, Some("2"))).0, 0);
     assert_eq!(room.alter_config(BROKER_RESOURCE, "2", ("log.segment.bytes", SET, Some("1000"))).0, 0);
     assert_eq!(room.alter_config(TOPIC_RESOURCE, "orders", ("flush.messages", DELETE, None)).0, 0);
     assert_eq!(
-        room.events(),
+        room.decided(),
         [
             "set min.insync.replicas=2 for topic orders",
             "set log.segment.bytes=1000 for broker 2",
@@ -304,12 +312,12 @@ fn unclean_elections_follow_what_was_set_at_run_time() {
 #[test]
 fn a_partition_moves_when_the_new_replica_is_in_sync_and_its_leader_must_learn_of_it() {
     let mut room = Room::four_brokers();
-    room.events();
+    room.decided();
     assert_eq!(room.reassign(Some(&[2, 3, 4])), 0);
     assert_eq!(room.assignment(), (vec![2, 3, 4, 1], vec![4], vec![1]));
     let begun = room.orders_0();
     assert_eq!((begun.leader, begun.leader_epoch, begun.partition_epoch), (1, 0, 1), "nobody has left yet");
-    assert_eq!(room.events(), ["assigns orders-0 to brokers 2,3,4,1, adding [4], removing [1]"]);
+    assert_eq!(room.decided(), ["assigns orders-0 to brokers 2,3,4,1, adding [4], removing [1]"]);
     assert_eq!(room.listed_reassignments(), 1);
     // 4 joins; the change that says so ends the reassignment, and with it the reign of 1.
     assert_eq!(room.leader_asks_for_isr(&[1, 2, 3, 4]), code(ResponseError::NewLeaderElected));
