@@ -1,8 +1,12 @@
 //! Stories: a controller on a disk in memory, with a host that carries out its effects at once, or holds back its syncs.
 
 mod brokers;
+mod cluster;
+mod failover;
 mod partitions;
 mod quorum;
+mod quorum_rules;
+mod simulation;
 mod topics;
 
 use std::collections::BTreeMap;
@@ -20,6 +24,7 @@ use uuid::Uuid;
 
 use super::{Controller, ControllerSetup, Voter};
 use crate::config::BrokerConfig;
+use crate::event::Event;
 use crate::ids::BrokerId;
 use crate::metadata::{MetadataImage, PartitionRegistration};
 use crate::node::{ConnId, Effect, Effects, Endpoint, Input, Node, Now, ReqId, RequestHeader, Ticket, ms};
@@ -130,6 +135,7 @@ impl Room {
         self.settle();
     }
     fn settle(&mut self) {
+        self.forget_the_log();
         while !self.host.effects.is_empty() {
             for effect in std::mem::take(&mut self.host.effects) {
                 match effect {
@@ -144,6 +150,8 @@ impl Room {
                     }
                     Effect::HangUp { .. } => self.hung_up = true,
                     Effect::Halt { why } => self.halted = Some(why),
+                    // Nobody else is there.
+                    Effect::Dial { .. } | Effect::Close { .. } => {}
                     other => panic!("a controller does not do that: {other:?}"),
                 }
             }
@@ -154,6 +162,12 @@ impl Room {
                 }
             }
         }
+    }
+    /// These stories are about decisions; what becomes of the log is told elsewhere.
+    fn forget_the_log(&mut self) {
+        self.host.events.retain(|(event, _)| {
+            !matches!(event, Event::MetadataAppended { .. } | Event::MetadataHighWatermark { .. })
+        });
     }
     /// Every answer can be sent at the version of its request (an unknown version of ApiVersions: at 0).
     fn check_encoding(&self, req: ReqId, response: &ResponseKind) {
@@ -167,6 +181,7 @@ impl Room {
     }
     fn feed(&mut self, input: Input) {
         self.controller.handle(self.now, input, &mut self.disk, &mut Effects::new(&mut self.host));
+        self.forget_the_log();
     }
     fn end_one_sync(&mut self, result: Result<(), DiskError>) {
         let (ticket, pending) = self.syncs.remove(0);
