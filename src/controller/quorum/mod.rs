@@ -219,7 +219,8 @@ impl Quorum {
             events: Vec::new(),
         };
         quorum.peers = peers::of(&quorum.voters, me.id, &setup.config);
-        quorum.note_written(stored);
+        // Without a file it is epoch 0.
+        quorum.note_written(stored.unwrap_or_default());
         if let Some(replacement) = formatted {
             quorum.persist.replace(replacement, io.fx);
         }

@@ -128,8 +128,8 @@ impl Quorum {
     }
 
     /// What the file held at the start.
-    pub(super) fn note_written(&mut self, state: Option<ElectionState>) {
-        self.persist.written = state;
+    pub(super) fn note_written(&mut self, state: ElectionState) {
+        self.persist.written = Some(state);
     }
 
     /// A sync that everything waits for has ended. If it was the last, what waited is told.

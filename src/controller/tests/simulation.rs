@@ -40,17 +40,15 @@ impl Watch {
 
     /// What the last step did. The error names the property.
     fn look(&mut self, cluster: &mut Cluster) -> Result<(), String> {
-        for id in cluster.ids() {
-            let epoch = cluster.node(id).epoch();
-            if cluster.machines[&id].up && epoch > 0 {
+        while let Some((id, event)) = cluster.events.get(self.seen).cloned() {
+            self.seen += 1;
+            // An epoch counts once it is told: before, it may not be durable, and be forgotten.
+            if let Some(epoch) = epoch_of(&event) {
                 let before = self.epochs.insert(id, epoch).unwrap_or(0);
                 if epoch < before {
                     return Err(format!("monotone epoch: node {id} went from {before} to {epoch}"));
                 }
             }
-        }
-        while let Some((id, event)) = cluster.events.get(self.seen).cloned() {
-            self.seen += 1;
             match event {
                 Event::BecameQuorumLeader { epoch, .. } => {
                     let first = *self.leader_of_epoch.entry(epoch).or_insert(id);
@@ -116,6 +114,19 @@ impl Watch {
             }
         }
         Ok(())
+    }
+}
+
+fn epoch_of(event: &Event) -> Option<i32> {
+    match event {
+        Event::BecameUnattached { epoch }
+        | Event::BecameProspective { epoch }
+        | Event::BecameCandidate { epoch }
+        | Event::BecameQuorumLeader { epoch, .. }
+        | Event::BecameQuorumFollower { epoch, .. }
+        | Event::VoteGranted { epoch, pre_vote: false, .. }
+        | Event::ResignedAsQuorumLeader { epoch, .. } => Some(*epoch),
+        _ => None,
     }
 }
 
