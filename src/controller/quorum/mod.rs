@@ -219,9 +219,10 @@ impl Quorum {
             events: Vec::new(),
         };
         quorum.peers = peers::of(&quorum.voters, me.id, &setup.config);
-        quorum.note_written(stored);
-        if let Some((file, root)) = formatted {
-            quorum.persist.wait_for(file, root, io.fx);
+        // Without a file it is epoch 0.
+        quorum.note_written(stored.unwrap_or_default());
+        if let Some(replacement) = formatted {
+            quorum.persist.replace(replacement, io.fx);
         }
         quorum.take_up_role(stored.unwrap_or_default(), io)?;
         quorum.sync_log_if_idle(io);
@@ -305,7 +306,7 @@ impl Quorum {
         match input {
             Input::Synced { ticket, result } if self.persist.awaits(ticket) => {
                 result.map_err(QuorumError::Sync)?;
-                self.on_persisted(io);
+                self.on_persisted(io)?;
             }
             Input::Synced { ticket, result } => {
                 let Some(sync) = self.log_sync.take_if(|sync| sync.ticket == ticket) else { return Ok(()) };
