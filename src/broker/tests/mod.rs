@@ -126,6 +126,9 @@ impl Room {
             leader,
             leader_epoch: 0,
             partition_epoch: 0,
+            leader_recovery_state: 0,
+            eligible_leader_replicas: vec![],
+            last_known_elr: vec![],
         });
         room.metadata(records);
         room
@@ -257,6 +260,9 @@ impl Room {
             leader: 1,
             leader_epoch: 0,
             partition_epoch: 0,
+            leader_recovery_state: 0,
+            eligible_leader_replicas: vec![],
+            last_known_elr: vec![],
         }]);
     }
     fn change(&mut self, change: PartitionChange) {

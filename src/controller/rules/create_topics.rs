@@ -129,6 +129,9 @@ impl Cluster<'_> {
                 leader,
                 leader_epoch: 0,
                 partition_epoch: 0,
+                leader_recovery_state: 0,
+                eligible_leader_replicas: vec![],
+                last_known_elr: vec![],
             });
         }
         records.append(&mut new);

@@ -63,9 +63,29 @@ fn record() -> impl Strategy<Value = MetadataRecord> {
         (any::<i32>(), any::<i64>())
             .prop_map(|(broker, broker_epoch)| MetadataRecord::UnregisterBroker { broker, broker_epoch }),
         (".{0,200}", uuid()).prop_map(|(name, topic_id)| MetadataRecord::Topic { name: Topic::new(&name), topic_id }),
-        (uuid(), any::<i32>(), ids(), ids(), any::<[i32; 3]>()).prop_map(
-            |(topic_id, partition, replicas, isr, [leader, leader_epoch, partition_epoch])| {
-                MetadataRecord::Partition { topic_id, partition, replicas, isr, leader, leader_epoch, partition_epoch }
+        (uuid(), any::<i32>(), any::<i8>(), ids(), ids(), ids(), ids(), any::<[i32; 3]>()).prop_map(
+            |(
+                topic_id,
+                partition,
+                leader_recovery_state,
+                replicas,
+                isr,
+                elr,
+                last,
+                [leader, epoch, partition_epoch],
+            )| {
+                MetadataRecord::Partition {
+                    topic_id,
+                    partition,
+                    replicas,
+                    isr,
+                    leader,
+                    leader_epoch: epoch,
+                    partition_epoch,
+                    leader_recovery_state,
+                    eligible_leader_replicas: elr,
+                    last_known_elr: last,
+                }
             }
         ),
         (any::<i8>(), ".{0,9}", ".{0,9}", proptest::option::of(".{0,9}")).prop_map(
