@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 use bytes::Bytes;
 use proptest::prelude::*;
 use trial_sim::disk::VirtualDisk;
-use trial_storage::{BuildOptions, Log, LogConfig, NewRecord, Opening, build_batch};
+use trial_storage::{BuildOptions, EpochEntry, Log, LogConfig, NewRecord, Opening, build_batch};
 
 const CONFIG: LogConfig = LogConfig { segment_bytes: 1_000, index_interval_bytes: 200, max_batch_bytes: 1_000 };
 
@@ -58,6 +58,11 @@ fn content(log: &Log, disk: &mut VirtualDisk, end: i64) -> Vec<u8> {
     bytes
 }
 
+/// Where the log is empty, its cut beginning may have left the epoch that was in force there, and a truncation takes it.
+fn epochs_with_records(log: &Log) -> Vec<EpochEntry> {
+    log.epochs().iter().copied().filter(|entry| entry.start_offset < log.log_end_offset()).collect()
+}
+
 proptest! {
     #[test]
     fn what_was_flushed_survives(ops in prop::collection::vec(op(), 0..150), mut state: u64) {
@@ -108,14 +113,14 @@ proptest! {
                 }
                 Op::ProcessCrash => {
                     under_way.clear();
-                    let (end, epochs) = (log.log_end_offset(), log.epochs().to_vec());
+                    let (end, epochs) = (log.log_end_offset(), epochs_with_records(&log));
                     let before = content(&log, &mut disk, end);
                     disk.process_crash();
                     let opening = Opening::Unclean { recovery_point: log.recovery_point() };
                     let (again, recovered) = Log::open_from(&mut disk, "orders-0", CONFIG, opening, start).unwrap();
                     prop_assert_eq!((recovered.log_end_offset, recovered.discarded_bytes), (end, 0));
                     prop_assert_eq!(content(&again, &mut disk, end), before);
-                    prop_assert_eq!(again.epochs(), &epochs[..]);
+                    prop_assert_eq!(epochs_with_records(&again), epochs);
                     prop_assert_eq!(again.recovery_point(), log.recovery_point());
                     log = again;
                 }

@@ -6,6 +6,7 @@
 mod codec;
 mod image;
 mod record;
+pub mod snapshot;
 
 pub use image::{BrokerRegistration, MetadataImage, PartitionRegistration, TOPIC_RESOURCE, TopicImage};
 pub use record::{BrokerRegistrationChange, MetadataRecord, PartitionChange, RecordError};
