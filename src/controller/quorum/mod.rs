@@ -14,6 +14,7 @@
 
 mod describe;
 mod fetch;
+mod snapshots;
 mod state_file;
 
 use std::collections::BTreeMap;
