@@ -291,6 +291,7 @@ fn a_snapshot_that_is_torn_is_deleted_and_an_older_one_serves() {
     assert!(!again.files().contains(&id(9, 1).file_name()));
 
     // Without an older one, and with what it stood for deleted, nothing can be done.
+    again.sync();
     again.snapshot(id(12, 1)).unwrap();
     again.append_until(14, 1).unwrap();
     let file = again.disk.open(dir, &id(12, 1).file_name(), OpenMode::Existing).unwrap();
