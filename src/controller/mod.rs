@@ -45,6 +45,7 @@ use crate::node::{Effects, Endpoint, Input, Lane, LocalStep, Nanos, Node, Now, R
 use crate::zoo::Zoo;
 
 pub use self::api::SERVED;
+pub(crate) use self::api::error_response;
 
 /// The feature that says which records and rules are in force, and its level: 4.1-IV1.
 const METADATA_VERSION: (&str, i16) = ("metadata.version", 27);

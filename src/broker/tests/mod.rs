@@ -3,6 +3,7 @@
 //! The host opens every connection at once, registers the broker and answers its heartbeats. What else it asks for waits
 //! until a story answers: metadata, its fetches as a follower, its AlterPartitions.
 
+mod controllers;
 mod follower;
 mod in_sync;
 mod leader;
@@ -14,7 +15,9 @@ use kafka_protocol::error::ParseResponseErrorCode;
 use kafka_protocol::messages::alter_partition_request::PartitionData as IsrAsked;
 use kafka_protocol::messages::alter_partition_response::{PartitionData as IsrAnswer, TopicData as IsrTopic};
 use kafka_protocol::messages::fetch_request::{FetchPartition, FetchTopic, ReplicaState};
-use kafka_protocol::messages::fetch_response::{EpochEndOffset, FetchableTopicResponse, PartitionData};
+use kafka_protocol::messages::fetch_response::{
+    EpochEndOffset, FetchableTopicResponse, LeaderIdAndEpoch, PartitionData,
+};
 use kafka_protocol::messages::list_offsets_request::{ListOffsetsPartition, ListOffsetsTopic};
 use kafka_protocol::messages::list_offsets_response::{ListOffsetsPartitionResponse, ListOffsetsTopicResponse};
 use kafka_protocol::messages::produce_request::{PartitionProduceData, TopicProduceData};
@@ -59,13 +62,21 @@ struct Room {
     host: TestHost,
     now: Now,
     purposes: BTreeMap<ConnId, Purpose>,
+    hosts: BTreeMap<ConnId, String>,
+    /// Hosts that refuse connections.
+    dead: Vec<&'static str>,
+    /// Controllers that answer registrations and heartbeats with NOT_CONTROLLER.
+    inactive: Vec<&'static str>,
     calls: Vec<Call>,
     answers: BTreeMap<ReqId, ResponseKind>,
     hung_up: bool,
     settled_silently: u32,
     halted: Option<String>,
     next_request: u64,
+    heartbeats: u32,
     metadata_offset: i64,
+    /// Leader and epoch of the quorum.
+    quorum_leader: (i32, i32),
     /// Broker epoch that the next registration gets.
     broker_epoch: i64,
 }
@@ -80,12 +91,20 @@ struct Story {
 
 impl Room {
     fn new(config: BrokerConfig, zoo: Zoo) -> Room {
+        let mut room = Room::alone(config, zoo, 1);
+        room.leads_quorum(3001, 1);
+        room
+    }
+    /// Started, with so many controllers to ask, and none has answered.
+    fn alone(config: BrokerConfig, zoo: Zoo, controllers: u32) -> Room {
+        let controller =
+            |n: u32| ControllerNode { id: 3000 + n as i32, endpoint: Endpoint { host: format!("c{n}"), port: 9093 } };
         let setup = BrokerSetup {
             node_id: 1,
             cluster_id: "trial".to_string(),
             endpoint: Endpoint { host: "b1".to_string(), port: 9092 },
             rack: None,
-            controllers: vec![ControllerNode { id: 3001, endpoint: Endpoint { host: "c1".to_string(), port: 9093 } }],
+            controllers: (1..=controllers).map(controller).collect(),
             config,
             zoo,
         };
@@ -95,13 +114,18 @@ impl Room {
             host: TestHost::default(),
             now: Now { mono: 0, wall: 1_000_000 },
             purposes: BTreeMap::new(),
+            hosts: BTreeMap::new(),
+            dead: Vec::new(),
+            inactive: Vec::new(),
             calls: Vec::new(),
             answers: BTreeMap::new(),
             hung_up: false,
             settled_silently: 0,
             halted: None,
             next_request: 0,
+            heartbeats: 0,
             metadata_offset: 0,
+            quorum_leader: (-1, 0),
             broker_epoch: 0,
         };
         room.handle(Input::Start { incarnation: Uuid::from_u128(1) });
@@ -156,20 +180,26 @@ impl Room {
     }
     fn carry_out(&mut self, effect: Effect) {
         match effect {
-            Effect::Dial { conn, purpose, .. } => {
+            Effect::Dial { conn, purpose, endpoint } => {
                 self.purposes.insert(conn, purpose);
-                self.feed(Input::Opened { conn });
+                let is_dead = self.dead.contains(&endpoint.host.as_str());
+                self.hosts.insert(conn, endpoint.host);
+                self.feed(if is_dead { Input::DialFailed { conn } } else { Input::Opened { conn } });
             }
             Effect::Close { conn } => self.calls.retain(|call| call.conn != conn),
             Effect::Call { call, conn, request, .. } => {
                 let call = Call { call, conn, purpose: self.purposes[&conn], request: *request };
                 match &call.request {
                     RequestKind::BrokerRegistration(_) => {
-                        let response = BrokerRegistrationResponse::default().with_broker_epoch(self.broker_epoch);
+                        let response = BrokerRegistrationResponse::default()
+                            .with_broker_epoch(self.broker_epoch)
+                            .with_error_code(self.is_inactive(conn));
                         self.respond(&call, response.into());
                     }
                     RequestKind::BrokerHeartbeat(request) => {
+                        self.heartbeats += 1;
                         let response = BrokerHeartbeatResponse::default()
+                            .with_error_code(self.is_inactive(conn))
                             .with_is_fenced(false)
                             .with_should_shut_down(request.want_shut_down);
                         self.respond(&call, response.into());
@@ -192,6 +222,11 @@ impl Room {
             Effect::Halt { why } => self.halted = Some(why),
             Effect::Deliver { .. } => panic!("a broker delivers nothing"),
         }
+    }
+    /// The error code of whoever is at the other end.
+    fn is_inactive(&self, conn: ConnId) -> i16 {
+        let inactive = self.inactive.contains(&self.hosts[&conn].as_str());
+        if inactive { ResponseError::NotController.code() } else { 0 }
     }
     fn respond(&mut self, call: &Call, response: ResponseKind) {
         self.feed(Input::Response { call: call.call, conn: call.conn, result: Ok(Box::new(response)) });
@@ -217,6 +252,7 @@ impl Room {
         self.answers.clear();
         self.metadata_offset = 0;
         self.handle(Input::Start { incarnation: Uuid::from_u128(2) });
+        self.leads_quorum(3001, 1);
     }
     fn shut_down(&mut self) {
         self.handle(Input::Command { op: OpId(1), command: Command::ShutDown });
@@ -225,6 +261,10 @@ impl Room {
     // ── what the broker asked for ────────────────────────────────────────────────────────────────────────────────
     fn waiting(&self, purpose: Purpose) -> usize {
         self.calls.iter().filter(|call| call.purpose == purpose).count()
+    }
+    /// The host that the call in flight went to.
+    fn asks(&self, purpose: Purpose) -> Option<&str> {
+        self.calls.iter().find(|call| call.purpose == purpose).map(|call| self.hosts[&call.conn].as_str())
     }
     fn take_call(&mut self, purpose: Purpose) -> Call {
         let at = self.calls.iter().position(|call| call.purpose == purpose);
@@ -241,6 +281,25 @@ impl Room {
     }
 
     // ── the controller ───────────────────────────────────────────────────────────────────────────────────────────
+    /// The broker asks a controller for metadata, and hears who leads the quorum in which epoch.
+    fn leads_quorum(&mut self, leader: i32, epoch: i32) {
+        self.refuse_metadata(ResponseError::FencedLeaderEpoch, leader, epoch);
+        // The other links notice in their own lanes.
+        self.pass(0);
+    }
+    fn refuse_metadata(&mut self, error: ResponseError, leader: i32, epoch: i32) {
+        let call = self.take_call(Purpose::Raft);
+        self.quorum_leader = (leader, epoch);
+        let data = PartitionData::default().with_error_code(error.code());
+        let response = self.by_quorum(data);
+        self.reply(&call, response);
+    }
+    /// An answer to a fetch of metadata that names the leader, with its endpoint.
+    fn by_quorum(&self, data: PartitionData) -> FetchResponse {
+        let (leader, epoch) = self.quorum_leader;
+        let leader = LeaderIdAndEpoch::default().with_leader_id(WireBrokerId(leader)).with_leader_epoch(epoch);
+        fetched(METADATA_TOPIC_ID, data.with_current_leader(leader))
+    }
     /// The metadata log goes on with these records, and the broker hears of it.
     fn metadata(&mut self, records: Vec<MetadataRecord>) {
         let call = self.take_call(Purpose::Raft);
@@ -248,7 +307,8 @@ impl Room {
         let batch = batch(self.metadata_offset, 1, values.into_iter());
         self.metadata_offset += records.len() as i64;
         let data = PartitionData::default().with_records(Some(batch)).with_high_watermark(self.metadata_offset);
-        self.reply(&call, fetched(METADATA_TOPIC_ID, data));
+        let response = self.by_quorum(data);
+        self.reply(&call, response);
     }
     /// `orders-1` on 1 and 2, led by 1.
     fn second_partition(&mut self, isr: &[BrokerId]) {
