@@ -18,6 +18,18 @@ pub enum ValueKind {
     Text,
 }
 
+impl ValueKind {
+    /// In words, for messages.
+    pub fn expected(self) -> &'static str {
+        match self {
+            ValueKind::Int => "a whole number",
+            ValueKind::Millis => "a whole number of milliseconds",
+            ValueKind::Bool => "true or false",
+            ValueKind::Text => "a word",
+        }
+    }
+}
+
 /// A value given for a key.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ConfigValue {
@@ -277,6 +289,17 @@ impl<T: FromValue> FromValue for Option<T> {
         self.as_ref().and_then(T::to_value)
     }
 }
+
+/// The broker keys of this model that Kafka changes while a broker runs, for one broker or for all (KIP-226,
+/// `DynamicLogConfig.ReconfigurableConfigs`); all others are read when it starts.
+pub const DYNAMIC_BROKER_KEYS: &[&str] = &[
+    "log.flush.interval.messages",
+    "log.index.interval.bytes",
+    "log.segment.bytes",
+    "message.max.bytes",
+    "min.insync.replicas",
+    "unclean.leader.election.enable",
+];
 
 /// Keys that Kafka knows and this model does not have yet; using one is an error that says so, never ignored.
 pub const NOT_MODELLED: &[&str] = &[

@@ -3,7 +3,9 @@
 use super::rules::Decision;
 use crate::event::{ElectionKind, Event};
 use crate::ids::{NO_BROKER, TopicPartition};
-use crate::metadata::{MetadataImage, MetadataRecord, PartitionChange, PartitionRegistration};
+use crate::metadata::{
+    ALL_BROKERS, BROKER_RESOURCE, MetadataImage, MetadataRecord, PartitionChange, PartitionRegistration,
+};
 use crate::node::{Effects, EventId};
 
 /// Applies the records of one batch, the first of which stands at `base_offset`, and records what they change.
@@ -19,7 +21,15 @@ pub fn apply_and_record(image: &mut MetadataImage, base_offset: i64, decision: &
             MetadataRecord::PartitionChange(change) => {
                 let before = image.partition(change.topic_id, change.partition).cloned();
                 image.apply(offset, record);
+                if let Some(event) = reassignment_event(image, change) {
+                    fx.record_because(event, &causes);
+                }
                 before.and_then(|before| change_event(image, change, &before, decision.preferred_election))
+            }
+            MetadataRecord::RemoveTopic { topic_id } => {
+                let topic = image.topics.get(topic_id).map(|topic| topic.name.to_string());
+                image.apply(offset, record);
+                topic.map(|topic| Event::TopicDeleted { topic, topic_id: *topic_id })
             }
             _ => {
                 image.apply(offset, record);
@@ -78,8 +88,28 @@ fn creation_event(image: &MetadataImage, record: &MetadataRecord, following: &[M
                 partition_epoch: *partition_epoch,
             })
         }
-        _ => None,
+        _ => config_event(record),
     }
+}
+
+fn config_event(record: &MetadataRecord) -> Option<Event> {
+    let MetadataRecord::Config { resource_type, resource_name, name, value } = record else { return None };
+    let resource = match (*resource_type, resource_name.as_str()) {
+        (BROKER_RESOURCE, ALL_BROKERS) => "all brokers".to_string(),
+        (BROKER_RESOURCE, broker) => format!("broker {broker}"),
+        (_, topic) => format!("topic {topic}"),
+    };
+    Some(Event::ConfigChanged { resource, name: name.clone(), value: value.clone() })
+}
+
+fn reassignment_event(image: &MetadataImage, change: &PartitionChange) -> Option<Event> {
+    let after = image.partition(change.topic_id, change.partition).filter(|_| change.assigns())?;
+    Some(Event::ReassignmentChanged {
+        partition: TopicPartition::new(&image.topics.get(&change.topic_id)?.name, change.partition),
+        replicas: after.replicas.clone(),
+        adding: after.adding_replicas.clone(),
+        removing: after.removing_replicas.clone(),
+    })
 }
 
 /// A change that raises the leader epoch is one of leadership, even if the leader stays.
@@ -102,6 +132,9 @@ fn change_event(
             isr: after.isr.clone(),
             election: election_kind(before, after, preferred),
         });
+    }
+    if change.isr.is_none() && change.assigns() {
+        return None;
     }
     Some(Event::IsrChanged {
         partition,

@@ -16,8 +16,7 @@
 //!   answer that could tell of it, is sent when it is committed. If the disk fails the node halts, and nothing was told.
 //! - Broker sessions are in memory only; a controller that starts gives every broker a fresh one.
 //!
-//! Not modelled: deletion of topics, reassignment, further partitions, incremental configs, quotas, the periodic tasks
-//! that rebalance leaders and elect uncleanly after a configuration change.
+//! Not modelled: quotas, the periodic tasks that rebalance leaders and elect uncleanly after a configuration change.
 
 mod api;
 mod events;

@@ -52,6 +52,10 @@ pub struct PartitionRegistration {
     pub partition_epoch: i32,
     /// The leader was elected uncleanly and has not finished recovering (KIP-704).
     pub recovering: bool,
+    /// Replicas that the reassignment under way takes away; they are among `replicas` until it ends (KIP-455).
+    pub removing_replicas: Vec<BrokerId>,
+    /// Replicas that the reassignment under way brings; they are among `replicas` (KIP-455).
+    pub adding_replicas: Vec<BrokerId>,
 }
 
 impl PartitionRegistration {
@@ -69,6 +73,12 @@ impl PartitionRegistration {
         if let Some(last_known) = &change.last_known_elr {
             self.last_known_elr.clone_from(last_known);
         }
+        if let Some(removing) = &change.removing_replicas {
+            self.removing_replicas.clone_from(removing);
+        }
+        if let Some(adding) = &change.adding_replicas {
+            self.adding_replicas.clone_from(adding);
+        }
         if let Some(state) = change.leader_recovery_state {
             self.recovering = state == 1;
         }
@@ -77,6 +87,10 @@ impl PartitionRegistration {
             self.leader_epoch += 1;
         }
         self.partition_epoch += 1;
+    }
+    /// Is a reassignment under way (`PartitionReassignmentReplicas.isReassignmentInProgress`)?
+    pub fn is_reassigning(&self) -> bool {
+        !self.removing_replicas.is_empty() || !self.adding_replicas.is_empty()
     }
     /// Has it a leader?
     pub fn has_leader(&self) -> bool {
@@ -110,10 +124,16 @@ pub struct MetadataImage {
     pub topic_ids: BTreeMap<Topic, Uuid>,
     /// Finalized features.
     pub features: BTreeMap<String, i16>,
+    /// Dynamic configs of brokers by node id as text; those of [`ALL_BROKERS`] hold for all that have none of their own.
+    pub broker_configs: BTreeMap<String, BTreeMap<String, String>>,
 }
 
 /// Resource type of a topic in config records (`ConfigResource.Type.TOPIC`).
 pub const TOPIC_RESOURCE: i8 = 2;
+/// Resource type of a broker in config records (`ConfigResource.Type.BROKER`).
+pub const BROKER_RESOURCE: i8 = 4;
+/// Name of the broker resource that stands for every broker: the cluster-wide default.
+pub const ALL_BROKERS: &str = "";
 
 impl MetadataImage {
     /// Applies the record at `offset`, which must be `next_offset` or later (control records lie between).
@@ -174,6 +194,8 @@ impl MetadataImage {
                 partition: _,
                 replicas,
                 isr,
+                removing_replicas,
+                adding_replicas,
                 leader,
                 leader_epoch,
                 partition_epoch,
@@ -191,6 +213,8 @@ impl MetadataImage {
                         leader_epoch: *leader_epoch,
                         partition_epoch: *partition_epoch,
                         recovering: *leader_recovery_state == 1,
+                        removing_replicas: removing_replicas.clone(),
+                        adding_replicas: adding_replicas.clone(),
                     });
                 }
             }
@@ -211,16 +235,24 @@ impl MetadataImage {
         }
     }
 
+    /// A topic's configs go with the topic; a broker's stay, whether or not it is registered.
     fn apply_config(&mut self, resource_type: i8, resource: &str, name: &str, value: Option<&str>) {
-        if resource_type != TOPIC_RESOURCE {
-            return;
+        match resource_type {
+            TOPIC_RESOURCE => {
+                let topic = self.topic_ids.get(resource).and_then(|id| self.topics.get_mut(id));
+                if let Some(topic) = topic {
+                    set_config(&mut Arc::make_mut(topic).configs, name, value);
+                }
+            }
+            BROKER_RESOURCE => {
+                let configs = self.broker_configs.entry(resource.to_string()).or_default();
+                set_config(configs, name, value);
+                if configs.is_empty() {
+                    self.broker_configs.remove(resource);
+                }
+            }
+            _ => {}
         }
-        let Some(topic) = self.topic_ids.get(resource).and_then(|id| self.topics.get_mut(id)) else { return };
-        let configs = &mut Arc::make_mut(topic).configs;
-        match value {
-            Some(value) => configs.insert(name.to_string(), value.to_string()),
-            None => configs.remove(name),
-        };
     }
 
     /// The topic of that name.
@@ -235,4 +267,11 @@ impl MetadataImage {
     pub fn is_active(&self, broker: BrokerId) -> bool {
         self.brokers.get(&broker).is_some_and(BrokerRegistration::is_active)
     }
+}
+
+fn set_config(configs: &mut BTreeMap<String, String>, name: &str, value: Option<&str>) {
+    match value {
+        Some(value) => configs.insert(name.to_string(), value.to_string()),
+        None => configs.remove(name),
+    };
 }

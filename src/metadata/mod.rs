@@ -4,11 +4,15 @@
 //! time. Sources: KIP-500, KIP-631, classes `MetadataImage`, `PartitionRegistration`, `BrokerRegistration`.
 
 mod codec;
+mod effective;
 mod image;
 mod record;
 pub mod snapshot;
 
-pub use image::{BrokerRegistration, MetadataImage, PartitionRegistration, TOPIC_RESOURCE, TopicImage};
+pub use effective::{ConfigSource, Effective, EffectiveTopicConfig, parse_config};
+pub use image::{
+    ALL_BROKERS, BROKER_RESOURCE, BrokerRegistration, MetadataImage, PartitionRegistration, TOPIC_RESOURCE, TopicImage,
+};
 pub use record::{BrokerRegistrationChange, MetadataRecord, PartitionChange, RecordError};
 
 /// The metadata log's topic name.

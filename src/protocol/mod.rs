@@ -40,6 +40,16 @@ pub mod versions {
     pub const METADATA: i16 = 13;
     /// CreateTopics: 7 answers topic ids.
     pub const CREATE_TOPICS: i16 = 7;
+    /// DeleteTopics: 6 names topics by id too (KIP-516).
+    pub const DELETE_TOPICS: i16 = 6;
+    /// CreatePartitions.
+    pub const CREATE_PARTITIONS: i16 = 3;
+    /// IncrementalAlterConfigs (KIP-339).
+    pub const INCREMENTAL_ALTER_CONFIGS: i16 = 1;
+    /// ElectLeaders: 1 has the kind of election (KIP-460), 2 is flexible.
+    pub const ELECT_LEADERS: i16 = 2;
+    /// AlterPartitionReassignments: 1 may forbid another replication factor (KIP-860).
+    pub const ALTER_PARTITION_REASSIGNMENTS: i16 = 1;
     /// OffsetForLeaderEpoch (KIP-101, KIP-320).
     pub const OFFSET_FOR_LEADER_EPOCH: i16 = 4;
     /// ApiVersions.
@@ -67,8 +77,8 @@ const fn offered(key: kafka_protocol::messages::ApiKey, min: i16, max: i16) -> O
     OfferedApi { key, min, max }
 }
 
-/// What a broker offers to clients in ApiVersions. DeleteTopics is not among it until the controller deletes topics: an
-/// API that is offered and then hung up on makes clients reconnect for ever.
+/// What a broker offers to clients in ApiVersions, and answers: an API that is offered and then hung up on makes clients
+/// reconnect for ever.
 pub const BROKER_APIS: &[OfferedApi] = {
     use kafka_protocol::messages::ApiKey;
     &[
@@ -78,7 +88,14 @@ pub const BROKER_APIS: &[OfferedApi] = {
         offered(ApiKey::Metadata, 0, 13),
         offered(ApiKey::ApiVersions, 0, 4),
         offered(ApiKey::CreateTopics, 2, 7),
+        offered(ApiKey::DeleteTopics, 1, 6),
+        offered(ApiKey::DescribeConfigs, 1, 4),
+        offered(ApiKey::CreatePartitions, 0, 3),
         offered(ApiKey::ElectLeaders, 0, 2),
+        offered(ApiKey::IncrementalAlterConfigs, 0, 1),
+        offered(ApiKey::AlterPartitionReassignments, 0, 1),
+        offered(ApiKey::ListPartitionReassignments, 0, 0),
+        offered(ApiKey::DescribeQuorum, 0, 2),
     ]
 };
 
@@ -94,6 +111,11 @@ pub fn api_key_of(message: &kafka_protocol::messages::RequestKind) -> Option<kaf
         RequestKind::CreateTopics(_) => ApiKey::CreateTopics,
         RequestKind::DeleteTopics(_) => ApiKey::DeleteTopics,
         RequestKind::ElectLeaders(_) => ApiKey::ElectLeaders,
+        RequestKind::DescribeConfigs(_) => ApiKey::DescribeConfigs,
+        RequestKind::CreatePartitions(_) => ApiKey::CreatePartitions,
+        RequestKind::IncrementalAlterConfigs(_) => ApiKey::IncrementalAlterConfigs,
+        RequestKind::AlterPartitionReassignments(_) => ApiKey::AlterPartitionReassignments,
+        RequestKind::ListPartitionReassignments(_) => ApiKey::ListPartitionReassignments,
         RequestKind::BrokerRegistration(_) => ApiKey::BrokerRegistration,
         RequestKind::BrokerHeartbeat(_) => ApiKey::BrokerHeartbeat,
         RequestKind::AlterPartition(_) => ApiKey::AlterPartition,
@@ -118,6 +140,11 @@ pub fn api_key_of_response(
         ResponseKind::CreateTopics(_) => ApiKey::CreateTopics,
         ResponseKind::DeleteTopics(_) => ApiKey::DeleteTopics,
         ResponseKind::ElectLeaders(_) => ApiKey::ElectLeaders,
+        ResponseKind::DescribeConfigs(_) => ApiKey::DescribeConfigs,
+        ResponseKind::CreatePartitions(_) => ApiKey::CreatePartitions,
+        ResponseKind::IncrementalAlterConfigs(_) => ApiKey::IncrementalAlterConfigs,
+        ResponseKind::AlterPartitionReassignments(_) => ApiKey::AlterPartitionReassignments,
+        ResponseKind::ListPartitionReassignments(_) => ApiKey::ListPartitionReassignments,
         ResponseKind::BrokerRegistration(_) => ApiKey::BrokerRegistration,
         ResponseKind::BrokerHeartbeat(_) => ApiKey::BrokerHeartbeat,
         ResponseKind::AlterPartition(_) => ApiKey::AlterPartition,

@@ -2,6 +2,9 @@
 
 use uuid::Uuid;
 
+use super::reassignment::{
+    ReassignmentReplicas, set_assignment_changes, trigger_leader_epoch_bump_for_replica_reassignment,
+};
 use crate::ids::{BrokerId, NO_BROKER};
 use crate::metadata::{PartitionChange, PartitionRegistration};
 
@@ -37,6 +40,7 @@ pub struct PartitionChangeBuilder<'a> {
     election: Election,
     target_isr: Vec<BrokerId>,
     target_recovery_state: i8,
+    target_assignment: ReassignmentReplicas,
 }
 
 impl<'a> PartitionChangeBuilder<'a> {
@@ -55,6 +59,7 @@ impl<'a> PartitionChangeBuilder<'a> {
             election: Election::Online,
             target_isr: partition.isr.clone(),
             target_recovery_state: recovery_state(partition),
+            target_assignment: ReassignmentReplicas::of(partition),
         }
     }
     pub fn election(mut self, election: Election) -> Self {
@@ -70,18 +75,35 @@ impl<'a> PartitionChangeBuilder<'a> {
         self
     }
 
+    pub fn target_assignment(mut self, assignment: ReassignmentReplicas) -> Self {
+        self.target_assignment = assignment;
+        self
+    }
+
     /// The record, or `None` if nothing changes. Source: `PartitionChangeBuilder.build`.
-    pub fn build(self) -> Option<PartitionChange> {
+    pub fn build(mut self) -> Option<PartitionChange> {
         let mut change =
             PartitionChange { topic_id: self.topic_id, partition: self.index, ..PartitionChange::default() };
+        self.complete_reassignment_if_needed();
         self.try_election(&mut change);
+        let replicas = &self.target_assignment.replicas;
+        trigger_leader_epoch_bump_for_replica_reassignment(&mut change, self.partition, replicas);
         self.keep_last_isr_member(&mut change);
         if self.target_recovery_state != recovery_state(self.partition) {
             change.leader_recovery_state = Some(self.target_recovery_state);
         }
-        let changes_something =
-            change.isr.is_some() || change.leader.is_some() || change.leader_recovery_state.is_some();
-        changes_something.then_some(change)
+        set_assignment_changes(&mut change, self.partition, &self.target_assignment);
+        let nothing = PartitionChange { topic_id: self.topic_id, partition: self.index, ..PartitionChange::default() };
+        (change != nothing).then_some(change)
+    }
+
+    /// The ISR that is to be may end a reassignment, whatever the change was asked for.
+    /// Source: `PartitionChangeBuilder.completeReassignmentIfNeeded`.
+    fn complete_reassignment_if_needed(&mut self) {
+        if let Some((assignment, isr)) = self.target_assignment.maybe_complete(&self.target_isr) {
+            self.target_assignment = assignment;
+            self.target_isr = isr;
+        }
     }
 
     /// Sets the leader only when another is elected, for setting it raises the leader epoch
@@ -119,7 +141,7 @@ impl<'a> PartitionChangeBuilder<'a> {
     /// The preferred replica, else the present leader, else the first in assignment order that is valid, else nobody.
     /// Source: `PartitionChangeBuilder.electPreferredLeader`.
     fn elect_preferred_leader(&self) -> Elected {
-        let preferred = self.partition.replicas.first().copied();
+        let preferred = self.target_assignment.replicas.first().copied();
         let leader = preferred
             .filter(|replica| self.is_valid_new_leader(*replica))
             .or_else(|| self.present_leader_if_valid())
@@ -134,7 +156,8 @@ impl<'a> PartitionChangeBuilder<'a> {
             return Elected { leader, unclean: false };
         }
         if self.election == Election::Unclean
-            && let Some(leader) = self.partition.replicas.iter().copied().find(|r| (self.is_acceptable_leader)(*r))
+            && let Some(leader) =
+                self.target_assignment.replicas.iter().copied().find(|r| (self.is_acceptable_leader)(*r))
         {
             return Elected { leader, unclean: true };
         }
@@ -145,7 +168,7 @@ impl<'a> PartitionChangeBuilder<'a> {
         Some(self.partition.leader).filter(|leader| self.is_valid_new_leader(*leader))
     }
     fn first_valid_replica(&self) -> Option<BrokerId> {
-        self.partition.replicas.iter().copied().find(|replica| self.is_valid_new_leader(*replica))
+        self.target_assignment.replicas.iter().copied().find(|replica| self.is_valid_new_leader(*replica))
     }
 
     /// In the ISR that is to be, and acceptable (registered, neither fenced nor shutting down).
@@ -173,6 +196,8 @@ mod tests {
             leader_epoch: 5,
             partition_epoch: 7,
             recovering: false,
+            removing_replicas: vec![],
+            adding_replicas: vec![],
         }
     }
     /// Leader, ISR and recovery state of a change.

@@ -2,8 +2,7 @@
 //!
 //! Source of the frame: `AbstractApiMessageSerde`; of the messages: `metadata/src/main/resources/common/metadata/*.json`.
 //! A record is written at the lowest version that can hold it. Every version that Kafka 4.1 knows is read; fields this
-//! model does not have (log directories, features, further listeners) are passed over, and what would change a
-//! partition's meaning (an ongoing reassignment) is an error rather than ignored.
+//! model does not have (log directories, features, further listeners) are passed over.
 
 #[cfg(test)]
 mod tests;
@@ -129,6 +128,8 @@ impl MetadataRecord {
                 partition,
                 replicas,
                 isr,
+                removing_replicas,
+                adding_replicas,
                 leader,
                 leader_epoch,
                 partition_epoch,
@@ -140,8 +141,8 @@ impl MetadataRecord {
                 out.uuid(*topic_id);
                 out.ids(replicas);
                 out.ids(isr);
-                out.ids(&[]);
-                out.ids(&[]);
+                out.ids(removing_replicas);
+                out.ids(adding_replicas);
                 out.i32(*leader);
                 out.i32(*leader_epoch);
                 out.i32(*partition_epoch);
@@ -250,16 +251,13 @@ fn read_register_broker(version: u32, input: &mut Reader<'_>) -> Result<Metadata
     })
 }
 
-const REASSIGNMENT: RecordError = RecordError::Malformed("partition: reassignment is not modelled");
-
 fn read_partition(version: u32, input: &mut Reader<'_>) -> Result<MetadataRecord, RecordError> {
     let partition = input.i32()?;
     let topic_id = input.uuid()?;
     let replicas = input.ids()?;
     let isr = input.ids()?;
-    if !input.ids()?.is_empty() || !input.ids()?.is_empty() {
-        return Err(REASSIGNMENT);
-    }
+    let removing_replicas = input.ids()?;
+    let adding_replicas = input.ids()?;
     let leader = input.i32()?;
     let leader_epoch = input.i32()?;
     let partition_epoch = input.i32()?;
@@ -281,6 +279,8 @@ fn read_partition(version: u32, input: &mut Reader<'_>) -> Result<MetadataRecord
         partition,
         replicas,
         isr,
+        removing_replicas,
+        adding_replicas,
         leader,
         leader_epoch,
         partition_epoch,
@@ -299,6 +299,8 @@ fn write_partition_change(change: &PartitionChange, out: &mut Writer) {
         ids(0, &change.isr),
         change.leader.filter(|l| *l != NO_LEADER_CHANGE).map(|leader| (1, field(|w| w.i32(leader)))),
         ids(2, &change.replicas),
+        ids(3, &change.removing_replicas),
+        ids(4, &change.adding_replicas),
         change.leader_recovery_state.filter(|s| *s != NO_RECOVERY_CHANGE).map(|state| (5, field(|w| w.i8(state)))),
         ids(6, &change.eligible_leader_replicas),
         ids(7, &change.last_known_elr),
@@ -316,7 +318,8 @@ fn read_partition_change(input: &mut Reader<'_>) -> Result<PartitionChange, Reco
             0 => change.isr = value.nullable_ids()?,
             1 => change.leader = Some(value.i32()?).filter(|leader| *leader != NO_LEADER_CHANGE),
             2 => change.replicas = value.nullable_ids()?,
-            3 | 4 if value.nullable_ids()?.is_some_and(|ids| !ids.is_empty()) => return Err(REASSIGNMENT),
+            3 => change.removing_replicas = value.nullable_ids()?,
+            4 => change.adding_replicas = value.nullable_ids()?,
             5 => change.leader_recovery_state = Some(value.i8()?).filter(|state| *state != NO_RECOVERY_CHANGE),
             6 => change.eligible_leader_replicas = value.nullable_ids()?,
             7 => change.last_known_elr = value.nullable_ids()?,

@@ -8,7 +8,8 @@ use uuid::Uuid;
 
 use crate::ids::BrokerId;
 use crate::metadata::{
-    BrokerRegistration, MetadataImage, MetadataRecord, PartitionRegistration, TOPIC_RESOURCE, TopicImage,
+    BROKER_RESOURCE, BrokerRegistration, MetadataImage, MetadataRecord, PartitionRegistration, TOPIC_RESOURCE,
+    TopicImage,
 };
 use crate::node::Endpoint;
 
@@ -20,7 +21,7 @@ impl MetadataImage {
     /// to an empty image they give this one again, but for its offset, which the snapshot's id tells.
     pub fn to_records(&self) -> Vec<MetadataRecord> {
         // The names of topics follow from the topics, and the offset is in the snapshot's id.
-        let MetadataImage { next_offset: _, brokers, topics, topic_ids: _, features } = self;
+        let MetadataImage { next_offset: _, brokers, topics, topic_ids: _, features, broker_configs } = self;
         let mut records = Vec::new();
         let (first, others): (Vec<_>, Vec<_>) = features.iter().partition(|(name, _)| *name == METADATA_VERSION);
         for (name, level) in first.into_iter().chain(others) {
@@ -30,6 +31,9 @@ impl MetadataImage {
         topics.values().for_each(|topic| topic.push_records(&mut records));
         for topic in topics.values() {
             push_configs(TOPIC_RESOURCE, topic.name.as_str(), &topic.configs, &mut records);
+        }
+        for (broker, configs) in broker_configs {
+            push_configs(BROKER_RESOURCE, broker, configs, &mut records);
         }
         records
     }
@@ -83,12 +87,16 @@ impl PartitionRegistration {
             leader_epoch,
             partition_epoch,
             recovering,
+            removing_replicas,
+            adding_replicas,
         } = self;
         MetadataRecord::Partition {
             topic_id,
             partition,
             replicas: replicas.clone(),
             isr: isr.clone(),
+            removing_replicas: removing_replicas.clone(),
+            adding_replicas: adding_replicas.clone(),
             leader: *leader,
             leader_epoch: *leader_epoch,
             partition_epoch: *partition_epoch,

@@ -34,8 +34,9 @@ fn broker() -> impl Strategy<Value = BrokerRegistration> {
         })
 }
 fn partition() -> impl Strategy<Value = PartitionRegistration> {
-    (ids(), ids(), ids(), ids(), -1..9i32, 0..i32::MAX, 0..i32::MAX, any::<bool>()).prop_map(
-        |(replicas, isr, elr, last_known_elr, leader, leader_epoch, partition_epoch, recovering)| {
+    ([ids(), ids(), ids(), ids(), ids(), ids()], -1..9i32, 0..i32::MAX, 0..i32::MAX, any::<bool>()).prop_map(
+        |(ids, leader, leader_epoch, partition_epoch, recovering)| {
+            let [replicas, isr, elr, last_known_elr, removing_replicas, adding_replicas] = ids;
             PartitionRegistration {
                 replicas,
                 isr,
@@ -45,6 +46,8 @@ fn partition() -> impl Strategy<Value = PartitionRegistration> {
                 leader_epoch,
                 partition_epoch,
                 recovering,
+                removing_replicas,
+                adding_replicas,
             }
         },
     )
@@ -58,9 +61,11 @@ fn image() -> impl Strategy<Value = MetadataImage> {
         prop::collection::btree_map(0..9i32, broker(), 0..4),
         prop::collection::vec(topic(), 0..4),
         prop::collection::btree_map("[a-z.]{1,20}", any::<i16>(), 0..3),
+        prop::collection::btree_map("[0-9]{0,2}", words().prop_filter("none is not there", |w| !w.is_empty()), 0..3),
     )
-        .prop_map(|(next_offset, brokers, topics, features)| {
-            let mut image = MetadataImage { next_offset, brokers, features, ..MetadataImage::default() };
+        .prop_map(|(next_offset, brokers, topics, features, broker_configs)| {
+            let mut image =
+                MetadataImage { next_offset, brokers, features, broker_configs, ..MetadataImage::default() };
             for (name, id, partitions, configs) in topics {
                 let (name, topic_id) = (Topic::new(&name), Uuid::from_u128(id));
                 if !image.topic_ids.contains_key(&name) && !image.topics.contains_key(&topic_id) {
@@ -100,6 +105,8 @@ fn sample() -> (MetadataImage, Bytes) {
         leader_epoch: 3,
         partition_epoch: 9,
         recovering: true,
+        removing_replicas: vec![],
+        adding_replicas: vec![2],
     };
     let configs = BTreeMap::from([("min.insync.replicas".to_string(), "2".to_string())]);
     let orders = TopicImage { name: Topic::new("orders"), topic_id, partitions: vec![partition], configs };
