@@ -8,6 +8,7 @@ mod follower;
 mod in_sync;
 mod leader;
 mod lifecycle;
+mod snapshot;
 
 use std::collections::BTreeMap;
 
