@@ -8,6 +8,7 @@ mod effective;
 mod image;
 mod record;
 pub mod snapshot;
+pub mod uuid_text;
 
 pub use effective::{ConfigSource, Effective, EffectiveTopicConfig, parse_config};
 pub use image::{

@@ -21,6 +21,6 @@ mod validate;
 
 pub use self::generator::SnapshotGenerator;
 pub use self::open::{OpenedLog, load, open};
-pub use self::serve::{Leadership, ServedSnapshot, fetch_snapshot};
+pub use self::serve::{Leadership, fetch_snapshot};
 pub use self::store::{SnapshotStore, StoreError};
-pub use self::validate::{ValidOffsetAndEpoch, last_fetched_epoch, validate_fetch, validate_offset_and_epoch};
+pub use self::validate::{ValidOffsetAndEpoch, last_fetched_epoch, validate_fetch};

@@ -121,6 +121,13 @@ impl SnapshotStore {
     pub fn earliest(&self) -> Option<SnapshotId> {
         self.whole.keys().next().copied()
     }
+    /// Is it this sync that the snapshot on its way waits for?
+    pub fn awaits(&self, ticket: Ticket) -> bool {
+        self.writing.as_ref().is_some_and(|writing| {
+            let (Step::Bytes(waited) | Step::Name(waited)) = writing.step;
+            waited == ticket
+        })
+    }
     /// Is one on its way to the disk?
     pub fn is_writing(&self) -> bool {
         self.writing.is_some()

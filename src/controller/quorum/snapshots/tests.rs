@@ -9,6 +9,7 @@ use trial_storage::{
 };
 use uuid::Uuid;
 
+use super::serve::ServedSnapshot;
 use super::*;
 use crate::config::BrokerConfig;
 use crate::ids::Topic;
