@@ -3,6 +3,7 @@
 mod brokers;
 mod partitions;
 mod quorum;
+mod snapshots;
 mod topics;
 
 use std::collections::BTreeMap;
