@@ -162,9 +162,21 @@ pub enum RandomFor {
     MemberId,
 }
 
+/// On which of a process's listeners a connection was accepted: a process with both roles has one for each
+/// (`controller.listener.names`). The host knows it by the port; on a process with one role it is always that role's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Listener {
+    /// The broker's: clients and other brokers.
+    Broker,
+    /// The controller's: brokers and other controllers.
+    Controller,
+}
+
 /// Header of a request, as far as a handler needs it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RequestHeader {
+    /// The listener it came in by.
+    pub listener: Listener,
     /// Version of the request and of its response.
     pub api_version: i16,
     /// What the client calls itself, possibly empty.
@@ -252,6 +264,8 @@ pub enum LocalStep {
     Controller(crate::controller::Step),
     /// A client's.
     Client(crate::client::Step),
+    /// A process's with both roles.
+    Combined(crate::combined::Step),
 }
 
 /// What a workload, an application or the command line asks of a client.
@@ -295,6 +309,39 @@ pub enum Command {
         /// Topic configs by Kafka's names.
         configs: Vec<(String, String)>,
     },
+    /// Delete a topic. Answered by [`Outcome::Done`] or [`Outcome::Refused`].
+    DeleteTopic {
+        /// Its name.
+        topic: Topic,
+    },
+    /// Give a topic more partitions. Answered by [`Outcome::Done`] or [`Outcome::Refused`].
+    CreatePartitions {
+        /// Its name.
+        topic: Topic,
+        /// Partitions it is to have in all.
+        count: i32,
+    },
+    /// Change configs at run time. Answered by [`Outcome::Done`] or [`Outcome::Refused`].
+    AlterConfigs {
+        /// Whose.
+        resource: ConfigResource,
+        /// Names and values; without a value the config is removed, and the next default holds.
+        changes: Vec<(String, Option<String>)>,
+    },
+    /// Elect leaders. Answered by [`Outcome::Done`], also where none is needed, or [`Outcome::Refused`].
+    ElectLeaders {
+        /// Which kind of election.
+        election: ElectionType,
+        /// Of these partitions; empty: of all.
+        partitions: Vec<TopicPartition>,
+    },
+    /// Move a partition to other brokers (KIP-455). [`Outcome::Done`] says that it has begun.
+    Reassign {
+        /// The partition.
+        partition: TopicPartition,
+        /// Its replicas, the preferred leader first; `None` cancels the reassignment under way.
+        replicas: Option<Vec<i32>>,
+    },
     /// Earliest (-2) or latest (-1) offset of a partition. Answered by [`Outcome::Offset`].
     ListOffset {
         /// The partition.
@@ -304,8 +351,28 @@ pub enum Command {
     },
     /// Settle everything pending as it stands and stop. Answered by [`Outcome::Done`].
     Close,
-    /// To a broker: shut down in an orderly way, as on SIGTERM. It ends with [`Effect::Halt`]; no outcome is delivered.
+    /// To a server: shut down in an orderly way, as on SIGTERM. It ends with [`Effect::Halt`]; no outcome is delivered.
     ShutDown,
+}
+
+/// Whose configs are changed (`ConfigResource`).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ConfigResource {
+    /// A topic's.
+    Topic(Topic),
+    /// A broker's.
+    Broker(i32),
+    /// Those that hold for every broker without one of its own.
+    AllBrokers,
+}
+
+/// What an election may do (`org.apache.kafka.common.ElectionType`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ElectionType {
+    /// Give leadership to the first assigned replica, if it is in sync.
+    Preferred = 0,
+    /// Make a replica leader that may lack committed records, where there is no leader.
+    Unclean = 1,
 }
 
 /// A record as a consumer hands it out.
@@ -477,6 +544,10 @@ impl<'a> Effects<'a> {
     /// Effects that go to this host.
     pub fn new(host: &'a mut dyn Host) -> Self {
         Effects { host }
+    }
+    /// Whom the effects go to, for a node that puts something between a part of it and its host.
+    pub(crate) fn host(&mut self) -> &mut dyn Host {
+        self.host
     }
     /// Opens a connection; answered by `Opened` or `DialFailed`.
     pub fn dial(&mut self, endpoint: Endpoint, purpose: Purpose) -> ConnId {

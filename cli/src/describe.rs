@@ -5,7 +5,6 @@ use comfy_table::{CellAlignment, Table};
 use serde::Serialize;
 use trial_sim::describe::{PartitionDescription, TopicDescription, describe as describe_world, power_name};
 use trial_sim::log::Milliseconds;
-use trial_sim::trace::NodeIx;
 use trial_sim::world::{Power, Unwatched, World};
 
 use crate::args::DescribeArgs;
@@ -38,7 +37,7 @@ pub fn describe(args: &DescribeArgs, json: bool, out: &mut Out) -> Result<Ending
     } else if !interrupt::happened() {
         world.run_until(args.at, &mut Unwatched);
     }
-    let controllers = (0..source.scenario.cluster.controllers).map(NodeIx);
+    let controllers = world.controllers().map(|(controller, _)| controller);
     for controller in controllers.filter(|controller| world.power(*controller) != Power::Running) {
         let (name, state) = (world.node_name(controller), power_name(world.power(controller)));
         eprintln!("note: {name} is {state}; this is what it knew last");

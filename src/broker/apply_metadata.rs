@@ -27,7 +27,6 @@ impl Broker {
         fx: &mut Effects<'_>,
     ) {
         let me = self.setup.node_id;
-        self.delete_unassigned_replicas(disk, fx);
         let node_configs_changed = self.node_configs_differ(before);
         let changed: Vec<Arc<TopicImage>> = self
             .image
@@ -36,6 +35,11 @@ impl Broker {
             .filter(|topic| before.topics.get(&topic.topic_id).is_none_or(|old| !Arc::ptr_eq(old, topic)))
             .cloned()
             .collect();
+        // What is on the disk when the first metadata comes may be of topics of which nobody knows any more.
+        let is_first = before.next_offset == 0;
+        if is_first || !changed.is_empty() || before.topics.len() != self.image.topics.len() {
+            self.delete_unassigned_replicas(disk, fx);
+        }
         for topic in changed {
             let old = before.topics.get(&topic.topic_id);
             for (index, registration) in topic.partitions.iter().enumerate() {
@@ -52,11 +56,6 @@ impl Broker {
         }
         if node_configs_changed {
             self.apply_node_configs();
-        }
-        // The offset in the next heartbeat may unfence this broker or finish another's controlled shutdown.
-        if self.image.next_offset != before.next_offset && self.lifecycle_state() < super::LifecycleState::Running {
-            self.lifecycle.hurry(now.mono);
-            self.run_lifecycle(now, fx);
         }
     }
 

@@ -128,6 +128,10 @@ impl Broker {
             setup,
         }
     }
+    /// What it was made from.
+    pub fn setup(&self) -> &BrokerSetup {
+        &self.setup
+    }
     /// `node.id`.
     pub fn node_id(&self) -> BrokerId {
         self.setup.node_id

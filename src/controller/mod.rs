@@ -16,10 +16,11 @@
 //!   answer that could tell of it, is sent when it is committed. If the disk fails the node halts, and nothing was told.
 //! - Broker sessions are in memory only; a controller that starts gives every broker a fresh one.
 //!
-//! Not modelled: quotas, the periodic tasks that rebalance leaders and elect uncleanly after a configuration change.
+//! Not modelled: quotas.
 
 mod api;
 mod events;
+mod periodic;
 mod quorum;
 mod requests;
 mod rules;
@@ -32,6 +33,7 @@ use kafka_protocol::messages::ResponseKind;
 use trial_storage::{Disk, Log};
 use uuid::Uuid;
 
+use self::periodic::PeriodicTasks;
 use self::quorum::{Io, Quorum, QuorumError, QuorumEvent};
 use self::requests::Request;
 use self::rules::sessions::Sessions;
@@ -45,9 +47,6 @@ use crate::zoo::{Switch, Zoo};
 
 pub use self::api::SERVED;
 pub(crate) use self::api::error_response;
-
-/// The feature that says which records and rules are in force, and its level: 4.1-IV1.
-const METADATA_VERSION: (&str, i16) = ("metadata.version", 27);
 
 /// A voter of the metadata quorum. It is this voter only with this directory id: the same node on another disk is not
 /// (KIP-853, `ReplicaKey`).
@@ -158,6 +157,7 @@ pub struct Controller {
     /// A tick stands in the raft lane already.
     tick_is_deferred: bool,
     last_append: Nanos,
+    periodic: PeriodicTasks,
 }
 
 impl Controller {
@@ -177,6 +177,7 @@ impl Controller {
             deferred: VecDeque::new(),
             tick_is_deferred: false,
             last_append: 0,
+            periodic: PeriodicTasks::default(),
         }
     }
 
@@ -315,10 +316,10 @@ impl Controller {
         self.phase = Phase::Active;
         self.last_append = io.now.mono;
         io.fx.record(Event::ControllerActive { epoch: quorum.epoch(), log_end_offset: quorum.log().log_end_offset() });
-        let (name, level) = METADATA_VERSION;
-        if !self.image.features.contains_key(name) {
-            let bootstrap = MetadataRecord::FeatureLevel { name: name.to_string(), level };
-            self.write(Decision::of(vec![bootstrap]), io)?;
+        self.periodic.activate(io.now.mono, &self.setup.config);
+        if !self.cluster().has_bootstrap_records() {
+            let bootstrap = rules::eligible_leaders::bootstrap_records(&self.setup.config);
+            self.write(Decision::of(bootstrap), io)?;
         }
         Ok(())
     }
@@ -380,6 +381,11 @@ impl Controller {
         }
     }
 
+    /// What the rules see.
+    fn cluster(&self) -> Cluster<'_> {
+        Cluster { image: &self.image, config: &self.setup.config, zoo: self.setup.zoo }
+    }
+
     fn last_offset(&self) -> i64 {
         self.log().map_or(0, Log::log_end_offset) - 1
     }
@@ -392,6 +398,7 @@ impl Controller {
         }
         if self.phase == Phase::Active {
             self.maybe_fence_one_stale_broker(io)?;
+            self.run_periodic_tasks(io)?;
             if self.no_op_is_due_at().is_some_and(|due| due <= io.now.mono) {
                 self.write(Decision::of(vec![MetadataRecord::NoOp]), io)?;
             }
@@ -409,8 +416,7 @@ impl Controller {
     /// Source: `ReplicationControlManager.maybeFenceOneStaleBroker`.
     fn maybe_fence_one_stale_broker(&mut self, io: &mut Io<'_, '_>) -> Result<(), QuorumError> {
         let Some(broker) = self.sessions.find_one_stale_broker(io.now.mono) else { return Ok(()) };
-        let cluster = Cluster { image: &self.image, config: &self.setup.config };
-        let decision = Decision::of(cluster.handle_broker_fenced(broker));
+        let decision = Decision::of(self.cluster().handle_broker_fenced(broker));
         self.sessions.fence(broker);
         self.write(decision, io)
     }
@@ -490,6 +496,7 @@ impl Node for Controller {
             self.quorum.as_ref().and_then(Quorum::next_deadline),
             active(self.sessions.next_check()),
             active(self.no_op_is_due_at()),
+            active(self.periodic.next_deadline()),
         ];
         deadlines.into_iter().flatten().min()
     }

@@ -56,7 +56,7 @@ impl Controller {
 
     /// Decides a request and appends what follows from it.
     fn decide(&mut self, body: &RequestKind, io: &mut Io<'_, '_>) -> Result<Verdict, QuorumError> {
-        let cluster = Cluster { image: &self.image, config: &self.setup.config };
+        let cluster = Cluster { image: &self.image, config: &self.setup.config, zoo: self.setup.zoo };
         let (decision, response): (Decision, ResponseKind) = match body {
             RequestKind::BrokerHeartbeat(request) => return self.decide_heartbeat(request, io),
             RequestKind::BrokerRegistration(request) => {
@@ -114,7 +114,7 @@ impl Controller {
         io: &mut Io<'_, '_>,
     ) -> Result<Verdict, QuorumError> {
         let broker = request.broker_id.0;
-        let cluster = Cluster { image: &self.image, config: &self.setup.config };
+        let cluster = Cluster { image: &self.image, config: &self.setup.config, zoo: self.setup.zoo };
         let registered_at = self.registration_offsets.get(&broker).copied().unwrap_or(i64::MAX);
         let outcome = cluster.process_broker_heartbeat(io.now.mono, &mut self.sessions, registered_at, request);
         let outcome = match outcome {

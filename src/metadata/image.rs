@@ -232,6 +232,7 @@ impl MetadataImage {
                 self.features.insert(name.clone(), *level);
             }
             MetadataRecord::NoOp => {}
+            MetadataRecord::ClearElr { topic } => self.clear_elr(topic.as_ref()),
         }
     }
 
@@ -252,6 +253,25 @@ impl MetadataImage {
                 }
             }
             _ => {}
+        }
+    }
+
+    /// Each partition that changes gets a new partition epoch, as by a change record.
+    /// Source: `ReplicationControlManager.removeTopicElrs`, `TopicDelta.replay(ClearElrRecord)`.
+    fn clear_elr(&mut self, topic: Option<&Topic>) {
+        let only = topic.map(|name| self.topic_ids.get(name).copied());
+        for (id, topic) in &mut self.topics {
+            let has_eligible = |p: &PartitionRegistration| !p.elr.is_empty() || !p.last_known_elr.is_empty();
+            if only.is_some_and(|only| only != Some(*id)) || !topic.partitions.iter().any(has_eligible) {
+                continue;
+            }
+            for partition in Arc::make_mut(topic).partitions.iter_mut().filter(|p| has_eligible(p)) {
+                partition.merge(&PartitionChange {
+                    eligible_leader_replicas: Some(Vec::new()),
+                    last_known_elr: Some(Vec::new()),
+                    ..PartitionChange::default()
+                });
+            }
         }
     }
 

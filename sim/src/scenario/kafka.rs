@@ -71,7 +71,7 @@ fn not_modelled(what: &str) -> Wrong {
         .help("leave it out: a run that ignored it would not be the run you asked for")
 }
 
-fn set_one<S: ConfigSet>(set: &mut S, key: &ConfigKey, value: &Placed) -> Result<(), Wrong> {
+pub(super) fn set_one<S: ConfigSet>(set: &mut S, key: &ConfigKey, value: &Placed) -> Result<(), Wrong> {
     let given = match (&value.value, key.kind) {
         (Value::Int(n), _) => ConfigValue::Int(*n),
         (Value::Bool(b), _) => ConfigValue::Bool(*b),
@@ -84,12 +84,8 @@ fn set_one<S: ConfigSet>(set: &mut S, key: &ConfigKey, value: &Placed) -> Result
         (Value::Text(text), _) => ConfigValue::Text(text.clone()),
         (Value::List(_) | Value::Other(_), _) => return Err(wrong_type(key, value, expected_kind(key.kind))),
     };
-    match (key.name, &given) {
-        ("enable.idempotence", ConfigValue::Bool(true)) => return Err(not_modelled("enable.idempotence=true")),
-        ("eligible.leader.replicas.version", ConfigValue::Int(1)) => {
-            return Err(not_modelled("eligible.leader.replicas.version=1"));
-        }
-        _ => {}
+    if let ("enable.idempotence", ConfigValue::Bool(true)) = (key.name, &given) {
+        return Err(not_modelled("enable.idempotence=true"));
     }
     if let ConfigValue::Int(n) = given
         && key.kind != ValueKind::Text

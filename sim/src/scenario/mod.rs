@@ -10,6 +10,7 @@
 //! one, [`to_toml`] writes one that reads back equal, [`schema`] prints the format, [`builtin`] lists those that come
 //! with the program.
 
+mod admin;
 mod builtin;
 mod check;
 mod error;
@@ -22,6 +23,7 @@ mod tree;
 mod values;
 mod write;
 
+pub use admin::{ACTION_NAMES, AdminAction, AdminStep};
 pub use builtin::builtin;
 pub use error::{Place, Problem, ScenarioError, nearest};
 pub use parse::parse;
@@ -31,7 +33,8 @@ pub use write::to_toml;
 pub use values::{DurationRange, parse_duration, show_duration};
 
 use trial_kafka::config::{BrokerConfig, ConfigValue, ConsumerConfig, ProducerConfig, TopicConfig};
-use trial_kafka::node::Nanos;
+use trial_kafka::ids::Topic;
+use trial_kafka::node::{Command, Nanos};
 use trial_kafka::zoo::Zoo;
 
 use crate::fault::{Chaos, FaultSpec};
@@ -64,6 +67,8 @@ pub struct Scenario {
     pub phases: Phases,
     /// Faults that are written down, in the order of the file.
     pub faults: Vec<FaultSpec>,
+    /// What an administrator does meanwhile, in the order of the file.
+    pub admin: Vec<AdminStep>,
     /// Faults that the seed draws.
     pub chaos: Option<Chaos>,
     /// What the verdict must say for the trial to pass, beyond "no BUG".
@@ -75,8 +80,10 @@ pub struct Scenario {
 pub struct Cluster {
     /// Brokers `b1` … `bN`, node.id 1 … N.
     pub brokers: u32,
-    /// Controllers `c1` …; this version of the model has exactly one.
+    /// Controllers `c1` …, 1 to 5: the voters of the metadata quorum.
     pub controllers: u32,
+    /// `process.roles=broker,controller`: the first `controllers` brokers are controllers too, and none stands alone.
+    pub combined: bool,
     /// Names of racks, dealt out in turn: broker i stands in `racks[(i - 1) % racks.len()]`. Empty: no racks.
     pub racks: Vec<String>,
     /// Every server's configuration.
@@ -95,6 +102,11 @@ impl Cluster {
         self.broker_ids().filter(|&b| self.rack_of(b) == Some(rack)).collect()
     }
 
+    /// Controllers with a machine of their own.
+    pub fn own_controllers(&self) -> u32 {
+        if self.combined { 0 } else { self.controllers }
+    }
+
     /// All brokers, in order.
     pub fn broker_ids(&self) -> impl Iterator<Item = i32> + use<> {
         1..=i32::try_from(self.brokers).unwrap_or(i32::MAX)
@@ -103,7 +115,7 @@ impl Cluster {
 
 impl Default for Cluster {
     fn default() -> Self {
-        Cluster { brokers: 3, controllers: 1, racks: Vec::new(), config: BrokerConfig::default() }
+        Cluster { brokers: 3, controllers: 1, combined: false, racks: Vec::new(), config: BrokerConfig::default() }
     }
 }
 
@@ -123,6 +135,17 @@ pub struct TopicSpec {
 }
 
 impl TopicSpec {
+    /// What an admin client is told to create it.
+    pub fn creation(&self) -> Command {
+        Command::CreateTopic {
+            topic: Topic::new(&self.name),
+            partitions: self.partitions,
+            replication_factor: self.replication_factor,
+            assignments: self.assignments.clone(),
+            configs: self.config_entries(),
+        }
+    }
+
     /// The topic's own configuration as CreateTopics carries it: names and values as text, only what is set.
     pub fn config_entries(&self) -> Vec<(String, String)> {
         let value = |name: &str| {

@@ -7,9 +7,10 @@ use trial_kafka::event::Event;
 use trial_kafka::zoo::Switch;
 
 use super::FINDING_CODES;
+use super::admin::{ACTION_NAMES, keys_of_action};
 use super::faults::keys_of_kind;
 use super::kafka::SETS;
-use crate::fault::KIND_NAMES;
+use crate::fault::{KIND_NAMES, MetadataKind};
 
 /// A key of our own; Kafka's keys stand in [`trial_kafka::config`].
 pub(super) struct Key {
@@ -21,9 +22,9 @@ pub(super) struct Key {
 
 /// Names of sections.
 pub(super) const SECTIONS: &[&str] =
-    &["cluster", "topic", "producer", "consumer", "network", "disk", "fault", "chaos", "expect"];
+    &["cluster", "topic", "producer", "consumer", "network", "disk", "fault", "chaos", "admin", "expect"];
 /// Those that may stand more than once, as `[[topic]]`.
-pub(super) const LISTS: &[&str] = &["topic", "producer", "consumer", "fault"];
+pub(super) const LISTS: &[&str] = &["topic", "producer", "consumer", "fault", "admin"];
 
 macro_rules! keys {
     ($($name:literal $takes:literal $default:literal $about:literal;)*) => {
@@ -43,7 +44,8 @@ const TOP: &[Key] = keys! {
 };
 const CLUSTER: &[Key] = keys! {
     "brokers" "1..=1000" "3" "brokers b1, b2, …; broker bN has node.id N";
-    "controllers" "1" "1" "controllers; this version of the model has exactly one";
+    "controllers" "1..=5" "1" "controllers c1, c2, …: the voters of the metadata quorum";
+    "combined" "true or false" "false" "the first brokers' processes are the controllers too (process.roles=broker,controller): c1 is b1";
     "racks" "list of names" "[]" "racks, dealt out to the brokers in turn";
 };
 const TOPIC: &[Key] = keys! {
@@ -82,14 +84,16 @@ const FAULT: &[Key] = keys! {
     "at" "time or range" "(this or after)" "when, counted from the start of the trial";
     "after" "an event" "(this or at)" "the event that fires it: \"truncated\", \"truncated of orders-0\", \"truncated on b1\"";
     "not-before" "time or range" "the end of the warm-up" "with after: events count from here on";
-    "occurrence" "1..=1000000" "1" "with after: the n-th such event fires it";
+    "occurrence" "number or range" "1" "with after: the n-th such event fires it; \"1..20\" is drawn by the seed";
     "delay" "duration or range" "\"0s\"" "with after: from the event to the fault";
     "restart-after" "duration or range" "(when healed)" "from the end of the process to its start";
+    "after-operations" "number or range" "0" "so many operations of the disk still succeed; the next kills the process";
     "down-for" "duration or range" "\"1s\"" "from the end of the process to its start";
     "lasts" "duration or range" "(until healed)" "how long it lasts";
     "peers" "list of peers" "[\"everyone\"]" "the other ends of the links";
     "direction" "both, out, in" "\"both\"" "which way, seen from the target";
-    "by" "duration or range" "(needed)" "how much is added; how far the clock jumps";
+    "by" "duration or range" "(needed)" "how much is added; how far the clock jumps; how late metadata is";
+    "of" "list of kinds of metadata" "[] (all)" "with which record the delay begins; what follows it is late too";
     "back" "true or false" "false" "the clock jumps back";
     "id" "a number" "its position" "the fault's name for the seed: it keeps its random choices when others go";
 };
@@ -105,10 +109,14 @@ const CHAOS: &[Key] = keys! {
     "mix.stall-disk" "weight" "1" "how often a disk that hangs";
     "mix.slow-fetch" "weight" "1" "how often a slow fetcher";
     "mix.clock-jump" "weight" "1" "how often a clock that jumps";
+    "mix.replace-disk" "weight" "0" "how often an empty disk; never unless asked for";
+    "mix.disk-fails" "weight" "1" "how often a disk that fails in the middle of what its node does";
+    "mix.late-metadata" "weight" "1" "how often metadata that reaches a broker late";
     "swarm" "true or false" "true" "a run uses a random subset of the kinds";
-    "targets" "list of targets" "random brokers and leaders" "who is hit, each as likely as the others";
-    "events" "list of events" "acks, elections, ISR changes, truncations" "what faults hang on, each as likely as the others";
+    "targets" "list of targets" "random brokers and leaders; with several controllers as often one of these" "who is hit, each as likely as the others, by the kinds it can suffer";
+    "events" "list of events" "acks, elections, ISR changes, truncations; with several controllers what their quorum does" "what faults hang on, each as likely as the others";
     "by-event" "0..=100" "50" "of a hundred faults, how many hang on an event";
+    "occurrence" "number or range" "1" "the n-th such event fires the fault";
     "delay" "duration or range" "\"0s..5ms\"" "from the event to the fault";
     "down-for" "duration or range" "\"500ms..15s\"" "how long a node stays down";
     "lasts" "duration or range" "\"500ms..12s\"" "how long other faults last";
@@ -116,6 +124,22 @@ const CHAOS: &[Key] = keys! {
     "slow-disk-by" "duration or range" "\"500us..50ms\"" "added to each operation";
     "slow-fetch-by" "duration or range" "\"10ms..1s\"" "added to each fetch";
     "clock-jump-by" "duration or range" "\"100ms..60s\"" "how far clocks jump";
+    "disk-fails-after" "number or range" "\"0..30\"" "operations that a failing disk still does";
+    "metadata-late-by" "duration or range" "\"10ms..5s\"" "how late metadata is";
+};
+const ADMIN: &[Key] = keys! {
+    "at" "time" "(needed)" "when it is tried first, counted from the start of the trial";
+    "do" "an action" "(needed)" "what is done; tried again while no controller answers, until the faults end";
+    "topic" "text" "(needed)" "the topic's name; a create-topic takes Kafka's topic keys too";
+    "partitions" "1..=10000" "1" "partitions, in all";
+    "replication.factor" "1..=brokers" "brokers, at most 3" "replicas of each partition";
+    "assignments" "list of lists of brokers" "(the controller's choice)" "replicas of each partition, the preferred leader first";
+    "partition" "a number" "0" "the partition; elect-leaders without topic: all partitions";
+    "replicas" "list of brokers" "(cancel)" "where the partition moves; without, the reassignment under way is cancelled";
+    "election" "preferred, unclean" "\"preferred\"" "which kind of election";
+    "resource" "\"topic orders\", \"b1\", \"all brokers\"" "(needed)" "whose configs are changed";
+    "set" "list of \"KEY=VALUE\"" "[]" "configs that are set";
+    "remove" "list of keys" "[]" "configs that are removed: the next default holds";
 };
 const EXPECT: &[Key] = keys! {
     "never" "list of codes" "[]" "findings that must not be there, of whichever class";
@@ -133,6 +157,7 @@ pub(super) fn keys_of(section: &str) -> &'static [Key] {
         "disk" => DISK,
         "fault" => FAULT,
         "chaos" => CHAOS,
+        "admin" => ADMIN,
         "expect" => EXPECT,
         _ => TOP,
     }
@@ -149,7 +174,10 @@ A key that is unknown, or that Kafka knows and the model does not have, is an er
 
 const WORDS: &str = "\
 targets   b1, c1, p1, k1 (broker, controller, producer, consumer), leader of orders-0, follower 1 of orders-0,
-          random broker, all brokers, rack r1, that node (with after: the node of the event)
+          random broker, all brokers, rack r1, that node (with after: the node of the event),
+          active controller, standby controller 1, random controller, all controllers, c1 and c3,
+          minority of controllers, majority of controllers (drawn by the seed, with or without the active one),
+          minority of controllers with the active, majority of controllers without the active
 peers     everyone, brokers, controllers, clients, or any target
 ";
 
@@ -171,10 +199,17 @@ pub fn schema() -> String {
                 line(&mut out, &format!("    {kind:<14} {}", keys_of_kind(kind).join(", ")));
             }
         }
+        if name == "admin" {
+            out.push_str("\n  The keys of each action, besides at and do:\n");
+            for action in ACTION_NAMES {
+                line(&mut out, &format!("    {action:<18} {}", keys_of_action(action).join(", ")));
+            }
+        }
     }
     line(&mut out, "\nWords");
     out.push_str(WORDS);
     words(&mut out, "events", Event::NAMES.iter().copied());
+    words(&mut out, "kinds of metadata", MetadataKind::NAMES.iter().map(|(name, _)| *name));
     words(&mut out, "codes", FINDING_CODES.iter().copied());
     line(&mut out, "zoo");
     for switch in Switch::ALL {
@@ -225,11 +260,10 @@ pub fn schema_entries() -> Vec<SchemaEntry> {
     entries
 }
 
-/// The table shows Kafka's defaults; the two that differ here are said in words.
+/// The table shows Kafka's defaults; the one that differs here is said in words.
 fn default_of(config: &ConfigKey) -> &'static str {
     match config.name {
         "enable.idempotence" => "false (Kafka: true)",
-        "eligible.leader.replicas.version" => "0 (Kafka: 1)",
         _ => config.default,
     }
 }

@@ -3,11 +3,13 @@
 use std::fmt::Display;
 
 use trial_kafka::config::ConfigValue;
+use trial_kafka::node::ElectionType;
 use trial_kafka::zoo::Switch;
 
+use super::admin::resource_name;
 use super::kafka::ConfigSet;
 use super::values::show_duration;
-use super::{DiskModel, DurationRange, FORMAT, Latency, Phases, Scenario};
+use super::{AdminAction, AdminStep, DiskModel, DurationRange, FORMAT, Latency, Phases, Scenario};
 use crate::fault::{Chaos, CountRange, Direction, FaultKind, FaultSpec, Peer, When};
 
 /// Writes a scenario. [`super::parse`] gives an equal one from it.
@@ -27,6 +29,8 @@ pub fn to_toml(scenario: &Scenario) -> String {
     let cluster = &scenario.cluster;
     w.header("[cluster]");
     w.key("brokers", cluster.brokers);
+    w.unless(cluster.controllers == 1, "controllers", cluster.controllers);
+    w.unless(!cluster.combined, "combined", cluster.combined);
     w.unless(cluster.racks.is_empty(), "racks", list(&cluster.racks));
     w.config(&cluster.config);
     for topic in &scenario.topics {
@@ -78,6 +82,10 @@ pub fn to_toml(scenario: &Scenario) -> String {
         w.header("[chaos]");
         w.chaos(chaos);
     }
+    for step in &scenario.admin {
+        w.header("[[admin]]");
+        w.admin(step);
+    }
     let expect = &scenario.expect;
     if !expect.never.is_empty() || !expect.any.is_empty() {
         w.header("[expect]");
@@ -101,6 +109,10 @@ fn time(duration: u64) -> String {
 
 fn range(range: DurationRange) -> String {
     quoted(range)
+}
+
+fn count(range: CountRange) -> String {
+    if range.min == range.max { range.min.to_string() } else { quoted(range) }
 }
 
 struct Writer(String);
@@ -141,6 +153,44 @@ impl Writer {
         }
     }
 
+    fn admin(&mut self, step: &AdminStep) {
+        self.key("at", time(step.at));
+        self.key("do", quoted(step.action.name()));
+        match &step.action {
+            AdminAction::CreateTopic(topic) => {
+                self.key("topic", quoted(&topic.name));
+                self.key("partitions", topic.partitions);
+                self.key("replication.factor", topic.replication_factor);
+                self.unless(topic.assignments.is_empty(), "assignments", format!("{:?}", topic.assignments));
+                self.config(&topic.config);
+            }
+            AdminAction::DeleteTopic { topic } => self.key("topic", quoted(topic)),
+            AdminAction::CreatePartitions { topic, partitions } => {
+                self.key("topic", quoted(topic));
+                self.key("partitions", partitions);
+            }
+            AdminAction::AlterConfig { resource, changes } => {
+                self.key("resource", quoted(resource_name(resource)));
+                let set = changes.iter().filter_map(|(name, value)| Some(format!("{name}={}", value.as_ref()?)));
+                let set: Vec<_> = set.collect();
+                let removed: Vec<_> =
+                    changes.iter().filter(|(_, value)| value.is_none()).map(|(name, _)| name).collect();
+                self.unless(set.is_empty(), "set", list(&set));
+                self.unless(removed.is_empty(), "remove", list(&removed));
+            }
+            AdminAction::ElectLeaders { election, partition } => {
+                self.unless(*election == ElectionType::Preferred, "election", quoted("unclean"));
+                self.some("topic", partition.as_ref().map(|partition| quoted(&partition.topic)));
+                self.some("partition", partition.as_ref().map(|partition| partition.partition));
+            }
+            AdminAction::Reassign { partition, replicas } => {
+                self.key("topic", quoted(&partition.topic));
+                self.key("partition", partition.partition);
+                self.some("replicas", replicas.as_ref().map(|replicas| format!("{replicas:?}")));
+            }
+        }
+    }
+
     fn fault(&mut self, fault: &FaultSpec, scenario: &Scenario) {
         self.key("kind", quoted(fault.kind.kind_name()));
         self.key("target", quoted(&fault.target));
@@ -150,13 +200,22 @@ impl Writer {
                 self.key("after", quoted(trigger));
                 let from_the_start = *not_before == DurationRange::exactly(scenario.phases.warm_up);
                 self.unless(from_the_start, "not-before", range(*not_before));
-                self.unless(*occurrence == 1, "occurrence", occurrence);
+                self.unless(*occurrence == CountRange::exactly(1), "occurrence", count(*occurrence));
                 self.unless(*delay == DurationRange::exactly(0), "delay", range(*delay));
             }
         }
         match &fault.kind {
-            FaultKind::Crash { restart_after } | FaultKind::PowerLoss { restart_after } => {
+            FaultKind::Crash { restart_after }
+            | FaultKind::PowerLoss { restart_after }
+            | FaultKind::ReplaceDisk { restart_after } => self.some("restart-after", restart_after.map(range)),
+            FaultKind::DiskFails { after_operations, restart_after } => {
+                self.key("after-operations", count(*after_operations));
                 self.some("restart-after", restart_after.map(range));
+            }
+            FaultKind::LateMetadata { by, of, lasts } => {
+                self.key("by", range(*by));
+                self.unless(of.is_empty(), "of", list(of.iter().map(|kind| kind.name())));
+                self.some("lasts", lasts.map(range));
             }
             FaultKind::CleanRestart { down_for } => self.key("down-for", range(*down_for)),
             FaultKind::Pause { lasts } | FaultKind::StallDisk { lasts } => self.some("lasts", lasts.map(range)),
@@ -186,8 +245,7 @@ impl Writer {
     }
 
     fn chaos(&mut self, chaos: &Chaos) {
-        let CountRange { min, max } = chaos.faults;
-        self.key("faults", if min == max { min.to_string() } else { quoted(format!("{min}..{max}")) });
+        self.key("faults", count(chaos.faults));
         for (kind, weight) in &chaos.mix {
             self.key(&format!("mix.{kind}"), weight);
         }
@@ -195,6 +253,8 @@ impl Writer {
         self.unless(chaos.targets.is_empty(), "targets", list(&chaos.targets));
         self.key("events", list(&chaos.events));
         self.key("by-event", chaos.by_event);
+        self.key("occurrence", count(chaos.occurrence));
+        self.key("disk-fails-after", count(chaos.disk_fails_after));
         for (key, value) in [
             ("delay", chaos.delay),
             ("down-for", chaos.down_for),
@@ -203,6 +263,7 @@ impl Writer {
             ("slow-disk-by", chaos.slow_disk_by),
             ("slow-fetch-by", chaos.slow_fetch_by),
             ("clock-jump-by", chaos.clock_jump_by),
+            ("metadata-late-by", chaos.metadata_late_by),
         ] {
             self.key(key, range(value));
         }

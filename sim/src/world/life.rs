@@ -12,10 +12,12 @@ use std::collections::BTreeMap;
 
 use bytes::Bytes;
 use trial_kafka::config::{ConsumerConfig, OffsetReset};
+use trial_kafka::controller::{Controller, QuorumRole};
 use trial_kafka::event::Event;
 use trial_kafka::ids::{Topic, TopicPartition};
 use trial_kafka::node::{Command, EventId, Input, Nanos, OpId, Outcome};
 
+use super::admin::Administrator;
 use super::{Note, Power, What, World, encode_value};
 use crate::scenario::Scenario;
 use crate::trace::NodeIx;
@@ -57,6 +59,7 @@ pub(super) enum LifeStep {
     Produce(u32),
     Assign(u32),
     Poll(u32),
+    Administer,
     BeginHeal,
     LookHealed,
     LookDrained,
@@ -84,8 +87,9 @@ pub(super) struct Life {
     pub(super) phase: Phase,
     writers: Vec<Writer>,
     readers: Vec<Reader>,
-    admin: NodeIx,
+    pub(super) admin: NodeIx,
     final_reader: NodeIx,
+    pub(super) administrator: Administrator,
     topics_created: usize,
     creating: bool,
     next_record: u64,
@@ -102,7 +106,7 @@ struct FinalRead {
 }
 
 /// Operations of the workload that are no records.
-const CONTROL_OPS: u64 = 1 << 47;
+pub(super) const CONTROL_OPS: u64 = 1 << 47;
 const LOOK_EVERY: Nanos = 100_000_000;
 const MILLISECOND: Nanos = 1_000_000;
 
@@ -119,7 +123,7 @@ pub(super) fn reader_config() -> ConsumerConfig {
 
 impl Life {
     pub(super) fn new(scenario: &Scenario) -> Self {
-        let mut next = scenario.cluster.controllers + scenario.cluster.brokers;
+        let mut next = scenario.cluster.own_controllers() + scenario.cluster.brokers;
         let mut node = || {
             next += 1;
             NodeIx(next - 1)
@@ -135,6 +139,7 @@ impl Life {
             readers,
             admin,
             final_reader,
+            administrator: Administrator::new(scenario),
             topics_created: 0,
             creating: false,
             next_record: 0,
@@ -177,6 +182,7 @@ impl World {
         self.queue.push(50 * MILLISECOND, What::Life(LifeStep::CreateTopics));
         self.queue.push(phases.warm_up, What::Life(LifeStep::BeginFaults));
         self.queue.push(phases.faults_end(), What::Life(LifeStep::BeginHeal));
+        self.begin_administration();
     }
 
     fn enter(&mut self, phase: Phase) {
@@ -188,7 +194,7 @@ impl World {
         self.queue.push(self.now + after, What::Life(step));
     }
 
-    fn command(&mut self, node: NodeIx, op: OpId, command: Command) {
+    pub(super) fn command(&mut self, node: NodeIx, op: OpId, command: Command) {
         if self.slots[node.0 as usize].is_up() {
             self.hand_in(node, Input::Command { op, command }, EventId::NONE);
         }
@@ -209,6 +215,7 @@ impl World {
                 let node = self.life.readers[reader as usize].node;
                 self.command(node, OpId(CONTROL_OPS + u64::from(reader)), Command::Poll { max_wait_ms: 500 });
             }
+            LifeStep::Administer => self.administer(),
             LifeStep::BeginHeal => {
                 self.enter(Phase::Heal);
                 self.heal();
@@ -239,29 +246,21 @@ impl World {
         }
     }
 
-    /// Creates the topics one after the other, once every broker is unfenced.
+    /// Creates the topics one after the other, once a controller is active and every broker is unfenced.
     fn create_topics(&mut self) {
         if self.life.topics_created == self.scenario.topics.len() {
             return;
         }
         self.again(50 * MILLISECOND, LifeStep::CreateTopics);
         let brokers = self.scenario.cluster.brokers as usize;
-        let ready =
-            self.controller_image().is_some_and(|i| i.brokers.values().filter(|b| b.is_active()).count() == brokers);
+        let image = self.active_controller().map(|(_, controller)| controller.image());
+        let ready = image.is_some_and(|image| image.brokers.values().filter(|b| b.is_active()).count() == brokers);
         if !ready || self.life.creating {
             return;
         }
         self.life.creating = true;
         let topic = self.scenario.topics[self.life.topics_created].clone();
-        let configs = topic.config_entries();
-        let command = Command::CreateTopic {
-            topic: Topic::new(&topic.name),
-            partitions: topic.partitions,
-            replication_factor: topic.replication_factor,
-            assignments: topic.assignments,
-            configs,
-        };
-        self.command(self.life.admin, OpId(CONTROL_OPS - 2), command);
+        self.command(self.life.admin, OpId(CONTROL_OPS - 2), topic.creation());
     }
 
     fn assign(&mut self, reader: usize) {
@@ -281,12 +280,6 @@ impl World {
             (0..t.partitions).map(move |p| TopicPartition::new(&topic, p)).collect::<Vec<_>>()
         };
         specs.flat_map(of).collect()
-    }
-
-    /// All partitions of the scenario's topics.
-    pub fn all_partitions(&self) -> Vec<TopicPartition> {
-        let names: Vec<String> = self.scenario.topics.iter().map(|t| t.name.clone()).collect();
-        self.partitions_of(&names)
     }
 
     fn produce_next(&mut self, number: usize) {
@@ -321,10 +314,23 @@ impl World {
         self.again(interval, LifeStep::Produce(number as u32));
     }
 
-    /// Is every broker unfenced in its present incarnation, has every partition a leader that knows it, and are all its
-    /// replicas in sync? Asked of the machines themselves: the controller may not have noticed a death yet.
+    /// Does one controller lead and all others follow it, is every broker unfenced in its present incarnation, has every
+    /// partition a leader that knows it, and are all its replicas in sync? Asked of the machines themselves: the
+    /// controller may not have noticed a death yet.
     fn is_healed(&self) -> bool {
-        let Some(image) = self.controller_image() else { return false };
+        let Some((_, active)) = self.active_controller() else { return false };
+        let image = active.image();
+        let (epoch, leader) = (active.epoch(), active.setup().node_id);
+        // One that came back on another disk is no voter any more: it only listens.
+        let controller_is_back = |(node, controller): (NodeIx, &Controller)| {
+            let role = controller.role();
+            let follows = role == QuorumRole::Follower { leader } || role == QuorumRole::Observer;
+            let in_step = controller.epoch() == epoch && (follows || role == QuorumRole::Leader);
+            self.power(node) == Power::Running && in_step
+        };
+        if !self.controllers().all(controller_is_back) {
+            return false;
+        }
         let broker_is_back = |id: i32| {
             let running = self.broker_ix(id).is_some_and(|ix| self.power(ix) == Power::Running);
             let registered = image.brokers.get(&id).filter(|b| b.is_active()).map(|b| b.broker_epoch);
@@ -388,6 +394,9 @@ impl World {
     pub(super) fn on_outcome(&mut self, node: NodeIx, op: OpId, outcome: Outcome, event: EventId) {
         if op.0 >= World::EXTERNAL_OPS {
             self.notes.push(Note::External { node, op, outcome });
+            return;
+        }
+        if node == self.life.admin && self.on_administered(op, &outcome) {
             return;
         }
         match outcome {

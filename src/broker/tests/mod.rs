@@ -9,6 +9,7 @@ mod in_sync;
 mod leader;
 mod lifecycle;
 mod snapshot;
+mod topics;
 
 use std::collections::BTreeMap;
 
@@ -37,7 +38,7 @@ use crate::event::Event;
 use crate::ids::{BrokerId, ControllerNode, Topic, TopicPartition};
 use crate::metadata::{BrokerRegistrationChange, METADATA_TOPIC_ID, MetadataRecord, PartitionChange};
 use crate::node::{
-    CallError, CallId, Command, ConnId, Effect, Effects, Endpoint, Input, Node, Now, OpId, Purpose, ReqId,
+    CallError, CallId, Command, ConnId, Effect, Effects, Endpoint, Input, Listener, Node, Now, OpId, Purpose, ReqId,
     RequestHeader, ms,
 };
 use crate::protocol::errors::code_name;
@@ -203,6 +204,7 @@ impl Room {
                         self.heartbeats += 1;
                         let response = BrokerHeartbeatResponse::default()
                             .with_error_code(self.is_inactive(conn))
+                            .with_is_caught_up(true)
                             .with_is_fenced(false)
                             .with_should_shut_down(request.want_shut_down);
                         self.respond(&call, response.into());
@@ -384,7 +386,7 @@ impl Room {
     fn send(&mut self, api_version: i16, body: impl Into<RequestKind>) -> ReqId {
         self.next_request += 1;
         let req = ReqId(self.next_request);
-        let header = RequestHeader { api_version, client_id: "test".to_string() };
+        let header = RequestHeader { listener: Listener::Broker, api_version, client_id: "test".to_string() };
         self.handle(Input::Request { req, conn: CLIENT, header, body: Box::new(body.into()) });
         req
     }

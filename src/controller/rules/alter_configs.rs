@@ -67,16 +67,10 @@ impl Cluster<'_> {
         if request.validate_only {
             records.clear();
         }
-        let mut decision = Decision::of(records);
-        self.follow_min_isr_changes(&mut decision.records);
-        (decision, IncrementalAlterConfigsResponse::default().with_responses(responses))
+        let clears = self.clear_elr_records_as_needed(&records);
+        records.extend(clears);
+        (Decision::of(records), IncrementalAlterConfigsResponse::default().with_responses(responses))
     }
-
-    /// Where eligible leader replicas are kept, a lower min.insync.replicas can make an ISR large enough: its partitions
-    /// give up their ELR in the same batch (KIP-966). Source:
-    /// `ConfigurationControlManager.maybeTriggerPartitionUpdateOnMinIsrChange`. The place to call the election rules from
-    /// with the topics that `records` change; with ELR off there is nothing to follow.
-    fn follow_min_isr_changes(&self, _records: &mut [MetadataRecord]) {}
 
     fn alter_resource(&self, resource: &AlterConfigsResource) -> Result<Vec<MetadataRecord>, ApiError> {
         let name = resource.resource_name.as_str();
@@ -125,8 +119,7 @@ impl Cluster<'_> {
     /// With ELR, every node must use the same min.insync.replicas: none of a single broker's, and the cluster's cannot be
     /// taken back. Source: `ConfigurationControlManager.validateAlterConfig` (KAFKA-16540).
     fn check_elr_guards(&self, broker: &str, key: &str, value: Option<&str>) -> Result<(), ApiError> {
-        let elr_is_on = self.image.features.get("eligible.leader.replicas.version").is_some_and(|level| *level > 0);
-        if !elr_is_on || key != MIN_INSYNC_REPLICAS {
+        if !self.elr_feature_is_on() || key != MIN_INSYNC_REPLICAS {
             return Ok(());
         }
         let message = match value {

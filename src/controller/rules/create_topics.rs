@@ -111,6 +111,7 @@ impl Cluster<'_> {
                 value: Some(value),
             });
         }
+        new.extend(self.clear_elr_records_as_needed(&new));
         for (partition, replicas) in (0..).zip(topic.assignments) {
             new.push(self.new_partition(topic_id, partition, replicas)?);
         }

@@ -1,4 +1,6 @@
-//! Who leads a partition, and the change record that says so. Source: `PartitionChangeBuilder`, with ELR (KIP-966) off.
+//! Who leads a partition, and the change record that says so. Source: `PartitionChangeBuilder`, KIP-966.
+
+use std::collections::BTreeSet;
 
 use uuid::Uuid;
 
@@ -18,10 +20,30 @@ pub const RECOVERED: i8 = 0;
 pub enum Election {
     /// The first assigned replica if it can lead, though the present leader could too.
     Preferred,
-    /// Keep the present leader, or take one from the ISR.
+    /// Keep the present leader, or take one from the ISR (or the ELR).
     Online,
-    /// As `Online`, and from outside the ISR when nobody in it can lead.
+    /// As `Online`, and from outside them when nobody in them can lead.
     Unclean,
+}
+
+/// What the feature `eligible.leader.replicas.version` means for one partition (KIP-966).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum EligibleLeaders {
+    /// No ELR: the last member of the ISR stays in it.
+    Off,
+    /// Replicas that leave an ISR below this size stay eligible.
+    On {
+        /// The topic's effective `min.insync.replicas`.
+        min_isr: usize,
+        /// The zoo switch `elect-fenced-last-known-leader` is on.
+        fenced_last_known_leader: bool,
+    },
+}
+
+impl EligibleLeaders {
+    fn is_on(self) -> bool {
+        self != EligibleLeaders::Off
+    }
 }
 
 /// What an election found.
@@ -36,9 +58,12 @@ pub struct PartitionChangeBuilder<'a> {
     topic_id: Uuid,
     index: i32,
     partition: &'a PartitionRegistration,
+    eligible_leaders: EligibleLeaders,
     is_acceptable_leader: &'a dyn Fn(BrokerId) -> bool,
     election: Election,
     target_isr: Vec<BrokerId>,
+    target_elr: Vec<BrokerId>,
+    unclean_shutdown: Option<BrokerId>,
     target_recovery_state: i8,
     target_assignment: ReassignmentReplicas,
 }
@@ -49,15 +74,19 @@ impl<'a> PartitionChangeBuilder<'a> {
         topic_id: Uuid,
         index: i32,
         partition: &'a PartitionRegistration,
+        eligible_leaders: EligibleLeaders,
         is_acceptable_leader: &'a dyn Fn(BrokerId) -> bool,
     ) -> Self {
         PartitionChangeBuilder {
             topic_id,
             index,
             partition,
+            eligible_leaders,
             is_acceptable_leader,
             election: Election::Online,
             target_isr: partition.isr.clone(),
+            target_elr: partition.elr.clone(),
+            unclean_shutdown: None,
             target_recovery_state: recovery_state(partition),
             target_assignment: ReassignmentReplicas::of(partition),
         }
@@ -68,6 +97,11 @@ impl<'a> PartitionChangeBuilder<'a> {
     }
     pub fn target_isr(mut self, isr: Vec<BrokerId>) -> Self {
         self.target_isr = isr;
+        self
+    }
+    /// This replica may have lost data and is eligible no longer.
+    pub fn unclean_shutdown(mut self, replica: Option<BrokerId>) -> Self {
+        self.unclean_shutdown = replica;
         self
     }
     pub fn target_recovery_state(mut self, state: i8) -> Self {
@@ -85,16 +119,20 @@ impl<'a> PartitionChangeBuilder<'a> {
         let mut change =
             PartitionChange { topic_id: self.topic_id, partition: self.index, ..PartitionChange::default() };
         self.complete_reassignment_if_needed();
+        self.populate_target_elr();
         self.try_election(&mut change);
         let replicas = &self.target_assignment.replicas;
         trigger_leader_epoch_bump_for_replica_reassignment(&mut change, self.partition, replicas);
-        self.keep_last_isr_member(&mut change);
+        self.update_elr(&mut change);
+        self.update_isr(&mut change);
+        self.update_last_known_leader(&mut change);
+        set_assignment_changes(&mut change, self.partition, &self.target_assignment);
         if self.target_recovery_state != recovery_state(self.partition) {
             change.leader_recovery_state = Some(self.target_recovery_state);
         }
-        set_assignment_changes(&mut change, self.partition, &self.target_assignment);
-        let nothing = PartitionChange { topic_id: self.topic_id, partition: self.index, ..PartitionChange::default() };
-        (change != nothing).then_some(change)
+        let unchanged =
+            PartitionChange { topic_id: self.topic_id, partition: self.index, ..PartitionChange::default() };
+        (change != unchanged).then_some(change)
     }
 
     /// The ISR that is to be may end a reassignment, whatever the change was asked for.
@@ -106,13 +144,32 @@ impl<'a> PartitionChangeBuilder<'a> {
         }
     }
 
+    /// An ISR of at least `min.insync.replicas` members needs no ELR: the high watermark goes on without the others.
+    /// Below that it stands still, so whoever leaves the ISR keeps every committed record and stays eligible, unless its
+    /// broker stopped uncleanly. Source: KIP-966, `PartitionChangeBuilder.maybePopulateTargetElr`.
+    fn populate_target_elr(&mut self) {
+        let EligibleLeaders::On { min_isr, .. } = self.eligible_leaders else { return };
+        if self.target_isr.len() >= min_isr {
+            self.target_elr.clear();
+            return;
+        }
+        let candidates: BTreeSet<BrokerId> = self.target_elr.iter().chain(&self.partition.isr).copied().collect();
+        let stays = |replica: &BrokerId| !self.target_isr.contains(replica) && self.unclean_shutdown != Some(*replica);
+        self.target_elr = candidates.into_iter().filter(stays).collect();
+    }
+
     /// Sets the leader only when another is elected, for setting it raises the leader epoch
-    /// (`PartitionRegistration.merge`): neither an ISR change alone nor an election that confirms the leader does. An
-    /// unclean election makes its winner the only in-sync replica. Source: `PartitionChangeBuilder.tryElection`.
-    fn try_election(&self, change: &mut PartitionChange) {
+    /// (`PartitionRegistration.merge`): neither an ISR change alone nor an election that confirms the leader does. A
+    /// winner from the ELR leaves it and is the ISR; an unclean winner is the ISR too, and has to recover.
+    /// Source: `PartitionChangeBuilder.tryElection`.
+    fn try_election(&mut self, change: &mut PartitionChange) {
         let elected = self.elect_leader();
         if elected.leader == self.partition.leader {
             return;
+        }
+        if self.target_elr.contains(&elected.leader) {
+            self.target_isr = vec![elected.leader];
+            self.target_elr.retain(|replica| *replica != elected.leader);
         }
         change.leader = Some(elected.leader);
         if elected.unclean {
@@ -123,11 +180,39 @@ impl<'a> PartitionChangeBuilder<'a> {
         }
     }
 
-    /// With ELR off the ISR is never left empty: its last member stays in it, leader or not, because it alone is known
-    /// to have every committed record. Source: `PartitionChangeBuilder.build`.
-    fn keep_last_isr_member(&self, change: &mut PartitionChange) {
-        if change.isr.is_none() && !self.target_isr.is_empty() && self.target_isr != self.partition.isr {
+    /// An unclean election, and switching the feature off, clear the ELR: its members may have more than the new leader.
+    /// Source: `PartitionChangeBuilder.maybeUpdateRecordElr`.
+    fn update_elr(&mut self, change: &mut PartitionChange) {
+        let was_unclean = change.isr.is_some();
+        if was_unclean || !self.eligible_leaders.is_on() {
+            self.target_elr.clear();
+        }
+        if self.target_elr != self.partition.elr {
+            change.eligible_leader_replicas = Some(self.target_elr.clone());
+        }
+    }
+
+    /// With ELR on the ISR may become empty. With ELR off its last member stays in it, leader or not, because it alone is
+    /// known to have every committed record. Source: `PartitionChangeBuilder.build`.
+    fn update_isr(&self, change: &mut PartitionChange) {
+        let may_be_set = !self.target_isr.is_empty() || self.eligible_leaders.is_on();
+        if change.isr.is_none() && may_be_set && self.target_isr != self.partition.isr {
             change.isr = Some(self.target_isr.clone());
+        }
+    }
+
+    /// The field LastKnownElr holds the last leader from when the ISR becomes empty until there is a leader again.
+    /// Source: KIP-966, `PartitionChangeBuilder.maybeUpdateLastKnownLeader`.
+    fn update_last_known_leader(&self, change: &mut PartitionChange) {
+        if !self.eligible_leaders.is_on() {
+            return;
+        }
+        let known = &self.partition.last_known_elr;
+        let last_leader = self.partition.leader;
+        if change.isr.as_ref().is_some_and(Vec::is_empty) && *known != [last_leader] {
+            change.last_known_elr = Some(vec![last_leader]);
+        } else if change.leader.unwrap_or(last_leader) != NO_BROKER && !known.is_empty() {
+            change.last_known_elr = Some(Vec::new());
         }
     }
 
@@ -138,22 +223,29 @@ impl<'a> PartitionChangeBuilder<'a> {
         }
     }
 
-    /// The preferred replica, else the present leader, else the first in assignment order that is valid, else nobody.
-    /// Source: `PartitionChangeBuilder.electPreferredLeader`.
+    /// The preferred replica, else the present leader, else the first in assignment order that is valid, else the last
+    /// known leader, else nobody. Source: `PartitionChangeBuilder.electPreferredLeader`.
     fn elect_preferred_leader(&self) -> Elected {
         let preferred = self.target_assignment.replicas.first().copied();
         let leader = preferred
             .filter(|replica| self.is_valid_new_leader(*replica))
             .or_else(|| self.present_leader_if_valid())
             .or_else(|| self.first_valid_replica());
-        Elected { leader: leader.unwrap_or(NO_BROKER), unclean: false }
+        match leader {
+            Some(leader) => Elected { leader, unclean: false },
+            None => self.last_known_leader().unwrap_or(Elected { leader: NO_BROKER, unclean: false }),
+        }
     }
 
-    /// The present leader if it is valid, else the first valid replica in assignment order, else, if unclean elections
-    /// are allowed, the first that is acceptable at all, else nobody. Source: `PartitionChangeBuilder.electAnyLeader`.
+    /// The present leader if it is valid, else the first valid replica in assignment order, else the last known leader,
+    /// else, if unclean elections are allowed, the first that is acceptable at all, else nobody.
+    /// Source: `PartitionChangeBuilder.electAnyLeader`.
     fn elect_any_leader(&self) -> Elected {
         if let Some(leader) = self.present_leader_if_valid().or_else(|| self.first_valid_replica()) {
             return Elected { leader, unclean: false };
+        }
+        if let Some(elected) = self.last_known_leader() {
+            return elected;
         }
         if self.election == Election::Unclean
             && let Some(leader) =
@@ -171,82 +263,27 @@ impl<'a> PartitionChangeBuilder<'a> {
         self.target_assignment.replicas.iter().copied().find(|replica| self.is_valid_new_leader(*replica))
     }
 
-    /// In the ISR that is to be, and acceptable (registered, neither fenced nor shutting down).
-    /// Source: `PartitionChangeBuilder.isValidNewLeader`.
+    /// With neither ISR nor ELR left, whoever led last most likely has most: it is elected without an administrator's
+    /// word, as an unclean leader. It must be acceptable (KAFKA-19522); the zoo switch `elect-fenced-last-known-leader`
+    /// brings back that it need not. Source: KIP-966, `PartitionChangeBuilder.canElectLastKnownLeader`.
+    fn last_known_leader(&self) -> Option<Elected> {
+        let EligibleLeaders::On { fenced_last_known_leader, .. } = self.eligible_leaders else { return None };
+        if !self.target_isr.is_empty() || !self.target_elr.is_empty() {
+            return None;
+        }
+        let [leader] = self.partition.last_known_elr[..] else { return None };
+        let acceptable = fenced_last_known_leader || (self.is_acceptable_leader)(leader);
+        acceptable.then_some(Elected { leader, unclean: true })
+    }
+
+    /// Acceptable (registered, neither fenced nor shutting down), and in the ISR that is to be or, if that is empty, in
+    /// the ELR. Source: `PartitionChangeBuilder.isValidNewLeader`.
     fn is_valid_new_leader(&self, replica: BrokerId) -> bool {
-        self.target_isr.contains(&replica) && (self.is_acceptable_leader)(replica)
+        let among = if self.target_isr.is_empty() { &self.target_elr } else { &self.target_isr };
+        among.contains(&replica) && (self.is_acceptable_leader)(replica)
     }
 }
 
 fn recovery_state(partition: &PartitionRegistration) -> i8 {
     if partition.recovering { RECOVERING } else { RECOVERED }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn partition(leader: BrokerId, isr: &[BrokerId]) -> PartitionRegistration {
-        PartitionRegistration {
-            replicas: vec![1, 2, 3],
-            isr: isr.to_vec(),
-            elr: vec![],
-            last_known_elr: vec![],
-            leader,
-            leader_epoch: 5,
-            partition_epoch: 7,
-            recovering: false,
-            removing_replicas: vec![],
-            adding_replicas: vec![],
-        }
-    }
-    /// Leader, ISR and recovery state of a change.
-    type Change = (Option<BrokerId>, Option<Vec<BrokerId>>, Option<i8>);
-
-    fn change(
-        partition: &PartitionRegistration,
-        alive: &[BrokerId],
-        election: Election,
-        target_isr: &[BrokerId],
-    ) -> Option<Change> {
-        let acceptable = |broker| alive.contains(&broker);
-        PartitionChangeBuilder::new(Uuid::nil(), 0, partition, &acceptable)
-            .election(election)
-            .target_isr(target_isr.to_vec())
-            .build()
-            .map(|c| (c.leader, c.isr, c.leader_recovery_state))
-    }
-
-    #[test]
-    fn a_valid_leader_is_kept_although_it_is_not_preferred() {
-        assert_eq!(change(&partition(2, &[1, 2, 3]), &[1, 2, 3], Election::Online, &[1, 2, 3]), None);
-        let shrunk = change(&partition(2, &[1, 2, 3]), &[1, 2, 3], Election::Online, &[2]);
-        assert_eq!(shrunk, Some((None, Some(vec![2]), None)), "an ISR change alone leaves the leader epoch alone");
-    }
-
-    #[test]
-    fn the_first_valid_replica_in_assignment_order_wins() {
-        let elected = change(&partition(1, &[3, 2, 1]), &[2, 3], Election::Online, &[3, 2]);
-        assert_eq!(elected, Some((Some(2), Some(vec![3, 2]), None)));
-    }
-
-    #[test]
-    fn the_preferred_replica_takes_over_only_from_inside_the_isr() {
-        assert_eq!(change(&partition(2, &[1, 2]), &[1, 2], Election::Preferred, &[1, 2]), Some((Some(1), None, None)));
-        assert_eq!(change(&partition(2, &[2]), &[1, 2], Election::Preferred, &[2]), None);
-    }
-
-    #[test]
-    fn the_last_isr_member_stays_in_the_isr_without_leading() {
-        assert_eq!(change(&partition(1, &[1]), &[2, 3], Election::Online, &[]), Some((Some(-1), None, None)));
-        assert_eq!(change(&partition(-1, &[1]), &[2, 3], Election::Online, &[1]), None);
-    }
-
-    #[test]
-    fn an_unclean_winner_is_the_only_in_sync_replica_and_recovers() {
-        let elected = change(&partition(1, &[1]), &[3, 2], Election::Unclean, &[]);
-        assert_eq!(elected, Some((Some(2), Some(vec![2]), Some(RECOVERING))));
-        let clean = change(&partition(1, &[1, 3]), &[3, 2], Election::Unclean, &[3]);
-        assert_eq!(clean, Some((Some(3), Some(vec![3]), None)), "the ISR comes first even if unclean is allowed");
-    }
 }

@@ -54,7 +54,7 @@ impl Cluster<'_> {
     }
 
     /// Source: `BrokerHeartbeatManager.calculateNextBrokerState`.
-    fn next_broker_state(
+    pub fn next_broker_state(
         &self,
         sessions: &Sessions,
         current: BrokerControlState,

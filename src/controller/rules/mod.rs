@@ -12,9 +12,11 @@ pub mod create_topics;
 pub mod delete_topics;
 pub mod elect_leaders;
 pub mod election;
+pub mod eligible_leaders;
 pub mod heartbeat;
 pub mod placement;
 pub mod reassignment;
+pub mod rebalance;
 pub mod registration;
 pub mod sessions;
 
@@ -24,6 +26,7 @@ use crate::config::BrokerConfig;
 use crate::event::Event;
 use crate::ids::{BrokerId, NO_BROKER};
 use crate::metadata::{EffectiveTopicConfig, MetadataImage, MetadataRecord, TopicImage};
+use crate::zoo::Zoo;
 
 /// What every rule sees: the image after all records appended so far, committed or not, and the configuration.
 #[derive(Clone, Copy)]
@@ -32,6 +35,8 @@ pub struct Cluster<'a> {
     pub image: &'a MetadataImage,
     /// The controller's configuration, default for topics.
     pub config: &'a BrokerConfig,
+    /// Switches of the bug zoo.
+    pub zoo: Zoo,
 }
 
 /// What a rule decided: records that belong together (one atomic batch), and what to write into the trace beside them.

@@ -200,7 +200,8 @@ impl Cluster<'_> {
             assignment.removing.clone_from(&partition.removing_replicas);
         }
         let is_active = |broker| self.image.is_active(broker);
-        Ok(PartitionChangeBuilder::new(topic.topic_id, index, partition, &is_active)
+        let eligible_leaders = self.eligible_leaders(topic);
+        Ok(PartitionChangeBuilder::new(topic.topic_id, index, partition, eligible_leaders, &is_active)
             .target_assignment(assignment)
             .build())
     }
@@ -229,7 +230,8 @@ impl Cluster<'_> {
             );
         }
         let is_active = |broker| self.image.is_active(broker);
-        Ok(PartitionChangeBuilder::new(topic.topic_id, index, partition, &is_active)
+        let eligible_leaders = self.eligible_leaders(topic);
+        Ok(PartitionChangeBuilder::new(topic.topic_id, index, partition, eligible_leaders, &is_active)
             .election(if may_be_unclean { Election::Unclean } else { Election::Online })
             .target_isr(isr)
             .target_assignment(assignment)

@@ -1,12 +1,18 @@
 //! Stories: a controller on a disk in memory, with a host that carries out its effects at once, or holds back its syncs.
 
+mod admin;
 mod brokers;
+mod change_builder;
+mod eligible_leaders;
+mod heartbeats;
+mod invariants;
 mod partitions;
+mod periodic;
 mod quorum;
 mod snapshots;
 mod topics;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use kafka_protocol::messages::broker_registration_request::Listener;
 use kafka_protocol::messages::create_topics_request::{
@@ -19,14 +25,15 @@ use kafka_protocol::messages::{
 use trial_storage::DiskError;
 use uuid::Uuid;
 
+use super::rules::Decision;
 use super::{Controller, ControllerSetup, Voter};
 use crate::config::BrokerConfig;
 use crate::ids::BrokerId;
-use crate::metadata::{MetadataImage, PartitionRegistration};
+use crate::metadata::{MetadataImage, MetadataRecord, PartitionRegistration};
 use crate::node::{ConnId, Effect, Effects, Endpoint, Input, Node, Now, ReqId, RequestHeader, Ticket, ms};
 use crate::testing::TestHost;
 use crate::testing::memory_disk::{MemoryDisk, PendingSync};
-use crate::zoo::Zoo;
+use crate::zoo::{Switch, Zoo};
 
 const CLUSTER: &str = "trial";
 const CONN: ConnId = ConnId(1);
@@ -47,6 +54,8 @@ struct Room {
     versions: BTreeMap<ReqId, i16>,
     /// Broker epochs, as the brokers know them.
     broker_epochs: BTreeMap<BrokerId, i64>,
+    /// Brokers that ask to stop with every heartbeat.
+    stopping: BTreeSet<BrokerId>,
 }
 
 fn setup(config: BrokerConfig) -> ControllerSetup {
@@ -82,6 +91,7 @@ impl Room {
             next_request: 0,
             versions: BTreeMap::new(),
             broker_epochs: BTreeMap::new(),
+            stopping: BTreeSet::new(),
         }
     }
     fn with(config: BrokerConfig) -> Room {
@@ -112,6 +122,18 @@ impl Room {
     }
     fn orders() -> Room {
         Room::orders_with(BrokerConfig::default(), &[])
+    }
+    /// As [`Room::orders_with`], the switches thrown before anything else happens that they change.
+    fn orders_in_the_zoo(config: BrokerConfig, zoo: impl IntoIterator<Item = Switch>) -> Room {
+        let mut room = Room::orders_with(config, &[]);
+        room.controller.setup.zoo = zoo.into_iter().collect();
+        room
+    }
+    /// The controller decides this, for whatever reason.
+    fn write(&mut self, records: Vec<MetadataRecord>) {
+        let fx = &mut Effects::new(&mut self.host);
+        self.controller.write(self.now, Decision::of(records), &mut self.disk, fx).expect("the disk works");
+        self.settle();
     }
 
     fn start(&mut self) {
@@ -190,7 +212,8 @@ impl Room {
         self.next_request += 1;
         let req = ReqId(self.next_request);
         self.versions.insert(req, api_version);
-        let header = RequestHeader { api_version, client_id: "test".to_string() };
+        let header =
+            RequestHeader { listener: crate::node::Listener::Controller, api_version, client_id: "test".to_string() };
         self.handle(Input::Request { req, conn: CONN, header, body: Box::new(body.into()) });
         req
     }
@@ -219,12 +242,27 @@ impl Room {
         self.broker_epochs.insert(broker, response.broker_epoch);
         response.broker_epoch
     }
+    /// The broker's next incarnation registers; it names the broker epoch of an orderly stop, or none.
+    fn restart_broker(&mut self, broker: BrokerId, life: u32, clean: bool) -> BrokerRegistrationResponse {
+        let previous = if clean { self.broker_epochs[&broker] } else { -1 };
+        let request = self.registration(broker, life).with_previous_broker_epoch(previous);
+        let response = match self.ask(4, request) {
+            ResponseKind::BrokerRegistration(response) => response,
+            other => panic!("{other:?}"),
+        };
+        if response.error_code == 0 {
+            self.stopping.remove(&broker);
+            self.broker_epochs.insert(broker, response.broker_epoch);
+        }
+        response
+    }
     /// A heartbeat of a broker that has replayed everything.
     fn heartbeat_request(&self, broker: BrokerId) -> BrokerHeartbeatRequest {
         BrokerHeartbeatRequest::default()
             .with_broker_id(WireBrokerId(broker))
             .with_broker_epoch(self.broker_epochs[&broker])
             .with_current_metadata_offset(self.controller.high_watermark() - 1)
+            .with_want_shut_down(self.stopping.contains(&broker))
     }
     fn send_heartbeat(&mut self, request: BrokerHeartbeatRequest) -> BrokerHeartbeatResponse {
         match self.ask(1, request) {
@@ -286,5 +324,21 @@ impl Room {
     }
     fn events(&mut self) -> Vec<String> {
         std::mem::take(&mut self.host.events).into_iter().map(|(event, _)| event.to_string()).collect()
+    }
+}
+
+/// A partition that says nothing.
+fn a_partition() -> PartitionRegistration {
+    PartitionRegistration {
+        replicas: Vec::new(),
+        isr: Vec::new(),
+        elr: Vec::new(),
+        last_known_elr: Vec::new(),
+        leader: -1,
+        leader_epoch: 5,
+        partition_epoch: 7,
+        recovering: false,
+        removing_replicas: Vec::new(),
+        adding_replicas: Vec::new(),
     }
 }

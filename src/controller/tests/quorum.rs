@@ -1,14 +1,17 @@
 //! Commitment, recovery, and what observers see.
 
 use kafka_protocol::ResponseError;
+use kafka_protocol::messages::alter_partition_reassignments_request::ReassignableTopic;
 use kafka_protocol::messages::alter_partition_request::{PartitionData as AlterData, TopicData as AlterTopic};
 use kafka_protocol::messages::describe_quorum_request::{PartitionData as DescribePartition, TopicData};
 use kafka_protocol::messages::elect_leaders_request::TopicPartitions as ElectTopic;
 use kafka_protocol::messages::fetch_request::{FetchPartition, FetchTopic, ReplicaState};
 use kafka_protocol::messages::fetch_response::PartitionData;
+use kafka_protocol::messages::incremental_alter_configs_request::AlterConfigsResource;
 use kafka_protocol::messages::{
-    AlterPartitionRequest, ApiVersionsRequest, DescribeQuorumRequest, ElectLeadersRequest, FetchRequest,
-    ListOffsetsRequest, MetadataRequest,
+    AlterPartitionReassignmentsRequest, AlterPartitionRequest, ApiVersionsRequest, CreatePartitionsRequest,
+    DeleteTopicsRequest, DescribeQuorumRequest, ElectLeadersRequest, FetchRequest, IncrementalAlterConfigsRequest,
+    ListOffsetsRequest, ListPartitionReassignmentsRequest, MetadataRequest,
 };
 use trial_storage::Batches;
 
@@ -352,7 +355,7 @@ fn every_request_is_answered_at_every_version_served() {
         let described = TopicData::default()
             .with_topic_name(TopicName("__cluster_metadata".into()))
             .with_partitions(vec![DescribePartition::default()]);
-        let bodies: [RequestKind; 8] = [
+        let bodies: [RequestKind; 13] = [
             fetch_request(&room, 0, 0, 0).into(),
             ApiVersionsRequest::default().into(),
             CreateTopicsRequest::default().with_topics(topics).with_validate_only(true).into(),
@@ -365,6 +368,11 @@ fn every_request_is_answered_at_every_version_served() {
                 .into(),
             room.registration(1, 1).into(),
             room.heartbeat_request(1).into(),
+            DeleteTopicsRequest::default().with_topic_names(vec![TopicName("nobody".into())]).into(),
+            CreatePartitionsRequest::default().with_validate_only(true).into(),
+            IncrementalAlterConfigsRequest::default().with_resources(vec![AlterConfigsResource::default()]).into(),
+            AlterPartitionReassignmentsRequest::default().with_topics(vec![ReassignableTopic::default()]).into(),
+            ListPartitionReassignmentsRequest::default().into(),
         ];
         for ((_, least, greatest), body) in crate::controller::SERVED.into_iter().zip(bodies) {
             for version in least..=greatest {
