@@ -81,6 +81,8 @@ struct Room {
     quorum_leader: (i32, i32),
     /// Broker epoch that the next registration gets.
     broker_epoch: i64,
+    /// Registration and heartbeats wait for a story's answer too.
+    lifecycle_waits: bool,
 }
 
 /// Configuration, topic configs and switches of a story.
@@ -129,6 +131,7 @@ impl Room {
             metadata_offset: 0,
             quorum_leader: (-1, 0),
             broker_epoch: 0,
+            lifecycle_waits: false,
         };
         room.handle(Input::Start { incarnation: Uuid::from_u128(1) });
         room
@@ -194,6 +197,7 @@ impl Room {
             Effect::Call { call, conn, request, .. } => {
                 let call = Call { call, conn, purpose: self.purposes[&conn], request: *request };
                 match &call.request {
+                    _ if self.lifecycle_waits => self.calls.push(call),
                     RequestKind::BrokerRegistration(_) => {
                         let response = BrokerRegistrationResponse::default()
                             .with_broker_epoch(self.broker_epoch)
