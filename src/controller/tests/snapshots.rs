@@ -22,6 +22,10 @@ fn small() -> BrokerConfig {
     }
 }
 
+fn header(api_version: i16) -> RequestHeader {
+    RequestHeader { listener: crate::node::Listener::Controller, api_version, client_id: String::new() }
+}
+
 /// A host whose randomness differs from node to node, so that they do not stand for election at once.
 #[derive(Default)]
 struct Dice {
@@ -188,7 +192,7 @@ impl Quorum {
                 self.next += 1;
                 let req = ReqId(self.next);
                 self.requests.insert(req, (to, i, conn, call));
-                let header = RequestHeader { api_version: version, client_id: String::new() };
+                let header = header(version);
                 self.post(to, Input::Request { req, conn: ConnId(1 << 40), header, body: request });
             }
             Effect::Answer { req, response } => match self.requests.remove(&req) {
@@ -296,7 +300,7 @@ impl Quorum {
                 .with_listeners(vec![Listener::default().with_host(format!("b{id}").into()).with_port(9092)]);
             self.next += 1;
             let req = ReqId(self.next);
-            let header = RequestHeader { api_version: 4, client_id: String::new() };
+            let header = header(4);
             let body = Box::new(RequestKind::from(request));
             self.handle(self.leader(), Input::Request { req, conn: ConnId(1 << 41), header, body });
             self.pass(20);
