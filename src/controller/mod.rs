@@ -233,7 +233,13 @@ impl Controller {
             }
             for event in events {
                 match event {
-                    QuorumEvent::Committed { high_watermark } => self.on_committed(high_watermark, io)?,
+                    QuorumEvent::SnapshotLoaded => self.on_snapshot_loaded(),
+                    QuorumEvent::Committed { high_watermark } => {
+                        self.on_committed(high_watermark, io)?;
+                        if let Some(quorum) = &mut self.quorum {
+                            quorum.maybe_generate_snapshot(&self.committed_image, high_watermark, io)?;
+                        }
+                    }
                     QuorumEvent::BecameLeader { .. } => {
                         self.phase = Phase::Claiming;
                         if self.may_activate() {
@@ -244,6 +250,16 @@ impl Controller {
                 }
             }
         }
+    }
+
+    /// The state begins anew at a snapshot, and goes on with the log behind it. The records that registered the brokers
+    /// are not known any more; they stand somewhere before its end. Source: `QuorumController.handleLoadSnapshot`.
+    fn on_snapshot_loaded(&mut self) {
+        let Some(loaded) = self.quorum.as_mut().and_then(Quorum::take_loaded_snapshot) else { return };
+        let last_contained_log_offset = loaded.id.end_offset - 1;
+        self.committed_image = loaded.image;
+        let brokers = self.committed_image.brokers.keys();
+        self.committed_registration_offsets = brokers.map(|broker| (*broker, last_contained_log_offset)).collect();
     }
 
     /// Everything below the high watermark is committed: applies it, and sends the answers that waited for it.

@@ -13,6 +13,7 @@ mod periodic;
 mod quorum;
 mod quorum_rules;
 mod simulation;
+mod snapshots;
 mod topics;
 
 use std::collections::{BTreeMap, BTreeSet};

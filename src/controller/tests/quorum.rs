@@ -401,14 +401,14 @@ fn every_request_is_answered_at_every_version_served() {
                 .into(),
             room.registration(1, 1).into(),
             room.heartbeat_request(1).into(),
-            VoteRequest::default().with_topics(vec![VoteTopic::default()]).into(),
-            BeginQuorumEpochRequest::default().into(),
-            EndQuorumEpochRequest::default().into(),
             DeleteTopicsRequest::default().with_topic_names(vec![TopicName("nobody".into())]).into(),
             CreatePartitionsRequest::default().with_validate_only(true).into(),
             IncrementalAlterConfigsRequest::default().with_resources(vec![AlterConfigsResource::default()]).into(),
             AlterPartitionReassignmentsRequest::default().with_topics(vec![ReassignableTopic::default()]).into(),
             ListPartitionReassignmentsRequest::default().into(),
+            VoteRequest::default().with_topics(vec![VoteTopic::default()]).into(),
+            BeginQuorumEpochRequest::default().into(),
+            EndQuorumEpochRequest::default().into(),
         ];
         for ((_, least, greatest), body) in crate::controller::SERVED.into_iter().zip(bodies) {
             for version in least..=greatest {
