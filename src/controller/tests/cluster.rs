@@ -267,7 +267,8 @@ impl Cluster {
     pub fn send(&mut self, to: i32, api_version: i16, body: impl Into<RequestKind>) -> ReqId {
         self.fresh += 1;
         let req = ReqId(self.fresh);
-        let header = RequestHeader { api_version, client_id: "story".to_string() };
+        let header =
+            RequestHeader { api_version, client_id: "story".to_string(), listener: crate::node::Listener::Controller };
         self.feed(to, Input::Request { req, conn: ConnId(0), header, body: Box::new(body.into()) });
         req
     }
@@ -410,7 +411,11 @@ impl Cluster {
         self.fresh += 1;
         let req = ReqId(self.fresh);
         self.requests.insert(req, (conn, call));
-        let header = RequestHeader { api_version: version, client_id: format!("c{id}") };
+        let header = RequestHeader {
+            api_version: version,
+            client_id: format!("c{id}"),
+            listener: crate::node::Listener::Controller,
+        };
         let input = Input::Request { req, conn, header, body: Box::new(request) };
         self.push(to, life, self.slowness, Delivery::Input(input));
     }

@@ -12,8 +12,8 @@ use kafka_protocol::messages::vote_request::TopicData as VoteTopic;
 use kafka_protocol::messages::{
     AlterPartitionReassignmentsRequest, AlterPartitionRequest, ApiVersionsRequest, BeginQuorumEpochRequest,
     CreatePartitionsRequest, DeleteTopicsRequest, DescribeQuorumRequest, ElectLeadersRequest, EndQuorumEpochRequest,
-    FetchRequest, IncrementalAlterConfigsRequest, ListOffsetsRequest, ListPartitionReassignmentsRequest,
-    MetadataRequest, VoteRequest,
+    FetchRequest, FetchSnapshotRequest, IncrementalAlterConfigsRequest, ListOffsetsRequest,
+    ListPartitionReassignmentsRequest, MetadataRequest, VoteRequest,
 };
 use trial_storage::Batches;
 
@@ -388,7 +388,8 @@ fn every_request_is_answered_at_every_version_served() {
         let described = TopicData::default()
             .with_topic_name(TopicName("__cluster_metadata".into()))
             .with_partitions(vec![DescribePartition::default()]);
-        let bodies: [RequestKind; 16] = [
+        let bodies: [RequestKind; crate::controller::SERVED.len()] = [
+            FetchSnapshotRequest::default().into(),
             fetch_request(&room, 0, 0, 0).into(),
             ApiVersionsRequest::default().into(),
             CreateTopicsRequest::default().with_topics(topics).with_validate_only(true).into(),
