@@ -17,7 +17,8 @@ use kafka_protocol::messages::{
 use uuid::Uuid;
 
 /// Requests served on the controller's listener with their least and greatest version.
-pub const SERVED: [(ApiKey, i16, i16); 16] = [
+pub const SERVED: [(ApiKey, i16, i16); 17] = [
+    (ApiKey::FetchSnapshot, 0, 1),
     (ApiKey::Fetch, 13, 17),
     (ApiKey::ApiVersions, 0, 4),
     (ApiKey::CreateTopics, 2, 7),
@@ -40,6 +41,7 @@ pub const SERVED: [(ApiKey, i16, i16); 16] = [
 pub fn served(body: &RequestKind, version: i16) -> Option<ApiKey> {
     let key = match body {
         RequestKind::Fetch(_) => ApiKey::Fetch,
+        RequestKind::FetchSnapshot(_) => ApiKey::FetchSnapshot,
         RequestKind::ApiVersions(_) => ApiKey::ApiVersions,
         RequestKind::CreateTopics(_) => ApiKey::CreateTopics,
         RequestKind::DeleteTopics(_) => ApiKey::DeleteTopics,
@@ -64,7 +66,12 @@ pub fn served(body: &RequestKind, version: i16) -> Option<ApiKey> {
 pub fn is_for_the_quorum(api: ApiKey) -> bool {
     matches!(
         api,
-        ApiKey::Fetch | ApiKey::DescribeQuorum | ApiKey::Vote | ApiKey::BeginQuorumEpoch | ApiKey::EndQuorumEpoch
+        ApiKey::Fetch
+            | ApiKey::FetchSnapshot
+            | ApiKey::DescribeQuorum
+            | ApiKey::Vote
+            | ApiKey::BeginQuorumEpoch
+            | ApiKey::EndQuorumEpoch
     )
 }
 

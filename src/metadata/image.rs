@@ -199,17 +199,20 @@ impl MetadataImage {
                 leader,
                 leader_epoch,
                 partition_epoch,
+                leader_recovery_state,
+                eligible_leader_replicas,
+                last_known_elr,
             } => {
                 if let Some(topic) = self.topics.get_mut(topic_id) {
                     Arc::make_mut(topic).partitions.push(PartitionRegistration {
                         replicas: replicas.clone(),
                         isr: isr.clone(),
-                        elr: Vec::new(),
-                        last_known_elr: Vec::new(),
+                        elr: eligible_leader_replicas.clone(),
+                        last_known_elr: last_known_elr.clone(),
                         leader: *leader,
                         leader_epoch: *leader_epoch,
                         partition_epoch: *partition_epoch,
-                        recovering: false,
+                        recovering: *leader_recovery_state == 1,
                         removing_replicas: removing_replicas.clone(),
                         adding_replicas: adding_replicas.clone(),
                     });

@@ -7,6 +7,7 @@ mod codec;
 mod effective;
 mod image;
 mod record;
+pub mod snapshot;
 pub mod uuid_text;
 
 pub use effective::{ConfigSource, Effective, EffectiveTopicConfig, parse_config};

@@ -83,6 +83,12 @@ pub enum MetadataRecord {
         leader: BrokerId,
         leader_epoch: i32,
         partition_epoch: i32,
+        /// As in [`PartitionChange`]; 0 but in snapshots.
+        leader_recovery_state: i8,
+        /// Empty but in snapshots.
+        eligible_leader_replicas: Vec<BrokerId>,
+        /// Empty but in snapshots.
+        last_known_elr: Vec<BrokerId>,
     },
     /// `ConfigRecord` (4).
     Config { resource_type: i8, resource_name: String, name: String, value: Option<String> },

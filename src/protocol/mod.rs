@@ -34,6 +34,8 @@ pub mod versions {
     pub const PRODUCE: i16 = 12;
     /// Fetch, by clients and followers: topic ids (13), replica state (15), node endpoints (16), directory ids (17).
     pub const FETCH: i16 = 17;
+    /// FetchSnapshot: 1 has the replica's directory id (KIP-853).
+    pub const FETCH_SNAPSHOT: i16 = 1;
     /// ListOffsets: 10 has a time-out for lookups in remote storage (KIP-1075).
     pub const LIST_OFFSETS: i16 = 10;
     /// Metadata: 13 has a top-level error code (KIP-1102).
@@ -111,6 +113,7 @@ pub fn api_key_of(message: &kafka_protocol::messages::RequestKind) -> Option<kaf
     Some(match message {
         RequestKind::Produce(_) => ApiKey::Produce,
         RequestKind::Fetch(_) => ApiKey::Fetch,
+        RequestKind::FetchSnapshot(_) => ApiKey::FetchSnapshot,
         RequestKind::ListOffsets(_) => ApiKey::ListOffsets,
         RequestKind::Metadata(_) => ApiKey::Metadata,
         RequestKind::ApiVersions(_) => ApiKey::ApiVersions,
@@ -143,6 +146,7 @@ pub fn api_key_of_response(
     Some(match message {
         ResponseKind::Produce(_) => ApiKey::Produce,
         ResponseKind::Fetch(_) => ApiKey::Fetch,
+        ResponseKind::FetchSnapshot(_) => ApiKey::FetchSnapshot,
         ResponseKind::ListOffsets(_) => ApiKey::ListOffsets,
         ResponseKind::Metadata(_) => ApiKey::Metadata,
         ResponseKind::ApiVersions(_) => ApiKey::ApiVersions,

@@ -28,6 +28,9 @@ fn metadata_counts_only_after_the_own_registration() {
         leader: 1,
         leader_epoch: 0,
         partition_epoch: 0,
+        leader_recovery_state: 0,
+        eligible_leader_replicas: vec![],
+        last_known_elr: vec![],
     };
     room.broker_epoch = 3;
     room.restart();
@@ -97,6 +100,9 @@ fn a_topic_created_again_begins_with_an_empty_log() {
             leader: 1,
             leader_epoch: 0,
             partition_epoch: 0,
+            leader_recovery_state: 0,
+            eligible_leader_replicas: vec![],
+            last_known_elr: vec![],
         },
     ]);
     assert_eq!((room.ends(), room.orders().topic_id), ((0, 0), again));

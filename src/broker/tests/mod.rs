@@ -8,6 +8,7 @@ mod follower;
 mod in_sync;
 mod leader;
 mod lifecycle;
+mod snapshot;
 mod topics;
 
 use std::collections::BTreeMap;
@@ -156,6 +157,9 @@ impl Room {
             leader,
             leader_epoch: 0,
             partition_epoch: 0,
+            leader_recovery_state: 0,
+            eligible_leader_replicas: vec![],
+            last_known_elr: vec![],
         });
         room.metadata(records);
         room
@@ -327,6 +331,9 @@ impl Room {
             leader: 1,
             leader_epoch: 0,
             partition_epoch: 0,
+            leader_recovery_state: 0,
+            eligible_leader_replicas: vec![],
+            last_known_elr: vec![],
         }]);
     }
     fn change(&mut self, change: PartitionChange) {

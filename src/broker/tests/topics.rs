@@ -36,6 +36,9 @@ fn created(topic_id: Uuid, replicas: &[BrokerId], leader: BrokerId) -> Vec<Metad
             leader,
             leader_epoch: 0,
             partition_epoch: 0,
+            leader_recovery_state: 0,
+            eligible_leader_replicas: Vec::new(),
+            last_known_elr: Vec::new(),
         },
     ]
 }

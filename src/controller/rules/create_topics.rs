@@ -144,6 +144,9 @@ impl Cluster<'_> {
             leader,
             leader_epoch: 0,
             partition_epoch: 0,
+            leader_recovery_state: 0,
+            eligible_leader_replicas: Vec::new(),
+            last_known_elr: Vec::new(),
         })
     }
 

@@ -68,7 +68,10 @@ impl MetadataRecord {
             MetadataRecord::RegisterBroker { .. } => (REGISTER_BROKER, 1),
             MetadataRecord::UnregisterBroker { .. } => (UNREGISTER_BROKER, 0),
             MetadataRecord::Topic { .. } => (TOPIC, 0),
-            MetadataRecord::Partition { .. } => (PARTITION, 0),
+            MetadataRecord::Partition { eligible_leader_replicas, last_known_elr, .. } => {
+                let has_elr = !eligible_leader_replicas.is_empty() || !last_known_elr.is_empty();
+                (PARTITION, if has_elr { 2 } else { 0 })
+            }
             MetadataRecord::Config { .. } => (CONFIG, 0),
             MetadataRecord::PartitionChange(change) => {
                 let has_elr = change.eligible_leader_replicas.is_some() || change.last_known_elr.is_some();
@@ -132,6 +135,9 @@ impl MetadataRecord {
                 leader,
                 leader_epoch,
                 partition_epoch,
+                leader_recovery_state,
+                eligible_leader_replicas,
+                last_known_elr,
             } => {
                 out.i32(*partition);
                 out.uuid(*topic_id);
@@ -142,7 +148,15 @@ impl MetadataRecord {
                 out.i32(*leader);
                 out.i32(*leader_epoch);
                 out.i32(*partition_epoch);
-                out.no_tagged_fields();
+                if self.key_and_version().1 >= 1 {
+                    // Log directories are not modelled.
+                    out.array_of::<()>(&[], |_, _| {});
+                }
+                let ids = |tag, ids: &Vec<i32>| (!ids.is_empty()).then(|| (tag, field(|w| w.ids(ids))));
+                let recovery = (*leader_recovery_state != 0).then(|| (0, field(|w| w.i8(*leader_recovery_state))));
+                let fields = [recovery, ids(1, eligible_leader_replicas), ids(2, last_known_elr)];
+                let fields: Vec<_> = fields.into_iter().flatten().collect();
+                out.tagged_fields(&fields);
             }
             MetadataRecord::Config { resource_type, resource_name, name, value } => {
                 out.i8(*resource_type);
@@ -261,13 +275,15 @@ fn read_partition(version: u32, input: &mut Reader<'_>) -> Result<MetadataRecord
     if version >= 1 {
         input.array_of(16, Reader::uuid)?;
     }
-    // Recovery state and ELR stand only in snapshots and after changes, which come as their own records here.
-    input.tagged_fields(|tag, value| match tag {
-        0 if value.i8()? != 0 => Err(RecordError::Malformed("partition: created while recovering")),
-        1 | 2 if value.nullable_ids()?.is_some_and(|ids| !ids.is_empty()) => {
-            Err(RecordError::Malformed("partition: created with eligible leader replicas"))
+    let (mut leader_recovery_state, mut eligible_leader_replicas, mut last_known_elr) = (0, Vec::new(), Vec::new());
+    input.tagged_fields(|tag, value| {
+        match tag {
+            0 => leader_recovery_state = value.i8()?,
+            1 => eligible_leader_replicas = value.nullable_ids()?.unwrap_or_default(),
+            2 => last_known_elr = value.nullable_ids()?.unwrap_or_default(),
+            _ => {}
         }
-        _ => Ok(()),
+        Ok(())
     })?;
     Ok(MetadataRecord::Partition {
         topic_id,
@@ -279,6 +295,9 @@ fn read_partition(version: u32, input: &mut Reader<'_>) -> Result<MetadataRecord
         leader,
         leader_epoch,
         partition_epoch,
+        leader_recovery_state,
+        eligible_leader_replicas,
+        last_known_elr,
     })
 }
 

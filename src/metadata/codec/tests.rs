@@ -69,14 +69,10 @@ fn record() -> impl Strategy<Value = MetadataRecord> {
         (any::<i32>(), any::<i64>())
             .prop_map(|(broker, broker_epoch)| MetadataRecord::UnregisterBroker { broker, broker_epoch }),
         (".{0,200}", uuid()).prop_map(|(name, topic_id)| MetadataRecord::Topic { name: Topic::new(&name), topic_id }),
-        (uuid(), any::<i32>(), ids(), ids(), ids(), ids(), any::<[i32; 3]>()).prop_map(
+        ((uuid(), any::<i32>(), any::<i8>()), [ids(), ids(), ids(), ids(), ids(), ids()], any::<[i32; 3]>(),).prop_map(
             |(
-                topic_id,
-                partition,
-                replicas,
-                isr,
-                removing_replicas,
-                adding_replicas,
+                (topic_id, partition, leader_recovery_state),
+                [replicas, isr, removing_replicas, adding_replicas, eligible_leader_replicas, last_known_elr],
                 [leader, leader_epoch, partition_epoch],
             )| MetadataRecord::Partition {
                 topic_id,
@@ -88,6 +84,9 @@ fn record() -> impl Strategy<Value = MetadataRecord> {
                 leader,
                 leader_epoch,
                 partition_epoch,
+                leader_recovery_state,
+                eligible_leader_replicas,
+                last_known_elr,
             }
         ),
         (any::<i8>(), ".{0,9}", ".{0,9}", proptest::option::of(".{0,9}")).prop_map(
