@@ -23,6 +23,7 @@ use kafka_protocol::messages::{
 use trial_storage::DiskError;
 use uuid::Uuid;
 
+use super::quorum::Io;
 use super::rules::Decision;
 use super::{Controller, ControllerSetup, Voter};
 use crate::config::BrokerConfig;
@@ -130,7 +131,8 @@ impl Room {
     /// The controller decides this, for whatever reason.
     fn write(&mut self, records: Vec<MetadataRecord>) {
         let fx = &mut Effects::new(&mut self.host);
-        self.controller.write(self.now, Decision::of(records), &mut self.disk, fx).expect("the disk works");
+        let io = &mut Io { now: self.now, disk: &mut self.disk, fx };
+        self.controller.write(Decision::of(records), io).expect("the disk works");
         self.settle();
     }
 
