@@ -105,7 +105,7 @@ fn sessions_run_out_one_broker_per_event() {
     let mut room = Room::orders();
     room.events();
     room.pass(9_001);
-    let kinds: Vec<_> = room.host.events.iter().map(|(event, _)| event.name()).collect();
+    let kinds = room.kinds();
     let fenced = ["broker-fenced", "leader-changed"];
     let last = [&fenced[..], &["eligible-leaders-changed"]].concat();
     assert_eq!(kinds, [&fenced[..], &fenced, &last].concat(), "the fence of each is seen by the election of the next");
@@ -142,7 +142,7 @@ fn a_controlled_shutdown_moves_leaders_and_waits_until_all_know() {
     let partition = room.orders_0();
     assert_eq!((partition.leader, &partition.isr[..]), (2, &[2, 3][..]));
     assert!(room.image().brokers[&1].in_controlled_shutdown);
-    let kinds: Vec<_> = room.host.events.iter().map(|(event, _)| event.name()).collect();
+    let kinds = room.kinds();
     assert_eq!(kinds, ["broker-shutting-down", "leader-changed"]);
 
     assert!(!room.send_heartbeat(asks.clone()).should_shut_down, "2 and 3 have not seen the change");

@@ -339,8 +339,13 @@ impl Room {
     fn orders_0(&self) -> PartitionRegistration {
         self.image().partition(self.topic_id("orders"), 0).expect("the partition exists").clone()
     }
+    /// Names of what was told and not taken yet.
+    fn kinds(&self) -> Vec<&'static str> {
+        self.host.events.iter().filter(|(event, _)| !is_of_the_log(event)).map(|(event, _)| event.name()).collect()
+    }
     fn events(&mut self) -> Vec<String> {
-        std::mem::take(&mut self.host.events).into_iter().map(|(event, _)| event.to_string()).collect()
+        let events = std::mem::take(&mut self.host.events).into_iter().map(|(event, _)| event);
+        events.filter(|event| !is_of_the_log(event)).map(|event| event.to_string()).collect()
     }
 }
 
@@ -358,4 +363,10 @@ fn a_partition() -> PartitionRegistration {
         removing_replicas: Vec::new(),
         adding_replicas: Vec::new(),
     }
+}
+
+/// Every decision goes along with these, and only the stories of the quorum are about them.
+fn is_of_the_log(event: &crate::event::Event) -> bool {
+    use crate::event::Event::{MetadataAppended, MetadataHighWatermark};
+    matches!(event, MetadataAppended { .. } | MetadataHighWatermark { .. })
 }
