@@ -130,12 +130,24 @@ impl Quorum {
             self.transition_to_resigned("it shuts down", io)?;
             return Ok(true);
         }
-        if is_silent && !self.zoo.on(Switch::RaftNoCheckQuorum) {
-            self.transition_to_resigned("no majority of the voters fetches from it", io)?;
-            return Ok(true);
+        if is_silent {
+            return self.on_check_quorum_expired(io);
         }
         self.maybe_send_begin_quorum_epoch_requests(io);
         Ok(false)
+    }
+
+    /// Too few voters have fetched for one and a half fetch timeouts: it may be cut off, and another may lead already.
+    /// Source: `LeaderState.timeUntilCheckQuorumExpires`. Zoo: `raft-no-check-quorum` (KAFKA-15489) goes on for ever.
+    fn on_check_quorum_expired(&mut self, io: &mut Io<'_, '_>) -> Result<bool, QuorumError> {
+        if self.zoo.on(Switch::RaftNoCheckQuorum) {
+            if let Role::Leader(leader) = &mut self.role {
+                leader.check_quorum_at = None;
+            }
+        } else {
+            self.transition_to_resigned("no majority of the voters fetches from it", io)?;
+        }
+        Ok(true)
     }
 
     /// That it leads is durable: the epoch's first record is a control record that tells so. With it, everything before
