@@ -76,6 +76,7 @@ pub struct Machine {
     pub disk_stalls: bool,
     life: u64,
     held: Vec<(Ticket, PendingSync)>,
+    last_sync_ends: Nanos,
     pub halted: Option<String>,
 }
 
@@ -144,6 +145,7 @@ impl Cluster {
             disk_stalls: false,
             life: 0,
             held: Vec::new(),
+            last_sync_ends: 0,
             halted: None,
         };
         Cluster {
@@ -337,7 +339,15 @@ impl Cluster {
         self.fresh += 1;
         let micros = delay_ms * 1_000;
         let jittered = (micros / 10 + self.random.below(micros + 1)) * 1_000;
-        self.queue.insert((self.now.mono + jittered, self.fresh), (to, life, what));
+        let mut at = self.now.mono + jittered;
+        // A disk ends its syncs in their order: a later one holds what an earlier one held, and more.
+        if let Delivery::Synced(..) = what
+            && let Some(machine) = self.machines.get_mut(&to)
+        {
+            at = at.max(machine.last_sync_ends);
+            machine.last_sync_ends = at;
+        }
+        self.queue.insert((at, self.fresh), (to, life, what));
     }
 
     // ── effects ──────────────────────────────────────────────────────────────────────────────────────────────────
