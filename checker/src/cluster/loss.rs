@@ -123,7 +123,7 @@ pub(crate) fn judge_reign(
         }
         let known = !election.isr_before.is_empty() || !election.elr_before.is_empty();
         let may = |replicas: &[i32]| replicas.contains(&reign.leader);
-        if known && !may(&election.isr_before) && !may(&election.elr_before) {
+        if known && !last_known_leader && !may(&election.isr_before) && !may(&election.elr_before) {
             let isr = brokers(settings, &election.isr_before);
             let elr = match election.elr_before.as_slice() {
                 [] => String::new(),
