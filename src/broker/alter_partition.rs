@@ -24,6 +24,11 @@ use crate::protocol::versions;
 /// Pause before a refused request is sent again (`AlterPartitionManager`: `send-alter-partition` after 50 ms).
 const RETRY_PAUSE: Nanos = ms(50);
 
+/// `LeaderRecoveryState` in every request: a leader that was elected uncleanly (RECOVERING in the metadata) has nothing to
+/// wait for and has recovered as soon as it leads. The controller hears of it with the next change of the ISR (KIP-704,
+/// `Partition.makeLeader`).
+const RECOVERED: i8 = 0;
+
 /// What was asked for one partition.
 #[derive(Clone, Debug)]
 struct Sent {
@@ -192,6 +197,7 @@ impl Broker {
                 .with_partition_index(partition.id.partition)
                 .with_leader_epoch(partition.leader_epoch)
                 .with_partition_epoch(partition.partition_epoch)
+                .with_leader_recovery_state(RECOVERED)
                 .with_new_isr_with_epochs(state.isr.asked().iter().map(member).collect());
             match topics.last_mut() {
                 Some(topic) if topic.topic_id == partition.topic_id => topic.partitions.push(data),

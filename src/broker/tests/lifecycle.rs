@@ -1,6 +1,9 @@
 //! Starts and stops, as far as the disk remembers them.
 
+use kafka_protocol::messages::{BrokerHeartbeatRequest, BrokerRegistrationRequest};
+
 use super::*;
+use crate::broker::LifecycleState;
 
 impl Room {
     /// Previous broker epoch of the registration that waits, and whether the logs were found clean.
@@ -20,9 +23,14 @@ fn metadata_counts_only_after_the_own_registration() {
         partition: 0,
         replicas: vec![1],
         isr: vec![1],
+        removing_replicas: Vec::new(),
+        adding_replicas: Vec::new(),
         leader: 1,
         leader_epoch: 0,
         partition_epoch: 0,
+        leader_recovery_state: 0,
+        eligible_leader_replicas: vec![],
+        last_known_elr: vec![],
     };
     room.broker_epoch = 3;
     room.restart();
@@ -87,9 +95,14 @@ fn a_topic_created_again_begins_with_an_empty_log() {
             partition: 0,
             replicas: vec![1],
             isr: vec![1],
+            removing_replicas: Vec::new(),
+            adding_replicas: Vec::new(),
             leader: 1,
             leader_epoch: 0,
             partition_epoch: 0,
+            leader_recovery_state: 0,
+            eligible_leader_replicas: vec![],
+            last_known_elr: vec![],
         },
     ]);
     assert_eq!((room.ends(), room.orders().topic_id), ((0, 0), again));
@@ -104,4 +117,141 @@ fn a_request_that_waits_for_a_deleted_topic_is_answered() {
     assert_eq!(room.produce_error(req), "UNKNOWN_TOPIC_OR_PARTITION");
     assert_ne!(room.fetched(fetch).expect("answered").error_code, 0);
     assert_eq!(room.broker.parked(), (0, 0));
+}
+
+// ── registration and heartbeats ──────────────────────────────────────────────────────────────────────────────────────
+
+impl Room {
+    /// A process that has just started; a story answers its registration and heartbeats.
+    fn starting() -> Room {
+        let mut room = Room::new(BrokerConfig::default(), Zoo::default());
+        room.lifecycle_waits = true;
+        room.restart();
+        room
+    }
+    fn take_registration(&mut self) -> (Call, BrokerRegistrationRequest) {
+        let call = self.take_call(Purpose::Heartbeat);
+        match call.request.clone() {
+            RequestKind::BrokerRegistration(request) => (call, request),
+            other => panic!("{other:?}"),
+        }
+    }
+    fn take_heartbeat(&mut self) -> (Call, BrokerHeartbeatRequest) {
+        let call = self.take_call(Purpose::Heartbeat);
+        match call.request.clone() {
+            RequestKind::BrokerHeartbeat(request) => (call, request),
+            other => panic!("{other:?}"),
+        }
+    }
+    fn register(&mut self, broker_epoch: i64) {
+        let (call, _) = self.take_registration();
+        self.reply(&call, BrokerRegistrationResponse::default().with_broker_epoch(broker_epoch));
+    }
+    /// Answers the heartbeat that waits, and gives what it said: wants to be fenced, wants to shut down.
+    fn answer_heartbeat(&mut self, caught_up: bool, fenced: bool, shut_down: bool) -> (bool, bool) {
+        let (call, request) = self.take_heartbeat();
+        let response = BrokerHeartbeatResponse::default()
+            .with_is_caught_up(caught_up)
+            .with_is_fenced(fenced)
+            .with_should_shut_down(shut_down);
+        self.reply(&call, response);
+        (request.want_fence, request.want_shut_down)
+    }
+    /// Registered with broker epoch 0, caught up, unfenced.
+    fn running() -> Room {
+        let mut room = Room::starting();
+        room.register(0);
+        room.metadata(vec![registered(1, 0)]);
+        room.answer_heartbeat(true, true, false);
+        room.pass(10);
+        room.answer_heartbeat(true, false, false);
+        assert_eq!(room.broker.lifecycle_state(), LifecycleState::Running);
+        room
+    }
+}
+
+#[test]
+fn the_way_from_starting_to_running() {
+    let mut room = Room::starting();
+    room.register(0);
+    assert_eq!(room.answer_heartbeat(false, true, false), (true, false), "it has not seen its own registration");
+    assert_eq!(room.broker.lifecycle_state(), LifecycleState::Starting);
+    room.pass(9);
+    assert_eq!(room.waiting(Purpose::Heartbeat), 0);
+    room.metadata(vec![registered(1, 0)]);
+    assert_eq!(room.waiting(Purpose::Heartbeat), 1, "sent at once: it is ready to be unfenced");
+    assert_eq!(room.answer_heartbeat(true, true, false), (false, false));
+    assert_eq!(room.broker.lifecycle_state(), LifecycleState::Recovery);
+    room.pass(10);
+    room.answer_heartbeat(true, false, false);
+    assert_eq!(room.broker.lifecycle_state(), LifecycleState::Running);
+    room.pass(1_999);
+    assert_eq!(room.waiting(Purpose::Heartbeat), 0);
+    room.pass(1);
+    assert_eq!(room.answer_heartbeat(true, true, false), (false, false));
+    assert_eq!(room.broker.lifecycle_state(), LifecycleState::Running, "fenced or not, it goes on as it was");
+}
+
+#[test]
+fn a_refused_registration_is_sent_again_after_growing_pauses() {
+    let mut room = Room::starting();
+    let (mut call, first) = room.take_registration();
+    for least_pause in [80, 160, 320] {
+        let error = ResponseError::DuplicateBrokerRegistration.code();
+        room.reply(&call, BrokerRegistrationResponse::default().with_error_code(error));
+        room.pass(least_pause - 1);
+        assert_eq!(room.waiting(Purpose::Heartbeat), 0, "not within {least_pause} ms");
+        room.pass(least_pause);
+        let again;
+        (call, again) = room.take_registration();
+        assert_eq!(again, first);
+    }
+}
+
+/// KAFKA-16952: this is how one incarnation comes to register twice.
+#[test]
+fn a_registration_whose_answer_is_lost_is_sent_again_by_the_same_incarnation() {
+    let mut room = Room::starting();
+    let (call, first) = room.take_registration();
+    room.handle(Input::Response { call: call.call, conn: call.conn, result: Err(CallError::Disconnected) });
+    room.handle(Input::Closed { conn: call.conn });
+    room.pass(1_000);
+    let (_, again) = room.take_registration();
+    assert_eq!(again, first);
+}
+
+#[test]
+fn a_stale_broker_goes_on_asking_and_never_registers_again() {
+    let mut room = Room::running();
+    for _ in 0..5 {
+        room.pass(12_000);
+        let (call, request) = room.take_heartbeat();
+        assert_eq!(request.broker_epoch, 0);
+        let stale = ResponseError::StaleBrokerEpoch.code();
+        room.reply(&call, BrokerHeartbeatResponse::default().with_error_code(stale));
+    }
+}
+
+#[test]
+fn a_controlled_shutdown_is_asked_for_until_it_is_granted() {
+    let mut room = Room::running();
+    room.shut_down();
+    assert_eq!(room.answer_heartbeat(true, false, false), (false, true));
+    room.pass(49);
+    assert_eq!(room.waiting(Purpose::Heartbeat), 0);
+    room.pass(1);
+    assert_eq!(room.answer_heartbeat(true, false, false), (false, true), "the second comes soon");
+    room.pass(1_999);
+    assert_eq!((room.waiting(Purpose::Heartbeat), room.halted.is_some()), (0, false));
+    room.pass(1);
+    room.answer_heartbeat(true, true, true);
+    assert_eq!(room.halted.as_deref(), Some("controlled shutdown"));
+}
+
+#[test]
+fn a_broker_that_is_not_at_work_stops_without_asking() {
+    let mut room = Room::starting();
+    room.register(0);
+    room.shut_down();
+    assert_eq!(room.halted.as_deref(), Some("controlled shutdown"));
 }

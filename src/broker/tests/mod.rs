@@ -8,6 +8,8 @@ mod follower;
 mod in_sync;
 mod leader;
 mod lifecycle;
+mod snapshot;
+mod topics;
 
 use std::collections::BTreeMap;
 
@@ -79,6 +81,8 @@ struct Room {
     quorum_leader: (i32, i32),
     /// Broker epoch that the next registration gets.
     broker_epoch: i64,
+    /// Registration and heartbeats wait for a story's answer too.
+    lifecycle_waits: bool,
 }
 
 /// Configuration, topic configs and switches of a story.
@@ -127,6 +131,7 @@ impl Room {
             metadata_offset: 0,
             quorum_leader: (-1, 0),
             broker_epoch: 0,
+            lifecycle_waits: false,
         };
         room.handle(Input::Start { incarnation: Uuid::from_u128(1) });
         room
@@ -147,9 +152,14 @@ impl Room {
             partition: 0,
             replicas: vec![1, 2, 3],
             isr: isr.to_vec(),
+            removing_replicas: Vec::new(),
+            adding_replicas: Vec::new(),
             leader,
             leader_epoch: 0,
             partition_epoch: 0,
+            leader_recovery_state: 0,
+            eligible_leader_replicas: vec![],
+            last_known_elr: vec![],
         });
         room.metadata(records);
         room
@@ -187,6 +197,7 @@ impl Room {
             Effect::Call { call, conn, request, .. } => {
                 let call = Call { call, conn, purpose: self.purposes[&conn], request: *request };
                 match &call.request {
+                    _ if self.lifecycle_waits => self.calls.push(call),
                     RequestKind::BrokerRegistration(_) => {
                         let response = BrokerRegistrationResponse::default()
                             .with_broker_epoch(self.broker_epoch)
@@ -315,9 +326,14 @@ impl Room {
             partition: 1,
             replicas: vec![1, 2],
             isr: isr.to_vec(),
+            removing_replicas: Vec::new(),
+            adding_replicas: Vec::new(),
             leader: 1,
             leader_epoch: 0,
             partition_epoch: 0,
+            leader_recovery_state: 0,
+            eligible_leader_replicas: vec![],
+            last_known_elr: vec![],
         }]);
     }
     fn change(&mut self, change: PartitionChange) {

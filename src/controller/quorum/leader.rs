@@ -202,7 +202,7 @@ impl Quorum {
         };
         let records: Vec<NewRecord> = records.iter().map(new).collect();
         let batch = build_batch(&records, BuildOptions::default());
-        let appended = self.log.append_as_leader(io.disk, batch, self.epoch)?;
+        let appended = self.log.append_control_as_leader(io.disk, batch, self.epoch)?;
         let (first_offset, last_offset, epoch) = (appended.first_offset, appended.last_offset, self.epoch);
         self.tell(Event::MetadataAppended { first_offset, last_offset, epoch, as_leader: true }, io.fx);
         self.after_append(io);
@@ -256,7 +256,7 @@ impl Quorum {
 
     /// Enough of the other voters have fetched: the clock starts anew.
     /// Source: `LeaderState.updateCheckQuorumForFollowingVoter`.
-    fn update_check_quorum_for_following_voter(&mut self, voter: i32, io: &mut Io<'_, '_>) {
+    pub(super) fn update_check_quorum_for_following_voter(&mut self, voter: i32, io: &mut Io<'_, '_>) {
         // Kafka's majority is the number of voters halved and rounded up, less itself.
         let enough = self.voters.len().div_ceil(2).saturating_sub(1).max(1);
         let timeout = check_quorum_timeout(self.timeouts.fetch);

@@ -4,6 +4,9 @@ use std::collections::BTreeSet;
 
 use uuid::Uuid;
 
+use super::reassignment::{
+    ReassignmentReplicas, set_assignment_changes, trigger_leader_epoch_bump_for_replica_reassignment,
+};
 use crate::ids::{BrokerId, NO_BROKER};
 use crate::metadata::{PartitionChange, PartitionRegistration};
 
@@ -62,6 +65,7 @@ pub struct PartitionChangeBuilder<'a> {
     target_elr: Vec<BrokerId>,
     unclean_shutdown: Option<BrokerId>,
     target_recovery_state: i8,
+    target_assignment: ReassignmentReplicas,
 }
 
 impl<'a> PartitionChangeBuilder<'a> {
@@ -84,6 +88,7 @@ impl<'a> PartitionChangeBuilder<'a> {
             target_elr: partition.elr.clone(),
             unclean_shutdown: None,
             target_recovery_state: recovery_state(partition),
+            target_assignment: ReassignmentReplicas::of(partition),
         }
     }
     pub fn election(mut self, election: Election) -> Self {
@@ -104,21 +109,39 @@ impl<'a> PartitionChangeBuilder<'a> {
         self
     }
 
+    pub fn target_assignment(mut self, assignment: ReassignmentReplicas) -> Self {
+        self.target_assignment = assignment;
+        self
+    }
+
     /// The record, or `None` if nothing changes. Source: `PartitionChangeBuilder.build`.
     pub fn build(mut self) -> Option<PartitionChange> {
         let mut change =
             PartitionChange { topic_id: self.topic_id, partition: self.index, ..PartitionChange::default() };
+        self.complete_reassignment_if_needed();
         self.populate_target_elr();
         self.try_election(&mut change);
+        let replicas = &self.target_assignment.replicas;
+        trigger_leader_epoch_bump_for_replica_reassignment(&mut change, self.partition, replicas);
         self.update_elr(&mut change);
         self.update_isr(&mut change);
         self.update_last_known_leader(&mut change);
+        set_assignment_changes(&mut change, self.partition, &self.target_assignment);
         if self.target_recovery_state != recovery_state(self.partition) {
             change.leader_recovery_state = Some(self.target_recovery_state);
         }
         let unchanged =
             PartitionChange { topic_id: self.topic_id, partition: self.index, ..PartitionChange::default() };
         (change != unchanged).then_some(change)
+    }
+
+    /// The ISR that is to be may end a reassignment, whatever the change was asked for.
+    /// Source: `PartitionChangeBuilder.completeReassignmentIfNeeded`.
+    fn complete_reassignment_if_needed(&mut self) {
+        if let Some((assignment, isr)) = self.target_assignment.maybe_complete(&self.target_isr) {
+            self.target_assignment = assignment;
+            self.target_isr = isr;
+        }
     }
 
     /// An ISR of at least `min.insync.replicas` members needs no ELR: the high watermark goes on without the others.
@@ -203,7 +226,7 @@ impl<'a> PartitionChangeBuilder<'a> {
     /// The preferred replica, else the present leader, else the first in assignment order that is valid, else the last
     /// known leader, else nobody. Source: `PartitionChangeBuilder.electPreferredLeader`.
     fn elect_preferred_leader(&self) -> Elected {
-        let preferred = self.partition.replicas.first().copied();
+        let preferred = self.target_assignment.replicas.first().copied();
         let leader = preferred
             .filter(|replica| self.is_valid_new_leader(*replica))
             .or_else(|| self.present_leader_if_valid())
@@ -225,7 +248,8 @@ impl<'a> PartitionChangeBuilder<'a> {
             return elected;
         }
         if self.election == Election::Unclean
-            && let Some(leader) = self.partition.replicas.iter().copied().find(|r| (self.is_acceptable_leader)(*r))
+            && let Some(leader) =
+                self.target_assignment.replicas.iter().copied().find(|r| (self.is_acceptable_leader)(*r))
         {
             return Elected { leader, unclean: true };
         }
@@ -236,7 +260,7 @@ impl<'a> PartitionChangeBuilder<'a> {
         Some(self.partition.leader).filter(|leader| self.is_valid_new_leader(*leader))
     }
     fn first_valid_replica(&self) -> Option<BrokerId> {
-        self.partition.replicas.iter().copied().find(|replica| self.is_valid_new_leader(*replica))
+        self.target_assignment.replicas.iter().copied().find(|replica| self.is_valid_new_leader(*replica))
     }
 
     /// With neither ISR nor ELR left, whoever led last most likely has most: it is elected without an administrator's
