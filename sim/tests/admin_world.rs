@@ -6,9 +6,9 @@ use std::sync::Arc;
 use trial_kafka::event::Event;
 use trial_kafka::ids::{Topic, TopicPartition};
 use trial_kafka::node::Nanos;
-use trial_sim::scenario::{Scenario, parse};
+use trial_sim::scenario::{Scenario, builtin, parse};
 use trial_sim::trace::TraceEvent;
-use trial_sim::world::{Carriage, Note, Sink, World};
+use trial_sim::world::{Carriage, Note, Sink, Unwatched, World};
 
 const SECOND: Nanos = 1_000_000_000;
 
@@ -190,4 +190,23 @@ partitions = 2
     assert!(done.iter().any(|time| *time > 20 * SECOND), "b4 serves");
     let length = |id| story.world.broker(id).and_then(|b| b.partition(&orders())).map(|p| p.log_end_offset());
     assert!(length(4) == length(2) && length(4) > Some(0));
+}
+
+/// The active controller dies while it decides the deletion: the administrator's client asks its successor.
+#[test]
+fn a_topic_created_again_while_a_broker_sleeps_loses_nothing_that_was_acknowledged_for_it() {
+    let (_, text) = builtin().iter().find(|(name, _)| *name == "topic-recreated").expect("a built-in scenario");
+    let scenario = Arc::new(parse("topic-recreated.toml", text, &[]).unwrap_or_else(|e| panic!("{e}")));
+    for seed in 1..=8 {
+        let report = trial_sim::trial::run(&scenario, seed, &mut Unwatched);
+        let verdict = &report.verdict;
+        let told: Vec<_> = verdict.findings.iter().map(|finding| finding.code.to_string()).collect();
+        assert_eq!(
+            verdict.outcome,
+            trial_checker::Outcome::Pass,
+            "seed {seed}: {told:?} {:?}",
+            verdict.vacuous_because
+        );
+        assert!(verdict.counters["topics_deleted"] >= 1, "seed {seed}");
+    }
 }

@@ -291,7 +291,6 @@ impl Controller {
             note_registration(&mut self.committed_registration_offsets, offset, &record);
             self.committed_image.apply(offset, &record);
         }
-        self.committed_image.next_offset = self.committed_image.next_offset.max(end);
         Ok(())
     }
 
@@ -334,7 +333,7 @@ impl Controller {
         self.uncommitted.clear();
         self.sessions = Sessions::new(ms(self.setup.config.broker_session_timeout_ms));
         if was_active {
-            let reverted_to = self.committed_image.next_offset;
+            let reverted_to = self.high_watermark().max(0);
             io.fx.record(Event::ControllerStoodDown { epoch, reverted_to });
         }
         for deferred in self.deferred.drain(..) {

@@ -241,9 +241,10 @@ impl Quorum {
             events: Vec::new(),
         };
         quorum.peers = peers::of(&quorum.voters, me.id, &setup.config);
-        quorum.note_written(stored);
-        if let Some((file, root)) = formatted {
-            quorum.persist.wait_for(file, root, io.fx);
+        // Without a file it is epoch 0.
+        quorum.note_written(stored.unwrap_or_default());
+        if let Some(replacement) = formatted {
+            quorum.persist.replace(replacement, io.fx);
         }
         if let Some((id, snapshot)) = latest {
             quorum.begin_at_snapshot(LoadedSnapshot { id, image: snapshot.image }, io);
@@ -331,7 +332,7 @@ impl Quorum {
         match input {
             Input::Synced { ticket, result } if self.persist.awaits(ticket) => {
                 result.map_err(QuorumError::Sync)?;
-                self.on_persisted(io);
+                self.on_persisted(io)?;
             }
             Input::Synced { ticket, result } if self.snapshots.awaits(ticket) => {
                 self.on_snapshot_synced(ticket, &result, io)?;

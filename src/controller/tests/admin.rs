@@ -228,6 +228,7 @@ fn configs_are_set_and_removed_one_by_one() {
 #[test]
 fn each_config_that_cannot_be_is_refused_with_its_error() {
     let mut room = Room::orders();
+    let before = room.image().broker_configs.clone();
     let (config, request) = (ResponseError::InvalidConfig, ResponseError::InvalidRequest);
     let min_isr = "min.insync.replicas";
     let cases: [(i8, &str, (&str, i8, Option<&str>), ResponseError); 16] = [
@@ -258,7 +259,18 @@ fn each_config_that_cannot_be_is_refused_with_its_error() {
     let (error, message) = room.alter_config(TOPIC_RESOURCE, "orders", ("retention.ms", SET, Some("1")));
     assert_eq!(error, code(config));
     assert!(message.contains("known to Kafka, not modelled"), "{message}");
-    assert!(room.image().broker_configs.is_empty());
+    assert_eq!(room.image().broker_configs, before);
+}
+
+/// KAFKA-16540: with eligible leader replicas every node must mean the same by min.insync.replicas.
+#[test]
+fn with_eligible_leaders_min_insync_replicas_are_the_clusters_and_stay() {
+    let mut room = Room::orders();
+    let min_isr = "min.insync.replicas";
+    let invalid = code(ResponseError::InvalidConfig);
+    assert_eq!(room.alter_config(BROKER_RESOURCE, "1", (min_isr, SET, Some("2"))).0, invalid);
+    assert_eq!(room.alter_config(BROKER_RESOURCE, ALL_BROKERS, (min_isr, DELETE, None)).0, invalid);
+    assert_eq!(room.alter_config(BROKER_RESOURCE, ALL_BROKERS, (min_isr, SET, Some("2"))).0, 0);
 }
 
 #[test]

@@ -97,7 +97,7 @@ fn a_silent_leader_is_fenced_and_the_next_in_sync_replica_leads() {
 
     // The trace tells the cause first, and the election names it.
     let told: Vec<_> = room.host.events.iter().map(|(event, because)| (event.name(), because.clone())).collect();
-    assert_eq!(told, [("broker-fenced", vec![]), ("leader-changed", vec![EventId(1)])]);
+    assert_eq!(told, [("broker-fenced", vec![]), ("leader-changed", vec![EventId(2)])]);
 }
 
 #[test]
@@ -184,7 +184,7 @@ fn a_new_incarnation_does_not_inherit_leadership() {
     assert_eq!((partition.leader, &partition.isr[..], partition.leader_epoch), (2, &[2, 3][..], 1));
     assert!(matches!(room.host.events[0].0, Event::BrokerRegistered { broker: 1, clean: false, .. }));
     let told: Vec<_> = room.host.events.iter().map(|(event, because)| (event.name(), because.clone())).collect();
-    assert_eq!(told, [("broker-registered", vec![]), ("leader-changed", vec![EventId(1)])]);
+    assert_eq!(told, [("broker-registered", vec![]), ("leader-changed", vec![EventId(2)])]);
 }
 
 /// KAFKA-16952: the answer to the first request may come late, so both must tell the same epoch.

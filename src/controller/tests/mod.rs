@@ -3,12 +3,16 @@
 mod admin;
 mod brokers;
 mod change_builder;
+mod cluster;
 mod eligible_leaders;
+mod failover;
 mod heartbeats;
 mod invariants;
 mod partitions;
 mod periodic;
 mod quorum;
+mod quorum_rules;
+mod simulation;
 mod snapshots;
 mod topics;
 
@@ -29,6 +33,7 @@ use super::quorum::Io;
 use super::rules::Decision;
 use super::{Controller, ControllerSetup, Voter};
 use crate::config::BrokerConfig;
+use crate::event::Event;
 use crate::ids::BrokerId;
 use crate::metadata::{MetadataImage, MetadataRecord, PartitionRegistration};
 use crate::node::{ConnId, Effect, Effects, Endpoint, Input, Node, Now, ReqId, RequestHeader, Ticket, ms};
@@ -155,6 +160,7 @@ impl Room {
         self.settle();
     }
     fn settle(&mut self) {
+        self.forget_the_log();
         while !self.host.effects.is_empty() {
             for effect in std::mem::take(&mut self.host.effects) {
                 match effect {
@@ -169,6 +175,8 @@ impl Room {
                     }
                     Effect::HangUp { .. } => self.hung_up = true,
                     Effect::Halt { why } => self.halted = Some(why),
+                    // Nobody else is there.
+                    Effect::Dial { .. } | Effect::Close { .. } => {}
                     other => panic!("a controller does not do that: {other:?}"),
                 }
             }
@@ -179,6 +187,12 @@ impl Room {
                 }
             }
         }
+    }
+    /// These stories are about decisions; what becomes of the log is told elsewhere.
+    fn forget_the_log(&mut self) {
+        self.host.events.retain(|(event, _)| {
+            !matches!(event, Event::MetadataAppended { .. } | Event::MetadataHighWatermark { .. })
+        });
     }
     /// Every answer can be sent at the version of its request (an unknown version of ApiVersions: at 0).
     fn check_encoding(&self, req: ReqId, response: &ResponseKind) {
@@ -192,6 +206,7 @@ impl Room {
     }
     fn feed(&mut self, input: Input) {
         self.controller.handle(self.now, input, &mut self.disk, &mut Effects::new(&mut self.host));
+        self.forget_the_log();
     }
     fn end_one_sync(&mut self, result: Result<(), DiskError>) {
         let (ticket, pending) = self.syncs.remove(0);
