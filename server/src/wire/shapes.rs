@@ -60,6 +60,7 @@ pub(crate) fn request(api: ApiKey) -> Option<&'static Shape> {
         ApiKey::Vote => &VOTE_REQUEST,
         ApiKey::BeginQuorumEpoch => &BEGIN_QUORUM_EPOCH_REQUEST,
         ApiKey::EndQuorumEpoch => &END_QUORUM_EPOCH_REQUEST,
+        ApiKey::FetchSnapshot => &FETCH_SNAPSHOT_REQUEST,
         _ => return None,
     })
 }
@@ -86,6 +87,7 @@ pub(crate) fn response(api: ApiKey) -> Option<&'static Shape> {
         ApiKey::DescribeQuorum => &DESCRIBE_QUORUM_RESPONSE,
         ApiKey::Vote => &VOTE_RESPONSE,
         ApiKey::BeginQuorumEpoch | ApiKey::EndQuorumEpoch => &QUORUM_EPOCH_RESPONSE,
+        ApiKey::FetchSnapshot => &FETCH_SNAPSHOT_RESPONSE,
         _ => return None,
     })
 }
@@ -145,6 +147,10 @@ static END_QUORUM_EPOCH_REQUEST: Shape = shape!(
     TEXT,
     array!(TEXT, array!(I32, I32, I32, I32_ARRAY.until(0), array!(I32, UUID).since(1))),
     array!(TEXT, TEXT, I16).since(1)
+);
+static FETCH_SNAPSHOT_REQUEST: Shape = shape!(
+    0, I32, I32, array!(TEXT, array!(I32, I32, nested!(I64, I32), I64; 0 => UUID.since(1)));
+    0 => TEXT
 );
 
 static PRODUCE_RESPONSE: Shape = shape!(
@@ -239,6 +245,10 @@ static DESCRIBE_QUORUM_RESPONSE: Shape = shape!(
 static VOTE_RESPONSE: Shape =
     shape!(0, I16, array!(TEXT, array!(I32, I16, I32, I32, BOOL)); 0 => array!(I32, TEXT, I16).since(1));
 /// BeginQuorumEpoch and EndQuorumEpoch are answered alike.
+static FETCH_SNAPSHOT_RESPONSE: Shape = shape!(
+    0, I32, I16, array!(TEXT, array!(I32, I16, nested!(I64, I32), I64, I64, BLOB; 0 => nested!(I32, I32)));
+    0 => array!(I32, TEXT, I16).since(1)
+);
 static QUORUM_EPOCH_RESPONSE: Shape =
     shape!(1, I16, array!(TEXT, array!(I32, I16, I32, I32)); 0 => array!(I32, TEXT, I16).since(1));
 
