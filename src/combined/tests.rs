@@ -83,7 +83,7 @@ impl Machine {
     }
     fn start(&mut self, incarnation: u128) {
         self.handle(Input::Start { incarnation: Uuid::from_u128(incarnation) });
-        self.pass(10_000);
+        self.pass(30_000);
     }
     /// The process dies and is started again on what the disk kept through a loss of power.
     fn restart(&mut self) {

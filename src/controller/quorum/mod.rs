@@ -244,7 +244,7 @@ impl Quorum {
         // Without a file it is epoch 0.
         quorum.note_written(stored.unwrap_or_default());
         if let Some(replacement) = formatted {
-            quorum.persist.replace(replacement, io.fx);
+            quorum.persist.replace(replacement, io.disk, io.fx);
         }
         if let Some((id, snapshot)) = latest {
             quorum.begin_at_snapshot(LoadedSnapshot { id, image: snapshot.image }, io);

@@ -7,7 +7,7 @@
 use std::collections::VecDeque;
 
 use kafka_protocol::messages::{RequestKind, ResponseKind};
-use trial_storage::{DirId, DiskError, FileId, SyncTarget};
+use trial_storage::{DirId, Disk, DiskError, FileId, SyncTarget};
 
 use super::state_file::{self, ElectionState, StateFileError};
 use super::{Io, Quorum, QuorumError};
@@ -77,11 +77,17 @@ impl Persist {
     pub fn unpark(&mut self) -> Option<Parked> {
         if self.is_under_way() { None } else { self.parked.pop_front() }
     }
-    /// A file was written that must be durable in the place of the old one before anything goes on. One that was still on
-    /// its way has been written over, and its sync does not count.
-    pub fn replace(&mut self, replacement: Replacement, fx: &mut Effects<'_>) {
-        if !self.replacements.contains(&replacement) {
-            self.replacements.push_back(replacement);
+    /// A file was written that must be durable in the place of the old one before anything goes on. One that has not taken
+    /// its name yet was written over by this one, under the same temporary name, and its sync does not count.
+    pub fn replace(&mut self, replacement: Replacement, disk: &mut dyn Disk, fx: &mut Effects<'_>) {
+        let has_its_name = usize::from(matches!(self.stage, Some(Stage::Name(_))));
+        let written_over = |other: &&mut Replacement| (other.dir, other.name) == (replacement.dir, replacement.name);
+        match self.replacements.iter_mut().skip(has_its_name).find(written_over) {
+            Some(other) => {
+                disk.close(other.file);
+                *other = replacement;
+            }
+            None => self.replacements.push_back(replacement),
         }
         if self.replacements.front() == Some(&replacement) {
             self.stage = Some(Stage::Content(fx.sync(vec![SyncTarget::File(replacement.file)])));
@@ -122,7 +128,7 @@ impl Quorum {
                 .map_err(StateFileError::from)?;
             io.disk.close(replacement.file);
         } else {
-            self.persist.replace(replacement, io.fx);
+            self.persist.replace(replacement, io.disk, io.fx);
         }
         Ok(())
     }
