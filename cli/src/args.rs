@@ -57,7 +57,8 @@ Examples:
 Examples:
   trial zoo
   trial zoo truncate-to-hw --seeds 200 --json
-The seeds start with 1 and go on until a switch was found five times; the time is what the trials of a find took.")]
+The seeds start with 1 and go on until a switch was found five times; the time is CPU time of the trials that a find
+took, of all threads together.")]
     Zoo(ZooArgs),
     /// Print the format of scenario files, or a commented starting point
     #[command(subcommand, after_help = "Example: trial scenario new > my.toml")]
