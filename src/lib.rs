@@ -19,6 +19,7 @@
 pub mod broker;
 pub mod client;
 pub mod config;
+pub mod conformance;
 pub mod controller;
 pub mod event;
 pub mod ids;

@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use cpu_time::ThreadTime;
 use serde::Serialize;
-use trial_sim::campaign::Campaign;
 use trial_kafka::zoo::Switch;
+use trial_sim::campaign::Campaign;
 use trial_sim::zoo::{Hunt, scenarios_of};
 
 use crate::args::ZooArgs;

@@ -18,6 +18,7 @@ use trial_storage::Disk;
 use super::controller_link::ControllerLink;
 use super::{Broker, BrokerSetup};
 use crate::client::ChannelEvent;
+use crate::conformance::BrokerRule;
 use crate::event::Event;
 use crate::node::{ConnId, Effects, Input, Nanos, Now, Purpose, ms};
 use crate::protocol::versions;
@@ -167,16 +168,19 @@ impl Broker {
 
     fn heartbeat_request(&self, broker_epoch: i64) -> RequestKind {
         // The highest metadata offset this broker has replayed; -1 before the first.
-        let current_metadata_offset = self.image.next_offset - 1;
-        let shutting_down = self.lifecycle.state == LifecycleState::PendingControlledShutdown;
+        let current_metadata_offset = match BrokerRule::HeartbeatTellsTheMetadataOffset.holds() {
+            true => self.image.next_offset - 1,
+            false => -1,
+        };
+        let knows_itself = self.image.next_offset > broker_epoch || !BrokerRule::HeartbeatAsksToStayFenced.holds();
+        let shutting_down = self.lifecycle.state == LifecycleState::PendingControlledShutdown
+            && BrokerRule::HeartbeatAsksToShutDown.holds();
         RequestKind::BrokerHeartbeat(
             BrokerHeartbeatRequest::default()
                 .with_broker_id(self.setup.node_id.into())
                 .with_broker_epoch(broker_epoch)
                 .with_current_metadata_offset(current_metadata_offset)
-                .with_want_fence(
-                    self.lifecycle.state == LifecycleState::Recovery && current_metadata_offset < broker_epoch,
-                )
+                .with_want_fence(self.lifecycle.state == LifecycleState::Recovery && !knows_itself)
                 .with_want_shut_down(shutting_down),
         )
     }
@@ -192,7 +196,10 @@ impl Broker {
         if error_code != 0 {
             // DUPLICATE_BROKER_REGISTRATION until the old session ends, NOT_CONTROLLER …: again after a pause
             // (BrokerLifecycleManager's resend backoff of 100 ms and more).
-            self.lifecycle.next_send = now.mono + ms(200);
+            self.lifecycle.next_send = match BrokerRule::RegistrationIsTriedAgain.holds() {
+                true => now.mono + ms(200),
+                false => Nanos::MAX,
+            };
             self.lifecycle.link.turn(fx);
             return;
         }

@@ -29,7 +29,9 @@ mod tests;
 
 use std::collections::{BTreeMap, VecDeque};
 
-use kafka_protocol::messages::ResponseKind;
+use kafka_protocol::messages::describe_quorum_request::TopicData;
+use kafka_protocol::messages::describe_quorum_response::PartitionData;
+use kafka_protocol::messages::{DescribeQuorumRequest, ResponseKind, TopicName};
 use trial_storage::{Disk, Log};
 use uuid::Uuid;
 
@@ -40,7 +42,7 @@ use self::rules::{Cluster, Decision};
 use crate::config::BrokerConfig;
 use crate::event::Event;
 use crate::ids::BrokerId;
-use crate::metadata::{MetadataImage, MetadataRecord};
+use crate::metadata::{METADATA_TOPIC, MetadataImage, MetadataRecord};
 use crate::node::{Effects, Endpoint, Input, Lane, LocalStep, Nanos, Node, Now, ReqId, ms};
 use crate::zoo::Zoo;
 
@@ -199,6 +201,15 @@ impl Controller {
     /// The metadata log's high watermark, -1 while unknown.
     pub fn high_watermark(&self) -> i64 {
         self.quorum.as_ref().and_then(Quorum::high_watermark).unwrap_or(-1)
+    }
+    /// What it tells of the quorum if it leads it, as it answers DescribeQuorum.
+    pub fn describe_quorum(&self) -> Option<PartitionData> {
+        let topic = TopicData::default()
+            .with_topic_name(TopicName(METADATA_TOPIC.into()))
+            .with_partitions(vec![Default::default()]);
+        let request = DescribeQuorumRequest::default().with_topics(vec![topic]);
+        let response = self.quorum.as_ref()?.describe(&request);
+        response.topics.into_iter().flat_map(|topic| topic.partitions).find(|partition| partition.error_code == 0)
     }
     /// The metadata log, once it is open.
     pub fn log(&self) -> Option<&Log> {

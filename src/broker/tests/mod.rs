@@ -19,8 +19,8 @@ use kafka_protocol::messages::list_offsets_request::{ListOffsetsPartition, ListO
 use kafka_protocol::messages::list_offsets_response::{ListOffsetsPartitionResponse, ListOffsetsTopicResponse};
 use kafka_protocol::messages::produce_request::{PartitionProduceData, TopicProduceData};
 use kafka_protocol::messages::{
-    AlterPartitionResponse, BrokerHeartbeatResponse, BrokerRegistrationResponse, FetchRequest, FetchResponse,
-    ListOffsetsRequest, ListOffsetsResponse, ProduceRequest, ProduceResponse, RequestKind, ResponseKind,
+    AlterPartitionResponse, BrokerHeartbeatRequest, BrokerHeartbeatResponse, BrokerRegistrationResponse, FetchRequest,
+    FetchResponse, ListOffsetsRequest, ListOffsetsResponse, ProduceRequest, ProduceResponse, RequestKind, ResponseKind,
 };
 use kafka_protocol::{ResponseError, messages::BrokerId as WireBrokerId};
 use trial_storage::{BuildOptions, NewRecord, build_batch};
@@ -68,6 +68,10 @@ struct Room {
     metadata_offset: i64,
     /// Broker epoch that the next registration gets.
     broker_epoch: i64,
+    /// So many of the next registrations are refused.
+    refused_registrations: u32,
+    /// The heartbeats sent, in order.
+    heartbeats: Vec<BrokerHeartbeatRequest>,
 }
 
 /// Configuration, topic configs and switches of a story.
@@ -103,6 +107,8 @@ impl Room {
             next_request: 0,
             metadata_offset: 0,
             broker_epoch: 0,
+            refused_registrations: 0,
+            heartbeats: Vec::new(),
         };
         room.handle(Input::Start { incarnation: Uuid::from_u128(1) });
         room
@@ -162,10 +168,16 @@ impl Room {
                 let call = Call { call, conn, purpose: self.purposes[&conn], request: *request };
                 match &call.request {
                     RequestKind::BrokerRegistration(_) => {
-                        let response = BrokerRegistrationResponse::default().with_broker_epoch(self.broker_epoch);
+                        let refused = self.refused_registrations > 0;
+                        self.refused_registrations = self.refused_registrations.saturating_sub(1);
+                        let error = if refused { ResponseError::DuplicateBrokerRegistration.code() } else { 0 };
+                        let response = BrokerRegistrationResponse::default()
+                            .with_broker_epoch(self.broker_epoch)
+                            .with_error_code(error);
                         self.respond(&call, response.into());
                     }
                     RequestKind::BrokerHeartbeat(request) => {
+                        self.heartbeats.push(request.clone());
                         let response = BrokerHeartbeatResponse::default()
                             .with_is_fenced(false)
                             .with_should_shut_down(request.want_shut_down);

@@ -1,6 +1,7 @@
 //! Stories: a controller on a disk in memory, with a host that carries out its effects at once, or holds back its syncs.
 
 mod brokers;
+mod one_by_one;
 mod partitions;
 mod quorum;
 mod topics;

@@ -10,7 +10,7 @@ use super::*;
 use crate::event::Event;
 
 /// What broker 1 sends as leader in the state the controller has.
-fn alter(room: &Room, isr: &[BrokerId]) -> PartitionData {
+pub(super) fn alter(room: &Room, isr: &[BrokerId]) -> PartitionData {
     let partition = room.orders_0();
     let member = |broker: &BrokerId| {
         let broker_epoch = room.broker_epochs.get(broker).copied().unwrap_or(-1);
@@ -34,7 +34,7 @@ fn send(room: &mut Room, request: AlterPartitionRequest) -> AlterPartitionRespon
         other => panic!("{other:?}"),
     }
 }
-fn send_one(room: &mut Room, sender: BrokerId, partition: PartitionData) -> PartitionResponse {
+pub(super) fn send_one(room: &mut Room, sender: BrokerId, partition: PartitionData) -> PartitionResponse {
     let request = request(room, sender, partition);
     let response = send(room, request);
     assert_eq!(response.error_code, 0);
