@@ -206,7 +206,7 @@ configs! {
         "message.max.bytes" message_max_bytes: i64 = 1_048_588, Int, "1048588", "largest record batch";
         "fetch.max.bytes" fetch_max_bytes: i64 = 57_671_680, Int, "57671680", "most bytes of one fetch response";
         "controlled.shutdown.enable" controlled_shutdown_enable: bool = true, Bool, "true", "move leadership away before stopping";
-        "eligible.leader.replicas.version" eligible_leader_replicas_version: i64 = 0, Int, "1", "KIP-966; this version of the model has only 0 (off)";
+        "eligible.leader.replicas.version" eligible_leader_replicas_version: i64 = 1, Int, "1", "1: replicas that leave an ISR too small stay eligible leaders (KIP-966); 0: the last one stays in the ISR; decided when the cluster is formatted";
         "metadata.max.idle.interval.ms" metadata_max_idle_interval_ms: i64 = 500, Millis, "500", "pause after which an idle active controller writes a NoOp record";
         "controller.quorum.fetch.timeout.ms" controller_quorum_fetch_timeout_ms: i64 = 2_000, Millis, "2000", "silence after which a voter stands for election and a fetch of metadata is given up";
         "controller.quorum.election.timeout.ms" controller_quorum_election_timeout_ms: i64 = 1_000, Millis, "1000", "least time an election may take before another begins";

@@ -52,11 +52,6 @@ impl Broker {
                 }
             }
         }
-        // The offset in the next heartbeat may unfence this broker or finish another's controlled shutdown.
-        if self.image.next_offset != before.next_offset && self.lifecycle_state() < super::LifecycleState::Running {
-            self.lifecycle.hurry(now.mono);
-            self.run_lifecycle(now, fx);
-        }
     }
 
     fn apply_registration(

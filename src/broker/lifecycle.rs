@@ -1,11 +1,13 @@
 //! Registration, heartbeat, fencing and controlled shutdown as the broker sees them (`BrokerLifecycleManager`, KIP-631).
 //!
 //! ```text
-//!   Starting ─registered─▶ Recovery ─caught up─▶ Unfenced wanted ─▶ Running ─shutdown─▶ PendingControlledShutdown ─▶ ShuttingDown
+//!   Starting ─caught up─▶ Recovery ─unfenced─▶ Running ─shutdown─▶ PendingControlledShutdown ─granted─▶ ShuttingDown
 //! ```
 //! The broker sends BrokerRegistration until it is accepted (DUPLICATE_BROKER_REGISTRATION: again after a pause), then a
 //! heartbeat every `broker.heartbeat.interval.ms`, at once when something changed. It asks to be unfenced as soon as it
-//! has replayed the metadata up to its own registration.
+//! has replayed the metadata up to its own registration. Once registered it never registers again, not even when its
+//! heartbeats are answered STALE_BROKER_EPOCH: then another incarnation has its place, and it goes on asking. Only while
+//! no answer has told it a broker epoch may it register twice, as the same incarnation.
 
 use kafka_protocol::error::ResponseError;
 use kafka_protocol::messages::broker_registration_request::{Feature, Listener};
@@ -18,6 +20,7 @@ use trial_storage::Disk;
 use super::controller_link::ControllerLink;
 use super::{Broker, BrokerSetup};
 use crate::client::ChannelEvent;
+use crate::client::backoff::Backoff;
 use crate::conformance::BrokerRule;
 use crate::event::Event;
 use crate::node::{ConnId, Effects, Input, Nanos, Now, Purpose, ms};
@@ -26,11 +29,11 @@ use crate::protocol::versions;
 /// Where a broker stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum LifecycleState {
-    /// Not registered yet.
+    /// Not registered yet, or behind its own registration.
     Starting,
-    /// Registered and fenced.
+    /// Has caught up with the metadata up to its own registration; not unfenced yet.
     Recovery,
-    /// Unfenced.
+    /// Was unfenced. It may have been fenced since: a broker does not act on that.
     Running,
     /// Asked the controller to move leadership away.
     PendingControlledShutdown,
@@ -54,6 +57,8 @@ pub(super) struct Lifecycle {
     pub(super) previous_broker_epoch: i64,
     started: bool,
     next_send: Nanos,
+    failed_attempts: u32,
+    got_controlled_shutdown_response: bool,
 }
 
 impl Lifecycle {
@@ -67,6 +72,8 @@ impl Lifecycle {
             previous_broker_epoch: -1,
             started: false,
             next_send: 0,
+            failed_attempts: 0,
+            got_controlled_shutdown_response: false,
         }
     }
     pub(super) fn owns(&self, conn: ConnId) -> bool {
@@ -111,7 +118,7 @@ impl Broker {
                     self.on_registered(now, response.error_code, response.broker_epoch, disk, fx);
                 }
                 (Asked::Heartbeat, ResponseKind::BrokerHeartbeat(response)) => {
-                    self.on_heartbeat_answered(&response, fx);
+                    self.on_heartbeat_answered(now, &response, fx);
                 }
                 _ => {}
             }
@@ -150,17 +157,20 @@ impl Broker {
             .with_name(StrBytes::from_static_str("PLAINTEXT"))
             .with_host(StrBytes::from_string(endpoint.host.clone()))
             .with_port(endpoint.port);
-        let metadata_version = Feature::default()
-            .with_name(StrBytes::from_static_str("metadata.version"))
-            .with_min_supported_version(1)
-            .with_max_supported_version(27);
+        let feature = |name, least, greatest| {
+            Feature::default()
+                .with_name(StrBytes::from_static_str(name))
+                .with_min_supported_version(least)
+                .with_max_supported_version(greatest)
+        };
+        let features = vec![feature("metadata.version", 1, 27), feature("eligible.leader.replicas.version", 0, 1)];
         RequestKind::BrokerRegistration(
             BrokerRegistrationRequest::default()
                 .with_broker_id(self.setup.node_id.into())
                 .with_cluster_id(StrBytes::from_string(self.setup.cluster_id.clone()))
                 .with_incarnation_id(self.incarnation)
                 .with_listeners(vec![listener])
-                .with_features(vec![metadata_version])
+                .with_features(features)
                 .with_rack(self.setup.rack.clone().map(StrBytes::from_string))
                 .with_previous_broker_epoch(self.lifecycle.previous_broker_epoch),
         )
@@ -172,7 +182,6 @@ impl Broker {
             true => self.image.next_offset - 1,
             false => -1,
         };
-        let knows_itself = self.image.next_offset > broker_epoch || !BrokerRule::HeartbeatAsksToStayFenced.holds();
         let shutting_down = self.lifecycle.state == LifecycleState::PendingControlledShutdown
             && BrokerRule::HeartbeatAsksToShutDown.holds();
         RequestKind::BrokerHeartbeat(
@@ -180,7 +189,8 @@ impl Broker {
                 .with_broker_id(self.setup.node_id.into())
                 .with_broker_epoch(broker_epoch)
                 .with_current_metadata_offset(current_metadata_offset)
-                .with_want_fence(self.lifecycle.state == LifecycleState::Recovery && !knows_itself)
+                // `readyToUnfence`: it has begun to act on the metadata, replayed up to its own registration.
+                .with_want_fence(!self.published && BrokerRule::HeartbeatAsksToStayFenced.holds())
                 .with_want_shut_down(shutting_down),
         )
     }
@@ -194,45 +204,66 @@ impl Broker {
         fx: &mut Effects<'_>,
     ) {
         if error_code != 0 {
-            // DUPLICATE_BROKER_REGISTRATION until the old session ends, NOT_CONTROLLER …: again after a pause
-            // (BrokerLifecycleManager's resend backoff of 100 ms and more).
-            self.lifecycle.next_send = match BrokerRule::RegistrationIsTriedAgain.holds() {
-                true => now.mono + ms(200),
-                false => Nanos::MAX,
-            };
+            // DUPLICATE_BROKER_REGISTRATION until the old session ends, NOT_CONTROLLER …
+            self.send_again_after_failure(now, fx);
+            if !BrokerRule::RegistrationIsTriedAgain.holds() {
+                self.lifecycle.next_send = Nanos::MAX;
+            }
             self.lifecycle.link.turn(fx);
             return;
         }
+        self.lifecycle.failed_attempts = 0;
         self.lifecycle.broker_epoch = Some(broker_epoch);
-        if self.lifecycle.state == LifecycleState::Starting {
-            self.lifecycle.state = LifecycleState::Recovery;
-        }
         self.lifecycle.hurry(now.mono);
         fx.record(Event::RegisteredWith { broker_epoch });
         self.publish_first(now, disk, fx);
     }
 
-    fn on_heartbeat_answered(&mut self, response: &BrokerHeartbeatResponse, fx: &mut Effects<'_>) {
+    /// Source: `BrokerLifecycleManager.scheduleNextCommunicationAfterFailure`.
+    fn send_again_after_failure(&mut self, now: Now, fx: &mut Effects<'_>) {
+        let resend = Backoff { first_ms: 100, longest_ms: self.setup.config.broker_session_timeout_ms };
+        let pause = resend.pause(self.lifecycle.failed_attempts, fx);
+        self.lifecycle.failed_attempts += 1;
+        self.lifecycle.next_send = now.mono.saturating_add(pause);
+    }
+
+    /// Source: `BrokerLifecycleManager.BrokerHeartbeatResponseEvent`.
+    fn on_heartbeat_answered(&mut self, now: Now, response: &BrokerHeartbeatResponse, fx: &mut Effects<'_>) {
         if response.error_code != 0 {
+            self.send_again_after_failure(now, fx);
             if response.error_code == ResponseError::NotController.code() {
                 self.lifecycle.link.turn(fx);
             }
             return;
         }
-        match self.lifecycle.state {
-            LifecycleState::Recovery if !response.is_fenced => self.lifecycle.state = LifecycleState::Running,
-            LifecycleState::Running if response.is_fenced => self.lifecycle.state = LifecycleState::Recovery,
+        let lifecycle = &mut self.lifecycle;
+        lifecycle.failed_attempts = 0;
+        match lifecycle.state {
+            LifecycleState::Starting => {
+                if response.is_caught_up {
+                    lifecycle.state = LifecycleState::Recovery;
+                }
+                lifecycle.hurry(now.mono + ms(10));
+            }
+            LifecycleState::Recovery if !response.is_fenced => lifecycle.state = LifecycleState::Running,
             LifecycleState::PendingControlledShutdown if response.should_shut_down => {
-                self.lifecycle.state = LifecycleState::ShuttingDown;
+                lifecycle.state = LifecycleState::ShuttingDown;
                 self.stop_orderly(fx);
+            }
+            LifecycleState::PendingControlledShutdown if !lifecycle.got_controlled_shutdown_response => {
+                // The first answer only says that leaders begin to move, which seldom takes long.
+                lifecycle.got_controlled_shutdown_response = true;
+                lifecycle.hurry(now.mono + ms(50));
             }
             _ => {}
         }
     }
 
-    /// Asks the controller for a controlled shutdown, or stops at once if nobody knows this broker.
+    /// Asks the controller for a controlled shutdown, or stops at once if it is not at work.
+    /// Source: `BrokerLifecycleManager.BeginControlledShutdownEvent`.
     pub(super) fn ask_for_shutdown(&mut self, now: Now, fx: &mut Effects<'_>) {
-        let orderly = self.setup.config.controlled_shutdown_enable && self.lifecycle.broker_epoch.is_some();
+        let is_running = self.lifecycle.state == LifecycleState::Running;
+        let orderly = self.setup.config.controlled_shutdown_enable && is_running;
         if orderly {
             self.lifecycle.state = LifecycleState::PendingControlledShutdown;
             self.lifecycle.hurry(now.mono);

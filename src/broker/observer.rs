@@ -157,6 +157,9 @@ impl Broker {
         if !self.published && caught_up {
             self.published = true;
             self.publish_metadata(now, &MetadataImage::default(), disk, fx);
+            // `BrokerLifecycleManager.setReadyToUnfence`.
+            self.lifecycle.hurry(now.mono);
+            self.run_lifecycle(now, fx);
         }
     }
 

@@ -11,7 +11,7 @@
 //! Versions are fixed (`protocol::versions`), so there is no ApiVersions handshake.
 
 mod admin;
-mod backoff;
+pub(crate) mod backoff;
 mod channel;
 mod cluster;
 mod consumer;

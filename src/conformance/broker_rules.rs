@@ -7,6 +7,21 @@ rules! {
     BrokerRule: "4.7", "Broker registration, heartbeat, restart";
 
     "Registration" {
+        BrokerEpochIsAnOffset: "A broker epoch is the offset of the registration record.",
+            "KIP-631, `ClusterControlManager.registerBroker`",
+            "controller::tests::brokers::a_broker_epoch_is_the_offset_of_its_registration_record";
+        SameIncarnationKeepsItsEpoch: "The same incarnation registering again keeps its broker epoch.",
+            "KAFKA-16952, `ClusterControlManager.registerBroker`",
+            "controller::tests::brokers::the_same_incarnation_registers_again_and_stays_what_it_is";
+        ValidSessionKeepsOthersOut: "Another incarnation is refused while the session is valid: DUPLICATE_BROKER_REGISTRATION.",
+            "KIP-631, `ClusterControlManager.registerBroker`",
+            "controller::tests::brokers::a_second_incarnation_waits_until_the_session_of_the_first_has_run_out";
+        StoppingBrokerIsReplaced: "A broker in controlled shutdown does not keep its next incarnation out.",
+            "since 4.0, `ClusterControlManager.registerBroker`",
+            "controller::tests::brokers::a_new_incarnation_is_taken_out_of_the_in_sync_replicas";
+        NewRegistrationIsFenced: "A new registration is fenced.",
+            "KIP-631, `ClusterControlManager.registerBroker`",
+            "controller::tests::brokers::a_broker_epoch_is_the_offset_of_its_registration_record";
         RegistrationIsTriedAgain: "A broker whose registration is refused (another incarnation's session is valid) tries again.",
             "KIP-631, `BrokerLifecycleManager.BrokerRegistrationResponseHandler`",
             "broker::tests::lifecycle::a_refused_registration_is_tried_again";
@@ -36,6 +51,12 @@ rules! {
         FencedBrokerHasNoSession: "A fenced broker has no valid session that could keep another incarnation out.",
             "`BrokerHeartbeatManager.hasValidSession`",
             "controller::rules::sessions::tests::a_session_is_valid_up_to_its_timeout_and_the_check_comes_right_after";
+        OneBrokerIsFencedPerEvent: "Of several silent brokers one is fenced per event of the controller, so that the next election sees it.",
+            "`ReplicationControlManager.maybeFenceOneStaleBroker`",
+            "controller::tests::brokers::sessions_run_out_one_broker_per_event";
+        NewControllerBeginsSessionsAnew: "A controller that becomes active begins every session anew.",
+            "`ClusterControlManager.activate`",
+            "controller::tests::brokers::a_restarted_controller_gives_every_broker_a_fresh_session";
         HeartbeatOfAnotherEpochIsStale: "A heartbeat with another broker epoch than the registered one: STALE_BROKER_EPOCH.",
             "`ClusterControlManager.checkBrokerEpoch`",
             "controller::tests::brokers::heartbeats_of_a_stranger_or_a_predecessor_are_stale";
@@ -44,6 +65,9 @@ rules! {
         LeaderShutsDownInTwoSteps: "A broker that leads something does not stop at once but enters controlled shutdown.",
             "`BrokerHeartbeatManager.calculateNextBrokerState`",
             "controller::tests::brokers::a_controlled_shutdown_moves_leaders_and_waits_until_all_know";
+        ShutDownWaitsUntilItLeadsNothing: "It does not stop while it leads anything.",
+            "`BrokerHeartbeatManager.calculateNextBrokerState`",
+            "controller::tests::heartbeats::each_state_goes_where_kafka_lets_it";
         ShutDownWaitsUntilAllKnow: "It may stop when every active broker has replayed what its shutdown wrote.",
             "`BrokerHeartbeatManager.calculateNextBrokerState`",
             "controller::tests::brokers::a_controlled_shutdown_moves_leaders_and_waits_until_all_know";
@@ -73,6 +97,15 @@ rules! {
         NoMarkerMeansNoPreviousEpoch: "Without a marker a broker registers with previousBrokerEpoch -1.",
             "KIP-966, `BrokerLifecycleManager`",
             "broker::tests::lifecycle::the_marker_is_used_once";
+        CleanStopNamesTheLastEpoch: "The controller takes a stop for a clean one if previousBrokerEpoch is the registered broker epoch.",
+            "KIP-966, `ClusterControlManager.registerBroker`",
+            "controller::tests::eligible_leaders::replicas_stay_eligible_until_they_stop_uncleanly";
+        NewIncarnationIsNotInSync: "A new incarnation starts outside every ISR, whatever its predecessor was.",
+            "KAFKA-18106, `ReplicationControlManager.handleBrokerShutdown`",
+            "controller::tests::brokers::a_new_incarnation_does_not_inherit_leadership";
+        UncleanStopEndsIsrAndElr: "After an unclean stop it leaves ISR and ELR.",
+            "KIP-966, KAFKA-18106, `ReplicationControlManager.handleBrokerShutdown`",
+            "controller::tests::eligible_leaders::replicas_stay_eligible_until_they_stop_uncleanly";
     }
     "A fenced broker" {
         FencedLeaderServesOn: "A fenced broker serves as leader until its metadata says otherwise: epochs are what protects.",

@@ -2,7 +2,7 @@
 
 use super::rules::Decision;
 use crate::event::{ElectionKind, Event};
-use crate::ids::{NO_BROKER, TopicPartition};
+use crate::ids::{NO_BROKER, Topic, TopicPartition};
 use crate::metadata::{MetadataImage, MetadataRecord, PartitionChange, PartitionRegistration};
 use crate::node::{Effects, EventId};
 
@@ -15,18 +15,23 @@ pub fn apply_and_record(image: &mut MetadataImage, base_offset: i64, decision: &
         causes.extend(broker_event(record, decision.clean_registration).map(|event| fx.record(event)));
     }
     for (offset, (i, record)) in (base_offset..).zip(decision.records.iter().enumerate()) {
-        let event = match record {
+        let events = match record {
             MetadataRecord::PartitionChange(change) => {
                 let before = image.partition(change.topic_id, change.partition).cloned();
                 image.apply(offset, record);
-                before.and_then(|before| change_event(image, change, &before, decision.preferred_election))
+                before.map_or_else(Vec::new, |p| change_events(image, change, &p, decision.preferred_election))
+            }
+            MetadataRecord::ClearElr { topic } => {
+                let events = cleared_elr_events(image, topic.as_ref());
+                image.apply(offset, record);
+                events
             }
             _ => {
                 image.apply(offset, record);
-                creation_event(image, record, &decision.records[i..])
+                creation_event(image, record, &decision.records[i..]).into_iter().collect()
             }
         };
-        if let Some(event) = event {
+        for event in events {
             fx.record_because(event, &causes);
         }
     }
@@ -82,19 +87,22 @@ fn creation_event(image: &MetadataImage, record: &MetadataRecord, following: &[M
     }
 }
 
-/// A change that raises the leader epoch is one of leadership, even if the leader stays.
-fn change_event(
+/// A change that raises the leader epoch is one of leadership, even if the leader stays. A change of the eligible leaders
+/// is told besides.
+fn change_events(
     image: &MetadataImage,
     change: &PartitionChange,
     before: &PartitionRegistration,
     preferred: bool,
-) -> Option<Event> {
-    let topic = image.topics.get(&change.topic_id)?;
-    let after = image.partition(change.topic_id, change.partition)?;
+) -> Vec<Event> {
+    let Some(topic) = image.topics.get(&change.topic_id) else { return Vec::new() };
+    let Some(after) = image.partition(change.topic_id, change.partition) else { return Vec::new() };
     let partition = TopicPartition::new(&topic.name, change.partition);
+    let eligible_leaders_changed = (&before.elr, &before.last_known_elr) != (&after.elr, &after.last_known_elr);
+    let mut events = Vec::new();
     if change.leader.is_some() {
-        return Some(Event::LeaderChanged {
-            partition,
+        events.push(Event::LeaderChanged {
+            partition: partition.clone(),
             previous: before.leader,
             leader: after.leader,
             leader_epoch: after.leader_epoch,
@@ -102,16 +110,45 @@ fn change_event(
             isr: after.isr.clone(),
             election: election_kind(before, after, preferred),
         });
+    } else if change.isr.is_some() || !eligible_leaders_changed {
+        events.push(Event::IsrChanged {
+            partition: partition.clone(),
+            from: before.isr.clone(),
+            isr: after.isr.clone(),
+            leader_epoch: after.leader_epoch,
+            partition_epoch: after.partition_epoch,
+        });
     }
-    Some(Event::IsrChanged {
-        partition,
-        from: before.isr.clone(),
-        isr: after.isr.clone(),
-        leader_epoch: after.leader_epoch,
-        partition_epoch: after.partition_epoch,
-    })
+    if eligible_leaders_changed {
+        events.push(Event::EligibleLeadersChanged {
+            partition,
+            elr: after.elr.clone(),
+            last_known_elr: after.last_known_elr.clone(),
+            partition_epoch: after.partition_epoch,
+        });
+    }
+    events
 }
 
+/// What clearing the ELR of a topic, or of all, changes in this image.
+fn cleared_elr_events(image: &MetadataImage, topic: Option<&Topic>) -> Vec<Event> {
+    let mut events = Vec::new();
+    for topic in image.topics.values().filter(|t| topic.is_none_or(|name| *name == t.name)) {
+        for (index, partition) in (0..).zip(&topic.partitions) {
+            if !partition.elr.is_empty() || !partition.last_known_elr.is_empty() {
+                events.push(Event::EligibleLeadersChanged {
+                    partition: TopicPartition::new(&topic.name, index),
+                    elr: Vec::new(),
+                    last_known_elr: Vec::new(),
+                    partition_epoch: partition.partition_epoch + 1,
+                });
+            }
+        }
+    }
+    events
+}
+
+/// Where the winner stood before tells by which right it won.
 fn election_kind(
     before: &PartitionRegistration,
     after: &PartitionRegistration,
@@ -119,6 +156,10 @@ fn election_kind(
 ) -> Option<ElectionKind> {
     match after.leader {
         NO_BROKER => None,
+        leader if before.elr.contains(&leader) => Some(ElectionKind::Eligible),
+        leader if !before.isr.contains(&leader) && before.last_known_elr == [leader] => {
+            Some(ElectionKind::LastKnownLeader)
+        }
         leader if !before.isr.contains(&leader) => Some(ElectionKind::Unclean),
         leader if preferred && after.replicas.first() == Some(&leader) => Some(ElectionKind::Preferred),
         _ => Some(ElectionKind::Clean),

@@ -16,11 +16,11 @@
 //!   answer that could tell of it, is sent when it is committed. If the disk fails the node halts, and nothing was told.
 //! - Broker sessions are in memory only; a controller that starts gives every broker a fresh one.
 //!
-//! Not modelled: deletion of topics, reassignment, further partitions, incremental configs, quotas, the periodic tasks
-//! that rebalance leaders and elect uncleanly after a configuration change.
+//! Not modelled: deletion of topics, reassignment, further partitions, incremental configs, quotas.
 
 mod api;
 mod events;
+mod periodic;
 mod quorum;
 mod requests;
 mod rules;
@@ -35,11 +35,13 @@ use kafka_protocol::messages::{DescribeQuorumRequest, ResponseKind, TopicName};
 use trial_storage::{Disk, Log};
 use uuid::Uuid;
 
+use self::periodic::PeriodicTasks;
 use self::quorum::{Quorum, QuorumError, QuorumEvent};
 use self::requests::Request;
 use self::rules::sessions::Sessions;
 use self::rules::{Cluster, Decision};
 use crate::config::BrokerConfig;
+use crate::conformance::BrokerRule;
 use crate::event::Event;
 use crate::ids::BrokerId;
 use crate::metadata::{METADATA_TOPIC, MetadataImage, MetadataRecord};
@@ -47,9 +49,6 @@ use crate::node::{Effects, Endpoint, Input, Lane, LocalStep, Nanos, Node, Now, R
 use crate::zoo::Zoo;
 
 pub use self::api::SERVED;
-
-/// The feature that says which records and rules are in force, and its level: 4.1-IV1.
-const METADATA_VERSION: (&str, i16) = ("metadata.version", 27);
 
 /// A voter of the metadata quorum. It is this voter only with this directory id: the same node on another disk is not
 /// (KIP-853, `ReplicaKey`).
@@ -153,6 +152,7 @@ pub struct Controller {
     /// A tick stands in the raft lane already.
     tick_is_deferred: bool,
     last_append: Nanos,
+    periodic: PeriodicTasks,
 }
 
 impl Controller {
@@ -171,6 +171,7 @@ impl Controller {
             deferred: VecDeque::new(),
             tick_is_deferred: false,
             last_append: 0,
+            periodic: PeriodicTasks::default(),
         }
     }
 
@@ -268,15 +269,16 @@ impl Controller {
         }
         self.committed_image = self.image.clone();
         for (broker, registration) in &self.image.brokers {
-            self.sessions.restart(now.mono, *broker, registration.fenced);
+            let since = if BrokerRule::NewControllerBeginsSessionsAnew.holds() { now.mono } else { 0 };
+            self.sessions.restart(since, *broker, registration.fenced);
         }
         self.phase = Phase::Active;
         self.last_append = now.mono;
         fx.record(Event::ControllerActive { epoch: quorum.epoch(), log_end_offset: quorum.log().log_end_offset() });
-        let (name, level) = METADATA_VERSION;
-        if !self.image.features.contains_key(name) {
-            let bootstrap = MetadataRecord::FeatureLevel { name: name.to_string(), level };
-            self.write(now, Decision::of(vec![bootstrap]), disk, fx)?;
+        self.periodic.activate(now.mono, &self.setup.config);
+        if !self.cluster().has_bootstrap_records() {
+            let bootstrap = rules::eligible_leaders::bootstrap_records(&self.setup.config);
+            self.write(now, Decision::of(bootstrap), disk, fx)?;
         }
         Ok(())
     }
@@ -320,6 +322,11 @@ impl Controller {
         }
     }
 
+    /// What the rules see.
+    fn cluster(&self) -> Cluster<'_> {
+        Cluster { image: &self.image, config: &self.setup.config, zoo: self.setup.zoo }
+    }
+
     fn last_offset(&self) -> i64 {
         self.log().map_or(0, Log::log_end_offset) - 1
     }
@@ -331,6 +338,7 @@ impl Controller {
         }
         if self.phase == Phase::Active {
             self.maybe_fence_one_stale_broker(now, disk, fx)?;
+            self.run_periodic_tasks(now, disk, fx)?;
             if self.no_op_is_due_at().is_some_and(|due| due <= now.mono) {
                 self.write(now, Decision::of(vec![MetadataRecord::NoOp]), disk, fx)?;
             }
@@ -347,10 +355,15 @@ impl Controller {
         fx: &mut Effects<'_>,
     ) -> Result<(), QuorumError> {
         let Some(broker) = self.sessions.find_one_stale_broker(now.mono) else { return Ok(()) };
-        let cluster = Cluster { image: &self.image, config: &self.setup.config };
-        let decision = Decision::of(cluster.handle_broker_fenced(broker));
+        let mut records = self.cluster().handle_broker_fenced(broker);
         self.sessions.fence(broker);
-        self.write(now, decision, disk, fx)
+        while !BrokerRule::OneBrokerIsFencedPerEvent.holds()
+            && let Some(next) = self.sessions.find_one_stale_broker(now.mono)
+        {
+            records.extend(self.cluster().handle_broker_fenced(next));
+            self.sessions.fence(next);
+        }
+        self.write(now, Decision::of(records), disk, fx)
     }
 
     /// When an idle controller writes a NoOp record, whose commit shows brokers that it is alive (KIP-835).
@@ -426,6 +439,7 @@ impl Node for Controller {
             self.quorum.as_ref().and_then(Quorum::next_deadline),
             active(self.sessions.next_check()),
             active(self.no_op_is_due_at()),
+            active(self.periodic.next_deadline()),
         ];
         deadlines.into_iter().flatten().min()
     }

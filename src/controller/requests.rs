@@ -59,7 +59,7 @@ impl Controller {
         disk: &mut dyn Disk,
         fx: &mut Effects<'_>,
     ) -> Result<Verdict, QuorumError> {
-        let cluster = Cluster { image: &self.image, config: &self.setup.config };
+        let cluster = Cluster { image: &self.image, config: &self.setup.config, zoo: self.setup.zoo };
         let (decision, response): (Decision, ResponseKind) = match body {
             RequestKind::BrokerHeartbeat(request) => return self.decide_heartbeat(now, request, disk, fx),
             RequestKind::BrokerRegistration(request) => {
@@ -99,7 +99,7 @@ impl Controller {
         fx: &mut Effects<'_>,
     ) -> Result<Verdict, QuorumError> {
         let broker = request.broker_id.0;
-        let cluster = Cluster { image: &self.image, config: &self.setup.config };
+        let cluster = Cluster { image: &self.image, config: &self.setup.config, zoo: self.setup.zoo };
         let registered_at = self.registration_offsets.get(&broker).copied().unwrap_or(i64::MAX);
         let outcome = match cluster.process_broker_heartbeat(now.mono, &mut self.sessions, registered_at, request) {
             Ok(outcome) => outcome,

@@ -116,10 +116,16 @@ pub struct MetadataImage {
     pub topic_ids: BTreeMap<Topic, Uuid>,
     /// Finalized features.
     pub features: BTreeMap<String, i16>,
+    /// Dynamic configs of brokers by node id as text; those of [`ALL_BROKERS`] hold for all that have none of their own.
+    pub broker_configs: BTreeMap<String, BTreeMap<String, String>>,
 }
 
 /// Resource type of a topic in config records (`ConfigResource.Type.TOPIC`).
 pub const TOPIC_RESOURCE: i8 = 2;
+/// Resource type of a broker in config records (`ConfigResource.Type.BROKER`).
+pub const BROKER_RESOURCE: i8 = 4;
+/// Name of the broker resource that stands for every broker: the cluster-wide default.
+pub const ALL_BROKERS: &str = "";
 
 impl MetadataImage {
     /// Applies the record at `offset`, which must be `next_offset` or later (control records lie between).
@@ -211,19 +217,47 @@ impl MetadataImage {
                 self.features.insert(name.clone(), *level);
             }
             MetadataRecord::NoOp => {}
+            MetadataRecord::ClearElr { topic } => self.clear_elr(topic.as_ref()),
         }
     }
 
+    /// A topic's configs go with the topic; a broker's stay, whether or not it is registered.
     fn apply_config(&mut self, resource_type: i8, resource: &str, name: &str, value: Option<&str>) {
-        if resource_type != TOPIC_RESOURCE {
-            return;
+        match resource_type {
+            TOPIC_RESOURCE => {
+                let topic = self.topic_ids.get(resource).and_then(|id| self.topics.get_mut(id));
+                if let Some(topic) = topic {
+                    set_config(&mut Arc::make_mut(topic).configs, name, value);
+                }
+            }
+            BROKER_RESOURCE => {
+                let configs = self.broker_configs.entry(resource.to_string()).or_default();
+                set_config(configs, name, value);
+                if configs.is_empty() {
+                    self.broker_configs.remove(resource);
+                }
+            }
+            _ => {}
         }
-        let Some(topic) = self.topic_ids.get(resource).and_then(|id| self.topics.get_mut(id)) else { return };
-        let configs = &mut Arc::make_mut(topic).configs;
-        match value {
-            Some(value) => configs.insert(name.to_string(), value.to_string()),
-            None => configs.remove(name),
-        };
+    }
+
+    /// Each partition that changes gets a new partition epoch, as by a change record.
+    /// Source: `ReplicationControlManager.removeTopicElrs`, `TopicDelta.replay(ClearElrRecord)`.
+    fn clear_elr(&mut self, topic: Option<&Topic>) {
+        let only = topic.map(|name| self.topic_ids.get(name).copied());
+        for (id, topic) in &mut self.topics {
+            let has_eligible = |p: &PartitionRegistration| !p.elr.is_empty() || !p.last_known_elr.is_empty();
+            if only.is_some_and(|only| only != Some(*id)) || !topic.partitions.iter().any(has_eligible) {
+                continue;
+            }
+            for partition in Arc::make_mut(topic).partitions.iter_mut().filter(|p| has_eligible(p)) {
+                partition.merge(&PartitionChange {
+                    eligible_leader_replicas: Some(Vec::new()),
+                    last_known_elr: Some(Vec::new()),
+                    ..PartitionChange::default()
+                });
+            }
+        }
     }
 
     /// The topic of that name.
@@ -238,4 +272,11 @@ impl MetadataImage {
     pub fn is_active(&self, broker: BrokerId) -> bool {
         self.brokers.get(&broker).is_some_and(BrokerRegistration::is_active)
     }
+}
+
+fn set_config(configs: &mut BTreeMap<String, String>, name: &str, value: Option<&str>) {
+    match value {
+        Some(value) => configs.insert(name.to_string(), value.to_string()),
+        None => configs.remove(name),
+    };
 }

@@ -7,7 +7,9 @@ mod codec;
 mod image;
 mod record;
 
-pub use image::{BrokerRegistration, MetadataImage, PartitionRegistration, TOPIC_RESOURCE, TopicImage};
+pub use image::{
+    ALL_BROKERS, BROKER_RESOURCE, BrokerRegistration, MetadataImage, PartitionRegistration, TOPIC_RESOURCE, TopicImage,
+};
 pub use record::{BrokerRegistrationChange, MetadataRecord, PartitionChange, RecordError};
 
 /// The metadata log's topic name.

@@ -83,6 +83,8 @@ pub enum MetadataRecord {
     BrokerRegistrationChange(BrokerRegistrationChange),
     /// `NoOpRecord` (20).
     NoOp,
+    /// `ClearElrRecord` (28): no partition of the topic (`None`: of any topic) has eligible leaders any more.
+    ClearElr { topic: Option<Topic> },
 }
 
 /// Why a record's bytes are not a metadata record.

@@ -84,12 +84,8 @@ fn set_one<S: ConfigSet>(set: &mut S, key: &ConfigKey, value: &Placed) -> Result
         (Value::Text(text), _) => ConfigValue::Text(text.clone()),
         (Value::List(_) | Value::Other(_), _) => return Err(wrong_type(key, value, expected_kind(key.kind))),
     };
-    match (key.name, &given) {
-        ("enable.idempotence", ConfigValue::Bool(true)) => return Err(not_modelled("enable.idempotence=true")),
-        ("eligible.leader.replicas.version", ConfigValue::Int(1)) => {
-            return Err(not_modelled("eligible.leader.replicas.version=1"));
-        }
-        _ => {}
+    if let ("enable.idempotence", ConfigValue::Bool(true)) = (key.name, &given) {
+        return Err(not_modelled("enable.idempotence=true"));
     }
     if let ConfigValue::Int(n) = given
         && key.kind != ValueKind::Text

@@ -225,11 +225,10 @@ pub fn schema_entries() -> Vec<SchemaEntry> {
     entries
 }
 
-/// The table shows Kafka's defaults; the two that differ here are said in words.
+/// The table shows Kafka's defaults; the one that differs here is said in words.
 fn default_of(config: &ConfigKey) -> &'static str {
     match config.name {
         "enable.idempotence" => "false (Kafka: true)",
-        "eligible.leader.replicas.version" => "0 (Kafka: 1)",
         _ => config.default,
     }
 }

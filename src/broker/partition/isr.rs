@@ -102,7 +102,7 @@ impl Partition {
             return false;
         }
         let Some(remote) = state.remote(replica) else { return false };
-        if !self.is_follower_in_sync(state, remote, zoo) || !isr_eligible(image, remote) {
+        if !self.is_follower_in_sync(state, remote, zoo) || !isr_eligible(image, remote, zoo) {
             return false;
         }
         let isr = state.isr.committed().to_vec();

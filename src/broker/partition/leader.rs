@@ -5,6 +5,7 @@ use super::{Partition, Role};
 use crate::ids::BrokerId;
 use crate::metadata::MetadataImage;
 use crate::node::Millis;
+use crate::zoo::{Switch, Zoo};
 
 /// State of one reign: a leader epoch on this broker.
 #[derive(Clone, Debug)]
@@ -130,7 +131,7 @@ impl Partition {
         }
         let counts = |r: &RemoteReplica| {
             state.isr.maximal_contains(r.broker)
-                || (r.is_caught_up(leader_log_end, wall, lag_time_max_ms) && isr_eligible(image, r))
+                || (r.is_caught_up(leader_log_end, wall, lag_time_max_ms) && isr_eligible(image, r, Zoo::default()))
         };
         let followers = state.remotes.iter().filter(|r| counts(r)).map(|r| r.log_end_offset).min();
         let candidate = own_end.min(followers.unwrap_or(i64::MAX));
@@ -139,8 +140,14 @@ impl Partition {
 }
 
 /// May this replica be in the ISR: registered, not fenced, not shutting down, and last fetched by the incarnation that
-/// the metadata knows (KIP-841, KIP-903; `Partition.isReplicaIsrEligible`).
-pub fn isr_eligible(image: &MetadataImage, replica: &RemoteReplica) -> bool {
+/// the metadata knows (KIP-841, KIP-903; `Partition.isReplicaIsrEligible`). The zoo switches `fenced-joins-isr` and
+/// `no-broker-epoch-check` bring back the leaders before these two rules.
+pub fn isr_eligible(image: &MetadataImage, replica: &RemoteReplica, zoo: Zoo) -> bool {
     let Some(registered) = image.brokers.get(&replica.broker) else { return false };
-    registered.is_active() && replica.broker_epoch.is_some_and(|epoch| epoch == -1 || epoch == registered.broker_epoch)
+    let is_same_incarnation = match replica.broker_epoch {
+        _ if zoo.on(Switch::NoBrokerEpochCheck) => true,
+        Some(epoch) => epoch == -1 || epoch == registered.broker_epoch,
+        None => false,
+    };
+    (registered.is_active() || zoo.on(Switch::FencedJoinsIsr)) && is_same_incarnation
 }

@@ -179,6 +179,7 @@ impl Room {
                     RequestKind::BrokerHeartbeat(request) => {
                         self.heartbeats.push(request.clone());
                         let response = BrokerHeartbeatResponse::default()
+                            .with_is_caught_up(true)
                             .with_is_fenced(false)
                             .with_should_shut_down(request.want_shut_down);
                         self.respond(&call, response.into());

@@ -14,6 +14,7 @@ use crate::event::Event;
 use crate::ids::{BrokerId, NO_BROKER, TopicPartition};
 use crate::metadata::{MetadataRecord, PartitionRegistration, TopicImage};
 use crate::protocol::error_name;
+use crate::zoo::Switch;
 
 impl Cluster<'_> {
     /// Source: `ReplicationControlManager.alterPartition`. Partitions are judged one by one; a stale broker epoch
@@ -66,11 +67,12 @@ impl Cluster<'_> {
         };
         let is_active = |broker| self.image.is_active(broker);
         let election = if self.unclean_election_is_allowed(topic) { Election::Unclean } else { Election::Online };
-        let change = PartitionChangeBuilder::new(topic.topic_id, index, partition, &is_active)
-            .election(election)
-            .target_isr(new_isr.iter().map(|member| member.broker_id.0).collect())
-            .target_recovery_state(data.leader_recovery_state)
-            .build();
+        let change =
+            PartitionChangeBuilder::new(topic.topic_id, index, partition, self.eligible_leaders(topic), &is_active)
+                .election(election)
+                .target_isr(new_isr.iter().map(|member| member.broker_id.0).collect())
+                .target_recovery_state(data.leader_recovery_state)
+                .build();
         let mut after = partition.clone();
         if let Some(change) = change {
             after.merge(&change);
@@ -141,10 +143,17 @@ impl Cluster<'_> {
     }
 
     /// Registered, not in controlled shutdown, not fenced, and the incarnation the leader heard of (KIP-841, KIP-903;
-    /// a broker epoch of -1 was not told). Source: `ReplicationControlManager.ineligibleReplicasForIsr`.
+    /// a broker epoch of -1 was not told). The zoo switches `fenced-joins-isr` and `no-broker-epoch-check` bring back the
+    /// controllers before these two rules. Source: `ReplicationControlManager.ineligibleReplicasForIsr`.
     fn is_eligible_for_isr(&self, member: &BrokerState) -> bool {
         self.image.brokers.get(&member.broker_id.0).is_some_and(|registration| {
-            registration.is_active() && (member.broker_epoch == -1 || member.broker_epoch == registration.broker_epoch)
+            let is_unfenced = !registration.fenced || !PartitionRule::FencedReplicaIsIneligible.holds();
+            let stays = !registration.in_controlled_shutdown || !PartitionRule::StoppingReplicaIsIneligible.holds();
+            let is_active = (is_unfenced && stays) || self.zoo.on(Switch::FencedJoinsIsr);
+            let is_same_incarnation = [-1, registration.broker_epoch].contains(&member.broker_epoch)
+                || self.zoo.on(Switch::NoBrokerEpochCheck)
+                || !PartitionRule::OtherIncarnationIsIneligible.holds();
+            is_active && is_same_incarnation
         })
     }
 }

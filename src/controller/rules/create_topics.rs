@@ -113,6 +113,7 @@ impl Cluster<'_> {
                 value: Some(value),
             });
         }
+        new.extend(self.clear_elr_records_as_needed(&new));
         for (partition, replicas) in (0..).zip(topic.assignments) {
             let isr: Vec<BrokerId> = replicas.iter().copied().filter(|r| self.image.is_active(*r)).collect();
             let Some(&leader) = isr.first() else {

@@ -69,7 +69,7 @@ impl Cluster<'_> {
 
     /// An unclean election is for partitions without leader only; it needs no configuration to allow it.
     /// Source: `ReplicationControlManager.electLeader`.
-    fn elect_leader(
+    pub(super) fn elect_leader(
         &self,
         topic: &TopicImage,
         index: i32,
@@ -86,13 +86,14 @@ impl Cluster<'_> {
             return Err(ResponseError::ElectionNotNeeded);
         }
         let is_active = |broker| self.image.is_active(broker);
-        let change = PartitionChangeBuilder::new(topic.topic_id, index, partition, &is_active)
-            .election(election)
-            .build()
-            .ok_or(match election {
-                Election::Preferred => ResponseError::PreferredLeaderNotAvailable,
-                Election::Online | Election::Unclean => ResponseError::EligibleLeadersNotAvailable,
-            })?;
+        let change =
+            PartitionChangeBuilder::new(topic.topic_id, index, partition, self.eligible_leaders(topic), &is_active)
+                .election(election)
+                .build()
+                .ok_or(match election {
+                    Election::Preferred => ResponseError::PreferredLeaderNotAvailable,
+                    Election::Online | Election::Unclean => ResponseError::EligibleLeadersNotAvailable,
+                })?;
         records.push(MetadataRecord::PartitionChange(change));
         Ok(())
     }

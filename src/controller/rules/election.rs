@@ -1,7 +1,10 @@
-//! Who leads a partition, and the change record that says so. Source: `PartitionChangeBuilder`, with ELR (KIP-966) off.
+//! Who leads a partition, and the change record that says so. Source: `PartitionChangeBuilder`, KIP-966.
+
+use std::collections::BTreeSet;
 
 use uuid::Uuid;
 
+use crate::conformance::PartitionRule;
 use crate::ids::{BrokerId, NO_BROKER};
 use crate::metadata::{PartitionChange, PartitionRegistration};
 
@@ -15,10 +18,30 @@ pub const RECOVERED: i8 = 0;
 pub enum Election {
     /// The first assigned replica if it can lead, though the present leader could too.
     Preferred,
-    /// Keep the present leader, or take one from the ISR.
+    /// Keep the present leader, or take one from the ISR (or the ELR).
     Online,
-    /// As `Online`, and from outside the ISR when nobody in it can lead.
+    /// As `Online`, and from outside them when nobody in them can lead.
     Unclean,
+}
+
+/// What the feature `eligible.leader.replicas.version` means for one partition (KIP-966).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum EligibleLeaders {
+    /// No ELR: the last member of the ISR stays in it.
+    Off,
+    /// Replicas that leave an ISR below this size stay eligible.
+    On {
+        /// The topic's effective `min.insync.replicas`.
+        min_isr: usize,
+        /// The zoo switch `elect-fenced-last-known-leader` is on.
+        fenced_last_known_leader: bool,
+    },
+}
+
+impl EligibleLeaders {
+    fn is_on(self) -> bool {
+        self != EligibleLeaders::Off
+    }
 }
 
 /// What an election found.
@@ -33,9 +56,12 @@ pub struct PartitionChangeBuilder<'a> {
     topic_id: Uuid,
     index: i32,
     partition: &'a PartitionRegistration,
+    eligible_leaders: EligibleLeaders,
     is_acceptable_leader: &'a dyn Fn(BrokerId) -> bool,
     election: Election,
     target_isr: Vec<BrokerId>,
+    target_elr: Vec<BrokerId>,
+    unclean_shutdown: Option<BrokerId>,
     target_recovery_state: i8,
 }
 
@@ -45,15 +71,19 @@ impl<'a> PartitionChangeBuilder<'a> {
         topic_id: Uuid,
         index: i32,
         partition: &'a PartitionRegistration,
+        eligible_leaders: EligibleLeaders,
         is_acceptable_leader: &'a dyn Fn(BrokerId) -> bool,
     ) -> Self {
         PartitionChangeBuilder {
             topic_id,
             index,
             partition,
+            eligible_leaders,
             is_acceptable_leader,
             election: Election::Online,
             target_isr: partition.isr.clone(),
+            target_elr: partition.elr.clone(),
+            unclean_shutdown: None,
             target_recovery_state: recovery_state(partition),
         }
     }
@@ -65,47 +95,119 @@ impl<'a> PartitionChangeBuilder<'a> {
         self.target_isr = isr;
         self
     }
+    /// This replica may have lost data and is eligible no longer.
+    pub fn unclean_shutdown(mut self, replica: Option<BrokerId>) -> Self {
+        self.unclean_shutdown = replica;
+        self
+    }
     pub fn target_recovery_state(mut self, state: i8) -> Self {
         self.target_recovery_state = state;
         self
     }
 
     /// The record, or `None` if nothing changes. Source: `PartitionChangeBuilder.build`.
-    pub fn build(self) -> Option<PartitionChange> {
+    pub fn build(mut self) -> Option<PartitionChange> {
         let mut change =
             PartitionChange { topic_id: self.topic_id, partition: self.index, ..PartitionChange::default() };
+        self.populate_target_elr();
         self.try_election(&mut change);
-        self.keep_last_isr_member(&mut change);
-        if self.target_recovery_state != recovery_state(self.partition) {
+        self.update_elr(&mut change);
+        self.update_isr(&mut change);
+        self.update_last_known_leader(&mut change);
+        let recovers = self.target_recovery_state != recovery_state(self.partition);
+        if recovers && PartitionRule::RecoveryEndsAtTheLeadersWord.holds() {
             change.leader_recovery_state = Some(self.target_recovery_state);
         }
-        let changes_something =
-            change.isr.is_some() || change.leader.is_some() || change.leader_recovery_state.is_some();
-        changes_something.then_some(change)
+        let unchanged =
+            PartitionChange { topic_id: self.topic_id, partition: self.index, ..PartitionChange::default() };
+        (change != unchanged).then_some(change)
+    }
+
+    /// An ISR of at least `min.insync.replicas` members needs no ELR: the high watermark goes on without the others.
+    /// Below that it stands still, so whoever leaves the ISR keeps every committed record and stays eligible, unless its
+    /// broker stopped uncleanly. Source: KIP-966, `PartitionChangeBuilder.maybePopulateTargetElr`.
+    fn populate_target_elr(&mut self) {
+        let EligibleLeaders::On { min_isr, .. } = self.eligible_leaders else { return };
+        if self.target_isr.len() >= min_isr && PartitionRule::LargeIsrNeedsNoElr.holds() {
+            self.target_elr.clear();
+            return;
+        }
+        let leavers = self.partition.isr.iter().filter(|_| PartitionRule::LeaversOfASmallIsrStayEligible.holds());
+        let candidates: BTreeSet<BrokerId> = self.target_elr.iter().chain(leavers).copied().collect();
+        let is_outside =
+            |replica: &BrokerId| !self.target_isr.contains(replica) || !PartitionRule::ElrAndIsrAreDisjoint.holds();
+        let has_all = |replica: &BrokerId| {
+            self.unclean_shutdown != Some(*replica) || !PartitionRule::UncleanStopEndsEligibility.holds()
+        };
+        self.target_elr = candidates.into_iter().filter(|replica| is_outside(replica) && has_all(replica)).collect();
     }
 
     /// Sets the leader only when another is elected, for setting it raises the leader epoch
-    /// (`PartitionRegistration.merge`): neither an ISR change alone nor an election that confirms the leader does. An
-    /// unclean election makes its winner the only in-sync replica. Source: `PartitionChangeBuilder.tryElection`.
-    fn try_election(&self, change: &mut PartitionChange) {
+    /// (`PartitionRegistration.merge`): neither an ISR change alone nor an election that confirms the leader does. A
+    /// winner from the ELR leaves it and is the ISR; an unclean winner is the ISR too, and has to recover.
+    /// Source: `PartitionChangeBuilder.tryElection`.
+    fn try_election(&mut self, change: &mut PartitionChange) {
         let elected = self.elect_leader();
-        if elected.leader == self.partition.leader {
+        if elected.leader == self.partition.leader && PartitionRule::ConfirmedLeaderIsNotSet.holds() {
             return;
+        }
+        if self.target_elr.contains(&elected.leader) && PartitionRule::EligibleWinnerIsTheIsr.holds() {
+            self.target_isr = vec![elected.leader];
+            self.target_elr.retain(|replica| *replica != elected.leader);
         }
         change.leader = Some(elected.leader);
         if elected.unclean {
-            change.isr = Some(vec![elected.leader]);
-            if !self.partition.recovering {
+            if PartitionRule::UncleanWinnerIsTheIsr.holds() {
+                change.isr = Some(vec![elected.leader]);
+            }
+            if !self.partition.recovering && PartitionRule::UncleanWinnerRecovers.holds() {
                 change.leader_recovery_state = Some(RECOVERING);
             }
         }
     }
 
-    /// With ELR off the ISR is never left empty: its last member stays in it, leader or not, because it alone is known
-    /// to have every committed record. Source: `PartitionChangeBuilder.build`.
-    fn keep_last_isr_member(&self, change: &mut PartitionChange) {
-        if change.isr.is_none() && !self.target_isr.is_empty() && self.target_isr != self.partition.isr {
+    /// An unclean election, and switching the feature off, clear the ELR: its members may have more than the new leader.
+    /// Source: `PartitionChangeBuilder.maybeUpdateRecordElr`.
+    fn update_elr(&mut self, change: &mut PartitionChange) {
+        let was_unclean = change.isr.is_some() && PartitionRule::UncleanElectionClearsElr.holds();
+        let is_off = !self.eligible_leaders.is_on() && PartitionRule::NoFeatureNoElr.holds();
+        if was_unclean || is_off {
+            self.target_elr.clear();
+        }
+        if self.target_elr != self.partition.elr {
+            change.eligible_leader_replicas = Some(self.target_elr.clone());
+        }
+    }
+
+    /// With ELR on the ISR may become empty. With ELR off its last member stays in it, leader or not, because it alone is
+    /// known to have every committed record. Source: `PartitionChangeBuilder.build`.
+    fn update_isr(&self, change: &mut PartitionChange) {
+        let may_be_empty = match self.eligible_leaders.is_on() {
+            true => PartitionRule::IsrMayBecomeEmptyWithElr.holds(),
+            false => !PartitionRule::LastMemberStaysWithoutElr.holds(),
+        };
+        let may_be_set = !self.target_isr.is_empty() || may_be_empty;
+        if change.isr.is_none() && may_be_set && self.target_isr != self.partition.isr {
             change.isr = Some(self.target_isr.clone());
+        }
+    }
+
+    /// The field LastKnownElr holds the last leader from when the ISR becomes empty until there is a leader again.
+    /// Source: KIP-966, `PartitionChangeBuilder.maybeUpdateLastKnownLeader`.
+    fn update_last_known_leader(&self, change: &mut PartitionChange) {
+        if !self.eligible_leaders.is_on() {
+            return;
+        }
+        let known = &self.partition.last_known_elr;
+        let last_leader = self.partition.leader;
+        let is_empty = change.isr.as_ref().is_some_and(Vec::is_empty) && *known != [last_leader];
+        if is_empty && PartitionRule::LastLeaderIsRemembered.holds() {
+            change.last_known_elr = Some(vec![last_leader]);
+        } else if change.leader.unwrap_or(last_leader) != NO_BROKER
+            && !known.is_empty()
+            && PartitionRule::LastLeaderIsForgottenAtAnElection.holds()
+        {
+            change.last_known_elr = Some(Vec::new());
         }
     }
 
@@ -116,112 +218,82 @@ impl<'a> PartitionChangeBuilder<'a> {
         }
     }
 
-    /// The preferred replica, else the present leader, else the first in assignment order that is valid, else nobody.
-    /// Source: `PartitionChangeBuilder.electPreferredLeader`.
+    /// The preferred replica, else the present leader, else the first in assignment order that is valid, else the last
+    /// known leader, else nobody. Source: `PartitionChangeBuilder.electPreferredLeader`.
     fn elect_preferred_leader(&self) -> Elected {
         let preferred = self.partition.replicas.first().copied();
         let leader = preferred
-            .filter(|replica| self.is_valid_new_leader(*replica))
+            .filter(|replica| self.is_valid_new_leader(*replica) && PartitionRule::PreferredReplicaFirst.holds())
             .or_else(|| self.present_leader_if_valid())
             .or_else(|| self.first_valid_replica());
-        Elected { leader: leader.unwrap_or(NO_BROKER), unclean: false }
+        match leader {
+            Some(leader) => Elected { leader, unclean: false },
+            None => self.last_known_leader().unwrap_or(Elected { leader: NO_BROKER, unclean: false }),
+        }
     }
 
-    /// The present leader if it is valid, else the first valid replica in assignment order, else, if unclean elections
-    /// are allowed, the first that is acceptable at all, else nobody. Source: `PartitionChangeBuilder.electAnyLeader`.
+    /// The present leader if it is valid, else the first valid replica in assignment order, else the last known leader,
+    /// else, if unclean elections are allowed, the first that is acceptable at all, else nobody.
+    /// Source: `PartitionChangeBuilder.electAnyLeader`.
     fn elect_any_leader(&self) -> Elected {
         if let Some(leader) = self.present_leader_if_valid().or_else(|| self.first_valid_replica()) {
             return Elected { leader, unclean: false };
         }
-        if self.election == Election::Unclean
-            && let Some(leader) = self.partition.replicas.iter().copied().find(|r| (self.is_acceptable_leader)(*r))
-        {
+        if let Some(elected) = self.last_known_leader() {
+            return elected;
+        }
+        let is_allowed = self.election == Election::Unclean || !PartitionRule::UncleanOnlyWhereAllowed.holds();
+        let is_acceptable =
+            |replica: &BrokerId| (self.is_acceptable_leader)(*replica) || !PartitionRule::UncleanWinnerIsAlive.holds();
+        if is_allowed && let Some(leader) = self.partition.replicas.iter().copied().find(is_acceptable) {
             return Elected { leader, unclean: true };
         }
-        Elected { leader: NO_BROKER, unclean: false }
+        let nobody = if PartitionRule::NobodyMeansNoLeader.holds() { NO_BROKER } else { self.partition.leader };
+        Elected { leader: nobody, unclean: false }
     }
 
     fn present_leader_if_valid(&self) -> Option<BrokerId> {
-        Some(self.partition.leader).filter(|leader| self.is_valid_new_leader(*leader))
+        let stays = |leader: &BrokerId| self.is_valid_new_leader(*leader) && PartitionRule::ValidLeaderStays.holds();
+        Some(self.partition.leader).filter(stays)
     }
     fn first_valid_replica(&self) -> Option<BrokerId> {
-        self.partition.replicas.iter().copied().find(|replica| self.is_valid_new_leader(*replica))
+        let replicas = match PartitionRule::AssignmentOrderDecides.holds() {
+            true => &self.partition.replicas,
+            false => &self.target_isr,
+        };
+        replicas.iter().copied().find(|replica| self.is_valid_new_leader(*replica))
     }
 
-    /// In the ISR that is to be, and acceptable (registered, neither fenced nor shutting down).
-    /// Source: `PartitionChangeBuilder.isValidNewLeader`.
+    /// With neither ISR nor ELR left, whoever led last most likely has most: it is elected without an administrator's
+    /// word, as an unclean leader. It must be acceptable (KAFKA-19522); the zoo switch `elect-fenced-last-known-leader`
+    /// brings back that it need not. Source: KIP-966, `PartitionChangeBuilder.canElectLastKnownLeader`.
+    fn last_known_leader(&self) -> Option<Elected> {
+        let EligibleLeaders::On { fenced_last_known_leader, .. } = self.eligible_leaders else { return None };
+        let somebody_is_left = !self.target_isr.is_empty() || !self.target_elr.is_empty();
+        if somebody_is_left && PartitionRule::LastKnownLeaderComesLast.holds() {
+            return None;
+        }
+        let leader = match self.partition.last_known_elr[..] {
+            [leader] => leader,
+            [first, _, ..] if !PartitionRule::LastKnownLeaderIsOne.holds() => first,
+            _ => return None,
+        };
+        let acceptable = fenced_last_known_leader
+            || (self.is_acceptable_leader)(leader)
+            || !PartitionRule::LastKnownLeaderIsAlive.holds();
+        (acceptable && PartitionRule::LastKnownLeaderLeads.holds()).then_some(Elected { leader, unclean: true })
+    }
+
+    /// Acceptable (registered, neither fenced nor shutting down), and in the ISR that is to be or, if that is empty, in
+    /// the ELR. Source: `PartitionChangeBuilder.isValidNewLeader`.
     fn is_valid_new_leader(&self, replica: BrokerId) -> bool {
-        self.target_isr.contains(&replica) && (self.is_acceptable_leader)(replica)
+        let elr_counts = self.target_isr.is_empty() && PartitionRule::EligibleLeaderLeadsWithoutIsr.holds();
+        let among = if elr_counts { &self.target_elr } else { &self.target_isr };
+        (among.contains(&replica) || !PartitionRule::LeaderIsInSync.holds())
+            && ((self.is_acceptable_leader)(replica) || !PartitionRule::LeaderIsAlive.holds())
     }
 }
 
 fn recovery_state(partition: &PartitionRegistration) -> i8 {
     if partition.recovering { RECOVERING } else { RECOVERED }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn partition(leader: BrokerId, isr: &[BrokerId]) -> PartitionRegistration {
-        PartitionRegistration {
-            replicas: vec![1, 2, 3],
-            isr: isr.to_vec(),
-            elr: vec![],
-            last_known_elr: vec![],
-            leader,
-            leader_epoch: 5,
-            partition_epoch: 7,
-            recovering: false,
-        }
-    }
-    /// Leader, ISR and recovery state of a change.
-    type Change = (Option<BrokerId>, Option<Vec<BrokerId>>, Option<i8>);
-
-    fn change(
-        partition: &PartitionRegistration,
-        alive: &[BrokerId],
-        election: Election,
-        target_isr: &[BrokerId],
-    ) -> Option<Change> {
-        let acceptable = |broker| alive.contains(&broker);
-        PartitionChangeBuilder::new(Uuid::nil(), 0, partition, &acceptable)
-            .election(election)
-            .target_isr(target_isr.to_vec())
-            .build()
-            .map(|c| (c.leader, c.isr, c.leader_recovery_state))
-    }
-
-    #[test]
-    fn a_valid_leader_is_kept_although_it_is_not_preferred() {
-        assert_eq!(change(&partition(2, &[1, 2, 3]), &[1, 2, 3], Election::Online, &[1, 2, 3]), None);
-        let shrunk = change(&partition(2, &[1, 2, 3]), &[1, 2, 3], Election::Online, &[2]);
-        assert_eq!(shrunk, Some((None, Some(vec![2]), None)), "an ISR change alone leaves the leader epoch alone");
-    }
-
-    #[test]
-    fn the_first_valid_replica_in_assignment_order_wins() {
-        let elected = change(&partition(1, &[3, 2, 1]), &[2, 3], Election::Online, &[3, 2]);
-        assert_eq!(elected, Some((Some(2), Some(vec![3, 2]), None)));
-    }
-
-    #[test]
-    fn the_preferred_replica_takes_over_only_from_inside_the_isr() {
-        assert_eq!(change(&partition(2, &[1, 2]), &[1, 2], Election::Preferred, &[1, 2]), Some((Some(1), None, None)));
-        assert_eq!(change(&partition(2, &[2]), &[1, 2], Election::Preferred, &[2]), None);
-    }
-
-    #[test]
-    fn the_last_isr_member_stays_in_the_isr_without_leading() {
-        assert_eq!(change(&partition(1, &[1]), &[2, 3], Election::Online, &[]), Some((Some(-1), None, None)));
-        assert_eq!(change(&partition(-1, &[1]), &[2, 3], Election::Online, &[1]), None);
-    }
-
-    #[test]
-    fn an_unclean_winner_is_the_only_in_sync_replica_and_recovers() {
-        let elected = change(&partition(1, &[1]), &[3, 2], Election::Unclean, &[]);
-        assert_eq!(elected, Some((Some(2), Some(vec![2]), Some(RECOVERING))));
-        let clean = change(&partition(1, &[1, 3]), &[3, 2], Election::Unclean, &[3]);
-        assert_eq!(clean, Some((Some(3), Some(vec![3]), None)), "the ISR comes first even if unclean is allowed");
-    }
 }

@@ -57,7 +57,7 @@ impl Cluster<'_> {
     }
 
     /// Source: `BrokerHeartbeatManager.calculateNextBrokerState`.
-    fn next_broker_state(
+    pub fn next_broker_state(
         &self,
         sessions: &Sessions,
         current: BrokerControlState,
@@ -97,7 +97,7 @@ impl Cluster<'_> {
     /// A broker in controlled shutdown may stop once it leads nothing and every active broker knows that.
     /// Source: `BrokerHeartbeatManager.calculateNextBrokerState`.
     fn may_shut_down(&self, sessions: &Sessions, broker: BrokerId) -> bool {
-        !self.has_leaderships(broker)
+        (!self.has_leaderships(broker) || !BrokerRule::ShutDownWaitsUntilItLeadsNothing.holds())
             && sessions.controlled_shutdown_offset(broker).is_some_and(|offset| {
                 offset <= sessions.lowest_active_offset() || !BrokerRule::ShutDownWaitsUntilAllKnow.holds()
             })

@@ -8,8 +8,10 @@ pub mod broker_state;
 pub mod create_topics;
 pub mod elect_leaders;
 pub mod election;
+pub mod eligible_leaders;
 pub mod heartbeat;
 pub mod placement;
+pub mod rebalance;
 pub mod registration;
 pub mod sessions;
 
@@ -19,6 +21,7 @@ use crate::config::BrokerConfig;
 use crate::event::Event;
 use crate::ids::BrokerId;
 use crate::metadata::{MetadataImage, MetadataRecord, TopicImage};
+use crate::zoo::Zoo;
 
 /// What every rule sees: the image after all records appended so far, committed or not, and the configuration.
 #[derive(Clone, Copy)]
@@ -27,6 +30,8 @@ pub struct Cluster<'a> {
     pub image: &'a MetadataImage,
     /// The controller's configuration, default for topics.
     pub config: &'a BrokerConfig,
+    /// Switches of the bug zoo.
+    pub zoo: Zoo,
 }
 
 /// What a rule decided: records that belong together (one atomic batch), and what to write into the trace beside them.

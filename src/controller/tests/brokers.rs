@@ -106,25 +106,11 @@ fn sessions_run_out_one_broker_per_event() {
     room.events();
     room.pass(9_001);
     let kinds: Vec<_> = room.host.events.iter().map(|(event, _)| event.name()).collect();
-    let expected =
-        [["broker-fenced", "leader-changed"], ["broker-fenced", "leader-changed"], ["broker-fenced", "leader-changed"]];
-    assert_eq!(kinds, expected.concat());
+    let fenced = ["broker-fenced", "leader-changed"];
+    let last = [&fenced[..], &["eligible-leaders-changed"]].concat();
+    assert_eq!(kinds, [&fenced[..], &fenced, &last].concat(), "the fence of each is seen by the election of the next");
     let partition = room.orders_0();
-    assert_eq!((partition.leader, &partition.isr[..]), (-1, &[3][..]), "the last in-sync replica stays in the ISR");
-}
-
-#[test]
-fn the_last_in_sync_replica_leads_again_when_it_returns_and_nobody_else_does() {
-    let mut room = Room::orders();
-    room.pass(9_001);
-    room.register(1, 2);
-    assert!(!room.heartbeat(1).is_fenced);
-    assert_eq!(room.orders_0().leader, -1, "broker 1 is not in the ISR");
-    room.register(3, 2);
-    assert_eq!(room.orders_0().isr, [3], "with ELR off a last replica keeps its place even after an unclean stop");
-    assert!(!room.heartbeat(3).is_fenced);
-    let partition = room.orders_0();
-    assert_eq!((partition.leader, &partition.isr[..], partition.leader_epoch), (3, &[3][..], 4));
+    assert_eq!((partition.leader, &partition.isr[..], &partition.elr[..]), (-1, &[][..], &[3][..]));
 }
 
 #[test]
@@ -199,4 +185,36 @@ fn a_new_incarnation_does_not_inherit_leadership() {
     assert!(matches!(room.host.events[0].0, Event::BrokerRegistered { broker: 1, clean: false, .. }));
     let told: Vec<_> = room.host.events.iter().map(|(event, because)| (event.name(), because.clone())).collect();
     assert_eq!(told, [("broker-registered", vec![]), ("leader-changed", vec![EventId(1)])]);
+}
+
+/// KAFKA-16952: the answer to the first request may come late, so both must tell the same epoch.
+#[test]
+fn a_switch_gives_the_same_incarnation_a_new_epoch_each_time() {
+    let mut room = Room::orders_in_the_zoo(BrokerConfig::default(), [Switch::BrokerEpochBumpOnAmend]);
+    let first = room.broker_epochs[&1];
+    let second = room.try_register(1, 1).broker_epoch;
+    assert!(second > first);
+    assert!(room.image().is_active(1), "its state is kept all the same");
+    let stale = room.heartbeat(1).error_code;
+    assert_eq!(stale, ResponseError::StaleBrokerEpoch.code(), "it works on under the first");
+}
+
+#[test]
+fn the_order_of_the_checks_of_a_registration() {
+    let mut room = Room::three_brokers();
+    let wrong_cluster = room.registration(1, 2).with_cluster_id("elsewhere".into()).with_listeners(vec![]);
+    let taken = room.registration(1, 2).with_listeners(vec![]);
+    let zookeeper = room.registration(4, 1).with_listeners(vec![]).with_is_migrating_zk_broker(true);
+    let nowhere = room.registration(4, 1).with_listeners(vec![]);
+    let cases = [
+        (wrong_cluster, ResponseError::InconsistentClusterId),
+        (taken, ResponseError::DuplicateBrokerRegistration),
+        (zookeeper, ResponseError::BrokerIdNotRegistered),
+        (nowhere, ResponseError::InvalidRegistration),
+    ];
+    for (request, expected) in cases {
+        let ResponseKind::BrokerRegistration(response) = room.ask(4, request) else { panic!("another answer") };
+        assert_eq!((response.error_code, response.broker_epoch), (expected.code(), -1), "{expected:?}");
+    }
+    assert_eq!(room.image().brokers.len(), 3);
 }

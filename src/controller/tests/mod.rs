@@ -1,8 +1,13 @@
 //! Stories: a controller on a disk in memory, with a host that carries out its effects at once, or holds back its syncs.
 
 mod brokers;
+mod change_builder;
+mod eligible_leaders;
+mod heartbeats;
+mod invariants;
 mod one_by_one;
 mod partitions;
+mod periodic;
 mod quorum;
 mod topics;
 
@@ -19,14 +24,15 @@ use kafka_protocol::messages::{
 use trial_storage::DiskError;
 use uuid::Uuid;
 
+use super::rules::Decision;
 use super::{Controller, ControllerSetup, Voter};
 use crate::config::BrokerConfig;
 use crate::ids::BrokerId;
-use crate::metadata::{MetadataImage, PartitionRegistration};
+use crate::metadata::{MetadataImage, MetadataRecord, PartitionRegistration};
 use crate::node::{ConnId, Effect, Effects, Endpoint, Input, Node, Now, ReqId, RequestHeader, Ticket, ms};
 use crate::testing::TestHost;
 use crate::testing::memory_disk::{MemoryDisk, PendingSync};
-use crate::zoo::Zoo;
+use crate::zoo::{Switch, Zoo};
 
 const CLUSTER: &str = "trial";
 const CONN: ConnId = ConnId(1);
@@ -112,6 +118,18 @@ impl Room {
     }
     fn orders() -> Room {
         Room::orders_with(BrokerConfig::default(), &[])
+    }
+    /// As [`Room::orders_with`], the switches thrown before anything else happens that they change.
+    fn orders_in_the_zoo(config: BrokerConfig, zoo: impl IntoIterator<Item = Switch>) -> Room {
+        let mut room = Room::orders_with(config, &[]);
+        room.controller.setup.zoo = zoo.into_iter().collect();
+        room
+    }
+    /// The controller decides this, for whatever reason.
+    fn write(&mut self, records: Vec<MetadataRecord>) {
+        let fx = &mut Effects::new(&mut self.host);
+        self.controller.write(self.now, Decision::of(records), &mut self.disk, fx).expect("the disk works");
+        self.settle();
     }
 
     fn start(&mut self) {
@@ -219,6 +237,19 @@ impl Room {
         self.broker_epochs.insert(broker, response.broker_epoch);
         response.broker_epoch
     }
+    /// The broker's next incarnation registers; it names the broker epoch of an orderly stop, or none.
+    fn restart_broker(&mut self, broker: BrokerId, life: u32, clean: bool) -> BrokerRegistrationResponse {
+        let previous = if clean { self.broker_epochs[&broker] } else { -1 };
+        let request = self.registration(broker, life).with_previous_broker_epoch(previous);
+        let response = match self.ask(4, request) {
+            ResponseKind::BrokerRegistration(response) => response,
+            other => panic!("{other:?}"),
+        };
+        if response.error_code == 0 {
+            self.broker_epochs.insert(broker, response.broker_epoch);
+        }
+        response
+    }
     /// A heartbeat of a broker that has replayed everything.
     fn heartbeat_request(&self, broker: BrokerId) -> BrokerHeartbeatRequest {
         BrokerHeartbeatRequest::default()
@@ -286,5 +317,19 @@ impl Room {
     }
     fn events(&mut self) -> Vec<String> {
         std::mem::take(&mut self.host.events).into_iter().map(|(event, _)| event.to_string()).collect()
+    }
+}
+
+/// A partition that says nothing.
+fn a_partition() -> PartitionRegistration {
+    PartitionRegistration {
+        replicas: Vec::new(),
+        isr: Vec::new(),
+        elr: Vec::new(),
+        last_known_elr: Vec::new(),
+        leader: -1,
+        leader_epoch: 5,
+        partition_epoch: 7,
+        recovering: false,
     }
 }

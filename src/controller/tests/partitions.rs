@@ -21,14 +21,14 @@ pub(super) fn alter(room: &Room, isr: &[BrokerId]) -> PartitionData {
         .with_partition_epoch(partition.partition_epoch)
         .with_new_isr_with_epochs(isr.iter().map(member).collect())
 }
-fn request(room: &Room, sender: BrokerId, partition: PartitionData) -> AlterPartitionRequest {
+pub(super) fn request(room: &Room, sender: BrokerId, partition: PartitionData) -> AlterPartitionRequest {
     let topic = TopicData::default().with_topic_id(room.topic_id("orders")).with_partitions(vec![partition]);
     AlterPartitionRequest::default()
         .with_broker_id(WireBrokerId(sender))
         .with_broker_epoch(room.broker_epochs[&sender])
         .with_topics(vec![topic])
 }
-fn send(room: &mut Room, request: AlterPartitionRequest) -> AlterPartitionResponse {
+pub(super) fn send(room: &mut Room, request: AlterPartitionRequest) -> AlterPartitionResponse {
     match room.ask(3, request) {
         ResponseKind::AlterPartition(response) => response,
         other => panic!("{other:?}"),
@@ -188,7 +188,7 @@ fn only_an_out_of_sync_replica_is_left(room: &mut Room) -> PartitionRegistration
 #[test]
 fn without_unclean_election_the_partition_has_no_leader() {
     let partition = only_an_out_of_sync_replica_is_left(&mut Room::orders());
-    assert_eq!((partition.leader, &partition.isr[..], partition.recovering), (-1, &[2][..], false));
+    assert_eq!((partition.leader, &partition.isr[..], &partition.elr[..]), (-1, &[][..], &[2][..]));
 }
 
 #[test]
@@ -199,7 +199,8 @@ fn with_unclean_election_the_out_of_sync_replica_leads_and_recovers() {
         room.events();
         let partition = only_an_out_of_sync_replica_is_left(&mut room);
         assert_eq!((partition.leader, &partition.isr[..], partition.recovering), (3, &[3][..], true));
-        assert!(room.events().last().unwrap().starts_with("elected broker 3 uncleanly"));
+        let events = room.events();
+        assert!(events.iter().any(|event| event.starts_with("elected broker 3 uncleanly")), "{events:?}");
         // While it recovers it is alone.
         room.register(1, 2);
         room.heartbeat(1);
@@ -221,7 +222,7 @@ fn a_topic_may_forbid_what_the_cluster_allows() {
     assert_eq!(only_an_out_of_sync_replica_is_left(&mut room).leader, -1);
 }
 
-fn elect(room: &mut Room, election_type: i8) -> Option<ResponseError> {
+pub(super) fn elect(room: &mut Room, election_type: i8) -> Option<ResponseError> {
     let orders = TopicPartitions::default().with_topic(TopicName("orders".into())).with_partitions(vec![0]);
     let request =
         ElectLeadersRequest::default().with_election_type(election_type).with_topic_partitions(Some(vec![orders]));
@@ -263,4 +264,52 @@ fn an_unclean_election_may_be_asked_for_by_hand() {
     room.pass(20_000);
     assert_eq!(room.orders_0().leader, -1);
     assert_eq!(elect(&mut room, 1), Some(ResponseError::EligibleLeadersNotAvailable));
+}
+
+/// KIP-903: the leader means an incarnation of broker 3 that is gone. Without the check it gets one it knows nothing of.
+#[test]
+fn a_leader_cannot_admit_a_later_incarnation_than_it_heard_of() {
+    for switch in [None, Some(Switch::NoBrokerEpochCheck)] {
+        let mut room = Room::orders_in_the_zoo(BrokerConfig::default(), switch);
+        room.silence(&[3]);
+        let delayed = alter(&room, &[1, 2, 3]);
+        room.restart_broker(3, 2, false);
+        room.heartbeat(3);
+        let error = send_one(&mut room, 1, delayed).error_code;
+        let expected = if switch.is_none() { ResponseError::IneligibleReplica.code() } else { 0 };
+        assert_eq!(error, expected, "{switch:?}");
+    }
+}
+
+/// KIP-841.
+#[test]
+fn a_leader_cannot_admit_a_fenced_replica() {
+    for switch in [None, Some(Switch::FencedJoinsIsr)] {
+        let mut room = Room::orders_in_the_zoo(BrokerConfig::default(), switch);
+        room.silence(&[3]);
+        let data = alter(&room, &[1, 2, 3]);
+        let error = send_one(&mut room, 1, data).error_code;
+        let expected = if switch.is_none() { ResponseError::IneligibleReplica.code() } else { 0 };
+        assert_eq!(error, expected, "{switch:?}");
+    }
+}
+
+#[test]
+fn elections_of_what_is_unknown_and_of_unknown_kind_are_refused() {
+    let mut room = Room::orders();
+    assert_eq!(elect(&mut room, 1), Some(ResponseError::ElectionNotNeeded));
+    let topic = |name: &str, partition| {
+        let name = TopicName(name.to_string().into());
+        TopicPartitions::default().with_topic(name).with_partitions(vec![partition])
+    };
+    let request = |kind| {
+        ElectLeadersRequest::default()
+            .with_election_type(kind)
+            .with_topic_partitions(Some(vec![topic("orders", 1), topic("nowhere", 0)]))
+    };
+    let ResponseKind::ElectLeaders(response) = room.ask(2, request(0)) else { panic!("another answer") };
+    let errors: Vec<_> = response.replica_election_results.iter().map(|r| r.partition_result[0].error_code).collect();
+    assert_eq!(errors, [ResponseError::UnknownTopicOrPartition.code(); 2]);
+    let ResponseKind::ElectLeaders(response) = room.ask(2, request(2)) else { panic!("another answer") };
+    assert_eq!(response.error_code, ResponseError::InvalidRequest.code());
 }

@@ -27,6 +27,7 @@ const REMOVE_TOPIC: u32 = 9;
 const FEATURE_LEVEL: u32 = 12;
 const BROKER_REGISTRATION_CHANGE: u32 = 17;
 const NO_OP: u32 = 20;
+const CLEAR_ELR: u32 = 28;
 
 /// `PartitionChangeRecord.Leader`: "no change".
 const NO_LEADER_CHANGE: i32 = -2;
@@ -80,6 +81,7 @@ impl MetadataRecord {
                 (BROKER_REGISTRATION_CHANGE, u32::from(change.in_controlled_shutdown.is_some()))
             }
             MetadataRecord::NoOp => (NO_OP, 0),
+            MetadataRecord::ClearElr { .. } => (CLEAR_ELR, 0),
         }
     }
 
@@ -152,6 +154,11 @@ impl MetadataRecord {
             }
             MetadataRecord::BrokerRegistrationChange(change) => write_registration_change(change, out),
             MetadataRecord::NoOp => out.no_tagged_fields(),
+            // An empty name stands for all topics.
+            MetadataRecord::ClearElr { topic } => {
+                out.string(topic.as_ref().map_or("", Topic::as_str));
+                out.no_tagged_fields();
+            }
         }
     }
 }
@@ -161,7 +168,7 @@ fn highest_version(api_key: u32) -> Option<u32> {
     match api_key {
         REGISTER_BROKER => Some(3),
         PARTITION | PARTITION_CHANGE | BROKER_REGISTRATION_CHANGE => Some(2),
-        UNREGISTER_BROKER | TOPIC | CONFIG | REMOVE_TOPIC | FEATURE_LEVEL | NO_OP => Some(0),
+        UNREGISTER_BROKER | TOPIC | CONFIG | REMOVE_TOPIC | FEATURE_LEVEL | NO_OP | CLEAR_ELR => Some(0),
         _ => None,
     }
 }
@@ -184,6 +191,10 @@ fn read_message(api_key: u32, version: u32, input: &mut Reader<'_>) -> Result<Me
         },
         REMOVE_TOPIC => MetadataRecord::RemoveTopic { topic_id: input.uuid()? },
         FEATURE_LEVEL => MetadataRecord::FeatureLevel { name: input.string()?, level: input.i16()? },
+        CLEAR_ELR => {
+            let name = input.string()?;
+            MetadataRecord::ClearElr { topic: (!name.is_empty()).then(|| Topic::new(&name)) }
+        }
         // NO_OP: `highest_version` lets no other key through.
         _ => MetadataRecord::NoOp,
     };

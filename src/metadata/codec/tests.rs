@@ -85,6 +85,8 @@ fn record() -> impl Strategy<Value = MetadataRecord> {
             )
         ),
         Just(MetadataRecord::NoOp),
+        proptest::option::of("[a-z]{1,9}")
+            .prop_map(|name| MetadataRecord::ClearElr { topic: name.as_deref().map(Topic::new) }),
     ]
 }
 
@@ -132,6 +134,12 @@ fn hand_checked(record: MetadataRecord, parts: &[&[u8]]) {
 #[test]
 fn a_no_op_is_four_bytes() {
     hand_checked(MetadataRecord::NoOp, &[&[1, 20, 0, 0]]);
+}
+
+#[test]
+fn clearing_the_elr_of_all_topics_names_none() {
+    hand_checked(MetadataRecord::ClearElr { topic: None }, &[&[1, 28, 0, 1, 0]]);
+    hand_checked(MetadataRecord::ClearElr { topic: Some(Topic::new("ab")) }, &[&[1, 28, 0, 3, b'a', b'b', 0]]);
 }
 
 #[test]
