@@ -92,6 +92,20 @@ pub enum Fault {
         /// By so many milliseconds, possibly back.
         by_ms: i64,
     },
+    /// The process is dead, its disk replaced by an empty one.
+    ReplaceDisk {
+        /// Bytes that were on the old one.
+        lost_bytes: u64,
+    },
+    /// The disk failed in the middle of an operation, and the process died of it.
+    DiskFailed,
+    /// Metadata reaches the broker late.
+    LateMetadata {
+        /// By so many milliseconds; 0: in time again.
+        by_ms: u64,
+        /// The delay begins with records of these kinds; empty: of any.
+        of: Vec<String>,
+    },
 }
 
 /// One state change.
@@ -535,6 +549,15 @@ impl fmt::Display for Fault {
             Fault::SlowFetch { by_ms: 0 } => write!(f, "fetches at normal speed again"),
             Fault::SlowFetch { by_ms } => write!(f, "fetches slowly: {by_ms} ms more per fetch"),
             Fault::ClockJump { by_ms } => write!(f, "has a wall clock that jumped by {by_ms} ms"),
+            Fault::ReplaceDisk { lost_bytes } => {
+                write!(f, "lost its disk with {lost_bytes} bytes and has an empty one now")
+            }
+            Fault::DiskFailed => write!(f, "died in the middle of an operation of its disk"),
+            Fault::LateMetadata { by_ms: 0, .. } => write!(f, "hears of metadata in time again"),
+            Fault::LateMetadata { by_ms, of } if of.is_empty() => write!(f, "hears of metadata {by_ms} ms late"),
+            Fault::LateMetadata { by_ms, of } => {
+                write!(f, "hears of metadata {by_ms} ms late from each {} on", of.join(" or "))
+            }
         }
     }
 }

@@ -18,6 +18,7 @@
 
 pub mod broker;
 pub mod client;
+pub mod combined;
 pub mod config;
 pub mod conformance;
 pub mod controller;

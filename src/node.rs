@@ -162,9 +162,21 @@ pub enum RandomFor {
     MemberId,
 }
 
+/// On which of a process's listeners a connection was accepted: a process with both roles has one for each
+/// (`controller.listener.names`). The host knows it by the port; on a process with one role it is always that role's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Listener {
+    /// The broker's: clients and other brokers.
+    Broker,
+    /// The controller's: brokers and other controllers.
+    Controller,
+}
+
 /// Header of a request, as far as a handler needs it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RequestHeader {
+    /// The listener it came in by.
+    pub listener: Listener,
     /// Version of the request and of its response.
     pub api_version: i16,
     /// What the client calls itself, possibly empty.
@@ -252,6 +264,8 @@ pub enum LocalStep {
     Controller(crate::controller::Step),
     /// A client's.
     Client(crate::client::Step),
+    /// A process's with both roles.
+    Combined(crate::combined::Step),
 }
 
 /// What a workload, an application or the command line asks of a client.
@@ -304,7 +318,7 @@ pub enum Command {
     },
     /// Settle everything pending as it stands and stop. Answered by [`Outcome::Done`].
     Close,
-    /// To a broker: shut down in an orderly way, as on SIGTERM. It ends with [`Effect::Halt`]; no outcome is delivered.
+    /// To a server: shut down in an orderly way, as on SIGTERM. It ends with [`Effect::Halt`]; no outcome is delivered.
     ShutDown,
 }
 
@@ -477,6 +491,10 @@ impl<'a> Effects<'a> {
     /// Effects that go to this host.
     pub fn new(host: &'a mut dyn Host) -> Self {
         Effects { host }
+    }
+    /// Whom the effects go to, for a node that puts something between a part of it and its host.
+    pub(crate) fn host(&mut self) -> &mut dyn Host {
+        self.host
     }
     /// Opens a connection; answered by `Opened` or `DialFailed`.
     pub fn dial(&mut self, endpoint: Endpoint, purpose: Purpose) -> ConnId {

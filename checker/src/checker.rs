@@ -8,7 +8,9 @@ use crate::history::History;
 use crate::history::belief_truth::BeliefTruth;
 use crate::judge::Judge;
 use crate::observation::{Belief, EventRef, Observation, Time};
+use crate::quorum::{self, Quorum};
 use crate::settings::Settings;
+use crate::still_waiting::StillWaiting;
 use crate::vacuity;
 use crate::verdict::{Class, Outcome, Verdict};
 use crate::words::{seconds, step};
@@ -19,6 +21,8 @@ pub struct Checker {
     settings: Settings,
     history: History,
     cluster: Cluster,
+    quorum: Quorum,
+    waiting: StillWaiting,
     found: Findings,
     pub(crate) counts: Counts,
     pub(crate) fault_kinds: BTreeMap<String, u64>,
@@ -44,6 +48,11 @@ pub(crate) struct Counts {
     pub(crate) crashes: u64,
     pub(crate) power_losses: u64,
     pub(crate) restarts: u64,
+    pub(crate) quorum_leaders: u64,
+    pub(crate) metadata_truncations: u64,
+    pub(crate) metadata_snapshots: u64,
+    pub(crate) fencings: u64,
+    pub(crate) topics_deleted: u64,
 }
 
 impl Checker {
@@ -53,6 +62,8 @@ impl Checker {
             settings,
             history: History::new(),
             cluster: Cluster::default(),
+            quorum: Quorum::default(),
+            waiting: StillWaiting::default(),
             found: Findings::default(),
             counts: Counts::default(),
             fault_kinds: BTreeMap::new(),
@@ -77,6 +88,13 @@ impl Checker {
             }
             InternalAssertion { node, message } => self.internal_assertion(at, node, message),
             Phase { .. } => {}
+            StillWaiting { what, since } => self.waiting.check(at, &what, since, &self.settings, &mut self.found),
+            AppendedToDeleted { records } => self.history.forget(&records),
+            what if quorum::concerns(&what) => self.quorum.observe(at, &what, &self.settings, &mut self.found),
+            TopicDeleted { topic } => {
+                self.history.topic_deleted(&topic);
+                self.cluster.topic_deleted(&topic, &self.settings);
+            }
             truth => self.cluster.observe(at, truth, &self.settings, &mut self.found),
         }
     }
@@ -160,6 +178,11 @@ impl Checker {
             BrokerCrashed { .. } => counts.crashes += 1,
             BrokerLostPower { .. } => counts.power_losses += 1,
             BrokerRestarted { .. } => counts.restarts += 1,
+            QuorumLeader { .. } => counts.quorum_leaders += 1,
+            MetadataTruncated { .. } => counts.metadata_truncations += 1,
+            MetadataSnapshot { .. } => counts.metadata_snapshots += 1,
+            BrokerFenced { fenced: true, .. } => counts.fencings += 1,
+            TopicDeleted { .. } => counts.topics_deleted += 1,
             FaultTookEffect { kind } => *self.fault_kinds.entry(kind.clone()).or_default() += 1,
             _ => {}
         }
@@ -189,6 +212,11 @@ impl Counts {
             ("crashes", self.crashes),
             ("power_losses", self.power_losses),
             ("restarts", self.restarts),
+            ("quorum_leaders", self.quorum_leaders),
+            ("metadata_truncations", self.metadata_truncations),
+            ("metadata_snapshots", self.metadata_snapshots),
+            ("fencings", self.fencings),
+            ("topics_deleted", self.topics_deleted),
         ];
         let faults = fault_kinds.iter().map(|(kind, count)| (format!("fault:{kind}"), *count));
         named.into_iter().map(|(name, count)| (name.to_owned(), count)).chain(faults).collect()

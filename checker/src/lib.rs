@@ -5,6 +5,7 @@
 //!                                                                                 ├─► judge ──► Verdict
 //!   logs, acks, elections ► cluster  (G: replicas, ghost log, invariants) ─ facts ┘    BUG | ALLOWED(rule) | INFO | UNKNOWN
 //!   crashes, power losses ►                                                            each with a causal chain in words
+//!   metadata logs, votes ─► quorum   (G: the metadata quorum, its own ghost log) ─ findings
 //! ```
 //!
 //! [`Checker::observe`] is called once per observation, in the order in which things happened; [`Checker::finish`]
@@ -19,7 +20,9 @@ pub mod history;
 mod judge;
 mod observation;
 mod partitions;
+mod quorum;
 mod settings;
+mod still_waiting;
 mod vacuity;
 mod verdict;
 mod words;
@@ -28,6 +31,6 @@ mod checker;
 
 pub use checker::Checker;
 pub use history::belief_truth::{BeliefTruth, Row};
-pub use observation::{Belief, Entry, EventRef, Observation, Partition, Time};
-pub use settings::{ConsumerSettings, ProducerSettings, Settings, TopicSettings};
+pub use observation::{Belief, Entry, EventRef, Observation, Partition, Time, Waiting};
+pub use settings::{ConsumerSettings, ProducerSettings, QuorumSettings, Settings, TopicSettings};
 pub use verdict::{Class, Finding, Group, Outcome, Step, Verdict};

@@ -70,6 +70,30 @@ pub struct Entry {
     pub records: Vec<u64>,
 }
 
+/// Something that happens in a bounded time once all faults have healed.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub enum Waiting {
+    /// The quorum has no leader that decides, though a majority of the voters runs.
+    ActiveController,
+    /// A broker that runs is not unfenced in its present incarnation.
+    BrokerUnfenced {
+        /// The broker.
+        broker: i32,
+    },
+    /// A partition has no leader that knows it, though a replica that may lead runs.
+    PartitionLeader {
+        /// The partition.
+        partition: Partition,
+    },
+    /// A replica of a partition that has a leader is not in sync, though its broker runs.
+    InSync {
+        /// The partition.
+        partition: Partition,
+        /// The broker.
+        broker: i32,
+    },
+}
+
 /// One fact.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Observation {
@@ -271,10 +295,181 @@ pub enum Observation {
         /// The follower has everything below.
         log_end: i64,
     },
-    /// The controller accepted a broker's new incarnation.
+    /// The controller accepted a registration: of a new incarnation, or of the same one again.
     BrokerRegistered {
         /// The broker.
         broker: i32,
+        /// Its broker epoch from here on.
+        broker_epoch: i64,
+        /// A hash of the incarnation's random id.
+        incarnation: u64,
+        /// It is fenced from here on.
+        fenced: bool,
+    },
+    /// The controller fenced a broker, or took the fence away.
+    BrokerFenced {
+        /// The broker.
+        broker: i32,
+        /// True: fenced.
+        fenced: bool,
+    },
+    /// The controller began a broker's controlled shutdown.
+    BrokerShuttingDown {
+        /// The broker.
+        broker: i32,
+    },
+    /// Who may lead a partition besides its in-sync replicas (KIP-966), and which replicas it has at all. Follows the
+    /// election or change of the same record.
+    EligibleLeaders {
+        /// The partition.
+        partition: Partition,
+        /// The assigned replicas.
+        replicas: Vec<i32>,
+        /// The eligible leader replicas.
+        elr: Vec<i32>,
+        /// The last known eligible leader replicas.
+        last_known_elr: Vec<i32>,
+    },
+    /// The controller deleted a topic: nothing of it is promised any more. One of the same name is another.
+    TopicDeleted {
+        /// Its name.
+        topic: Arc<str>,
+    },
+    /// A leader that had not heard of it yet appended these to a topic that is deleted.
+    AppendedToDeleted {
+        /// The records.
+        records: Vec<u64>,
+    },
+
+    // ── the metadata quorum, told when it happened in a controller ───────────────────────────────────────────────
+    /// A controller's process started.
+    ControllerStarted {
+        /// Its node id.
+        controller: i32,
+        /// It is a voter: by node id and directory id.
+        voter: bool,
+        /// Its disk is another than before.
+        new_disk: bool,
+    },
+    /// A controller's process ended, or its machine lost power.
+    ControllerStopped {
+        /// The controller.
+        controller: i32,
+    },
+    /// A controller told others, or acted on it, that this is the epoch it lives in.
+    QuorumEpoch {
+        /// The controller.
+        controller: i32,
+        /// The epoch.
+        epoch: i32,
+    },
+    /// A voter gave its vote; a candidate's own counts.
+    QuorumVoted {
+        /// The voter.
+        controller: i32,
+        /// In this epoch.
+        epoch: i32,
+        /// For this voter.
+        candidate: i32,
+    },
+    /// A voter stood for election, with the consent (KIP-996) of so many voters, itself included.
+    QuorumCandidate {
+        /// The voter.
+        controller: i32,
+        /// In this epoch, which it raised.
+        epoch: i32,
+        /// Voters that would vote for it.
+        consents: u32,
+    },
+    /// A voter began to lead the quorum.
+    QuorumLeader {
+        /// The voter.
+        controller: i32,
+        /// In this epoch.
+        epoch: i32,
+    },
+    /// It does not lead any more.
+    QuorumLeaderGone {
+        /// The controller.
+        controller: i32,
+    },
+    /// A leader runs and cannot be reached by a majority of the voters, since then.
+    QuorumLeaderCutOff {
+        /// The leader.
+        controller: i32,
+        /// Its epoch.
+        epoch: i32,
+        /// Since when without a break.
+        since: Time,
+    },
+    /// A controller's metadata log grew.
+    MetadataAppended {
+        /// The controller.
+        controller: i32,
+        /// The batches in order; their records are not told.
+        entries: Vec<Entry>,
+    },
+    /// A controller cut its metadata log.
+    MetadataTruncated {
+        /// The controller.
+        controller: i32,
+        /// The new log end offset.
+        to: i64,
+    },
+    /// What a controller's disk had kept of the metadata log when it came back.
+    MetadataLost {
+        /// The controller.
+        controller: i32,
+        /// The log end offset after recovery.
+        log_end: i64,
+    },
+    /// A controller's metadata log begins here now.
+    MetadataLogStart {
+        /// The controller.
+        controller: i32,
+        /// The new log start offset.
+        to: i64,
+    },
+    /// A controller wrote a snapshot of everything below `end_offset`, or replaced its log by one that it had fetched.
+    MetadataSnapshot {
+        /// The controller.
+        controller: i32,
+        /// The end of the snapshot, exclusive.
+        end_offset: i64,
+        /// The epoch of the last record in it.
+        epoch: i32,
+        /// It was fetched and loaded.
+        loaded: bool,
+    },
+    /// The metadata log's high watermark moved, as this controller knows it.
+    MetadataHighWatermark {
+        /// The controller.
+        controller: i32,
+        /// The new high watermark.
+        to: i64,
+        /// It leads, in this epoch.
+        leads: Option<i32>,
+        /// What the disk of each voter would keep in a loss of power, as far as it equals this controller's log: log
+        /// end offsets by node id. Asked for only of a leader.
+        durable: Vec<(i32, i64)>,
+    },
+    /// A broker has replayed the metadata below an offset.
+    BrokerMetadata {
+        /// The broker.
+        broker: i32,
+        /// The next offset it will replay.
+        next_offset: i64,
+        /// How it differs from what the committed log gives there, as a clause.
+        differs: Option<String>,
+    },
+
+    // ── liveness ─────────────────────────────────────────────────────────────────────────────────────────────────
+    /// Something that nothing hinders any more has not happened since then.
+    StillWaiting {
+        /// What.
+        what: Waiting,
+        /// Since when without a break, at the earliest since the faults healed.
+        since: Time,
     },
 
     // ── faults ───────────────────────────────────────────────────────────────────────────────────────────────────

@@ -31,6 +31,14 @@ impl Partitions {
         number
     }
 
+    /// The partition's topic was deleted: its number stays with what was, and its name gets another number when it is
+    /// seen again. Returns the number it had.
+    pub(crate) fn forget(&mut self, topic: &str) -> Vec<u32> {
+        let of_topic: Vec<Partition> = self.numbers.keys().filter(|p| &*p.topic == topic).cloned().collect();
+        self.last = u32::MAX;
+        of_topic.iter().filter_map(|partition| self.numbers.remove(partition)).collect()
+    }
+
     /// The number of a partition that was seen before.
     pub(crate) fn find(&self, partition: &Partition) -> Option<u32> {
         self.numbers.get(partition).copied()

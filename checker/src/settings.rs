@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use crate::observation::Time;
+
 /// The configuration of one trial as far as verdicts depend on it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Settings {
@@ -15,6 +17,10 @@ pub struct Settings {
     pub zoo_on: bool,
     /// Names of brokers; `b1` for broker 1 where none is given.
     pub broker_names: BTreeMap<i32, String>,
+    /// Names of controllers by node id; `c1` for node 1 where none is given.
+    pub controller_names: BTreeMap<i32, String>,
+    /// The metadata quorum.
+    pub quorum: QuorumSettings,
     /// Names of producers; `p1` for producer 1 where none is given.
     pub producer_names: BTreeMap<u32, String>,
     /// Names of consumers; `c1` for consumer 1 where none is given.
@@ -22,6 +28,24 @@ pub struct Settings {
     /// Kinds of fault that were scheduled: the trial is vacuous if one never took effect. Matched against
     /// `FaultTookEffect`; `crash`, `power-loss` and `restart` are also known from the brokers' own observations.
     pub expected_fault_kinds: Vec<String>,
+}
+
+/// The metadata quorum, and what happens in a bounded time.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct QuorumSettings {
+    /// Node ids of the voters. Empty: nothing is known of the quorum, and nothing of it is judged.
+    pub voters: Vec<i32>,
+    /// So long a leader may go on without hearing from a majority of the voters, in nanoseconds.
+    pub without_majority: Time,
+    /// So long after all faults have healed anything in [`crate::Waiting`] may take, in nanoseconds.
+    pub recovery: Time,
+}
+
+impl QuorumSettings {
+    /// How many voters are a majority.
+    pub fn majority(&self) -> usize {
+        self.voters.len() / 2 + 1
+    }
 }
 
 /// What a topic promises.
@@ -101,6 +125,10 @@ impl Settings {
     /// A broker's name.
     pub fn broker_name(&self, broker: i32) -> String {
         self.broker_names.get(&broker).cloned().unwrap_or_else(|| format!("b{broker}"))
+    }
+    /// A controller's name.
+    pub fn controller_name(&self, controller: i32) -> String {
+        self.controller_names.get(&controller).cloned().unwrap_or_else(|| format!("c{controller}"))
     }
     /// A producer's name.
     pub fn producer_name(&self, producer: u32) -> String {

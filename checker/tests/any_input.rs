@@ -116,10 +116,58 @@ fn observation() -> impl Strategy<Value = Observation> {
             partition,
             log_end
         }),
-        (0i32..4).prop_map(|broker| BrokerRegistered { broker }),
+        (0i32..4, 0i64..6, 0u64..3, any::<bool>()).prop_map(|(broker, broker_epoch, incarnation, fenced)| {
+            BrokerRegistered { broker, broker_epoch, incarnation, fenced }
+        }),
+        (0i32..4, any::<bool>()).prop_map(|(broker, fenced)| BrokerFenced { broker, fenced }),
+        (partition(), isr(), isr(), isr()).prop_map(|(partition, replicas, elr, last_known_elr)| EligibleLeaders {
+            partition,
+            replicas,
+            elr,
+            last_known_elr
+        }),
+        Just(TopicDeleted { topic: "orders".into() }),
+        quorum(),
         (0i32..4).prop_map(|broker| BrokerCrashed { broker }),
         (0i32..4, any::<u64>()).prop_map(|(broker, lost_bytes)| BrokerLostPower { broker, lost_bytes }),
         (0i32..4, any::<bool>()).prop_map(|(broker, clean)| BrokerRestarted { broker, clean }),
+    ]
+}
+
+/// Anything about controllers 1 to 3.
+fn quorum() -> impl Strategy<Value = Observation> {
+    use Observation::*;
+    let node = || 1i32..4;
+    prop_oneof![
+        (node(), any::<bool>(), any::<bool>()).prop_map(|(controller, voter, new_disk)| ControllerStarted {
+            controller,
+            voter,
+            new_disk
+        }),
+        (node(), 0i32..4).prop_map(|(controller, epoch)| QuorumLeader { controller, epoch }),
+        (node(), 0i32..4, node()).prop_map(|(controller, epoch, candidate)| QuorumVoted {
+            controller,
+            epoch,
+            candidate
+        }),
+        (node(), 0i32..4, 0u32..4).prop_map(|(controller, epoch, consents)| QuorumCandidate {
+            controller,
+            epoch,
+            consents
+        }),
+        (node(), entries()).prop_map(|(controller, entries)| MetadataAppended { controller, entries }),
+        (node(), offset()).prop_map(|(controller, to)| MetadataTruncated { controller, to }),
+        (node(), offset()).prop_map(|(controller, log_end)| MetadataLost { controller, log_end }),
+        (node(), offset()).prop_map(|(controller, to)| MetadataLogStart { controller, to }),
+        (node(), offset(), 0i32..4, any::<bool>()).prop_map(|(controller, end_offset, epoch, loaded)| {
+            MetadataSnapshot { controller, end_offset, epoch, loaded }
+        }),
+        (node(), offset(), prop::option::of(0i32..4)).prop_map(|(controller, to, leads)| MetadataHighWatermark {
+            controller,
+            to,
+            leads,
+            durable: vec![(controller, to)]
+        }),
     ]
 }
 

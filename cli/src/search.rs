@@ -106,7 +106,11 @@ fn print(source: &Source, sum: &Campaign, seeds: (u64, u64), seconds: f64, out: 
         out.line(format_args!("  {}", source.reproduce(tally.first_seed)))?;
     }
     out.line("")?;
-    verdict::print_counters(&sum.coverage, out)
+    verdict::print_counters(&sum.coverage, out)?;
+    match sum.median_controller_elections() {
+        0 | 1 => Ok(()),
+        median => out.line(format_args!("median    controller_elections {median}")),
+    }
 }
 
 struct Rates {

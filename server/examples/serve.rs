@@ -41,7 +41,6 @@ async fn serve(setup: ClusterSetup) -> Result<String, ClusterError> {
     cluster.ready(Duration::from_secs(30)).await?;
     let servers: Vec<String> = cluster.bootstrap().iter().map(|e| format!("{}:{}", e.host, e.port)).collect();
     println!("ready {}", servers.join(","));
-    let (broker, exit) = cluster.any_end().await;
-    let name = broker.map_or("the controller".to_string(), |id| format!("broker {id}"));
-    Ok(format!("{name} has ended: {exit:?}"))
+    let (node, exit) = cluster.any_end().await;
+    Ok(format!("node {node} has ended: {exit:?}"))
 }

@@ -7,7 +7,7 @@ use kafka_protocol::messages::ResponseKind;
 use tokio::io::{AsyncWriteExt, BufReader};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender};
-use trial_kafka::node::ConnId;
+use trial_kafka::node::{ConnId, Listener};
 use trial_kafka::protocol::OfferedApi;
 
 use crate::owner::Arrival;
@@ -37,12 +37,19 @@ enum Ended {
     Io(#[from] std::io::Error),
 }
 
+/// What is offered on a listener, and which one that is.
+#[derive(Clone, Debug)]
+pub(crate) struct Offer {
+    pub(crate) role: Listener,
+    pub(crate) apis: Arc<[OfferedApi]>,
+}
+
 /// Takes connections until it is dropped.
-pub(crate) async fn listen(listener: TcpListener, inbox: UnboundedSender<Arrival>) {
+pub(crate) async fn listen(listener: TcpListener, offer: Offer, inbox: UnboundedSender<Arrival>) {
     loop {
         match listener.accept().await {
             Ok((stream, _)) => {
-                if inbox.send(Arrival::Accepted { stream }).is_err() {
+                if inbox.send(Arrival::Accepted { stream, offer: offer.clone() }).is_err() {
                     return;
                 }
             }
@@ -59,12 +66,12 @@ pub(crate) async fn listen(listener: TcpListener, inbox: UnboundedSender<Arrival
 pub(crate) async fn serve(
     stream: TcpStream,
     conn: ConnId,
-    offered: Arc<[OfferedApi]>,
+    offer: Offer,
     mut settlements: UnboundedReceiver<Settlement>,
     inbox: UnboundedSender<Arrival>,
 ) {
     let peer = stream.peer_addr().map_or_else(|_| "unknown".to_string(), |addr| addr.to_string());
-    match exchange(stream, conn, &offered, &mut settlements, &inbox).await {
+    match exchange(stream, conn, &offer, &mut settlements, &inbox).await {
         Ended::ByPeer | Ended::ByNode => {}
         why @ (Ended::Frame(FrameError::Io(_)) | Ended::Io(_)) => tracing::debug!(%peer, %why, "connection ended"),
         why @ (Ended::Frame(_) | Ended::Wire(_)) => tracing::warn!(%peer, %why, "hung up"),
@@ -77,7 +84,7 @@ pub(crate) async fn serve(
 async fn exchange(
     mut stream: TcpStream,
     conn: ConnId,
-    offered: &[OfferedApi],
+    offer: &Offer,
     settlements: &mut UnboundedReceiver<Settlement>,
     inbox: &UnboundedSender<Arrival>,
 ) -> Ended {
@@ -96,7 +103,7 @@ async fn exchange(
             Ok(None) => return Ended::ByPeer,
             Err(error) => return error.into(),
         };
-        let answer = match decode_request(&frame, offered) {
+        let answer = match decode_request(&frame, offer.role, &offer.apis) {
             Ok(Incoming::AnswerAtOnce(answer)) => Ok(Some(answer)),
             Ok(Incoming::Request { api, correlation_id, header, body }) => {
                 let version = header.api_version;

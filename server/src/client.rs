@@ -17,7 +17,8 @@ impl ClientProcess {
     /// Starts a client. Must be called inside a tokio runtime.
     pub fn start(setup: ClientSetup) -> io::Result<ClientProcess> {
         let client_id = setup.client_id.clone();
-        let setup_of_process = ProcessSetup { name: client_id.clone(), client_id, directory: None, listening: None };
+        let setup_of_process =
+            ProcessSetup { name: client_id.clone(), client_id, directory: None, listening: Vec::new() };
         Ok(ClientProcess { process: Process::start(Client::new(setup), setup_of_process)? })
     }
     /// Gives a command and waits for its outcome. Commands are taken in the order of the calls.

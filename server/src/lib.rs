@@ -9,8 +9,8 @@
 //! ```
 //!
 //! A [`Process`] is one node with its disk and its listener, as an operating-system process would be: it can be started,
-//! commanded, killed, and started again on the same directory. A [`Cluster`] is one controller and some brokers, each a
-//! process of its own that reaches the others through TCP only.
+//! commanded, killed, and started again on the same directory. A [`Cluster`] is some controllers and brokers, each a
+//! process of its own (or, with combined roles, two in one) that reaches the others through TCP only.
 //!
 //! How the contract of [`trial_kafka::node`] is honoured:
 //!
@@ -38,9 +38,11 @@ mod lanes;
 mod no_disk;
 mod owner;
 mod process;
+mod server;
 pub mod wire;
 
 pub use client::ClientProcess;
 pub use cluster::{Cluster, ClusterError, ClusterSetup};
 pub use file_disk::{FileDisk, SyncJob};
 pub use process::{Exit, Listening, Process, ProcessEnded, ProcessSetup};
+pub use server::Server;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use kafka_protocol::messages::{RequestKind, ResponseKind};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::TcpStream;
 use tokio::sync::mpsc::{self, UnboundedReceiver, UnboundedSender};
 use tokio::sync::oneshot;
 use tokio::task::JoinSet;
@@ -14,17 +14,16 @@ use trial_kafka::node::{
     CallError, CallId, Command, ConnId, Effect, Effects, EventId, Host, Input, Nanos, Node, OpId, Outcome, RandomFor,
     ReqId, RequestHeader, Ticket,
 };
-use trial_kafka::protocol::OfferedApi;
 use trial_storage::{Disk, DiskError};
 
-use crate::accept::{self, Settlement};
+use crate::accept::{self, Offer, Settlement};
 use crate::clock::Clock;
 use crate::dial::{self, Outgoing};
 use crate::entropy::Entropy;
 use crate::file_disk::FileDisk;
 use crate::lanes::Lanes;
 use crate::no_disk::NoDisk;
-use crate::process::Exit;
+use crate::process::{Exit, Listening};
 
 /// What a process that has halted may still take to send what it had answered.
 const LAST_WORDS: Duration = Duration::from_secs(1);
@@ -33,7 +32,7 @@ const LAST_WORDS: Duration = Duration::from_secs(1);
 #[derive(Debug)]
 pub(crate) enum Arrival {
     /// Somebody connected.
-    Accepted { stream: TcpStream },
+    Accepted { stream: TcpStream, offer: Offer },
     /// An accepted connection brought a request.
     Request { conn: ConnId, header: RequestHeader, body: Box<RequestKind> },
     /// An accepted connection is over.
@@ -111,7 +110,6 @@ pub(crate) struct Owner<N> {
     pub(crate) client_id: Arc<str>,
     pub(crate) node: N,
     pub(crate) disk: Option<FileDisk>,
-    pub(crate) offered: Arc<[OfferedApi]>,
     pub(crate) inbox: UnboundedReceiver<Arrival>,
     /// For the tasks that report here.
     pub(crate) inbox_in: UnboundedSender<Arrival>,
@@ -140,10 +138,11 @@ pub(crate) struct State {
 
 impl<N: Node> Owner<N> {
     /// Runs the node until it halts or is killed, which dropping the other end of `kill` does too.
-    pub(crate) async fn run(mut self, listener: Option<TcpListener>, mut kill: oneshot::Receiver<()>) -> Exit {
+    pub(crate) async fn run(mut self, listeners: Vec<Listening>, mut kill: oneshot::Receiver<()>) -> Exit {
         let mut listening = JoinSet::new();
-        if let Some(listener) = listener {
-            listening.spawn(accept::listen(listener, self.inbox_in.clone()));
+        for Listening { listener, role, offered } in listeners {
+            let offer = Offer { role, apis: Arc::from(offered) };
+            listening.spawn(accept::listen(listener, offer, self.inbox_in.clone()));
         }
         let incarnation = self.entropy.uuid();
         self.push(Input::Start { incarnation }, EventId::NONE);
@@ -219,7 +218,7 @@ impl<N: Node> Owner<N> {
 
     fn take(&mut self, arrival: Arrival) {
         match arrival {
-            Arrival::Accepted { stream } => self.accept(stream),
+            Arrival::Accepted { stream, offer } => self.accept(stream, offer),
             Arrival::Request { conn, header, body } => {
                 let req = ReqId(self.fresh());
                 // Hung up while the request was under way: it is not handled any more.
@@ -257,11 +256,11 @@ impl<N: Node> Owner<N> {
         }
     }
 
-    fn accept(&mut self, stream: TcpStream) {
+    fn accept(&mut self, stream: TcpStream, offer: Offer) {
         let conn = ConnId(self.fresh());
         let (settlements, settled) = mpsc::unbounded_channel();
         self.state.accepted.insert(conn, Accepted { settlements, in_hand: None });
-        let serve = accept::serve(stream, conn, Arc::clone(&self.offered), settled, self.inbox_in.clone());
+        let serve = accept::serve(stream, conn, offer, settled, self.inbox_in.clone());
         self.state.connections.spawn(serve);
     }
 

@@ -3,14 +3,13 @@
 use std::io;
 use std::path::PathBuf;
 use std::pin::Pin;
-use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use tokio::net::TcpListener;
 use tokio::sync::mpsc::{self, UnboundedSender};
 use tokio::sync::oneshot;
 use tokio::task::{JoinError, JoinHandle};
-use trial_kafka::node::{Command, Node, Outcome};
+use trial_kafka::node::{Command, Listener, Node, Outcome};
 use trial_kafka::protocol::OfferedApi;
 
 use crate::clock::Clock;
@@ -23,6 +22,8 @@ use crate::owner::{Arrival, Look, Owner};
 pub struct Listening {
     /// The socket.
     pub listener: TcpListener,
+    /// Which of its listeners that is.
+    pub role: Listener,
     /// The APIs it offers. Whoever asks for another is hung up on.
     pub offered: Vec<OfferedApi>,
 }
@@ -36,8 +37,8 @@ pub struct ProcessSetup {
     pub client_id: String,
     /// The directory of its disk; `None` for a process without one.
     pub directory: Option<PathBuf>,
-    /// Where it listens; `None` for a process that only dials.
-    pub listening: Option<Listening>,
+    /// Where it listens; empty for a process that only dials.
+    pub listening: Vec<Listening>,
 }
 
 /// How a process ended.
@@ -74,16 +75,11 @@ impl<N: Node + Send + 'static> Process<N> {
         let (inbox_in, inbox) = mpsc::unbounded_channel();
         let (looks_in, looks) = mpsc::unbounded_channel();
         let (kill, killed) = oneshot::channel();
-        let (listener, offered) = match listening {
-            Some(Listening { listener, offered }) => (Some(listener), offered),
-            None => (None, Vec::new()),
-        };
         let owner = Owner {
             name,
             client_id: client_id.into(),
             node,
             disk: directory.map(FileDisk::open).transpose()?,
-            offered: Arc::from(offered),
             inbox,
             inbox_in: inbox_in.clone(),
             looks,
@@ -91,7 +87,7 @@ impl<N: Node + Send + 'static> Process<N> {
             clock: Clock::start(),
             state: Default::default(),
         };
-        let owner = tokio::spawn(owner.run(listener, killed));
+        let owner = tokio::spawn(owner.run(listening, killed));
         Ok(Process { inbox: inbox_in, looks: looks_in, kill, owner, exit: None })
     }
 

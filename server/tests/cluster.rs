@@ -100,7 +100,7 @@ async fn acknowledged_records_outlive_a_broker() {
     let mut cluster = three_brokers(&directory).await;
     create_topic(&cluster, &topic).await;
     produce(&cluster, &topic).await;
-    assert_eq!(cluster.kill_broker(1).await, Some(Exit::Killed));
+    assert_eq!(cluster.kill_one(1).await, Some(Exit::Killed));
     consume(&cluster, &topic).await;
     cluster.kill().await;
 }

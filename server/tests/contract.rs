@@ -13,7 +13,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use trial_kafka::controller;
 use trial_kafka::node::{
-    Command, Effects, Endpoint, Input, Lane, LocalStep, Nanos, Node, Now, Outcome, Purpose, ReqId, ms,
+    Command, Effects, Endpoint, Input, Lane, Listener, LocalStep, Nanos, Node, Now, Outcome, Purpose, ReqId, ms,
 };
 use trial_kafka::protocol::OfferedApi;
 use trial_server::{Exit, Listening, Process, ProcessSetup};
@@ -87,7 +87,7 @@ impl Running {
 }
 
 fn only_dials() -> ProcessSetup {
-    ProcessSetup { name: "probe".to_string(), client_id: "probe".to_string(), directory: None, listening: None }
+    ProcessSetup { name: "probe".to_string(), client_id: "probe".to_string(), directory: None, listening: Vec::new() }
 }
 
 async fn listener() -> (TcpListener, Endpoint) {
@@ -243,7 +243,8 @@ async fn a_sync_is_answered_and_a_client_has_no_disk() {
 async fn asked(script: Script) -> (Running, TcpStream) {
     let (listener, endpoint) = listener().await;
     let offered = vec![OfferedApi { key: ApiKey::ApiVersions, min: 0, max: 4 }];
-    let setup = ProcessSetup { listening: Some(Listening { listener, offered }), ..only_dials() };
+    let setup =
+        ProcessSetup { listening: vec![Listening { listener, role: Listener::Broker, offered }], ..only_dials() };
     let probe = Running::start(script, nowhere(), setup);
     let mut stream = TcpStream::connect((endpoint.host.as_str(), endpoint.port)).await.expect("connects");
     // ApiVersions version 0 twice, correlation ids 7 and 8.

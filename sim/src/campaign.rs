@@ -91,8 +91,10 @@ pub struct Campaign {
     pub findings: BTreeMap<Identity, Tally>,
     /// What `[expect]` asked for and was not so, with its smallest seed.
     pub unmet: BTreeMap<String, Tally>,
-    /// The checker's counters of all, by name. What stands at 0 was never reached.
+    /// The counters of all, by name: the checker's, and those of the metadata quorum. What stands at 0 was never reached.
     pub coverage: BTreeMap<String, u64>,
+    /// How many trials had so many elections of a controller.
+    pub controller_elections: BTreeMap<u64, u64>,
 }
 
 impl Campaign {
@@ -115,7 +117,25 @@ impl Campaign {
             findings,
             unmet: report.unmet.iter().map(|what| (what.clone(), one(1))).collect(),
             coverage: report.verdict.counters.clone(),
+            controller_elections: report
+                .verdict
+                .counters
+                .get("controller_elections")
+                .map(|elections| (*elections, 1))
+                .into_iter()
+                .collect(),
         }
+    }
+
+    /// Elections of a controller in the median trial, of two middle ones the lesser; 0 of no trial.
+    pub fn median_controller_elections(&self) -> u64 {
+        let half = self.controller_elections.values().sum::<u64>().div_ceil(2);
+        let mut so_far = 0;
+        let reaches = |(_, trials): &(&u64, &u64)| {
+            so_far += **trials;
+            so_far >= half
+        };
+        self.controller_elections.iter().find(reaches).map_or(0, |(elections, _)| *elections)
     }
 
     /// Adds another sum to this one.
@@ -130,6 +150,9 @@ impl Campaign {
         add_tallies(&mut self.unmet, other.unmet);
         for (name, count) in other.coverage {
             *self.coverage.entry(name).or_default() += count;
+        }
+        for (elections, trials) in other.controller_elections {
+            *self.controller_elections.entry(elections).or_default() += trials;
         }
     }
 

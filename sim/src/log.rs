@@ -5,8 +5,8 @@
 //! t=    12007.000 b1     X orders-0  e6    LEO      5 HW      5 ISR -       truncated orders-0 … #57 cause=#31
 //! ```
 //!
-//! The columns are what the node itself holds to be true of the partition, folded from its own events: nothing but the
-//! trace is needed, so that a recording prints as the run did.
+//! The columns are what the node itself holds to be true of the partition, or of the metadata log, folded from its own
+//! events: nothing but the trace is needed, so that a recording prints as the run did.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -31,10 +31,40 @@ pub struct ReplicaView {
     pub isr: Option<Vec<i32>>,
 }
 
-/// Every node's view of every partition, folded from the trace.
+/// Every node's view of every partition and of the metadata log, folded from the trace.
 #[derive(Clone, Debug, Default)]
 pub struct Views {
     of: BTreeMap<(NodeIx, TopicPartition), ReplicaView>,
+    of_metadata: BTreeMap<NodeIx, ReplicaView>,
+}
+
+/// What stands in the column of partitions where an event is about the metadata log.
+const METADATA: &str = "metadata";
+
+/// Is it about the metadata log and its quorum?
+fn is_about_metadata(event: &Event) -> bool {
+    use Event::*;
+    matches!(
+        event,
+        ControllerActive { .. }
+            | ControllerStoodDown { .. }
+            | BecameUnattached { .. }
+            | BecameProspective { .. }
+            | BecameCandidate { .. }
+            | BecameQuorumLeader { .. }
+            | BecameQuorumFollower { .. }
+            | ResignedAsQuorumLeader { .. }
+            | VoteGranted { .. }
+            | VoteRefused { .. }
+            | MetadataAppended { .. }
+            | MetadataHighWatermark { .. }
+            | MetadataTruncated { .. }
+            | MetadataDivergenceFound { .. }
+            | SnapshotWritten { .. }
+            | SnapshotLoaded { .. }
+            | MetadataLogStart { .. }
+            | MetadataReplayed { .. }
+    )
 }
 
 impl Views {
@@ -43,13 +73,61 @@ impl Views {
         self.of.get(&(node, partition.clone())).cloned().unwrap_or_default()
     }
 
+    /// What a node knows of the metadata log after the events so far; its leader epoch is the quorum's.
+    pub fn metadata_view(&self, node: NodeIx) -> ReplicaView {
+        self.of_metadata.get(&node).cloned().unwrap_or_default()
+    }
+
+    fn apply_to_metadata(&mut self, event: &TraceEvent) {
+        let view = self.of_metadata.entry(event.node).or_default();
+        match &event.event {
+            Event::ControllerActive { epoch, log_end_offset } => {
+                (view.leader_epoch, view.log_end_offset) = (Some(*epoch), Some(*log_end_offset));
+            }
+            Event::BecameUnattached { epoch }
+            | Event::BecameProspective { epoch }
+            | Event::BecameCandidate { epoch }
+            | Event::BecameQuorumFollower { epoch, .. }
+            | Event::ResignedAsQuorumLeader { epoch, .. } => view.leader_epoch = Some(*epoch),
+            // It asks about an epoch that has not begun; a vote that was given or refused in one has.
+            Event::VoteGranted { epoch, pre_vote: false, .. } | Event::VoteRefused { epoch, pre_vote: false, .. } => {
+                view.leader_epoch = view.leader_epoch.max(Some(*epoch));
+            }
+            Event::BecameQuorumLeader { epoch, epoch_start_offset, .. } => {
+                (view.leader_epoch, view.log_end_offset) = (Some(*epoch), Some(*epoch_start_offset));
+            }
+            Event::MetadataAppended { last_offset, .. } => view.log_end_offset = Some(last_offset + 1),
+            Event::MetadataTruncated { to, .. } => view.log_end_offset = Some(*to),
+            Event::MetadataHighWatermark { to, .. } => view.high_watermark = Some(*to),
+            // A broker has no metadata log of its own: what it has replayed stands for it.
+            Event::MetadataReplayed { to } => view.log_end_offset = Some(*to),
+            Event::SnapshotLoaded { end_offset, .. } => {
+                view.log_end_offset = view.log_end_offset.max(Some(*end_offset));
+            }
+            _ => {}
+        }
+    }
+
     /// Takes the next event in.
     pub fn apply(&mut self, event: &TraceEvent) {
-        if let Event::Fault(Fault::Crash | Fault::PowerLoss { .. }) | Event::ShutDownCleanly = event.event {
+        if let Event::Fault(Fault::ReplaceDisk { .. }) = event.event {
+            // A new disk has nothing that the old one had.
+            self.of.retain(|(node, _), _| *node != event.node);
+            self.of_metadata.remove(&event.node);
+        }
+        if let Event::Fault(Fault::Crash | Fault::PowerLoss { .. } | Fault::DiskFailed) | Event::ShutDownCleanly =
+            event.event
+        {
             // What a process believed dies with it.
             for ((_, _), view) in self.of.iter_mut().filter(|((node, _), _)| *node == event.node) {
                 *view = ReplicaView { log_end_offset: view.log_end_offset, ..ReplicaView::default() };
             }
+            if let Some(view) = self.of_metadata.get_mut(&event.node) {
+                *view = ReplicaView { log_end_offset: view.log_end_offset, ..ReplicaView::default() };
+            }
+        }
+        if is_about_metadata(&event.event) {
+            return self.apply_to_metadata(event);
         }
         let Some(partition) = event.event.partition() else { return };
         let view = self.of.entry((event.node, partition.clone())).or_default();
@@ -142,6 +220,7 @@ One line per event, in fixed columns:
            ^  leader elected, leads       v  follows                    ~  in-sync replicas (ISR)
            X  log truncated, diverged     ?  refused, retried, failed   .  traffic (--log full)
            %  vote, election of a quorum leader under way
+  metadata in the column of partitions: the metadata log, __cluster_metadata-0; e is then the quorum's epoch
   e        leader epoch, as this node knows it
   LEO      this node's log end offset of the partition: the offset of the next record
   HW       this node's high watermark: everything below it is committed, as far as it knows
@@ -167,7 +246,7 @@ impl Columns {
         let digits = scenario.cluster.brokers.to_string().len();
         Columns {
             node: "reader".len(),
-            partition: scenario.topics.iter().map(partition).max().unwrap_or(8),
+            partition: scenario.topics.iter().map(partition).max().unwrap_or(0).max(METADATA.len()),
             isr: (replicas * (digits + 1) - 1).max(5),
         }
     }
@@ -194,6 +273,8 @@ impl fmt::Display for Line<'_> {
         let (mut name, mut view) = ("-".to_string(), ReplicaView::default());
         if let Some(partition) = event.partition() {
             (name, view) = (partition.to_string(), self.views.view(self.event.node, partition));
+        } else if is_about_metadata(event) {
+            (name, view) = (METADATA.to_string(), self.views.metadata_view(self.event.node));
         }
         let epoch = view.leader_epoch.map_or("-".to_string(), |e| e.to_string());
         let offset = |o: Option<i64>| o.map_or("-".to_string(), |o| o.to_string());

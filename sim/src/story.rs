@@ -141,10 +141,15 @@ impl Story {
                     format!("{}: its copy is gone", event.event),
                 );
             }
-            Event::Fault(Fault::Crash | Fault::PowerLoss { .. } | Fault::Pause | Fault::Resume)
+            Event::Fault(Fault::Crash | Fault::PowerLoss { .. } | Fault::DiskFailed | Fault::Pause | Fault::Resume)
                 if has(self, 0, i64::MAX) =>
             {
-                self.quote(world, event);
+                self.quote(world, event)
+            }
+            Event::Fault(Fault::ReplaceDisk { .. }) if has(self, 0, i64::MAX) => {
+                self.forget_from(broker, 0);
+                let sentence = format!("{}: its copy is gone", event.event);
+                self.tell(event.id, event.time, world.node_name(event.node), sentence);
             }
             Event::Started { .. } if has(self, 0, i64::MAX) => {
                 let end =
@@ -168,9 +173,15 @@ impl Story {
     }
 
     fn on_other_event(&mut self, world: &World, event: &TraceEvent, partition: &TopicPartition) {
-        if let Event::LeaderChanged { partition: about, .. } = &event.event
-            && about == partition
-        {
+        let is_part_of_it = match &event.event {
+            Event::LeaderChanged { partition: about, .. } | Event::EligibleLeadersChanged { partition: about, .. } => {
+                about == partition
+            }
+            // It may have undone an election that was told before.
+            Event::ControllerStoodDown { .. } => true,
+            _ => false,
+        };
+        if is_part_of_it {
             self.quote(world, event);
         }
     }
@@ -218,7 +229,7 @@ fn offsets_of(world: &World, node: NodeIx, partition: &TopicPartition, from: i64
     if from >= end {
         return Vec::new();
     }
-    let entries = read_entries(world, node, replica, from, end, true);
+    let entries = read_entries(world, node, &replica.log, from, end, true);
     let offsets = entries.iter().flat_map(|entry| (entry.first_offset..).zip(&entry.records));
     offsets.filter(|(_, id)| **id == record).map(|(offset, _)| offset).collect()
 }

@@ -81,6 +81,7 @@ pub fn run_while(
 /// The report on a World that is over, from whoever observed it.
 pub fn report(world: &World, scenario: &Scenario, seed: u64, observer: Observer) -> Report {
     let mut verdict = observer.finish(world.now());
+    verdict.counters.extend(world.coverage().map(|(name, count)| (name.to_string(), count)));
     let drawn_in_vain = scenario.chaos.is_some()
         && world.fault_counters().next().is_some()
         && world.fault_counters().all(|(_, counter)| counter.took_effect == 0);

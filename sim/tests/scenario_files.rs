@@ -1,7 +1,7 @@
 //! Scenario files from outside: what reads, what is refused and in which words, what stays when something is removed.
 
 use proptest::prelude::*;
-use trial_sim::fault::{FIRST_DRAWN_ID, Fault, KIND_NAMES, Target, When, timeline};
+use trial_sim::fault::{Direction, FIRST_DRAWN_ID, Fault, FaultKind, KIND_NAMES, Peer, Target, When, timeline};
 use trial_sim::scenario::{Scenario, builtin, parse, schema, to_toml};
 
 const SMALL: &str = "\
@@ -134,7 +134,7 @@ fn errors_name_place_and_key_and_say_what_would_be_right() {
         ("an impossible number", SMALL.replace("brokers = 3", "brokers = 0")),
         ("more replicas than brokers", SMALL.replace("replication.factor = 3", "replication.factor = 5")),
         ("not modelled", SMALL.replace("acks = \"all\"", "compression.type = \"zstd\"\nenable.idempotence = true")),
-        ("not modelled in the cluster", SMALL.replace("brokers = 3", "controllers = 3\nlog.retention.ms = 5")),
+        ("not modelled in the cluster", SMALL.replace("brokers = 3", "controllers = 6\nlog.retention.ms = 5")),
         ("a bad duration", SMALL.replace("format = 1", "format = 1\nrun = \"5 parsecs\"\nheal = 5\ndrain = \"0s\"")),
         ("a duration finer than Kafka's", SMALL.replace("\"all\"", "1\nlinger.ms = \"5us\"")),
         ("a delivery timeout that cannot be", SMALL.replace("\"all\"", "1\ndelivery.timeout.ms = 1000")),
@@ -174,6 +174,10 @@ fn errors_of_faults_say_what_would_be_right() {
         ("kind = \"crash\"\ntarget = \"b1\"\nat = \"5s\"\ndelay = \"1s\"\nlasts = \"1s\""),
         ("kind = \"crash\"\ntarget = \"b1\"\nafter = \"truncate\""),
         ("kind = \"crash\"\ntarget = \"b1\"\nafter = \"truncated of orders-9\""),
+        ("kind = \"crash\"\ntarget = \"standby controller 1\"\nat = \"5s\""),
+        ("kind = \"crash\"\ntarget = \"minority of controllers\"\nat = \"5s\""),
+        ("kind = \"late-metadata\"\ntarget = \"active controller\"\nat = \"5s\"\nby = \"1s\"\nof = [\"leader-change\"]"),
+        ("kind = \"disk-fails\"\ntarget = \"b1\"\nafter = \"appended\"\noccurrence = \"0..5\"\nafter-operations = \"5..1\""),
         ("kind = \"slow-link\"\ntarget = \"b1\"\nat = \"5s\"\npeers = [\"b2\", \"client\"]\ndirection = \"inn\""),
     ];
     let told: Vec<String> = wrongs
@@ -322,8 +326,98 @@ fn chaos_is_the_same_for_the_same_seed_and_reaches_every_kind_in_few_seeds() {
             kinds.insert(fault.kind.kind_name());
         }
     }
-    assert_eq!(kinds.len(), KIND_NAMES.len());
+    assert_eq!(kinds.len(), KIND_NAMES.len() - 1);
+    assert!(!kinds.contains("replace-disk"), "only where it is asked for");
     assert!((40..=60).contains(&(by_event * 100 / all)), "{by_event} of {all} hang on events");
+}
+
+/// The controllers at which a drawn target points.
+fn controllers_of(target: &Target) -> Vec<i32> {
+    match target {
+        Target::Controller(id) => vec![*id],
+        Target::TheseControllers(ids) => ids.clone(),
+        other => panic!("{other} stands in a timeline"),
+    }
+}
+
+#[test]
+fn shares_of_the_controllers_are_drawn_and_every_choice_is_reached() {
+    let crash = |target: &str| {
+        let fault = format!("[[fault]]\nkind = \"crash\"\ntarget = \"{target}\"\nat = \"5s\"\n");
+        set(&format!("{SMALL}{fault}"), &["cluster.controllers=5"]).expect("a crash of controllers")
+    };
+    for (target, size, choices) in
+        [("random controller", 1, 5), ("minority of controllers", 2, 10), ("majority of controllers", 3, 10)]
+    {
+        let scenario = crash(target);
+        let mut seen = std::collections::BTreeSet::new();
+        for seed in 0..300 {
+            let drawn = controllers_of(&timeline(&scenario, seed)[0].target);
+            assert!(
+                drawn.len() == size && drawn.is_sorted() && drawn.iter().all(|id| (1..=5).contains(id)),
+                "{drawn:?}"
+            );
+            seen.insert(drawn);
+        }
+        assert_eq!(seen.len(), choices, "{target}");
+    }
+    // Which one is active shows when the fault fires.
+    let target = &timeline(&crash("majority of controllers without the active"), 1)[0].target;
+    assert_eq!(target.to_string(), "majority of controllers without the active");
+}
+
+#[test]
+fn a_random_controller_is_another_one_as_a_peer_than_as_a_target() {
+    let cut =
+        "[[fault]]\nkind = \"cut\"\ntarget = \"random controller\"\npeers = [\"random controller\"]\nat = \"5s\"\n";
+    let scenario = set(&format!("{SMALL}{cut}"), &["cluster.controllers=3"]).expect("a cut between voters");
+    for seed in 0..50 {
+        let fault = &timeline(&scenario, seed)[0];
+        assert_ne!(fault.kind.peers(), [Peer::Node(fault.target.clone())]);
+    }
+}
+
+#[test]
+fn occurrences_and_operations_are_drawn_from_their_ranges() {
+    let text = format!(
+        "{SMALL}[[fault]]\nkind = \"disk-fails\"\ntarget = \"that node\"\nafter = \"vote-granted\"\n\
+         occurrence = \"1..20\"\nafter-operations = \"0..9\"\ndelay = \"0..5ms\"\n"
+    );
+    let scenario = read(&text);
+    assert_eq!(read(&to_toml(&scenario)), scenario);
+    let (mut occurrences, mut operations) = (std::collections::BTreeSet::new(), std::collections::BTreeSet::new());
+    for seed in 0..400 {
+        let fault = timeline(&scenario, seed).remove(0);
+        let When::After { occurrence, .. } = fault.when else { panic!("it hangs on an event") };
+        let FaultKind::DiskFails { after_operations, .. } = fault.kind else { panic!("a disk that fails") };
+        assert_eq!((occurrence.min, after_operations.min), (occurrence.max, after_operations.max), "they are drawn");
+        occurrences.insert(occurrence.min);
+        operations.insert(after_operations.min);
+    }
+    assert!(occurrences.into_iter().eq(1..=20) && operations.into_iter().eq(0..=9));
+}
+
+#[test]
+fn chaos_of_a_quorum_hits_controllers_cuts_single_ways_between_them_and_hangs_on_their_elections() {
+    let scenario = set(SMALL, &["chaos.swarm=false", "chaos.faults=8", "cluster.controllers=3"]).expect("a chaos");
+    assert_eq!(read(&to_toml(&scenario)), scenario);
+    let all: Vec<Fault> = (0..200).flat_map(|seed| timeline(&scenario, seed)).collect();
+    let of_controllers = all.iter().filter(|fault| fault.target.is_controller()).count();
+    assert!((35..=65).contains(&(of_controllers * 100 / all.len())), "{of_controllers} of {}", all.len());
+    let cuts_one_way_between_voters = |fault: &&Fault| {
+        let FaultKind::Cut { peers, direction, .. } = &fault.kind else { return false };
+        let to_voters =
+            matches!(peers[..], [Peer::Controllers]) || matches!(&peers[..], [Peer::Node(t)] if t.is_controller());
+        fault.target.is_controller() && to_voters && *direction != Direction::Both
+    };
+    assert!(all.iter().filter(cuts_one_way_between_voters).count() > 10);
+    for event in ["vote-granted", "became-candidate", "became-quorum-leader", "metadata-appended"] {
+        let hangs = |fault: &&Fault| matches!(&fault.when, When::After { trigger, .. } if trigger.event == event);
+        assert!(all.iter().filter(hangs).count() > 10, "{event}");
+    }
+    for fault in &all {
+        assert!(fault.target.can_suffer(fault.kind.kind_name()), "{fault:?}");
+    }
 }
 
 #[test]

@@ -11,6 +11,7 @@ use kafka_protocol::messages::alter_partition_response::PartitionData as Partiti
 use kafka_protocol::messages::{AlterPartitionRequest, AlterPartitionResponse, RequestKind, ResponseKind};
 
 use super::controller_link::ControllerLink;
+use super::leader_view::LeaderView;
 use super::partition::Role;
 use super::partition::isr::{IsrMember, IsrState};
 use super::replicas::PartitionIx;
@@ -22,6 +23,11 @@ use crate::protocol::versions;
 
 /// Pause before a refused request is sent again (`AlterPartitionManager`: `send-alter-partition` after 50 ms).
 const RETRY_PAUSE: Nanos = ms(50);
+
+/// `LeaderRecoveryState` in every request: a leader that was elected uncleanly (RECOVERING in the metadata) has nothing to
+/// wait for and has recovered as soon as it leads. The controller hears of it with the next change of the ISR (KIP-704,
+/// `Partition.makeLeader`).
+const RECOVERED: i8 = 0;
 
 /// What was asked for one partition.
 #[derive(Clone, Debug)]
@@ -43,7 +49,7 @@ pub(super) struct AlterPartitionManager {
 impl AlterPartitionManager {
     pub(super) fn new(setup: &BrokerSetup) -> Self {
         AlterPartitionManager {
-            link: ControllerLink::new(&setup.controllers, Purpose::AlterPartition, setup.config.request_timeout_ms),
+            link: ControllerLink::new(Purpose::AlterPartition, setup.config.request_timeout_ms),
             wanting: BTreeSet::new(),
             not_before: 0,
         }
@@ -55,9 +61,9 @@ impl AlterPartitionManager {
     pub(super) fn forget(&mut self, ix: PartitionIx) {
         self.wanting.remove(&ix);
     }
-    pub(super) fn next_deadline(&self) -> Option<Nanos> {
+    pub(super) fn next_deadline(&self, view: &LeaderView) -> Option<Nanos> {
         let idle = self.wanting.is_empty() || self.link.calls_in_flight() > 0;
-        self.link.next_deadline().or(if idle { None } else { Some(self.not_before) })
+        self.link.next_deadline(view, if idle { None } else { Some(self.not_before) })
     }
 }
 
@@ -92,7 +98,9 @@ impl Broker {
     }
 
     pub(super) fn on_alter_partition_deadline(&mut self, now: Now, fx: &mut Effects<'_>) {
-        if let Some(ChannelEvent::Ended(_, calls)) = self.alter_partition.link.on_deadline(now.mono, fx) {
+        if let Some(ChannelEvent::Ended(_, calls)) =
+            self.alter_partition.link.on_deadline(now.mono, &self.observer.view, fx)
+        {
             calls.into_iter().for_each(|call| self.want_again(call.about));
         }
         self.run_alter_partition(now, fx);
@@ -139,9 +147,11 @@ impl Broker {
     /// The whole request was refused (NOT_CONTROLLER, STALE_BROKER_EPOCH …): the same again, after a pause.
     fn on_alter_partition_refused(&mut self, now: Now, error: ResponseError, sent: Vec<Sent>, fx: &mut Effects<'_>) {
         if error == ResponseError::NotController {
-            self.alter_partition.link.turn(fx);
+            // The link itself waits until there is a controller to ask. One request is in flight, and this was it.
+            self.alter_partition.link.on_not_controller(now.mono, fx);
+        } else {
+            self.alter_partition.not_before = now.mono + RETRY_PAUSE;
         }
-        self.alter_partition.not_before = now.mono + RETRY_PAUSE;
         self.want_again(sent);
     }
 
@@ -171,7 +181,7 @@ impl Broker {
             manager.not_before = now.mono + RETRY_PAUSE;
             return;
         };
-        if !manager.link.connect(now.mono, fx) {
+        if !manager.link.connect(now.mono, &self.observer.view, fx) {
             return;
         }
         let me = self.setup.node_id;
@@ -187,6 +197,7 @@ impl Broker {
                 .with_partition_index(partition.id.partition)
                 .with_leader_epoch(partition.leader_epoch)
                 .with_partition_epoch(partition.partition_epoch)
+                .with_leader_recovery_state(RECOVERED)
                 .with_new_isr_with_epochs(state.isr.asked().iter().map(member).collect());
             match topics.last_mut() {
                 Some(topic) if topic.topic_id == partition.topic_id => topic.partitions.push(data),

@@ -1,15 +1,22 @@
 //! Requests that only the controller can serve: handed on, and the answer handed back.
 //!
 //! Kafka wraps them in an Envelope (KIP-590); this model forwards them as they are, which differs only in authorization.
+//! Source: `ForwardingManager`, `NodeToControllerChannelManagerImpl`.
 
+use kafka_protocol::error::ResponseError;
 use kafka_protocol::messages::create_topics_request::CreatableTopic;
-use kafka_protocol::messages::{CreateTopicsRequest, RequestKind, TopicName};
+use kafka_protocol::messages::{CreateTopicsRequest, RequestKind, ResponseKind, TopicName};
 
 use super::controller_link::ControllerLink;
+use super::leader_view::LeaderView;
 use super::{Broker, BrokerSetup};
 use crate::client::ChannelEvent;
-use crate::node::{ConnId, Effects, Input, Nanos, Now, Purpose, ReqId};
+use crate::controller::error_response;
+use crate::node::{ConnId, Effects, Input, Nanos, Now, Purpose, ReqId, ms};
 use crate::protocol::versions;
+
+/// How long a request is tried (`BrokerServer`: `retryTimeoutMs` of the forwarding channel).
+const FORWARD_TIMEOUT: Nanos = ms(60_000);
 
 #[derive(Clone, Debug)]
 struct Forwarded {
@@ -17,6 +24,7 @@ struct Forwarded {
     req: Option<(ReqId, ConnId)>,
     version: i16,
     body: RequestKind,
+    give_up_at: Nanos,
 }
 
 /// See the module documentation.
@@ -31,7 +39,7 @@ pub(super) struct Forwarder {
 impl Forwarder {
     pub(super) fn new(setup: &BrokerSetup) -> Self {
         Forwarder {
-            link: ControllerLink::new(&setup.controllers, Purpose::Forwarding, setup.config.request_timeout_ms),
+            link: ControllerLink::new(Purpose::Forwarding, setup.config.request_timeout_ms),
             waiting: Vec::new(),
             creating: Vec::new(),
         }
@@ -39,8 +47,14 @@ impl Forwarder {
     pub(super) fn owns(&self, conn: ConnId) -> bool {
         self.link.owns(conn)
     }
-    pub(super) fn next_deadline(&self) -> Option<Nanos> {
-        if self.waiting.is_empty() && self.link.calls_in_flight() == 0 { None } else { self.link.next_deadline() }
+    pub(super) fn next_deadline(&self, view: &LeaderView) -> Option<Nanos> {
+        let to_send = if self.waiting.is_empty() { None } else { Some(0) };
+        let give_up_at = self.waiting.iter().map(|forwarded| forwarded.give_up_at).min();
+        [self.link.next_deadline(view, to_send), give_up_at].into_iter().flatten().min()
+    }
+    /// These go before what came later.
+    fn wait_again(&mut self, given_back: impl Iterator<Item = Forwarded>) {
+        self.waiting.splice(..0, given_back);
     }
 }
 
@@ -55,7 +69,8 @@ impl Broker {
         body: RequestKind,
         fx: &mut Effects<'_>,
     ) {
-        self.forwarder.waiting.push(Forwarded { req: Some((req, conn)), version, body });
+        let give_up_at = now.mono.saturating_add(FORWARD_TIMEOUT);
+        self.forwarder.waiting.push(Forwarded { req: Some((req, conn)), version, body, give_up_at });
         self.run_forwarder(now, fx);
     }
 
@@ -72,39 +87,53 @@ impl Broker {
             .with_replication_factor(config.default_replication_factor as i16);
         let request = CreateTopicsRequest::default().with_topics(vec![topic]).with_timeout_ms(30_000);
         let body = RequestKind::CreateTopics(request);
-        self.forwarder.waiting.push(Forwarded { req: None, version: versions::CREATE_TOPICS, body });
+        let give_up_at = now.mono.saturating_add(FORWARD_TIMEOUT);
+        self.forwarder.waiting.push(Forwarded { req: None, version: versions::CREATE_TOPICS, body, give_up_at });
         self.run_forwarder(now, fx);
     }
 
     pub(super) fn on_forward_deadline(&mut self, now: Now, fx: &mut Effects<'_>) {
-        if let Some(event) = self.forwarder.link.on_deadline(now.mono, fx) {
-            self.after_forward_event(event, fx);
+        if let Some(event) = self.forwarder.link.on_deadline(now.mono, &self.observer.view, fx) {
+            self.after_forward_event(now, event, fx);
         }
+        self.expire_forwarded(now, fx);
         self.run_forwarder(now, fx);
     }
 
     pub(super) fn on_forward_input(&mut self, now: Now, input: Input, fx: &mut Effects<'_>) {
         let event = self.forwarder.link.on_input(now.mono, input, fx);
-        self.after_forward_event(event, fx);
+        self.after_forward_event(now, event, fx);
         self.run_forwarder(now, fx);
     }
 
-    fn after_forward_event(&mut self, event: ChannelEvent<Forwarded>, fx: &mut Effects<'_>) {
+    /// What a controller did not answer, or only with NOT_CONTROLLER, is sent again, to whoever is active then: what the
+    /// first one may have done of it, the second tells. Source: `NodeToControllerRequestThread.handleResponse`.
+    fn after_forward_event(&mut self, now: Now, event: ChannelEvent<Forwarded>, fx: &mut Effects<'_>) {
         match event {
+            ChannelEvent::Response(response, forwarded) if is_not_controller(&response) => {
+                let others = self.forwarder.link.on_not_controller(now.mono, fx);
+                self.forwarder.wait_again(std::iter::once(forwarded).chain(others));
+            }
             ChannelEvent::Response(response, forwarded) => match forwarded.req {
                 Some((req, _)) => fx.answer(req, *response),
                 None => self.forget_creating(&forwarded.body),
             },
-            // The controller may have done it: the client shall ask again on a fresh connection.
-            ChannelEvent::Ended(_, calls) => {
-                for call in calls {
-                    match call.about.req {
-                        Some((_, conn)) => fx.hang_up(conn),
-                        None => self.forget_creating(&call.about.body),
-                    }
-                }
-            }
+            ChannelEvent::Ended(_, calls) => self.forwarder.wait_again(calls.into_iter().map(|call| call.about)),
             ChannelEvent::Opened | ChannelEvent::Nothing | ChannelEvent::NotMine(_) => {}
+        }
+    }
+
+    /// Nobody served it in time. Source: `ForwardingManager`'s `onTimeout`.
+    fn expire_forwarded(&mut self, now: Now, fx: &mut Effects<'_>) {
+        let late: Vec<Forwarded> = self.forwarder.waiting.extract_if(.., |f| f.give_up_at <= now.mono).collect();
+        for Forwarded { req, version, body, .. } in late {
+            match req {
+                Some((req, conn)) => match error_response(&body, version, ResponseError::RequestTimedOut) {
+                    Some(response) => fx.answer(req, response),
+                    None => fx.hang_up(conn),
+                },
+                None => self.forget_creating(&body),
+            }
         }
     }
 
@@ -116,12 +145,31 @@ impl Broker {
 
     fn run_forwarder(&mut self, now: Now, fx: &mut Effects<'_>) {
         let forwarder = &mut self.forwarder;
-        if forwarder.waiting.is_empty() || !forwarder.link.connect(now.mono, fx) {
+        if forwarder.waiting.is_empty() || !forwarder.link.connect(now.mono, &self.observer.view, fx) {
             return;
         }
         for forwarded in std::mem::take(&mut forwarder.waiting) {
             let request = forwarded.body.clone();
             forwarder.link.call(now.mono, fx, forwarded.version, request, forwarded);
         }
+    }
+}
+
+/// Does any error in the answer say that this controller is not the active one? Then all of it goes to the next
+/// (`RequestChannel.buildResponseSend`, which puts NOT_CONTROLLER on the envelope).
+fn is_not_controller(response: &ResponseKind) -> bool {
+    let not_controller = |code: i16| code == ResponseError::NotController.code();
+    match response {
+        ResponseKind::CreateTopics(r) => r.topics.iter().any(|topic| not_controller(topic.error_code)),
+        ResponseKind::DeleteTopics(r) => r.responses.iter().any(|topic| not_controller(topic.error_code)),
+        ResponseKind::CreatePartitions(r) => r.results.iter().any(|topic| not_controller(topic.error_code)),
+        ResponseKind::IncrementalAlterConfigs(r) => r.responses.iter().any(|config| not_controller(config.error_code)),
+        ResponseKind::AlterPartitionReassignments(r) => not_controller(r.error_code),
+        ResponseKind::ListPartitionReassignments(r) => not_controller(r.error_code),
+        ResponseKind::ElectLeaders(r) => {
+            let partitions = r.replica_election_results.iter().flat_map(|topic| &topic.partition_result);
+            not_controller(r.error_code) || partitions.into_iter().any(|p| not_controller(p.error_code))
+        }
+        _ => false,
     }
 }

@@ -18,6 +18,7 @@ use kafka_protocol::protocol::StrBytes;
 use trial_storage::Disk;
 
 use super::controller_link::ControllerLink;
+use super::leader_view::LeaderView;
 use super::{Broker, BrokerSetup};
 use crate::client::ChannelEvent;
 use crate::client::backoff::Backoff;
@@ -63,10 +64,10 @@ pub(super) struct Lifecycle {
 
 impl Lifecycle {
     pub(super) fn new(setup: &BrokerSetup) -> Self {
-        // A heartbeat that waits longer than a session has lost its sense (`broker.session.timeout.ms`).
-        let timeout = setup.config.broker_session_timeout_ms.max(1);
+        // Half a session, so that a second try may still come in time (KAFKA-14392).
+        let timeout = (setup.config.broker_session_timeout_ms / 2).max(1);
         Lifecycle {
-            link: ControllerLink::new(&setup.controllers, Purpose::Heartbeat, timeout),
+            link: ControllerLink::new(Purpose::Heartbeat, timeout),
             state: LifecycleState::Starting,
             broker_epoch: None,
             previous_broker_epoch: -1,
@@ -89,12 +90,11 @@ impl Lifecycle {
         self.started = true;
         self.next_send = now;
     }
-    pub(super) fn next_deadline(&self) -> Option<Nanos> {
+    pub(super) fn next_deadline(&self, view: &LeaderView) -> Option<Nanos> {
         if !self.started || self.state == LifecycleState::ShuttingDown {
             return None;
         }
-        // While the link dials, pauses or waits, its own deadline comes first; else the next sending.
-        self.link.next_deadline().or(Some(self.next_send))
+        self.link.next_deadline(view, Some(self.next_send))
     }
     /// Sends the next heartbeat now rather than after the interval.
     pub(super) fn hurry(&mut self, now: Nanos) {
@@ -104,7 +104,7 @@ impl Lifecycle {
 
 impl Broker {
     pub(super) fn on_lifecycle_deadline(&mut self, now: Now, fx: &mut Effects<'_>) {
-        if let Some(event) = self.lifecycle.link.on_deadline(now.mono, fx) {
+        if let Some(event) = self.lifecycle.link.on_deadline(now.mono, &self.observer.view, fx) {
             self.after_lifecycle_event(now, event);
         }
         self.run_lifecycle(now, fx);
@@ -140,7 +140,9 @@ impl Broker {
         if !lifecycle.started || lifecycle.link.calls_in_flight() > 0 || lifecycle.next_send > now.mono {
             return;
         }
-        if lifecycle.state == LifecycleState::ShuttingDown || !self.lifecycle.link.connect(now.mono, fx) {
+        if lifecycle.state == LifecycleState::ShuttingDown
+            || !self.lifecycle.link.connect(now.mono, &self.observer.view, fx)
+        {
             return;
         }
         let (request, version, asked) = match self.lifecycle.broker_epoch {
@@ -203,13 +205,15 @@ impl Broker {
         disk: &mut dyn Disk,
         fx: &mut Effects<'_>,
     ) {
+        if error_code == ResponseError::NotController.code() {
+            return self.ask_next_controller(now, fx);
+        }
         if error_code != 0 {
-            // DUPLICATE_BROKER_REGISTRATION until the old session ends, NOT_CONTROLLER …
+            // DUPLICATE_BROKER_REGISTRATION until the old session ends …
             self.send_again_after_failure(now, fx);
             if !BrokerRule::RegistrationIsTriedAgain.holds() {
                 self.lifecycle.next_send = Nanos::MAX;
             }
-            self.lifecycle.link.turn(fx);
             return;
         }
         self.lifecycle.failed_attempts = 0;
@@ -217,6 +221,12 @@ impl Broker {
         self.lifecycle.hurry(now.mono);
         fx.record(Event::RegisteredWith { broker_epoch });
         self.publish_first(now, disk, fx);
+    }
+
+    /// The controller is not active: the same again, as soon as there is one to ask.
+    fn ask_next_controller(&mut self, now: Now, fx: &mut Effects<'_>) {
+        self.lifecycle.next_send = now.mono;
+        self.lifecycle.link.on_not_controller(now.mono, fx);
     }
 
     /// Source: `BrokerLifecycleManager.scheduleNextCommunicationAfterFailure`.
@@ -229,11 +239,11 @@ impl Broker {
 
     /// Source: `BrokerLifecycleManager.BrokerHeartbeatResponseEvent`.
     fn on_heartbeat_answered(&mut self, now: Now, response: &BrokerHeartbeatResponse, fx: &mut Effects<'_>) {
+        if response.error_code == ResponseError::NotController.code() {
+            return self.ask_next_controller(now, fx);
+        }
         if response.error_code != 0 {
             self.send_again_after_failure(now, fx);
-            if response.error_code == ResponseError::NotController.code() {
-                self.lifecycle.link.turn(fx);
-            }
             return;
         }
         let lifecycle = &mut self.lifecycle;

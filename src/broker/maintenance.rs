@@ -20,6 +20,7 @@ use super::{Broker, LifecycleState};
 use crate::conformance::BrokerRule;
 use crate::event::Event;
 use crate::ids::TopicPartition;
+use crate::metadata::METADATA_TOPIC;
 use crate::node::{Effects, Lane, Now, Ticket};
 
 /// Root of the log directory, among the directories of the disk.
@@ -92,7 +93,9 @@ impl Broker {
         let high_watermarks = read_offset_checkpoint(disk, root, HIGH_WATERMARKS).unwrap_or_default();
         let mut found_any = false;
         for dir_name in disk.list_dirs()? {
-            let Some(id) = TopicPartition::from_dir_name(&dir_name) else { continue };
+            // The metadata log of a process that is a controller too is not the broker's (`LogManager.loadLogs`).
+            let id = TopicPartition::from_dir_name(&dir_name).filter(|id| id.topic.as_str() != METADATA_TOPIC);
+            let Some(id) = id else { continue };
             let key = (id.topic.as_str().to_string(), id.partition);
             let dir = disk.open_dir(&dir_name)?;
             let Some(topic_id) = read_small_file(disk, dir, PARTITION_METADATA)?.and_then(|text| parse_topic_id(&text))

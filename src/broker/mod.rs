@@ -21,6 +21,7 @@ mod controller_link;
 mod fetch;
 mod fetcher;
 mod forward;
+mod leader_view;
 mod lifecycle;
 mod list_offsets;
 mod maintenance;
@@ -126,6 +127,10 @@ impl Broker {
             setup,
         }
     }
+    /// What it was made from.
+    pub fn setup(&self) -> &BrokerSetup {
+        &self.setup
+    }
     /// `node.id`.
     pub fn node_id(&self) -> BrokerId {
         self.setup.node_id
@@ -187,10 +192,10 @@ impl Broker {
 
     /// Sets the timers that follow from the state of the parts.
     fn refresh_timers(&mut self) {
-        self.timers.set(Timer::Lifecycle, self.lifecycle.next_deadline());
+        self.timers.set(Timer::Lifecycle, self.lifecycle.next_deadline(&self.observer.view));
         self.timers.set(Timer::Observer, self.observer.next_deadline());
-        self.timers.set(Timer::AlterPartition, self.alter_partition.next_deadline());
-        self.timers.set(Timer::Forward, self.forwarder.next_deadline());
+        self.timers.set(Timer::AlterPartition, self.alter_partition.next_deadline(&self.observer.view));
+        self.timers.set(Timer::Forward, self.forwarder.next_deadline(&self.observer.view));
         self.timers.set(Timer::Fetchers, self.fetchers.values().filter_map(Fetcher::next_deadline).min());
         self.timers.set(Timer::Purgatory, self.purgatory.next_deadline());
     }

@@ -1,34 +1,47 @@
 //! The metadata observer: fetches the committed metadata log from the active controller and replays it in order.
 //!
 //! A broker is an observer of the quorum (KIP-595): it fetches `__cluster_metadata` with no voter's rights, keeps the
-//! records it got, and applies them to its image, in its own lane and time. Source: `KafkaRaftClient`,
-//! `BrokerMetadataPublisher`. This model keeps no copy of the metadata log on the broker's disk: a restarted broker
-//! fetches it from the start.
+//! records it got, and applies them to its image, in its own lane and time. Source: `KafkaRaftClient`
+//! (`pollUnattachedAsObserver`, `pollFollowerAsObserver`), `BrokerMetadataPublisher`.
+//!
+//! ```text
+//!   no leader known ─▶ a bootstrap controller ─ not the leader: who is? ─▶ next one, or the leader it names
+//!   leader known ────▶ the leader ─ silent, gone, not the leader ─▶ a bootstrap controller, and so on
+//! ```
+//!
+//! This model keeps no copy of the metadata log on the broker's disk: a restarted broker fetches it from the start.
 
 use bytes::Bytes;
 use kafka_protocol::error::ResponseError;
 use kafka_protocol::messages::fetch_request::{FetchPartition, FetchTopic, ReplicaState};
 use kafka_protocol::messages::fetch_response::PartitionData;
-use kafka_protocol::messages::{FetchRequest, RequestKind, ResponseKind};
+use kafka_protocol::messages::{FetchRequest, FetchResponse, RequestKind, ResponseKind};
 use trial_storage::{Batches, Disk, records};
 
-use super::controller_link::ControllerLink;
+use super::leader_view::LeaderView;
 use super::{Broker, BrokerSetup};
-use crate::client::ChannelEvent;
+use crate::client::{Channel, ChannelEvent, ChannelTimeouts};
 use crate::metadata::{METADATA_TOPIC_ID, MetadataImage, MetadataRecord};
-use crate::node::{ConnId, Effects, Input, Nanos, Now, Purpose, ms};
+use crate::node::{ConnId, Effects, Endpoint, Input, Nanos, Now, Purpose, RandomFor, ms};
 use crate::protocol::versions;
 
 /// See the module documentation.
 #[derive(Clone, Debug)]
 pub(super) struct Observer {
-    link: ControllerLink<()>,
+    pub(super) view: LeaderView,
+    /// To whom it fetches, or last did.
+    channel: Option<Channel<()>>,
+    timeouts: ChannelTimeouts,
+    fetch_timeout: Nanos,
+    retry_backoff: Nanos,
+    /// The known leader is trusted until then: so long after it was learnt, or last served.
+    trusts_leader_until: Nanos,
+    /// Which bootstrap controller to ask next; random at first.
+    next_bootstrap: Option<usize>,
     /// Next offset to fetch.
     fetch_offset: i64,
     /// Leader epoch of the last record fetched, 0 before the first.
     last_fetched_epoch: i32,
-    /// Epoch of the quorum as far as known; a controller that refuses tells the right one.
-    quorum_epoch: i32,
     started: bool,
     not_before: Nanos,
 }
@@ -36,17 +49,27 @@ pub(super) struct Observer {
 impl Observer {
     pub(super) fn new(setup: &BrokerSetup) -> Self {
         let timeout = setup.config.controller_quorum_fetch_timeout_ms.max(1);
+        let timeouts = ChannelTimeouts {
+            request_timeout_ms: timeout,
+            connection_setup_timeout_ms: timeout,
+            ..ChannelTimeouts::default()
+        };
         Observer {
-            link: ControllerLink::new(&setup.controllers, Purpose::Raft, timeout),
+            view: LeaderView::new(&setup.controllers),
+            channel: None,
+            timeouts,
+            fetch_timeout: ms(timeout),
+            retry_backoff: ms(setup.config.controller_quorum_retry_backoff_ms.max(1)),
+            trusts_leader_until: 0,
+            next_bootstrap: None,
             fetch_offset: 0,
             last_fetched_epoch: 0,
-            quorum_epoch: 0,
             started: false,
             not_before: 0,
         }
     }
     pub(super) fn owns(&self, conn: ConnId) -> bool {
-        self.link.owns(conn)
+        self.channel.as_ref().is_some_and(|channel| channel.owns(conn))
     }
     pub(super) fn start(&mut self) {
         self.started = true;
@@ -58,21 +81,74 @@ impl Observer {
         if !self.started {
             return None;
         }
-        self.link.next_deadline().or_else(|| (self.link.calls_in_flight() == 0).then_some(self.not_before))
+        let Some(channel) = &self.channel else { return Some(self.not_before) };
+        channel.next_deadline().or_else(|| (channel.calls_in_flight() == 0).then_some(self.not_before))
     }
 
-    /// Takes the quorum's epoch from an answer. True if it was news.
-    fn learn_epoch(&mut self, data: &PartitionData) -> bool {
-        let told = data.current_leader.leader_epoch;
-        let is_news = told > self.quorum_epoch;
-        self.quorum_epoch = self.quorum_epoch.max(told);
-        is_news
+    /// Whom to fetch from after one did not serve: the leader, unless it is that one or has been silent for too long;
+    /// else the bootstrap controllers in turn. Source: `KafkaRaftClient.maybeSendFetchToBestNode`,
+    /// `RequestManager.findReadyBootstrapServer`.
+    fn best_node(&mut self, now: Nanos, not_leader: bool, fx: &mut Effects<'_>) -> Option<Endpoint> {
+        let trusted = self.view.leader().filter(|_| !not_leader && now < self.trusts_leader_until);
+        if let Some(leader) = trusted {
+            return Some(leader.endpoint.clone());
+        }
+        let bootstrap = self.view.bootstrap();
+        if bootstrap.is_empty() {
+            return None;
+        }
+        let turn = match self.next_bootstrap {
+            Some(turn) => turn,
+            None => fx.random_below(RandomFor::Backoff, bootstrap.len() as u64) as usize,
+        };
+        self.next_bootstrap = Some((turn + 1) % bootstrap.len());
+        Some(bootstrap[turn].endpoint.clone())
+    }
+
+    /// Fetches from that one from now on. A connection to another is given up.
+    fn turn_to(&mut self, endpoint: Option<Endpoint>, fx: &mut Effects<'_>) {
+        let Some(endpoint) = endpoint else { return };
+        if let Some(channel) = &mut self.channel {
+            if *channel.endpoint() == endpoint {
+                return;
+            }
+            channel.close(fx);
+        }
+        self.channel = Some(Channel::new(endpoint, Purpose::Raft, self.timeouts));
+    }
+
+    /// The one it fetched from did not serve: another, after a short pause.
+    fn turn_away(&mut self, now: Nanos, fx: &mut Effects<'_>) {
+        self.not_before = now + self.retry_backoff;
+        let asked = self.channel.as_ref().map(Channel::endpoint);
+        let not_leader = self.view.leader().is_some_and(|leader| Some(&leader.endpoint) == asked);
+        let next = self.best_node(now, not_leader, fx);
+        self.turn_to(next, fx);
+    }
+
+    /// Takes leader and epoch from an answer, and turns to a leader it did not know.
+    fn learn_leader(
+        &mut self,
+        now: Nanos,
+        response: &FetchResponse,
+        data: &PartitionData,
+        fx: &mut Effects<'_>,
+    ) -> bool {
+        if !self.view.learn(response, data) {
+            return false;
+        }
+        if let Some(leader) = self.view.leader() {
+            self.trusts_leader_until = now + self.fetch_timeout;
+            let endpoint = leader.endpoint.clone();
+            self.turn_to(Some(endpoint), fx);
+        }
+        self.view.leader().is_some()
     }
 
     fn request(&self, broker: i32) -> RequestKind {
         let partition = FetchPartition::default()
             .with_partition(0)
-            .with_current_leader_epoch(self.quorum_epoch)
+            .with_current_leader_epoch(self.view.epoch())
             .with_fetch_offset(self.fetch_offset)
             .with_last_fetched_epoch(self.last_fetched_epoch)
             .with_log_start_offset(0)
@@ -91,36 +167,63 @@ impl Observer {
 
 impl Broker {
     pub(super) fn on_observer_deadline(&mut self, now: Now, fx: &mut Effects<'_>) {
-        if let Some(ChannelEvent::Ended(..)) = self.observer.link.on_deadline(now.mono, fx) {
-            self.observer.not_before = now.mono;
+        let channel = self.observer.channel.as_mut();
+        if let Some(ChannelEvent::Ended(..)) = channel.and_then(|channel| channel.on_deadline(now.mono, fx)) {
+            self.observer.turn_away(now.mono, fx);
         }
         self.run_observer(now, fx);
     }
 
     pub(super) fn on_observer_input(&mut self, now: Now, input: Input, disk: &mut dyn Disk, fx: &mut Effects<'_>) {
-        if let ChannelEvent::Response(response, ()) = self.observer.link.on_input(now.mono, input, fx)
-            && let ResponseKind::Fetch(response) = *response
-        {
-            let data = response.responses.into_iter().flat_map(|t| t.partitions).next();
-            let learnt = data.as_ref().is_some_and(|data| self.observer.learn_epoch(data));
-            let served = response.error_code == 0 && data.is_some_and(|data| self.on_metadata(now, &data, disk, fx));
-            if !served && !learnt {
-                self.observer.not_before = now.mono + ms(self.setup.config.replica_fetch_backoff_ms / 10);
-                self.observer.link.turn(fx);
+        let Some(channel) = &mut self.observer.channel else { return };
+        match channel.on_input(now.mono, input, fx) {
+            ChannelEvent::Response(response, ()) => {
+                if let ResponseKind::Fetch(response) = *response {
+                    self.on_metadata_fetched(now, response, disk, fx);
+                }
             }
+            ChannelEvent::Ended(..) => self.observer.turn_away(now.mono, fx),
+            ChannelEvent::Opened | ChannelEvent::Nothing | ChannelEvent::NotMine(_) => {}
         }
         self.run_observer(now, fx);
+    }
+
+    /// Source: `KafkaRaftClient.handleFetchResponse`.
+    fn on_metadata_fetched(
+        &mut self,
+        now: Now,
+        mut response: FetchResponse,
+        disk: &mut dyn Disk,
+        fx: &mut Effects<'_>,
+    ) {
+        let data = response.responses.iter_mut().flat_map(|topic| std::mem::take(&mut topic.partitions)).next();
+        let Some(data) = data.filter(|_| response.error_code == 0) else {
+            return self.observer.turn_away(now.mono, fx);
+        };
+        // What a leader of an older epoch sends may never have been committed.
+        let is_fenced = data.current_leader.leader_epoch < self.observer.view.epoch();
+        let has_learnt = self.observer.learn_leader(now.mono, &response, &data, fx);
+        if !is_fenced && self.on_metadata(now, &data, disk, fx) {
+            self.observer.trusts_leader_until = now.mono + self.observer.fetch_timeout;
+        } else if !has_learnt {
+            self.observer.turn_away(now.mono, fx);
+        }
     }
 
     /// Fetches on, if nothing is in flight.
     pub(super) fn run_observer(&mut self, now: Now, fx: &mut Effects<'_>) {
         let observer = &mut self.observer;
-        if !observer.started || observer.link.calls_in_flight() > 0 || observer.not_before > now.mono {
+        if !observer.started || observer.not_before > now.mono {
             return;
         }
-        if observer.link.connect(now.mono, fx) {
-            let request = observer.request(self.setup.node_id);
-            observer.link.call(now.mono, fx, versions::FETCH, request, ());
+        if observer.channel.is_none() {
+            let first = observer.best_node(now.mono, false, fx);
+            observer.turn_to(first, fx);
+        }
+        let request = observer.request(self.setup.node_id);
+        let Some(channel) = &mut observer.channel else { return };
+        if channel.calls_in_flight() == 0 && channel.connect(now.mono, fx) {
+            channel.call(now.mono, fx, versions::FETCH, request, ());
         }
     }
 

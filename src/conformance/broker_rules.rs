@@ -24,15 +24,15 @@ rules! {
             "controller::tests::brokers::a_broker_epoch_is_the_offset_of_its_registration_record";
         RegistrationIsTriedAgain: "A broker whose registration is refused (another incarnation's session is valid) tries again.",
             "KIP-631, `BrokerLifecycleManager.BrokerRegistrationResponseHandler`",
-            "broker::tests::lifecycle::a_refused_registration_is_tried_again";
+            "broker::tests::lifecycle::a_refused_registration_is_sent_again_after_growing_pauses";
     }
     "Heartbeats, fencing and sessions" {
         HeartbeatTellsTheMetadataOffset: "A heartbeat tells how far its broker has replayed the metadata.",
             "`BrokerLifecycleManager.sendBrokerHeartbeat`",
-            "broker::tests::lifecycle::a_heartbeat_tells_what_the_controller_must_know";
+            "broker::tests::lifecycle::a_heartbeat_tells_how_far_the_metadata_was_replayed";
         HeartbeatAsksToStayFenced: "A broker asks to stay fenced until it has replayed its own registration.",
             "`BrokerLifecycleManager.sendBrokerHeartbeat`",
-            "broker::tests::lifecycle::a_heartbeat_tells_what_the_controller_must_know";
+            "broker::tests::lifecycle::the_way_from_starting_to_running";
         HeartbeatAsksToShutDown: "A broker that is to stop asks for a controlled shutdown.",
             "`BrokerLifecycleManager.sendBrokerHeartbeat`",
             "broker::tests::lifecycle::an_orderly_stop_leaves_its_broker_epoch_and_everything_else";

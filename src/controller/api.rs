@@ -10,7 +10,7 @@ use kafka_protocol::messages::{
 };
 
 /// Requests served on the controller's listener with their least and greatest version.
-pub const SERVED: [(ApiKey, i16, i16); 8] = [
+pub const SERVED: [(ApiKey, i16, i16); 11] = [
     (ApiKey::Fetch, 13, 17),
     (ApiKey::ApiVersions, 0, 4),
     (ApiKey::CreateTopics, 2, 7),
@@ -19,6 +19,9 @@ pub const SERVED: [(ApiKey, i16, i16); 8] = [
     (ApiKey::AlterPartition, 2, 3),
     (ApiKey::BrokerRegistration, 0, 4),
     (ApiKey::BrokerHeartbeat, 0, 1),
+    (ApiKey::Vote, 0, 2),
+    (ApiKey::BeginQuorumEpoch, 0, 1),
+    (ApiKey::EndQuorumEpoch, 0, 1),
 ];
 
 /// Which of [`SERVED`] a request is, if it is one at a version that is served.
@@ -32,9 +35,20 @@ pub fn served(body: &RequestKind, version: i16) -> Option<ApiKey> {
         RequestKind::AlterPartition(_) => ApiKey::AlterPartition,
         RequestKind::BrokerRegistration(_) => ApiKey::BrokerRegistration,
         RequestKind::BrokerHeartbeat(_) => ApiKey::BrokerHeartbeat,
+        RequestKind::Vote(_) => ApiKey::Vote,
+        RequestKind::BeginQuorumEpoch(_) => ApiKey::BeginQuorumEpoch,
+        RequestKind::EndQuorumEpoch(_) => ApiKey::EndQuorumEpoch,
         _ => return None,
     };
     SERVED.iter().any(|(k, least, greatest)| *k == key && (*least..=*greatest).contains(&version)).then_some(key)
+}
+
+/// Does the quorum itself answer it, leader or not?
+pub fn is_for_the_quorum(api: ApiKey) -> bool {
+    matches!(
+        api,
+        ApiKey::Fetch | ApiKey::DescribeQuorum | ApiKey::Vote | ApiKey::BeginQuorumEpoch | ApiKey::EndQuorumEpoch
+    )
 }
 
 /// The answer to ApiVersions; for a version that is not served, with UNSUPPORTED_VERSION (the host then encodes it at

@@ -36,7 +36,7 @@ use trial_storage::{Disk, Log};
 use uuid::Uuid;
 
 use self::periodic::PeriodicTasks;
-use self::quorum::{Quorum, QuorumError, QuorumEvent};
+use self::quorum::{Io, Quorum, QuorumError, QuorumEvent};
 use self::requests::Request;
 use self::rules::sessions::Sessions;
 use self::rules::{Cluster, Decision};
@@ -45,10 +45,11 @@ use crate::conformance::BrokerRule;
 use crate::event::Event;
 use crate::ids::BrokerId;
 use crate::metadata::{METADATA_TOPIC, MetadataImage, MetadataRecord};
-use crate::node::{Effects, Endpoint, Input, Lane, LocalStep, Nanos, Node, Now, ReqId, ms};
-use crate::zoo::Zoo;
+use crate::node::{Command, Effects, Endpoint, Input, Lane, LocalStep, Nanos, Node, Now, ReqId, ms};
+use crate::zoo::{Switch, Zoo};
 
 pub use self::api::SERVED;
+pub(crate) use self::api::error_response;
 
 /// A voter of the metadata quorum. It is this voter only with this directory id: the same node on another disk is not
 /// (KIP-853, `ReplicaKey`).
@@ -116,21 +117,28 @@ pub enum Step {
 enum Phase {
     /// `Input::Start` has not come.
     NotStarted,
-    /// The quorum is opening its epoch; nothing is decided yet.
+    /// Follows the log: another decides, or nobody.
+    Standby,
+    /// Leads the quorum, and does not know yet everything that is committed.
     Claiming,
     /// Decides.
     Active,
-    /// The disk failed it.
+    /// The disk failed it, or it has shut down.
     Halted,
 }
 
-/// An answer that waits until this offset is committed.
+/// An answer that waits until this offset is committed. If this controller is deposed before, it is refused instead: the
+/// request may or may not have been carried out.
 #[derive(Clone, Debug)]
 struct Deferred {
     offset: i64,
     req: ReqId,
     response: ResponseKind,
+    refusal: ResponseKind,
 }
+
+/// Offset of each broker's registration record, which it must have replayed before it is unfenced.
+type RegistrationOffsets = BTreeMap<BrokerId, i64>;
 
 /// See the module documentation.
 #[derive(Clone, Debug)]
@@ -138,14 +146,14 @@ pub struct Controller {
     setup: ControllerSetup,
     phase: Phase,
     quorum: Option<Quorum>,
-    /// After all records appended.
+    /// After all records appended; only while it decides.
     image: MetadataImage,
+    registration_offsets: RegistrationOffsets,
     /// After all records committed.
     committed_image: MetadataImage,
+    committed_registration_offsets: RegistrationOffsets,
     /// What lies between the two.
     uncommitted: VecDeque<(i64, MetadataRecord)>,
-    /// Offset of each broker's registration record, which it must have replayed before it is unfenced.
-    registration_offsets: BTreeMap<BrokerId, i64>,
     sessions: Sessions,
     /// In order of their offsets.
     deferred: VecDeque<Deferred>,
@@ -164,9 +172,10 @@ impl Controller {
             phase: Phase::NotStarted,
             quorum: None,
             image: MetadataImage::default(),
-            committed_image: MetadataImage::default(),
-            uncommitted: VecDeque::new(),
             registration_offsets: BTreeMap::new(),
+            committed_image: MetadataImage::default(),
+            committed_registration_offsets: BTreeMap::new(),
+            uncommitted: VecDeque::new(),
             sessions,
             deferred: VecDeque::new(),
             tick_is_deferred: false,
@@ -179,9 +188,10 @@ impl Controller {
     pub fn setup(&self) -> &ControllerSetup {
         &self.setup
     }
-    /// The metadata after every record appended, committed or not: what decisions are based on.
+    /// The metadata that decisions are based on: after every record appended, committed or not. A controller that does
+    /// not decide has only what is committed.
     pub fn image(&self) -> &MetadataImage {
-        &self.image
+        if self.phase == Phase::Active { &self.image } else { &self.committed_image }
     }
     /// The metadata after every committed record: what brokers may see.
     pub fn committed_image(&self) -> &MetadataImage {
@@ -204,12 +214,12 @@ impl Controller {
         self.quorum.as_ref().and_then(Quorum::high_watermark).unwrap_or(-1)
     }
     /// What it tells of the quorum if it leads it, as it answers DescribeQuorum.
-    pub fn describe_quorum(&self) -> Option<PartitionData> {
+    pub fn describe_quorum(&self, now: Now) -> Option<PartitionData> {
         let topic = TopicData::default()
             .with_topic_name(TopicName(METADATA_TOPIC.into()))
             .with_partitions(vec![Default::default()]);
         let request = DescribeQuorumRequest::default().with_topics(vec![topic]);
-        let response = self.quorum.as_ref()?.describe(&request);
+        let response = self.quorum.as_ref()?.describe(now, &request);
         response.topics.into_iter().flat_map(|topic| topic.partitions).find(|partition| partition.error_code == 0)
     }
     /// The metadata log, once it is open.
@@ -217,94 +227,134 @@ impl Controller {
         self.quorum.as_ref().map(Quorum::log)
     }
 
-    fn start(&mut self, incarnation: Uuid, disk: &mut dyn Disk, fx: &mut Effects<'_>) -> Result<(), QuorumError> {
-        let quorum = Quorum::start(self.setup.node_id, self.setup.cluster_id.clone(), disk, fx)?;
+    fn start(&mut self, incarnation: Uuid, io: &mut Io<'_, '_>) -> Result<(), QuorumError> {
+        let quorum = Quorum::start(&self.setup, io)?;
         // A controller always scans its whole log; "clean" is only a disk without one.
-        fx.record(Event::Started { incarnation, clean: quorum.log().log_end_offset() == 0 });
+        io.fx.record(Event::Started { incarnation, clean: quorum.log().log_end_offset() == 0 });
         self.quorum = Some(quorum);
-        self.phase = Phase::Claiming;
-        Ok(())
+        self.phase = Phase::Standby;
+        self.on_quorum_events(io)
+    }
+
+    /// What the quorum has come to, in the order of happening. Deciding upon one may bring the next.
+    fn on_quorum_events(&mut self, io: &mut Io<'_, '_>) -> Result<(), QuorumError> {
+        loop {
+            let events = self.quorum.as_mut().map(Quorum::take_events).unwrap_or_default();
+            if events.is_empty() {
+                return Ok(());
+            }
+            for event in events {
+                match event {
+                    QuorumEvent::Committed { high_watermark } => self.on_committed(high_watermark, io)?,
+                    QuorumEvent::BecameLeader { .. } => {
+                        self.phase = Phase::Claiming;
+                        if self.may_activate() {
+                            self.activate(io)?;
+                        }
+                    }
+                    QuorumEvent::LostLeadership { epoch } => self.stand_down(epoch, io),
+                }
+            }
+        }
     }
 
     /// Everything below the high watermark is committed: applies it, and sends the answers that waited for it.
-    fn on_committed(
-        &mut self,
-        now: Now,
-        high_watermark: i64,
-        disk: &mut dyn Disk,
-        fx: &mut Effects<'_>,
-    ) -> Result<(), QuorumError> {
-        let committed = self.uncommitted.partition_point(|(offset, _)| *offset < high_watermark);
-        for (offset, record) in self.uncommitted.drain(..committed) {
-            self.committed_image.apply(offset, &record);
-        }
-        let committed = self.deferred.partition_point(|deferred| deferred.offset < high_watermark);
-        for deferred in self.deferred.drain(..committed) {
-            fx.answer(deferred.req, deferred.response);
-        }
-        if let Some(quorum) = &mut self.quorum {
-            quorum.complete_fetches(now, disk, fx);
-            if self.phase == Phase::Claiming && quorum.has_committed_in_own_epoch() {
-                self.activate(now, high_watermark, disk, fx)?;
+    fn on_committed(&mut self, high_watermark: i64, io: &mut Io<'_, '_>) -> Result<(), QuorumError> {
+        if self.phase == Phase::Active {
+            let committed = self.uncommitted.partition_point(|(offset, _)| *offset < high_watermark);
+            for (offset, record) in self.uncommitted.drain(..committed) {
+                note_registration(&mut self.committed_registration_offsets, offset, &record);
+                self.committed_image.apply(offset, &record);
             }
+            let committed = self.deferred.partition_point(|deferred| deferred.offset < high_watermark);
+            for deferred in self.deferred.drain(..committed) {
+                io.fx.answer(deferred.req, deferred.response);
+            }
+            return Ok(());
+        }
+        self.replay(high_watermark, io)?;
+        if self.phase == Phase::Claiming && self.may_activate() {
+            self.activate(io)?;
         }
         Ok(())
     }
 
-    /// Replays the log and begins to decide. Every broker gets a fresh session: how long it was silent is unknown.
-    /// Source: `QuorumController.claim`, `ClusterControlManager.activate`.
-    fn activate(
-        &mut self,
-        now: Now,
-        high_watermark: i64,
-        disk: &mut dyn Disk,
-        fx: &mut Effects<'_>,
-    ) -> Result<(), QuorumError> {
+    /// Applies what another controller decided, or this one in an earlier life.
+    fn replay(&mut self, end: i64, io: &mut Io<'_, '_>) -> Result<(), QuorumError> {
         let Some(quorum) = &self.quorum else { return Ok(()) };
-        for (offset, record) in quorum.read_records(disk, self.image.next_offset, high_watermark)? {
-            if let MetadataRecord::RegisterBroker { broker, .. } = &record {
-                self.registration_offsets.insert(*broker, offset);
-            }
-            self.image.apply(offset, &record);
+        let from = self.committed_image.next_offset;
+        for (offset, record) in quorum.read_records(io.disk, from, end)? {
+            note_registration(&mut self.committed_registration_offsets, offset, &record);
+            self.committed_image.apply(offset, &record);
         }
-        self.committed_image = self.image.clone();
+        self.committed_image.next_offset = self.committed_image.next_offset.max(end);
+        Ok(())
+    }
+
+    /// A new leader decides only once everything of the epochs before is committed and replayed.
+    /// Source: `KafkaRaftClient.maybeFireLeaderChange`. Zoo: `leader-callback-before-catchup` (KAFKA-15345) decides at
+    /// once, on what it happens to know.
+    fn may_activate(&self) -> bool {
+        self.setup.zoo.on(Switch::LeaderCallbackBeforeCatchup)
+            || self.quorum.as_ref().is_some_and(Quorum::has_committed_in_own_epoch)
+    }
+
+    /// Begins to decide. Every broker gets a fresh session: how long it was silent is unknown.
+    /// Source: `QuorumController.claim`, `ClusterControlManager.activate`.
+    fn activate(&mut self, io: &mut Io<'_, '_>) -> Result<(), QuorumError> {
+        let Some(quorum) = &self.quorum else { return Ok(()) };
+        self.image = self.committed_image.clone();
+        self.registration_offsets = self.committed_registration_offsets.clone();
+        self.sessions = Sessions::new(ms(self.setup.config.broker_session_timeout_ms));
         for (broker, registration) in &self.image.brokers {
-            let since = if BrokerRule::NewControllerBeginsSessionsAnew.holds() { now.mono } else { 0 };
+            let since = if BrokerRule::NewControllerBeginsSessionsAnew.holds() { io.now.mono } else { 0 };
             self.sessions.restart(since, *broker, registration.fenced);
         }
         self.phase = Phase::Active;
-        self.last_append = now.mono;
-        fx.record(Event::ControllerActive { epoch: quorum.epoch(), log_end_offset: quorum.log().log_end_offset() });
-        self.periodic.activate(now.mono, &self.setup.config);
+        self.last_append = io.now.mono;
+        io.fx.record(Event::ControllerActive { epoch: quorum.epoch(), log_end_offset: quorum.log().log_end_offset() });
+        self.periodic.activate(io.now.mono, &self.setup.config);
         if !self.cluster().has_bootstrap_records() {
             let bootstrap = rules::eligible_leaders::bootstrap_records(&self.setup.config);
-            self.write(now, Decision::of(bootstrap), disk, fx)?;
+            self.write(Decision::of(bootstrap), io)?;
         }
         Ok(())
     }
 
+    /// Another leads, or nobody: what was decided and not committed is undone here, whatever may become of it in the log.
+    /// Source: `QuorumController.renounce`.
+    fn stand_down(&mut self, epoch: i32, io: &mut Io<'_, '_>) {
+        let was_active = self.phase == Phase::Active;
+        self.phase = Phase::Standby;
+        self.image = MetadataImage::default();
+        self.registration_offsets.clear();
+        self.uncommitted.clear();
+        self.sessions = Sessions::new(ms(self.setup.config.broker_session_timeout_ms));
+        if was_active {
+            let reverted_to = self.committed_image.next_offset;
+            io.fx.record(Event::ControllerStoodDown { epoch, reverted_to });
+        }
+        for deferred in self.deferred.drain(..) {
+            io.fx.answer(deferred.req, deferred.refusal);
+        }
+    }
+
     /// Makes a decision come true: records appended, applied to the speculative image, told to the trace.
-    fn write(
-        &mut self,
-        now: Now,
-        decision: Decision,
-        disk: &mut dyn Disk,
-        fx: &mut Effects<'_>,
-    ) -> Result<(), QuorumError> {
+    fn write(&mut self, decision: Decision, io: &mut Io<'_, '_>) -> Result<(), QuorumError> {
         for refusal in &decision.refusals {
-            fx.record(refusal.clone());
+            io.fx.record(refusal.clone());
         }
         let Some(quorum) = &mut self.quorum else { return Ok(()) };
         if decision.records.is_empty() {
             return Ok(());
         }
-        let base_offset = quorum.append(now.wall, &decision.records, disk, fx)?;
-        self.last_append = now.mono;
-        events::apply_and_record(&mut self.image, base_offset, &decision, fx);
+        let base_offset = quorum.append(&decision.records, io)?;
+        self.last_append = io.now.mono;
+        events::apply_and_record(&mut self.image, base_offset, &decision, io.fx);
         for (offset, record) in (base_offset..).zip(decision.records) {
+            note_registration(&mut self.registration_offsets, offset, &record);
             if let MetadataRecord::RegisterBroker { broker, fenced, .. } = &record {
-                self.registration_offsets.insert(*broker, offset);
-                self.sessions.restart(now.mono, *broker, *fenced);
+                self.sessions.restart(io.now.mono, *broker, *fenced);
             }
             self.uncommitted.push_back((offset, record));
         }
@@ -313,12 +363,18 @@ impl Controller {
 
     /// Answers once everything appended so far is committed: even an answer that wrote nothing may tell of what an
     /// earlier request did. Source: `QuorumController.ControllerWriteEvent.run`, `DeferredEventQueue`.
-    fn answer_when_committed(&mut self, req: ReqId, response: ResponseKind, fx: &mut Effects<'_>) {
+    fn answer_when_committed(
+        &mut self,
+        req: ReqId,
+        response: ResponseKind,
+        refusal: ResponseKind,
+        fx: &mut Effects<'_>,
+    ) {
         let offset = self.last_offset();
         if offset < self.high_watermark() {
             fx.answer(req, response);
         } else {
-            self.deferred.push_back(Deferred { offset, req, response });
+            self.deferred.push_back(Deferred { offset, req, response, refusal });
         }
     }
 
@@ -331,39 +387,41 @@ impl Controller {
         self.log().map_or(0, Log::log_end_offset) - 1
     }
 
-    fn on_tick(&mut self, now: Now, disk: &mut dyn Disk, fx: &mut Effects<'_>) -> Result<(), QuorumError> {
+    fn on_tick(&mut self, io: &mut Io<'_, '_>) -> Result<(), QuorumError> {
         self.tick_is_deferred = false;
         if let Some(quorum) = &mut self.quorum {
-            quorum.expire_fetches(now, fx);
+            quorum.on_tick(io)?;
+            self.on_quorum_events(io)?;
         }
         if self.phase == Phase::Active {
-            self.maybe_fence_one_stale_broker(now, disk, fx)?;
-            self.run_periodic_tasks(now, disk, fx)?;
-            if self.no_op_is_due_at().is_some_and(|due| due <= now.mono) {
-                self.write(now, Decision::of(vec![MetadataRecord::NoOp]), disk, fx)?;
+            self.maybe_fence_one_stale_broker(io)?;
+            self.run_periodic_tasks(io)?;
+            if self.no_op_is_due_at().is_some_and(|due| due <= io.now.mono) {
+                self.write(Decision::of(vec![MetadataRecord::NoOp]), io)?;
             }
+            self.on_quorum_events(io)?;
+        }
+        if let Some(why) = self.quorum.as_ref().and_then(|quorum| quorum.shutdown_is_complete(io.now.mono)) {
+            self.phase = Phase::Halted;
+            io.fx.record(Event::ShutDownCleanly);
+            io.fx.halt(why.to_string());
         }
         Ok(())
     }
 
     /// One broker per controller event, so that the elections for the next see what became of this one.
     /// Source: `ReplicationControlManager.maybeFenceOneStaleBroker`.
-    fn maybe_fence_one_stale_broker(
-        &mut self,
-        now: Now,
-        disk: &mut dyn Disk,
-        fx: &mut Effects<'_>,
-    ) -> Result<(), QuorumError> {
-        let Some(broker) = self.sessions.find_one_stale_broker(now.mono) else { return Ok(()) };
+    fn maybe_fence_one_stale_broker(&mut self, io: &mut Io<'_, '_>) -> Result<(), QuorumError> {
+        let Some(broker) = self.sessions.find_one_stale_broker(io.now.mono) else { return Ok(()) };
         let mut records = self.cluster().handle_broker_fenced(broker);
         self.sessions.fence(broker);
         while !BrokerRule::OneBrokerIsFencedPerEvent.holds()
-            && let Some(next) = self.sessions.find_one_stale_broker(now.mono)
+            && let Some(next) = self.sessions.find_one_stale_broker(io.now.mono)
         {
             records.extend(self.cluster().handle_broker_fenced(next));
             self.sessions.fence(next);
         }
-        self.write(now, Decision::of(records), disk, fx)
+        self.write(Decision::of(records), io)
     }
 
     /// When an idle controller writes a NoOp record, whose commit shows brokers that it is alive (KIP-835).
@@ -372,43 +430,44 @@ impl Controller {
         (interval > 0).then(|| self.last_append.saturating_add(ms(interval)))
     }
 
-    fn try_handle(
-        &mut self,
-        now: Now,
-        input: Input,
-        disk: &mut dyn Disk,
-        fx: &mut Effects<'_>,
-    ) -> Result<(), QuorumError> {
+    fn try_handle(&mut self, input: Input, io: &mut Io<'_, '_>) -> Result<(), QuorumError> {
         match input {
-            Input::Start { incarnation } if self.phase == Phase::NotStarted => self.start(incarnation, disk, fx),
+            Input::Start { incarnation } if self.phase == Phase::NotStarted => self.start(incarnation, io),
             Input::Deadline => {
                 if !self.tick_is_deferred {
                     self.tick_is_deferred = true;
-                    fx.defer(Lane::Raft, LocalStep::Controller(Step::Tick));
+                    io.fx.defer(Lane::Raft, LocalStep::Controller(Step::Tick));
                 }
                 Ok(())
             }
-            Input::Local(LocalStep::Controller(Step::Tick)) => self.on_tick(now, disk, fx),
+            Input::Local(LocalStep::Controller(Step::Tick)) => self.on_tick(io),
             Input::Request { req, conn, header, body } => {
-                let request = Request { req, conn, api_version: header.api_version, body: &body };
-                self.on_request(now, request, disk, fx)
+                let request = Request { req, conn, api_version: header.api_version, body };
+                self.on_request(request, io)?;
+                self.on_quorum_events(io)
             }
-            Input::Synced { ticket, result } => {
-                let Some(quorum) = &mut self.quorum else { return Ok(()) };
-                match quorum.on_synced(now.wall, ticket, result, disk, fx)? {
-                    Some(QuorumEvent::Committed { high_watermark }) => self.on_committed(now, high_watermark, disk, fx),
-                    None => Ok(()),
-                }
-            }
-            // It dials nobody and takes no commands.
-            Input::Start { .. }
+            Input::Synced { .. }
             | Input::Opened { .. }
             | Input::DialFailed { .. }
             | Input::Closed { .. }
-            | Input::Response { .. }
-            | Input::Local(_)
-            | Input::Command { .. } => Ok(()),
+            | Input::Response { .. } => {
+                let Some(quorum) = &mut self.quorum else { return Ok(()) };
+                quorum.on_input(input, io)?;
+                self.on_quorum_events(io)
+            }
+            Input::Command { command: Command::ShutDown, .. } => {
+                let Some(quorum) = &mut self.quorum else { return Ok(()) };
+                quorum.begin_shutdown(io)?;
+                self.on_quorum_events(io)
+            }
+            Input::Start { .. } | Input::Local(_) | Input::Command { .. } => Ok(()),
         }
+    }
+}
+
+fn note_registration(offsets: &mut RegistrationOffsets, offset: i64, record: &MetadataRecord) {
+    if let MetadataRecord::RegisterBroker { broker, .. } = record {
+        offsets.insert(*broker, offset);
     }
 }
 
@@ -424,9 +483,10 @@ impl Node for Controller {
         if self.phase == Phase::Halted {
             return;
         }
-        if let Err(error) = self.try_handle(now, input, disk, fx) {
+        let mut io = Io { now, disk, fx };
+        if let Err(error) = self.try_handle(input, &mut io) {
             self.phase = Phase::Halted;
-            fx.halt(error.to_string());
+            io.fx.halt(error.to_string());
         }
     }
 

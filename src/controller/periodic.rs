@@ -4,13 +4,11 @@
 //! the first run comes one period after the controller became active, the next one a period after the last, or almost at
 //! once when a round reached its bound.
 
-use trial_storage::Disk;
-
 use super::Controller;
-use super::quorum::QuorumError;
+use super::quorum::{Io, QuorumError};
 use super::rules::rebalance::{MAX_ELECTIONS_PER_IMBALANCE, Round};
 use crate::config::BrokerConfig;
-use crate::node::{Effects, Nanos, Now, ms};
+use crate::node::{Nanos, Now, ms};
 
 /// Pause before the next round when one was cut short, in which other events come through.
 const NEXT_ROUND_AFTER: Nanos = ms(10);
@@ -47,22 +45,18 @@ fn elect_unclean_period(config: &BrokerConfig) -> Option<Nanos> {
 
 impl Controller {
     /// Each task that is due is one event of the controller: its own batch of records.
-    pub(super) fn run_periodic_tasks(
-        &mut self,
-        now: Now,
-        disk: &mut dyn Disk,
-        fx: &mut Effects<'_>,
-    ) -> Result<(), QuorumError> {
+    pub(super) fn run_periodic_tasks(&mut self, io: &mut Io<'_, '_>) -> Result<(), QuorumError> {
+        let now = io.now;
         let is_due = |at: Option<Nanos>| at.is_some_and(|at| at <= now.mono);
         if is_due(self.periodic.balance_partition_leaders_at) {
             let round = self.cluster().maybe_balance_partition_leaders(MAX_ELECTIONS_PER_IMBALANCE);
             self.periodic.balance_partition_leaders_at = next_run(now, &round, balance_period(&self.setup.config));
-            self.write(now, round.decision, disk, fx)?;
+            self.write(round.decision, io)?;
         }
         if is_due(self.periodic.elect_unclean_leaders_at) {
             let round = self.cluster().maybe_elect_unclean_leaders(MAX_ELECTIONS_PER_IMBALANCE);
             self.periodic.elect_unclean_leaders_at = next_run(now, &round, elect_unclean_period(&self.setup.config));
-            self.write(now, round.decision, disk, fx)?;
+            self.write(round.decision, io)?;
         }
         Ok(())
     }

@@ -2,20 +2,18 @@
 
 use kafka_protocol::ResponseError;
 use kafka_protocol::messages::{BrokerHeartbeatRequest, BrokerRegistrationResponse, RequestKind, ResponseKind};
-use trial_storage::Disk;
 
-use super::quorum::QuorumError;
+use super::quorum::{Io, QuorumError};
 use super::rules::{Cluster, Decision};
 use super::{Controller, Phase, api};
-use crate::node::{ConnId, Effects, Now, ReqId};
+use crate::node::{ConnId, ReqId};
 
 /// A request as it came in.
-#[derive(Clone, Copy)]
-pub struct Request<'a> {
+pub struct Request {
     pub req: ReqId,
     pub conn: ConnId,
     pub api_version: i16,
-    pub body: &'a RequestKind,
+    pub body: Box<RequestKind>,
 }
 
 /// What a rule gives for a whole request: an answer, or one error for all of it.
@@ -23,48 +21,48 @@ type Verdict = Result<ResponseKind, ResponseError>;
 
 impl Controller {
     /// Answers a request now, lets it wait, or ends its connection.
-    pub(super) fn on_request(
-        &mut self,
-        now: Now,
-        request: Request<'_>,
-        disk: &mut dyn Disk,
-        fx: &mut Effects<'_>,
-    ) -> Result<(), QuorumError> {
+    pub(super) fn on_request(&mut self, request: Request, io: &mut Io<'_, '_>) -> Result<(), QuorumError> {
         let Request { req, conn, api_version, body } = request;
-        if let RequestKind::ApiVersions(_) = body {
-            fx.answer(req, api::api_versions(api_version).into());
+        if let RequestKind::ApiVersions(_) = *body {
+            io.fx.answer(req, api::api_versions(api_version).into());
             return Ok(());
         }
-        let (Some(_), Some(quorum)) = (api::served(body, api_version), &mut self.quorum) else {
-            fx.hang_up(conn);
+        let (Some(api), Some(quorum)) = (api::served(&body, api_version), &mut self.quorum) else {
+            io.fx.hang_up(conn);
             return Ok(());
         };
-        match body {
-            RequestKind::Fetch(request) => quorum.fetch(now, req, request, disk, fx),
-            RequestKind::DescribeQuorum(request) => fx.answer(req, quorum.describe(request).into()),
-            _ if self.phase == Phase::Active => match self.decide(now, body, disk, fx)? {
-                Ok(response) => self.answer_when_committed(req, response, fx),
-                Err(error) => refuse(&request, error, fx),
+        if api::is_for_the_quorum(api) {
+            return quorum.on_request(req, api_version, body, io);
+        }
+        let Some(refusal) = api::error_response(&body, api_version, ResponseError::NotController) else {
+            io.fx.hang_up(conn);
+            return Ok(());
+        };
+        if self.phase != Phase::Active {
+            io.fx.answer(req, refusal);
+            return Ok(());
+        }
+        match self.decide(&body, io)? {
+            Ok(response) => self.answer_when_committed(req, response, refusal, io.fx),
+            // An error of the whole request is told at once: it depends on nothing that is still to be committed but the
+            // sender's own session. Source: `QuorumController.ControllerWriteEvent.handleException`.
+            Err(error) => match api::error_response(&body, api_version, error) {
+                Some(response) => io.fx.answer(req, response),
+                None => io.fx.hang_up(conn),
             },
-            _ => refuse(&request, ResponseError::NotController, fx),
         }
         Ok(())
     }
 
     /// Decides a request and appends what follows from it.
-    fn decide(
-        &mut self,
-        now: Now,
-        body: &RequestKind,
-        disk: &mut dyn Disk,
-        fx: &mut Effects<'_>,
-    ) -> Result<Verdict, QuorumError> {
+    fn decide(&mut self, body: &RequestKind, io: &mut Io<'_, '_>) -> Result<Verdict, QuorumError> {
         let cluster = Cluster { image: &self.image, config: &self.setup.config, zoo: self.setup.zoo };
         let (decision, response): (Decision, ResponseKind) = match body {
-            RequestKind::BrokerHeartbeat(request) => return self.decide_heartbeat(now, request, disk, fx),
+            RequestKind::BrokerHeartbeat(request) => return self.decide_heartbeat(request, io),
             RequestKind::BrokerRegistration(request) => {
                 let next_offset = self.last_offset() + 1;
-                match cluster.register_broker(now.mono, &self.sessions, &self.setup.cluster_id, next_offset, request) {
+                let cluster_id = &self.setup.cluster_id;
+                match cluster.register_broker(io.now.mono, &self.sessions, cluster_id, next_offset, request) {
                     Ok(registration) => {
                         let response =
                             BrokerRegistrationResponse::default().with_broker_epoch(registration.broker_epoch);
@@ -78,7 +76,7 @@ impl Controller {
                 (decision, response.into())
             }
             RequestKind::CreateTopics(request) => {
-                let (decision, response) = cluster.create_topics(fx, request);
+                let (decision, response) = cluster.create_topics(io.fx, request);
                 (decision, response.into())
             }
             RequestKind::ElectLeaders(request) => {
@@ -87,37 +85,27 @@ impl Controller {
             }
             _ => return Ok(Err(ResponseError::InvalidRequest)),
         };
-        self.write(now, decision, disk, fx)?;
+        self.write(decision, io)?;
         Ok(Ok(response))
     }
 
     fn decide_heartbeat(
         &mut self,
-        now: Now,
         request: &BrokerHeartbeatRequest,
-        disk: &mut dyn Disk,
-        fx: &mut Effects<'_>,
+        io: &mut Io<'_, '_>,
     ) -> Result<Verdict, QuorumError> {
         let broker = request.broker_id.0;
         let cluster = Cluster { image: &self.image, config: &self.setup.config, zoo: self.setup.zoo };
         let registered_at = self.registration_offsets.get(&broker).copied().unwrap_or(i64::MAX);
-        let outcome = match cluster.process_broker_heartbeat(now.mono, &mut self.sessions, registered_at, request) {
+        let outcome = cluster.process_broker_heartbeat(io.now.mono, &mut self.sessions, registered_at, request);
+        let outcome = match outcome {
             Ok(outcome) => outcome,
             Err(error) => return Ok(Err(error)),
         };
-        self.write(now, outcome.decision, disk, fx)?;
+        self.write(outcome.decision, io)?;
         if outcome.in_controlled_shutdown {
             self.sessions.maybe_update_controlled_shutdown_offset(broker, self.last_offset());
         }
         Ok(Ok(outcome.response.into()))
-    }
-}
-
-/// An error of the whole request is told at once: it depends on nothing that is still to be committed but the sender's
-/// own session. Source: `QuorumController.ControllerWriteEvent.handleException`.
-fn refuse(request: &Request<'_>, error: ResponseError, fx: &mut Effects<'_>) {
-    match api::error_response(request.body, request.api_version, error) {
-        Some(response) => fx.answer(request.req, response),
-        None => fx.hang_up(request.conn),
     }
 }

@@ -6,6 +6,7 @@
 mod codec;
 mod image;
 mod record;
+pub mod uuid_text;
 
 pub use image::{
     ALL_BROKERS, BROKER_RESOURCE, BrokerRegistration, MetadataImage, PartitionRegistration, TOPIC_RESOURCE, TopicImage,

@@ -50,6 +50,12 @@ pub mod versions {
     pub const BROKER_REGISTRATION: i16 = 4;
     /// BrokerHeartbeat.
     pub const BROKER_HEARTBEAT: i16 = 1;
+    /// Vote: 2 has pre-votes (KIP-996) and, since 1, directory ids (KIP-853).
+    pub const VOTE: i16 = 2;
+    /// BeginQuorumEpoch: 1 has directory ids and endpoints (KIP-853).
+    pub const BEGIN_QUORUM_EPOCH: i16 = 1;
+    /// EndQuorumEpoch: 1 has directory ids and endpoints (KIP-853).
+    pub const END_QUORUM_EPOCH: i16 = 1;
 }
 
 /// An API and the versions of it that a broker answers.
@@ -99,6 +105,9 @@ pub fn api_key_of(message: &kafka_protocol::messages::RequestKind) -> Option<kaf
         RequestKind::AlterPartition(_) => ApiKey::AlterPartition,
         RequestKind::OffsetForLeaderEpoch(_) => ApiKey::OffsetForLeaderEpoch,
         RequestKind::DescribeQuorum(_) => ApiKey::DescribeQuorum,
+        RequestKind::Vote(_) => ApiKey::Vote,
+        RequestKind::BeginQuorumEpoch(_) => ApiKey::BeginQuorumEpoch,
+        RequestKind::EndQuorumEpoch(_) => ApiKey::EndQuorumEpoch,
         RequestKind::DescribeCluster(_) => ApiKey::DescribeCluster,
         _ => return None,
     })
@@ -123,6 +132,9 @@ pub fn api_key_of_response(
         ResponseKind::AlterPartition(_) => ApiKey::AlterPartition,
         ResponseKind::OffsetForLeaderEpoch(_) => ApiKey::OffsetForLeaderEpoch,
         ResponseKind::DescribeQuorum(_) => ApiKey::DescribeQuorum,
+        ResponseKind::Vote(_) => ApiKey::Vote,
+        ResponseKind::BeginQuorumEpoch(_) => ApiKey::BeginQuorumEpoch,
+        ResponseKind::EndQuorumEpoch(_) => ApiKey::EndQuorumEpoch,
         ResponseKind::DescribeCluster(_) => ApiKey::DescribeCluster,
         _ => return None,
     })

@@ -117,13 +117,19 @@ pub(crate) fn judge_reign(
     let winner = settings.broker_name(reign.leader);
     let election = truth.election(reign.leader, reign.leader_epoch);
     if let Some(election) = election {
-        if !election.clean {
+        let last_known_leader = truth.topic.eligible_leader_replicas && election.of_last_known_leader();
+        if !election.clean && !last_known_leader {
             return unclean_election(truth, election, settings);
         }
-        let known_isr = !election.isr_before.is_empty();
-        if known_isr && !election.isr_before.contains(&reign.leader) && !truth.topic.eligible_leader_replicas {
+        let known = !election.isr_before.is_empty() || !election.elr_before.is_empty();
+        let may = |replicas: &[i32]| replicas.contains(&reign.leader);
+        if known && !may(&election.isr_before) && !may(&election.elr_before) {
             let isr = brokers(settings, &election.isr_before);
-            return Judgement::bug(format!("{winner} was elected though it was not in sync; in sync were {isr}"));
+            let elr = match election.elr_before.as_slice() {
+                [] => String::new(),
+                elr => format!(", eligible {}", brokers(settings, elr)),
+            };
+            return Judgement::bug(format!("{winner} was elected though it was not in sync; in sync were {isr}{elr}"));
         }
     }
     let spans = truth.replicas.get(&reign.leader).map(|r| r.spans(batch)).unwrap_or_default();
@@ -212,6 +218,11 @@ fn power_loss(
         return Judgement::allowed("min-isr-1", settings, because);
     }
     if topic.eligible_leader_replicas {
+        let trusted = |e: &&Election| e.clean && outage.registered.is_some_and(|registered| registered < e.seq);
+        if election.is_some_and(|election| trusted(&election)) {
+            let because = "was trusted with the leadership all the same after its next registration told of it";
+            return Judgement::bug(format!("{lost}, and {because}"));
+        }
         return with_eligible_leader_replicas(cluster, truth, batch, reign, election, lost, settings);
     }
     let alone_when_lost = truth.isr_at(outage.seq) == [reign.leader];
@@ -263,8 +274,8 @@ fn with_eligible_leader_replicas(
         return Judgement::bug(because);
     }
     let because = format!("{lost}; {} went down uncleanly, min.insync.replicas={min}", brokers(settings, &unclean));
-    let exhausted = election.is_some_and(|e| e.isr_before.is_empty());
-    let rule = if exhausted { "last-known-leader" } else { "all-replicas-unclean" };
+    let rule =
+        if election.is_some_and(Election::of_last_known_leader) { "last-known-leader" } else { "all-replicas-unclean" };
     Judgement::allowed(rule, settings, because)
 }
 
@@ -316,12 +327,16 @@ fn lost_without_election(
 pub(crate) fn election_steps(truth: &PartitionTruth, reign: &Reign, settings: &Settings) -> Vec<Step> {
     let Some(election) = truth.election(reign.leader, reign.leader_epoch) else { return Vec::new() };
     let (winner, isr) = (settings.broker_name(election.leader), brokers(settings, &election.isr_before));
-    let how = if !election.clean {
+    let how = if election.of_last_known_leader() {
+        "as the last known leader, no in-sync and no eligible leader replica being left".to_owned()
+    } else if !election.clean {
         format!("uncleanly: it was not in sync; in sync were {isr}")
     } else if election.isr_before.is_empty() && election.previous < 0 {
         "when it was created".to_owned()
     } else if election.isr_before.contains(&election.leader) {
         format!("from the in-sync replicas {isr}")
+    } else if election.elr_before.contains(&election.leader) {
+        format!("from the eligible leader replicas {}", brokers(settings, &election.elr_before))
     } else {
         format!("though the in-sync replicas were {isr}")
     };

@@ -8,11 +8,15 @@
 //!
 //! Invariants speak of the replica whose leader epoch equals the controller's: a deposed leader may believe anything as
 //! long as nobody else acts on it. They excuse replicas that lost data, and take their facts from the World, never from
-//! what a node reports. Not modelled yet: transactions, groups, the metadata quorum, compaction.
+//! what a node reports. The metadata quorum is [`crate::quorum`]'s; here the
+//! controller's word counts from its commit on. Not modelled yet: transactions, groups, compaction.
 
 mod ack_before_committed;
+mod broker_epochs;
 mod committed_truncated;
+mod eligible_leader;
 mod epochs_rise;
+mod fenced_in_isr;
 mod ghost;
 mod high_watermark;
 mod leader_in_sync;
@@ -20,6 +24,7 @@ mod log_mismatch;
 pub(crate) mod loss;
 pub(crate) mod partition;
 pub(crate) mod replica;
+mod replica_sets;
 mod two_leaders_one_epoch;
 mod unsafe_election;
 
@@ -44,6 +49,17 @@ pub(crate) struct Outage {
     pub(crate) registered: Option<u64>,
 }
 
+/// A broker as the controller's log has it.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Registration {
+    pub(crate) broker_epoch: i64,
+    pub(crate) incarnation: u64,
+    pub(crate) fenced: bool,
+    pub(crate) shutting_down: bool,
+    /// Since when it has been fenced or shutting down.
+    pub(crate) since: Option<EventRef>,
+}
+
 /// All that truly happened, as far as verdicts depend on it.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Cluster {
@@ -52,6 +68,7 @@ pub(crate) struct Cluster {
     names: Partitions,
     pub(crate) partitions: Vec<PartitionTruth>,
     pub(crate) outages: BTreeMap<i32, Vec<Outage>>,
+    pub(crate) brokers: BTreeMap<i32, Registration>,
     /// Record id → 1 + number of the batch in its partition's `produced`, the last one it was appended in; 0: none.
     record_batches: Vec<u32>,
     /// Earlier batches of records that were appended more than once.
@@ -130,16 +147,32 @@ impl Cluster {
             }
             LeaderElected { partition, leader, leader_epoch, partition_epoch, isr, previous, clean } => {
                 let number = self.number(settings, &partition);
+                fenced_in_isr::check(self, number, at, &isr, settings, found);
                 let truth = &mut self.partitions[number];
                 epochs_rise::check(truth, at, Some(leader), leader_epoch, partition_epoch, found);
                 leader_in_sync::check(truth, at, leader, &isr, settings, found);
-                let isr_before = truth.isr.clone();
+                let (isr_before, elr_before) = (truth.isr.clone(), truth.elr.clone());
+                let last_known_before = truth.last_known_elr.clone();
                 truth.set_isr(seq, &isr);
                 (truth.leader, truth.leader_epoch, truth.partition_epoch) = (leader, leader_epoch, partition_epoch);
-                truth.elections.push(Election { at, seq, leader, leader_epoch, previous, isr_before, isr, clean });
+                let election = Election {
+                    at,
+                    seq,
+                    leader,
+                    leader_epoch,
+                    previous,
+                    isr_before,
+                    isr,
+                    clean,
+                    elr_before,
+                    last_known_before,
+                };
+                eligible_leader::check(self, number, &election, settings, found);
+                self.partitions[number].elections.push(election);
             }
             IsrChanged { partition, isr, leader_epoch, partition_epoch } => {
                 let number = self.number(settings, &partition);
+                fenced_in_isr::check(self, number, at, &isr, settings, found);
                 let truth = &mut self.partitions[number];
                 epochs_rise::check(truth, at, None, leader_epoch, partition_epoch, found);
                 (truth.leader_epoch, truth.partition_epoch) = (leader_epoch, partition_epoch);
@@ -169,7 +202,28 @@ impl Cluster {
                 let number = self.number(settings, &partition);
                 self.partitions[number].replica(replica).fetched = Some((leader, log_end, at));
             }
-            BrokerRegistered { broker } => {
+            EligibleLeaders { partition, replicas, elr, last_known_elr } => {
+                let number = self.number(settings, &partition);
+                let truth = &mut self.partitions[number];
+                (truth.assigned, truth.elr, truth.last_known_elr) = (replicas, elr, last_known_elr);
+                replica_sets::check(truth, at, settings, found);
+            }
+            BrokerFenced { broker, fenced } => {
+                let registration = self.brokers.entry(broker).or_default();
+                registration.fenced = fenced;
+                registration.since = fenced.then_some(at);
+            }
+            BrokerShuttingDown { broker } => {
+                let registration = self.brokers.entry(broker).or_default();
+                registration.shutting_down = true;
+                registration.since = Some(at);
+            }
+            BrokerRegistered { broker, broker_epoch, incarnation, fenced } => {
+                broker_epochs::check(self, at, broker, (broker_epoch, incarnation), settings, found);
+                let known = self.brokers.get(&broker).filter(|known| known.incarnation == incarnation);
+                let shutting_down = known.is_some_and(|known| known.shutting_down);
+                let since = fenced.then_some(at);
+                self.brokers.insert(broker, Registration { broker_epoch, incarnation, fenced, shutting_down, since });
                 let last = self.outages.get_mut(&broker).and_then(|o| o.last_mut());
                 if let Some(outage) = last.filter(|o| o.registered.is_none()) {
                     outage.registered = Some(seq);
@@ -186,8 +240,7 @@ impl Cluster {
                 }
             }
             FaultTookEffect { kind } => self.disk_faults += u64::from(is_disk_fault(&kind)),
-            SendInvoked { .. } | SendSettled { .. } | Read { .. } | PositionReset { .. } => {}
-            FinalRead { .. } | FinalReadEnd { .. } | InternalAssertion { .. } | Phase { .. } => {}
+            _ => {} // of clients, or of the metadata quorum
         }
     }
 
@@ -245,6 +298,15 @@ impl Cluster {
             if let Some(replica) = truth.replicas.get_mut(&broker) {
                 // What it will know when it comes back stands in its checkpoint.
                 (replica.high_watermark, replica.leader_epoch, replica.fetched) = (0, -1, None);
+            }
+        }
+    }
+
+    /// The controller deleted a topic: what was known of its partitions says nothing of a later topic of that name.
+    pub(crate) fn topic_deleted(&mut self, topic: &str, settings: &Settings) {
+        for number in self.names.forget(topic) {
+            if let Some(truth) = self.partitions.get_mut(number as usize) {
+                *truth = PartitionTruth::new(truth.name.clone(), settings.topic(topic));
             }
         }
     }

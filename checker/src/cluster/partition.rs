@@ -18,6 +18,16 @@ pub(crate) struct Election {
     pub(crate) isr_before: Vec<i32>,
     pub(crate) isr: Vec<i32>,
     pub(crate) clean: bool,
+    pub(crate) elr_before: Vec<i32>,
+    pub(crate) last_known_before: Vec<i32>,
+}
+
+impl Election {
+    /// It took the last known leader, the in-sync and the eligible leader replicas being exhausted (KIP-966). Kafka
+    /// counts that as unclean, and permits it without `unclean.leader.election.enable`.
+    pub(crate) fn of_last_known_leader(&self) -> bool {
+        self.isr_before.is_empty() && self.elr_before.is_empty() && self.last_known_before.first() == Some(&self.leader)
+    }
 }
 
 /// A broker began to lead.
@@ -73,6 +83,11 @@ pub(crate) struct PartitionTruth {
     pub(crate) leader_epoch: i32,
     pub(crate) partition_epoch: i32,
     pub(crate) isr: Vec<i32>,
+    /// Assigned replicas; empty while not told.
+    pub(crate) assigned: Vec<i32>,
+    /// Eligible leader replicas (KIP-966).
+    pub(crate) elr: Vec<i32>,
+    pub(crate) last_known_elr: Vec<i32>,
     // ── history ──
     pub(crate) isr_history: Vec<(u64, Vec<i32>)>,
     /// (observation, broker): joined the in-sync replicas.
@@ -99,6 +114,9 @@ impl PartitionTruth {
             leader_epoch: -1,
             partition_epoch: -1,
             isr: Vec::new(),
+            assigned: Vec::new(),
+            elr: Vec::new(),
+            last_known_elr: Vec::new(),
             isr_history: Vec::new(),
             joined: Vec::new(),
             left: Vec::new(),

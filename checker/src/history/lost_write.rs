@@ -13,7 +13,8 @@ use crate::observation::EventRef;
 /// All losses, by record.
 pub(crate) fn find(history: &History, found: &mut Vec<Violation>) {
     let mut undecided: BTreeMap<u32, (u64, EventRef)> = BTreeMap::new();
-    for (id, record) in history.records.iter() {
+    let promised = |record: &Record| !record.deleted && !history.logs[record.partition as usize].deleted;
+    for (id, record) in history.records.iter().filter(|(_, record)| promised(record)) {
         match record.told {
             Told::Acked => {
                 if let Some(violation) = acked(history, id, record, &mut undecided) {

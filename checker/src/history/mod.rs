@@ -50,6 +50,8 @@ pub(crate) struct PartitionHistory {
     /// The final read in order of offset.
     pub(crate) final_log: Vec<(i64, u64)>,
     pub(crate) final_end: Option<FinalEnd>,
+    /// Its topic was deleted. One of the same name is another partition.
+    pub(crate) deleted: bool,
 }
 
 impl PartitionHistory {
@@ -113,6 +115,9 @@ impl History {
     ) {
         let number = self.number(partition);
         self.reads += 1;
+        if self.is_of_deleted(record) {
+            return; // from a leader that had not heard of the deletion, or from the topic that followed: nobody knows
+        }
         if manual {
             self.poll_order.read(at, consumer, number, offset);
         }
@@ -129,6 +134,7 @@ impl History {
     pub fn final_read(&mut self, at: EventRef, partition: &Partition, offset: i64, record: Option<u64>) {
         let number = self.number(partition);
         self.final_reads += 1;
+        self.settle_in(record, number);
         self.see(at, number, offset, record);
         let Some(id) = record else { return };
         let log = &mut self.logs[number as usize].final_log;
@@ -156,6 +162,38 @@ impl History {
     ) {
         let number = self.number(partition);
         self.logs[number as usize].final_end = Some(FinalEnd { log_start, log_end, complete, at });
+    }
+
+    /// A topic was deleted. Nothing that went into it is promised any more.
+    pub fn topic_deleted(&mut self, topic: &str) {
+        for number in self.partitions.forget(topic) {
+            if let Some(log) = self.logs.get_mut(number as usize) {
+                log.deleted = true;
+            }
+        }
+    }
+
+    /// These went into a topic that is deleted already.
+    pub fn forget(&mut self, records: &[u64]) {
+        for record in records {
+            if let Some(record) = self.records.get_mut(*record) {
+                record.deleted = true;
+            }
+        }
+    }
+
+    fn is_of_deleted(&self, record: Option<u64>) -> bool {
+        let record = record.and_then(|id| self.records.get(id));
+        record.is_some_and(|r| r.deleted || self.logs.get(r.partition as usize).is_some_and(|log| log.deleted))
+    }
+
+    /// A record that was sent when the topic was still the deleted one has gone into the topic that followed.
+    fn settle_in(&mut self, record: Option<u64>, number: u32) {
+        let Some(state) = record.and_then(|id| self.records.get_mut(id)) else { return };
+        let old = self.logs.get(state.partition as usize).is_some_and(|log| log.deleted);
+        if old && self.partitions.name(state.partition) == self.partitions.name(number) {
+            state.partition = number;
+        }
     }
 
     fn see(&mut self, at: EventRef, partition: u32, offset: i64, record: Option<u64>) {

@@ -39,6 +39,8 @@ pub(crate) struct Record {
     /// How often the final read found it.
     pub(crate) copies: u16,
     pub(crate) told: Told,
+    /// It went into a topic that was deleted: its absence says nothing.
+    pub(crate) deleted: bool,
 }
 
 impl Record {
@@ -53,6 +55,7 @@ impl Record {
         attempts: 0,
         copies: 0,
         told: Told::NeverSent,
+        deleted: false,
     };
 }
 

@@ -21,6 +21,7 @@ pub struct Play {
     logs: BTreeMap<i32, Vec<(u64, i32)>>,
     lost_power: BTreeMap<i32, usize>,
     offsets: BTreeMap<u64, i64>,
+    broker_epoch: i64,
 }
 
 pub fn orders() -> Partition {
@@ -63,6 +64,7 @@ impl Play {
             logs: BTreeMap::from([(1, vec![]), (2, vec![]), (3, vec![])]),
             lost_power: BTreeMap::new(),
             offsets: BTreeMap::new(),
+            broker_epoch: 0,
         };
         play.elected(-1, true);
         play.leads(1);
@@ -232,7 +234,17 @@ impl Play {
     }
 
     pub fn registered(&mut self, broker: i32) -> &mut Self {
-        self.see(Observation::BrokerRegistered { broker })
+        self.broker_epoch += 1;
+        let (broker_epoch, incarnation) = (self.broker_epoch, self.broker_epoch as u64);
+        self.see(Observation::BrokerRegistered { broker, broker_epoch, incarnation, fenced: false })
+    }
+
+    /// A topic of the same name, with empty logs.
+    pub fn created_again(&mut self) -> &mut Self {
+        self.logs.values_mut().for_each(Vec::clear);
+        (self.leader, self.epoch, self.partition_epoch, self.isr) = (1, 0, 0, vec![1, 2, 3]);
+        self.elected(-1, true);
+        self.leads(1)
     }
 
     pub fn truncate(&mut self, broker: i32, to: usize) -> &mut Self {

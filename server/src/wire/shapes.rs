@@ -50,6 +50,9 @@ pub(crate) fn request(api: ApiKey) -> Option<&'static Shape> {
         ApiKey::BrokerHeartbeat => &BROKER_HEARTBEAT_REQUEST,
         ApiKey::AlterPartition => &ALTER_PARTITION_REQUEST,
         ApiKey::DescribeQuorum => &DESCRIBE_QUORUM_REQUEST,
+        ApiKey::Vote => &VOTE_REQUEST,
+        ApiKey::BeginQuorumEpoch => &BEGIN_QUORUM_EPOCH_REQUEST,
+        ApiKey::EndQuorumEpoch => &END_QUORUM_EPOCH_REQUEST,
         _ => return None,
     })
 }
@@ -68,6 +71,8 @@ pub(crate) fn response(api: ApiKey) -> Option<&'static Shape> {
         ApiKey::BrokerHeartbeat => &BROKER_HEARTBEAT_RESPONSE,
         ApiKey::AlterPartition => &ALTER_PARTITION_RESPONSE,
         ApiKey::DescribeQuorum => &DESCRIBE_QUORUM_RESPONSE,
+        ApiKey::Vote => &VOTE_RESPONSE,
+        ApiKey::BeginQuorumEpoch | ApiKey::EndQuorumEpoch => &QUORUM_EPOCH_RESPONSE,
         _ => return None,
     })
 }
@@ -107,6 +112,20 @@ static BROKER_HEARTBEAT_REQUEST: Shape = shape!(0, I32, I64, I64, BOOL, BOOL; 0 
 static ALTER_PARTITION_REQUEST: Shape =
     shape!(0, I32, I64, array!(UUID, array!(I32, I32, I32_ARRAY.until(2), array!(I32, I64).since(3), I8, I32)));
 static DESCRIBE_QUORUM_REQUEST: Shape = shape!(0, array!(TEXT, array!(I32)));
+static VOTE_REQUEST: Shape = shape!(
+    0,
+    TEXT,
+    I32.since(1),
+    array!(TEXT, array!(I32, I32, I32, UUID.since(1), UUID.since(1), I32, I64, BOOL.since(2)))
+);
+static BEGIN_QUORUM_EPOCH_REQUEST: Shape =
+    shape!(1, TEXT, I32.since(1), array!(TEXT, array!(I32, UUID.since(1), I32, I32)), array!(TEXT, TEXT, I16).since(1));
+static END_QUORUM_EPOCH_REQUEST: Shape = shape!(
+    1,
+    TEXT,
+    array!(TEXT, array!(I32, I32, I32, I32_ARRAY.until(0), array!(I32, UUID).since(1))),
+    array!(TEXT, TEXT, I16).since(1)
+);
 
 static PRODUCE_RESPONSE: Shape = shape!(
     9,
@@ -185,6 +204,11 @@ static DESCRIBE_QUORUM_RESPONSE: Shape = shape!(
     ),
     array!(I32, array!(TEXT, TEXT, I16)).since(2)
 );
+static VOTE_RESPONSE: Shape =
+    shape!(0, I16, array!(TEXT, array!(I32, I16, I32, I32, BOOL)); 0 => array!(I32, TEXT, I16).since(1));
+/// BeginQuorumEpoch and EndQuorumEpoch are answered alike.
+static QUORUM_EPOCH_RESPONSE: Shape =
+    shape!(1, I16, array!(TEXT, array!(I32, I16, I32, I32)); 0 => array!(I32, TEXT, I16).since(1));
 
 #[cfg(test)]
 mod tests {

@@ -79,10 +79,10 @@ pub async fn create_topic(cluster: &Cluster, topic: &str, replicas: Replicas) ->
     assert_eq!(outcome(admin.command(command)).await, Outcome::Done);
     let mut topic_id = Uuid::nil();
     for id in 1.. {
-        let Some(broker) = cluster.broker(id) else { break };
+        let Some(broker) = cluster.process(id) else { break };
         loop {
             let name = topic.to_string();
-            let known = broker.look(move |broker| broker.image().topic(&name).map(|topic| topic.topic_id)).await;
+            let known = broker.look(move |server| Some(server.broker()?.image().topic(&name)?.topic_id)).await;
             if let Some(id) = known.expect("the broker lives") {
                 topic_id = id;
                 break;

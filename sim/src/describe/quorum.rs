@@ -6,7 +6,7 @@ use std::fmt;
 use kafka_protocol::messages::describe_quorum_response::ReplicaState as WireReplica;
 use serde::Serialize;
 use trial_kafka::controller::{Controller, QuorumRole};
-use trial_kafka::node::Endpoint;
+use trial_kafka::node::{Endpoint, Now};
 
 use super::{kafka_uuid, power_name, role_name};
 use crate::world::{Power, World};
@@ -89,7 +89,7 @@ pub struct ControllerDescription {
 pub fn quorum(world: &World) -> QuorumDescription {
     let running = world.controllers().filter(|(ix, _)| world.power(*ix) == Power::Running);
     let leading = running.filter(|(_, controller)| controller.role() == QuorumRole::Leader);
-    let leader = leading.max_by_key(|(_, controller)| controller.epoch()).map(|(_, controller)| controller);
+    let leader = leading.max_by_key(|(_, controller)| controller.epoch());
     let cluster_id = world.controllers().next().map(|(_, controller)| controller.setup().cluster_id.clone());
     let controllers = world.controllers().map(|(ix, controller)| ControllerDescription {
         controller: world.node_name(ix).to_string(),
@@ -108,13 +108,13 @@ pub fn quorum(world: &World) -> QuorumDescription {
     });
     QuorumDescription {
         cluster_id: cluster_id.unwrap_or_default(),
-        leader: leader.and_then(describe_leader),
+        leader: leader.and_then(|(ix, controller)| describe_leader(controller, world.clocks(ix))),
         controllers: controllers.collect(),
     }
 }
 
-fn describe_leader(controller: &Controller) -> Option<LeaderDescription> {
-    let told = controller.describe_quorum()?;
+fn describe_leader(controller: &Controller, now: Now) -> Option<LeaderDescription> {
+    let told = controller.describe_quorum(now)?;
     let leader_id = told.leader_id.0;
     let leader_end = told.current_voters.iter().find(|voter| voter.replica_id.0 == leader_id)?.log_end_offset;
     let describe = |replica: &WireReplica, status: &'static str| {

@@ -181,6 +181,22 @@ impl VirtualDisk {
         self.take_operations();
     }
 
+    /// Bytes of the files `*SUFFIX` of a directory, as the page cache has them, that this later state of the same disk
+    /// has not, or has as others.
+    pub fn bytes_lost_until(&self, later: &VirtualDisk, dir: &str, suffix: &str) -> u64 {
+        let content = |disk: &'_ VirtualDisk, name: &str| {
+            let inode = disk.dirs.get(dir)?.cached.get(name)?;
+            Some(disk.files.get(inode)?.cached.clone())
+        };
+        let names = self.dirs.get(dir).into_iter().flat_map(|directory| directory.cached.keys());
+        let lost = names.filter(|name| name.ends_with(suffix)).filter_map(|name| {
+            let before = content(self, name)?;
+            let kept = content(later, name).map_or(0, |after| before.common_prefix(&after));
+            Some(before.len() - kept)
+        });
+        lost.sum()
+    }
+
     /// The machine lost power: back to what the device has, with what `random` decides of unsynced bytes. Same state and
     /// same draws, same result.
     pub fn power_loss(&mut self, random: &mut impl FnMut() -> u64) -> PowerLossReport {

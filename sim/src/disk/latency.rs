@@ -21,6 +21,8 @@ pub(super) struct Device {
     sync_latency: Nanos,
     /// Operations that still succeed; `None`: all.
     operations_left: Option<u64>,
+    /// An operation was refused since.
+    refused: bool,
 }
 
 impl Default for Device {
@@ -33,6 +35,7 @@ impl Default for Device {
             stalled_until: 0,
             sync_latency: DEFAULT_SYNC_LATENCY,
             operations_left: None,
+            refused: false,
         }
     }
 }
@@ -40,7 +43,10 @@ impl Default for Device {
 impl Device {
     /// One operation of a node: takes its time, and fails once the disk is dead.
     pub(super) fn operation(&mut self) -> Result<(), DiskError> {
-        self.alive()?;
+        if let Err(dead) = self.alive() {
+            self.refused = true;
+            return Err(dead);
+        }
         if let Some(left) = &mut self.operations_left {
             *left -= 1; // alive: at least one was left
         }
@@ -55,6 +61,11 @@ impl Device {
             Some(0) => Err(DiskError::Io("the disk has died".to_owned())),
             _ => Ok(()),
         }
+    }
+
+    /// What needs no operation, lengths and names, is known until the first operation was refused.
+    pub(super) fn answers(&self) -> Result<(), DiskError> {
+        if self.refused { self.alive() } else { Ok(()) }
     }
 
     pub(super) fn is_stalled(&self) -> bool {
@@ -113,8 +124,14 @@ impl VirtualDisk {
         self.device.alive().is_err()
     }
 
+    /// Has it refused an operation since it died?
+    pub fn has_refused(&self) -> bool {
+        self.device.refused
+    }
+
     /// It lives again, and holds what it held.
     pub fn repair(&mut self) {
         self.device.operations_left = None;
+        self.device.refused = false;
     }
 }

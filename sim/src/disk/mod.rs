@@ -21,7 +21,8 @@
 //! cost more when the disk is slow (each takes a while) or stalled (nothing ends before a given instant). The time a handler was blocked gathers in [`VirtualDisk::take_cost`], and syncs take
 //! [`VirtualDisk::sync_latency`]; the host makes both happen. A stalled disk writes nothing back either.
 //!
-//! **Failure**: no space beyond a capacity; dead from the k-th operation on.
+//! **Failure**: no space beyond a capacity; dead from the k-th operation on. Lengths and names are known, without an
+//! operation, until the first one was refused.
 //!
 //! # What is not modelled
 //!
@@ -215,12 +216,12 @@ impl Disk for VirtualDisk {
     }
 
     fn list_dirs(&self) -> Result<Vec<String>, DiskError> {
-        self.device.alive()?;
+        self.device.answers()?;
         Ok(self.dirs.keys().cloned().collect())
     }
 
     fn list(&self, dir: DirId) -> Result<Vec<String>, DiskError> {
-        self.device.alive()?;
+        self.device.answers()?;
         Ok(self.directory(dir)?.cached.keys().cloned().collect())
     }
 
@@ -276,7 +277,7 @@ impl Disk for VirtualDisk {
     }
 
     fn len(&self, file: FileId) -> Result<u64, DiskError> {
-        self.device.alive()?;
+        self.device.answers()?;
         Ok(self.content(file)?.len())
     }
 

@@ -16,6 +16,19 @@ impl VirtualDisk {
     }
 }
 
+/// What the device has: the least that a loss of power would leave.
+impl VirtualDisk {
+    /// The names in a directory on the device.
+    pub fn durable_names(&self, dir: &str) -> Vec<String> {
+        self.dirs.get(dir).map_or(Vec::new(), |directory| directory.durable.keys().cloned().collect())
+    }
+    /// Up to `len` bytes of a file on the device; `None` if it has no such file.
+    pub fn durable_bytes(&self, dir: &str, name: &str, at: u64, len: usize) -> Option<Bytes> {
+        let inode = self.dirs.get(dir)?.durable.get(name)?;
+        Some(self.files.get(inode)?.durable.read(at, len))
+    }
+}
+
 fn refused<T>() -> Result<T, DiskError> {
     Err(DiskError::Io("a view cannot change the disk".to_string()))
 }

@@ -2,21 +2,18 @@
 //!
 //! A draw first chooses how many faults, and (swarm) which kinds may appear at all: a run with few kinds reaches
 //! states that a run with all kinds washes out. Then every fault is drawn from a stream of its own.
+//!
+//! Where there are several controllers, they are hit as brokers are, links between them are cut, and faults hang on what
+//! happens in the quorum too. A disk is replaced only where the mix asks for it by name: a cluster may lose more that way
+//! than it promised to keep.
 
 use trial_kafka::ids::{Topic, TopicPartition};
 
 use super::draw::Stream;
-use super::{Direction, FIRST_DRAWN_ID, FaultKind, FaultSpec, KIND_NAMES, Peer, Target, Trigger, When};
-use crate::scenario::{DurationRange, Scenario};
-
-/// How many: both bounds included.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct CountRange {
-    /// At least.
-    pub min: u32,
-    /// At most.
-    pub max: u32,
-}
+use super::{
+    CountRange, Direction, FIRST_DRAWN_ID, FaultKind, FaultSpec, KIND_NAMES, MetadataKind, Peer, Target, Trigger, When,
+};
+use crate::scenario::{Cluster, DurationRange, Scenario};
 
 /// A mix of faults.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -28,14 +25,18 @@ pub struct Chaos {
     /// Whether a run uses only a random subset of the kinds.
     pub swarm: bool,
     /// Who is hit, each as likely as the others (one may stand twice); empty: a random broker, or the leader of a
-    /// random partition.
+    /// random partition, and with several controllers as often one of them. Each gets the kinds that it can suffer.
     pub targets: Vec<Target>,
     /// Events that faults hang on, each as likely as the others.
     pub events: Vec<Trigger>,
     /// Of a hundred faults, how many hang on an event; the others stand at an instant.
     pub by_event: u32,
+    /// The n-th such event fires.
+    pub occurrence: CountRange,
     /// From the event to the fault.
     pub delay: DurationRange,
+    /// Operations that a disk still does before it fails.
+    pub disk_fails_after: CountRange,
     /// How long a crashed, powerless or cleanly stopped node stays down.
     pub down_for: DurationRange,
     /// How long a pause, a cut, a slow or stalled thing lasts.
@@ -48,33 +49,49 @@ pub struct Chaos {
     pub slow_fetch_by: DurationRange,
     /// How far clocks jump.
     pub clock_jump_by: DurationRange,
+    /// How late metadata is.
+    pub metadata_late_by: DurationRange,
 }
 
 const MILLISECOND: u64 = 1_000_000;
 const SECOND: u64 = 1_000_000_000;
 
-impl Default for Chaos {
-    fn default() -> Self {
-        let on = |event| Trigger { event, partition: None, node: None };
+/// What faults hang on unless a scenario says otherwise; the second half where there is a quorum of several.
+const EVENTS: [&str; 5] = ["produce-answered", "became-leader", "leader-changed", "isr-changed", "truncated"];
+const QUORUM_EVENTS: [&str; 6] = [
+    "vote-granted",
+    "became-candidate",
+    "became-quorum-leader",
+    "controller-active",
+    "metadata-appended",
+    "metadata-high-watermark",
+];
+
+impl Chaos {
+    /// The mix of a cluster that says nothing of its own.
+    pub fn of(cluster: &Cluster) -> Self {
+        let on = |event: &&'static str| Trigger { event, partition: None, node: None };
+        let quorum_events: &[_] = if cluster.controllers > 1 { &QUORUM_EVENTS } else { &[] };
         Chaos {
             faults: CountRange { min: 3, max: 8 },
-            mix: KIND_NAMES.iter().map(|&kind| (kind, 1)).collect(),
+            mix: KIND_NAMES.iter().filter(|kind| **kind != "replace-disk").map(|&kind| (kind, 1)).collect(),
             swarm: true,
             targets: Vec::new(),
-            events: ["produce-answered", "became-leader", "leader-changed", "isr-changed", "truncated"].map(on).into(),
+            events: EVENTS.iter().chain(quorum_events).map(on).collect(),
             by_event: 50,
+            occurrence: CountRange::exactly(1),
             delay: DurationRange { min: 0, max: 5 * MILLISECOND },
+            disk_fails_after: CountRange { min: 0, max: 30 },
             down_for: DurationRange { min: SECOND / 2, max: 15 * SECOND },
             lasts: DurationRange { min: SECOND / 2, max: 12 * SECOND },
             slow_link_by: DurationRange { min: 5 * MILLISECOND, max: SECOND },
             slow_disk_by: DurationRange { min: MILLISECOND / 2, max: 50 * MILLISECOND },
             slow_fetch_by: DurationRange { min: 10 * MILLISECOND, max: SECOND },
             clock_jump_by: DurationRange { min: SECOND / 10, max: 60 * SECOND },
+            metadata_late_by: DurationRange { min: 10 * MILLISECOND, max: 5 * SECOND },
         }
     }
-}
 
-impl Chaos {
     /// The faults of this seed, with ranges of one value except where they are to be drawn with the fault itself.
     pub(super) fn draw(&self, scenario: &Scenario, seed: u64) -> Vec<FaultSpec> {
         let mut stream = Stream::new(seed, "chaos", 0);
@@ -114,9 +131,16 @@ impl Chaos {
         let by_event = hangs_on_an_event && (!is_first || self.by_event >= 100);
         let trigger = stream.pick(&self.events).filter(|_| by_event).cloned();
         let target = self.target(scenario, trigger.is_some(), stream);
-        let kind = self.kind(weighted(kinds, stream)?, stream);
+        // Swarm may have left only kinds that this one cannot suffer: then any of the mix will do.
+        let fitting = |kinds: &[(&'static str, u32)]| -> Vec<_> {
+            kinds.iter().copied().filter(|(kind, _)| target.can_suffer(kind)).collect()
+        };
+        let kind = weighted(&fitting(kinds), stream).or_else(|| weighted(&fitting(&self.mix), stream))?;
+        let kind = self.kind(kind, &target, stream);
         let when = match trigger {
-            Some(trigger) => When::After { trigger, occurrence: 1, not_before: instant, delay: self.delay },
+            Some(trigger) => {
+                When::After { trigger, occurrence: self.occurrence, not_before: instant, delay: self.delay }
+            }
             None => When::At(instant),
         };
         Some(FaultSpec { id, when, target, kind })
@@ -126,6 +150,10 @@ impl Chaos {
         let possible: Vec<&Target> = self.targets.iter().filter(|t| by_event || **t != Target::ThatNode).collect();
         if let Some(&target) = stream.pick(&possible) {
             return target.clone();
+        }
+        if scenario.cluster.controllers > 1 && stream.below(2) == 0 {
+            let controllers = [Target::ActiveController, Target::AnyController];
+            return stream.pick(&controllers).cloned().unwrap_or(Target::AnyController);
         }
         let broker = stream.below(2) == 0;
         match stream.pick(&scenario.topics) {
@@ -137,7 +165,8 @@ impl Chaos {
         }
     }
 
-    fn kind(&self, kind: &'static str, stream: &mut Stream) -> FaultKind<DurationRange> {
+    fn kind(&self, kind: &'static str, target: &Target, stream: &mut Stream) -> FaultKind<DurationRange> {
+        let peers = |stream: &mut Stream| if target.is_controller() { peers_of_voter(stream) } else { peers(stream) };
         let down_for = self.down_for;
         let lasts = Some(self.lasts);
         match kind {
@@ -152,6 +181,11 @@ impl Chaos {
             "stall-disk" => FaultKind::StallDisk { lasts },
             "slow-fetch" => FaultKind::SlowFetch { by: self.slow_fetch_by, lasts },
             "clock-jump" => FaultKind::ClockJump { by: self.clock_jump_by, back: stream.below(2) == 0 },
+            "replace-disk" => FaultKind::ReplaceDisk { restart_after: Some(down_for) },
+            "disk-fails" => {
+                FaultKind::DiskFails { after_operations: self.disk_fails_after, restart_after: Some(down_for) }
+            }
+            "late-metadata" => FaultKind::LateMetadata { by: self.metadata_late_by, of: metadata_kinds(stream), lasts },
             // "pause", the only name of KIND_NAMES that is left; a scenario cannot hold another.
             _ => FaultKind::Pause { lasts },
         }
@@ -181,6 +215,28 @@ fn peers(stream: &mut Stream) -> Vec<Peer> {
         vec![Peer::Node(Target::AnyBroker)],
     ];
     stream.pick(&choices).cloned().unwrap_or_default()
+}
+
+/// What keeps a voter from its quorum, from its brokers, or from one other voter.
+fn peers_of_voter(stream: &mut Stream) -> Vec<Peer> {
+    let choices = [
+        vec![Peer::Everyone],
+        vec![Peer::Brokers],
+        vec![Peer::Controllers],
+        vec![Peer::Controllers],
+        vec![Peer::Node(Target::AnyController)],
+        vec![Peer::Node(Target::ActiveController)],
+    ];
+    stream.pick(&choices).cloned().unwrap_or_default()
+}
+
+/// Half of the time everything is late, else changes of leaders or of in-sync replicas.
+fn metadata_kinds(stream: &mut Stream) -> Vec<MetadataKind> {
+    match stream.below(4) {
+        0 => vec![MetadataKind::LeaderChanged],
+        1 => vec![MetadataKind::IsrChanged],
+        _ => Vec::new(),
+    }
 }
 
 fn direction(stream: &mut Stream) -> Direction {

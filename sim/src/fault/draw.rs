@@ -3,7 +3,7 @@
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::{Rng, SeedableRng};
 
-use super::{Fault, FaultKind, FaultSpec, Peer, Target, When};
+use super::{CountRange, Fault, FaultKind, FaultSpec, Including, Peer, Target, When};
 use crate::scenario::{DurationRange, Scenario};
 
 /// All faults of a trial, concrete: those of the file in its order, then those drawn from `[chaos]`.
@@ -41,6 +41,19 @@ impl Stream {
         range.min.saturating_add(self.below(range.max.saturating_sub(range.min).saturating_add(1)))
     }
 
+    /// A count of the range.
+    pub(super) fn count(&mut self, range: CountRange) -> u32 {
+        range.min.saturating_add(self.below(u64::from(range.max.saturating_sub(range.min)) + 1) as u32)
+    }
+
+    /// These in a random order.
+    fn shuffled<T>(&mut self, mut items: Vec<T>) -> Vec<T> {
+        for left in (2..=items.len()).rev() {
+            items.swap(left - 1, self.below(left as u64) as usize);
+        }
+        items
+    }
+
     /// One of these, `None` of an empty list.
     pub(super) fn pick<'a, T>(&mut self, items: &'a [T]) -> Option<&'a T> {
         items.get(self.below(items.len() as u64) as usize)
@@ -48,7 +61,8 @@ impl Stream {
 }
 
 impl FaultSpec {
-    /// Draws times first, then durations in the order of declaration, then the random broker.
+    /// Draws times first, then durations in the order of declaration, then the random broker, the random controllers,
+    /// and counts.
     fn draw(self, scenario: &Scenario, seed: u64) -> Fault {
         let mut stream = Stream::new(seed, "fault", self.id);
         let when = match self.when {
@@ -60,15 +74,45 @@ impl FaultSpec {
         let kind = self.kind.map(&mut |range| stream.within(range));
         let brokers = u64::from(scenario.cluster.brokers);
         let any_broker = 1 + stream.below(brokers) as i32;
-        let settle = |target| if target == Target::AnyBroker { Target::Broker(any_broker) } else { target };
-        let target = settle(self.target);
-        // As a peer, "random broker" is another one than as a target.
-        let other = 1 + ((any_broker as u64 + stream.below(brokers.saturating_sub(1))) % brokers.max(1)) as i32;
+        // As a peer, "random broker" is another one than as a target; so is "random controller".
+        let other_broker = 1 + ((any_broker as u64 + stream.below(brokers.saturating_sub(1))) % brokers.max(1)) as i32;
+        let controllers = stream.shuffled((1..=scenario.cluster.controllers as i32).collect());
+        let settle = |target, broker: i32, nth_controller: usize| match target {
+            Target::AnyBroker => Target::Broker(broker),
+            Target::AnyController => Target::Controller(controllers[nth_controller % controllers.len()]),
+            Target::SomeControllers { share, including: Including::Either } => {
+                these(controllers.iter().take(share.of(controllers.len() as u32) as usize).copied().collect())
+            }
+            target => target,
+        };
+        let target = settle(self.target, any_broker, 0);
         let kind = kind.map_peers(&|peer| match peer {
-            Peer::Node(Target::AnyBroker) => Peer::Node(Target::Broker(other)),
+            Peer::Node(target) => Peer::Node(settle(target, other_broker, 1)),
             peer => peer,
         });
+        let mut counted = |range| CountRange::exactly(stream.count(range));
+        let when = match when {
+            When::After { trigger, occurrence, not_before, delay } => {
+                When::After { trigger, occurrence: counted(occurrence), not_before, delay }
+            }
+            at => at,
+        };
+        let kind = match kind {
+            FaultKind::DiskFails { after_operations, restart_after } => {
+                FaultKind::DiskFails { after_operations: counted(after_operations), restart_after }
+            }
+            kind => kind,
+        };
         Fault { id: self.id, when, target, kind }
+    }
+}
+
+/// These controllers, as a target.
+fn these(mut controllers: Vec<i32>) -> Target {
+    controllers.sort_unstable();
+    match controllers[..] {
+        [one] => Target::Controller(one),
+        _ => Target::TheseControllers(controllers),
     }
 }
 
@@ -88,6 +132,13 @@ impl<D> FaultKind<D> {
             FaultKind::StallDisk { lasts } => FaultKind::StallDisk { lasts: lasts.map(of) },
             FaultKind::SlowFetch { by, lasts } => FaultKind::SlowFetch { by: of(by), lasts: lasts.map(of) },
             FaultKind::ClockJump { by, back } => FaultKind::ClockJump { by: of(by), back },
+            FaultKind::ReplaceDisk { restart_after } => FaultKind::ReplaceDisk { restart_after: restart_after.map(of) },
+            FaultKind::DiskFails { after_operations, restart_after } => {
+                FaultKind::DiskFails { after_operations, restart_after: restart_after.map(of) }
+            }
+            FaultKind::LateMetadata { by, of: kinds, lasts } => {
+                FaultKind::LateMetadata { by: of(by), of: kinds, lasts: lasts.map(of) }
+            }
         }
     }
 

@@ -10,20 +10,34 @@
 //! - A fault either stands at an instant or hangs on an event: it fires a short while after the n-th event of a kind
 //!   at or after an instant. Noise alone does not reach the narrow windows; "2 ms after an ack" does.
 //! - Who is hit is resolved when the fault fires ("leader of orders-0" is whoever leads then, by the controller's own
-//!   log), except "random broker", which is drawn with the times.
+//!   log; "active controller" is whoever decides then), except "random broker", "random controller" and "minority of
+//!   controllers", which are drawn with the times. A minority drawn like that may or may not have the active controller
+//!   in it; "with the active" and "without the active" say so, and are resolved when the fault fires.
 //! - Every fault draws from a stream of its own, named by the seed and its id: taking one fault away, or adding one,
 //!   leaves all others as they were.
 //! - A fault that finds nothing to do (its target is dead already, nobody leads) has no effect and is not counted as
 //!   having taken effect.
 //!
-//! Not modelled here: full disks, bit rot, misdirected writes, lying syncs, clock drift, replacement by an empty disk.
+//! - An operator who replaces a disk formats it: a broker comes back with nothing, a controller with another directory id,
+//!   by which it is no voter any more (KIP-853).
+//! - A disk that fails takes the process with it in the middle of what it does: the operations before are done, nothing
+//!   of what the handler wanted to tell anybody is. The disk is whole again when the process is started.
+//! - Late metadata: a broker's connection to the controllers holds an answer back that has a record of the given kinds,
+//!   until this long after the record was first under way. Whatever comes after it waits too, as a broker applies metadata
+//!   in order. A broker that grows impatient and asks another controller gets the record no sooner.
+//!
+//! Not modelled here: full disks, bit rot, misdirected writes, lying syncs, clock drift.
 
 mod chaos;
+mod count;
 mod draw;
+mod metadata;
 mod text;
 
-pub use chaos::{Chaos, CountRange};
+pub use chaos::Chaos;
+pub use count::CountRange;
 pub use draw::timeline;
+pub use metadata::MetadataKind;
 pub use text::{TextError, parse_peer, parse_target, parse_trigger};
 
 use trial_kafka::event::Event;
@@ -61,8 +75,8 @@ pub enum When<D = Nanos> {
     After {
         /// Which events count.
         trigger: Trigger,
-        /// The n-th matching event fires, from 1.
-        occurrence: u32,
+        /// The n-th matching event fires, from 1. In a timeline a range of one value.
+        occurrence: CountRange,
         /// Events count from this virtual time on.
         not_before: D,
         /// From the event to the fault.
@@ -117,8 +131,90 @@ pub enum Target {
     Rack(String),
     /// `all brokers`, at the same instant.
     AllBrokers,
+    /// `active controller`: the one that decides at this moment.
+    ActiveController,
+    /// `standby controller 1`: the n-th controller, in order, that does not decide at this moment, from 1.
+    StandbyController(u32),
+    /// `random controller`. [`timeline`] replaces it by a [`Target::Controller`]; it never stands in a timeline.
+    AnyController,
+    /// `all controllers`, at the same instant.
+    AllControllers,
+    /// `c1 and c3`: these controllers, at the same instant. At least two.
+    TheseControllers(Vec<i32>),
+    /// `minority of controllers`, `majority of controllers with the active`: at the same instant.
+    SomeControllers {
+        /// How many of them.
+        share: Share,
+        /// Which of them. In a timeline never [`Including::Either`], which [`timeline`] replaces by controllers.
+        including: Including,
+    },
     /// `that node`: the node of the event that fired the fault.
     ThatNode,
+}
+
+impl Target {
+    /// Does it stand for controllers only?
+    pub fn is_controller(&self) -> bool {
+        match self {
+            Target::Controller(_)
+            | Target::ActiveController
+            | Target::StandbyController(_)
+            | Target::AnyController
+            | Target::AllControllers
+            | Target::TheseControllers(_)
+            | Target::SomeControllers { .. } => true,
+            Target::Broker(_)
+            | Target::Producer(_)
+            | Target::Consumer(_)
+            | Target::Leader(_)
+            | Target::Follower { .. }
+            | Target::AnyBroker
+            | Target::Rack(_)
+            | Target::AllBrokers
+            | Target::ThatNode => false,
+        }
+    }
+
+    /// Can it suffer a fault of this kind? What `that node` is shows only when the fault fires.
+    pub fn can_suffer(&self, kind: &str) -> bool {
+        match self {
+            Target::ThatNode => true,
+            Target::Producer(_) | Target::Consumer(_) => {
+                matches!(kind, "crash" | "pause" | "cut" | "slow-link" | "clock-jump")
+            }
+            target => !(target.is_controller() && matches!(kind, "slow-fetch" | "late-metadata")),
+        }
+    }
+}
+
+/// How many of the controllers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Share {
+    /// As many as the quorum can do without: 1 of 3, 2 of 5.
+    Minority,
+    /// As many as decide: 2 of 3, 3 of 5.
+    Majority,
+}
+
+impl Share {
+    /// So many of this number of controllers.
+    pub fn of(self, controllers: u32) -> u32 {
+        match self {
+            Share::Minority => controllers.saturating_sub(1) / 2,
+            Share::Majority => controllers / 2 + 1,
+        }
+    }
+}
+
+/// Whether the active controller is among some controllers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Including {
+    /// As the seed has it.
+    Either,
+    /// `with the active`: it and the first others. Without an active controller: the first ones.
+    Active,
+    /// `without the active`: the first others.
+    Standbys,
 }
 
 /// The other end of a link that is cut or slow. A node is never its own peer.
@@ -232,10 +328,31 @@ pub enum FaultKind<D = Nanos> {
         /// Backwards.
         back: bool,
     },
+    /// The process dies and comes back on an empty disk, formatted anew: a controller gets another directory id.
+    ReplaceDisk {
+        /// Time until it is started again.
+        restart_after: Option<D>,
+    },
+    /// The disk fails at one of the node's next operations, and the process dies in the middle of what it does.
+    DiskFails {
+        /// So many operations still succeed. In a timeline a range of one value.
+        after_operations: CountRange,
+        /// Time until it is started again, on the same disk, repaired.
+        restart_after: Option<D>,
+    },
+    /// Records of the metadata log reach the target, a broker, later than they could.
+    LateMetadata {
+        /// By how much.
+        by: D,
+        /// The delay begins with a record of one of these kinds; empty: with any record but a NoOp.
+        of: Vec<MetadataKind>,
+        /// How long.
+        lasts: Option<D>,
+    },
 }
 
 /// The names of all kinds, as scenario files and counters spell them.
-pub const KIND_NAMES: [&str; 10] = [
+pub const KIND_NAMES: [&str; 13] = [
     "crash",
     "power-loss",
     "clean-restart",
@@ -246,6 +363,9 @@ pub const KIND_NAMES: [&str; 10] = [
     "stall-disk",
     "slow-fetch",
     "clock-jump",
+    "replace-disk",
+    "disk-fails",
+    "late-metadata",
 ];
 
 impl<D> FaultKind<D> {
@@ -262,6 +382,9 @@ impl<D> FaultKind<D> {
             FaultKind::StallDisk { .. } => "stall-disk",
             FaultKind::SlowFetch { .. } => "slow-fetch",
             FaultKind::ClockJump { .. } => "clock-jump",
+            FaultKind::ReplaceDisk { .. } => "replace-disk",
+            FaultKind::DiskFails { .. } => "disk-fails",
+            FaultKind::LateMetadata { .. } => "late-metadata",
         }
     }
 }

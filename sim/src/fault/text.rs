@@ -5,7 +5,7 @@ use std::fmt;
 use trial_kafka::event::Event;
 use trial_kafka::ids::TopicPartition;
 
-use super::{Peer, Target, Trigger};
+use super::{Including, Peer, Share, Target, Trigger};
 
 /// Why a text was not understood.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -21,7 +21,7 @@ fn wrong(message: String, valid: &[&str]) -> TextError {
     TextError { message, valid: valid.iter().map(|&s| s.to_owned()).collect() }
 }
 
-const TARGETS: [&str; 10] = [
+const TARGETS: [&str; 21] = [
     "b1",
     "c1",
     "p1",
@@ -31,6 +31,17 @@ const TARGETS: [&str; 10] = [
     "random broker",
     "rack r1",
     "all brokers",
+    "active controller",
+    "standby controller 1",
+    "random controller",
+    "all controllers",
+    "c1 and c2",
+    "minority of controllers",
+    "minority of controllers with the active",
+    "minority of controllers without the active",
+    "majority of controllers",
+    "majority of controllers with the active",
+    "majority of controllers without the active",
     "that node",
 ];
 
@@ -51,6 +62,25 @@ fn parse_partition(text: &str) -> Option<TopicPartition> {
     TopicPartition::from_dir_name(text).filter(|p| p.partition >= 0 && !p.topic.as_str().is_empty())
 }
 
+/// `of controllers`, perhaps with or without the active one.
+fn parse_some(share: Share, rest: &[&str]) -> Option<Target> {
+    let including = match rest {
+        ["of", "controllers"] => Including::Either,
+        ["of", "controllers", "with", "the", "active"] => Including::Active,
+        ["of", "controllers", "without", "the", "active"] => Including::Standbys,
+        _ => return None,
+    };
+    Some(Target::SomeControllers { share, including })
+}
+
+/// `c1 and c3`: different controllers, in order.
+fn parse_these(words: &[&str]) -> Option<Target> {
+    let named = words.iter().step_by(2).map(|word| numbered(word, 'c')).collect::<Option<Vec<i32>>>()?;
+    let joined = words.len() % 2 == 1 && words.iter().skip(1).step_by(2).all(|word| *word == "and");
+    let rising = named.windows(2).all(|pair| pair[0] < pair[1]);
+    (named.len() > 1 && joined && rising).then_some(Target::TheseControllers(named))
+}
+
 /// Reads a target.
 pub fn parse_target(text: &str) -> Result<Target, TextError> {
     let words: Vec<&str> = text.split_whitespace().collect();
@@ -58,6 +88,13 @@ pub fn parse_target(text: &str) -> Result<Target, TextError> {
         ["random", "broker"] => Some(Target::AnyBroker),
         ["all", "brokers"] => Some(Target::AllBrokers),
         ["that", "node"] => Some(Target::ThatNode),
+        ["active", "controller"] => Some(Target::ActiveController),
+        ["random", "controller"] => Some(Target::AnyController),
+        ["all", "controllers"] => Some(Target::AllControllers),
+        ["standby", "controller", nth] => nth.parse().ok().filter(|nth| *nth > 0).map(Target::StandbyController),
+        ["minority", ref rest @ ..] => parse_some(Share::Minority, rest),
+        ["majority", ref rest @ ..] => parse_some(Share::Majority, rest),
+        [_, "and", ..] => parse_these(&words),
         ["rack", rack] => Some(Target::Rack(rack.to_owned())),
         ["leader", "of", partition] => parse_partition(partition).map(Target::Leader),
         ["follower", nth, "of", partition] => match (parse_partition(partition), nth.parse()) {
@@ -136,6 +173,25 @@ impl fmt::Display for Target {
             Target::Rack(rack) => write!(f, "rack {rack}"),
             Target::AllBrokers => write!(f, "all brokers"),
             Target::ThatNode => write!(f, "that node"),
+            Target::ActiveController => write!(f, "active controller"),
+            Target::StandbyController(nth) => write!(f, "standby controller {nth}"),
+            Target::AnyController => write!(f, "random controller"),
+            Target::AllControllers => write!(f, "all controllers"),
+            Target::TheseControllers(ids) => {
+                f.write_str(&ids.iter().map(|id| format!("c{id}")).collect::<Vec<_>>().join(" and "))
+            }
+            Target::SomeControllers { share, including } => {
+                let share = match share {
+                    Share::Minority => "minority",
+                    Share::Majority => "majority",
+                };
+                let including = match including {
+                    Including::Either => "",
+                    Including::Active => " with the active",
+                    Including::Standbys => " without the active",
+                };
+                write!(f, "{share} of controllers{including}")
+            }
         }
     }
 }
@@ -184,9 +240,23 @@ mod tests {
 
     #[test]
     fn other_texts_are_refused() {
-        for text in
-            ["", "b", "b0", "b-1", "b+1", "b99999999999", "leader of orders", "leader of -0", "follower 0 of a-0"]
-        {
+        for text in [
+            "",
+            "b",
+            "b0",
+            "b-1",
+            "b+1",
+            "b99999999999",
+            "leader of orders",
+            "leader of -0",
+            "follower 0 of a-0",
+            "standby controller 0",
+            "minority of brokers",
+            "c1 and",
+            "c1 and b2",
+            "c2 and c1",
+            "c1 or c2",
+        ] {
             assert!(parse_target(text).is_err(), "{text:?}");
         }
         for text in ["", "truncate", "truncated on", "truncated of", "truncated on rack r1", "started on b1 on b2"] {

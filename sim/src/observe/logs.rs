@@ -7,20 +7,19 @@
 use std::collections::BTreeMap;
 
 use trial_checker::Entry;
-use trial_kafka::broker::partition::Partition;
 use trial_kafka::ids::TopicPartition;
-use trial_storage::{Batch, Batches, records};
+use trial_storage::{Batch, Batches, Log, records};
 
 use crate::trace::NodeIx;
 use crate::world::{World, decode_value};
 
 /// One batch as the checker knows it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct KnownBatch {
-    first: i64,
-    last: i64,
-    epoch: i32,
-    hash: u64,
+pub(super) struct KnownBatch {
+    pub(super) first: i64,
+    pub(super) last: i64,
+    pub(super) epoch: i32,
+    pub(super) hash: u64,
 }
 
 impl KnownBatch {
@@ -54,6 +53,16 @@ pub(super) struct Difference {
 pub(super) struct KnownLogs(BTreeMap<(i32, TopicPartition), KnownLog>);
 
 impl KnownLogs {
+    /// The batches that were told of a log.
+    pub(super) fn batches(&self, broker: i32, id: &TopicPartition) -> &[KnownBatch] {
+        self.0.get(&(broker, id.clone())).map_or(&[], |log| &log.batches)
+    }
+
+    /// The log is gone, and nothing of it is remembered.
+    pub(super) fn remove(&mut self, broker: i32, id: &TopicPartition) {
+        self.0.remove(&(broker, id.clone()));
+    }
+
     /// The partitions of a broker.
     pub(super) fn of_broker(&self, broker: i32) -> Vec<TopicPartition> {
         self.0.keys().filter(|(of, _)| *of == broker).map(|(_, partition)| partition.clone()).collect()
@@ -70,12 +79,13 @@ impl KnownLogs {
         world: &World,
         node: NodeIx,
         broker: i32,
-        replica: &Partition,
+        id: &TopicPartition,
+        log: &Log,
         decode: bool,
     ) -> Vec<Entry> {
-        let known = self.0.entry((broker, replica.id.clone())).or_default();
-        let end = replica.log_end_offset();
-        let entries = read_entries(world, node, replica, known.end.max(replica.log.log_start_offset()), end, decode);
+        let known = self.0.entry((broker, id.clone())).or_default();
+        let end = log.log_end_offset();
+        let entries = read_entries(world, node, log, known.end.max(log.log_start_offset()), end, decode);
         known.batches.extend(entries.iter().map(KnownBatch::of));
         known.end = end;
         entries
@@ -99,14 +109,18 @@ impl KnownLogs {
     }
 
     /// Compares the whole log with what was told of it. A replica that is not there holds nothing.
-    pub(super) fn compare(&self, world: &World, node: NodeIx, broker: i32, id: &TopicPartition) -> Option<Difference> {
+    pub(super) fn compare(
+        &self,
+        world: &World,
+        node: NodeIx,
+        broker: i32,
+        id: &TopicPartition,
+        log: Option<&Log>,
+    ) -> Option<Difference> {
         let nothing = KnownLog::default();
         let known = self.0.get(&(broker, id.clone())).unwrap_or(&nothing);
-        let replica = world.broker_at(node).and_then(|b| b.partition(id));
-        let (log_start, log_end) =
-            replica.map_or((0, 0), |replica| (replica.log.log_start_offset(), replica.log_end_offset()));
-        let mut entries =
-            replica.map_or(Vec::new(), |replica| read_entries(world, node, replica, log_start, log_end, false));
+        let (log_start, log_end) = log.map_or((0, 0), |log| (log.log_start_offset(), log.log_end_offset()));
+        let mut entries = log.map_or(Vec::new(), |log| read_entries(world, node, log, log_start, log_end, false));
         let told = &known.batches[known.batches.partition_point(|batch| batch.first < log_start)..];
         let same = told.iter().zip(&entries).take_while(|(told, there)| **told == KnownBatch::of(there)).count();
         if same == told.len() && same == entries.len() && known.end == log_end {
@@ -122,20 +136,13 @@ impl KnownLogs {
 }
 
 /// The batches of a log between two offsets, as the page cache has them, with their records if `decode` is true.
-pub(crate) fn read_entries(
-    world: &World,
-    node: NodeIx,
-    replica: &Partition,
-    from: i64,
-    end: i64,
-    decode: bool,
-) -> Vec<Entry> {
+pub(crate) fn read_entries(world: &World, node: NodeIx, log: &Log, from: i64, end: i64, decode: bool) -> Vec<Entry> {
     let mut view = world.disk(node).view();
     let mut entries: Vec<Entry> = Vec::new();
     let mut next = from;
     // One read ends with its segment.
     while next < end
-        && let Ok(bytes) = replica.log.read(&mut view, next, end, usize::MAX, true)
+        && let Ok(bytes) = log.read(&mut view, next, end, usize::MAX, true)
     {
         let batches = Batches::new(bytes).filter_map(Result::ok).filter(|batch| batch.header.base_offset >= next);
         entries.extend(batches.map(|batch| entry_of(&batch, decode)));

@@ -1,24 +1,32 @@
 //! From the World to the checker: events, notes and the truth in the logs become plain observations.
 //!
 //! What a node reports is only the hint where to look. What a log holds is read from the disk of the World, by batch
-//! header; that a high watermark counts is decided by the controller's own log. After each step the log and the high
+//! header; that a high watermark counts is decided by the committed metadata log, and so is everything that controllers
+//! decide: it is told when it is committed. After each step the log and the high
 //! watermark that a node reported on are compared with what it reported: a difference is the node's own failed
 //! assertion, and the truth is told in its place.
 
+mod durable;
+mod liveness;
 mod logs;
+mod metadata;
 mod settings;
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use trial_checker::{Belief, Checker, EventRef, Observation, Partition};
-use trial_kafka::event::{ElectionKind, Event, Fault};
+use trial_kafka::broker::partition;
+use trial_kafka::event::{Event, Fault};
 use trial_kafka::ids::TopicPartition;
+use trial_kafka::metadata::MetadataImage;
 use trial_kafka::node::{self, ConsumedRecord, EventId};
 
 use crate::scenario::Scenario;
 use crate::trace::{NodeIx, TraceEvent};
 use crate::world::{Note, Phase, Power, Sink, World, decode_value};
+use liveness::Liveness;
 use logs::{Difference, KnownLogs};
+use metadata::MetadataTruth;
 
 pub(crate) use logs::read_entries;
 
@@ -28,6 +36,12 @@ pub struct Observer {
     checker: Checker,
     /// Each replica's log as the checker knows it.
     known: KnownLogs,
+    metadata: MetadataTruth,
+    liveness: Liveness,
+    /// Topics any replica of which may lead.
+    unclean: BTreeSet<String>,
+    /// Topics that were deleted at least once.
+    deleted: BTreeSet<String>,
     /// Brokers that have started before: a first start is no restart.
     started: BTreeSet<i32>,
     names: BTreeMap<TopicPartition, Partition>,
@@ -40,9 +54,15 @@ pub struct Observer {
 impl Observer {
     /// An observer of a trial of this scenario.
     pub fn new(scenario: &Scenario, expected_fault_kinds: Vec<String>) -> Self {
+        let settings = settings::of_scenario(scenario, expected_fault_kinds);
+        let unclean = settings.topics.iter().filter(|(_, topic)| topic.unclean_leader_election_enable);
         Observer {
-            checker: Checker::new(settings::of_scenario(scenario, expected_fault_kinds)),
+            unclean: unclean.map(|(name, _)| name.clone()).collect(),
+            checker: Checker::new(settings),
             known: KnownLogs::default(),
+            metadata: MetadataTruth::default(),
+            liveness: Liveness::default(),
+            deleted: BTreeSet::new(),
             started: BTreeSet::new(),
             names: BTreeMap::new(),
             undecided: BTreeMap::new(),
@@ -65,7 +85,12 @@ impl Observer {
 
     fn on_event(&mut self, world: &World, event: &TraceEvent) {
         let at = EventRef { id: event.id.0, time: event.time };
+        self.tell_metadata(|metadata, told| metadata.on_event(world, event, told));
         let broker = world.broker_at(event.node).map(trial_kafka::broker::Broker::node_id);
+        if broker.is_some() && event.event.partition().is_some_and(|id| self.is_of_deleted_topic(world, event.node, id))
+        {
+            return self.on_event_of_deleted_topic(world, at, event);
+        }
         let observation = match (&event.event, broker) {
             (Event::Appended { partition, as_leader, .. }, Some(broker)) => {
                 return self.on_appended(world, at, event.node, broker, partition, *as_leader);
@@ -78,7 +103,7 @@ impl Observer {
             (Event::HighWatermark { partition, to, .. }, Some(broker)) => {
                 let leader_epoch =
                     world.broker_at(event.node).and_then(|b| b.partition(partition)).map_or(-1, |p| p.leader_epoch);
-                let legitimate_leader = is_legitimate_leader(world, broker, partition, leader_epoch);
+                let legitimate_leader = is_legitimate_leader(self.metadata.image(), broker, partition, leader_epoch);
                 Observation::HighWatermarkMoved {
                     broker,
                     partition: self.name(partition),
@@ -125,40 +150,13 @@ impl Observer {
                     log_end: *log_end_offset,
                 }
             }
-            (Event::PartitionCreated { partition, replicas, leader, leader_epoch, partition_epoch }, None) => {
-                Observation::LeaderElected {
-                    partition: self.name(partition),
-                    leader: *leader,
-                    leader_epoch: *leader_epoch,
-                    partition_epoch: *partition_epoch,
-                    isr: replicas.clone(),
-                    previous: -1,
-                    clean: true,
-                }
+            (Event::ReplicaDeleted { partition, .. }, Some(broker)) => {
+                self.known.remove(broker, partition);
+                let why = "because it is a replica no more".to_string();
+                Observation::LogTruncated { broker, partition: self.name(partition), to: 0, why }
             }
-            (
-                Event::LeaderChanged { partition, previous, leader, leader_epoch, partition_epoch, isr, election },
-                None,
-            ) => Observation::LeaderElected {
-                partition: self.name(partition),
-                leader: *leader,
-                leader_epoch: *leader_epoch,
-                partition_epoch: *partition_epoch,
-                isr: isr.clone(),
-                previous: *previous,
-                clean: *election != Some(ElectionKind::Unclean),
-            },
-            (Event::IsrChanged { partition, isr, leader_epoch, partition_epoch, .. }, None) => {
-                Observation::IsrChanged {
-                    partition: self.name(partition),
-                    isr: isr.clone(),
-                    leader_epoch: *leader_epoch,
-                    partition_epoch: *partition_epoch,
-                }
-            }
-            (Event::BrokerRegistered { broker, .. }, None) => Observation::BrokerRegistered { broker: *broker },
-            (Event::Fault(Fault::Crash), Some(broker)) => Observation::BrokerCrashed { broker },
-            (Event::Fault(Fault::PowerLoss { lost_bytes }), Some(broker)) => {
+            (Event::Fault(Fault::Crash | Fault::DiskFailed), Some(broker)) => Observation::BrokerCrashed { broker },
+            (Event::Fault(Fault::PowerLoss { lost_bytes } | Fault::ReplaceDisk { lost_bytes }), Some(broker)) => {
                 Observation::BrokerLostPower { broker, lost_bytes: *lost_bytes }
             }
             (Event::Started { clean, .. }, Some(broker)) => {
@@ -174,7 +172,12 @@ impl Observer {
                 let Some(broker) = broker.filter(|_| world.power(event.node) == Power::Dead) else { return };
                 Observation::BrokerCrashed { broker }
             }
-            (Event::Phase { name }, _) => Observation::Phase { name: name.clone() },
+            (Event::Phase { name }, _) => {
+                if name == Phase::Heal.name() {
+                    self.liveness.healed(event.time);
+                }
+                Observation::Phase { name: name.clone() }
+            }
             (Event::SendInvoked { op, partition }, _) => return self.on_partition_chosen(op.0, partition, event.id),
             (Event::PositionReset { partition, to, .. }, _) => {
                 let Some(consumer) = consumer_number(world, event.node) else { return };
@@ -183,6 +186,50 @@ impl Observer {
             _ => return,
         };
         self.checker.observe(at, observation);
+    }
+
+    /// What the quorum's truth has to tell, to the checker.
+    fn tell_metadata(&mut self, tell: impl FnOnce(&mut MetadataTruth, &mut Vec<(EventRef, Observation)>)) {
+        let mut told = Vec::new();
+        tell(&mut self.metadata, &mut told);
+        for (at, what) in told {
+            if let Observation::TopicDeleted { topic } = &what {
+                self.deleted.insert(topic.to_string());
+            }
+            self.checker.observe(at, what);
+        }
+    }
+
+    /// Where a replica's log leaves what was told of it.
+    fn compare(&self, world: &World, node: NodeIx, broker: i32, id: &TopicPartition) -> Option<Difference> {
+        self.known.compare(world, node, broker, id, replica_at(world, node, id).map(|replica| &replica.log))
+    }
+
+    /// Is this replica, or was it, of a topic that is deleted, whatever bears its name now?
+    fn is_of_deleted_topic(&self, world: &World, node: NodeIx, id: &TopicPartition) -> bool {
+        if !self.deleted.contains(id.topic.as_str()) {
+            return false;
+        }
+        let now = self.metadata.topic_id(&id.topic);
+        replica_at(world, node, id).is_none_or(|replica| Some(replica.topic_id) != now)
+    }
+
+    /// A broker that has not heard of a topic's deletion goes on with it. Nothing of that counts, and nothing is lost.
+    fn on_event_of_deleted_topic(&mut self, world: &World, at: EventRef, event: &TraceEvent) {
+        let Some(broker) = world.broker_at(event.node).map(trial_kafka::broker::Broker::node_id) else { return };
+        match &event.event {
+            Event::Appended { partition, as_leader, .. } => {
+                let Some(replica) = replica_at(world, event.node, partition) else { return };
+                let entries = self.known.take_appended(world, event.node, broker, partition, &replica.log, *as_leader);
+                let records: Vec<u64> = entries.into_iter().flat_map(|entry| entry.records).collect();
+                if !records.is_empty() {
+                    self.checker.observe(at, Observation::AppendedToDeleted { records });
+                }
+            }
+            Event::Truncated { partition, to, .. } => self.known.cut(broker, partition, *to),
+            Event::ReplicaDeleted { partition, .. } => self.known.remove(broker, partition),
+            _ => {}
+        }
     }
 
     /// Reads what was appended since the last look.
@@ -196,7 +243,7 @@ impl Observer {
         as_leader: bool,
     ) {
         let Some(replica) = world.broker_at(node).and_then(|b| b.partition(id)) else { return };
-        let entries = self.known.take_appended(world, node, broker, replica, as_leader);
+        let entries = self.known.take_appended(world, node, broker, id, &replica.log, as_leader);
         if !entries.is_empty() {
             let partition = self.name(id);
             self.checker.observe(at, Observation::LogAppended { broker, partition, as_leader, entries });
@@ -219,7 +266,7 @@ impl Observer {
         let truth = match log_start {
             // Dropped whole, to start there.
             Some(log_start) if log_start == to => Some(to),
-            _ => self.known.compare(world, node, broker, id).map(|difference| difference.same_below),
+            _ => self.compare(world, node, broker, id).map(|difference| difference.same_below),
         };
         if truth != Some(to) {
             let found = truth.map_or("is whole".to_string(), |truth| format!("was cut to {truth}"));
@@ -240,7 +287,14 @@ impl Observer {
         let mut ids = self.known.of_broker(broker);
         ids.extend(loaded.partitions().map(|p| p.id.clone()));
         for id in ids.into_iter().collect::<BTreeSet<_>>() {
-            if let Some(difference) = self.known.compare(world, node, broker, &id) {
+            if self.is_of_deleted_topic(world, node, &id) {
+                self.known.remove(broker, &id);
+                if let Some(replica) = replica_at(world, node, &id) {
+                    self.known.take_appended(world, node, broker, &id, &replica.log, false);
+                }
+                continue;
+            }
+            if let Some(difference) = self.compare(world, node, broker, &id) {
                 let partition = self.name(&id);
                 let log_end = difference.same_below;
                 self.checker.observe(at, Observation::LogLost { broker, partition, log_end });
@@ -249,6 +303,9 @@ impl Observer {
         }
         let kept: Vec<_> = loaded.partitions().map(|p| (p.id.clone(), p.high_watermark(), p.leader_epoch)).collect();
         for (id, to, leader_epoch) in kept {
+            if self.is_of_deleted_topic(world, node, &id) {
+                continue;
+            }
             let partition = self.name(&id);
             let moved =
                 Observation::HighWatermarkMoved { broker, partition, to, leader_epoch, legitimate_leader: false };
@@ -263,6 +320,17 @@ impl Observer {
         if !entries.is_empty() {
             let partition = self.name(id);
             self.checker.observe(at, Observation::LogAppended { broker, partition, as_leader: false, entries });
+        }
+    }
+
+    /// Brokers that did something in this step: does their metadata agree with what is committed?
+    fn look_at_brokers(&mut self, world: &World, events: &[TraceEvent]) {
+        let mut last = None;
+        for event in events.iter().filter(|event| world.broker_at(event.node).is_some() && is_up(world, event.node)) {
+            if last.replace(event.node) != Some(event.node) {
+                let at = EventRef { id: event.id.0, time: event.time };
+                self.tell_metadata(|metadata, told| metadata.look_at_broker(world, event.node, at, told));
+            }
         }
     }
 
@@ -313,7 +381,7 @@ impl Observer {
             for id in self.known.of_broker(broker) {
                 // One that has only just started has not said yet what it found.
                 let is_loaded = world.broker_at(node).is_some_and(|b| b.partition(&id).is_some());
-                if is_loaded && let Some(difference) = self.known.compare(world, node, broker, &id) {
+                if is_loaded && let Some(difference) = self.compare(world, node, broker, &id) {
                     let Difference { same_below, known_end, log_end, .. } = difference;
                     let what = format!(
                         "its log of {id} ends at {log_end} and differs from offset {same_below} on from what it \
@@ -337,7 +405,7 @@ impl Observer {
     ) {
         let name = world.node_name(node).to_string();
         self.checker.observe(at, Observation::InternalAssertion { node: name, message });
-        if let Some(difference) = self.known.compare(world, node, broker, id) {
+        if let Some(difference) = self.compare(world, node, broker, id) {
             let (partition, to) = (self.name(id), difference.same_below);
             let why = "without a word".to_string();
             self.checker.observe(at, Observation::LogTruncated { broker, partition, to, why });
@@ -380,6 +448,10 @@ impl Observer {
                     self.checker.observe(event_ref(*event), read);
                 }
             }
+            // A topic that is gone is not read, and misses nothing.
+            Note::FinalReadEnd { partition, .. }
+                if self.deleted.contains(partition.topic.as_str())
+                    && self.metadata.topic_id(&partition.topic).is_none() => {}
             Note::FinalReadEnd { partition, log_start, log_end, complete } => {
                 let partition = self.name(partition);
                 let (log_start, log_end, complete) = (*log_start, *log_end, *complete);
@@ -408,6 +480,11 @@ impl Sink for Observer {
         notes.iter().filter(invoked_first).for_each(|note| self.on_note(world, note));
         events.iter().for_each(|event| self.on_event(world, event));
         self.audit(world, events);
+        self.look_at_brokers(world, events);
+        let Observer { liveness, metadata, unclean, .. } = self;
+        let mut told = Vec::new();
+        liveness.look(world, metadata.image(), |topic| unclean.contains(topic), &mut told);
+        told.into_iter().for_each(|(at, what)| self.checker.observe(at, what));
         if events.iter().any(|event| matches!(&event.event, Event::Phase { name } if name == Phase::Read.name())) {
             self.audit_everything(world, EventRef { id: world.event_count(), time: world.now() });
         }
@@ -431,11 +508,15 @@ fn consumer_number(world: &World, node: NodeIx) -> Option<u32> {
     world.node_name(node).strip_prefix('k')?.parse::<u32>().ok()?.checked_sub(1)
 }
 
-/// Does the controller's own log say that this broker leads in this epoch?
-fn is_legitimate_leader(world: &World, broker: i32, id: &TopicPartition, leader_epoch: i32) -> bool {
-    world
-        .controller_image()
-        .and_then(|image| image.topic(id.topic.as_str()))
+/// Does the committed metadata log say that this broker leads in this epoch?
+fn is_legitimate_leader(image: &MetadataImage, broker: i32, id: &TopicPartition, leader_epoch: i32) -> bool {
+    image
+        .topic(id.topic.as_str())
         .and_then(|topic| topic.partitions.get(id.partition as usize))
         .is_some_and(|p| p.leader == broker && p.leader_epoch == leader_epoch)
+}
+
+/// A broker's replica, if it has one.
+fn replica_at<'a>(world: &'a World, node: NodeIx, id: &TopicPartition) -> Option<&'a partition::Partition> {
+    world.broker_at(node).and_then(|broker| broker.partition(id))
 }

@@ -5,7 +5,7 @@ use trial_kafka::ids::TopicPartition;
 use super::error::Wrong;
 use super::values::show_duration;
 use super::{DurationRange, Scenario};
-use crate::fault::{Peer, Target, Trigger};
+use crate::fault::{Including, Peer, Share, Target, Trigger};
 
 /// A topic of this scenario.
 pub(super) fn topic_name(scenario: &Scenario, name: &str) -> Result<(), Wrong> {
@@ -113,21 +113,50 @@ pub(super) fn target(scenario: &Scenario, target: &Target, by_event: bool) -> Re
             Err(wrong.among(rack, cluster.racks.iter().map(String::as_str)))
         }
         Target::ThatNode if !by_event => Err(Wrong::new("\"that node\" needs an event: write after = …")),
-        Target::Rack(_) | Target::AnyBroker | Target::AllBrokers | Target::ThatNode => Ok(()),
+        Target::StandbyController(nth) => {
+            let standbys = cluster.controllers - 1;
+            if *nth <= standbys {
+                return Ok(());
+            }
+            Err(Wrong::new(format!("there is no standby controller {nth}"))
+                .help(format!("of {} one is active, so {standbys} stand by", cluster.controllers)))
+        }
+        Target::TheseControllers(ids) => {
+            let count = u64::from(cluster.controllers);
+            ids.iter().try_for_each(|id| up_to(i64::from(*id), count, 'c', "controller"))
+        }
+        Target::SomeControllers { share, including } => some_controllers(cluster.controllers, *share, *including),
+        Target::Rack(_)
+        | Target::AnyBroker
+        | Target::AllBrokers
+        | Target::ActiveController
+        | Target::AnyController
+        | Target::AllControllers
+        | Target::ThatNode => Ok(()),
     }
 }
 
-/// A broker, or something that stands for brokers.
-pub(super) fn is_server(kind: &str, target: &Target) -> Result<(), Wrong> {
-    let needs_disk = matches!(kind, "power-loss" | "clean-restart" | "slow-disk" | "stall-disk" | "slow-fetch");
+/// So many that there are some, and without the active one enough others.
+fn some_controllers(controllers: u32, share: Share, including: Including) -> Result<(), Wrong> {
+    let wanted = share.of(controllers);
+    let possible = if including == Including::Standbys { controllers - 1 } else { controllers };
+    if (1..=possible).contains(&wanted) {
+        return Ok(());
+    }
+    let what = if wanted == 0 { "nobody".to_owned() } else { format!("{wanted}, one too many without the active") };
+    Err(Wrong::new(format!("with controllers = {controllers} that would be {what}"))
+        .help("a quorum of three or five has a minority"))
+}
+
+/// A target that can suffer a fault of this kind.
+pub(super) fn can_suffer(kind: &str, target: &Target) -> Result<(), Wrong> {
     match target {
-        Target::Producer(_) | Target::Consumer(_) if needs_disk => {
+        _ if target.can_suffer(kind) || kind.is_empty() => Ok(()),
+        Target::Producer(_) | Target::Consumer(_) => {
             Err(Wrong::new(format!("{kind} is no fault of a client: target a broker")))
         }
-        Target::Controller(_) if kind == "slow-fetch" => {
-            Err(Wrong::new("slow-fetch is a fault of followers: target a broker"))
-        }
-        _ => Ok(()),
+        _ if kind == "slow-fetch" => Err(Wrong::new("slow-fetch is a fault of followers: target a broker")),
+        _ => Err(Wrong::new(format!("{kind} is a fault of those who only read the metadata log: target a broker"))),
     }
 }
 

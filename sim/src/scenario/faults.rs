@@ -5,14 +5,16 @@ use super::read::{Reader, boolean, duration_range, int, list, number, text};
 use super::tree::{Placed, Value};
 use super::{DurationRange, Scenario, check};
 use crate::fault::{
-    Chaos, CountRange, Direction, FIRST_DRAWN_ID, FaultKind, FaultSpec, KIND_NAMES, Peer, Target, TextError, Trigger,
-    When, parse_peer, parse_target, parse_trigger,
+    Chaos, CountRange, Direction, FIRST_DRAWN_ID, FaultKind, FaultSpec, KIND_NAMES, MetadataKind, Peer, Target,
+    TextError, Trigger, When, parse_peer, parse_target, parse_trigger,
 };
 
 /// The keys of a kind, besides those that say who and when.
 pub(super) fn keys_of_kind(kind: &str) -> &'static [&'static str] {
     match kind {
-        "crash" | "power-loss" => &["restart-after"],
+        "crash" | "power-loss" | "replace-disk" => &["restart-after"],
+        "disk-fails" => &["after-operations", "restart-after"],
+        "late-metadata" => &["by", "of", "lasts"],
         "clean-restart" => &["down-for"],
         "pause" | "stall-disk" => &["lasts"],
         "cut" => &["peers", "direction", "lasts"],
@@ -73,7 +75,7 @@ pub(super) fn fault(mut reader: Reader<'_, '_, '_>, scenario: &Scenario, positio
     let by_event = reader.has("after");
     let target = reader.require("target", |found| {
         let target = target(scenario, by_event)(found)?;
-        check::is_server(kind.unwrap_or_default(), &target)?;
+        check::can_suffer(kind.unwrap_or_default(), &target)?;
         Ok(target)
     });
     let when = when(&mut reader, scenario);
@@ -115,7 +117,7 @@ fn when(reader: &mut Reader<'_, '_, '_>, scenario: &Scenario) -> Option<When<Dur
         (false, true) => {}
     }
     let not_before = reader.take("not-before", duration_range);
-    let occurrence = reader.take("occurrence", number(1, 1_000_000)).unwrap_or(1);
+    let occurrence = reader.take("occurrence", count_range(1, 1_000_000)).unwrap_or(CountRange::exactly(1));
     let delay = reader.take("delay", duration_range).unwrap_or(DurationRange::exactly(0));
     for (key, instant) in [("at", at), ("not-before", not_before)] {
         if let Some(instant) = instant
@@ -146,6 +148,8 @@ fn kind_of(
     let lasts = optional("lasts");
     let by = if has("by") { reader.require("by", duration_range) } else { None };
     let back = has("back") && reader.take("back", boolean).unwrap_or(false);
+    let after_operations = if has("after-operations") { reader.take("after-operations", operations) } else { None };
+    let of = if has("of") { reader.take("of", list(metadata_kind)) } else { None }.unwrap_or_default();
     let (mut peers, mut way) = (vec![], Direction::Both);
     if has("peers") {
         peers = reader.take("peers", list(peer)).unwrap_or_else(|| vec![Peer::Everyone]);
@@ -165,31 +169,52 @@ fn kind_of(
         "stall-disk" => FaultKind::StallDisk { lasts },
         "slow-fetch" => FaultKind::SlowFetch { by: by?, lasts },
         "clock-jump" => FaultKind::ClockJump { by: by?, back },
+        "replace-disk" => FaultKind::ReplaceDisk { restart_after },
+        "disk-fails" => {
+            let after_operations = after_operations.unwrap_or(CountRange::exactly(0));
+            FaultKind::DiskFails { after_operations, restart_after }
+        }
+        "late-metadata" => FaultKind::LateMetadata { by: by?, of, lasts },
         _ => return None,
     })
 }
 
-/// `5` or `"3..8"`.
-fn count_range(found: &Placed) -> Result<CountRange, Wrong> {
-    const MOST: i64 = 1000;
-    let one = number::<u32>(0, MOST);
-    let Value::Text(text) = &found.value else {
-        return one(found).map(|n| CountRange { min: n, max: n });
-    };
-    let bound = |text: &str| {
-        let n: i64 = text.trim().parse().map_err(|_| Wrong::new(format!("{text:?} is no number")))?;
-        one(&Placed { value: Value::Int(n), place: found.place.clone() })
-    };
-    let (min, max) = text.split_once("..").unwrap_or((text, text));
-    match (bound(min)?, bound(max)?) {
-        (min, max) if min <= max => Ok(CountRange { min, max }),
-        _ => Err(Wrong::new(format!("the range {text:?} ends before it begins"))),
+/// `5` or `"3..8"`, between these bounds.
+fn count_range(least: i64, most: i64) -> impl Fn(&Placed) -> Result<CountRange, Wrong> {
+    move |found| {
+        let one = number::<u32>(least, most);
+        let Value::Text(text) = &found.value else {
+            return one(found).map(CountRange::exactly);
+        };
+        let bound = |text: &str| {
+            let n: i64 = text.trim().parse().map_err(|_| Wrong::new(format!("{text:?} is no number")))?;
+            one(&Placed { value: Value::Int(n), place: found.place.clone() })
+        };
+        let (min, max) = text.split_once("..").unwrap_or((text, text));
+        match (bound(min)?, bound(max)?) {
+            (min, max) if min <= max => Ok(CountRange { min, max }),
+            _ => Err(Wrong::new(format!("the range {text:?} ends before it begins"))),
+        }
     }
+}
+
+fn operations(found: &Placed) -> Result<CountRange, Wrong> {
+    count_range(0, 1_000_000)(found)
+}
+
+fn metadata_kind(found: &Placed) -> Result<MetadataKind, Wrong> {
+    let given = text(found)?;
+    let known = MetadataKind::NAMES.into_iter().find(|(name, _)| *name == given);
+    let wrong = || {
+        Wrong::new(format!("no kind of metadata is called {given:?}"))
+            .among(&given, MetadataKind::NAMES.map(|(name, _)| name))
+    };
+    known.map(|(_, kind)| kind).ok_or_else(wrong)
 }
 
 /// Reads `[chaos]`.
 pub(super) fn chaos(mut reader: Reader<'_, '_, '_>, scenario: &Scenario) -> Chaos {
-    let default = Chaos::default();
+    let default = Chaos::of(&scenario.cluster);
     let mut weights = KIND_NAMES.map(|kind| (kind, format!("mix.{kind}"))).map(|(kind, key)| {
         let weight = reader.take(&key, |found| int(0, 1_000_000)(found));
         (kind, weight)
@@ -211,17 +236,23 @@ pub(super) fn chaos(mut reader: Reader<'_, '_, '_>, scenario: &Scenario) -> Chao
     let slow_disk_by = range("slow-disk-by", default.slow_disk_by);
     let slow_fetch_by = range("slow-fetch-by", default.slow_fetch_by);
     let clock_jump_by = range("clock-jump-by", default.clock_jump_by);
+    let metadata_late_by = range("metadata-late-by", default.metadata_late_by);
     let chaos_target = |found: &Placed| {
         let target = target(scenario, true)(found)?;
-        mix.iter().try_for_each(|(kind, _)| check::is_server(kind, &target))?;
-        Ok(target)
+        match mix.iter().map(|(kind, _)| check::can_suffer(kind, &target)).find(Result::is_err) {
+            // One kind of the mix is enough.
+            Some(Err(wrong)) if !mix.iter().any(|(kind, _)| target.can_suffer(kind)) => Err(wrong),
+            _ => Ok(target),
+        }
     };
     let chaos = Chaos {
-        faults: reader.take("faults", count_range).unwrap_or(default.faults),
+        faults: reader.take("faults", count_range(0, 1_000)).unwrap_or(default.faults),
         swarm: reader.take("swarm", boolean).unwrap_or(default.swarm),
         targets: reader.take("targets", list(chaos_target)).unwrap_or_default(),
         events: reader.take("events", list(trigger(scenario))).unwrap_or(default.events),
         by_event: reader.take("by-event", number(0, 100)).unwrap_or(default.by_event),
+        occurrence: reader.take("occurrence", count_range(1, 1_000_000)).unwrap_or(default.occurrence),
+        disk_fails_after: reader.take("disk-fails-after", operations).unwrap_or(default.disk_fails_after),
         mix,
         delay,
         down_for,
@@ -230,6 +261,7 @@ pub(super) fn chaos(mut reader: Reader<'_, '_, '_>, scenario: &Scenario) -> Chao
         slow_disk_by,
         slow_fetch_by,
         clock_jump_by,
+        metadata_late_by,
     };
     reader.finish("");
     chaos

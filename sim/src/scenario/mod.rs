@@ -75,8 +75,10 @@ pub struct Scenario {
 pub struct Cluster {
     /// Brokers `b1` … `bN`, node.id 1 … N.
     pub brokers: u32,
-    /// Controllers `c1` …; this version of the model has exactly one.
+    /// Controllers `c1` …, 1 to 5: the voters of the metadata quorum.
     pub controllers: u32,
+    /// `process.roles=broker,controller`: the first `controllers` brokers are controllers too, and none stands alone.
+    pub combined: bool,
     /// Names of racks, dealt out in turn: broker i stands in `racks[(i - 1) % racks.len()]`. Empty: no racks.
     pub racks: Vec<String>,
     /// Every server's configuration.
@@ -95,6 +97,11 @@ impl Cluster {
         self.broker_ids().filter(|&b| self.rack_of(b) == Some(rack)).collect()
     }
 
+    /// Controllers with a machine of their own.
+    pub fn own_controllers(&self) -> u32 {
+        if self.combined { 0 } else { self.controllers }
+    }
+
     /// All brokers, in order.
     pub fn broker_ids(&self) -> impl Iterator<Item = i32> + use<> {
         1..=i32::try_from(self.brokers).unwrap_or(i32::MAX)
@@ -103,7 +110,7 @@ impl Cluster {
 
 impl Default for Cluster {
     fn default() -> Self {
-        Cluster { brokers: 3, controllers: 1, racks: Vec::new(), config: BrokerConfig::default() }
+        Cluster { brokers: 3, controllers: 1, combined: false, racks: Vec::new(), config: BrokerConfig::default() }
     }
 }
 

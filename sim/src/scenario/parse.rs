@@ -7,7 +7,7 @@ use trial_kafka::config::ProducerConfig;
 use trial_kafka::zoo::{Switch, Zoo};
 
 use super::error::{ScenarioError, Wrong};
-use super::read::{Problems, Reader, duration, duration_from, duration_range, int, list, number, text};
+use super::read::{Problems, Reader, boolean, duration, duration_from, duration_range, list, number, text};
 use super::schema::keys_of;
 use super::tree::{Placed, Section, Tree, Value};
 use super::{
@@ -136,12 +136,14 @@ fn switch(found: &Placed) -> Result<Switch, Wrong> {
 fn cluster(mut reader: Reader<'_, '_, '_>) -> Cluster {
     let default = Cluster::default();
     let brokers = reader.take("brokers", number(1, 1000)).unwrap_or(default.brokers);
-    reader.take("controllers", |found| match int(1, 1000)(found)? {
-        1 => Ok(()),
-        n => Err(Wrong::new(format!("{n} controllers are not modelled: this version has exactly 1"))),
-    });
+    let controllers = reader.take("controllers", number(1, 5)).unwrap_or(default.controllers);
+    let combined = reader.take("combined", boolean).unwrap_or(default.combined);
+    if combined && controllers > brokers {
+        let wrong = Wrong::new(format!("{brokers} brokers cannot be {controllers} controllers too"));
+        reader.fail("combined", wrong.help("controllers may be at most as many as brokers"));
+    }
     let racks = reader.take("racks", list(name)).unwrap_or_default();
-    Cluster { brokers, controllers: 1, racks, config: kafka::config(&mut reader) }
+    Cluster { brokers, controllers, combined, racks, config: kafka::config(&mut reader) }
 }
 
 /// A word without blanks.

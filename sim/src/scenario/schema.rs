@@ -9,7 +9,7 @@ use trial_kafka::zoo::Switch;
 use super::FINDING_CODES;
 use super::faults::keys_of_kind;
 use super::kafka::SETS;
-use crate::fault::KIND_NAMES;
+use crate::fault::{KIND_NAMES, MetadataKind};
 
 /// A key of our own; Kafka's keys stand in [`trial_kafka::config`].
 pub(super) struct Key {
@@ -43,7 +43,8 @@ const TOP: &[Key] = keys! {
 };
 const CLUSTER: &[Key] = keys! {
     "brokers" "1..=1000" "3" "brokers b1, b2, …; broker bN has node.id N";
-    "controllers" "1" "1" "controllers; this version of the model has exactly one";
+    "controllers" "1..=5" "1" "controllers c1, c2, …: the voters of the metadata quorum";
+    "combined" "true or false" "false" "the first brokers' processes are the controllers too (process.roles=broker,controller): c1 is b1";
     "racks" "list of names" "[]" "racks, dealt out to the brokers in turn";
 };
 const TOPIC: &[Key] = keys! {
@@ -82,14 +83,16 @@ const FAULT: &[Key] = keys! {
     "at" "time or range" "(this or after)" "when, counted from the start of the trial";
     "after" "an event" "(this or at)" "the event that fires it: \"truncated\", \"truncated of orders-0\", \"truncated on b1\"";
     "not-before" "time or range" "the end of the warm-up" "with after: events count from here on";
-    "occurrence" "1..=1000000" "1" "with after: the n-th such event fires it";
+    "occurrence" "number or range" "1" "with after: the n-th such event fires it; \"1..20\" is drawn by the seed";
     "delay" "duration or range" "\"0s\"" "with after: from the event to the fault";
     "restart-after" "duration or range" "(when healed)" "from the end of the process to its start";
+    "after-operations" "number or range" "0" "so many operations of the disk still succeed; the next kills the process";
     "down-for" "duration or range" "\"1s\"" "from the end of the process to its start";
     "lasts" "duration or range" "(until healed)" "how long it lasts";
     "peers" "list of peers" "[\"everyone\"]" "the other ends of the links";
     "direction" "both, out, in" "\"both\"" "which way, seen from the target";
-    "by" "duration or range" "(needed)" "how much is added; how far the clock jumps";
+    "by" "duration or range" "(needed)" "how much is added; how far the clock jumps; how late metadata is";
+    "of" "list of kinds of metadata" "[] (all)" "with which record the delay begins; what follows it is late too";
     "back" "true or false" "false" "the clock jumps back";
     "id" "a number" "its position" "the fault's name for the seed: it keeps its random choices when others go";
 };
@@ -105,10 +108,14 @@ const CHAOS: &[Key] = keys! {
     "mix.stall-disk" "weight" "1" "how often a disk that hangs";
     "mix.slow-fetch" "weight" "1" "how often a slow fetcher";
     "mix.clock-jump" "weight" "1" "how often a clock that jumps";
+    "mix.replace-disk" "weight" "0" "how often an empty disk; never unless asked for";
+    "mix.disk-fails" "weight" "1" "how often a disk that fails in the middle of what its node does";
+    "mix.late-metadata" "weight" "1" "how often metadata that reaches a broker late";
     "swarm" "true or false" "true" "a run uses a random subset of the kinds";
-    "targets" "list of targets" "random brokers and leaders" "who is hit, each as likely as the others";
-    "events" "list of events" "acks, elections, ISR changes, truncations" "what faults hang on, each as likely as the others";
+    "targets" "list of targets" "random brokers and leaders; with several controllers as often one of these" "who is hit, each as likely as the others, by the kinds it can suffer";
+    "events" "list of events" "acks, elections, ISR changes, truncations; with several controllers what their quorum does" "what faults hang on, each as likely as the others";
     "by-event" "0..=100" "50" "of a hundred faults, how many hang on an event";
+    "occurrence" "number or range" "1" "the n-th such event fires the fault";
     "delay" "duration or range" "\"0s..5ms\"" "from the event to the fault";
     "down-for" "duration or range" "\"500ms..15s\"" "how long a node stays down";
     "lasts" "duration or range" "\"500ms..12s\"" "how long other faults last";
@@ -116,6 +123,8 @@ const CHAOS: &[Key] = keys! {
     "slow-disk-by" "duration or range" "\"500us..50ms\"" "added to each operation";
     "slow-fetch-by" "duration or range" "\"10ms..1s\"" "added to each fetch";
     "clock-jump-by" "duration or range" "\"100ms..60s\"" "how far clocks jump";
+    "disk-fails-after" "number or range" "\"0..30\"" "operations that a failing disk still does";
+    "metadata-late-by" "duration or range" "\"10ms..5s\"" "how late metadata is";
 };
 const EXPECT: &[Key] = keys! {
     "never" "list of codes" "[]" "findings that must not be there, of whichever class";
@@ -149,7 +158,10 @@ A key that is unknown, or that Kafka knows and the model does not have, is an er
 
 const WORDS: &str = "\
 targets   b1, c1, p1, k1 (broker, controller, producer, consumer), leader of orders-0, follower 1 of orders-0,
-          random broker, all brokers, rack r1, that node (with after: the node of the event)
+          random broker, all brokers, rack r1, that node (with after: the node of the event),
+          active controller, standby controller 1, random controller, all controllers, c1 and c3,
+          minority of controllers, majority of controllers (drawn by the seed, with or without the active one),
+          minority of controllers with the active, majority of controllers without the active
 peers     everyone, brokers, controllers, clients, or any target
 ";
 
@@ -175,6 +187,7 @@ pub fn schema() -> String {
     line(&mut out, "\nWords");
     out.push_str(WORDS);
     words(&mut out, "events", Event::NAMES.iter().copied());
+    words(&mut out, "kinds of metadata", MetadataKind::NAMES.iter().map(|(name, _)| *name));
     words(&mut out, "codes", FINDING_CODES.iter().copied());
     line(&mut out, "zoo");
     for switch in Switch::ALL {

@@ -27,6 +27,8 @@ pub fn to_toml(scenario: &Scenario) -> String {
     let cluster = &scenario.cluster;
     w.header("[cluster]");
     w.key("brokers", cluster.brokers);
+    w.unless(cluster.controllers == 1, "controllers", cluster.controllers);
+    w.unless(!cluster.combined, "combined", cluster.combined);
     w.unless(cluster.racks.is_empty(), "racks", list(&cluster.racks));
     w.config(&cluster.config);
     for topic in &scenario.topics {
@@ -103,6 +105,10 @@ fn range(range: DurationRange) -> String {
     quoted(range)
 }
 
+fn count(range: CountRange) -> String {
+    if range.min == range.max { range.min.to_string() } else { quoted(range) }
+}
+
 struct Writer(String);
 
 impl Writer {
@@ -150,13 +156,22 @@ impl Writer {
                 self.key("after", quoted(trigger));
                 let from_the_start = *not_before == DurationRange::exactly(scenario.phases.warm_up);
                 self.unless(from_the_start, "not-before", range(*not_before));
-                self.unless(*occurrence == 1, "occurrence", occurrence);
+                self.unless(*occurrence == CountRange::exactly(1), "occurrence", count(*occurrence));
                 self.unless(*delay == DurationRange::exactly(0), "delay", range(*delay));
             }
         }
         match &fault.kind {
-            FaultKind::Crash { restart_after } | FaultKind::PowerLoss { restart_after } => {
+            FaultKind::Crash { restart_after }
+            | FaultKind::PowerLoss { restart_after }
+            | FaultKind::ReplaceDisk { restart_after } => self.some("restart-after", restart_after.map(range)),
+            FaultKind::DiskFails { after_operations, restart_after } => {
+                self.key("after-operations", count(*after_operations));
                 self.some("restart-after", restart_after.map(range));
+            }
+            FaultKind::LateMetadata { by, of, lasts } => {
+                self.key("by", range(*by));
+                self.unless(of.is_empty(), "of", list(of.iter().map(|kind| kind.name())));
+                self.some("lasts", lasts.map(range));
             }
             FaultKind::CleanRestart { down_for } => self.key("down-for", range(*down_for)),
             FaultKind::Pause { lasts } | FaultKind::StallDisk { lasts } => self.some("lasts", lasts.map(range)),
@@ -186,8 +201,7 @@ impl Writer {
     }
 
     fn chaos(&mut self, chaos: &Chaos) {
-        let CountRange { min, max } = chaos.faults;
-        self.key("faults", if min == max { min.to_string() } else { quoted(format!("{min}..{max}")) });
+        self.key("faults", count(chaos.faults));
         for (kind, weight) in &chaos.mix {
             self.key(&format!("mix.{kind}"), weight);
         }
@@ -195,6 +209,8 @@ impl Writer {
         self.unless(chaos.targets.is_empty(), "targets", list(&chaos.targets));
         self.key("events", list(&chaos.events));
         self.key("by-event", chaos.by_event);
+        self.key("occurrence", count(chaos.occurrence));
+        self.key("disk-fails-after", count(chaos.disk_fails_after));
         for (key, value) in [
             ("delay", chaos.delay),
             ("down-for", chaos.down_for),
@@ -203,6 +219,7 @@ impl Writer {
             ("slow-disk-by", chaos.slow_disk_by),
             ("slow-fetch-by", chaos.slow_fetch_by),
             ("clock-jump-by", chaos.clock_jump_by),
+            ("metadata-late-by", chaos.metadata_late_by),
         ] {
             self.key(key, range(value));
         }

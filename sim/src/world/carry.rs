@@ -8,6 +8,7 @@ use trial_kafka::node::{
 };
 use trial_kafka::protocol::{api_key_of, api_key_of_response};
 
+use super::machines::listener_of;
 use super::network::{Arrived, Conn, InHand, Packet, Way};
 use super::{Carriage, Power, What, World, drawn_within};
 use crate::trace::NodeIx;
@@ -71,6 +72,7 @@ impl World {
             dialer_incarnation: self.slots[dialer.0 as usize].incarnation,
             acceptor,
             acceptor_incarnation: None,
+            listener: listener_of(endpoint),
             purpose,
             dialer_open: true,
             last_arrival: [0; 2],
@@ -171,7 +173,8 @@ impl World {
         known.in_hand = Some(InHand { req, call: arrived.call, answer_at });
         let (acceptor, dialer) = (known.acceptor, known.dialer);
         self.network.requests.insert(req, conn);
-        let header = RequestHeader { api_version: arrived.version, client_id: self.node_name(dialer).to_string() };
+        let (listener, client_id) = (known.listener, self.node_name(dialer).to_string());
+        let header = RequestHeader { listener, api_version: arrived.version, client_id };
         let input = Input::Request { req, conn: ConnId(conn), header, body: arrived.body };
         Some((acceptor, input, arrived.cause))
     }
@@ -193,8 +196,12 @@ impl World {
         let latency = weather::latency(&self.scenario.network, self.seed, from.0, to.0, purpose as u8, at)
             + self.network.slowness(from, to)
             + slow_fetch;
+        let not_before = match &packet {
+            Packet::Response { body, .. } if purpose == Purpose::Raft => self.metadata_is_held_until(dialer, body),
+            _ => 0,
+        };
         let known = self.network.conns.get_mut(&conn).expect("just seen");
-        let arrival = (at + latency).max(known.last_arrival[way as usize] + 1);
+        let arrival = (at + latency).max(known.last_arrival[way as usize] + 1).max(not_before);
         known.last_arrival[way as usize] = arrival;
         self.queue.push(arrival, What::Arrive { conn, way, packet, cause });
     }

@@ -2,13 +2,20 @@
 
 use std::collections::BTreeMap;
 
+use kafka_protocol::messages::ResponseKind;
+use trial_kafka::controller::Controller;
 use trial_kafka::event::{Event, Fault as FaultEvent};
-use trial_kafka::ids::{NO_BROKER, TopicPartition};
 use trial_kafka::node::{Command, EventId, Input, Nanos, OpId};
 
+use super::late_metadata::{LateMetadata, MetadataAnswer};
+use super::machines::{directory_id, disk_of};
+use super::slot::SimNode;
 use super::{Phase, Power, What, World};
-use crate::fault::{Direction, Fault, FaultKind, Peer, Target, When};
+use crate::fault::{Fault, FaultKind, MetadataKind, When};
 use crate::trace::NodeIx;
+
+/// Where a controller keeps the metadata log.
+const METADATA_LOG_DIR: &str = "__cluster_metadata-0";
 
 /// How often a kind of fault was scheduled, and how often it took effect.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -36,6 +43,8 @@ pub(super) struct Faults {
     lasting: Vec<FaultEnd>,
     /// No fault starts any more.
     over: bool,
+    /// Number of the last fault that made metadata late.
+    last_late: u32,
 }
 
 impl Faults {
@@ -44,7 +53,7 @@ impl Faults {
         for fault in &timeline {
             counters.entry(fault.kind.kind_name()).or_default().scheduled += 1;
         }
-        Faults { timeline, armed: Vec::new(), counters, lasting: Vec::new(), over: false }
+        Faults { timeline, armed: Vec::new(), counters, lasting: Vec::new(), over: false, last_late: 0 }
     }
     pub(super) fn counters(&self) -> impl Iterator<Item = (&'static str, FaultCounter)> {
         self.counters.iter().map(|(name, counter)| (*name, *counter))
@@ -60,6 +69,7 @@ pub(super) enum FaultEnd {
     FastLink { from: NodeIx, to: NodeIx, by: Nanos },
     FastDisk { node: NodeIx, by: Nanos },
     FastFetch { node: NodeIx, by: Nanos },
+    TimelyMetadata { node: NodeIx, number: u32 },
 }
 
 /// Takes one of what several faults have added.
@@ -76,7 +86,7 @@ impl World {
                 When::At(at) => {
                     self.queue.push(*at, What::Fault { fault: index, cause: EventId::NONE, that_node: None });
                 }
-                When::After { occurrence, .. } => self.faults.armed.push(Armed { fault: index, left: *occurrence }),
+                When::After { occurrence, .. } => self.faults.armed.push(Armed { fault: index, left: occurrence.min }),
             }
         }
     }
@@ -179,6 +189,7 @@ impl World {
                 self.record(node, Event::Fault(FaultEvent::StallDisk { for_ms }), &[cause]);
                 true
             }
+            FaultKind::SlowFetch { .. } if self.slots[node.0 as usize].broker().is_none() => false,
             FaultKind::SlowFetch { by, lasts } => {
                 self.slots[node.0 as usize].slow_fetch.push(*by);
                 self.record_fetch_speed(node, cause);
@@ -190,6 +201,23 @@ impl World {
                 self.slots[node.0 as usize].wall_offset_ms += by_ms;
                 self.record(node, Event::Fault(FaultEvent::ClockJump { by_ms }), &[cause]);
                 by_ms != 0
+            }
+            FaultKind::ReplaceDisk { restart_after } => self.replace_disk(node, *restart_after, cause),
+            FaultKind::DiskFails { after_operations, restart_after } => {
+                let slot = &mut self.slots[node.0 as usize];
+                if slot.is_up() && !matches!(slot.node, SimNode::Client(_)) {
+                    slot.disk.fail_after(u64::from(after_operations.min));
+                    slot.disk_fails = Some((*restart_after, cause));
+                }
+                // It takes effect with the first operation that fails.
+                false
+            }
+            FaultKind::LateMetadata { by, of, lasts } => {
+                if self.slots[node.0 as usize].broker().is_some() {
+                    self.make_metadata_late(node, *by, of, *lasts, cause);
+                }
+                // It takes effect with the first answer that has to wait.
+                false
             }
         }
     }
@@ -219,13 +247,94 @@ impl World {
         };
         let slot = &mut self.slots[node.0 as usize];
         slot.disk.set_time(now);
+        let before = slot.controller().is_some().then(|| slot.disk.clone());
         let lost_bytes = slot.disk.power_loss(&mut random).lost_bytes;
+        if let Some(before) = before {
+            self.coverage.metadata_bytes_lost += before.bytes_lost_until(&slot.disk, METADATA_LOG_DIR, ".log");
+        }
         // Whatever was on its way to the disk is gone with the page cache.
         slot.boot += 1;
         slot.incarnation += 1;
         self.record(node, Event::Fault(FaultEvent::PowerLoss { lost_bytes }), &[cause]);
         self.restart_later(node, restart_after);
         true
+    }
+
+    /// An operator takes the old disk out and formats a new one.
+    fn replace_disk(&mut self, node: NodeIx, restart_after: Option<Nanos>, cause: EventId) -> bool {
+        if matches!(self.slots[node.0 as usize].node, SimNode::Client(_)) {
+            return false;
+        }
+        if self.slots[node.0 as usize].is_up() {
+            self.end_process(node, false);
+        }
+        let slot = &mut self.slots[node.0 as usize];
+        let lost_bytes = slot.disk.used_bytes();
+        slot.disk = disk_of(&self.scenario.disk);
+        slot.disk.set_slow(slot.slow_disk.iter().sum());
+        slot.disk_fails = None;
+        // Whatever was on its way to the old one never gets to this one.
+        slot.boot += 1;
+        match &mut slot.blank {
+            SimNode::Controller(blank) => {
+                let mut setup = blank.setup().clone();
+                setup.directory_id = directory_id(setup.node_id, slot.boot);
+                **blank = Controller::new(setup);
+            }
+            SimNode::Combined(blank) => blank.format_anew(directory_id(blank.broker().node_id(), slot.boot)),
+            SimNode::Broker(_) | SimNode::Client(_) => {}
+        }
+        self.record(node, Event::Fault(FaultEvent::ReplaceDisk { lost_bytes }), &[cause]);
+        self.restart_later(node, restart_after);
+        true
+    }
+
+    /// Its disk has refused an operation or a sync: the process is gone, and with it what it wanted to tell.
+    pub(super) fn die_of_disk(&mut self, node: NodeIx) {
+        let slot = &mut self.slots[node.0 as usize];
+        let Some((restart_after, cause)) = slot.disk_fails.take() else { return };
+        slot.disk.repair();
+        self.end_process(node, false);
+        self.slots[node.0 as usize].disk.process_crash();
+        self.record(node, Event::Fault(FaultEvent::DiskFailed), &[cause]);
+        self.faults.counters.entry("disk-fails").or_default().took_effect += 1;
+        self.restart_later(node, restart_after);
+    }
+
+    fn make_metadata_late(
+        &mut self,
+        node: NodeIx,
+        by: Nanos,
+        of: &[MetadataKind],
+        lasts: Option<Nanos>,
+        cause: EventId,
+    ) {
+        self.faults.last_late += 1;
+        let number = self.faults.last_late;
+        self.slots[node.0 as usize].late_metadata.push(LateMetadata::new(number, by, of.to_vec()));
+        let of = of.iter().map(|kind| kind.name().to_string()).collect();
+        self.record(node, Event::Fault(FaultEvent::LateMetadata { by_ms: by / 1_000_000, of }), &[cause]);
+        self.end_after(lasts, FaultEnd::TimelyMetadata { node, number });
+    }
+
+    /// Before which instant must an answer to this node's fetch of metadata not arrive?
+    pub(super) fn metadata_is_held_until(&mut self, node: NodeIx, answer: &ResponseKind) -> Nanos {
+        let slot = &mut self.slots[node.0 as usize];
+        if slot.late_metadata.is_empty() {
+            return 0;
+        }
+        let Some(answer) = MetadataAnswer::of(answer) else { return 0 };
+        let mut until = 0;
+        for late in &mut slot.late_metadata {
+            if let Some(instant) = late.holds_until(&answer, self.now) {
+                until = until.max(instant);
+                if !late.felt {
+                    late.felt = true;
+                    self.faults.counters.entry("late-metadata").or_default().took_effect += 1;
+                }
+            }
+        }
+        until
     }
 
     fn restart_later(&mut self, node: NodeIx, after: Option<Nanos>) {
@@ -235,7 +344,7 @@ impl World {
 
     fn restart_cleanly(&mut self, node: NodeIx, down_for: Nanos, cause: EventId) -> bool {
         let slot = &mut self.slots[node.0 as usize];
-        if !slot.is_up() || slot.broker().is_none() {
+        if !slot.is_up() || matches!(slot.node, SimNode::Client(_)) {
             return false;
         }
         slot.restart_after_halt = Some(down_for);
@@ -319,6 +428,10 @@ impl World {
                 take_one(&mut self.slots[node.0 as usize].slow_disk, by);
                 self.set_disk_speed(node, EventId::NONE);
             }
+            FaultEnd::TimelyMetadata { node, number } => {
+                self.slots[node.0 as usize].late_metadata.retain(|late| late.number != number);
+                self.record(node, Event::Fault(FaultEvent::LateMetadata { by_ms: 0, of: Vec::new() }), &[]);
+            }
             FaultEnd::FastFetch { node, by } => {
                 take_one(&mut self.slots[node.0 as usize].slow_fetch, by);
                 self.record_fetch_speed(node, EventId::NONE);
@@ -357,6 +470,9 @@ impl World {
         }
         for index in 0..self.slots.len() {
             let node = NodeIx(index as u32);
+            if self.slots[index].disk_fails.take().is_some() {
+                self.slots[index].disk.repair();
+            }
             let off_by_ms = std::mem::take(&mut self.slots[index].wall_offset_ms);
             if off_by_ms != 0 {
                 self.record(node, Event::Fault(FaultEvent::ClockJump { by_ms: -off_by_ms }), &[]);
@@ -366,77 +482,5 @@ impl World {
                 self.start_process(node, &[event]);
             }
         }
-    }
-
-    fn resolve_target(&self, target: &Target, that_node: Option<NodeIx>) -> Vec<NodeIx> {
-        let broker = |id: i32| self.broker_ix(id);
-        match target {
-            Target::Broker(id) => broker(*id).into_iter().collect(),
-            Target::Controller(n) => self.node_named(&format!("c{n}")).into_iter().collect(),
-            Target::Producer(n) => self.node_named(&format!("p{n}")).into_iter().collect(),
-            Target::Consumer(n) => self.node_named(&format!("k{n}")).into_iter().collect(),
-            Target::Leader(partition) => self.leader_of(partition).and_then(broker).into_iter().collect(),
-            Target::Follower { partition, nth } => {
-                let leader = self.leader_of(partition);
-                let replicas = self.replicas_of(partition);
-                let followers = replicas.into_iter().filter(|b| Some(*b) != leader);
-                followers.skip(nth.saturating_sub(1) as usize).take(1).filter_map(broker).collect()
-            }
-            // The timeline has replaced it by one broker.
-            Target::AnyBroker => Vec::new(),
-            Target::Rack(rack) => self.scenario.cluster.brokers_in_rack(rack).into_iter().filter_map(broker).collect(),
-            Target::AllBrokers => self.scenario.cluster.broker_ids().filter_map(broker).collect(),
-            Target::ThatNode => that_node.filter(|n| *n != NodeIx::WORLD).into_iter().collect(),
-        }
-    }
-
-    fn leader_of(&self, partition: &TopicPartition) -> Option<i32> {
-        let registration =
-            self.controller_image()?.topic(partition.topic.as_str())?.partitions.get(partition.partition as usize)?;
-        Some(registration.leader).filter(|leader| *leader != NO_BROKER)
-    }
-
-    fn replicas_of(&self, partition: &TopicPartition) -> Vec<i32> {
-        let topic = self.controller_image().and_then(|image| image.topic(partition.topic.as_str()));
-        topic
-            .and_then(|t| t.partitions.get(partition.partition as usize))
-            .map(|p| p.replicas.clone())
-            .unwrap_or_default()
-    }
-
-    /// The ways between a node and its peers that a direction names.
-    fn ways(&self, node: NodeIx, peers: &[Peer], direction: Direction) -> Vec<(NodeIx, NodeIx)> {
-        let mut ways = Vec::new();
-        for peer in self.resolve_peers(node, peers) {
-            if direction != Direction::In {
-                ways.push((node, peer));
-            }
-            if direction != Direction::Out {
-                ways.push((peer, node));
-            }
-        }
-        ways
-    }
-
-    fn resolve_peers(&self, node: NodeIx, peers: &[Peer]) -> Vec<NodeIx> {
-        use super::SimNode;
-        let mut found = Vec::new();
-        for peer in peers {
-            let of_kind = |kind: fn(&SimNode) -> bool| -> Vec<NodeIx> {
-                let all = self.slots.iter().enumerate().filter(|(_, slot)| kind(&slot.node));
-                all.map(|(i, _)| NodeIx(i as u32)).collect()
-            };
-            found.extend(match peer {
-                Peer::Everyone => of_kind(|_| true),
-                Peer::Brokers => of_kind(|n| matches!(n, SimNode::Broker(_))),
-                Peer::Controllers => of_kind(|n| matches!(n, SimNode::Controller(_))),
-                Peer::Clients => of_kind(|n| matches!(n, SimNode::Client(_))),
-                Peer::Node(target) => self.resolve_target(target, None),
-            });
-        }
-        found.sort_unstable();
-        found.dedup();
-        found.retain(|peer| *peer != node);
-        found
     }
 }

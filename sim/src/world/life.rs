@@ -12,6 +12,7 @@ use std::collections::BTreeMap;
 
 use bytes::Bytes;
 use trial_kafka::config::{ConsumerConfig, OffsetReset};
+use trial_kafka::controller::{Controller, QuorumRole};
 use trial_kafka::event::Event;
 use trial_kafka::ids::{Topic, TopicPartition};
 use trial_kafka::node::{Command, EventId, Input, Nanos, OpId, Outcome};
@@ -119,7 +120,7 @@ pub(super) fn reader_config() -> ConsumerConfig {
 
 impl Life {
     pub(super) fn new(scenario: &Scenario) -> Self {
-        let mut next = scenario.cluster.controllers + scenario.cluster.brokers;
+        let mut next = scenario.cluster.own_controllers() + scenario.cluster.brokers;
         let mut node = || {
             next += 1;
             NodeIx(next - 1)
@@ -239,15 +240,15 @@ impl World {
         }
     }
 
-    /// Creates the topics one after the other, once every broker is unfenced.
+    /// Creates the topics one after the other, once a controller is active and every broker is unfenced.
     fn create_topics(&mut self) {
         if self.life.topics_created == self.scenario.topics.len() {
             return;
         }
         self.again(50 * MILLISECOND, LifeStep::CreateTopics);
         let brokers = self.scenario.cluster.brokers as usize;
-        let ready =
-            self.controller_image().is_some_and(|i| i.brokers.values().filter(|b| b.is_active()).count() == brokers);
+        let image = self.active_controller().map(|(_, controller)| controller.image());
+        let ready = image.is_some_and(|image| image.brokers.values().filter(|b| b.is_active()).count() == brokers);
         if !ready || self.life.creating {
             return;
         }
@@ -321,10 +322,23 @@ impl World {
         self.again(interval, LifeStep::Produce(number as u32));
     }
 
-    /// Is every broker unfenced in its present incarnation, has every partition a leader that knows it, and are all its
-    /// replicas in sync? Asked of the machines themselves: the controller may not have noticed a death yet.
+    /// Does one controller lead and all others follow it, is every broker unfenced in its present incarnation, has every
+    /// partition a leader that knows it, and are all its replicas in sync? Asked of the machines themselves: the
+    /// controller may not have noticed a death yet.
     fn is_healed(&self) -> bool {
-        let Some(image) = self.controller_image() else { return false };
+        let Some((_, active)) = self.active_controller() else { return false };
+        let image = active.image();
+        let (epoch, leader) = (active.epoch(), active.setup().node_id);
+        // One that came back on another disk is no voter any more: it only listens.
+        let controller_is_back = |(node, controller): (NodeIx, &Controller)| {
+            let role = controller.role();
+            let follows = role == QuorumRole::Follower { leader } || role == QuorumRole::Observer;
+            let in_step = controller.epoch() == epoch && (follows || role == QuorumRole::Leader);
+            self.power(node) == Power::Running && in_step
+        };
+        if !self.controllers().all(controller_is_back) {
+            return false;
+        }
         let broker_is_back = |id: i32| {
             let running = self.broker_ix(id).is_some_and(|ix| self.power(ix) == Power::Running);
             let registered = image.brokers.get(&id).filter(|b| b.is_active()).map(|b| b.broker_epoch);

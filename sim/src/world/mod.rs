@@ -14,8 +14,10 @@
 
 mod assertion;
 mod carry;
+mod coverage;
 mod faults;
 mod host;
+mod late_metadata;
 mod life;
 mod machines;
 mod network;
@@ -24,6 +26,7 @@ mod outside;
 mod process;
 mod queue;
 mod slot;
+mod targets;
 #[cfg(test)]
 mod tests;
 
@@ -33,14 +36,16 @@ use trial_kafka::broker::Broker;
 use trial_kafka::controller::Controller;
 use trial_kafka::event::Event;
 use trial_kafka::metadata::MetadataImage;
-use trial_kafka::node::{Effect, EventId, Input, Lane, Nanos, Ticket};
+use trial_kafka::node::{Effect, EventId, Input, Lane, Nanos, Now, Ticket};
 
 use crate::disk::PendingSync;
 use crate::fault::Fault;
 use crate::scenario::{DurationRange, Scenario};
 use crate::trace::{NodeIx, TraceEvent, Tracer};
+use coverage::Coverage;
 use faults::{FaultEnd, Faults};
 use life::{Life, LifeStep};
+pub(crate) use machines::controller_of;
 use machines::slots_of;
 use network::{Network, Packet, Way};
 use queue::Queue;
@@ -141,6 +146,7 @@ pub struct World {
     network: Network,
     tracer: Tracer,
     faults: Faults,
+    coverage: Coverage,
     life: Life,
     notes: Vec<Note>,
     externals: Vec<External>,
@@ -172,6 +178,7 @@ impl World {
             network: Network::default(),
             tracer: Tracer::default(),
             faults: Faults::new(timeline),
+            coverage: Coverage::default(),
             life: Life::new(&scenario),
             notes: Vec::new(),
             externals: Vec::new(),
@@ -194,6 +201,11 @@ impl World {
     /// Virtual time.
     pub fn now(&self) -> Nanos {
         self.now
+    }
+    /// What the clocks of a machine show.
+    pub fn clocks(&self, node: NodeIx) -> Now {
+        let wall = WALL_AT_START_MS + (self.now / 1_000_000) as i64 + self.slots[node.0 as usize].wall_offset_ms;
+        Now { mono: self.now, wall }
     }
     /// Chooses how messages travel.
     pub fn set_carriage(&mut self, carriage: Carriage) {
@@ -222,6 +234,10 @@ impl World {
     /// How often each kind of fault was scheduled and took effect.
     pub fn fault_counters(&self) -> impl Iterator<Item = (&'static str, FaultCounter)> {
         self.faults.counters()
+    }
+    /// How often the metadata quorum and elections came into states that a campaign wants to reach, by name.
+    pub fn coverage(&self) -> impl Iterator<Item = (&'static str, u64)> {
+        self.coverage.named().into_iter()
     }
     /// Syncs that nodes wait for.
     pub fn syncs_under_way(&self) -> u32 {
@@ -253,7 +269,7 @@ impl World {
     }
     /// Index of a broker.
     pub fn broker_ix(&self, id: i32) -> Option<NodeIx> {
-        let first = self.scenario.cluster.controllers;
+        let first = self.scenario.cluster.own_controllers();
         let ix = u32::try_from(id).ok()?.checked_sub(1)?;
         (ix < self.scenario.cluster.brokers).then_some(NodeIx(first + ix))
     }
@@ -261,10 +277,22 @@ impl World {
     pub fn broker_at(&self, node: NodeIx) -> Option<&Broker> {
         self.slots.get(node.0 as usize)?.broker()
     }
+    /// The controller at an index, if it is one.
+    pub fn controller_at(&self, node: NodeIx) -> Option<&Controller> {
+        self.slots.get(node.0 as usize)?.controller()
+    }
+    /// Index of the n-th controller, counted from 1: of its machine, or of the broker's whose process it shares.
+    pub fn controller_ix(&self, n: u32) -> Option<NodeIx> {
+        (1..=self.scenario.cluster.controllers).contains(&n).then(|| NodeIx(n - 1))
+    }
     /// All controllers, dead or alive.
     pub fn controllers(&self) -> impl Iterator<Item = (NodeIx, &Controller)> {
         let slots = self.slots.iter().enumerate();
         slots.filter_map(|(ix, slot)| Some((NodeIx(ix as u32), slot.controller()?)))
+    }
+    /// Does nothing pass from one node to the other?
+    pub fn is_cut(&self, from: NodeIx, to: NodeIx) -> bool {
+        self.network.is_cut(from, to)
     }
     /// The controller that decides: of those that run and believe so, the one of the highest epoch.
     pub fn active_controller(&self) -> Option<(NodeIx, &Controller)> {
@@ -305,6 +333,7 @@ impl World {
         if !self.tracer.fresh.is_empty() || !self.notes.is_empty() {
             self.fire_triggers();
             let events = std::mem::take(&mut self.tracer.fresh);
+            events.iter().for_each(|event| self.coverage.count(&event.event));
             let notes = std::mem::take(&mut self.notes);
             sink.after_step(self, &events, &notes);
             self.tracer.fresh = events;
@@ -353,7 +382,10 @@ impl World {
                 // A process that died meanwhile takes nothing back from its system, but a loss of power does.
                 if slot.boot == boot {
                     let result = slot.disk.complete_sync(*pending);
-                    if self.is_alive(node, incarnation) {
+                    let died = result.is_err() && slot.disk_fails.is_some();
+                    if died && self.is_alive(node, incarnation) {
+                        self.die_of_disk(node);
+                    } else if self.is_alive(node, incarnation) {
                         self.hand_in(node, Input::Synced { ticket, result }, cause);
                     }
                 }

@@ -18,7 +18,7 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use kafka_protocol::messages::{RequestKind, ResponseKind};
-use trial_kafka::node::{CallId, EventId, Nanos, Purpose, ReqId};
+use trial_kafka::node::{CallId, EventId, Listener, Nanos, Purpose, ReqId};
 
 use crate::trace::NodeIx;
 
@@ -86,6 +86,8 @@ pub(crate) struct Conn {
     pub(crate) acceptor: NodeIx,
     /// The incarnation that accepted; `None` before.
     pub(crate) acceptor_incarnation: Option<u32>,
+    /// Which of the acceptor's listeners was dialed.
+    pub(crate) listener: Listener,
     pub(crate) purpose: Purpose,
     /// The dialer's end is open, or dialing.
     pub(crate) dialer_open: bool,

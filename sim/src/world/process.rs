@@ -128,6 +128,11 @@ impl World {
             self.slots[node.0 as usize].disk.process_crash();
             return;
         }
+        if self.slots[node.0 as usize].disk.has_refused() {
+            effects.clear();
+            self.effects = effects;
+            return self.die_of_disk(node);
+        }
         if cost > RELEASE_AT_ONCE {
             self.take_sync_snapshots(node, effects, cost);
         } else {

@@ -4,10 +4,12 @@ use std::collections::{BTreeMap, VecDeque};
 
 use trial_kafka::broker::Broker;
 use trial_kafka::client::Client;
+use trial_kafka::combined::Combined;
 use trial_kafka::controller::Controller;
 use trial_kafka::node::{Effect, Effects, EventId, Input, Lane, Nanos, Node, Now, RandomFor};
 use trial_storage::Disk;
 
+use super::late_metadata::LateMetadata;
 use crate::disk::VirtualDisk;
 
 /// A node of whichever kind, as a plain value.
@@ -17,6 +19,8 @@ pub enum SimNode {
     Broker(Box<Broker>),
     /// A controller.
     Controller(Box<Controller>),
+    /// A broker and a controller in one process.
+    Combined(Box<Combined>),
     /// A client.
     Client(Box<Client>),
 }
@@ -26,6 +30,7 @@ impl Node for SimNode {
         match self {
             SimNode::Broker(node) => node.lane(input),
             SimNode::Controller(node) => node.lane(input),
+            SimNode::Combined(node) => node.lane(input),
             SimNode::Client(node) => node.lane(input),
         }
     }
@@ -33,6 +38,7 @@ impl Node for SimNode {
         match self {
             SimNode::Broker(node) => node.handle(now, input, disk, fx),
             SimNode::Controller(node) => node.handle(now, input, disk, fx),
+            SimNode::Combined(node) => node.handle(now, input, disk, fx),
             SimNode::Client(node) => node.handle(now, input, disk, fx),
         }
     }
@@ -40,6 +46,7 @@ impl Node for SimNode {
         match self {
             SimNode::Broker(node) => node.next_deadline(),
             SimNode::Controller(node) => node.next_deadline(),
+            SimNode::Combined(node) => node.next_deadline(),
             SimNode::Client(node) => node.next_deadline(),
         }
     }
@@ -91,6 +98,10 @@ pub(crate) struct Slot {
     pub(crate) slow_fetch: Vec<Nanos>,
     /// Added to every operation of the disk, one entry a fault.
     pub(crate) slow_disk: Vec<Nanos>,
+    /// Faults by which metadata reaches this broker late.
+    pub(crate) late_metadata: Vec<LateMetadata>,
+    /// Its disk is about to fail: when to start the process again, after which event of the trace this was so.
+    pub(crate) disk_fails: Option<(Option<Nanos>, EventId)>,
     /// How many numbers were drawn for each purpose.
     pub(crate) draws: BTreeMap<RandomFor, u64>,
     /// After the end of an orderly stop, start again after this long.
@@ -116,6 +127,8 @@ impl Slot {
             held_effects: Vec::new(),
             slow_fetch: Vec::new(),
             slow_disk: Vec::new(),
+            late_metadata: Vec::new(),
+            disk_fails: None,
             draws: BTreeMap::new(),
             restart_after_halt: None,
             #[cfg(test)]
@@ -128,13 +141,15 @@ impl Slot {
     pub(crate) fn broker(&self) -> Option<&Broker> {
         match &self.node {
             SimNode::Broker(broker) => Some(broker),
-            _ => None,
+            SimNode::Combined(process) => Some(process.broker()),
+            SimNode::Controller(_) | SimNode::Client(_) => None,
         }
     }
     pub(crate) fn controller(&self) -> Option<&Controller> {
         match &self.node {
             SimNode::Controller(controller) => Some(controller),
-            _ => None,
+            SimNode::Combined(process) => Some(process.controller()),
+            SimNode::Broker(_) | SimNode::Client(_) => None,
         }
     }
 }

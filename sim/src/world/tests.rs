@@ -7,7 +7,9 @@ use trial_kafka::node::{CallError, Purpose};
 use trial_storage::{Disk, OpenMode, SyncTarget};
 
 use super::*;
-use crate::fault::{Direction, FaultKind, Peer, Target, Trigger, When, parse_peer, parse_target};
+use crate::fault::{
+    CountRange, Direction, FaultKind, MetadataKind, Peer, Target, Trigger, When, parse_peer, parse_target,
+};
 use crate::observe::Observer;
 use crate::scenario;
 
@@ -318,7 +320,7 @@ fn a_slow_follower_leaves_the_in_sync_replicas_and_comes_back() {
 #[test]
 fn a_fault_by_event_fires_once_at_its_occurrence() {
     let trigger = Trigger { event: "produce-answered", partition: None, node: Some("b1".to_string()) };
-    let when = When::After { trigger, occurrence: 5, not_before: 8 * SECOND, delay: MILLISECOND };
+    let when = When::After { trigger, occurrence: CountRange::exactly(5), not_before: 8 * SECOND, delay: MILLISECOND };
     let kind = FaultKind::Crash { restart_after: Some(SECOND) };
     let mut story = story(vec![Fault { id: 1, when, target: Target::ThatNode, kind }]);
     story.end();
@@ -446,6 +448,95 @@ fn a_sync_ends_without_the_process_but_not_without_power_nor_through_a_stall() {
     let stall = fault(FaultKind::StallDisk { lasts: Some(2 * SECOND) });
     assert!(!synced_file(stall.clone(), 9 * SECOND));
     assert!(synced_file(stall, 10 * SECOND + MILLISECOND));
+}
+
+#[test]
+fn a_replaced_disk_is_empty_and_the_broker_fetches_everything_anew() {
+    let kind = FaultKind::ReplaceDisk { restart_after: Some(3 * SECOND) };
+    let mut story = story(vec![at(8 * SECOND, "b2", kind)]);
+    story.until(8 * SECOND - 1);
+    let held = story.slot("b2").disk.used_bytes();
+    story.until(8 * SECOND);
+    assert_eq!(story.slot("b2").disk.used_bytes(), 0);
+    assert_eq!(story.faults(|f| *f == FaultEvent::ReplaceDisk { lost_bytes: held }), 1);
+    let report = story.end();
+    let appended = |e: &Event| matches!(e, Event::Appended { first_offset: 0, as_leader: false, .. });
+    assert_eq!(story.events("b2", 11 * SECOND, Nanos::MAX, appended).len(), 1, "from the first record on");
+    let unclean = |e: &Event| matches!(e, Event::BrokerRegistered { broker: 2, clean: false, .. });
+    assert_eq!(story.events("c1", 11 * SECOND, Nanos::MAX, unclean).len(), 1, "its marker is gone too");
+    assert_eq!(report.verdict.outcome, trial_checker::Outcome::Pass, "{:?}", report.verdict.groups);
+    assert_eq!(story.took_effect("replace-disk"), (1, 1));
+}
+
+#[test]
+fn a_disk_that_fails_kills_in_the_middle_and_takes_with_it_what_was_to_be_told() {
+    for after_operations in 0..6 {
+        let after_operations = CountRange::exactly(after_operations);
+        let kind = FaultKind::DiskFails { after_operations, restart_after: Some(3 * SECOND) };
+        let mut story = story(vec![at(8 * SECOND, "b1", kind)]);
+        story.until(9 * SECOND);
+        assert_eq!(story.took_effect("disk-fails"), (1, 1));
+        let failed = story.events("b1", 8 * SECOND, 9 * SECOND, |e| *e == Event::Fault(FaultEvent::DiskFailed));
+        assert_eq!(failed.len(), 1);
+        let died_at = failed[0].time;
+        assert!(story.slot("b1").power == Power::Dead && !story.slot("b1").disk.is_dead());
+        let last = story.events("b1", died_at, died_at + 1, |_| true).last().map(|e| e.event.clone());
+        assert_eq!(last, Some(Event::Fault(FaultEvent::DiskFailed)), "the dead say nothing");
+        let report = story.end();
+        assert_eq!(report.verdict.outcome, trial_checker::Outcome::Pass, "{:?}", report.verdict.groups);
+    }
+}
+
+#[test]
+fn a_disk_that_was_to_fail_is_whole_after_healing() {
+    let kind = FaultKind::DiskFails { after_operations: CountRange::exactly(u32::MAX), restart_after: None };
+    let mut story = story(vec![at(8 * SECOND, "b1", kind)]);
+    assert_eq!(story.end().verdict.outcome, trial_checker::Outcome::Pass);
+    assert_eq!(story.took_effect("disk-fails"), (1, 0));
+    assert!(story.slot("b1").disk_fails.is_none());
+}
+
+/// b1, the leader, dies at 7 s; when does b2 hear of its successor, after the controller has chosen it?
+fn hears_of_a_new_leader_after(of: &[MetadataKind], broker: &str) -> Nanos {
+    let late = FaultKind::LateMetadata { by: 5 * SECOND, of: of.to_vec(), lasts: None };
+    let crash = FaultKind::Crash { restart_after: Some(12 * SECOND) };
+    let mut story = story(vec![at(6 * SECOND, "b3", late), at(7 * SECOND, "b1", crash)]);
+    story.end();
+    let chosen = |e: &Event| matches!(e, Event::LeaderChanged { previous: 1, .. });
+    let chosen = story.events("c1", 7 * SECOND, Nanos::MAX, chosen)[0].time;
+    let leads = |e: &Event| matches!(e, Event::BecameLeader { .. } | Event::BecameFollower { .. });
+    story.events(broker, chosen, Nanos::MAX, leads)[0].time - chosen
+}
+
+#[test]
+fn late_metadata_is_late_from_the_kind_on_that_it_names_and_on_one_broker_only() {
+    use MetadataKind::{LeaderChanged, TopicDeleted};
+    // A fetch of metadata is given up after 2 s and asked again: that makes it neither earlier nor later.
+    let late = hears_of_a_new_leader_after(&[LeaderChanged], "b3");
+    assert!((5 * SECOND..6 * SECOND).contains(&late), "{late}");
+    assert!(hears_of_a_new_leader_after(&[LeaderChanged], "b2") < SECOND);
+    assert!(hears_of_a_new_leader_after(&[TopicDeleted], "b3") < SECOND);
+    assert!(hears_of_a_new_leader_after(&[], "b3") >= 5 * SECOND);
+}
+
+#[test]
+fn power_loss_takes_the_metadata_that_a_controller_had_not_synced_and_says_so() {
+    let crash = FaultKind::Crash { restart_after: Some(12 * SECOND) };
+    let trigger = Trigger { event: "broker-fenced", partition: None, node: None };
+    let occurrence = CountRange::exactly(1);
+    let when = When::After { trigger, occurrence, not_before: 8 * SECOND, delay: 0 };
+    let kind = FaultKind::PowerLoss { restart_after: Some(SECOND) };
+    let lost = Fault { id: 2, when, target: Target::ActiveController, kind };
+    let mut story = story(vec![at(8 * SECOND, "b2", crash), lost]);
+    story.until(19 * SECOND + SECOND / 2);
+    let fenced = |e: &Event| matches!(e, Event::BrokerFenced { broker: 2, .. });
+    assert_eq!(story.events("c1", 8 * SECOND, 20 * SECOND, fenced).len(), 1);
+    let knows = story.world.controller_image().expect("c1 is back").brokers[&2].fenced;
+    assert!(!knows, "what was lost was never decided");
+    let report = story.end();
+    assert!(report.verdict.counters["metadata_bytes_lost"] > 0, "{:?}", report.verdict.counters);
+    assert_eq!(report.verdict.counters["trials_that_lost_metadata"], 1);
+    assert_eq!(report.verdict.outcome, trial_checker::Outcome::Pass, "{:?}", report.verdict.groups);
 }
 
 #[test]

@@ -231,3 +231,32 @@ fn a_fetch_that_brings_no_news_does_not_try_the_high_watermark() {
     room.set_isr(&[1, 2]);
     assert_eq!(room.ends(), (1, 1));
 }
+
+/// KIP-841: the leader does not even ask.
+#[test]
+fn a_fenced_follower_does_not_join() {
+    for switch in [None, Some(Switch::FencedJoinsIsr)] {
+        let story = Story { zoo: switch.into_iter().collect(), ..Story::default() };
+        let mut room = Room::with(story, 1, &[1, 2]);
+        room.fence(3, true);
+        room.follower_fetches(3, 0);
+        assert_eq!(room.isr_asked().is_some(), switch.is_some(), "{switch:?}");
+    }
+}
+
+/// KIP-704: an unclean leader has nothing to wait for, so it has recovered as soon as it leads, and says so with the next
+/// change of the ISR.
+#[test]
+fn an_unclean_leader_has_recovered_when_it_next_asks() {
+    let mut room = Room::follows();
+    room.change(PartitionChange {
+        leader: Some(1),
+        isr: Some(vec![1]),
+        leader_recovery_state: Some(1),
+        ..PartitionChange::default()
+    });
+    assert_eq!(room.isr_asked(), None, "not on its own account");
+    room.follower_fetches(2, 0);
+    let asked = room.isr_asked().expect("2 has caught up");
+    assert_eq!((asked.leader_epoch, asked.leader_recovery_state), (1, 0));
+}

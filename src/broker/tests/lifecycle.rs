@@ -1,6 +1,9 @@
 //! Starts and stops, as far as the disk remembers them.
 
+use kafka_protocol::messages::{BrokerHeartbeatRequest, BrokerRegistrationRequest};
+
 use super::*;
+use crate::broker::LifecycleState;
 
 impl Room {
     /// Previous broker epoch of the registration that waits, and whether the logs were found clean.
@@ -106,31 +109,16 @@ fn a_request_that_waits_for_a_deleted_topic_is_answered() {
     assert_eq!(room.broker.parked(), (0, 0));
 }
 
-/// Until the session of its predecessor has run out, the controller refuses (DUPLICATE_BROKER_REGISTRATION).
 #[test]
-fn a_refused_registration_is_tried_again() {
-    let mut room = Room::new(BrokerConfig::default(), Zoo::default());
-    room.refused_registrations = 3;
-    room.broker_epoch = 7;
-    room.restart();
-    assert_eq!(room.broker.broker_epoch(), None);
-    room.pass(2_000);
-    assert_eq!(room.broker.broker_epoch(), Some(7));
-}
-
-#[test]
-fn a_heartbeat_tells_what_the_controller_must_know() {
-    let mut room = Room::new(BrokerConfig::default(), Zoo::default());
-    room.broker_epoch = 3;
-    room.restart();
-    let told = |room: &Room| {
-        let last = room.heartbeats.last().expect("a heartbeat");
-        (last.broker_epoch, last.current_metadata_offset, last.want_fence, last.want_shut_down)
-    };
-    assert_eq!(told(&room), (3, -1, true, false), "it has not seen its own registration");
+fn a_heartbeat_tells_how_far_the_metadata_was_replayed() {
+    let mut room = Room::starting();
+    room.register(3);
+    let told = |request: BrokerHeartbeatRequest| (request.broker_epoch, request.current_metadata_offset);
+    let (call, request) = room.take_heartbeat();
+    assert_eq!(told(request), (3, -1));
+    room.reply(&call, BrokerHeartbeatResponse::default().with_is_fenced(true));
     room.metadata((0..4).map(|epoch| registered(1, epoch)).collect());
-    room.pass(2_000);
-    assert_eq!(told(&room), (3, 3, false, false));
+    assert_eq!(told(room.take_heartbeat().1), (3, 3));
 }
 
 #[test]
@@ -190,4 +178,141 @@ fn a_checkpoint_survives_a_loss_of_power() {
     room.disk.lose_power();
     room.restart();
     assert_eq!(room.ends(), (1, 1));
+}
+
+// ── registration and heartbeats ──────────────────────────────────────────────────────────────────────────────────────
+
+impl Room {
+    /// A process that has just started; a story answers its registration and heartbeats.
+    fn starting() -> Room {
+        let mut room = Room::new(BrokerConfig::default(), Zoo::default());
+        room.lifecycle_waits = true;
+        room.restart();
+        room
+    }
+    fn take_registration(&mut self) -> (Call, BrokerRegistrationRequest) {
+        let call = self.take_call(Purpose::Heartbeat);
+        match call.request.clone() {
+            RequestKind::BrokerRegistration(request) => (call, request),
+            other => panic!("{other:?}"),
+        }
+    }
+    fn take_heartbeat(&mut self) -> (Call, BrokerHeartbeatRequest) {
+        let call = self.take_call(Purpose::Heartbeat);
+        match call.request.clone() {
+            RequestKind::BrokerHeartbeat(request) => (call, request),
+            other => panic!("{other:?}"),
+        }
+    }
+    fn register(&mut self, broker_epoch: i64) {
+        let (call, _) = self.take_registration();
+        self.reply(&call, BrokerRegistrationResponse::default().with_broker_epoch(broker_epoch));
+    }
+    /// Answers the heartbeat that waits, and gives what it said: wants to be fenced, wants to shut down.
+    fn answer_heartbeat(&mut self, caught_up: bool, fenced: bool, shut_down: bool) -> (bool, bool) {
+        let (call, request) = self.take_heartbeat();
+        let response = BrokerHeartbeatResponse::default()
+            .with_is_caught_up(caught_up)
+            .with_is_fenced(fenced)
+            .with_should_shut_down(shut_down);
+        self.reply(&call, response);
+        (request.want_fence, request.want_shut_down)
+    }
+    /// Registered with broker epoch 0, caught up, unfenced.
+    fn running() -> Room {
+        let mut room = Room::starting();
+        room.register(0);
+        room.metadata(vec![registered(1, 0)]);
+        room.answer_heartbeat(true, true, false);
+        room.pass(10);
+        room.answer_heartbeat(true, false, false);
+        assert_eq!(room.broker.lifecycle_state(), LifecycleState::Running);
+        room
+    }
+}
+
+#[test]
+fn the_way_from_starting_to_running() {
+    let mut room = Room::starting();
+    room.register(0);
+    assert_eq!(room.answer_heartbeat(false, true, false), (true, false), "it has not seen its own registration");
+    assert_eq!(room.broker.lifecycle_state(), LifecycleState::Starting);
+    room.pass(9);
+    assert_eq!(room.waiting(Purpose::Heartbeat), 0);
+    room.metadata(vec![registered(1, 0)]);
+    assert_eq!(room.waiting(Purpose::Heartbeat), 1, "sent at once: it is ready to be unfenced");
+    assert_eq!(room.answer_heartbeat(true, true, false), (false, false));
+    assert_eq!(room.broker.lifecycle_state(), LifecycleState::Recovery);
+    room.pass(10);
+    room.answer_heartbeat(true, false, false);
+    assert_eq!(room.broker.lifecycle_state(), LifecycleState::Running);
+    room.pass(1_999);
+    assert_eq!(room.waiting(Purpose::Heartbeat), 0);
+    room.pass(1);
+    assert_eq!(room.answer_heartbeat(true, true, false), (false, false));
+    assert_eq!(room.broker.lifecycle_state(), LifecycleState::Running, "fenced or not, it goes on as it was");
+}
+
+#[test]
+fn a_refused_registration_is_sent_again_after_growing_pauses() {
+    let mut room = Room::starting();
+    let (mut call, first) = room.take_registration();
+    for least_pause in [80, 160, 320] {
+        let error = ResponseError::DuplicateBrokerRegistration.code();
+        room.reply(&call, BrokerRegistrationResponse::default().with_error_code(error));
+        room.pass(least_pause - 1);
+        assert_eq!(room.waiting(Purpose::Heartbeat), 0, "not within {least_pause} ms");
+        room.pass(least_pause);
+        let again;
+        (call, again) = room.take_registration();
+        assert_eq!(again, first);
+    }
+}
+
+/// KAFKA-16952: this is how one incarnation comes to register twice.
+#[test]
+fn a_registration_whose_answer_is_lost_is_sent_again_by_the_same_incarnation() {
+    let mut room = Room::starting();
+    let (call, first) = room.take_registration();
+    room.handle(Input::Response { call: call.call, conn: call.conn, result: Err(CallError::Disconnected) });
+    room.handle(Input::Closed { conn: call.conn });
+    room.pass(1_000);
+    let (_, again) = room.take_registration();
+    assert_eq!(again, first);
+}
+
+#[test]
+fn a_stale_broker_goes_on_asking_and_never_registers_again() {
+    let mut room = Room::running();
+    for _ in 0..5 {
+        room.pass(12_000);
+        let (call, request) = room.take_heartbeat();
+        assert_eq!(request.broker_epoch, 0);
+        let stale = ResponseError::StaleBrokerEpoch.code();
+        room.reply(&call, BrokerHeartbeatResponse::default().with_error_code(stale));
+    }
+}
+
+#[test]
+fn a_controlled_shutdown_is_asked_for_until_it_is_granted() {
+    let mut room = Room::running();
+    room.shut_down();
+    assert_eq!(room.answer_heartbeat(true, false, false), (false, true));
+    room.pass(49);
+    assert_eq!(room.waiting(Purpose::Heartbeat), 0);
+    room.pass(1);
+    assert_eq!(room.answer_heartbeat(true, false, false), (false, true), "the second comes soon");
+    room.pass(1_999);
+    assert_eq!((room.waiting(Purpose::Heartbeat), room.halted.is_some()), (0, false));
+    room.pass(1);
+    room.answer_heartbeat(true, true, true);
+    assert_eq!(room.halted.as_deref(), Some("controlled shutdown"));
+}
+
+#[test]
+fn a_broker_that_is_not_at_work_stops_without_asking() {
+    let mut room = Room::starting();
+    room.register(0);
+    room.shut_down();
+    assert_eq!(room.halted.as_deref(), Some("controlled shutdown"));
 }

@@ -3,6 +3,7 @@
 //! The host opens every connection at once, registers the broker and answers its heartbeats. What else it asks for waits
 //! until a story answers: metadata, its fetches as a follower, its AlterPartitions.
 
+mod controllers;
 mod follower;
 mod in_sync;
 mod leader;
@@ -14,13 +15,15 @@ use kafka_protocol::error::ParseResponseErrorCode;
 use kafka_protocol::messages::alter_partition_request::PartitionData as IsrAsked;
 use kafka_protocol::messages::alter_partition_response::{PartitionData as IsrAnswer, TopicData as IsrTopic};
 use kafka_protocol::messages::fetch_request::{FetchPartition, FetchTopic, ReplicaState};
-use kafka_protocol::messages::fetch_response::{EpochEndOffset, FetchableTopicResponse, PartitionData};
+use kafka_protocol::messages::fetch_response::{
+    EpochEndOffset, FetchableTopicResponse, LeaderIdAndEpoch, PartitionData,
+};
 use kafka_protocol::messages::list_offsets_request::{ListOffsetsPartition, ListOffsetsTopic};
 use kafka_protocol::messages::list_offsets_response::{ListOffsetsPartitionResponse, ListOffsetsTopicResponse};
 use kafka_protocol::messages::produce_request::{PartitionProduceData, TopicProduceData};
 use kafka_protocol::messages::{
-    AlterPartitionResponse, BrokerHeartbeatRequest, BrokerHeartbeatResponse, BrokerRegistrationResponse, FetchRequest,
-    FetchResponse, ListOffsetsRequest, ListOffsetsResponse, ProduceRequest, ProduceResponse, RequestKind, ResponseKind,
+    AlterPartitionResponse, BrokerHeartbeatResponse, BrokerRegistrationResponse, FetchRequest, FetchResponse,
+    ListOffsetsRequest, ListOffsetsResponse, ProduceRequest, ProduceResponse, RequestKind, ResponseKind,
 };
 use kafka_protocol::{ResponseError, messages::BrokerId as WireBrokerId};
 use trial_storage::{BuildOptions, NewRecord, build_batch};
@@ -33,7 +36,7 @@ use crate::event::Event;
 use crate::ids::{BrokerId, ControllerNode, Topic, TopicPartition};
 use crate::metadata::{BrokerRegistrationChange, METADATA_TOPIC_ID, MetadataRecord, PartitionChange};
 use crate::node::{
-    CallError, CallId, Command, ConnId, Effect, Effects, Endpoint, Input, Node, Now, OpId, Purpose, ReqId,
+    CallError, CallId, Command, ConnId, Effect, Effects, Endpoint, Input, Listener, Node, Now, OpId, Purpose, ReqId,
     RequestHeader, ms,
 };
 use crate::protocol::errors::code_name;
@@ -59,19 +62,25 @@ struct Room {
     host: TestHost,
     now: Now,
     purposes: BTreeMap<ConnId, Purpose>,
+    hosts: BTreeMap<ConnId, String>,
+    /// Hosts that refuse connections.
+    dead: Vec<&'static str>,
+    /// Controllers that answer registrations and heartbeats with NOT_CONTROLLER.
+    inactive: Vec<&'static str>,
     calls: Vec<Call>,
     answers: BTreeMap<ReqId, ResponseKind>,
     hung_up: bool,
     settled_silently: u32,
     halted: Option<String>,
     next_request: u64,
+    heartbeats: u32,
     metadata_offset: i64,
+    /// Leader and epoch of the quorum.
+    quorum_leader: (i32, i32),
     /// Broker epoch that the next registration gets.
     broker_epoch: i64,
-    /// So many of the next registrations are refused.
-    refused_registrations: u32,
-    /// The heartbeats sent, in order.
-    heartbeats: Vec<BrokerHeartbeatRequest>,
+    /// Registration and heartbeats wait for a story's answer too.
+    lifecycle_waits: bool,
 }
 
 /// Configuration, topic configs and switches of a story.
@@ -84,12 +93,20 @@ struct Story {
 
 impl Room {
     fn new(config: BrokerConfig, zoo: Zoo) -> Room {
+        let mut room = Room::alone(config, zoo, 1);
+        room.leads_quorum(3001, 1);
+        room
+    }
+    /// Started, with so many controllers to ask, and none has answered.
+    fn alone(config: BrokerConfig, zoo: Zoo, controllers: u32) -> Room {
+        let controller =
+            |n: u32| ControllerNode { id: 3000 + n as i32, endpoint: Endpoint { host: format!("c{n}"), port: 9093 } };
         let setup = BrokerSetup {
             node_id: 1,
             cluster_id: "trial".to_string(),
             endpoint: Endpoint { host: "b1".to_string(), port: 9092 },
             rack: None,
-            controllers: vec![ControllerNode { id: 3001, endpoint: Endpoint { host: "c1".to_string(), port: 9093 } }],
+            controllers: (1..=controllers).map(controller).collect(),
             config,
             zoo,
         };
@@ -99,16 +116,20 @@ impl Room {
             host: TestHost::default(),
             now: Now { mono: 0, wall: 1_000_000 },
             purposes: BTreeMap::new(),
+            hosts: BTreeMap::new(),
+            dead: Vec::new(),
+            inactive: Vec::new(),
             calls: Vec::new(),
             answers: BTreeMap::new(),
             hung_up: false,
             settled_silently: 0,
             halted: None,
             next_request: 0,
+            heartbeats: 0,
             metadata_offset: 0,
+            quorum_leader: (-1, 0),
             broker_epoch: 0,
-            refused_registrations: 0,
-            heartbeats: Vec::new(),
+            lifecycle_waits: false,
         };
         room.handle(Input::Start { incarnation: Uuid::from_u128(1) });
         room
@@ -159,26 +180,27 @@ impl Room {
     }
     fn carry_out(&mut self, effect: Effect) {
         match effect {
-            Effect::Dial { conn, purpose, .. } => {
+            Effect::Dial { conn, purpose, endpoint } => {
                 self.purposes.insert(conn, purpose);
-                self.feed(Input::Opened { conn });
+                let is_dead = self.dead.contains(&endpoint.host.as_str());
+                self.hosts.insert(conn, endpoint.host);
+                self.feed(if is_dead { Input::DialFailed { conn } } else { Input::Opened { conn } });
             }
             Effect::Close { conn } => self.calls.retain(|call| call.conn != conn),
             Effect::Call { call, conn, request, .. } => {
                 let call = Call { call, conn, purpose: self.purposes[&conn], request: *request };
                 match &call.request {
+                    _ if self.lifecycle_waits => self.calls.push(call),
                     RequestKind::BrokerRegistration(_) => {
-                        let refused = self.refused_registrations > 0;
-                        self.refused_registrations = self.refused_registrations.saturating_sub(1);
-                        let error = if refused { ResponseError::DuplicateBrokerRegistration.code() } else { 0 };
                         let response = BrokerRegistrationResponse::default()
                             .with_broker_epoch(self.broker_epoch)
-                            .with_error_code(error);
+                            .with_error_code(self.is_inactive(conn));
                         self.respond(&call, response.into());
                     }
                     RequestKind::BrokerHeartbeat(request) => {
-                        self.heartbeats.push(request.clone());
+                        self.heartbeats += 1;
                         let response = BrokerHeartbeatResponse::default()
+                            .with_error_code(self.is_inactive(conn))
                             .with_is_caught_up(true)
                             .with_is_fenced(false)
                             .with_should_shut_down(request.want_shut_down);
@@ -202,6 +224,11 @@ impl Room {
             Effect::Halt { why } => self.halted = Some(why),
             Effect::Deliver { .. } => panic!("a broker delivers nothing"),
         }
+    }
+    /// The error code of whoever is at the other end.
+    fn is_inactive(&self, conn: ConnId) -> i16 {
+        let inactive = self.inactive.contains(&self.hosts[&conn].as_str());
+        if inactive { ResponseError::NotController.code() } else { 0 }
     }
     fn respond(&mut self, call: &Call, response: ResponseKind) {
         self.feed(Input::Response { call: call.call, conn: call.conn, result: Ok(Box::new(response)) });
@@ -227,6 +254,7 @@ impl Room {
         self.answers.clear();
         self.metadata_offset = 0;
         self.handle(Input::Start { incarnation: Uuid::from_u128(2) });
+        self.leads_quorum(3001, 1);
     }
     fn shut_down(&mut self) {
         self.handle(Input::Command { op: OpId(1), command: Command::ShutDown });
@@ -235,6 +263,10 @@ impl Room {
     // ── what the broker asked for ────────────────────────────────────────────────────────────────────────────────
     fn waiting(&self, purpose: Purpose) -> usize {
         self.calls.iter().filter(|call| call.purpose == purpose).count()
+    }
+    /// The host that the call in flight went to.
+    fn asks(&self, purpose: Purpose) -> Option<&str> {
+        self.calls.iter().find(|call| call.purpose == purpose).map(|call| self.hosts[&call.conn].as_str())
     }
     fn take_call(&mut self, purpose: Purpose) -> Call {
         let at = self.calls.iter().position(|call| call.purpose == purpose);
@@ -251,6 +283,25 @@ impl Room {
     }
 
     // ── the controller ───────────────────────────────────────────────────────────────────────────────────────────
+    /// The broker asks a controller for metadata, and hears who leads the quorum in which epoch.
+    fn leads_quorum(&mut self, leader: i32, epoch: i32) {
+        self.refuse_metadata(ResponseError::FencedLeaderEpoch, leader, epoch);
+        // The other links notice in their own lanes.
+        self.pass(0);
+    }
+    fn refuse_metadata(&mut self, error: ResponseError, leader: i32, epoch: i32) {
+        let call = self.take_call(Purpose::Raft);
+        self.quorum_leader = (leader, epoch);
+        let data = PartitionData::default().with_error_code(error.code());
+        let response = self.by_quorum(data);
+        self.reply(&call, response);
+    }
+    /// An answer to a fetch of metadata that names the leader, with its endpoint.
+    fn by_quorum(&self, data: PartitionData) -> FetchResponse {
+        let (leader, epoch) = self.quorum_leader;
+        let leader = LeaderIdAndEpoch::default().with_leader_id(WireBrokerId(leader)).with_leader_epoch(epoch);
+        fetched(METADATA_TOPIC_ID, data.with_current_leader(leader))
+    }
     /// The metadata log goes on with these records, and the broker hears of it.
     fn metadata(&mut self, records: Vec<MetadataRecord>) {
         let call = self.take_call(Purpose::Raft);
@@ -258,7 +309,8 @@ impl Room {
         let batch = batch(self.metadata_offset, 1, values.into_iter());
         self.metadata_offset += records.len() as i64;
         let data = PartitionData::default().with_records(Some(batch)).with_high_watermark(self.metadata_offset);
-        self.reply(&call, fetched(METADATA_TOPIC_ID, data));
+        let response = self.by_quorum(data);
+        self.reply(&call, response);
     }
     /// `orders-1` on 1 and 2, led by 1.
     fn second_partition(&mut self, isr: &[BrokerId]) {
@@ -326,7 +378,7 @@ impl Room {
     fn send(&mut self, api_version: i16, body: impl Into<RequestKind>) -> ReqId {
         self.next_request += 1;
         let req = ReqId(self.next_request);
-        let header = RequestHeader { api_version, client_id: "test".to_string() };
+        let header = RequestHeader { listener: Listener::Broker, api_version, client_id: "test".to_string() };
         self.handle(Input::Request { req, conn: CLIENT, header, body: Box::new(body.into()) });
         req
     }

@@ -1,40 +1,53 @@
 //! The metadata quorum: owner of the metadata log, its epoch and its high watermark. Source: `KafkaRaftClient`.
 //!
 //! ```text
-//!   append(records) ──▶ log ──▶ sync ──▶ on_synced: high watermark ──▶ Committed, waiting fetches are answered
-//!   fetch(observer) ──▶ records below the high watermark, or wait for more, or "your history differs"
+//!   append(records) ──▶ log ──▶ sync ──┐
+//!   fetches of the other voters ───────┴──▶ high watermark ──▶ Committed; waiting fetches are answered
+//!   time-outs ──▶ pre-vote ──▶ vote ──▶ BecameLeader            silence, higher epochs ──▶ LostLeadership
 //! ```
 //!
-//! This version is a quorum of one voter, itself: it leads from its start on, each start in a new epoch that is durable
-//! in `quorum-state` before anything is appended in it, and a record is committed once it is synced here. Elections,
-//! and a high watermark that is the majority's, come in behind the same methods: the state machine above knows only
-//! [`Quorum::append`] and [`QuorumEvent`].
+//! Kafka's raft thread handles one message, then *polls* its role: sends what is to be sent, sees what has timed out.
+//! So does this one; where the thread waits for the disk ([`persist`]), everything else waits in the node's state.
 //!
-//! Not modelled: snapshots (the log is kept whole), the append linger of 25 ms, dynamic voters.
+//! A file per question: who may vote ([`voters`]), what a node is ([`role`]), who wins ([`election`], [`vote`]), what a
+//! leader does ([`leader`], [`fetch`]), what a follower does ([`follower`]), how an epoch begins and ends ([`epoch`]), how
+//! voters are reached ([`peers`]), what a disk is called ([`meta_properties`]) and remembers ([`state_file`]).
+//!
+//! Not modelled: snapshots (the log is kept whole), the append linger of 25 ms, a set of voters that changes.
 
 mod describe;
+mod election;
+mod epoch;
 mod fetch;
+mod follower;
+mod leader;
+mod meta_properties;
+mod peers;
+mod persist;
+mod role;
+mod shutdown;
 mod state_file;
+mod vote;
+mod voters;
 
 use std::collections::BTreeMap;
 
-use bytes::{BufMut, Bytes, BytesMut};
-use kafka_protocol::messages::leader_change_message::Voter;
-use kafka_protocol::messages::{BrokerId as WireBrokerId, LeaderChangeMessage};
-use kafka_protocol::protocol::Encodable;
-use trial_storage::{
-    Batches, BuildOptions, DirId, Disk, DiskError, Log, LogConfig, LogError, NewRecord, Opening, SyncMark, build_batch,
-};
+use kafka_protocol::messages::{RequestKind, ResponseKind};
+use trial_storage::{Batches, Disk, DiskError, Log, LogConfig, LogError, Opening, SyncMark};
 
-use self::describe::Observer;
 use self::fetch::WaitingFetch;
-use self::state_file::{QuorumState, StateFileError};
-use crate::controller::QuorumRole;
+use self::meta_properties::{MetaProperties, MetaPropertiesError};
+use self::peers::Peer;
+use self::persist::{Parked, Persist};
+use self::role::Role;
+use self::state_file::{ElectionState, StateFileError};
+use self::voters::{ReplicaKey, VoterSet};
+use super::{ControllerSetup, QuorumRole};
+use crate::config::BrokerConfig;
 use crate::metadata::{METADATA_TOPIC, MetadataRecord, RecordError};
-use crate::node::{Effects, Millis, Nanos, Ticket};
+use crate::node::{Effects, Endpoint, Input, Nanos, Now, ReqId, Ticket, ms};
+use crate::zoo::{Switch, Zoo};
 
-/// `ControlRecordType.LEADER_CHANGE`.
-const LEADER_CHANGE: i16 = 2;
 /// Largest batch of the metadata log. Kafka cuts at 8 MiB (`KafkaRaftClient.MAX_BATCH_SIZE_BYTES`) what need not be
 /// atomic; what fencing a broker changes must be, so the limit is generous.
 const MAX_BATCH_BYTES: usize = 64 << 20;
@@ -51,6 +64,9 @@ pub enum QuorumError {
     /// The quorum-state file failed.
     #[error("quorum state: {0}")]
     State(#[from] StateFileError),
+    /// The disk is not this node's.
+    #[error("{0}")]
+    MetaProperties(#[from] MetaPropertiesError),
     /// A sync failed.
     #[error("sync of the metadata log: {0}")]
     Sync(DiskError),
@@ -65,9 +81,22 @@ pub enum QuorumError {
     /// The epochs are used up.
     #[error("no epoch is left after {0}")]
     EpochsExhausted(i32),
+    /// The leader's history contradicts what is committed: one of the two is wrong, and to go on could lose it.
+    #[error(
+        "the leader of epoch {epoch} asks to truncate to {offset}, below the high watermark {high_watermark}: \
+         committed metadata would be lost"
+    )]
+    TruncationBelowHighWatermark {
+        /// The epoch.
+        epoch: i32,
+        /// Where the leader's log leaves this one.
+        offset: i64,
+        /// What is committed.
+        high_watermark: i64,
+    },
 }
 
-/// What the state machine above must know.
+/// What the state machine above must know, in the order of happening.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum QuorumEvent {
     /// Everything below this offset is committed.
@@ -75,14 +104,46 @@ pub enum QuorumEvent {
         /// The new high watermark.
         high_watermark: i64,
     },
+    /// This node leads. It may act once its epoch's first record is committed and replayed.
+    BecameLeader {
+        /// The epoch.
+        epoch: i32,
+    },
+    /// This node leads no more.
+    LostLeadership {
+        /// The epoch in which it led.
+        epoch: i32,
+    },
 }
 
-#[derive(Clone, Debug)]
-enum Role {
-    /// The new epoch is being made durable.
-    Starting { quorum_state: Ticket },
-    /// Leads; the first record of its epoch, a LeaderChange, is at this offset.
-    Leader { epoch_start_offset: i64 },
+/// What a handler works with: the clocks, the disk and the host.
+pub struct Io<'a, 'h> {
+    /// The clocks.
+    pub now: Now,
+    /// The disk.
+    pub disk: &'a mut dyn Disk,
+    /// The host.
+    pub fx: &'a mut Effects<'h>,
+}
+
+/// Kafka's time-outs of the quorum, in nanoseconds.
+#[derive(Clone, Copy, Debug)]
+struct Timeouts {
+    election: Nanos,
+    fetch: Nanos,
+    backoff_max: Nanos,
+    retry_backoff: Nanos,
+}
+
+impl Timeouts {
+    fn of(config: &BrokerConfig) -> Self {
+        Timeouts {
+            election: ms(config.controller_quorum_election_timeout_ms),
+            fetch: ms(config.controller_quorum_fetch_timeout_ms),
+            backoff_max: ms(config.controller_quorum_election_backoff_max_ms),
+            retry_backoff: ms(config.controller_quorum_retry_backoff_ms),
+        }
+    }
 }
 
 #[derive(Clone, Debug)]
@@ -94,74 +155,95 @@ struct LogSync {
 /// See the module documentation.
 #[derive(Clone, Debug)]
 pub struct Quorum {
-    node_id: i32,
+    me: ReplicaKey,
+    endpoint: Endpoint,
     cluster_id: String,
+    timeouts: Timeouts,
+    zoo: Zoo,
+    voters: VoterSet,
     log: Log,
     epoch: i32,
+    /// The leader of the epoch, as far as this node knows.
+    leader_id: Option<i32>,
+    /// Whom this node voted for in the epoch.
+    voted: Option<ReplicaKey>,
     role: Role,
-    /// `None` until a record of the own epoch is committed.
+    /// Never goes back; `None` until it is learnt.
     high_watermark: Option<i64>,
+    persist: Persist,
     /// At most one is under way; what is appended meanwhile shares the next (group commit).
     log_sync: Option<LogSync>,
     waiting: Vec<WaitingFetch>,
-    observers: BTreeMap<i32, Observer>,
+    peers: BTreeMap<i32, Peer>,
+    /// Calls of an earlier generation were made in another role: their responses do not count.
+    generation: u64,
+    /// When a shutdown under way is carried out at the latest.
+    shutdown_at: Option<Nanos>,
+    events: Vec<QuorumEvent>,
 }
 
 impl Quorum {
-    /// Opens the metadata log, cutting what a crash tore, and begins a new epoch. The only voter needs no vote but its
-    /// own, yet like any candidate it must have its epoch on the disk first.
-    pub fn start(
-        node_id: i32,
-        cluster_id: String,
-        disk: &mut dyn Disk,
-        fx: &mut Effects<'_>,
-    ) -> Result<Quorum, QuorumError> {
+    /// Opens the metadata log, cutting what a crash tore, and takes up the role that the disk remembers.
+    /// Source: `KafkaRaftClient.initialize`, `QuorumState.initialize`.
+    pub fn start(setup: &ControllerSetup, io: &mut Io<'_, '_>) -> Result<Quorum, QuorumError> {
+        let properties = MetaProperties {
+            cluster_id: setup.cluster_id.clone(),
+            node_id: setup.node_id,
+            directory_id: setup.directory_id,
+        };
+        let (directory_id, formatted) = meta_properties::load_or_format(io.disk, &properties)?;
         let config = LogConfig { max_batch_bytes: MAX_BATCH_BYTES, ..LogConfig::default() };
         let dir_name = format!("{METADATA_TOPIC}-0");
-        let (log, _) = Log::open(disk, &dir_name, config, Opening::Unclean { recovery_point: 0 })?;
-        let seen = state_file::read(disk, log.dir())?.map_or(0, |state| state.leader_epoch);
-        let seen = seen.max(log.latest_epoch().unwrap_or(0));
-        let epoch = seen.checked_add(1).ok_or(QuorumError::EpochsExhausted(seen))?;
-        let quorum_state = Self::persist_epoch(node_id, epoch, log.dir(), disk, fx)?;
-        Ok(Quorum {
-            node_id,
-            cluster_id,
+        let (log, _) = Log::open(io.disk, &dir_name, config, Opening::Unclean { recovery_point: 0 })?;
+        let stored = state_file::read(io.disk, log.dir(), setup.zoo.on(Switch::RaftVoteNotPersisted))?;
+        let me = ReplicaKey::of(setup.node_id, directory_id);
+        let mut quorum = Quorum {
+            me,
+            endpoint: setup.endpoint.clone(),
+            cluster_id: setup.cluster_id.clone(),
+            timeouts: Timeouts::of(&setup.config),
+            zoo: setup.zoo,
+            voters: VoterSet::new(&setup.voters, setup.zoo),
             log,
-            epoch,
-            role: Role::Starting { quorum_state },
+            epoch: 0,
+            leader_id: None,
+            voted: None,
+            role: Role::Unattached { until: None },
             high_watermark: None,
+            persist: Persist::default(),
             log_sync: None,
             waiting: Vec::new(),
-            observers: BTreeMap::new(),
-        })
-    }
-
-    fn persist_epoch(
-        node_id: i32,
-        epoch: i32,
-        dir: DirId,
-        disk: &mut dyn Disk,
-        fx: &mut Effects<'_>,
-    ) -> Result<Ticket, QuorumError> {
-        let state = QuorumState {
-            leader_id: node_id,
-            leader_epoch: epoch,
-            voted_id: -1,
-            current_voters: vec![state_file::Voter { voter_id: node_id }],
-            data_version: 0,
+            peers: BTreeMap::new(),
+            generation: 0,
+            shutdown_at: None,
+            events: Vec::new(),
         };
-        Ok(fx.sync(state_file::write(disk, dir, &state)?))
+        quorum.peers = peers::of(&quorum.voters, me.id, &setup.config);
+        quorum.note_written(stored);
+        if let Some((file, root)) = formatted {
+            quorum.persist.wait_for(file, root, io.fx);
+        }
+        quorum.take_up_role(stored.unwrap_or_default(), io)?;
+        quorum.sync_log_if_idle(io);
+        quorum.poll(io)?;
+        Ok(quorum)
     }
 
     /// The metadata log.
     pub fn log(&self) -> &Log {
         &self.log
     }
-    /// What this node is in the quorum.
+    /// What this node is in the quorum. It is leader, to others, from the epoch's first record on.
     pub fn role(&self) -> QuorumRole {
-        match self.role {
-            Role::Starting { .. } => QuorumRole::Candidate,
-            Role::Leader { .. } => QuorumRole::Leader,
+        match &self.role {
+            _ if !self.is_voter() => QuorumRole::Observer,
+            Role::Unattached { .. } => QuorumRole::Unattached,
+            Role::Prospective { .. } => QuorumRole::Prospective,
+            Role::Candidate { .. } => QuorumRole::Candidate,
+            Role::Leader(leader) if leader.epoch_start_offset.is_none() => QuorumRole::Candidate,
+            Role::Leader(_) => QuorumRole::Leader,
+            Role::Follower { .. } => QuorumRole::Follower { leader: self.leader_id.unwrap_or(-1) },
+            Role::Resigned { .. } => QuorumRole::Resigned,
         }
     }
     /// The current epoch.
@@ -172,99 +254,126 @@ impl Quorum {
     pub fn high_watermark(&self) -> Option<i64> {
         self.high_watermark
     }
-    /// Is every record of former epochs committed? Only then may the state machine act: before, it could not tell which
-    /// of them count. Source: `KafkaRaftClient.maybeFireLeaderChange`.
-    pub fn has_committed_in_own_epoch(&self) -> bool {
-        match self.role {
-            Role::Leader { epoch_start_offset } => self.high_watermark.is_some_and(|hw| hw > epoch_start_offset),
-            Role::Starting { .. } => false,
-        }
+    /// Is this node, on this disk, one of the voters? An observer neither votes nor stands nor counts.
+    pub fn is_voter(&self) -> bool {
+        self.voters.is_voter(self.me)
+    }
+    /// What happened since this was asked last.
+    pub fn take_events(&mut self) -> Vec<QuorumEvent> {
+        std::mem::take(&mut self.events)
     }
 
-    /// Appends records as one batch, which becomes readable all at once. Gives the offset of the first.
-    /// They are committed when [`QuorumEvent::Committed`] says so.
-    pub fn append(
+    /// Takes a request of another voter, an observer or a tool.
+    pub fn on_request(
         &mut self,
-        wall: Millis,
-        records: &[MetadataRecord],
-        disk: &mut dyn Disk,
-        fx: &mut Effects<'_>,
-    ) -> Result<i64, QuorumError> {
-        let records: Vec<NewRecord> = records
-            .iter()
-            .map(|record| NewRecord { timestamp: wall, value: Some(record.encode()), ..NewRecord::default() })
-            .collect();
-        let batch = build_batch(&records, BuildOptions::default());
-        let appended = self.log.append_as_leader(disk, batch, self.epoch)?;
-        self.sync_log_if_idle(fx);
-        Ok(appended.first_offset)
-    }
-
-    /// Takes the end of a sync, if it is one of this quorum's.
-    pub fn on_synced(
-        &mut self,
-        wall: Millis,
-        ticket: Ticket,
-        result: Result<(), DiskError>,
-        disk: &mut dyn Disk,
-        fx: &mut Effects<'_>,
-    ) -> Result<Option<QuorumEvent>, QuorumError> {
-        if matches!(self.role, Role::Starting { quorum_state } if quorum_state == ticket) {
-            result.map_err(QuorumError::Sync)?;
-            self.become_leader(wall, disk, fx)?;
-            return Ok(None);
+        req: ReqId,
+        version: i16,
+        body: Box<RequestKind>,
+        io: &mut Io<'_, '_>,
+    ) -> Result<(), QuorumError> {
+        if self.persist.is_under_way() {
+            self.persist.park(Parked::Request { req, version, body });
+            return Ok(());
         }
-        let Some(LogSync { mark, .. }) = self.log_sync.take_if(|sync| sync.ticket == ticket) else { return Ok(None) };
-        result.map_err(QuorumError::Sync)?;
-        self.log.synced(mark);
-        self.sync_log_if_idle(fx);
-        Ok(self.maybe_advance_high_watermark(mark.log_end_offset()))
+        self.handle_request(req, version, &body, io)?;
+        self.poll(io)
     }
 
-    /// The new leader's first record is a control record that tells its epoch; with it, everything before becomes
-    /// committable. Source: `LeaderState.appendLeaderChangeMessageAndBootstrapRecords`.
-    fn become_leader(&mut self, wall: Millis, disk: &mut dyn Disk, fx: &mut Effects<'_>) -> Result<(), QuorumError> {
-        let record = NewRecord {
-            timestamp: wall,
-            key: Some(leader_change_key()),
-            value: Some(self.leader_change()),
-            headers: vec![],
+    fn handle_request(
+        &mut self,
+        req: ReqId,
+        version: i16,
+        body: &RequestKind,
+        io: &mut Io<'_, '_>,
+    ) -> Result<(), QuorumError> {
+        let mut response: ResponseKind = match body {
+            RequestKind::Fetch(request) => return self.handle_fetch_request(req, version, request, io),
+            RequestKind::Vote(request) => self.handle_vote_request(request, io)?.into(),
+            RequestKind::BeginQuorumEpoch(request) => self.handle_begin_quorum_epoch_request(request, io)?.into(),
+            RequestKind::EndQuorumEpoch(request) => self.handle_end_quorum_epoch_request(request, io)?.into(),
+            RequestKind::DescribeQuorum(request) => self.describe(io.now, request).into(),
+            // `api::served` lets no other through.
+            _ => return Ok(()),
         };
-        let batch = build_batch(&[record], BuildOptions { control: true, ..BuildOptions::default() });
-        let appended = self.log.append_control_as_leader(disk, batch, self.epoch)?;
-        self.role = Role::Leader { epoch_start_offset: appended.first_offset };
-        self.sync_log_if_idle(fx);
+        fit_to_version(&mut response, version);
+        self.answer(req, response, io.fx);
         Ok(())
     }
 
-    fn leader_change(&self) -> Bytes {
-        let voter = Voter::default().with_voter_id(self.node_id);
-        let message = LeaderChangeMessage::default()
-            .with_version(0)
-            .with_leader_id(WireBrokerId(self.node_id))
-            .with_voters(vec![voter.clone()])
-            .with_granting_voters(vec![voter]);
-        let mut bytes = BytesMut::new();
-        message.encode(&mut bytes, 0).expect("version 0 holds every field set here");
-        bytes.freeze()
+    /// Takes what concerns a connection or call of this quorum's, or the end of a sync.
+    pub fn on_input(&mut self, input: Input, io: &mut Io<'_, '_>) -> Result<(), QuorumError> {
+        match input {
+            Input::Synced { ticket, result } if self.persist.awaits(ticket) => {
+                result.map_err(QuorumError::Sync)?;
+                self.on_persisted(io);
+            }
+            Input::Synced { ticket, result } => {
+                let Some(sync) = self.log_sync.take_if(|sync| sync.ticket == ticket) else { return Ok(()) };
+                result.map_err(QuorumError::Sync)?;
+                self.log.synced(sync.mark);
+                self.sync_log_if_idle(io);
+                self.on_log_synced(io);
+            }
+            input if self.persist.is_under_way() => self.persist.park(Parked::Input(Box::new(input))),
+            input => self.handle_peer_input(input, io)?,
+        }
+        self.poll(io)
     }
 
-    fn sync_log_if_idle(&mut self, fx: &mut Effects<'_>) {
-        if self.log_sync.is_none() && self.log.recovery_point() < self.log.log_end_offset() {
+    /// Something is due, perhaps.
+    pub fn on_tick(&mut self, io: &mut Io<'_, '_>) -> Result<(), QuorumError> {
+        if self.persist.is_under_way() {
+            return Ok(());
+        }
+        self.expire_fetches(io);
+        self.expire_calls(io);
+        self.poll(io)
+    }
+
+    /// What the role has to do now, and what had to wait. Source: `KafkaRaftClient.poll`.
+    fn poll(&mut self, io: &mut Io<'_, '_>) -> Result<(), QuorumError> {
+        loop {
+            while !self.persist.is_under_way() && self.poll_current_state(io)? {}
+            match self.persist.unpark() {
+                Some(Parked::Request { req, version, body }) => self.handle_request(req, version, &body, io)?,
+                Some(Parked::Input(input)) => self.handle_peer_input(*input, io)?,
+                None => return Ok(()),
+            }
+        }
+    }
+
+    /// True if the role changed, so that there may be more to do. Source: `KafkaRaftClient.pollCurrentState`.
+    fn poll_current_state(&mut self, io: &mut Io<'_, '_>) -> Result<bool, QuorumError> {
+        match self.role {
+            Role::Unattached { .. } => self.poll_unattached(io),
+            Role::Prospective { .. } => self.poll_prospective(io),
+            Role::Candidate { .. } => self.poll_candidate(io),
+            Role::Leader(_) => self.poll_leader(io),
+            Role::Follower { .. } => self.poll_follower(io),
+            Role::Resigned { .. } => self.poll_resigned(io),
+        }
+    }
+
+    /// Zoo: `raft-no-flush` never syncs the log.
+    fn sync_log_if_idle(&mut self, io: &mut Io<'_, '_>) {
+        if self.log_sync.is_none()
+            && self.log.recovery_point() < self.log.log_end_offset()
+            && !self.zoo.on(Switch::RaftNoFlush)
+        {
             let mark = self.log.sync_started();
-            self.log_sync = Some(LogSync { ticket: fx.sync(self.log.unsynced()), mark });
+            self.log_sync = Some(LogSync { ticket: io.fx.sync(self.log.unsynced()), mark });
         }
     }
 
-    /// With one voter the majority has what this node has synced. Never goes back, and is unknown until it covers a
-    /// record of the own epoch. Source: `LeaderState.maybeUpdateHighWatermark`.
-    fn maybe_advance_high_watermark(&mut self, synced: i64) -> Option<QuorumEvent> {
-        let Role::Leader { epoch_start_offset } = self.role else { return None };
-        if synced <= epoch_start_offset || self.high_watermark.is_some_and(|hw| synced <= hw) {
-            return None;
-        }
-        self.high_watermark = Some(synced);
-        Some(QuorumEvent::Committed { high_watermark: synced })
+    /// The offset below which this node's log counts as replicated: what it has synced.
+    /// Zoo: `raft-no-flush` counts what it has written.
+    fn synced_end_offset(&self) -> i64 {
+        if self.zoo.on(Switch::RaftNoFlush) { self.log.log_end_offset() } else { self.log.recovery_point() }
+    }
+
+    /// Epoch of the last record, 0 for an empty log. Source: `ReplicatedLog.lastFetchedEpoch`.
+    fn last_fetched_epoch(&self) -> i32 {
+        self.log.latest_epoch().unwrap_or(0)
     }
 
     /// The metadata records from `from` to below `end`, with their offsets; control records are passed over.
@@ -300,16 +409,29 @@ impl Quorum {
         Ok(records)
     }
 
-    /// When [`Self::expire_fetches`] has something to do.
+    /// When [`Self::on_tick`] has something to do.
     pub fn next_deadline(&self) -> Option<Nanos> {
-        self.waiting.iter().map(|fetch| fetch.until).min()
+        if self.persist.is_under_way() {
+            return None;
+        }
+        let deadlines = [
+            self.waiting.iter().map(|fetch| fetch.until).min(),
+            self.peers.values().filter_map(Peer::next_deadline).min(),
+            self.role_deadline(),
+            self.shutdown_deadline(),
+        ];
+        deadlines.into_iter().flatten().min()
     }
 }
 
-/// Key of a control record: version, then type.
-fn leader_change_key() -> Bytes {
-    let mut key = BytesMut::new();
-    key.put_i16(0);
-    key.put_i16(LEADER_CHANGE);
-    key.freeze()
+/// Leaves out what a response of an older version has no room for.
+fn fit_to_version(response: &mut ResponseKind, version: i16) {
+    match response {
+        ResponseKind::Fetch(response) if version < 16 => response.node_endpoints.clear(),
+        ResponseKind::Vote(response) if version < 1 => response.node_endpoints.clear(),
+        ResponseKind::BeginQuorumEpoch(response) if version < 1 => response.node_endpoints.clear(),
+        ResponseKind::EndQuorumEpoch(response) if version < 1 => response.node_endpoints.clear(),
+        ResponseKind::DescribeQuorum(response) if version < 2 => describe::without_directory_ids(response),
+        _ => {}
+    }
 }

@@ -1,39 +1,42 @@
 //! The `quorum-state` file: which epoch this node has seen, and whom it follows or voted for in it.
 //!
-//! Source: `FileQuorumStateStore`, `QuorumStateData` (data version 0: a static set of voters, kraft.version 0). It must
-//! be durable before the node acts in the epoch, or it might act twice in one.
+//! Source: `FileQuorumStateStore`, `QuorumStateData` (data version 1: votes name a directory id, and the voters stand in
+//! the log; version 0 is read). It must be durable before the node acts in the epoch, or it might act twice in one.
 
 use serde::{Deserialize, Serialize};
-use trial_storage::{DirId, Disk, DiskError, OpenMode, SyncTarget};
+use trial_storage::{DirId, Disk, DiskError, FileId, OpenMode};
+use uuid::Uuid;
+
+use super::voters::ReplicaKey;
+use crate::metadata::uuid_text;
 
 const FILE_NAME: &str = "quorum-state";
 const TEMPORARY_NAME: &str = "quorum-state.tmp";
 /// More than any state of this format takes; a longer file is not one.
 const LONGEST: u64 = 1 << 16;
 
-/// What the file holds.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct QuorumState {
-    /// The leader of the epoch, -1 if unknown.
-    pub leader_id: i32,
+/// What this node knows of an epoch. Source: `ElectionState`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ElectionState {
     /// The epoch.
-    pub leader_epoch: i32,
-    /// Whom this node voted for in the epoch, -1 for nobody.
-    pub voted_id: i32,
-    /// The voters.
-    pub current_voters: Vec<Voter>,
-    /// Version of this format.
-    #[serde(rename = "data_version")]
-    pub data_version: i16,
+    pub epoch: i32,
+    /// Its leader, if it is known.
+    pub leader_id: Option<i32>,
+    /// Whom this node voted for in it.
+    pub voted: Option<ReplicaKey>,
 }
 
-/// One voter.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+/// The file's fields (`QuorumStateData.json`).
+#[derive(Debug, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub struct Voter {
-    /// Its node id.
-    pub voter_id: i32,
+struct QuorumStateData {
+    leader_id: i32,
+    leader_epoch: i32,
+    voted_id: i32,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    voted_directory_id: Option<String>,
+    #[serde(rename = "data_version")]
+    data_version: i16,
 }
 
 /// Why the file could not be read. Going on without it could mean to act twice in one epoch.
@@ -47,8 +50,9 @@ pub enum StateFileError {
     Malformed(String),
 }
 
-/// Reads the file; `None` if there is none yet.
-pub fn read(disk: &mut dyn Disk, dir: DirId) -> Result<Option<QuorumState>, StateFileError> {
+/// Reads the file; `None` if there is none yet. An empty file is what a loss of power leaves of one that was never synced:
+/// malformed, unless `empty_is_none`.
+pub fn read(disk: &mut dyn Disk, dir: DirId, empty_is_none: bool) -> Result<Option<ElectionState>, StateFileError> {
     let file = match disk.open(dir, FILE_NAME, OpenMode::Existing) {
         Ok(file) => file,
         Err(DiskError::NotFound(_)) => return Ok(None),
@@ -57,19 +61,38 @@ pub fn read(disk: &mut dyn Disk, dir: DirId) -> Result<Option<QuorumState>, Stat
     let length = disk.len(file)?.min(LONGEST) as usize;
     let bytes = disk.read(file, 0, length);
     disk.close(file);
-    let state: QuorumState =
-        serde_json::from_slice(&bytes?).map_err(|error| StateFileError::Malformed(error.to_string()))?;
-    if state.data_version != 0 || state.leader_epoch < 0 {
-        return Err(StateFileError::Malformed("unknown version or negative epoch".to_string()));
+    let bytes = bytes?;
+    if bytes.is_empty() && empty_is_none {
+        return Ok(None);
     }
-    Ok(Some(state))
+    let malformed = |error: &dyn std::fmt::Display| StateFileError::Malformed(error.to_string());
+    let data: QuorumStateData = serde_json::from_slice(&bytes).map_err(|error| malformed(&error))?;
+    if !(0..=1).contains(&data.data_version) || data.leader_epoch < 0 {
+        return Err(malformed(&"unknown version or negative epoch"));
+    }
+    let directory_id = match &data.voted_directory_id {
+        Some(text) => uuid_text::parse(text).ok_or_else(|| malformed(&"votedDirectoryId is no uuid"))?,
+        None => Uuid::nil(),
+    };
+    Ok(Some(ElectionState {
+        epoch: data.leader_epoch,
+        leader_id: Some(data.leader_id).filter(|id| *id >= 0),
+        voted: Some(ReplicaKey::of(data.voted_id, directory_id)).filter(|key| key.id >= 0),
+    }))
 }
 
-/// Replaces the file. What it returns must be synced before the node acts on the state; the handle in it stays open.
-pub fn write(disk: &mut dyn Disk, dir: DirId, state: &QuorumState) -> Result<Vec<SyncTarget>, StateFileError> {
-    let json = serde_json::to_vec(state).map_err(|error| StateFileError::Malformed(error.to_string()))?;
+/// Replaces the file. It and its directory must be synced before the node acts on the state; the handle stays open.
+pub fn write(disk: &mut dyn Disk, dir: DirId, state: ElectionState) -> Result<FileId, StateFileError> {
+    let data = QuorumStateData {
+        leader_id: state.leader_id.unwrap_or(-1),
+        leader_epoch: state.epoch,
+        voted_id: state.voted.map_or(-1, |voted| voted.id),
+        voted_directory_id: Some(uuid_text::of(state.voted.map_or(Uuid::nil(), ReplicaKey::wire_directory_id))),
+        data_version: 1,
+    };
+    let json = serde_json::to_vec(&data).map_err(|error| StateFileError::Malformed(error.to_string()))?;
     let file = disk.open(dir, TEMPORARY_NAME, OpenMode::CreateEmpty)?;
     disk.write(file, 0, json.into())?;
     disk.rename(dir, TEMPORARY_NAME, FILE_NAME)?;
-    Ok(vec![SyncTarget::File(file), SyncTarget::Dir(dir)])
+    Ok(file)
 }

@@ -18,7 +18,10 @@ enum Step {
     Heartbeat {
         broker: BrokerId,
         want_fence: bool,
-        want_shut_down: bool,
+    },
+    /// It wants to stop, and says so from now on.
+    Stop {
+        broker: BrokerId,
     },
     /// All but one of the three send heartbeats for ten seconds.
     Silence {
@@ -39,10 +42,9 @@ fn step() -> impl Strategy<Value = Step> {
     let broker = || 1..=3i32;
     prop_oneof![
         3 => (broker(), any::<bool>()).prop_map(|(broker, clean)| Step::Restart { broker, clean }),
-        4 => broker().prop_map(|broker| Step::Heartbeat { broker, want_fence: false, want_shut_down: false }),
-        1 => (broker(), any::<bool>(), any::<bool>()).prop_map(|(broker, want_fence, want_shut_down)| {
-            Step::Heartbeat { broker, want_fence, want_shut_down }
-        }),
+        4 => broker().prop_map(|broker| Step::Heartbeat { broker, want_fence: false }),
+        1 => broker().prop_map(|broker| Step::Heartbeat { broker, want_fence: true }),
+        1 => broker().prop_map(|broker| Step::Stop { broker }),
         3 => broker().prop_map(|broker| Step::Silence { broker }),
         1 => Just(Step::SilenceAll),
         4 => proptest::sample::subsequence(vec![1, 2, 3], 0..=3).prop_map(|others| Step::Alter { others }),
@@ -56,9 +58,13 @@ fn take(room: &mut Room, step: &Step, life: u32) {
             let error = room.restart_broker(*broker, life, *clean).error_code;
             assert!([0, ResponseError::DuplicateBrokerRegistration.code()].contains(&error), "{error}");
         }
-        Step::Heartbeat { broker, want_fence, want_shut_down } => {
+        Step::Heartbeat { broker, want_fence } => {
             let request = room.heartbeat_request(*broker);
-            room.send_heartbeat(request.with_want_fence(*want_fence).with_want_shut_down(*want_shut_down));
+            room.send_heartbeat(request.with_want_fence(*want_fence));
+        }
+        Step::Stop { broker } => {
+            room.stopping.insert(*broker);
+            room.heartbeat(*broker);
         }
         Step::Silence { broker } => room.silence(&[*broker]),
         Step::SilenceAll => room.silence(&[1, 2, 3]),
@@ -101,7 +107,7 @@ fn check_partition(image: &MetadataImage, partition: &PartitionRegistration, elr
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 96, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 128, failure_persistence: None, ..ProptestConfig::default() })]
     #[test]
     fn every_record_keeps_the_rules(
         steps in proptest::collection::vec(step(), 1..40),

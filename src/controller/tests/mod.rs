@@ -11,7 +11,7 @@ mod periodic;
 mod quorum;
 mod topics;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use kafka_protocol::messages::broker_registration_request::Listener;
 use kafka_protocol::messages::create_topics_request::{
@@ -24,6 +24,7 @@ use kafka_protocol::messages::{
 use trial_storage::DiskError;
 use uuid::Uuid;
 
+use super::quorum::Io;
 use super::rules::Decision;
 use super::{Controller, ControllerSetup, Voter};
 use crate::config::BrokerConfig;
@@ -53,6 +54,8 @@ struct Room {
     versions: BTreeMap<ReqId, i16>,
     /// Broker epochs, as the brokers know them.
     broker_epochs: BTreeMap<BrokerId, i64>,
+    /// Brokers that ask to stop with every heartbeat.
+    stopping: BTreeSet<BrokerId>,
 }
 
 fn setup(config: BrokerConfig) -> ControllerSetup {
@@ -88,6 +91,7 @@ impl Room {
             next_request: 0,
             versions: BTreeMap::new(),
             broker_epochs: BTreeMap::new(),
+            stopping: BTreeSet::new(),
         }
     }
     fn with(config: BrokerConfig) -> Room {
@@ -127,8 +131,9 @@ impl Room {
     }
     /// The controller decides this, for whatever reason.
     fn write(&mut self, records: Vec<MetadataRecord>) {
-        let fx = &mut Effects::new(&mut self.host);
-        self.controller.write(self.now, Decision::of(records), &mut self.disk, fx).expect("the disk works");
+        let mut fx = Effects::new(&mut self.host);
+        let mut io = Io { now: self.now, disk: &mut self.disk, fx: &mut fx };
+        self.controller.write(Decision::of(records), &mut io).expect("the disk works");
         self.settle();
     }
 
@@ -208,7 +213,8 @@ impl Room {
         self.next_request += 1;
         let req = ReqId(self.next_request);
         self.versions.insert(req, api_version);
-        let header = RequestHeader { api_version, client_id: "test".to_string() };
+        let header =
+            RequestHeader { listener: crate::node::Listener::Controller, api_version, client_id: "test".to_string() };
         self.handle(Input::Request { req, conn: CONN, header, body: Box::new(body.into()) });
         req
     }
@@ -246,6 +252,7 @@ impl Room {
             other => panic!("{other:?}"),
         };
         if response.error_code == 0 {
+            self.stopping.remove(&broker);
             self.broker_epochs.insert(broker, response.broker_epoch);
         }
         response
@@ -256,6 +263,7 @@ impl Room {
             .with_broker_id(WireBrokerId(broker))
             .with_broker_epoch(self.broker_epochs[&broker])
             .with_current_metadata_offset(self.controller.high_watermark() - 1)
+            .with_want_shut_down(self.stopping.contains(&broker))
     }
     fn send_heartbeat(&mut self, request: BrokerHeartbeatRequest) -> BrokerHeartbeatResponse {
         match self.ask(1, request) {

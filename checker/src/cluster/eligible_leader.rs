@@ -1,0 +1,55 @@
+//! unsafe-election, by the controller's own log: the winner is registered, not fenced, and one of the in-sync or eligible
+//! leader replicas, or the last known leader when those are exhausted, or unclean election is enabled.
+//! Source: `PartitionChangeBuilder.isValidNewLeader`, KIP-966.
+
+use super::Cluster;
+use super::partition::Election;
+use crate::findings::{Findings, Headline};
+use crate::settings::Settings;
+use crate::words::{brokers, seconds, step};
+
+/// The controller elected a leader.
+pub(crate) fn check(cluster: &Cluster, number: usize, election: &Election, settings: &Settings, found: &mut Findings) {
+    let truth = &cluster.partitions[number];
+    let Some((rule, why)) = wrong(cluster, number, election, settings) else { return };
+    let headline = Headline { rule: Some(rule), ..Headline::bug("unsafe-election", &truth.name, None, election.at) };
+    found.add(headline, || {
+        let (name, partition) = (settings.broker_name(election.leader), &truth.name);
+        let summary = format!("{name} was elected to lead {partition} in epoch {}, {why}", election.leader_epoch);
+        let sentence = format!(
+            "the controller elected {name} to lead {partition} in epoch {} at {}, {why}; in sync were {}",
+            election.leader_epoch,
+            seconds(election.at.time),
+            brokers(settings, &election.isr_before)
+        );
+        (summary, vec![step(election.at, "controller", sentence)])
+    });
+}
+
+fn wrong(cluster: &Cluster, number: usize, election: &Election, settings: &Settings) -> Option<(&'static str, String)> {
+    let (truth, leader) = (&cluster.partitions[number], election.leader);
+    if leader < 0 {
+        return None;
+    }
+    if !cluster.brokers.is_empty() {
+        match cluster.brokers.get(&leader) {
+            None => return Some(("unregistered-leader", "which is not registered".to_owned())),
+            Some(broker) if broker.fenced => return Some(("fenced-leader", "which is fenced".to_owned())),
+            Some(_) => {}
+        }
+    }
+    if election.previous < 0 && election.isr_before.is_empty() && truth.assigned.is_empty() {
+        return None; // it was created
+    }
+    let may = election.isr_before.contains(&leader)
+        || election.elr_before.contains(&leader)
+        || truth.topic.unclean_leader_election_enable
+        || (truth.topic.eligible_leader_replicas && election.of_last_known_leader());
+    // A leader that joined the in-sync replicas by this very record, its elections being judged by what it lacks, is
+    // told here only where the host told the whole state.
+    let known = !truth.assigned.is_empty();
+    (!may && known).then(|| {
+        let eligible = brokers(settings, &election.elr_before);
+        ("not-eligible", format!("which was neither in sync nor eligible ({eligible})"))
+    })
+}

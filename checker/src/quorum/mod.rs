@@ -1,0 +1,198 @@
+//! The metadata quorum: one log that controllers replicate by elections and majorities, and what must hold of it.
+//!
+//! ```text
+//!   roles, votes ─────────► elections ──┐
+//!   appends, cuts, losses ► replicas ───┼─► invariants (one file each) ─► Violation ─► findings
+//!   leaders' high watermarks ► ghost log┘
+//! ```
+//!
+//! | code (rule) | what must hold | source |
+//! |---|---|---|
+//! | quorum-split (two-leaders) | at most one leader in an epoch | Raft 5.2 election safety; `RaftEventSimulationTest.SingleLeader` |
+//! | quorum-split (log-matching) | one offset in one epoch is one record, after one history | Raft 5.3 log matching |
+//! | quorum-split (committed-lost) | every later leader's log has all that was committed | Raft 5.4 leader completeness |
+//! | quorum-split (committed-differs) | what a node takes for committed is what was committed | Raft 5.4.3 state machine safety; `ConsistentCommittedData` |
+//! | quorum-split (committed-cut) | nobody cuts what is committed | `KafkaRaftClient.truncateToEndOffset`, KAFKA-12460 |
+//! | commit-without-majority | a majority has on its disks everything below a leader's high watermark | Raft 5.3; KAFKA-10533; `MajorityReachedHighWatermark` |
+//! | quorum-high-watermark | a leader's high watermark never goes back, and nobody's exceeds its log end | `LeaderState.maybeUpdateHighWatermark`; `MonotonicHighWatermark` |
+//! | quorum-epoch-regression | a node's epoch never goes back, over restarts neither | Raft 5.1; `MonotonicEpoch` |
+//! | voted-twice | one vote per voter and epoch, over restarts too | Raft 5.2 |
+//! | snapshot-gap | a log starts nowhere above its snapshot's end; a snapshot has committed records only | KIP-630; `SnapshotAtLogStart` |
+//! | leader-loaded-snapshot | a leader never replaces its own log | KIP-630; `LeaderNeverLoadSnapshot` |
+//! | metadata-divergence | a broker's metadata is the fold of a prefix of the committed log | KIP-500 |
+//! | stuck (leader-without-majority) | a leader whom no majority reaches resigns | KAFKA-15489, `LeaderState.timeUntilCheckQuorumExpires` |
+//! | stuck (leader-deposed) | nobody raises the epoch whom no majority would elect | KIP-996 |
+//!
+//! A controller whose disk was replaced is another one: what the former incarnation did is not held against it, and it
+//! counts in no majority. After a split the new leader's log is the truth, as it is for the cluster; the split is told once.
+
+mod committed_cut;
+mod committed_differs;
+mod committed_lost;
+mod epochs_monotone;
+mod ghost;
+mod high_watermark;
+mod leader_loaded_snapshot;
+mod leader_without_majority;
+mod log_matching;
+mod majority_is_durable;
+mod metadata_divergence;
+mod no_disruption;
+mod one_leader_per_epoch;
+mod one_vote_per_epoch;
+mod replica;
+mod snapshot_at_log_start;
+mod violation;
+
+use std::collections::BTreeMap;
+
+use crate::findings::Findings;
+use crate::observation::{EventRef, Observation, Time};
+use crate::settings::Settings;
+use ghost::Ghost;
+use log_matching::Seen;
+use replica::{Entry, Replica};
+use violation::Violation;
+
+/// The truth of the metadata quorum.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Quorum {
+    replicas: BTreeMap<i32, Replica>,
+    /// By epoch: who led it, and since when.
+    leaders: BTreeMap<i32, (i32, EventRef)>,
+    ghost: Ghost,
+    seen: Seen,
+    /// When each leader's high watermark last moved.
+    last_commit: BTreeMap<i32, Time>,
+    /// Leaders that were told to be cut off, by epoch.
+    cut_off_told: BTreeMap<i32, i32>,
+}
+
+impl Quorum {
+    /// One fact about controllers. Returns false if it is none.
+    pub(crate) fn observe(&mut self, at: EventRef, what: &Observation, settings: &Settings, found: &mut Findings) {
+        let violations = self.judge(at, what, settings);
+        for violation in violations {
+            violation.tell(at, self, settings, found);
+        }
+    }
+
+    /// Takes the fact in, and asks each invariant that it touches.
+    fn judge(&mut self, at: EventRef, what: &Observation, settings: &Settings) -> Vec<Violation> {
+        use Observation::*;
+        let mut violations: Vec<Violation> = Vec::new();
+        match what {
+            ControllerStarted { controller, voter, new_disk } => {
+                let replica = self.replicas.entry(*controller).or_default();
+                if *new_disk {
+                    *replica = Replica::default();
+                }
+                (replica.voter, replica.leads) = (*voter, None);
+            }
+            ControllerStopped { controller } => self.replica(*controller).leads = None,
+            QuorumEpoch { controller, epoch } => {
+                violations.extend(epochs_monotone::check(self.replica(*controller), *controller, *epoch));
+            }
+            QuorumVoted { controller, epoch, candidate } => {
+                violations.extend(one_vote_per_epoch::check(
+                    self.replica(*controller),
+                    *controller,
+                    *epoch,
+                    *candidate,
+                ));
+            }
+            QuorumCandidate { controller, epoch, consents } => {
+                violations.extend(no_disruption::check(self, *controller, *epoch, *consents, at.time, settings));
+            }
+            QuorumLeader { controller, epoch } => {
+                violations.extend(one_leader_per_epoch::check(self, *controller, *epoch, at));
+                violations.extend(committed_lost::check(self, *controller, *epoch));
+                self.replica(*controller).leads = Some(*epoch);
+            }
+            QuorumLeaderGone { controller } => self.replica(*controller).leads = None,
+            QuorumLeaderCutOff { controller, epoch, since } => {
+                violations.extend(leader_without_majority::check(self, *controller, *epoch, *since, at.time, settings));
+            }
+            MetadataAppended { controller, entries } => {
+                for entry in entries.iter().map(Entry::of) {
+                    let replica = self.replicas.entry(*controller).or_default();
+                    violations.extend(log_matching::check(&mut self.seen, replica, *controller, entry));
+                    replica.append(entry);
+                }
+            }
+            MetadataTruncated { controller, to } => {
+                let removed = self.replica(*controller).cut(*to);
+                violations.extend(committed_cut::check(&self.ghost, *controller, &removed, *to));
+            }
+            MetadataLost { controller, log_end } => {
+                let replica = self.replica(*controller);
+                replica.cut(*log_end);
+                replica.high_watermark = 0;
+            }
+            MetadataLogStart { controller, to } => {
+                self.replica(*controller).start_at(*to);
+                violations.extend(snapshot_at_log_start::check_start(self.replica(*controller), *controller, *to));
+            }
+            MetadataSnapshot { controller, end_offset, epoch, loaded } => {
+                violations.extend(snapshot_at_log_start::check_snapshot(&self.ghost, *controller, *end_offset, *epoch));
+                let replica = self.replica(*controller);
+                if *loaded {
+                    violations.extend(leader_loaded_snapshot::check(replica, *controller, *end_offset));
+                    replica.replaced_by_snapshot(*end_offset);
+                }
+                replica.snapshot_end = replica.snapshot_end.max(*end_offset);
+            }
+            MetadataHighWatermark { controller, to, leads, durable } => {
+                let replica = self.replicas.entry(*controller).or_default();
+                violations.extend(high_watermark::check(replica, *controller, *to, *leads));
+                match leads {
+                    Some(epoch) => {
+                        replica.leads = Some(*epoch);
+                        let before = self.ghost.end;
+                        violations.extend(committed_lost::check(self, *controller, *epoch));
+                        let replica = self.replicas.entry(*controller).or_default();
+                        self.ghost.extend(replica, *to, at);
+                        self.last_commit.insert(*controller, at.time);
+                        if *to > before {
+                            let majority = settings.quorum.majority();
+                            violations.extend(majority_is_durable::check(*controller, *epoch, *to, durable, majority));
+                        }
+                    }
+                    None => violations.extend(committed_differs::check(&self.ghost, replica, *controller)),
+                }
+            }
+            BrokerMetadata { broker, next_offset, differs } => {
+                violations.extend(metadata_divergence::check(*broker, *next_offset, differs.as_deref()));
+            }
+            _ => {}
+        }
+        violations
+    }
+
+    fn replica(&mut self, controller: i32) -> &mut Replica {
+        self.replicas.entry(controller).or_default()
+    }
+}
+
+/// Is this one for the quorum?
+pub(crate) fn concerns(what: &Observation) -> bool {
+    use Observation::*;
+    matches!(
+        what,
+        ControllerStarted { .. }
+            | ControllerStopped { .. }
+            | QuorumEpoch { .. }
+            | QuorumVoted { .. }
+            | QuorumCandidate { .. }
+            | QuorumLeader { .. }
+            | QuorumLeaderGone { .. }
+            | QuorumLeaderCutOff { .. }
+            | MetadataAppended { .. }
+            | MetadataTruncated { .. }
+            | MetadataLost { .. }
+            | MetadataLogStart { .. }
+            | MetadataSnapshot { .. }
+            | MetadataHighWatermark { .. }
+            | BrokerMetadata { .. }
+    )
+}

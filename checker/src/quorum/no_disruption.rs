@@ -1,0 +1,30 @@
+//! stuck (leader-deposed): a voter raises the epoch only if a majority has said that it would vote for it; so one that
+//! was cut off deposes nobody when it comes back. Source: KIP-996.
+//!
+//! It harms where a leader was at work: one whose high watermark moved a short while ago. So this is told only then.
+
+use super::Quorum;
+use super::violation::Violation;
+use crate::observation::Time;
+use crate::settings::Settings;
+
+/// A leader at work commits something twice a second (`metadata.max.idle.interval.ms`).
+const AT_WORK: Time = 2_000_000_000;
+
+/// A voter stands for election, with so many consents.
+pub(super) fn check(
+    quorum: &Quorum,
+    controller: i32,
+    epoch: i32,
+    consents: u32,
+    now: Time,
+    settings: &Settings,
+) -> Option<Violation> {
+    if consents as usize >= settings.quorum.majority() {
+        return None;
+    }
+    let at_work = |leader: &i32| quorum.last_commit.get(leader).is_some_and(|last| now.saturating_sub(*last) < AT_WORK);
+    let leaders = quorum.replicas.iter().filter(|(id, r)| **id != controller && r.leads.is_some_and(|e| e < epoch));
+    let leader = leaders.map(|(id, _)| *id).find(at_work)?;
+    Some(Violation::LeaderDeposed { controller, epoch, consents, leader })
+}

@@ -1,0 +1,70 @@
+//! stuck: what nothing hinders any more happens within a bound of virtual time after all faults have healed.
+//!
+//! The bound is [`crate::QuorumSettings::recovery`]. The host derives it from the configuration, and tells of nothing
+//! that is excused: it waits only for what the machines that run could do. Excused are a partition whose in-sync and
+//! eligible replicas are all on machines that are down or whose disks were replaced (and unclean election is off), a
+//! quorum of whose voters no majority runs on the disks it was formed with, and whatever waits on these.
+
+use std::collections::BTreeSet;
+
+use crate::findings::{Findings, Headline};
+use crate::observation::{EventRef, Partition, Time, Waiting};
+use crate::settings::Settings;
+use crate::verdict::Class;
+use crate::words::{seconds, step};
+
+/// What was told to be stuck, once each.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct StillWaiting(BTreeSet<Waiting>);
+
+impl StillWaiting {
+    /// It has not happened since then.
+    pub(crate) fn check(
+        &mut self,
+        at: EventRef,
+        what: &Waiting,
+        since: Time,
+        settings: &Settings,
+        found: &mut Findings,
+    ) {
+        let lasted = at.time.saturating_sub(since);
+        if lasted <= settings.quorum.recovery || !self.0.insert(what.clone()) {
+            return;
+        }
+        let (rule, partition) = kind(what);
+        let partition = partition.cloned();
+        found.add(
+            Headline { class: Class::Bug, code: "stuck", rule: Some(rule), partition, offset: None, record: None, at },
+            || {
+                let what = sentence(what, settings);
+                let summary = format!("{what}, {} after nothing hinders it any more", seconds(lasted));
+                let sentence = format!("from {} to {}, {what}", seconds(since), seconds(at.time));
+                (summary, vec![step(at, "trial", sentence)])
+            },
+        );
+    }
+}
+
+fn kind(what: &Waiting) -> (&'static str, Option<&Partition>) {
+    match what {
+        Waiting::ActiveController => ("no-active-controller", None),
+        Waiting::BrokerUnfenced { .. } => ("broker-never-unfenced", None),
+        Waiting::PartitionLeader { partition } => ("no-leader", Some(partition)),
+        Waiting::InSync { partition, .. } => ("never-in-sync", Some(partition)),
+    }
+}
+
+fn sentence(what: &Waiting, settings: &Settings) -> String {
+    match what {
+        Waiting::ActiveController => "no controller decides, though a majority of the voters runs".to_owned(),
+        Waiting::BrokerUnfenced { broker } => {
+            format!("{} runs and is not unfenced", settings.broker_name(*broker))
+        }
+        Waiting::PartitionLeader { partition } => {
+            format!("{partition} has no leader, though a replica that may lead it runs")
+        }
+        Waiting::InSync { partition, broker } => {
+            format!("{} runs and is not in sync in {partition}", settings.broker_name(*broker))
+        }
+    }
+}

@@ -1,0 +1,168 @@
+//! The controller's decisions: who may be in sync, who may lead, and what became of a loss with KIP-966.
+
+mod play;
+
+use play::{Play, kinds, orders, settings, three_brokers, topic};
+use trial_checker::{Class, Observation, Settings};
+
+const BUG: Class = Class::Bug;
+const ALLOWED: Class = Class::Allowed;
+
+fn fenced(broker: i32, fenced: bool) -> Observation {
+    Observation::BrokerFenced { broker, fenced }
+}
+
+fn eligible(elr: &[i32], last_known_elr: &[i32]) -> Observation {
+    let (elr, last_known_elr) = (elr.to_vec(), last_known_elr.to_vec());
+    Observation::EligibleLeaders { partition: orders(), replicas: vec![1, 2, 3], elr, last_known_elr }
+}
+
+fn with_elr() -> Settings {
+    let mut settings = settings(-1);
+    topic(&mut settings).eligible_leader_replicas = true;
+    settings
+}
+
+#[test]
+fn a_fenced_broker_does_not_join_the_in_sync_replicas() {
+    let mut play = three_brokers(-1);
+    play.in_sync(&[1, 2]).see(fenced(3, true)).see(fenced(3, false)).in_sync(&[1, 2, 3]);
+    assert_eq!(kinds(&play.verdict()), [], "it was unfenced first");
+    let mut play = three_brokers(-1);
+    play.in_sync(&[1, 2]).see(fenced(3, true)).in_sync(&[1, 2, 3]);
+    assert_eq!(kinds(&play.verdict()), [(BUG, "fenced-in-isr", None)]);
+    let mut play = three_brokers(-1);
+    play.in_sync(&[1, 2]).see(Observation::BrokerShuttingDown { broker: 3 }).in_sync(&[1, 2, 3]);
+    assert_eq!(kinds(&play.verdict()), [(BUG, "fenced-in-isr", None)]);
+}
+
+#[test]
+fn a_fenced_broker_stays_in_sync_only_as_the_last() {
+    let mut play = three_brokers(-1);
+    play.in_sync(&[1]).see(fenced(1, true)).elect_only(-1, &[1], true);
+    assert_eq!(kinds(&play.verdict()), [], "the last one is never removed, with KIP-966 off");
+    let mut play = three_brokers(-1);
+    play.see(fenced(3, true)).in_sync(&[1, 3]);
+    assert_eq!(kinds(&play.verdict()), [(BUG, "fenced-in-isr", None)]);
+}
+
+#[test]
+fn a_fenced_broker_is_not_elected() {
+    let mut play = three_brokers(-1);
+    play.registered(1).registered(2).see(fenced(2, true)).see(fenced(2, false)).elect_only(2, &[2, 3], true);
+    assert_eq!(kinds(&play.verdict()), []);
+    let mut play = three_brokers(-1);
+    play.registered(1).registered(2).see(fenced(2, true)).elect_only(2, &[2], true);
+    assert_eq!(kinds(&play.verdict()), [(BUG, "unsafe-election", Some("fenced-leader"))]);
+}
+
+#[test]
+fn an_eligible_leader_replica_may_lead_and_nobody_else() {
+    let mut play = Play::new(with_elr());
+    play.in_sync(&[1]).see(eligible(&[2], &[])).elect_only(2, &[2], true).see(eligible(&[1], &[]));
+    assert_eq!(kinds(&play.verdict()), []);
+    let mut play = Play::new(with_elr());
+    play.in_sync(&[1]).see(eligible(&[2], &[])).elect_only(3, &[3], true).see(eligible(&[], &[]));
+    assert_eq!(kinds(&play.verdict()), [(BUG, "unsafe-election", Some("not-eligible"))]);
+}
+
+#[test]
+fn the_last_known_leader_may_lead_when_nobody_else_is_left() {
+    let exhausted = |last_known: i32, elected: i32| {
+        let mut play = Play::new(with_elr());
+        play.in_sync(&[]).see(eligible(&[], &[last_known])).elect_only(elected, &[elected], false);
+        kinds(&play.verdict())
+    };
+    assert_eq!(exhausted(1, 1), []);
+    assert_eq!(exhausted(1, 2), [(BUG, "unsafe-election", Some("not-eligible"))]);
+}
+
+#[test]
+fn in_sync_and_eligible_replicas_are_disjoint_and_replicas() {
+    let mut play = Play::new(with_elr());
+    play.in_sync(&[1]).see(eligible(&[2], &[]));
+    assert_eq!(kinds(&play.verdict()), []);
+    assert_eq!(kinds(&play.see(eligible(&[1], &[])).verdict()), [(BUG, "replica-sets", None)]);
+    let mut play = Play::new(with_elr());
+    assert_eq!(kinds(&play.see(eligible(&[7], &[])).verdict()), [(BUG, "replica-sets", None)]);
+}
+
+#[test]
+fn a_broker_epoch_is_one_incarnations_and_rises() {
+    let registered = |broker, broker_epoch, incarnation| Observation::BrokerRegistered {
+        broker,
+        broker_epoch,
+        incarnation,
+        fenced: true,
+    };
+    let mut play = three_brokers(-1);
+    play.see(registered(1, 4, 11)).see(registered(1, 4, 11)).see(registered(2, 5, 21)).see(registered(1, 9, 12));
+    assert_eq!(kinds(&play.verdict()), []);
+    let mut again = three_brokers(-1);
+    again.see(registered(1, 4, 11)).see(registered(1, 6, 11));
+    assert_eq!(kinds(&again.verdict()), [(BUG, "broker-epoch-changed", None)]);
+    for later in [registered(1, 3, 12), registered(2, 4, 21)] {
+        let mut play = three_brokers(-1);
+        play.see(registered(1, 4, 11)).see(later);
+        assert_eq!(kinds(&play.verdict()), [(BUG, "broker-epoch-regression", None)]);
+    }
+}
+
+/// b1 and b2 hold the record; b3 is out. b1 goes, and then b2 loses it with its power.
+fn lost_by_the_last_one(settings: Settings, also_unclean: &[i32], elr: &[i32], last_known: &[i32]) -> Play {
+    let mut play = Play::new(settings);
+    play.see(eligible(&[], &[])).in_sync(&[1, 2]).write(0).write(1);
+    also_unclean.iter().for_each(|broker| {
+        play.crash(*broker);
+    });
+    play.elect_only(2, &[2], true).leads(2).lose_power(2, 1);
+    let isr: &[i32] = if elr.is_empty() && last_known.is_empty() { &[2] } else { &[] };
+    play.elect_only(-1, isr, true).see(eligible(elr, last_known)).restart(2).elect(2, &[2]);
+    play
+}
+
+#[test]
+fn without_kip_966_the_last_replica_standing_may_lose() {
+    let mut play = lost_by_the_last_one(settings(-1), &[], &[], &[]);
+    assert!(play.judged().contains(&(ALLOWED, "lost-write", Some("last-replica-standing"))));
+}
+
+#[test]
+fn with_kip_966_fewer_unclean_shutdowns_than_min_insync_replicas_lose_nothing() {
+    let mut play = lost_by_the_last_one(with_elr(), &[], &[], &[2]);
+    assert!(play.judged().contains(&(BUG, "lost-write", None)), "b2 alone went down uncleanly");
+    let mut play = lost_by_the_last_one(with_elr(), &[1], &[], &[2]);
+    assert!(play.judged().contains(&(ALLOWED, "lost-write", Some("last-known-leader"))), "b1 did too");
+}
+
+#[test]
+fn with_kip_966_who_lost_data_is_eligible_no_more() {
+    let mut play = Play::new(with_elr());
+    play.see(eligible(&[], &[])).in_sync(&[1, 2]).write(0).write(1).crash(1).lose_power(2, 1).restart(2).registered(2);
+    play.elect(2, &[2, 1]);
+    assert!(play.judged().contains(&(BUG, "lost-write", None)), "both unclean, and yet it was trusted");
+}
+
+#[test]
+fn a_zoo_switch_leaves_no_excuse_to_the_last_known_leader() {
+    let mut settings = with_elr();
+    settings.zoo_on = true;
+    assert!(lost_by_the_last_one(settings, &[1], &[], &[2]).judged().contains(&(BUG, "lost-write", None)));
+}
+
+#[test]
+fn what_went_into_a_deleted_topic_is_not_lost() {
+    let deleted = || Observation::TopicDeleted { topic: "orders".into() };
+    let mut play = three_brokers(-1);
+    play.write(0).write(1).read(0, 0);
+    // Into the topic that was: by a leader that had not heard of it.
+    play.see(deleted()).given(2).see(Observation::AppendedToDeleted { records: vec![2] });
+    play.told(2, trial_checker::Belief::Acked { offset: Some(2) }, 1).read(2, 2);
+    // Another topic of that name begins at offset 0.
+    play.created_again().write(3).read(0, 3);
+    assert_eq!(play.judged(), []);
+    // And what goes into that one counts.
+    let mut play = three_brokers(-1);
+    play.write(0).see(deleted()).created_again().write(1).write(2).truncate(1, 1).truncate(2, 1).truncate(3, 1);
+    assert!(play.judged().contains(&(BUG, "lost-write", None)));
+}

@@ -1,0 +1,152 @@
+//! What has still not happened, though nothing hinders it any more?
+//!
+//! Looked at ten times a second, from the state of the machines. Two things are told, with the time since when they have
+//! been so without a break; the checker has the bounds.
+//!
+//! - At any time: a quorum leader that runs, its disk answering, while the links between it and a majority of the voters
+//!   are cut in one direction at least, or the voters are down.
+//! - Once all faults have healed: no active controller, a broker not unfenced, a partition without leader, a replica not
+//!   in sync. Each is excused while what it waits for cannot be had: a majority of the voters on their own disks; for
+//!   the others an active controller; for a leader a running replica of ISR or ELR (the last known leader, if both are
+//!   empty; any replica, if unclean election is on); for a replica in sync a leader.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use trial_checker::{EventRef, Observation, Partition, Waiting};
+use trial_kafka::controller::{Controller, QuorumRole};
+use trial_kafka::ids::{NO_BROKER, TopicPartition};
+use trial_kafka::metadata::{MetadataImage, PartitionRegistration};
+use trial_kafka::node::Nanos;
+
+use crate::trace::NodeIx;
+use crate::world::{Power, World};
+
+const LOOK_EVERY: Nanos = 100_000_000;
+
+/// See the module documentation.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Liveness {
+    next_look: Nanos,
+    healed_at: Option<Nanos>,
+    waiting: BTreeMap<Waiting, Nanos>,
+    /// Leaders that no majority reaches, their epochs, and since when.
+    cut_off: BTreeMap<NodeIx, (i32, Nanos)>,
+}
+
+impl Liveness {
+    /// All faults are over.
+    pub(super) fn healed(&mut self, at: Nanos) {
+        self.healed_at = Some(at);
+    }
+
+    /// Looks, if it is time. `image` is the committed metadata; `unclean` says of a topic whether any replica may lead.
+    pub(super) fn look(
+        &mut self,
+        world: &World,
+        image: &MetadataImage,
+        unclean: impl Fn(&str) -> bool,
+        told: &mut Vec<(EventRef, Observation)>,
+    ) {
+        let now = world.now();
+        if now < self.next_look {
+            return;
+        }
+        self.next_look = now + LOOK_EVERY;
+        let at = EventRef { id: world.event_count(), time: now };
+        self.look_for_leaders_cut_off(world, at, told);
+        let Some(healed_at) = self.healed_at else { return };
+        let waiting = what_waits(world, image, unclean);
+        self.waiting.retain(|what, _| waiting.contains(what));
+        for what in waiting {
+            let since = *self.waiting.entry(what.clone()).or_insert(now.max(healed_at));
+            told.push((at, Observation::StillWaiting { what, since }));
+        }
+    }
+
+    fn look_for_leaders_cut_off(&mut self, world: &World, at: EventRef, told: &mut Vec<(EventRef, Observation)>) {
+        let now = at.time;
+        for (node, controller) in world.controllers() {
+            let epoch = controller.epoch();
+            let believes = world.power(node) == Power::Running && controller.role() == QuorumRole::Leader;
+            let disk_answers = world.disk(node).stalled_until().is_none_or(|until| until <= now);
+            let voters = controller.setup().voters.len();
+            if !believes || !disk_answers || voters < 2 || reached_by(world, node) > voters / 2 {
+                self.cut_off.remove(&node);
+                continue;
+            }
+            let since = match self.cut_off.get(&node) {
+                Some((same, since)) if *same == epoch => *since,
+                _ => now,
+            };
+            self.cut_off.insert(node, (epoch, since));
+            let controller = controller.setup().node_id;
+            told.push((at, Observation::QuorumLeaderCutOff { controller, epoch, since }));
+        }
+    }
+}
+
+/// How many voters can talk with this one, itself included.
+fn reached_by(world: &World, node: NodeIx) -> usize {
+    let reaches = |other: NodeIx| other == node || !(world.is_cut(node, other) || world.is_cut(other, node));
+    running_voters(world).filter(|other| reaches(*other)).count()
+}
+
+/// Voters that run, on the disks with which they became voters.
+fn running_voters(world: &World) -> impl Iterator<Item = NodeIx> {
+    let is_voter = |c: &Controller| {
+        let setup = c.setup();
+        setup.voters.iter().any(|v| v.id == setup.node_id && v.directory_id == setup.directory_id)
+    };
+    let running = world.controllers().filter(move |(node, c)| world.power(*node) == Power::Running && is_voter(c));
+    running.map(|(node, _)| node)
+}
+
+fn what_waits(world: &World, image: &MetadataImage, unclean: impl Fn(&str) -> bool) -> BTreeSet<Waiting> {
+    let mut waiting = BTreeSet::new();
+    let voters = world.controllers().next().map_or(0, |(_, c)| c.setup().voters.len());
+    if world.active_controller().is_none_or(|(node, _)| world.power(node) != Power::Running) {
+        if running_voters(world).count() > voters / 2 {
+            waiting.insert(Waiting::ActiveController);
+        }
+        return waiting;
+    }
+    let runs = |broker: i32| world.broker_ix(broker).is_some_and(|node| world.power(node) == Power::Running);
+    for broker in world.scenario().cluster.broker_ids().filter(|broker| runs(*broker)) {
+        let registered = image.brokers.get(&broker).filter(|b| b.is_active()).map(|b| b.broker_epoch);
+        if registered.is_none() || world.broker(broker).and_then(|b| b.broker_epoch()) != registered {
+            waiting.insert(Waiting::BrokerUnfenced { broker });
+        }
+    }
+    for topic in image.topics.values() {
+        for (index, registration) in (0..).zip(&topic.partitions) {
+            let id = TopicPartition::new(&topic.name, index);
+            let partition = || Partition::new(topic.name.as_str(), index);
+            if !leads(world, &id, registration) {
+                if may_lead(registration, unclean(topic.name.as_str())).iter().any(|broker| runs(*broker)) {
+                    waiting.insert(Waiting::PartitionLeader { partition: partition() });
+                }
+                continue;
+            }
+            let missing = registration.replicas.iter().filter(|r| !registration.isr.contains(r) && runs(**r));
+            waiting.extend(missing.map(|broker| Waiting::InSync { partition: partition(), broker: *broker }));
+        }
+    }
+    waiting
+}
+
+/// Does the elected leader run, and know?
+fn leads(world: &World, id: &TopicPartition, registration: &PartitionRegistration) -> bool {
+    let running = world.broker_ix(registration.leader).filter(|node| world.power(*node) == Power::Running);
+    let replica = running.and_then(|node| world.broker_at(node)).and_then(|broker| broker.partition(id));
+    replica.is_some_and(|replica| replica.is_leader() && replica.leader_epoch == registration.leader_epoch)
+}
+
+fn may_lead(registration: &PartitionRegistration, unclean: bool) -> Vec<i32> {
+    let PartitionRegistration { replicas, isr, elr, last_known_elr, leader, .. } = registration;
+    match () {
+        () if *leader != NO_BROKER => vec![*leader],
+        () if unclean => replicas.clone(),
+        () if isr.is_empty() && elr.is_empty() => last_known_elr.iter().take(1).copied().collect(),
+        () => isr.iter().chain(elr).copied().collect(),
+    }
+}

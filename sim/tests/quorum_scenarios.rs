@@ -1,0 +1,107 @@
+//! The scenarios about the metadata quorum, each over some seeds: nothing is found that the right code must not do, and
+//! what the scenario is about does happen.
+//!
+//! `TRIAL_SEEDS=50 cargo test -p trial-sim --test quorum_scenarios -- --nocapture` runs more seeds and prints the sums.
+
+use std::sync::Arc;
+
+use trial_sim::campaign::Campaign;
+use trial_sim::scenario::{builtin, parse};
+use trial_sim::trial;
+use trial_sim::world::Unwatched;
+
+fn seeds() -> u64 {
+    std::env::var("TRIAL_SEEDS").ok().and_then(|seeds| seeds.parse().ok()).unwrap_or(3)
+}
+
+/// Runs a built-in scenario and sums it up. Panics with the seed of the first BUG.
+fn campaign(name: &str, overrides: &[&str]) -> Campaign {
+    let text = builtin().iter().find(|(other, _)| *other == name).expect("it is built in").1;
+    let overrides: Vec<String> = overrides.iter().map(|&o| o.to_owned()).collect();
+    let scenario = Arc::new(parse(&format!("{name}.toml"), text, &overrides).unwrap_or_else(|e| panic!("{e}")));
+    let mut sum = Campaign::default();
+    for seed in 1..=seeds() {
+        let report = trial::run(&scenario, seed, &mut Unwatched);
+        sum.add(Campaign::of(&report));
+        let virtual_s = report.virtual_ns / 1_000_000_000;
+        if report.failed() || report.is_vacuous() {
+            println!("{name}, seed {seed}, {virtual_s} s: {:?} {:?}", report.unmet, report.verdict.vacuous_because);
+            report.verdict.findings.iter().take(3).for_each(|f| println!("  {:?} {}: {}", f.class, f.code, f.summary));
+        }
+    }
+    let happened: Vec<_> = sum.coverage.iter().filter(|(_, n)| **n > 0).collect();
+    let Campaign { trials, passed, failed, vacuous, virtual_ms, .. } = &sum;
+    println!(
+        "{name}: {passed} passed, {failed} failed, {vacuous} vacuous of {trials}, {} s each",
+        virtual_ms / trials / 1000
+    );
+    println!("  elections: median {}, {:?}", sum.median_controller_elections(), sum.controller_elections);
+    println!("  {happened:?}");
+    sum.findings.iter().for_each(|(what, tally)| println!("  {what:?} {tally:?}"));
+    assert!(!sum.has_bug(), "{name}: {:?}", sum.findings);
+    assert_eq!((sum.failed, sum.vacuous), (0, 0), "{name}: {:?}", sum.unmet);
+    sum
+}
+
+#[test]
+fn a_dead_controller_is_replaced_every_time() {
+    let sum = campaign("controller-failover", &[]);
+    assert!(sum.controller_elections.keys().all(|elections| *elections >= 2), "{:?}", sum.controller_elections);
+}
+
+#[test]
+fn two_of_five_controllers_are_not_missed() {
+    let sum = campaign("controller-minority", &[]);
+    assert!(sum.coverage["elections"] >= 2 * sum.trials, "leaders moved");
+}
+
+#[test]
+fn without_a_majority_nothing_is_decided_until_it_is_back() {
+    let sum = campaign("controller-majority-lost", &[]);
+    assert!(sum.controller_elections.keys().all(|elections| *elections >= 2), "{:?}", sum.controller_elections);
+}
+
+#[test]
+fn a_voter_that_comes_and_goes_unseats_nobody_who_is_heard() {
+    let sum = campaign("flapping-voter", &[]);
+    assert!(sum.coverage["prevotes_refused"] > 0);
+    // Only the active one itself is missed when it is cut off.
+    assert!(sum.controller_elections.keys().all(|elections| *elections <= 4), "{:?}", sum.controller_elections);
+}
+
+#[test]
+fn a_leader_that_hears_nobody_gives_up() {
+    let sum = campaign("one-way-cut-leader", &[]);
+    assert!(sum.coverage["quorum_resignations"] >= sum.trials);
+    assert!(sum.controller_elections.keys().all(|elections| *elections >= 2), "{:?}", sum.controller_elections);
+}
+
+#[test]
+fn a_leader_that_hears_late_of_its_successor_promises_nothing() {
+    campaign("metadata-lag", &[]);
+}
+
+#[test]
+fn the_last_replica_in_sync_loses_what_it_promised_unless_there_are_eligible_ones() {
+    let without = campaign("last-in-sync-replica", &[]);
+    assert!(without.coverage["lost_allowed"] > 0 && without.coverage["elr_elections"] == 0);
+    let with = campaign("last-in-sync-replica-elr", &[]);
+    assert!(with.coverage["lost_allowed"] == 0 && with.coverage["elr_elections"] >= with.trials);
+}
+
+#[test]
+fn when_nobody_is_eligible_the_last_known_leader_is_waited_for() {
+    let sum = campaign("unclean-recovery", &[]);
+    assert_eq!((sum.coverage["last_known_leader_elections"], sum.coverage["unclean_elections"]), (sum.trials, 0));
+    let unclean = campaign("unclean-recovery", &["topic.unclean.leader.election.enable=true"]);
+    assert!(unclean.coverage["unclean_elections"] >= unclean.trials);
+}
+
+#[test]
+fn chaos_of_a_quorum_reaches_elections_and_losses_and_finds_nothing() {
+    let sum = campaign("quorum-chaos", &[]);
+    assert!(sum.median_controller_elections() >= 3, "{:?}", sum.controller_elections);
+    if sum.trials >= 50 {
+        assert!(sum.coverage["trials_that_lost_metadata"] * 5 >= sum.trials, "one in five");
+    }
+}
