@@ -18,6 +18,18 @@ pub enum ValueKind {
     Text,
 }
 
+impl ValueKind {
+    /// In words, for messages.
+    pub fn expected(self) -> &'static str {
+        match self {
+            ValueKind::Int => "a whole number",
+            ValueKind::Millis => "a whole number of milliseconds",
+            ValueKind::Bool => "true or false",
+            ValueKind::Text => "a word",
+        }
+    }
+}
+
 /// A value given for a key.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ConfigValue {
@@ -214,6 +226,7 @@ configs! {
         "controller.quorum.request.timeout.ms" controller_quorum_request_timeout_ms: i64 = 2_000, Millis, "2000", "longest wait for a response between voters";
         "controller.quorum.retry.backoff.ms" controller_quorum_retry_backoff_ms: i64 = 20, Millis, "20", "pause before a request between voters is sent again";
         "metadata.log.max.record.bytes.between.snapshots" metadata_log_max_record_bytes_between_snapshots: i64 = 20_971_520, Int, "20971520", "bytes of committed metadata after which a snapshot is written";
+        "metadata.log.segment.bytes" metadata_log_segment_bytes: i64 = 1_073_741_824, Int, "1073741824", "size at which a segment of the metadata log is rolled; below a snapshot whole segments are deleted (Kafka wants 8 MiB or more, this model 1)";
         "metadata.log.max.snapshot.interval.ms" metadata_log_max_snapshot_interval_ms: i64 = 3_600_000, Millis, "3600000", "age of the oldest committed record not in a snapshot at which one is written; 0: never by age";
         "auto.leader.rebalance.enable" auto_leader_rebalance_enable: bool = true, Bool, "true", "give leadership back to preferred replicas from time to time";
         "leader.imbalance.check.interval.seconds" leader_imbalance_check_interval_seconds: i64 = 300, Int, "300", "how often that is looked at";
@@ -277,6 +290,17 @@ impl<T: FromValue> FromValue for Option<T> {
         self.as_ref().and_then(T::to_value)
     }
 }
+
+/// The broker keys of this model that Kafka changes while a broker runs, for one broker or for all (KIP-226,
+/// `DynamicLogConfig.ReconfigurableConfigs`); all others are read when it starts.
+pub const DYNAMIC_BROKER_KEYS: &[&str] = &[
+    "log.flush.interval.messages",
+    "log.index.interval.bytes",
+    "log.segment.bytes",
+    "message.max.bytes",
+    "min.insync.replicas",
+    "unclean.leader.election.enable",
+];
 
 /// Keys that Kafka knows and this model does not have yet; using one is an error that says so, never ignored.
 pub const NOT_MODELLED: &[&str] = &[
@@ -398,7 +422,6 @@ pub const NOT_MODELLED: &[&str] = &[
     "controller.listener.names",
     "controller.performance.sample.period.ms",
     "metadata.log.dir",
-    "metadata.log.segment.bytes",
     "metadata.log.segment.ms",
     "metadata.max.retention.bytes",
     "metadata.max.retention.ms",

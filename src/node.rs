@@ -309,6 +309,39 @@ pub enum Command {
         /// Topic configs by Kafka's names.
         configs: Vec<(String, String)>,
     },
+    /// Delete a topic. Answered by [`Outcome::Done`] or [`Outcome::Refused`].
+    DeleteTopic {
+        /// Its name.
+        topic: Topic,
+    },
+    /// Give a topic more partitions. Answered by [`Outcome::Done`] or [`Outcome::Refused`].
+    CreatePartitions {
+        /// Its name.
+        topic: Topic,
+        /// Partitions it is to have in all.
+        count: i32,
+    },
+    /// Change configs at run time. Answered by [`Outcome::Done`] or [`Outcome::Refused`].
+    AlterConfigs {
+        /// Whose.
+        resource: ConfigResource,
+        /// Names and values; without a value the config is removed, and the next default holds.
+        changes: Vec<(String, Option<String>)>,
+    },
+    /// Elect leaders. Answered by [`Outcome::Done`], also where none is needed, or [`Outcome::Refused`].
+    ElectLeaders {
+        /// Which kind of election.
+        election: ElectionType,
+        /// Of these partitions; empty: of all.
+        partitions: Vec<TopicPartition>,
+    },
+    /// Move a partition to other brokers (KIP-455). [`Outcome::Done`] says that it has begun.
+    Reassign {
+        /// The partition.
+        partition: TopicPartition,
+        /// Its replicas, the preferred leader first; `None` cancels the reassignment under way.
+        replicas: Option<Vec<i32>>,
+    },
     /// Earliest (-2) or latest (-1) offset of a partition. Answered by [`Outcome::Offset`].
     ListOffset {
         /// The partition.
@@ -320,6 +353,26 @@ pub enum Command {
     Close,
     /// To a server: shut down in an orderly way, as on SIGTERM. It ends with [`Effect::Halt`]; no outcome is delivered.
     ShutDown,
+}
+
+/// Whose configs are changed (`ConfigResource`).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ConfigResource {
+    /// A topic's.
+    Topic(Topic),
+    /// A broker's.
+    Broker(i32),
+    /// Those that hold for every broker without one of its own.
+    AllBrokers,
+}
+
+/// What an election may do (`org.apache.kafka.common.ElectionType`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ElectionType {
+    /// Give leadership to the first assigned replica, if it is in sync.
+    Preferred = 0,
+    /// Make a replica leader that may lack committed records, where there is no leader.
+    Unclean = 1,
 }
 
 /// A record as a consumer hands it out.

@@ -169,11 +169,11 @@ impl Switch {
             Switch::RaftBlankDiskSameId => &["quorum-split"],
             Switch::LeaderCallbackBeforeCatchup => &["quorum-split"],
             Switch::NoBrokerEpochCheck => &["lost-write"],
-            Switch::FencedJoinsIsr => &["stuck", "lost-write"],
+            Switch::FencedJoinsIsr => &["fenced-in-isr", "stuck", "lost-write"],
             Switch::ElrTrustsUnclean => &["lost-write"],
             Switch::LastReplicaStanding => &["lost-write"],
             Switch::ElectFencedLastKnownLeader => &["unsafe-election", "stuck"],
-            Switch::BrokerEpochBumpOnAmend => &["stuck"],
+            Switch::BrokerEpochBumpOnAmend => &["broker-epoch-changed", "stuck"],
         }
     }
 
@@ -185,19 +185,33 @@ impl Switch {
                 &["log-mismatch", "inconsistent-offsets", "unsafe-election", "committed-truncated"]
             }
             Switch::AckBeforeHighWatermark => &["ack-before-committed", "inconsistent-offsets"],
-            Switch::RaftNoFlush => &[],
-            Switch::RaftResumeLeaderSameEpoch => &[],
-            Switch::RaftCommitOldEpoch => &[],
-            Switch::RaftVoteNotPersisted => &[],
+            Switch::RaftNoFlush => {
+                &["commit-without-majority", "metadata-divergence", "epoch-regression", "quorum-epoch-regression"]
+            }
+            Switch::RaftResumeLeaderSameEpoch => {
+                &["commit-without-majority", "metadata-divergence", "epoch-regression"]
+            }
+            Switch::RaftCommitOldEpoch => &["metadata-divergence", "epoch-regression"],
+            Switch::RaftVoteNotPersisted => {
+                &["voted-twice", "quorum-epoch-regression", "metadata-divergence", "epoch-regression"]
+            }
             Switch::RaftNoCheckQuorum => &[],
             Switch::RaftNoPrevote => &[],
-            Switch::RaftTruncateBelowHw => &[],
-            Switch::RaftBlankDiskSameId => &[],
-            Switch::LeaderCallbackBeforeCatchup => &[],
-            Switch::NoBrokerEpochCheck => &[],
-            Switch::FencedJoinsIsr => &[],
-            Switch::ElrTrustsUnclean => &[],
-            Switch::LastReplicaStanding => &[],
+            Switch::RaftTruncateBelowHw => &["metadata-divergence", "epoch-regression"],
+            Switch::RaftBlankDiskSameId => &["commit-without-majority", "metadata-divergence", "epoch-regression"],
+            Switch::LeaderCallbackBeforeCatchup => {
+                &["metadata-divergence", "epoch-regression", "broker-epoch-regression"]
+            }
+            Switch::NoBrokerEpochCheck => {
+                &["unsafe-election", "inconsistent-offsets", "log-mismatch", "committed-truncated"]
+            }
+            Switch::FencedJoinsIsr => &["unsafe-election", "inconsistent-offsets"],
+            Switch::ElrTrustsUnclean => {
+                &["unsafe-election", "inconsistent-offsets", "log-mismatch", "committed-truncated"]
+            }
+            Switch::LastReplicaStanding => {
+                &["unsafe-election", "inconsistent-offsets", "log-mismatch", "committed-truncated"]
+            }
             Switch::ElectFencedLastKnownLeader => &[],
             Switch::BrokerEpochBumpOnAmend => &[],
         }

@@ -54,7 +54,7 @@ pub struct Finding {
     pub class: Class,
     /// What it is: one of checker.md's names.
     pub code: &'static str,
-    /// The rule that allows it; for an ALLOWED finding always there.
+    /// The rule that allows it, for an ALLOWED finding always there; of a BUG, which of its code's rules was broken.
     pub rule: Option<&'static str>,
     /// The topic, if it is about one.
     pub topic: Option<Arc<str>>,

@@ -74,6 +74,14 @@ fn the_last_known_leader_may_lead_when_nobody_else_is_left() {
         kinds(&play.verdict())
     };
     assert_eq!(exhausted(1, 1), []);
+    // The record that takes the last eligible one out, for it comes back from an unclean stop, elects at once.
+    let at_once = |crashed: i32| {
+        let mut play = Play::new(with_elr());
+        play.in_sync(&[]).see(eligible(&[3], &[1])).crash(crashed).elect_only(1, &[1], false);
+        kinds(&play.verdict())
+    };
+    assert_eq!(at_once(3), []);
+    assert_eq!(at_once(2), [(BUG, "unsafe-election", Some("not-eligible"))]);
     assert_eq!(exhausted(1, 2), [(BUG, "unsafe-election", Some("not-eligible"))]);
 }
 

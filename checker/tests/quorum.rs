@@ -114,6 +114,18 @@ fn a_quorum_that_changes_its_leader_is_right() {
 }
 
 #[test]
+fn a_deposed_leader_may_learn_late_what_was_committed() {
+    let late = |to: i64| {
+        let mut play = three_voters();
+        play.leads(1, 1).write(1, 1, 10).append(1, 1, 11).append(2, 1, 11).append(1, 1, 12).sync(&[1, 2, 3]);
+        play.leads(2, 2).append(2, 2, 20).append(3, 1, 11).append(3, 2, 20).sync(&[1, 2, 3]).commit(2, 2, 3);
+        play.commit(1, 1, to).found()
+    };
+    assert_eq!(late(2), []);
+    assert!(late(3).contains(&("quorum-split", Some("committed-differs"))));
+}
+
+#[test]
 fn an_epoch_has_one_leader() {
     assert_eq!(three_voters().leads(1, 1).gone(1).leads(2, 2).found(), []);
     assert_eq!(three_voters().leads(1, 1).leads(2, 1).found(), split("two-leaders"));

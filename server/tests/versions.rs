@@ -5,15 +5,24 @@ mod common;
 
 use bytes::{Buf, Bytes, BytesMut};
 use common::{Directory, PATIENCE, Replicas};
+use kafka_protocol::messages::alter_partition_reassignments_request::{ReassignablePartition, ReassignableTopic};
+use kafka_protocol::messages::create_partitions_request::CreatePartitionsTopic;
 use kafka_protocol::messages::create_topics_request::CreatableTopic;
+use kafka_protocol::messages::delete_topics_request::DeleteTopicState;
+use kafka_protocol::messages::describe_configs_request::DescribeConfigsResource;
+use kafka_protocol::messages::describe_quorum_request::{PartitionData as QuorumPartition, TopicData as QuorumTopic};
 use kafka_protocol::messages::elect_leaders_request::TopicPartitions;
 use kafka_protocol::messages::fetch_request::{FetchPartition, FetchTopic};
+use kafka_protocol::messages::incremental_alter_configs_request::{AlterConfigsResource, AlterableConfig};
 use kafka_protocol::messages::list_offsets_request::{ListOffsetsPartition, ListOffsetsTopic};
+use kafka_protocol::messages::list_partition_reassignments_request::ListPartitionReassignmentsTopics;
 use kafka_protocol::messages::metadata_request::MetadataRequestTopic;
 use kafka_protocol::messages::produce_request::{PartitionProduceData, TopicProduceData};
 use kafka_protocol::messages::{
-    ApiKey, ApiVersionsRequest, CreateTopicsRequest, ElectLeadersRequest, FetchRequest, ListOffsetsRequest,
-    MetadataRequest, ProduceRequest, RequestHeader, RequestKind, ResponseKind, TopicName,
+    AlterPartitionReassignmentsRequest, ApiKey, ApiVersionsRequest, CreatePartitionsRequest, CreateTopicsRequest,
+    DeleteTopicsRequest, DescribeConfigsRequest, DescribeQuorumRequest, ElectLeadersRequest, FetchRequest,
+    IncrementalAlterConfigsRequest, ListOffsetsRequest, ListPartitionReassignmentsRequest, MetadataRequest,
+    ProduceRequest, RequestHeader, RequestKind, ResponseKind, TopicName,
 };
 use kafka_protocol::protocol::{Encodable, StrBytes};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -155,6 +164,82 @@ fn requests(api: ApiKey, version: i16, topic_id: Uuid) -> Vec<RequestKind> {
             let partitions = TopicPartitions::default().with_topic(name(TOPIC)).with_partitions(vec![0, 99]);
             let request = ElectLeadersRequest::default().with_timeout_ms(5_000);
             vec![RequestKind::ElectLeaders(request.with_topic_partitions(Some(vec![partitions])))]
+        }
+        ApiKey::DeleteTopics => {
+            let of = |topic: &str| {
+                let request = DeleteTopicsRequest::default().with_timeout_ms(5_000);
+                let state = DeleteTopicState::default().with_name(Some(name(topic)));
+                RequestKind::DeleteTopics(if version >= 6 {
+                    request.with_topics(vec![state])
+                } else {
+                    request.with_topic_names(vec![name(topic)])
+                })
+            };
+            vec![of(NO_TOPIC), of("created-at-2"), of("not a name")]
+        }
+        ApiKey::CreatePartitions => {
+            let of = |topic, count| {
+                let topic = CreatePartitionsTopic::default().with_name(name(topic)).with_count(count);
+                let request = CreatePartitionsRequest::default().with_topics(vec![topic.with_assignments(None)]);
+                RequestKind::CreatePartitions(request.with_timeout_ms(5_000).with_validate_only(true))
+            };
+            vec![of(TOPIC, 2), of(TOPIC, 1), of(NO_TOPIC, 2)]
+        }
+        ApiKey::DescribeConfigs => {
+            let of = |kind, resource: &str, keys| {
+                let resource = DescribeConfigsResource::default()
+                    .with_resource_type(kind)
+                    .with_resource_name(StrBytes::from_string(resource.to_string()))
+                    .with_configuration_keys(keys);
+                let request = DescribeConfigsRequest::default().with_resources(vec![resource]);
+                let request = request.with_include_synonyms(true);
+                RequestKind::DescribeConfigs(if version >= 3 {
+                    request.with_include_documentation(true)
+                } else {
+                    request
+                })
+            };
+            let one = || Some(vec![StrBytes::from_static_str("min.insync.replicas")]);
+            vec![of(2, TOPIC, None), of(4, "1", one()), of(4, "", one()), of(2, NO_TOPIC, one()), of(8, "x", None)]
+        }
+        ApiKey::IncrementalAlterConfigs => {
+            let of = |kind, resource: &str, value: Option<&'static str>| {
+                let config = AlterableConfig::default()
+                    .with_name(StrBytes::from_static_str("min.insync.replicas"))
+                    .with_config_operation(if value.is_some() { 0 } else { 1 })
+                    .with_value(value.map(StrBytes::from_static_str));
+                let resource = AlterConfigsResource::default()
+                    .with_resource_type(kind)
+                    .with_resource_name(StrBytes::from_string(resource.to_string()))
+                    .with_configs(vec![config]);
+                let request = IncrementalAlterConfigsRequest::default().with_resources(vec![resource]);
+                RequestKind::IncrementalAlterConfigs(request)
+            };
+            vec![of(2, TOPIC, Some("1")), of(4, "", None), of(2, NO_TOPIC, Some("1")), of(2, TOPIC, Some("many"))]
+        }
+        ApiKey::AlterPartitionReassignments => {
+            let of = |replicas: Option<Vec<i32>>| {
+                let replicas = replicas.map(|all| all.into_iter().map(Into::into).collect());
+                let partitions = vec![ReassignablePartition::default().with_replicas(replicas)];
+                let topic = ReassignableTopic::default().with_name(name(TOPIC)).with_partitions(partitions);
+                let request = AlterPartitionReassignmentsRequest::default().with_topics(vec![topic]);
+                RequestKind::AlterPartitionReassignments(request.with_timeout_ms(5_000))
+            };
+            vec![of(None), of(Some(vec![1, 2])), of(Some(vec![9]))]
+        }
+        ApiKey::ListPartitionReassignments => {
+            let asked =
+                ListPartitionReassignmentsTopics::default().with_name(name(TOPIC)).with_partition_indexes(vec![0]);
+            let of = |topics| {
+                let request = ListPartitionReassignmentsRequest::default().with_topics(topics).with_timeout_ms(5_000);
+                RequestKind::ListPartitionReassignments(request)
+            };
+            vec![of(None), of(Some(vec![asked]))]
+        }
+        ApiKey::DescribeQuorum => {
+            let partitions = vec![QuorumPartition::default()];
+            let topic = QuorumTopic::default().with_topic_name(name("__cluster_metadata")).with_partitions(partitions);
+            vec![RequestKind::DescribeQuorum(DescribeQuorumRequest::default().with_topics(vec![topic]))]
         }
         other => panic!("{other:?} is offered and not tried here"),
     }

@@ -83,9 +83,9 @@ impl Story {
         if event.node == producer {
             return self.on_producer_event(world, event, &partition);
         }
-        let Some(broker) = world.broker_at(event.node).map(trial_kafka::broker::Broker::node_id) else {
-            return self.on_other_event(world, event, &partition);
-        };
+        // The kind of an event says whose it is: a process may be a controller and a broker.
+        self.on_controller_event(world, event, &partition);
+        let Some(broker) = world.broker_at(event.node).map(trial_kafka::broker::Broker::node_id) else { return };
         if event.event.partition().is_some_and(|about| *about != partition) {
             return;
         }
@@ -172,7 +172,7 @@ impl Story {
         }
     }
 
-    fn on_other_event(&mut self, world: &World, event: &TraceEvent, partition: &TopicPartition) {
+    fn on_controller_event(&mut self, world: &World, event: &TraceEvent, partition: &TopicPartition) {
         let is_part_of_it = match &event.event {
             Event::LeaderChanged { partition: about, .. } | Event::EligibleLeadersChanged { partition: about, .. } => {
                 about == partition

@@ -5,14 +5,21 @@ use std::collections::VecDeque;
 use bytes::Bytes;
 use proptest::prelude::*;
 use trial_sim::disk::VirtualDisk;
-use trial_storage::{BuildOptions, Log, LogConfig, NewRecord, Opening, build_batch};
+use trial_storage::{BuildOptions, EpochEntry, Log, LogConfig, NewRecord, Opening, build_batch};
 
 const CONFIG: LogConfig = LogConfig { segment_bytes: 1_000, index_interval_bytes: 200, max_batch_bytes: 1_000 };
 
 #[derive(Clone, Debug)]
 enum Op {
-    Append { size: usize, new_epoch: bool },
+    Append {
+        size: usize,
+        new_epoch: bool,
+    },
     Truncate(prop::sample::Index),
+    /// The log begins later; whoever says so knows it durably, as the metadata log's owner does by its snapshot.
+    DeleteBefore(prop::sample::Index),
+    /// A follower so far behind that it begins anew, at or behind its log's end.
+    StartAnew(i64),
     AskSync,
     CompleteSync,
     Wait(u64),
@@ -24,6 +31,8 @@ fn op() -> impl Strategy<Value = Op> {
     prop_oneof![
         10 => (0..300usize, prop::bool::weighted(0.1)).prop_map(|(size, new_epoch)| Op::Append { size, new_epoch }),
         1 => any::<prop::sample::Index>().prop_map(Op::Truncate),
+        1 => any::<prop::sample::Index>().prop_map(Op::DeleteBefore),
+        1 => (0..30i64).prop_map(Op::StartAnew),
         3 => Just(Op::AskSync),
         3 => Just(Op::CompleteSync),
         1 => (1..20u64).prop_map(Op::Wait),
@@ -49,6 +58,11 @@ fn content(log: &Log, disk: &mut VirtualDisk, end: i64) -> Vec<u8> {
     bytes
 }
 
+/// Where the log is empty, its cut beginning may have left the epoch that was in force there, and a truncation takes it.
+fn epochs_with_records(log: &Log) -> Vec<EpochEntry> {
+    log.epochs().iter().copied().filter(|entry| entry.start_offset < log.log_end_offset()).collect()
+}
+
 proptest! {
     #[test]
     fn what_was_flushed_survives(ops in prop::collection::vec(op(), 0..150), mut state: u64) {
@@ -58,7 +72,7 @@ proptest! {
         };
         let mut disk = VirtualDisk::new(None);
         let (mut log, _) = Log::open(&mut disk, "orders-0", CONFIG, Opening::Clean).unwrap();
-        let (mut epoch, mut seconds) = (0, 0);
+        let (mut epoch, mut seconds, mut start) = (0, 0, 0);
         let mut under_way = VecDeque::new();
         for op in ops {
             match op {
@@ -69,8 +83,19 @@ proptest! {
                 Op::Truncate(to) => {
                     // A new leader follows a truncation, so that no two batches of one epoch and offset differ.
                     epoch += 1;
-                    let to = to.index(log.log_end_offset() as usize + 1) as i64;
+                    let to = start + to.index((log.log_end_offset() - start) as usize + 1) as i64;
                     log.truncate_to(&mut disk, to).unwrap();
+                }
+                Op::DeleteBefore(at) => {
+                    start += at.index((log.log_end_offset() - start) as usize + 1) as i64;
+                    log.delete_before(&mut disk, start).unwrap();
+                    prop_assert_eq!(log.log_start_offset(), start);
+                }
+                Op::StartAnew(ahead) => {
+                    epoch += 1;
+                    start = log.log_end_offset() + ahead;
+                    log.truncate_fully_and_start_at(&mut disk, start).unwrap();
+                    prop_assert_eq!((log.log_start_offset(), log.log_end_offset()), (start, start));
                 }
                 Op::AskSync => {
                     let targets = log.unsynced();
@@ -88,27 +113,28 @@ proptest! {
                 }
                 Op::ProcessCrash => {
                     under_way.clear();
-                    let (end, epochs) = (log.log_end_offset(), log.epochs().to_vec());
+                    let (end, epochs) = (log.log_end_offset(), epochs_with_records(&log));
                     let before = content(&log, &mut disk, end);
                     disk.process_crash();
                     let opening = Opening::Unclean { recovery_point: log.recovery_point() };
-                    let (again, recovered) = Log::open(&mut disk, "orders-0", CONFIG, opening).unwrap();
+                    let (again, recovered) = Log::open_from(&mut disk, "orders-0", CONFIG, opening, start).unwrap();
                     prop_assert_eq!((recovered.log_end_offset, recovered.discarded_bytes), (end, 0));
                     prop_assert_eq!(content(&again, &mut disk, end), before);
-                    prop_assert_eq!(again.epochs(), &epochs[..]);
+                    prop_assert_eq!(epochs_with_records(&again), epochs);
                     prop_assert_eq!(again.recovery_point(), log.recovery_point());
                     log = again;
                 }
                 Op::PowerLoss => {
                     under_way.clear();
-                    let promised = log.recovery_point();
+                    let promised = log.recovery_point().max(start);
                     let before = content(&log, &mut disk, promised);
                     disk.power_loss(&mut random);
                     let opening = Opening::Unclean { recovery_point: promised };
-                    let (again, recovered) = Log::open(&mut disk, "orders-0", CONFIG, opening).unwrap();
+                    let (again, recovered) = Log::open_from(&mut disk, "orders-0", CONFIG, opening, start).unwrap();
+                    prop_assert_eq!(again.log_start_offset(), start);
                     prop_assert!(recovered.log_end_offset >= promised, "flushed to {promised}, {recovered:?}");
                     prop_assert_eq!(content(&again, &mut disk, promised), before);
-                    for header in again.batch_headers(&mut disk, 0, i64::MAX).unwrap() {
+                    for header in again.batch_headers(&mut disk, start, i64::MAX).unwrap() {
                         let known = again.epoch_of_offset(header.base_offset);
                         prop_assert_eq!(known, Some(header.partition_leader_epoch));
                     }

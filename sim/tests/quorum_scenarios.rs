@@ -14,8 +14,16 @@ fn seeds() -> u64 {
     std::env::var("TRIAL_SEEDS").ok().and_then(|seeds| seeds.parse().ok()).unwrap_or(3)
 }
 
-/// Runs a built-in scenario and sums it up. Panics with the seed of the first BUG.
+/// Runs a built-in scenario and sums it up. Panics if anything was found that must not be, or a trial was vacuous.
 fn campaign(name: &str, overrides: &[&str]) -> Campaign {
+    let sum = campaign_with_findings(name, overrides);
+    assert!(!sum.has_bug(), "{name}: {:?}", sum.findings);
+    assert_eq!((sum.failed, sum.vacuous), (0, 0), "{name}: {:?}", sum.unmet);
+    sum
+}
+
+/// Runs a built-in scenario and sums it up, whatever is found.
+fn campaign_with_findings(name: &str, overrides: &[&str]) -> Campaign {
     let text = builtin().iter().find(|(other, _)| *other == name).expect("it is built in").1;
     let overrides: Vec<String> = overrides.iter().map(|&o| o.to_owned()).collect();
     let scenario = Arc::new(parse(&format!("{name}.toml"), text, &overrides).unwrap_or_else(|e| panic!("{e}")));
@@ -38,8 +46,6 @@ fn campaign(name: &str, overrides: &[&str]) -> Campaign {
     println!("  elections: median {}, {:?}", sum.median_controller_elections(), sum.controller_elections);
     println!("  {happened:?}");
     sum.findings.iter().for_each(|(what, tally)| println!("  {what:?} {tally:?}"));
-    assert!(!sum.has_bug(), "{name}: {:?}", sum.findings);
-    assert_eq!((sum.failed, sum.vacuous), (0, 0), "{name}: {:?}", sum.unmet);
     sum
 }
 
@@ -65,8 +71,9 @@ fn without_a_majority_nothing_is_decided_until_it_is_back() {
 fn a_voter_that_comes_and_goes_unseats_nobody_who_is_heard() {
     let sum = campaign("flapping-voter", &[]);
     assert!(sum.coverage["prevotes_refused"] > 0);
-    // Only the active one itself is missed when it is cut off.
-    assert!(sum.controller_elections.keys().all(|elections| *elections <= 4), "{:?}", sum.controller_elections);
+    assert!(sum.controller_elections.keys().eq([&1]), "{:?}", sum.controller_elections);
+    let before_kip_996 = campaign_with_findings("flapping-voter", &["zoo=raft-no-prevote"]);
+    assert!(before_kip_996.median_controller_elections() > 1, "{:?}", before_kip_996.controller_elections);
 }
 
 #[test]
@@ -82,6 +89,11 @@ fn a_leader_that_hears_late_of_its_successor_promises_nothing() {
 }
 
 #[test]
+fn nothing_of_a_deleted_topic_is_taken_for_the_one_that_bears_its_name() {
+    campaign("topic-recreated", &[]);
+}
+
+#[test]
 fn the_last_replica_in_sync_loses_what_it_promised_unless_there_are_eligible_ones() {
     let without = campaign("last-in-sync-replica", &[]);
     assert!(without.coverage["lost_allowed"] > 0 && without.coverage["elr_elections"] == 0);
@@ -92,7 +104,7 @@ fn the_last_replica_in_sync_loses_what_it_promised_unless_there_are_eligible_one
 #[test]
 fn when_nobody_is_eligible_the_last_known_leader_is_waited_for() {
     let sum = campaign("unclean-recovery", &[]);
-    assert_eq!((sum.coverage["last_known_leader_elections"], sum.coverage["unclean_elections"]), (sum.trials, 0));
+    assert_eq!(sum.coverage["last_known_leader_elections"], sum.trials);
     let unclean = campaign("unclean-recovery", &["topic.unclean.leader.election.enable=true"]);
     assert!(unclean.coverage["unclean_elections"] >= unclean.trials);
 }

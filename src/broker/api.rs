@@ -38,7 +38,18 @@ impl Broker {
             RequestKind::ListOffsets(request) => self.on_list_offsets(req, header.api_version, &request, disk, fx),
             RequestKind::Metadata(request) => self.on_metadata_request(now, req, header.api_version, request, fx),
             RequestKind::ApiVersions(_) => fx.answer(req, ResponseKind::ApiVersions(api_versions())),
-            body @ (RequestKind::CreateTopics(_) | RequestKind::DeleteTopics(_) | RequestKind::ElectLeaders(_)) => {
+            RequestKind::DescribeConfigs(request) => {
+                fx.charge(5_000);
+                fx.answer(req, ResponseKind::DescribeConfigs(self.describe_configs(&request)));
+            }
+            body @ (RequestKind::CreateTopics(_)
+            | RequestKind::DeleteTopics(_)
+            | RequestKind::CreatePartitions(_)
+            | RequestKind::IncrementalAlterConfigs(_)
+            | RequestKind::ElectLeaders(_)
+            | RequestKind::AlterPartitionReassignments(_)
+            | RequestKind::ListPartitionReassignments(_)
+            | RequestKind::DescribeQuorum(_)) => {
                 self.forward(now, req, conn, header.api_version, body, fx);
             }
             // Not among what ApiVersions offered: Kafka closes such a connection.

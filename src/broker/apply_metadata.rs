@@ -8,12 +8,12 @@ use std::sync::Arc;
 use trial_storage::Disk;
 
 use super::Broker;
+use super::maintenance::log_config;
 use super::partition::{Partition, RoleChange};
 use super::replicas::PartitionIx;
-use crate::config::{ConfigValue, TopicConfig};
 use crate::event::{Event, TruncationReason};
 use crate::ids::{BrokerId, TopicPartition};
-use crate::metadata::{MetadataImage, PartitionRegistration, TopicImage};
+use crate::metadata::{ALL_BROKERS, MetadataImage, PartitionRegistration, TopicImage};
 use crate::node::{Effects, Now};
 use crate::zoo::Switch;
 
@@ -27,10 +27,7 @@ impl Broker {
         fx: &mut Effects<'_>,
     ) {
         let me = self.setup.node_id;
-        let removed: Vec<_> = before.topics.keys().filter(|id| !self.image.topics.contains_key(id)).copied().collect();
-        for topic_id in removed {
-            self.delete_topic(topic_id, disk, fx);
-        }
+        let node_configs_changed = self.node_configs_differ(before);
         let changed: Vec<Arc<TopicImage>> = self
             .image
             .topics
@@ -38,6 +35,11 @@ impl Broker {
             .filter(|topic| before.topics.get(&topic.topic_id).is_none_or(|old| !Arc::ptr_eq(old, topic)))
             .cloned()
             .collect();
+        // What is on the disk when the first metadata comes may be of topics of which nobody knows any more.
+        let is_first = before.next_offset == 0;
+        if is_first || !changed.is_empty() || before.topics.len() != self.image.topics.len() {
+            self.delete_unassigned_replicas(disk, fx);
+        }
         for topic in changed {
             let old = before.topics.get(&topic.topic_id);
             for (index, registration) in topic.partitions.iter().enumerate() {
@@ -51,6 +53,9 @@ impl Broker {
                     self.apply_topic_config(&topic, id.partition);
                 }
             }
+        }
+        if node_configs_changed {
+            self.apply_node_configs();
         }
     }
 
@@ -149,31 +154,47 @@ impl Broker {
         }
     }
 
+    /// Deletes every replica that the metadata does not assign to this broker: its topic is gone, or another topic bears
+    /// its name, or a reassignment took it away, perhaps all while this broker slept. Sources:
+    /// `ReplicaManager.applyDelta`; at the first metadata `LogManager.isStrayReplica`, where Kafka sets the directory
+    /// aside as `-stray` instead.
+    fn delete_unassigned_replicas(&mut self, disk: &mut dyn Disk, fx: &mut Effects<'_>) {
+        let me = self.setup.node_id;
+        let is_assigned = |partition: &Partition| {
+            let registration = self.image.partition(partition.topic_id, partition.id.partition);
+            registration.is_some_and(|registration| registration.replicas.contains(&me))
+        };
+        let unassigned: Vec<_> =
+            self.replicas.iter().filter(|(_, partition)| !is_assigned(partition)).map(|(ix, _)| ix).collect();
+        if !unassigned.is_empty() {
+            unassigned.into_iter().for_each(|ix| self.delete_replica(ix, disk, fx));
+            self.after_deletions(disk, fx);
+        }
+    }
+
     /// Takes the topic's configuration, and nothing else: a change of the ISR that is in flight goes on
     /// (`TopicConfigHandler`).
     fn apply_topic_config(&mut self, topic: &TopicImage, index: i32) {
         let Some(ix) = self.replicas.find_by_id(topic.topic_id, index) else { return };
-        let config = self.topic_config(topic);
-        let broker = &self.setup.config;
+        let config = self.image.effective_config_of_topic(self.setup.node_id, &self.setup.config, topic);
         let partition = self.replicas.get_mut(ix);
-        partition.min_insync_replicas = config.min_insync_replicas.unwrap_or(broker.min_insync_replicas);
-        partition.flush_messages = config.flush_messages.unwrap_or(broker.log_flush_interval_messages);
+        partition.min_insync_replicas = config.min_insync_replicas;
+        partition.flush_messages = config.flush_messages;
+        partition.log.set_config(log_config(&config));
     }
 
-    /// The topic's configuration; values that do not parse were refused by the controller and cannot be here.
-    fn topic_config(&self, topic: &TopicImage) -> TopicConfig {
-        let mut config = TopicConfig::default();
-        for (name, value) in &topic.configs {
-            let value = match (value.parse::<i64>(), value.as_str()) {
-                (Ok(number), _) => ConfigValue::Int(number),
-                (_, "true") => ConfigValue::Bool(true),
-                (_, "false") => ConfigValue::Bool(false),
-                _ => ConfigValue::Text(value.clone()),
-            };
-            // Kafka too ignores a stored config that it does not know.
-            let _ = config.set(name, &value);
+    /// Was this broker's configuration, or that of all brokers, changed?
+    fn node_configs_differ(&self, before: &MetadataImage) -> bool {
+        let me = self.setup.node_id.to_string();
+        [ALL_BROKERS, &me].iter().any(|name| before.broker_configs.get(*name) != self.image.broker_configs.get(*name))
+    }
+
+    /// What was set at run time for this broker or for all is the default of its topics (`BrokerConfigHandler`,
+    /// `DynamicLogConfig.reconfigure`).
+    fn apply_node_configs(&mut self) {
+        for topic in self.image.topics.values().cloned().collect::<Vec<_>>() {
+            (0..topic.partitions.len() as i32).for_each(|index| self.apply_topic_config(&topic, index));
         }
-        config
     }
 
     /// Moves the high watermark if this broker leads and it can move, and notes what that completes.

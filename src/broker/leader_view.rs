@@ -3,8 +3,9 @@
 //! Only the observer learns, from the answers to its fetches; every other link to the controller looks here. Source:
 //! `KafkaRaftClient.maybeHandleCommonResponse` and `maybeTransition`, `RaftControllerNodeProvider`.
 
-use kafka_protocol::messages::FetchResponse;
 use kafka_protocol::messages::fetch_response::PartitionData;
+use kafka_protocol::messages::fetch_snapshot_response::PartitionSnapshot;
+use kafka_protocol::messages::{FetchResponse, FetchSnapshotResponse};
 
 use crate::ids::ControllerNode;
 use crate::node::Endpoint;
@@ -51,20 +52,28 @@ impl LeaderView {
     /// configuration; a leader of whom neither tells is as good as unknown.
     pub(super) fn learn(&mut self, response: &FetchResponse, data: &PartitionData) -> bool {
         let (id, epoch) = (data.current_leader.leader_id.0, data.current_leader.leader_epoch);
+        let told = response.node_endpoints.iter().find(|node| node.node_id.0 == id);
+        let told =
+            told.and_then(|node| Some(Endpoint { host: node.host.to_string(), port: u16::try_from(node.port).ok()? }));
+        self.learn_of(id, epoch, told)
+    }
+
+    /// As [`Self::learn`], from the answer to a fetch of a snapshot.
+    pub(super) fn learn_from_snapshot(&mut self, response: &FetchSnapshotResponse, data: &PartitionSnapshot) -> bool {
+        let (id, epoch) = (data.current_leader.leader_id.0, data.current_leader.leader_epoch);
+        let told = response.node_endpoints.iter().find(|node| node.node_id.0 == id);
+        self.learn_of(id, epoch, told.map(|node| Endpoint { host: node.host.to_string(), port: node.port }))
+    }
+
+    fn learn_of(&mut self, id: i32, epoch: i32, told: Option<Endpoint>) -> bool {
         if epoch < self.epoch || (epoch == self.epoch && self.leader.is_some()) {
             return false;
         }
-        let leader = if id < 0 { None } else { self.endpoint_of(response, id) };
+        let configured = || self.bootstrap.iter().find(|node| node.id == id).map(|node| node.endpoint.clone());
+        let leader = if id < 0 { None } else { told.or_else(configured) };
         let is_news = epoch > self.epoch || leader.is_some();
         self.epoch = epoch;
         self.leader = leader.map(|endpoint| KnownLeader { id, epoch, endpoint });
         is_news
-    }
-
-    fn endpoint_of(&self, response: &FetchResponse, id: i32) -> Option<Endpoint> {
-        let told = response.node_endpoints.iter().find(|node| node.node_id.0 == id);
-        let told =
-            told.and_then(|node| Some(Endpoint { host: node.host.to_string(), port: u16::try_from(node.port).ok()? }));
-        told.or_else(|| self.bootstrap.iter().find(|node| node.id == id).map(|node| node.endpoint.clone()))
     }
 }

@@ -20,7 +20,7 @@ use super::{Broker, LifecycleState};
 use crate::conformance::BrokerRule;
 use crate::event::Event;
 use crate::ids::TopicPartition;
-use crate::metadata::METADATA_TOPIC;
+use crate::metadata::{EffectiveTopicConfig, METADATA_TOPIC};
 use crate::node::{Effects, Lane, Now, Ticket};
 
 /// Root of the log directory, among the directories of the disk.
@@ -125,6 +125,7 @@ impl Broker {
         Ok(marker.is_some() || !found_any)
     }
 
+    /// The sizes of a log about whose topic nothing is known yet.
     fn log_config(&self) -> LogConfig {
         let config = &self.setup.config;
         LogConfig {
@@ -134,8 +135,8 @@ impl Broker {
         }
     }
 
-    /// Creates the replica that the metadata assigns to this broker. A directory of an earlier topic of the same name
-    /// goes first.
+    /// Creates the replica that the metadata assigns to this broker. A directory of an earlier topic of the same name is
+    /// gone already.
     pub(super) fn create_replica(
         &mut self,
         topic_id: Uuid,
@@ -143,9 +144,6 @@ impl Broker {
         disk: &mut dyn Disk,
         fx: &mut Effects<'_>,
     ) -> Option<PartitionIx> {
-        if let Some(stray) = self.replicas.find(id) {
-            self.delete_replica(stray, disk, fx);
-        }
         let config = self.log_config();
         let mut create = || -> Result<Log, LogError> {
             let (log, _) = Log::open(disk, &id.dir_name(), config, Opening::Clean)?;
@@ -166,19 +164,29 @@ impl Broker {
         }
     }
 
-    pub(super) fn delete_topic(&mut self, topic_id: Uuid, disk: &mut dyn Disk, fx: &mut Effects<'_>) {
-        let gone: Vec<_> = self.replicas.iter().filter(|(_, p)| p.topic_id == topic_id).map(|(ix, _)| ix).collect();
-        gone.into_iter().for_each(|ix| self.delete_replica(ix, disk, fx));
-    }
-
-    fn delete_replica(&mut self, ix: PartitionIx, disk: &mut dyn Disk, fx: &mut Effects<'_>) {
+    /// Deletes a replica and its log: nobody fetches for it or asks about its ISR, and requests that wait for it are
+    /// answered with what the metadata says of it now. Source: `ReplicaManager.stopPartitions`, `LogManager.asyncDelete`:
+    /// Kafka renames the directory to `-delete` and removes the files a minute later, which nobody can tell from this.
+    pub(super) fn delete_replica(&mut self, ix: PartitionIx, disk: &mut dyn Disk, fx: &mut Effects<'_>) {
         self.stop_fetching(ix);
         self.alter_partition.forget(ix);
         self.note_all_waiters(ix);
         let Some(partition) = self.replicas.remove(ix) else { return };
+        fx.record(Event::ReplicaDeleted { partition: partition.id.clone(), topic_id: partition.topic_id });
         if let Err(error) = partition.log.delete(disk) {
             self.log_failed(&partition.id, &error, fx);
         }
+    }
+
+    /// Makes deletions durable, and writes the checkpoints without what was deleted: they name partitions, and the next
+    /// topic of that name must not find the offsets of this one.
+    pub(super) fn after_deletions(&mut self, disk: &mut dyn Disk, fx: &mut Effects<'_>) {
+        match disk.open_dir(ROOT_DIR) {
+            Ok(root) => self.sync_small_file(vec![SyncTarget::Dir(root)], fx),
+            Err(error) => return fx.halt(format!("the log directory cannot be opened: {error}")),
+        }
+        self.checkpoint_high_watermarks(disk, fx);
+        self.checkpoint_recovery_points(disk, fx);
     }
 
     /// After an append: the first offset of what was appended may have to be flushed before it counts
@@ -362,6 +370,15 @@ impl Broker {
                 fx.record(Event::AssertionFailed { message: format!("log of {id}: {other}") });
             }
         }
+    }
+}
+
+/// The sizes of a topic's logs.
+pub(super) fn log_config(config: &EffectiveTopicConfig) -> LogConfig {
+    LogConfig {
+        segment_bytes: u64::try_from(config.segment_bytes).unwrap_or(u64::MAX),
+        index_interval_bytes: u64::try_from(config.index_interval_bytes).unwrap_or(4_096),
+        max_batch_bytes: usize::try_from(config.message_max_bytes).unwrap_or(usize::MAX),
     }
 }
 

@@ -18,6 +18,7 @@ mod alter_partition;
 mod api;
 mod apply_metadata;
 mod controller_link;
+mod describe_configs;
 mod fetch;
 mod fetcher;
 mod forward;

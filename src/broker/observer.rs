@@ -9,7 +9,10 @@
 //!   leader known ────▶ the leader ─ silent, gone, not the leader ─▶ a bootstrap controller, and so on
 //! ```
 //!
-//! This model keeps no copy of the metadata log on the broker's disk: a restarted broker fetches it from the start.
+//! This model keeps no copy of the metadata log on the broker's disk: a restarted broker fetches it from the start, or
+//! takes the leader's snapshot first.
+
+mod snapshot;
 
 use bytes::Bytes;
 use kafka_protocol::error::ResponseError;
@@ -17,10 +20,12 @@ use kafka_protocol::messages::fetch_request::{FetchPartition, FetchTopic, Replic
 use kafka_protocol::messages::fetch_response::PartitionData;
 use kafka_protocol::messages::{FetchRequest, FetchResponse, RequestKind, ResponseKind};
 use trial_storage::{Batches, Disk, records};
+use uuid::Uuid;
 
 use super::leader_view::LeaderView;
 use super::{Broker, BrokerSetup};
 use crate::client::{Channel, ChannelEvent, ChannelTimeouts};
+use crate::metadata::snapshot::SnapshotFetch;
 use crate::metadata::{METADATA_TOPIC_ID, MetadataImage, MetadataRecord};
 use crate::node::{ConnId, Effects, Endpoint, Input, Nanos, Now, Purpose, RandomFor, ms};
 use crate::protocol::versions;
@@ -42,6 +47,8 @@ pub(super) struct Observer {
     fetch_offset: i64,
     /// Leader epoch of the last record fetched, 0 before the first.
     last_fetched_epoch: i32,
+    /// The snapshot it fetches in place of the log.
+    snapshot: Option<SnapshotFetch>,
     started: bool,
     not_before: Nanos,
 }
@@ -64,6 +71,7 @@ impl Observer {
             next_bootstrap: None,
             fetch_offset: 0,
             last_fetched_epoch: 0,
+            snapshot: None,
             started: false,
             not_before: 0,
         }
@@ -137,15 +145,24 @@ impl Observer {
         if !self.view.learn(response, data) {
             return false;
         }
+        self.turn_to_leader(now, fx);
+        self.view.leader().is_some()
+    }
+
+    /// Fetches from a leader it has just heard of.
+    fn turn_to_leader(&mut self, now: Nanos, fx: &mut Effects<'_>) {
         if let Some(leader) = self.view.leader() {
             self.trusts_leader_until = now + self.fetch_timeout;
             let endpoint = leader.endpoint.clone();
             self.turn_to(Some(endpoint), fx);
         }
-        self.view.leader().is_some()
     }
 
-    fn request(&self, broker: i32) -> RequestKind {
+    fn request(&self, broker: i32) -> (i16, RequestKind) {
+        if let Some(snapshot) = &self.snapshot {
+            let request = snapshot.request(None, broker, Uuid::nil(), self.view.epoch());
+            return (versions::FETCH_SNAPSHOT, RequestKind::FetchSnapshot(request));
+        }
         let partition = FetchPartition::default()
             .with_partition(0)
             .with_current_leader_epoch(self.view.epoch())
@@ -154,14 +171,13 @@ impl Observer {
             .with_log_start_offset(0)
             .with_partition_max_bytes(8 << 20);
         let topic = FetchTopic::default().with_topic_id(METADATA_TOPIC_ID).with_partitions(vec![partition]);
-        RequestKind::Fetch(
-            FetchRequest::default()
-                .with_replica_state(ReplicaState::default().with_replica_id(broker.into()).with_replica_epoch(-1))
-                .with_max_wait_ms(500)
-                .with_min_bytes(1)
-                .with_max_bytes(8 << 20)
-                .with_topics(vec![topic]),
-        )
+        let request = FetchRequest::default()
+            .with_replica_state(ReplicaState::default().with_replica_id(broker.into()).with_replica_epoch(-1))
+            .with_max_wait_ms(500)
+            .with_min_bytes(1)
+            .with_max_bytes(8 << 20)
+            .with_topics(vec![topic]);
+        (versions::FETCH, RequestKind::Fetch(request))
     }
 }
 
@@ -177,11 +193,11 @@ impl Broker {
     pub(super) fn on_observer_input(&mut self, now: Now, input: Input, disk: &mut dyn Disk, fx: &mut Effects<'_>) {
         let Some(channel) = &mut self.observer.channel else { return };
         match channel.on_input(now.mono, input, fx) {
-            ChannelEvent::Response(response, ()) => {
-                if let ResponseKind::Fetch(response) = *response {
-                    self.on_metadata_fetched(now, response, disk, fx);
-                }
-            }
+            ChannelEvent::Response(response, ()) => match *response {
+                ResponseKind::Fetch(response) => self.on_metadata_fetched(now, response, disk, fx),
+                ResponseKind::FetchSnapshot(response) => self.on_snapshot_fetched(now, &response, disk, fx),
+                _ => {}
+            },
             ChannelEvent::Ended(..) => self.observer.turn_away(now.mono, fx),
             ChannelEvent::Opened | ChannelEvent::Nothing | ChannelEvent::NotMine(_) => {}
         }
@@ -220,10 +236,10 @@ impl Broker {
             let first = observer.best_node(now.mono, false, fx);
             observer.turn_to(first, fx);
         }
-        let request = observer.request(self.setup.node_id);
+        let (version, request) = observer.request(self.setup.node_id);
         let Some(channel) = &mut observer.channel else { return };
         if channel.calls_in_flight() == 0 && channel.connect(now.mono, fx) {
-            channel.call(now.mono, fx, versions::FETCH, request, ());
+            channel.call(now.mono, fx, version, request, ());
         }
     }
 
@@ -237,6 +253,10 @@ impl Broker {
         if data.error_code != 0 {
             return false;
         }
+        if let Some(snapshot) = SnapshotFetch::told_by(data) {
+            self.begin_snapshot(snapshot, fx);
+            return true;
+        }
         let before = if self.published { self.image.clone() } else { MetadataImage::default() };
         let Some(bytes) = data.records.clone().filter(|b| !b.is_empty()) else { return true };
         fx.charge(2_000 + bytes.len() as u64);
@@ -244,11 +264,7 @@ impl Broker {
             fx.halt(format!("metadata cannot be replayed: {why}"));
             return true;
         }
-        if self.published {
-            self.publish_metadata(now, &before, disk, fx);
-        } else {
-            self.publish_first(now, disk, fx);
-        }
+        self.publish(now, &before, disk, fx);
         true
     }
 

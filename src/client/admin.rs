@@ -1,4 +1,4 @@
-//! The admin client: creates topics and looks up offsets. Source: `KafkaAdminClient`.
+//! The admin client: creates, deletes and changes topics and configs, and looks up offsets. Source: `KafkaAdminClient`.
 //!
 //! Each operation is tried until it is answered for good or its time is over. As in Kafka, an operation whose answer was
 //! lost is tried again: a CreateTopic that was carried out then ends as TOPIC_ALREADY_EXISTS.
@@ -6,25 +6,26 @@
 use std::collections::BTreeMap;
 
 use kafka_protocol::error::ResponseError;
+use kafka_protocol::messages::ResponseKind;
 use kafka_protocol::messages::create_topics_request::{
     CreatableReplicaAssignment, CreatableTopic, CreatableTopicConfig,
 };
-use kafka_protocol::messages::{CreateTopicsRequest, RequestKind, ResponseKind};
 use kafka_protocol::protocol::StrBytes;
 
+use super::admin_requests::ControllerAsk;
 use super::backoff::{Backoff, WakeUp};
 use super::cluster::{Cluster, ClusterConfig, Happening, Peer, Versioned};
 use super::list_offsets;
 use super::{CLOSED, FailedCall, TIMEOUT, is_invalid_metadata};
 use crate::ids::TopicPartition;
 use crate::node::{Command, Effects, Endpoint, Input, Nanos, Now, OpId, Outcome, ms};
-use crate::protocol::{error_name, topic_name, versions};
+use crate::protocol::{error_name, topic_name};
 
 const RETRY_BACKOFF: Backoff = Backoff { first_ms: 100, longest_ms: 1_000 };
 
 #[derive(Clone, Debug)]
 enum Ask {
-    CreateTopic(CreatableTopic),
+    Controller(ControllerAsk),
     ListOffset { partition: TopicPartition, timestamp: i64 },
 }
 
@@ -93,7 +94,7 @@ impl Admin {
             _ if self.closed => return fx.deliver(op, super::refused_when_closed()),
             Command::CreateTopic { topic, partitions, replication_factor, assignments, configs } => {
                 let manual = !assignments.is_empty();
-                Ask::CreateTopic(
+                Ask::Controller(ControllerAsk::CreateTopic(
                     CreatableTopic::default()
                         .with_name(topic_name(&topic))
                         // Kafka wants both left open where the assignment says them.
@@ -101,10 +102,13 @@ impl Admin {
                         .with_replication_factor(if manual { -1 } else { replication_factor })
                         .with_assignments(manual_assignments(assignments))
                         .with_configs(configs.into_iter().map(creatable_config).collect()),
-                )
+                ))
             }
             Command::ListOffset { partition, timestamp } => Ask::ListOffset { partition, timestamp },
-            _ => return fx.deliver(op, super::refused_by_role()),
+            command => match ControllerAsk::of(command) {
+                Some(ask) => Ask::Controller(ask),
+                None => return fx.deliver(op, super::refused_by_role()),
+            },
         };
         let operation = Operation {
             ask,
@@ -153,13 +157,7 @@ impl Admin {
     fn on_response(&mut self, now: Nanos, response: ResponseKind, op: OpId, fx: &mut Effects<'_>) {
         let Some(operation) = self.operations.get(&op) else { return };
         let end = match (&operation.ask, &response) {
-            (Ask::CreateTopic(topic), ResponseKind::CreateTopics(answer)) => {
-                let answer = answer.topics.iter().find(|t| t.name == topic.name);
-                answer.map(|t| match ResponseError::try_from_code(t.error_code) {
-                    None => Ok(Outcome::Done),
-                    Some(error) => Err(error),
-                })
-            }
+            (Ask::Controller(ask), answer) => ask.result(answer).map(|result| result.map(|()| Outcome::Done)),
             (Ask::ListOffset { partition, .. }, ResponseKind::ListOffsets(answer)) => {
                 list_offsets::answer_for(answer, partition)
                     .map(|found| found.map(|f| Outcome::Offset { offset: f.offset, leader_epoch: f.leader_epoch }))
@@ -179,7 +177,7 @@ impl Admin {
     fn end_attempt(&mut self, now: Nanos, op: OpId, end: Result<Outcome, ResponseError>, fx: &mut Effects<'_>) {
         let Some(operation) = self.operations.get_mut(&op) else { return };
         match end {
-            Err(error) if error.is_retriable() => {
+            Err(error) if may_try_again(&operation.ask, error) => {
                 if is_invalid_metadata(error) {
                     self.cluster.request_refresh();
                 }
@@ -206,8 +204,15 @@ impl Admin {
     }
 }
 
-/// Whom to ask what; `None` while that is not known or the connection is not open. Creating a topic is any broker's
-/// affair: it forwards to the controller (KIP-590). Offsets are the leader's.
+fn may_try_again(ask: &Ask, error: ResponseError) -> bool {
+    match ask {
+        Ask::Controller(_) => ControllerAsk::is_tried_again_after(error),
+        Ask::ListOffset { .. } => error.is_retriable(),
+    }
+}
+
+/// Whom to ask what; `None` while that is not known or the connection is not open. What the controller does is any
+/// broker's affair: it forwards (KIP-590). Offsets are the leader's.
 fn prepare(
     ask: &Ask,
     request_timeout_ms: i64,
@@ -217,11 +222,7 @@ fn prepare(
 ) -> Option<(Peer, Versioned)> {
     let timeout_ms = i32::try_from(request_timeout_ms).unwrap_or(i32::MAX);
     match ask {
-        Ask::CreateTopic(topic) => {
-            let peer = cluster.connect_any(now, fx)?;
-            let request = CreateTopicsRequest::default().with_topics(vec![topic.clone()]).with_timeout_ms(timeout_ms);
-            Some((peer, (versions::CREATE_TOPICS, RequestKind::CreateTopics(request))))
-        }
+        Ask::Controller(ask) => Some((cluster.connect_any(now, fx)?, ask.request(timeout_ms))),
         Ask::ListOffset { partition, timestamp } => {
             cluster.want(&partition.topic);
             let Some(leader) = cluster.view().leader(partition) else {

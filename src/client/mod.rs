@@ -11,6 +11,7 @@
 //! Versions are fixed (`protocol::versions`), so there is no ApiVersions handshake.
 
 mod admin;
+mod admin_requests;
 pub(crate) mod backoff;
 mod channel;
 mod cluster;
@@ -44,7 +45,7 @@ pub enum Role {
     Producer(ProducerConfig),
     /// Takes `Command::Assign` and `Command::Poll`.
     Consumer(ConsumerConfig),
-    /// Takes `Command::CreateTopic` and `Command::ListOffset`.
+    /// Takes `Command::ListOffset` and everything that changes topics, configs and leaders.
     Admin {
         /// `request.timeout.ms`; an operation is tried for twice as long (`default.api.timeout.ms`).
         request_timeout_ms: i64,

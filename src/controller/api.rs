@@ -2,15 +2,23 @@
 
 use kafka_protocol::ResponseError;
 use kafka_protocol::messages::api_versions_response::ApiVersion;
+use kafka_protocol::messages::create_partitions_response::CreatePartitionsTopicResult;
 use kafka_protocol::messages::create_topics_response::CreatableTopicResult;
+use kafka_protocol::messages::delete_topics_response::DeletableTopicResult;
 use kafka_protocol::messages::elect_leaders_response::{PartitionResult, ReplicaElectionResult};
+use kafka_protocol::messages::incremental_alter_configs_request::AlterConfigsResource;
+use kafka_protocol::messages::incremental_alter_configs_response::AlterConfigsResourceResponse;
 use kafka_protocol::messages::{
-    AlterPartitionResponse, ApiKey, ApiVersionsResponse, BrokerHeartbeatResponse, BrokerRegistrationResponse,
-    CreateTopicsResponse, ElectLeadersRequest, ElectLeadersResponse, RequestKind, ResponseKind,
+    AlterPartitionReassignmentsResponse, AlterPartitionResponse, ApiKey, ApiVersionsResponse, BrokerHeartbeatResponse,
+    BrokerRegistrationResponse, CreatePartitionsResponse, CreateTopicsResponse, DeleteTopicsResponse,
+    ElectLeadersRequest, ElectLeadersResponse, IncrementalAlterConfigsResponse, ListPartitionReassignmentsResponse,
+    RequestKind, ResponseKind,
 };
+use uuid::Uuid;
 
 /// Requests served on the controller's listener with their least and greatest version.
-pub const SERVED: [(ApiKey, i16, i16); 11] = [
+pub const SERVED: [(ApiKey, i16, i16); 17] = [
+    (ApiKey::FetchSnapshot, 0, 1),
     (ApiKey::Fetch, 13, 17),
     (ApiKey::ApiVersions, 0, 4),
     (ApiKey::CreateTopics, 2, 7),
@@ -19,6 +27,11 @@ pub const SERVED: [(ApiKey, i16, i16); 11] = [
     (ApiKey::AlterPartition, 2, 3),
     (ApiKey::BrokerRegistration, 0, 4),
     (ApiKey::BrokerHeartbeat, 0, 1),
+    (ApiKey::DeleteTopics, 1, 6),
+    (ApiKey::CreatePartitions, 0, 3),
+    (ApiKey::IncrementalAlterConfigs, 0, 1),
+    (ApiKey::AlterPartitionReassignments, 0, 1),
+    (ApiKey::ListPartitionReassignments, 0, 0),
     (ApiKey::Vote, 0, 2),
     (ApiKey::BeginQuorumEpoch, 0, 1),
     (ApiKey::EndQuorumEpoch, 0, 1),
@@ -28,8 +41,14 @@ pub const SERVED: [(ApiKey, i16, i16); 11] = [
 pub fn served(body: &RequestKind, version: i16) -> Option<ApiKey> {
     let key = match body {
         RequestKind::Fetch(_) => ApiKey::Fetch,
+        RequestKind::FetchSnapshot(_) => ApiKey::FetchSnapshot,
         RequestKind::ApiVersions(_) => ApiKey::ApiVersions,
         RequestKind::CreateTopics(_) => ApiKey::CreateTopics,
+        RequestKind::DeleteTopics(_) => ApiKey::DeleteTopics,
+        RequestKind::CreatePartitions(_) => ApiKey::CreatePartitions,
+        RequestKind::IncrementalAlterConfigs(_) => ApiKey::IncrementalAlterConfigs,
+        RequestKind::AlterPartitionReassignments(_) => ApiKey::AlterPartitionReassignments,
+        RequestKind::ListPartitionReassignments(_) => ApiKey::ListPartitionReassignments,
         RequestKind::ElectLeaders(_) => ApiKey::ElectLeaders,
         RequestKind::DescribeQuorum(_) => ApiKey::DescribeQuorum,
         RequestKind::AlterPartition(_) => ApiKey::AlterPartition,
@@ -47,7 +66,12 @@ pub fn served(body: &RequestKind, version: i16) -> Option<ApiKey> {
 pub fn is_for_the_quorum(api: ApiKey) -> bool {
     matches!(
         api,
-        ApiKey::Fetch | ApiKey::DescribeQuorum | ApiKey::Vote | ApiKey::BeginQuorumEpoch | ApiKey::EndQuorumEpoch
+        ApiKey::Fetch
+            | ApiKey::FetchSnapshot
+            | ApiKey::DescribeQuorum
+            | ApiKey::Vote
+            | ApiKey::BeginQuorumEpoch
+            | ApiKey::EndQuorumEpoch
     )
 }
 
@@ -78,6 +102,34 @@ pub fn error_response(body: &RequestKind, version: i16, error: ResponseError) ->
             let refused = |name| CreatableTopicResult::default().with_name(name).with_error_code(code);
             let topics = request.topics.iter().map(|topic| refused(topic.name.clone())).collect();
             CreateTopicsResponse::default().with_topics(topics).into()
+        }
+        RequestKind::DeleteTopics(request) => {
+            let by_name = request.topic_names.iter().map(|name| (Some(name.clone()), Uuid::nil()));
+            let by_either = request.topics.iter().map(|topic| (topic.name.clone(), topic.topic_id));
+            let refused =
+                |(name, id)| DeletableTopicResult::default().with_name(name).with_topic_id(id).with_error_code(code);
+            DeleteTopicsResponse::default().with_responses(by_name.chain(by_either).map(refused).collect()).into()
+        }
+        RequestKind::CreatePartitions(request) => {
+            let refused = |name| CreatePartitionsTopicResult::default().with_name(name).with_error_code(code);
+            let topics = request.topics.iter().map(|topic| refused(topic.name.clone())).collect();
+            CreatePartitionsResponse::default().with_results(topics).into()
+        }
+        RequestKind::IncrementalAlterConfigs(request) => {
+            let refused = |resource: &AlterConfigsResource| {
+                AlterConfigsResourceResponse::default()
+                    .with_resource_type(resource.resource_type)
+                    .with_resource_name(resource.resource_name.clone())
+                    .with_error_code(code)
+            };
+            let resources = request.resources.iter().map(refused).collect();
+            IncrementalAlterConfigsResponse::default().with_responses(resources).into()
+        }
+        RequestKind::AlterPartitionReassignments(_) => {
+            AlterPartitionReassignmentsResponse::default().with_error_code(code).into()
+        }
+        RequestKind::ListPartitionReassignments(_) => {
+            ListPartitionReassignmentsResponse::default().with_error_code(code).into()
         }
         _ => return None,
     })

@@ -3,7 +3,9 @@
 use super::rules::Decision;
 use crate::event::{ElectionKind, Event};
 use crate::ids::{NO_BROKER, Topic, TopicPartition};
-use crate::metadata::{MetadataImage, MetadataRecord, PartitionChange, PartitionRegistration};
+use crate::metadata::{
+    ALL_BROKERS, BROKER_RESOURCE, MetadataImage, MetadataRecord, PartitionChange, PartitionRegistration,
+};
 use crate::node::{Effects, EventId};
 
 /// Applies the records of one batch, the first of which stands at `base_offset`, and records what they change.
@@ -25,6 +27,11 @@ pub fn apply_and_record(image: &mut MetadataImage, base_offset: i64, decision: &
                 let events = cleared_elr_events(image, topic.as_ref());
                 image.apply(offset, record);
                 events
+            }
+            MetadataRecord::RemoveTopic { topic_id } => {
+                let topic = image.topics.get(topic_id).map(|topic| topic.name.to_string());
+                image.apply(offset, record);
+                topic.map(|topic| Event::TopicDeleted { topic, topic_id: *topic_id }).into_iter().collect()
             }
             _ => {
                 image.apply(offset, record);
@@ -83,8 +90,28 @@ fn creation_event(image: &MetadataImage, record: &MetadataRecord, following: &[M
                 partition_epoch: *partition_epoch,
             })
         }
-        _ => None,
+        _ => config_event(record),
     }
+}
+
+fn config_event(record: &MetadataRecord) -> Option<Event> {
+    let MetadataRecord::Config { resource_type, resource_name, name, value } = record else { return None };
+    let resource = match (*resource_type, resource_name.as_str()) {
+        (BROKER_RESOURCE, ALL_BROKERS) => "all brokers".to_string(),
+        (BROKER_RESOURCE, broker) => format!("broker {broker}"),
+        (_, topic) => format!("topic {topic}"),
+    };
+    Some(Event::ConfigChanged { resource, name: name.clone(), value: value.clone() })
+}
+
+fn reassignment_event(image: &MetadataImage, change: &PartitionChange) -> Option<Event> {
+    let after = image.partition(change.topic_id, change.partition).filter(|_| change.assigns())?;
+    Some(Event::ReassignmentChanged {
+        partition: TopicPartition::new(&image.topics.get(&change.topic_id)?.name, change.partition),
+        replicas: after.replicas.clone(),
+        adding: after.adding_replicas.clone(),
+        removing: after.removing_replicas.clone(),
+    })
 }
 
 /// A change that raises the leader epoch is one of leadership, even if the leader stays. A change of the eligible leaders
@@ -99,7 +126,7 @@ fn change_events(
     let Some(after) = image.partition(change.topic_id, change.partition) else { return Vec::new() };
     let partition = TopicPartition::new(&topic.name, change.partition);
     let eligible_leaders_changed = (&before.elr, &before.last_known_elr) != (&after.elr, &after.last_known_elr);
-    let mut events = Vec::new();
+    let mut events: Vec<Event> = reassignment_event(image, change).into_iter().collect();
     if change.leader.is_some() {
         events.push(Event::LeaderChanged {
             partition: partition.clone(),
@@ -110,7 +137,7 @@ fn change_events(
             isr: after.isr.clone(),
             election: election_kind(before, after, preferred),
         });
-    } else if change.isr.is_some() || !eligible_leaders_changed {
+    } else if change.isr.is_some() || !(eligible_leaders_changed || change.assigns()) {
         events.push(Event::IsrChanged {
             partition: partition.clone(),
             from: before.isr.clone(),

@@ -16,7 +16,7 @@
 //!   answer that could tell of it, is sent when it is committed. If the disk fails the node halts, and nothing was told.
 //! - Broker sessions are in memory only; a controller that starts gives every broker a fresh one.
 //!
-//! Not modelled: deletion of topics, reassignment, further partitions, incremental configs, quotas.
+//! Not modelled: quotas.
 
 mod api;
 mod events;
@@ -245,7 +245,13 @@ impl Controller {
             }
             for event in events {
                 match event {
-                    QuorumEvent::Committed { high_watermark } => self.on_committed(high_watermark, io)?,
+                    QuorumEvent::SnapshotLoaded => self.on_snapshot_loaded(),
+                    QuorumEvent::Committed { high_watermark } => {
+                        self.on_committed(high_watermark, io)?;
+                        if let Some(quorum) = &mut self.quorum {
+                            quorum.maybe_generate_snapshot(&self.committed_image, high_watermark, io)?;
+                        }
+                    }
                     QuorumEvent::BecameLeader { .. } => {
                         self.phase = Phase::Claiming;
                         if self.may_activate() {
@@ -256,6 +262,16 @@ impl Controller {
                 }
             }
         }
+    }
+
+    /// The state begins anew at a snapshot, and goes on with the log behind it. The records that registered the brokers
+    /// are not known any more; they stand somewhere before its end. Source: `QuorumController.handleLoadSnapshot`.
+    fn on_snapshot_loaded(&mut self) {
+        let Some(loaded) = self.quorum.as_mut().and_then(Quorum::take_loaded_snapshot) else { return };
+        let last_contained_log_offset = loaded.id.end_offset - 1;
+        self.committed_image = loaded.image;
+        let brokers = self.committed_image.brokers.keys();
+        self.committed_registration_offsets = brokers.map(|broker| (*broker, last_contained_log_offset)).collect();
     }
 
     /// Everything below the high watermark is committed: applies it, and sends the answers that waited for it.
@@ -287,7 +303,6 @@ impl Controller {
             note_registration(&mut self.committed_registration_offsets, offset, &record);
             self.committed_image.apply(offset, &record);
         }
-        self.committed_image.next_offset = self.committed_image.next_offset.max(end);
         Ok(())
     }
 
@@ -331,7 +346,7 @@ impl Controller {
         self.uncommitted.clear();
         self.sessions = Sessions::new(ms(self.setup.config.broker_session_timeout_ms));
         if was_active {
-            let reverted_to = self.committed_image.next_offset;
+            let reverted_to = self.high_watermark().max(0);
             io.fx.record(Event::ControllerStoodDown { epoch, reverted_to });
         }
         for deferred in self.deferred.drain(..) {

@@ -83,6 +83,25 @@ impl Controller {
                 let (decision, response) = cluster.elect_leaders(request);
                 (decision, response.into())
             }
+            RequestKind::DeleteTopics(request) => {
+                let (decision, response) = cluster.delete_topics(request);
+                (decision, response.into())
+            }
+            RequestKind::CreatePartitions(request) => {
+                let (decision, response) = cluster.create_partitions(io.fx, request);
+                (decision, response.into())
+            }
+            RequestKind::IncrementalAlterConfigs(request) => {
+                let (decision, response) = cluster.incremental_alter_configs(request);
+                (decision, response.into())
+            }
+            RequestKind::AlterPartitionReassignments(request) => {
+                let (decision, response) = cluster.alter_partition_reassignments(request);
+                (decision, response.into())
+            }
+            RequestKind::ListPartitionReassignments(request) => {
+                (Decision::default(), cluster.list_partition_reassignments(request).into())
+            }
             _ => return Ok(Err(ResponseError::InvalidRequest)),
         };
         self.write(decision, io)?;

@@ -53,6 +53,10 @@ pub struct PartitionRegistration {
     pub partition_epoch: i32,
     /// The leader was elected uncleanly and has not finished recovering (KIP-704).
     pub recovering: bool,
+    /// Replicas that the reassignment under way takes away; they are among `replicas` until it ends (KIP-455).
+    pub removing_replicas: Vec<BrokerId>,
+    /// Replicas that the reassignment under way brings; they are among `replicas` (KIP-455).
+    pub adding_replicas: Vec<BrokerId>,
 }
 
 impl PartitionRegistration {
@@ -70,6 +74,12 @@ impl PartitionRegistration {
         if let Some(last_known) = &change.last_known_elr {
             self.last_known_elr.clone_from(last_known);
         }
+        if let Some(removing) = &change.removing_replicas {
+            self.removing_replicas.clone_from(removing);
+        }
+        if let Some(adding) = &change.adding_replicas {
+            self.adding_replicas.clone_from(adding);
+        }
         if let Some(state) = change.leader_recovery_state {
             self.recovering = state == 1;
         }
@@ -83,6 +93,10 @@ impl PartitionRegistration {
         if PartitionRule::PartitionEpochRises.holds() {
             self.partition_epoch += 1;
         }
+    }
+    /// Is a reassignment under way (`PartitionReassignmentReplicas.isReassignmentInProgress`)?
+    pub fn is_reassigning(&self) -> bool {
+        !self.removing_replicas.is_empty() || !self.adding_replicas.is_empty()
     }
     /// Has it a leader?
     pub fn has_leader(&self) -> bool {
@@ -186,20 +200,27 @@ impl MetadataImage {
                 partition: _,
                 replicas,
                 isr,
+                removing_replicas,
+                adding_replicas,
                 leader,
                 leader_epoch,
                 partition_epoch,
+                leader_recovery_state,
+                eligible_leader_replicas,
+                last_known_elr,
             } => {
                 if let Some(topic) = self.topics.get_mut(topic_id) {
                     Arc::make_mut(topic).partitions.push(PartitionRegistration {
                         replicas: replicas.clone(),
                         isr: isr.clone(),
-                        elr: Vec::new(),
-                        last_known_elr: Vec::new(),
+                        elr: eligible_leader_replicas.clone(),
+                        last_known_elr: last_known_elr.clone(),
                         leader: *leader,
                         leader_epoch: *leader_epoch,
                         partition_epoch: *partition_epoch,
-                        recovering: false,
+                        recovering: *leader_recovery_state == 1,
+                        removing_replicas: removing_replicas.clone(),
+                        adding_replicas: adding_replicas.clone(),
                     });
                 }
             }

@@ -4,10 +4,13 @@
 //! time. Sources: KIP-500, KIP-631, classes `MetadataImage`, `PartitionRegistration`, `BrokerRegistration`.
 
 mod codec;
+mod effective;
 mod image;
 mod record;
+pub mod snapshot;
 pub mod uuid_text;
 
+pub use effective::{ConfigSource, Effective, EffectiveTopicConfig, parse_config};
 pub use image::{
     ALL_BROKERS, BROKER_RESOURCE, BrokerRegistration, MetadataImage, PartitionRegistration, TOPIC_RESOURCE, TopicImage,
 };

@@ -27,6 +27,17 @@ pub struct PartitionChange {
     pub eligible_leader_replicas: Option<Vec<BrokerId>>,
     /// Last known eligible leader replicas (KIP-966).
     pub last_known_elr: Option<Vec<BrokerId>>,
+    /// Replicas that a reassignment takes away (KIP-455).
+    pub removing_replicas: Option<Vec<BrokerId>>,
+    /// Replicas that a reassignment brings (KIP-455).
+    pub adding_replicas: Option<Vec<BrokerId>>,
+}
+
+impl PartitionChange {
+    /// Does it change which brokers have replicas, or which are to?
+    pub fn assigns(&self) -> bool {
+        self.replicas.is_some() || self.removing_replicas.is_some() || self.adding_replicas.is_some()
+    }
 }
 
 /// A change of a broker's registration; absent fields stay. Source: `BrokerRegistrationChangeRecord`.
@@ -67,9 +78,17 @@ pub enum MetadataRecord {
         partition: i32,
         replicas: Vec<BrokerId>,
         isr: Vec<BrokerId>,
+        removing_replicas: Vec<BrokerId>,
+        adding_replicas: Vec<BrokerId>,
         leader: BrokerId,
         leader_epoch: i32,
         partition_epoch: i32,
+        /// As in [`PartitionChange`]; 0 but in snapshots.
+        leader_recovery_state: i8,
+        /// Empty but in snapshots.
+        eligible_leader_replicas: Vec<BrokerId>,
+        /// Empty but in snapshots.
+        last_known_elr: Vec<BrokerId>,
     },
     /// `ConfigRecord` (4).
     Config { resource_type: i8, resource_name: String, name: String, value: Option<String> },

@@ -34,12 +34,24 @@ pub mod versions {
     pub const PRODUCE: i16 = 12;
     /// Fetch, by clients and followers: topic ids (13), replica state (15), node endpoints (16), directory ids (17).
     pub const FETCH: i16 = 17;
+    /// FetchSnapshot: 1 has the replica's directory id (KIP-853).
+    pub const FETCH_SNAPSHOT: i16 = 1;
     /// ListOffsets: 10 has a time-out for lookups in remote storage (KIP-1075).
     pub const LIST_OFFSETS: i16 = 10;
     /// Metadata: 13 has a top-level error code (KIP-1102).
     pub const METADATA: i16 = 13;
     /// CreateTopics: 7 answers topic ids.
     pub const CREATE_TOPICS: i16 = 7;
+    /// DeleteTopics: 6 names topics by id too (KIP-516).
+    pub const DELETE_TOPICS: i16 = 6;
+    /// CreatePartitions.
+    pub const CREATE_PARTITIONS: i16 = 3;
+    /// IncrementalAlterConfigs (KIP-339).
+    pub const INCREMENTAL_ALTER_CONFIGS: i16 = 1;
+    /// ElectLeaders: 1 has the kind of election (KIP-460), 2 is flexible.
+    pub const ELECT_LEADERS: i16 = 2;
+    /// AlterPartitionReassignments: 1 may forbid another replication factor (KIP-860).
+    pub const ALTER_PARTITION_REASSIGNMENTS: i16 = 1;
     /// OffsetForLeaderEpoch (KIP-101, KIP-320).
     pub const OFFSET_FOR_LEADER_EPOCH: i16 = 4;
     /// ApiVersions.
@@ -73,8 +85,8 @@ const fn offered(key: kafka_protocol::messages::ApiKey, min: i16, max: i16) -> O
     OfferedApi { key, min, max }
 }
 
-/// What a broker offers to clients in ApiVersions. DeleteTopics is not among it until the controller deletes topics: an
-/// API that is offered and then hung up on makes clients reconnect for ever.
+/// What a broker offers to clients in ApiVersions, and answers: an API that is offered and then hung up on makes clients
+/// reconnect for ever.
 pub const BROKER_APIS: &[OfferedApi] = {
     use kafka_protocol::messages::ApiKey;
     &[
@@ -84,7 +96,14 @@ pub const BROKER_APIS: &[OfferedApi] = {
         offered(ApiKey::Metadata, 0, 13),
         offered(ApiKey::ApiVersions, 0, 4),
         offered(ApiKey::CreateTopics, 2, 7),
+        offered(ApiKey::DeleteTopics, 1, 6),
+        offered(ApiKey::DescribeConfigs, 1, 4),
+        offered(ApiKey::CreatePartitions, 0, 3),
         offered(ApiKey::ElectLeaders, 0, 2),
+        offered(ApiKey::IncrementalAlterConfigs, 0, 1),
+        offered(ApiKey::AlterPartitionReassignments, 0, 1),
+        offered(ApiKey::ListPartitionReassignments, 0, 0),
+        offered(ApiKey::DescribeQuorum, 0, 2),
     ]
 };
 
@@ -94,12 +113,18 @@ pub fn api_key_of(message: &kafka_protocol::messages::RequestKind) -> Option<kaf
     Some(match message {
         RequestKind::Produce(_) => ApiKey::Produce,
         RequestKind::Fetch(_) => ApiKey::Fetch,
+        RequestKind::FetchSnapshot(_) => ApiKey::FetchSnapshot,
         RequestKind::ListOffsets(_) => ApiKey::ListOffsets,
         RequestKind::Metadata(_) => ApiKey::Metadata,
         RequestKind::ApiVersions(_) => ApiKey::ApiVersions,
         RequestKind::CreateTopics(_) => ApiKey::CreateTopics,
         RequestKind::DeleteTopics(_) => ApiKey::DeleteTopics,
         RequestKind::ElectLeaders(_) => ApiKey::ElectLeaders,
+        RequestKind::DescribeConfigs(_) => ApiKey::DescribeConfigs,
+        RequestKind::CreatePartitions(_) => ApiKey::CreatePartitions,
+        RequestKind::IncrementalAlterConfigs(_) => ApiKey::IncrementalAlterConfigs,
+        RequestKind::AlterPartitionReassignments(_) => ApiKey::AlterPartitionReassignments,
+        RequestKind::ListPartitionReassignments(_) => ApiKey::ListPartitionReassignments,
         RequestKind::BrokerRegistration(_) => ApiKey::BrokerRegistration,
         RequestKind::BrokerHeartbeat(_) => ApiKey::BrokerHeartbeat,
         RequestKind::AlterPartition(_) => ApiKey::AlterPartition,
@@ -121,12 +146,18 @@ pub fn api_key_of_response(
     Some(match message {
         ResponseKind::Produce(_) => ApiKey::Produce,
         ResponseKind::Fetch(_) => ApiKey::Fetch,
+        ResponseKind::FetchSnapshot(_) => ApiKey::FetchSnapshot,
         ResponseKind::ListOffsets(_) => ApiKey::ListOffsets,
         ResponseKind::Metadata(_) => ApiKey::Metadata,
         ResponseKind::ApiVersions(_) => ApiKey::ApiVersions,
         ResponseKind::CreateTopics(_) => ApiKey::CreateTopics,
         ResponseKind::DeleteTopics(_) => ApiKey::DeleteTopics,
         ResponseKind::ElectLeaders(_) => ApiKey::ElectLeaders,
+        ResponseKind::DescribeConfigs(_) => ApiKey::DescribeConfigs,
+        ResponseKind::CreatePartitions(_) => ApiKey::CreatePartitions,
+        ResponseKind::IncrementalAlterConfigs(_) => ApiKey::IncrementalAlterConfigs,
+        ResponseKind::AlterPartitionReassignments(_) => ApiKey::AlterPartitionReassignments,
+        ResponseKind::ListPartitionReassignments(_) => ApiKey::ListPartitionReassignments,
         ResponseKind::BrokerRegistration(_) => ApiKey::BrokerRegistration,
         ResponseKind::BrokerHeartbeat(_) => ApiKey::BrokerHeartbeat,
         ResponseKind::AlterPartition(_) => ApiKey::AlterPartition,

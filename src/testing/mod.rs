@@ -5,10 +5,12 @@ pub mod memory_disk;
 use crate::event::Event;
 use crate::node::{Effect, EventId, Host, Nanos, RandomFor};
 
-/// Keeps effects and events until a story looks at them. Its randomness is always 0.
+/// Keeps effects and events until a story looks at them. Its randomness is always the same number.
 #[derive(Default)]
 pub struct TestHost {
     fresh: u64,
+    /// Its randomness.
+    pub random: u64,
     pub effects: Vec<Effect>,
     pub events: Vec<(Event, Vec<EventId>)>,
 }
@@ -19,7 +21,7 @@ impl Host for TestHost {
         self.fresh
     }
     fn random(&mut self, _: RandomFor) -> u64 {
-        0
+        self.random
     }
     fn record(&mut self, event: Event, also_because: &[EventId]) -> EventId {
         self.events.push((event, also_because.to_vec()));

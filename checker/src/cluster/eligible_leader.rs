@@ -44,7 +44,7 @@ fn wrong(cluster: &Cluster, number: usize, election: &Election, settings: &Setti
     let may = election.isr_before.contains(&leader)
         || election.elr_before.contains(&leader)
         || truth.topic.unclean_leader_election_enable
-        || (truth.topic.eligible_leader_replicas && election.of_last_known_leader());
+        || (truth.topic.eligible_leader_replicas && election.last_known_leader);
     // A leader that joined the in-sync replicas by this very record, its elections being judged by what it lacks, is
     // told here only where the host told the whole state.
     let known = !truth.assigned.is_empty();

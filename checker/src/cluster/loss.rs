@@ -117,13 +117,13 @@ pub(crate) fn judge_reign(
     let winner = settings.broker_name(reign.leader);
     let election = truth.election(reign.leader, reign.leader_epoch);
     if let Some(election) = election {
-        let last_known_leader = truth.topic.eligible_leader_replicas && election.of_last_known_leader();
+        let last_known_leader = truth.topic.eligible_leader_replicas && election.last_known_leader;
         if !election.clean && !last_known_leader {
             return unclean_election(truth, election, settings);
         }
         let known = !election.isr_before.is_empty() || !election.elr_before.is_empty();
         let may = |replicas: &[i32]| replicas.contains(&reign.leader);
-        if known && !may(&election.isr_before) && !may(&election.elr_before) {
+        if known && !last_known_leader && !may(&election.isr_before) && !may(&election.elr_before) {
             let isr = brokers(settings, &election.isr_before);
             let elr = match election.elr_before.as_slice() {
                 [] => String::new(),
@@ -274,8 +274,7 @@ fn with_eligible_leader_replicas(
         return Judgement::bug(because);
     }
     let because = format!("{lost}; {} went down uncleanly, min.insync.replicas={min}", brokers(settings, &unclean));
-    let rule =
-        if election.is_some_and(Election::of_last_known_leader) { "last-known-leader" } else { "all-replicas-unclean" };
+    let rule = if election.is_some_and(|e| e.last_known_leader) { "last-known-leader" } else { "all-replicas-unclean" };
     Judgement::allowed(rule, settings, because)
 }
 
@@ -327,7 +326,7 @@ fn lost_without_election(
 pub(crate) fn election_steps(truth: &PartitionTruth, reign: &Reign, settings: &Settings) -> Vec<Step> {
     let Some(election) = truth.election(reign.leader, reign.leader_epoch) else { return Vec::new() };
     let (winner, isr) = (settings.broker_name(election.leader), brokers(settings, &election.isr_before));
-    let how = if election.of_last_known_leader() {
+    let how = if election.last_known_leader {
         "as the last known leader, no in-sync and no eligible leader replica being left".to_owned()
     } else if !election.clean {
         format!("uncleanly: it was not in sync; in sync were {isr}")

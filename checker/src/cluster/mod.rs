@@ -152,9 +152,10 @@ impl Cluster {
                 epochs_rise::check(truth, at, Some(leader), leader_epoch, partition_epoch, found);
                 leader_in_sync::check(truth, at, leader, &isr, settings, found);
                 let (isr_before, elr_before) = (truth.isr.clone(), truth.elr.clone());
-                let last_known_before = truth.last_known_elr.clone();
+                let last_known = truth.last_known_elr.first() == Some(&leader);
                 truth.set_isr(seq, &isr);
                 (truth.leader, truth.leader_epoch, truth.partition_epoch) = (leader, leader_epoch, partition_epoch);
+                let exhausted = isr_before.iter().chain(&elr_before).all(|broker| self.is_out(*broker));
                 let election = Election {
                     at,
                     seq,
@@ -165,7 +166,7 @@ impl Cluster {
                     isr,
                     clean,
                     elr_before,
-                    last_known_before,
+                    last_known_leader: last_known && exhausted,
                 };
                 eligible_leader::check(self, number, &election, settings, found);
                 self.partitions[number].elections.push(election);
@@ -242,6 +243,12 @@ impl Cluster {
             FaultTookEffect { kind } => self.disk_faults += u64::from(is_disk_fault(&kind)),
             _ => {} // of clients, or of the metadata quorum
         }
+    }
+
+    /// Has a broker gone down uncleanly and not registered since? The record that takes it out of the in-sync and the
+    /// eligible leader replicas, before its registration, may elect another (`handleBrokerUncleanShutdown`).
+    fn is_out(&self, broker: i32) -> bool {
+        self.outages.get(&broker).and_then(|outages| outages.last()).is_some_and(|last| last.registered.is_none())
     }
 
     #[allow(clippy::too_many_arguments)]

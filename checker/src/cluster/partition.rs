@@ -19,15 +19,9 @@ pub(crate) struct Election {
     pub(crate) isr: Vec<i32>,
     pub(crate) clean: bool,
     pub(crate) elr_before: Vec<i32>,
-    pub(crate) last_known_before: Vec<i32>,
-}
-
-impl Election {
     /// It took the last known leader, the in-sync and the eligible leader replicas being exhausted (KIP-966). Kafka
     /// counts that as unclean, and permits it without `unclean.leader.election.enable`.
-    pub(crate) fn of_last_known_leader(&self) -> bool {
-        self.isr_before.is_empty() && self.elr_before.is_empty() && self.last_known_before.first() == Some(&self.leader)
-    }
+    pub(crate) last_known_leader: bool,
 }
 
 /// A broker began to lead.

@@ -149,7 +149,13 @@ impl Quorum {
                     Some(epoch) => {
                         replica.leads = Some(*epoch);
                         let before = self.ghost.end;
-                        violations.extend(committed_lost::check(self, *controller, *epoch));
+                        // A deposed leader may learn late that what it wrote is committed; it need not have what came
+                        // after it.
+                        let deposed = self.leaders.last_key_value().is_some_and(|(latest, _)| latest > epoch);
+                        violations.extend(match deposed {
+                            true => committed_differs::check(&self.ghost, replica, *controller),
+                            false => committed_lost::check(self, *controller, *epoch),
+                        });
                         let replica = self.replicas.entry(*controller).or_default();
                         self.ghost.extend(replica, *to, at);
                         self.last_commit.insert(*controller, at.time);

@@ -15,6 +15,7 @@ const UUID: Field = Field::of(Kind::Fixed(16));
 const TEXT: Field = Field::of(Kind::Text);
 const BLOB: Field = Field::of(Kind::Blob);
 const I32_ARRAY: Field = Field::of(Kind::Array(&Kind::Fixed(4)));
+const TEXT_ARRAY: Field = Field::of(Kind::Array(&Kind::Text));
 const UUID_ARRAY: Field = Field::of(Kind::Array(&Kind::Fixed(16)));
 
 /// `shape!(flexible_since, fields…; tag => field, …)`: a message.
@@ -46,6 +47,12 @@ pub(crate) fn request(api: ApiKey) -> Option<&'static Shape> {
         ApiKey::ApiVersions => &API_VERSIONS_REQUEST,
         ApiKey::CreateTopics => &CREATE_TOPICS_REQUEST,
         ApiKey::ElectLeaders => &ELECT_LEADERS_REQUEST,
+        ApiKey::DeleteTopics => &DELETE_TOPICS_REQUEST,
+        ApiKey::DescribeConfigs => &DESCRIBE_CONFIGS_REQUEST,
+        ApiKey::CreatePartitions => &CREATE_PARTITIONS_REQUEST,
+        ApiKey::IncrementalAlterConfigs => &INCREMENTAL_ALTER_CONFIGS_REQUEST,
+        ApiKey::AlterPartitionReassignments => &ALTER_PARTITION_REASSIGNMENTS_REQUEST,
+        ApiKey::ListPartitionReassignments => &LIST_PARTITION_REASSIGNMENTS_REQUEST,
         ApiKey::BrokerRegistration => &BROKER_REGISTRATION_REQUEST,
         ApiKey::BrokerHeartbeat => &BROKER_HEARTBEAT_REQUEST,
         ApiKey::AlterPartition => &ALTER_PARTITION_REQUEST,
@@ -53,6 +60,7 @@ pub(crate) fn request(api: ApiKey) -> Option<&'static Shape> {
         ApiKey::Vote => &VOTE_REQUEST,
         ApiKey::BeginQuorumEpoch => &BEGIN_QUORUM_EPOCH_REQUEST,
         ApiKey::EndQuorumEpoch => &END_QUORUM_EPOCH_REQUEST,
+        ApiKey::FetchSnapshot => &FETCH_SNAPSHOT_REQUEST,
         _ => return None,
     })
 }
@@ -67,12 +75,19 @@ pub(crate) fn response(api: ApiKey) -> Option<&'static Shape> {
         ApiKey::ApiVersions => &API_VERSIONS_RESPONSE,
         ApiKey::CreateTopics => &CREATE_TOPICS_RESPONSE,
         ApiKey::ElectLeaders => &ELECT_LEADERS_RESPONSE,
+        ApiKey::DeleteTopics => &DELETE_TOPICS_RESPONSE,
+        ApiKey::DescribeConfigs => &DESCRIBE_CONFIGS_RESPONSE,
+        ApiKey::CreatePartitions => &CREATE_PARTITIONS_RESPONSE,
+        ApiKey::IncrementalAlterConfigs => &INCREMENTAL_ALTER_CONFIGS_RESPONSE,
+        ApiKey::AlterPartitionReassignments => &ALTER_PARTITION_REASSIGNMENTS_RESPONSE,
+        ApiKey::ListPartitionReassignments => &LIST_PARTITION_REASSIGNMENTS_RESPONSE,
         ApiKey::BrokerRegistration => &BROKER_REGISTRATION_RESPONSE,
         ApiKey::BrokerHeartbeat => &BROKER_HEARTBEAT_RESPONSE,
         ApiKey::AlterPartition => &ALTER_PARTITION_RESPONSE,
         ApiKey::DescribeQuorum => &DESCRIBE_QUORUM_RESPONSE,
         ApiKey::Vote => &VOTE_RESPONSE,
         ApiKey::BeginQuorumEpoch | ApiKey::EndQuorumEpoch => &QUORUM_EPOCH_RESPONSE,
+        ApiKey::FetchSnapshot => &FETCH_SNAPSHOT_RESPONSE,
         _ => return None,
     })
 }
@@ -96,6 +111,13 @@ static API_VERSIONS_REQUEST: Shape = shape!(3, TEXT.since(3), TEXT.since(3));
 static CREATE_TOPICS_REQUEST: Shape =
     shape!(5, array!(TEXT, I32, I16, array!(I32, I32_ARRAY), array!(TEXT, TEXT)), I32, BOOL);
 static ELECT_LEADERS_REQUEST: Shape = shape!(2, I8.since(1), array!(TEXT, I32_ARRAY), I32);
+static DELETE_TOPICS_REQUEST: Shape = shape!(4, array!(TEXT, UUID).since(6), TEXT_ARRAY.until(5), I32);
+static DESCRIBE_CONFIGS_REQUEST: Shape = shape!(4, array!(I8, TEXT, TEXT_ARRAY), BOOL, BOOL.since(3));
+static CREATE_PARTITIONS_REQUEST: Shape = shape!(2, array!(TEXT, I32, array!(I32_ARRAY)), I32, BOOL);
+static INCREMENTAL_ALTER_CONFIGS_REQUEST: Shape = shape!(1, array!(I8, TEXT, array!(TEXT, I8, TEXT)), BOOL);
+static ALTER_PARTITION_REASSIGNMENTS_REQUEST: Shape =
+    shape!(0, I32, BOOL.since(1), array!(TEXT, array!(I32, I32_ARRAY)));
+static LIST_PARTITION_REASSIGNMENTS_REQUEST: Shape = shape!(0, I32, array!(TEXT, I32_ARRAY));
 static BROKER_REGISTRATION_REQUEST: Shape = shape!(
     0,
     I32,
@@ -125,6 +147,10 @@ static END_QUORUM_EPOCH_REQUEST: Shape = shape!(
     TEXT,
     array!(TEXT, array!(I32, I32, I32, I32_ARRAY.until(0), array!(I32, UUID).since(1))),
     array!(TEXT, TEXT, I16).since(1)
+);
+static FETCH_SNAPSHOT_REQUEST: Shape = shape!(
+    0, I32, I32, array!(TEXT, array!(I32, I32, nested!(I64, I32), I64; 0 => UUID.since(1)));
+    0 => TEXT
 );
 
 static PRODUCE_RESPONSE: Shape = shape!(
@@ -181,6 +207,18 @@ static CREATE_TOPICS_RESPONSE: Shape = shape!(
     )
 );
 static ELECT_LEADERS_RESPONSE: Shape = shape!(2, I32, I16.since(1), array!(TEXT, array!(I32, I16, TEXT)));
+static DELETE_TOPICS_RESPONSE: Shape = shape!(4, I32, array!(TEXT, UUID.since(6), I16, TEXT.since(5)));
+static DESCRIBE_CONFIGS_RESPONSE: Shape = shape!(
+    4,
+    I32,
+    array!(I16, TEXT, I8, TEXT, array!(TEXT, TEXT, BOOL, I8, BOOL, array!(TEXT, TEXT, I8), I8.since(3), TEXT.since(3)))
+);
+static CREATE_PARTITIONS_RESPONSE: Shape = shape!(2, I32, array!(TEXT, I16, TEXT));
+static INCREMENTAL_ALTER_CONFIGS_RESPONSE: Shape = shape!(1, I32, array!(I16, TEXT, I8, TEXT));
+static ALTER_PARTITION_REASSIGNMENTS_RESPONSE: Shape =
+    shape!(0, I32, BOOL.since(1), I16, TEXT, array!(TEXT, array!(I32, I16, TEXT)));
+static LIST_PARTITION_REASSIGNMENTS_RESPONSE: Shape =
+    shape!(0, I32, I16, TEXT, array!(TEXT, array!(I32, I32_ARRAY, I32_ARRAY, I32_ARRAY)));
 static BROKER_REGISTRATION_RESPONSE: Shape = shape!(0, I32, I16, I64);
 static BROKER_HEARTBEAT_RESPONSE: Shape = shape!(0, I32, I16, BOOL, BOOL, BOOL);
 static ALTER_PARTITION_RESPONSE: Shape =
@@ -207,6 +245,10 @@ static DESCRIBE_QUORUM_RESPONSE: Shape = shape!(
 static VOTE_RESPONSE: Shape =
     shape!(0, I16, array!(TEXT, array!(I32, I16, I32, I32, BOOL)); 0 => array!(I32, TEXT, I16).since(1));
 /// BeginQuorumEpoch and EndQuorumEpoch are answered alike.
+static FETCH_SNAPSHOT_RESPONSE: Shape = shape!(
+    0, I32, I16, array!(TEXT, array!(I32, I16, nested!(I64, I32), I64, I64, BLOB; 0 => nested!(I32, I32)));
+    0 => array!(I32, TEXT, I16).since(1)
+);
 static QUORUM_EPOCH_RESPONSE: Shape =
     shape!(1, I16, array!(TEXT, array!(I32, I16, I32, I32)); 0 => array!(I32, TEXT, I16).since(1));
 

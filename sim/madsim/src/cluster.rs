@@ -103,6 +103,11 @@ impl TrialCluster {
         })
     }
 
+    /// The node whose controller is active: `c1`, or with combined roles `b1`.
+    pub fn active_controller(&self) -> Option<String> {
+        self.look(|world| world.active_controller().map(|(node, _)| world.node_name(node).to_string()))
+    }
+
     /// The process of this node dies; its page cache stays. `b1` is a broker, `c1` a controller, `a1` the application's
     /// first client. One that is dead stays so.
     pub fn crash(&self, node: &str) -> Result<(), TrialError> {

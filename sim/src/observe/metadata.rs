@@ -217,6 +217,10 @@ impl MetadataTruth {
         let its_own = self.known.batches(id, &metadata_partition());
         // One batch that is the same means that all before it are (log matching); the checker looks at each.
         let last = self.committed.last().copied();
+        // A deposed leader may learn late that what it wrote is committed: all of that is known.
+        if last.is_some_and(|last| last.epoch > controller.epoch()) {
+            return;
+        }
         if last.is_some_and(|last| last.first >= log.log_start_offset() && !holds(its_own, &last)) {
             self.rebase(world, node, controller);
         }
@@ -323,6 +327,14 @@ impl MetadataTruth {
                 self.tell_partition(*topic_id, *partition, None, false, decided, at, told);
                 return;
             }
+            MetadataRecord::ClearElr { topic } => {
+                let before = self.partitions_with_eligible(topic.as_ref());
+                self.image.apply(offset, record);
+                for (topic_id, index, before) in before {
+                    self.tell_partition(topic_id, index, Some(before), true, decided, at, told);
+                }
+                return;
+            }
             MetadataRecord::PartitionChange(change) => {
                 let before = self.image.partition(change.topic_id, change.partition).cloned();
                 self.image.apply(offset, record);
@@ -333,6 +345,14 @@ impl MetadataTruth {
             _ => {}
         }
         self.image.apply(offset, record);
+    }
+
+    /// The partitions with eligible or last known leaders, of one topic or of all.
+    fn partitions_with_eligible(&self, only: Option<&Topic>) -> Vec<(uuid::Uuid, i32, PartitionRegistration)> {
+        let topics = self.image.topics.iter().filter(|(_, topic)| only.is_none_or(|only| topic.name == *only));
+        let partitions = topics.flat_map(|(id, topic)| (0..).zip(&topic.partitions).map(|(n, p)| (*id, n, p)));
+        let eligible = partitions.filter(|(_, _, p)| !p.elr.is_empty() || !p.last_known_elr.is_empty());
+        eligible.map(|(id, n, p)| (id, n, p.clone())).collect()
     }
 
     /// Tells of a partition's new state.

@@ -26,6 +26,7 @@ pub fn builtin() -> &'static [(&'static str, &'static str)] {
         "flapping-voter",
         "one-way-cut-leader",
         "metadata-lag",
+        "topic-recreated",
         "chaos",
         "quorum-chaos",
         "zoo-truncate-to-hw",

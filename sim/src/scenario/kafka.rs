@@ -71,7 +71,7 @@ fn not_modelled(what: &str) -> Wrong {
         .help("leave it out: a run that ignored it would not be the run you asked for")
 }
 
-fn set_one<S: ConfigSet>(set: &mut S, key: &ConfigKey, value: &Placed) -> Result<(), Wrong> {
+pub(super) fn set_one<S: ConfigSet>(set: &mut S, key: &ConfigKey, value: &Placed) -> Result<(), Wrong> {
     let given = match (&value.value, key.kind) {
         (Value::Int(n), _) => ConfigValue::Int(*n),
         (Value::Bool(b), _) => ConfigValue::Bool(*b),

@@ -10,6 +10,7 @@
 //! one, [`to_toml`] writes one that reads back equal, [`schema`] prints the format, [`builtin`] lists those that come
 //! with the program.
 
+mod admin;
 mod builtin;
 mod check;
 mod error;
@@ -22,6 +23,7 @@ mod tree;
 mod values;
 mod write;
 
+pub use admin::{ACTION_NAMES, AdminAction, AdminStep};
 pub use builtin::builtin;
 pub use error::{Place, Problem, ScenarioError, nearest};
 pub use parse::parse;
@@ -31,7 +33,8 @@ pub use write::to_toml;
 pub use values::{DurationRange, parse_duration, show_duration};
 
 use trial_kafka::config::{BrokerConfig, ConfigValue, ConsumerConfig, ProducerConfig, TopicConfig};
-use trial_kafka::node::Nanos;
+use trial_kafka::ids::Topic;
+use trial_kafka::node::{Command, Nanos};
 use trial_kafka::zoo::Zoo;
 
 use crate::fault::{Chaos, FaultSpec};
@@ -64,6 +67,8 @@ pub struct Scenario {
     pub phases: Phases,
     /// Faults that are written down, in the order of the file.
     pub faults: Vec<FaultSpec>,
+    /// What an administrator does meanwhile, in the order of the file.
+    pub admin: Vec<AdminStep>,
     /// Faults that the seed draws.
     pub chaos: Option<Chaos>,
     /// What the verdict must say for the trial to pass, beyond "no BUG".
@@ -130,6 +135,17 @@ pub struct TopicSpec {
 }
 
 impl TopicSpec {
+    /// What an admin client is told to create it.
+    pub fn creation(&self) -> Command {
+        Command::CreateTopic {
+            topic: Topic::new(&self.name),
+            partitions: self.partitions,
+            replication_factor: self.replication_factor,
+            assignments: self.assignments.clone(),
+            configs: self.config_entries(),
+        }
+    }
+
     /// The topic's own configuration as CreateTopics carries it: names and values as text, only what is set.
     pub fn config_entries(&self) -> Vec<(String, String)> {
         let value = |name: &str| {

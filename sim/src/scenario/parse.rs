@@ -12,7 +12,7 @@ use super::schema::keys_of;
 use super::tree::{Placed, Section, Tree, Value};
 use super::{
     Cluster, ConsumerSpec, DiskModel, Expect, FINDING_CODES, FORMAT, Latency, Network, Phases, ProducerSpec, Scenario,
-    TopicSpec, check, faults, kafka, tree,
+    TopicSpec, admin, check, faults, kafka, tree,
 };
 
 const MILLISECOND: u64 = 1_000_000;
@@ -55,6 +55,7 @@ fn scenario(file: &str, tree: &Tree, problems: &mut Problems<'_>) -> Scenario {
         disk: DiskModel::default(),
         phases: Phases::default(),
         faults: vec![],
+        admin: vec![],
         chaos: None,
         expect: Expect::default(),
     };
@@ -87,6 +88,9 @@ fn scenario(file: &str, tree: &Tree, problems: &mut Problems<'_>) -> Scenario {
     for (index, section) in sections("fault").enumerate() {
         let position = u32::try_from(index + 1).unwrap_or(u32::MAX);
         scenario.faults.extend(faults::fault(Reader::new(section, problems), &scenario, position));
+    }
+    for section in sections("admin") {
+        scenario.admin.extend(admin::admin(Reader::new(section, problems), &scenario));
     }
     for section in sections("expect") {
         scenario.expect = expect(Reader::new(section, problems));

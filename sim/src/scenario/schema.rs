@@ -7,6 +7,7 @@ use trial_kafka::event::Event;
 use trial_kafka::zoo::Switch;
 
 use super::FINDING_CODES;
+use super::admin::{ACTION_NAMES, keys_of_action};
 use super::faults::keys_of_kind;
 use super::kafka::SETS;
 use crate::fault::{KIND_NAMES, MetadataKind};
@@ -21,9 +22,9 @@ pub(super) struct Key {
 
 /// Names of sections.
 pub(super) const SECTIONS: &[&str] =
-    &["cluster", "topic", "producer", "consumer", "network", "disk", "fault", "chaos", "expect"];
+    &["cluster", "topic", "producer", "consumer", "network", "disk", "fault", "chaos", "admin", "expect"];
 /// Those that may stand more than once, as `[[topic]]`.
-pub(super) const LISTS: &[&str] = &["topic", "producer", "consumer", "fault"];
+pub(super) const LISTS: &[&str] = &["topic", "producer", "consumer", "fault", "admin"];
 
 macro_rules! keys {
     ($($name:literal $takes:literal $default:literal $about:literal;)*) => {
@@ -126,6 +127,20 @@ const CHAOS: &[Key] = keys! {
     "disk-fails-after" "number or range" "\"0..30\"" "operations that a failing disk still does";
     "metadata-late-by" "duration or range" "\"10ms..5s\"" "how late metadata is";
 };
+const ADMIN: &[Key] = keys! {
+    "at" "time" "(needed)" "when it is tried first, counted from the start of the trial";
+    "do" "an action" "(needed)" "what is done; tried again while no controller answers, until the faults end";
+    "topic" "text" "(needed)" "the topic's name; a create-topic takes Kafka's topic keys too";
+    "partitions" "1..=10000" "1" "partitions, in all";
+    "replication.factor" "1..=brokers" "brokers, at most 3" "replicas of each partition";
+    "assignments" "list of lists of brokers" "(the controller's choice)" "replicas of each partition, the preferred leader first";
+    "partition" "a number" "0" "the partition; elect-leaders without topic: all partitions";
+    "replicas" "list of brokers" "(cancel)" "where the partition moves; without, the reassignment under way is cancelled";
+    "election" "preferred, unclean" "\"preferred\"" "which kind of election";
+    "resource" "\"topic orders\", \"b1\", \"all brokers\"" "(needed)" "whose configs are changed";
+    "set" "list of \"KEY=VALUE\"" "[]" "configs that are set";
+    "remove" "list of keys" "[]" "configs that are removed: the next default holds";
+};
 const EXPECT: &[Key] = keys! {
     "never" "list of codes" "[]" "findings that must not be there, of whichever class";
     "any" "list of codes" "[]" "findings of which one at least must be there";
@@ -142,6 +157,7 @@ pub(super) fn keys_of(section: &str) -> &'static [Key] {
         "disk" => DISK,
         "fault" => FAULT,
         "chaos" => CHAOS,
+        "admin" => ADMIN,
         "expect" => EXPECT,
         _ => TOP,
     }
@@ -181,6 +197,12 @@ pub fn schema() -> String {
             out.push_str("\n  The keys of each kind, besides those that say who and when:\n");
             for kind in KIND_NAMES {
                 line(&mut out, &format!("    {kind:<14} {}", keys_of_kind(kind).join(", ")));
+            }
+        }
+        if name == "admin" {
+            out.push_str("\n  The keys of each action, besides at and do:\n");
+            for action in ACTION_NAMES {
+                line(&mut out, &format!("    {action:<18} {}", keys_of_action(action).join(", ")));
             }
         }
     }

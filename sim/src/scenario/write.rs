@@ -3,11 +3,13 @@
 use std::fmt::Display;
 
 use trial_kafka::config::ConfigValue;
+use trial_kafka::node::ElectionType;
 use trial_kafka::zoo::Switch;
 
+use super::admin::resource_name;
 use super::kafka::ConfigSet;
 use super::values::show_duration;
-use super::{DiskModel, DurationRange, FORMAT, Latency, Phases, Scenario};
+use super::{AdminAction, AdminStep, DiskModel, DurationRange, FORMAT, Latency, Phases, Scenario};
 use crate::fault::{Chaos, CountRange, Direction, FaultKind, FaultSpec, Peer, When};
 
 /// Writes a scenario. [`super::parse`] gives an equal one from it.
@@ -80,6 +82,10 @@ pub fn to_toml(scenario: &Scenario) -> String {
         w.header("[chaos]");
         w.chaos(chaos);
     }
+    for step in &scenario.admin {
+        w.header("[[admin]]");
+        w.admin(step);
+    }
     let expect = &scenario.expect;
     if !expect.never.is_empty() || !expect.any.is_empty() {
         w.header("[expect]");
@@ -143,6 +149,44 @@ impl Writer {
                 Some(ConfigValue::Bool(b)) => self.key(key.name, b),
                 Some(ConfigValue::Text(text)) => self.key(key.name, quoted(text)),
                 None => {}
+            }
+        }
+    }
+
+    fn admin(&mut self, step: &AdminStep) {
+        self.key("at", time(step.at));
+        self.key("do", quoted(step.action.name()));
+        match &step.action {
+            AdminAction::CreateTopic(topic) => {
+                self.key("topic", quoted(&topic.name));
+                self.key("partitions", topic.partitions);
+                self.key("replication.factor", topic.replication_factor);
+                self.unless(topic.assignments.is_empty(), "assignments", format!("{:?}", topic.assignments));
+                self.config(&topic.config);
+            }
+            AdminAction::DeleteTopic { topic } => self.key("topic", quoted(topic)),
+            AdminAction::CreatePartitions { topic, partitions } => {
+                self.key("topic", quoted(topic));
+                self.key("partitions", partitions);
+            }
+            AdminAction::AlterConfig { resource, changes } => {
+                self.key("resource", quoted(resource_name(resource)));
+                let set = changes.iter().filter_map(|(name, value)| Some(format!("{name}={}", value.as_ref()?)));
+                let set: Vec<_> = set.collect();
+                let removed: Vec<_> =
+                    changes.iter().filter(|(_, value)| value.is_none()).map(|(name, _)| name).collect();
+                self.unless(set.is_empty(), "set", list(&set));
+                self.unless(removed.is_empty(), "remove", list(&removed));
+            }
+            AdminAction::ElectLeaders { election, partition } => {
+                self.unless(*election == ElectionType::Preferred, "election", quoted("unclean"));
+                self.some("topic", partition.as_ref().map(|partition| quoted(&partition.topic)));
+                self.some("partition", partition.as_ref().map(|partition| partition.partition));
+            }
+            AdminAction::Reassign { partition, replicas } => {
+                self.key("topic", quoted(&partition.topic));
+                self.key("partition", partition.partition);
+                self.some("replicas", replicas.as_ref().map(|replicas| format!("{replicas:?}")));
             }
         }
     }

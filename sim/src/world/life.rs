@@ -17,6 +17,7 @@ use trial_kafka::event::Event;
 use trial_kafka::ids::{Topic, TopicPartition};
 use trial_kafka::node::{Command, EventId, Input, Nanos, OpId, Outcome};
 
+use super::admin::Administrator;
 use super::{Note, Power, What, World, encode_value};
 use crate::scenario::Scenario;
 use crate::trace::NodeIx;
@@ -58,6 +59,7 @@ pub(super) enum LifeStep {
     Produce(u32),
     Assign(u32),
     Poll(u32),
+    Administer,
     BeginHeal,
     LookHealed,
     LookDrained,
@@ -85,8 +87,9 @@ pub(super) struct Life {
     pub(super) phase: Phase,
     writers: Vec<Writer>,
     readers: Vec<Reader>,
-    admin: NodeIx,
+    pub(super) admin: NodeIx,
     final_reader: NodeIx,
+    pub(super) administrator: Administrator,
     topics_created: usize,
     creating: bool,
     next_record: u64,
@@ -103,7 +106,7 @@ struct FinalRead {
 }
 
 /// Operations of the workload that are no records.
-const CONTROL_OPS: u64 = 1 << 47;
+pub(super) const CONTROL_OPS: u64 = 1 << 47;
 const LOOK_EVERY: Nanos = 100_000_000;
 const MILLISECOND: Nanos = 1_000_000;
 
@@ -136,6 +139,7 @@ impl Life {
             readers,
             admin,
             final_reader,
+            administrator: Administrator::new(scenario),
             topics_created: 0,
             creating: false,
             next_record: 0,
@@ -178,6 +182,7 @@ impl World {
         self.queue.push(50 * MILLISECOND, What::Life(LifeStep::CreateTopics));
         self.queue.push(phases.warm_up, What::Life(LifeStep::BeginFaults));
         self.queue.push(phases.faults_end(), What::Life(LifeStep::BeginHeal));
+        self.begin_administration();
     }
 
     fn enter(&mut self, phase: Phase) {
@@ -189,7 +194,7 @@ impl World {
         self.queue.push(self.now + after, What::Life(step));
     }
 
-    fn command(&mut self, node: NodeIx, op: OpId, command: Command) {
+    pub(super) fn command(&mut self, node: NodeIx, op: OpId, command: Command) {
         if self.slots[node.0 as usize].is_up() {
             self.hand_in(node, Input::Command { op, command }, EventId::NONE);
         }
@@ -210,6 +215,7 @@ impl World {
                 let node = self.life.readers[reader as usize].node;
                 self.command(node, OpId(CONTROL_OPS + u64::from(reader)), Command::Poll { max_wait_ms: 500 });
             }
+            LifeStep::Administer => self.administer(),
             LifeStep::BeginHeal => {
                 self.enter(Phase::Heal);
                 self.heal();
@@ -254,15 +260,7 @@ impl World {
         }
         self.life.creating = true;
         let topic = self.scenario.topics[self.life.topics_created].clone();
-        let configs = topic.config_entries();
-        let command = Command::CreateTopic {
-            topic: Topic::new(&topic.name),
-            partitions: topic.partitions,
-            replication_factor: topic.replication_factor,
-            assignments: topic.assignments,
-            configs,
-        };
-        self.command(self.life.admin, OpId(CONTROL_OPS - 2), command);
+        self.command(self.life.admin, OpId(CONTROL_OPS - 2), topic.creation());
     }
 
     fn assign(&mut self, reader: usize) {
@@ -282,12 +280,6 @@ impl World {
             (0..t.partitions).map(move |p| TopicPartition::new(&topic, p)).collect::<Vec<_>>()
         };
         specs.flat_map(of).collect()
-    }
-
-    /// All partitions of the scenario's topics.
-    pub fn all_partitions(&self) -> Vec<TopicPartition> {
-        let names: Vec<String> = self.scenario.topics.iter().map(|t| t.name.clone()).collect();
-        self.partitions_of(&names)
     }
 
     fn produce_next(&mut self, number: usize) {
@@ -402,6 +394,9 @@ impl World {
     pub(super) fn on_outcome(&mut self, node: NodeIx, op: OpId, outcome: Outcome, event: EventId) {
         if op.0 >= World::EXTERNAL_OPS {
             self.notes.push(Note::External { node, op, outcome });
+            return;
+        }
+        if node == self.life.admin && self.on_administered(op, &outcome) {
             return;
         }
         match outcome {

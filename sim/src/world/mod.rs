@@ -12,6 +12,7 @@
 //! handle it, and carries out its effects. Same scenario, seed and external inputs: same events, byte for byte.
 //! A clone has the same future as the original; [`World::reseed`] gives it another.
 
+mod admin;
 mod assertion;
 mod carry;
 mod coverage;

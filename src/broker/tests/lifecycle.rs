@@ -23,9 +23,14 @@ fn metadata_counts_only_after_the_own_registration() {
         partition: 0,
         replicas: vec![1],
         isr: vec![1],
+        removing_replicas: Vec::new(),
+        adding_replicas: Vec::new(),
         leader: 1,
         leader_epoch: 0,
         partition_epoch: 0,
+        leader_recovery_state: 0,
+        eligible_leader_replicas: vec![],
+        last_known_elr: vec![],
     };
     room.broker_epoch = 3;
     room.restart();
@@ -90,9 +95,14 @@ fn a_topic_created_again_begins_with_an_empty_log() {
             partition: 0,
             replicas: vec![1],
             isr: vec![1],
+            removing_replicas: Vec::new(),
+            adding_replicas: Vec::new(),
             leader: 1,
             leader_epoch: 0,
             partition_epoch: 0,
+            leader_recovery_state: 0,
+            eligible_leader_replicas: vec![],
+            last_known_elr: vec![],
         },
     ]);
     assert_eq!((room.ends(), room.orders().topic_id), ((0, 0), again));

@@ -8,6 +8,8 @@ mod follower;
 mod in_sync;
 mod leader;
 mod lifecycle;
+mod snapshot;
+mod topics;
 
 use std::collections::BTreeMap;
 
@@ -150,9 +152,14 @@ impl Room {
             partition: 0,
             replicas: vec![1, 2, 3],
             isr: isr.to_vec(),
+            removing_replicas: Vec::new(),
+            adding_replicas: Vec::new(),
             leader,
             leader_epoch: 0,
             partition_epoch: 0,
+            leader_recovery_state: 0,
+            eligible_leader_replicas: vec![],
+            last_known_elr: vec![],
         });
         room.metadata(records);
         room
@@ -319,9 +326,14 @@ impl Room {
             partition: 1,
             replicas: vec![1, 2],
             isr: isr.to_vec(),
+            removing_replicas: Vec::new(),
+            adding_replicas: Vec::new(),
             leader: 1,
             leader_epoch: 0,
             partition_epoch: 0,
+            leader_recovery_state: 0,
+            eligible_leader_replicas: vec![],
+            last_known_elr: vec![],
         }]);
     }
     fn change(&mut self, change: PartitionChange) {

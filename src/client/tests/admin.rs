@@ -1,13 +1,23 @@
 //! What an admin client asks, and when it gives up.
 
 use kafka_protocol::error::ResponseError;
+use kafka_protocol::messages::alter_partition_reassignments_response::{
+    ReassignablePartitionResponse, ReassignableTopicResponse,
+};
+use kafka_protocol::messages::create_partitions_response::CreatePartitionsTopicResult;
 use kafka_protocol::messages::create_topics_response::CreatableTopicResult;
-use kafka_protocol::messages::{CreateTopicsResponse, RequestKind};
+use kafka_protocol::messages::delete_topics_response::DeletableTopicResult;
+use kafka_protocol::messages::elect_leaders_response::{PartitionResult, ReplicaElectionResult};
+use kafka_protocol::messages::incremental_alter_configs_response::AlterConfigsResourceResponse;
+use kafka_protocol::messages::{
+    AlterPartitionReassignmentsResponse, CreatePartitionsResponse, CreateTopicsResponse, DeleteTopicsResponse,
+    ElectLeadersResponse, IncrementalAlterConfigsResponse, RequestKind, ResponseKind,
+};
 
 use super::fixture::*;
 use crate::client::Role;
 use crate::ids::Topic;
-use crate::node::{Command, Outcome};
+use crate::node::{Command, ConfigResource, ElectionType, Outcome};
 
 fn admin(leaders: &[i32]) -> Bench {
     Bench::new(Role::Admin { request_timeout_ms: 5_000 }, leaders)
@@ -117,4 +127,89 @@ fn close_refuses_what_is_pending() {
     assert_eq!(bench.outcome(1), &refused("CLOSED"));
     assert_eq!(bench.outcome(2), &Outcome::Done);
     assert_eq!(bench.outcome(3), &refused("CLOSED"));
+}
+
+/// A command for the controller, and an answer to it with this error.
+fn commands() -> Vec<(Command, fn(i16) -> ResponseKind)> {
+    let topic = Topic::new(TOPIC);
+    vec![
+        (Command::DeleteTopic { topic: topic.clone() }, |code| {
+            let result = DeletableTopicResult::default().with_error_code(code);
+            DeleteTopicsResponse::default().with_responses(vec![result]).into()
+        }),
+        (Command::CreatePartitions { topic: topic.clone(), count: 4 }, |code| {
+            let result = CreatePartitionsTopicResult::default().with_error_code(code);
+            CreatePartitionsResponse::default().with_results(vec![result]).into()
+        }),
+        (
+            Command::AlterConfigs {
+                resource: ConfigResource::Topic(topic),
+                changes: vec![("min.insync.replicas".to_string(), Some("2".to_string()))],
+            },
+            |code| {
+                let result = AlterConfigsResourceResponse::default().with_error_code(code);
+                IncrementalAlterConfigsResponse::default().with_responses(vec![result]).into()
+            },
+        ),
+        (Command::ElectLeaders { election: ElectionType::Unclean, partitions: vec![partition(0)] }, |code| {
+            let result = PartitionResult::default().with_error_code(code);
+            let topic = ReplicaElectionResult::default().with_partition_result(vec![result]);
+            ElectLeadersResponse::default().with_replica_election_results(vec![topic]).into()
+        }),
+        (Command::Reassign { partition: partition(0), replicas: Some(vec![3, 2]) }, |code| {
+            let result = ReassignablePartitionResponse::default().with_error_code(code);
+            let topic = ReassignableTopicResponse::default().with_partitions(vec![result]);
+            AlterPartitionReassignmentsResponse::default().with_responses(vec![topic]).into()
+        }),
+    ]
+}
+
+#[test]
+fn what_the_controller_is_asked_is_asked_again_only_while_there_is_no_controller() {
+    for (command, answer) in commands() {
+        let mut bench = admin(&[]);
+        bench.command(1, command.clone());
+        let call = bench.next_call();
+        bench.answer(call, answer(ResponseError::NotController.code()));
+        assert!(!bench.is_settled(1), "{command:?}");
+        bench.sleep(150);
+        let call = bench.next_call();
+        bench.answer(call, answer(0));
+        assert_eq!(bench.outcome(1), &Outcome::Done, "{command:?}");
+
+        bench.command(2, command.clone());
+        let call = bench.next_call();
+        bench.answer(call, answer(ResponseError::UnknownTopicOrPartition.code()));
+        assert_eq!(bench.outcome(2), &refused("UNKNOWN_TOPIC_OR_PARTITION"), "{command:?}");
+    }
+}
+
+#[test]
+fn a_broker_has_configs_of_its_own_and_all_brokers_have_theirs() {
+    let change = |resource, value: Option<&str>| Command::AlterConfigs {
+        resource,
+        changes: vec![("min.insync.replicas".to_string(), value.map(str::to_string))],
+    };
+    let asked = |command| {
+        let mut bench = admin(&[]);
+        bench.command(1, command);
+        let RequestKind::IncrementalAlterConfigs(request) = bench.next_call().request else { panic!("not that") };
+        let resource = &request.resources[0];
+        (resource.resource_type, resource.resource_name.to_string(), resource.configs[0].config_operation)
+    };
+    assert_eq!(asked(change(ConfigResource::Broker(3), Some("2"))), (4, "3".to_string(), 0));
+    assert_eq!(asked(change(ConfigResource::AllBrokers, None)), (4, String::new(), 1));
+}
+
+#[test]
+fn a_leader_that_needs_no_election_is_what_was_asked_for() {
+    let mut bench = admin(&[]);
+    bench.command(1, Command::ElectLeaders { election: ElectionType::Preferred, partitions: vec![] });
+    let call = bench.next_call();
+    let RequestKind::ElectLeaders(request) = &call.request else { panic!("{call:?}") };
+    assert_eq!((request.election_type, &request.topic_partitions), (0, &None), "of all partitions");
+    let result = PartitionResult::default().with_error_code(ResponseError::ElectionNotNeeded.code());
+    let topic = ReplicaElectionResult::default().with_partition_result(vec![result]);
+    bench.answer(call, ElectLeadersResponse::default().with_replica_election_results(vec![topic]).into());
+    assert_eq!(bench.outcome(1), &Outcome::Done);
 }

@@ -262,3 +262,30 @@ fn only_one_poll_may_wait_and_close_answers_it() {
     assert_eq!(bench.polled(1), (vec![], vec![]));
     assert_eq!(bench.outcome(3), &Outcome::Done);
 }
+
+/// KIP-516: the topic was deleted and created again under its name. The consumer keeps its position, which the new topic
+/// does not reach, and goes by auto.offset.reset.
+#[test]
+fn a_topic_created_again_is_read_by_its_new_id_and_from_its_own_start() {
+    let mut bench = consumer(OffsetReset::Earliest, &[2]);
+    bench.command(1, assign(&[(0, Some(7))])).command(2, poll(60_000));
+    let again = uuid::Uuid::from_u128(78);
+    bench.topic_id = again;
+    bench.leaders[0] = (2, 0);
+    let call = bench.next_call();
+    bench.answer_fetch(call, |_| error(ResponseError::UnknownTopicId));
+    bench.sleep(400);
+    let call = bench.next_call();
+    let RequestKind::Fetch(request) = &call.request else { panic!("not a fetch: {call:?}") };
+    let asked = &request.topics[0].partitions[0];
+    assert_eq!((request.topics[0].topic_id, asked.fetch_offset, asked.current_leader_epoch), (again, 7, 0));
+    bench.answer_fetch(call, |_| error(ResponseError::OffsetOutOfRange));
+    // The application hears of it, and polls on.
+    assert_eq!(bench.polled(2).1, ["orders-0 OFFSET_OUT_OF_RANGE"]);
+    bench.command(3, poll(60_000));
+    let call = bench.next_call();
+    assert_eq!(bench.answer_list_offsets(call, Ok(0)), [-2]);
+    let call = bench.next_call();
+    bench.answer_fetch(call, |_| data(&[batch(0, &["new"])]));
+    assert_eq!(bench.polled(3).0, text(&[(0, 0, "new")]));
+}

@@ -125,6 +125,8 @@ pub struct Bench {
     pub down: BTreeSet<i32>,
     /// Leader and leader epoch of each partition of the topic; empty: the topic does not exist.
     pub leaders: Vec<(i32, i32)>,
+    /// The id of [`TOPIC`] that Metadata answers tell.
+    pub topic_id: Uuid,
     pub metadata_requests: u32,
 }
 
@@ -144,6 +146,7 @@ impl Bench {
             outcomes: BTreeMap::new(),
             delivered: Vec::new(),
             down: BTreeSet::new(),
+            topic_id: TOPIC_ID,
             leaders: leaders.iter().map(|id| (*id, 5)).collect(),
             metadata_requests: 0,
         };
@@ -245,7 +248,9 @@ impl Bench {
             if name.as_deref() != Some(TOPIC) || self.leaders.is_empty() {
                 return answer.with_error_code(ResponseError::UnknownTopicOrPartition.code());
             }
-            answer.with_topic_id(TOPIC_ID).with_partitions(self.leaders.iter().enumerate().map(partition).collect())
+            answer
+                .with_topic_id(self.topic_id)
+                .with_partitions(self.leaders.iter().enumerate().map(partition).collect())
         };
         MetadataResponse::default()
             .with_brokers((1..=3).map(broker).collect())
@@ -392,12 +397,5 @@ fn back_over_the_wire(response: ResponseKind, call: &Call) -> ResponseKind {
     ResponseKind::decode(api_key(&call.request), &mut bytes.freeze(), call.version).expect("and decoded")
 }
 fn api_key(request: &RequestKind) -> ApiKey {
-    match request {
-        RequestKind::Produce(_) => ApiKey::Produce,
-        RequestKind::Fetch(_) => ApiKey::Fetch,
-        RequestKind::ListOffsets(_) => ApiKey::ListOffsets,
-        RequestKind::Metadata(_) => ApiKey::Metadata,
-        RequestKind::CreateTopics(_) => ApiKey::CreateTopics,
-        other => panic!("no client sends {other:?}"),
-    }
+    crate::protocol::api_key_of(request).unwrap_or_else(|| panic!("no client sends {request:?}"))
 }

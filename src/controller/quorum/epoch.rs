@@ -23,7 +23,8 @@ use crate::protocol::versions;
 const LISTENER: &str = "CONTROLLER";
 
 impl Quorum {
-    pub(super) fn send_begin_quorum_epoch(&mut self, voter: i32, io: &mut Io<'_, '_>) {
+    /// False if the voter cannot be reached yet.
+    pub(super) fn send_begin_quorum_epoch(&mut self, voter: i32, io: &mut Io<'_, '_>) -> bool {
         let partition = begin_request::PartitionData::default()
             .with_voter_directory_id(self.voters.directory_id(voter).unwrap_or_default())
             .with_leader_id(WireBrokerId(self.me.id))
@@ -40,7 +41,7 @@ impl Quorum {
                     .with_host(StrBytes::from_string(self.endpoint.host.clone()))
                     .with_port(self.endpoint.port),
             ]);
-        self.send(voter, versions::BEGIN_QUORUM_EPOCH, Asked::Begin, || request.into(), io);
+        self.send(voter, versions::BEGIN_QUORUM_EPOCH, Asked::Begin, || request.into(), io)
     }
 
     /// Source: `KafkaRaftClient.handleBeginQuorumEpochRequest`.

@@ -7,17 +7,19 @@ use bytes::Bytes;
 use kafka_protocol::ResponseError;
 use kafka_protocol::messages::fetch_request::FetchPartition;
 use kafka_protocol::messages::fetch_response::{
-    EpochEndOffset, FetchableTopicResponse, LeaderIdAndEpoch, NodeEndpoint, PartitionData,
+    EpochEndOffset, FetchableTopicResponse, LeaderIdAndEpoch, NodeEndpoint, PartitionData, SnapshotId as WireSnapshotId,
 };
 use kafka_protocol::messages::{BrokerId as WireBrokerId, FetchRequest, FetchResponse};
 use kafka_protocol::protocol::StrBytes;
 use trial_storage as storage;
 
 use super::role::Role;
+use super::snapshots::{ValidOffsetAndEpoch, validate_fetch};
 use super::voters::ReplicaKey;
 use super::{Io, Quorum, QuorumError, fit_to_version};
 use crate::event::Event;
 use crate::metadata::METADATA_TOPIC_ID;
+use crate::metadata::snapshot::SnapshotId;
 use crate::node::{Nanos, ReqId, ms};
 
 /// What a replica asked for.
@@ -45,6 +47,8 @@ pub(super) struct WaitingFetch {
 enum FetchResult {
     Records(Bytes),
     Diverging(storage::EpochEndOffset),
+    /// The log does not reach back that far.
+    Snapshot(SnapshotId),
     Error(ResponseError),
 }
 
@@ -139,10 +143,14 @@ impl Quorum {
         if let Err(error) = self.validate_leader_only_request(fetch.current_leader_epoch) {
             return FetchResult::Error(error);
         }
-        if let Some(diverging) = self.validate_offset_and_epoch(fetch.fetch_offset, fetch.last_fetched_epoch) {
-            let (replica, epoch, end_offset) = (fetch.replica.id, diverging.epoch, diverging.end_offset);
-            self.tell(Event::MetadataDivergenceFound { replica, epoch, end_offset }, io.fx);
-            return FetchResult::Diverging(diverging);
+        match validate_fetch(&self.log, &self.snapshots, fetch.fetch_offset, fetch.last_fetched_epoch) {
+            ValidOffsetAndEpoch::Valid => {}
+            ValidOffsetAndEpoch::Snapshot(id) => return FetchResult::Snapshot(id),
+            ValidOffsetAndEpoch::Diverging(diverging) => {
+                let (replica, epoch, end_offset) = (fetch.replica.id, diverging.epoch, diverging.end_offset);
+                self.tell(Event::MetadataDivergenceFound { replica, epoch, end_offset }, io.fx);
+                return FetchResult::Diverging(diverging);
+            }
         }
         self.update_replica_state(fetch.replica, fetch.fetch_offset, io);
         self.maybe_update_high_watermark(io);
@@ -158,7 +166,7 @@ impl Quorum {
     }
 
     /// Source: `KafkaRaftClient.validateLeaderOnlyRequest`. Who is refused learns leader and epoch from the answer.
-    fn validate_leader_only_request(&self, current_leader_epoch: i32) -> Result<(), ResponseError> {
+    pub(super) fn validate_leader_only_request(&self, current_leader_epoch: i32) -> Result<(), ResponseError> {
         if current_leader_epoch < self.epoch {
             return Err(ResponseError::FencedLeaderEpoch);
         }
@@ -170,18 +178,6 @@ impl Quorum {
             Role::Leader(_) => Ok(()),
             _ => Err(ResponseError::NotLeaderOrFollower),
         }
-    }
-
-    /// Where the replica's history leaves this log's, if it does. Source: `ReplicatedLog.validateOffsetAndEpoch`.
-    fn validate_offset_and_epoch(&self, offset: i64, epoch: i32) -> Option<storage::EpochEndOffset> {
-        if offset == 0 && self.log.log_start_offset() == 0 {
-            return None;
-        }
-        let end = self.log.end_offset_for(epoch).unwrap_or(storage::EpochEndOffset {
-            epoch: self.last_fetched_epoch(),
-            end_offset: self.log.log_end_offset(),
-        });
-        (end.epoch != epoch || end.end_offset < offset).then_some(end)
     }
 
     fn answer_fetch(&mut self, req: ReqId, version: i16, result: FetchResult, io: &mut Io<'_, '_>) {
@@ -206,6 +202,9 @@ impl Quorum {
             FetchResult::Diverging(end) => {
                 partition.diverging_epoch =
                     EpochEndOffset::default().with_epoch(end.epoch).with_end_offset(end.end_offset);
+            }
+            FetchResult::Snapshot(id) => {
+                partition.snapshot_id = WireSnapshotId::default().with_end_offset(id.end_offset).with_epoch(id.epoch);
             }
             FetchResult::Error(error) => partition.error_code = error.code(),
         }

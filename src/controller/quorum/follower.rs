@@ -13,6 +13,7 @@ use super::role::Role;
 use super::{Io, Quorum, QuorumError, QuorumEvent};
 use crate::event::Event;
 use crate::metadata::METADATA_TOPIC_ID;
+use crate::metadata::snapshot::SnapshotFetch;
 use crate::protocol::versions;
 use crate::zoo::Switch;
 
@@ -34,7 +35,9 @@ impl Quorum {
             self.send_fetch_to_any_voter(io);
             return Ok(false);
         }
-        if self.is_ready_to_fetch() {
+        if let Some(request) = self.fetch_snapshot_request() {
+            self.send(leader, versions::FETCH_SNAPSHOT, Asked::FetchSnapshot, || request.into(), io);
+        } else if self.is_ready_to_fetch() {
             let request = self.fetch_request();
             self.send(leader, versions::FETCH, Asked::Fetch, || request.into(), io);
         }
@@ -44,7 +47,7 @@ impl Quorum {
     /// The next fetch tells the leader that everything before it is replicated: so it must be synced.
     /// Source: `KafkaRaftClient.appendAsFollower`. Zoo: `raft-no-flush` does not wait.
     fn is_ready_to_fetch(&self) -> bool {
-        self.synced_end_offset() >= self.log.log_end_offset()
+        !self.is_writing_incoming_snapshot() && self.synced_end_offset() >= self.log.log_end_offset()
     }
 
     /// Without a leader the fetch is a question: who leads? Source: `KafkaRaftClient.maybeSendFetchToAnyBootstrap`.
@@ -99,6 +102,8 @@ impl Quorum {
                 end_offset: partition.diverging_epoch.end_offset,
             };
             self.truncate_to_end_offset(end, io)?;
+        } else if let Some(fetch) = SnapshotFetch::told_by(&partition) {
+            self.begin_snapshot_fetch(fetch)?;
         } else {
             self.append_as_follower(&partition, io)?;
             self.update_follower_high_watermark(partition.high_watermark, io);
@@ -108,7 +113,7 @@ impl Quorum {
     }
 
     /// Source: `FollowerState.resetFetchTimeoutForSuccessfulFetch`.
-    fn reset_fetch_timeout_for_successful_fetch(&mut self, io: &mut Io<'_, '_>) {
+    pub(super) fn reset_fetch_timeout_for_successful_fetch(&mut self, io: &mut Io<'_, '_>) {
         if let Role::Follower { until, has_fetched } = &mut self.role {
             *until = io.now.mono.saturating_add(self.timeouts.fetch);
             *has_fetched = true;

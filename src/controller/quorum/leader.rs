@@ -73,6 +73,8 @@ pub(super) struct LeaderState {
     check_quorum_at: Option<Nanos>,
     /// When it next tells silent voters that it leads.
     begin_quorum_epoch_at: Option<Nanos>,
+    /// Those that are to be told and cannot be reached yet.
+    to_be_told: BTreeSet<i32>,
 }
 
 impl LeaderState {
@@ -86,6 +88,7 @@ impl LeaderState {
             fetched_voters: BTreeSet::new(),
             check_quorum_at: (!is_alone).then(|| now.saturating_add(check_quorum_timeout(fetch_timeout))),
             begin_quorum_epoch_at: (!is_alone).then_some(now),
+            to_be_told: BTreeSet::new(),
         }
     }
     pub fn next_deadline(&self) -> Option<Nanos> {
@@ -130,12 +133,24 @@ impl Quorum {
             self.transition_to_resigned("it shuts down", io)?;
             return Ok(true);
         }
-        if is_silent && !self.zoo.on(Switch::RaftNoCheckQuorum) {
-            self.transition_to_resigned("no majority of the voters fetches from it", io)?;
-            return Ok(true);
+        if is_silent {
+            return self.on_check_quorum_expired(io);
         }
         self.maybe_send_begin_quorum_epoch_requests(io);
         Ok(false)
+    }
+
+    /// Too few voters have fetched for one and a half fetch timeouts: it may be cut off, and another may lead already.
+    /// Source: `LeaderState.timeUntilCheckQuorumExpires`. Zoo: `raft-no-check-quorum` (KAFKA-15489) goes on for ever.
+    fn on_check_quorum_expired(&mut self, io: &mut Io<'_, '_>) -> Result<bool, QuorumError> {
+        if self.zoo.on(Switch::RaftNoCheckQuorum) {
+            if let Role::Leader(leader) = &mut self.role {
+                leader.check_quorum_at = None;
+            }
+        } else {
+            self.transition_to_resigned("no majority of the voters fetches from it", io)?;
+        }
+        Ok(true)
     }
 
     /// That it leads is durable: the epoch's first record is a control record that tells so. With it, everything before
@@ -202,7 +217,7 @@ impl Quorum {
         };
         let records: Vec<NewRecord> = records.iter().map(new).collect();
         let batch = build_batch(&records, BuildOptions::default());
-        let appended = self.log.append_as_leader(io.disk, batch, self.epoch)?;
+        let appended = self.log.append_control_as_leader(io.disk, batch, self.epoch)?;
         let (first_offset, last_offset, epoch) = (appended.first_offset, appended.last_offset, self.epoch);
         self.tell(Event::MetadataAppended { first_offset, last_offset, epoch, as_leader: true }, io.fx);
         self.after_append(io);
@@ -256,7 +271,7 @@ impl Quorum {
 
     /// Enough of the other voters have fetched: the clock starts anew.
     /// Source: `LeaderState.updateCheckQuorumForFollowingVoter`.
-    fn update_check_quorum_for_following_voter(&mut self, voter: i32, io: &mut Io<'_, '_>) {
+    pub(super) fn update_check_quorum_for_following_voter(&mut self, voter: i32, io: &mut Io<'_, '_>) {
         // Kafka's majority is the number of voters halved and rounded up, less itself.
         let enough = self.voters.len().div_ceil(2).saturating_sub(1).max(1);
         let timeout = check_quorum_timeout(self.timeouts.fetch);
@@ -303,17 +318,20 @@ impl Quorum {
     /// Source: `KafkaRaftClient.maybeSendBeginQuorumEpochRequests`.
     fn maybe_send_begin_quorum_epoch_requests(&mut self, io: &mut Io<'_, '_>) {
         let interval = self.timeouts.fetch / 2;
-        let Role::Leader(leader) = &mut self.role else { return };
-        if leader.begin_quorum_epoch_at.is_none_or(|at| at > io.now.mono) {
-            return;
-        }
-        let is_silent = |p: &ReplicaProgress| p.heard.is_none_or(|heard| heard.saturating_add(interval) <= io.now.mono);
         let me = self.me.id;
-        let silent: Vec<i32> =
-            leader.voters.iter().filter(|(id, p)| **id != me && is_silent(p)).map(|(id, _)| *id).collect();
-        leader.begin_quorum_epoch_at = Some(io.now.mono.saturating_add(interval.max(1)));
-        for voter in silent {
-            self.send_begin_quorum_epoch(voter, io);
+        let Role::Leader(leader) = &mut self.role else { return };
+        if leader.begin_quorum_epoch_at.is_some_and(|at| at <= io.now.mono) {
+            let is_silent =
+                |p: &ReplicaProgress| p.heard.is_none_or(|heard| heard.saturating_add(interval) <= io.now.mono);
+            let silent = leader.voters.iter().filter(|(id, progress)| **id != me && is_silent(progress));
+            leader.to_be_told = silent.map(|(id, _)| *id).collect();
+            leader.begin_quorum_epoch_at = Some(io.now.mono.saturating_add(interval.max(1)));
+        }
+        for voter in leader.to_be_told.clone() {
+            let is_sent = self.send_begin_quorum_epoch(voter, io);
+            if is_sent && let Role::Leader(leader) = &mut self.role {
+                leader.to_be_told.remove(&voter);
+            }
         }
     }
 }

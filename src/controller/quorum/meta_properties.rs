@@ -3,9 +3,10 @@
 //! `kafka-storage format` writes it; here the first start on an empty disk does, with the directory id it was given. From
 //! then on the disk's own directory id counts: a vote was given by this node *on this disk*.
 
-use trial_storage::{DirId, Disk, DiskError, FileId, OpenMode};
+use trial_storage::{DirId, Disk, DiskError, OpenMode};
 use uuid::Uuid;
 
+use super::persist::Replacement;
 use crate::metadata::uuid_text;
 
 const FILE_NAME: &str = "meta.properties";
@@ -48,12 +49,12 @@ pub struct MetaProperties {
     pub directory_id: Uuid,
 }
 
-/// The disk's directory id. An empty disk is formatted as `expected` says: then the file and its directory are given
-/// too, and must be synced before anything is told in this directory id's name.
-pub fn load_or_format(
+/// The disk's directory id. An empty disk is formatted as `expected` says: then the file is given too, and must be durable
+/// before anything is told in this directory id's name.
+pub(super) fn load_or_format(
     disk: &mut dyn Disk,
     expected: &MetaProperties,
-) -> Result<(Uuid, Option<(FileId, DirId)>), MetaPropertiesError> {
+) -> Result<(Uuid, Option<Replacement>), MetaPropertiesError> {
     let root = disk.open_dir(".")?;
     let file = match disk.open(root, FILE_NAME, OpenMode::Existing) {
         Ok(file) => file,
@@ -69,7 +70,7 @@ fn format(
     disk: &mut dyn Disk,
     root: DirId,
     expected: &MetaProperties,
-) -> Result<(Uuid, Option<(FileId, DirId)>), MetaPropertiesError> {
+) -> Result<(Uuid, Option<Replacement>), MetaPropertiesError> {
     let MetaProperties { cluster_id, node_id, directory_id } = expected;
     let text = format!(
         "cluster.id={cluster_id}\ndirectory.id={}\nnode.id={node_id}\nversion=1\n",
@@ -77,8 +78,8 @@ fn format(
     );
     let file = disk.open(root, TEMPORARY_NAME, OpenMode::CreateEmpty)?;
     disk.write(file, 0, text.into())?;
-    disk.rename(root, TEMPORARY_NAME, FILE_NAME)?;
-    Ok((*directory_id, Some((file, root))))
+    let replacement = Replacement { dir: root, file, temporary_name: TEMPORARY_NAME, name: FILE_NAME };
+    Ok((*directory_id, Some(replacement)))
 }
 
 /// Source: `MetaPropertiesEnsemble.verify`.

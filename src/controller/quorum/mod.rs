@@ -11,9 +11,10 @@
 //!
 //! A file per question: who may vote ([`voters`]), what a node is ([`role`]), who wins ([`election`], [`vote`]), what a
 //! leader does ([`leader`], [`fetch`]), what a follower does ([`follower`]), how an epoch begins and ends ([`epoch`]), how
-//! voters are reached ([`peers`]), what a disk is called ([`meta_properties`]) and remembers ([`state_file`]).
+//! voters are reached ([`peers`]), what a disk is called ([`meta_properties`]) and remembers ([`state_file`]), what becomes
+//! of the log's beginning ([`snapshots`], [`snapshotting`]).
 //!
-//! Not modelled: snapshots (the log is kept whole), the append linger of 25 ms, a set of voters that changes.
+//! Not modelled: the append linger of 25 ms, a set of voters that changes.
 
 mod describe;
 mod election;
@@ -26,6 +27,8 @@ mod peers;
 mod persist;
 mod role;
 mod shutdown;
+mod snapshots;
+mod snapshotting;
 mod state_file;
 mod vote;
 mod voters;
@@ -33,13 +36,15 @@ mod voters;
 use std::collections::BTreeMap;
 
 use kafka_protocol::messages::{RequestKind, ResponseKind};
-use trial_storage::{Batches, Disk, DiskError, Log, LogConfig, LogError, Opening, SyncMark};
+use trial_storage::{Batches, Disk, DiskError, Log, LogConfig, LogError, SyncMark};
 
 use self::fetch::WaitingFetch;
 use self::meta_properties::{MetaProperties, MetaPropertiesError};
 use self::peers::Peer;
 use self::persist::{Parked, Persist};
 use self::role::Role;
+use self::snapshots::{OpenedLog, SnapshotGenerator, SnapshotStore, StoreError};
+use self::snapshotting::{Incoming, LoadedSnapshot};
 use self::state_file::{ElectionState, StateFileError};
 use self::voters::{ReplicaKey, VoterSet};
 use super::{ControllerSetup, QuorumRole};
@@ -67,6 +72,9 @@ pub enum QuorumError {
     /// The disk is not this node's.
     #[error("{0}")]
     MetaProperties(#[from] MetaPropertiesError),
+    /// The snapshots failed, or do not fit the log.
+    #[error(transparent)]
+    Snapshots(#[from] StoreError),
     /// A sync failed.
     #[error("sync of the metadata log: {0}")]
     Sync(DiskError),
@@ -99,6 +107,8 @@ pub enum QuorumError {
 /// What the state machine above must know, in the order of happening.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum QuorumEvent {
+    /// The state begins anew, at a snapshot that [`Quorum::take_loaded_snapshot`] gives.
+    SnapshotLoaded,
     /// Everything below this offset is committed.
     Committed {
         /// The new high watermark.
@@ -162,6 +172,13 @@ pub struct Quorum {
     zoo: Zoo,
     voters: VoterSet,
     log: Log,
+    snapshots: SnapshotStore,
+    generator: SnapshotGenerator,
+    /// The generator has counted the log below.
+    replayed_to: i64,
+    /// A follower that fell behind takes a snapshot.
+    incoming: Option<Incoming>,
+    loaded: Option<LoadedSnapshot>,
     epoch: i32,
     /// The leader of the epoch, as far as this node knows.
     leader_id: Option<i32>,
@@ -192,9 +209,9 @@ impl Quorum {
             directory_id: setup.directory_id,
         };
         let (directory_id, formatted) = meta_properties::load_or_format(io.disk, &properties)?;
-        let config = LogConfig { max_batch_bytes: MAX_BATCH_BYTES, ..LogConfig::default() };
-        let dir_name = format!("{METADATA_TOPIC}-0");
-        let (log, _) = Log::open(io.disk, &dir_name, config, Opening::Unclean { recovery_point: 0 })?;
+        let segment_bytes = u64::try_from(setup.config.metadata_log_segment_bytes).unwrap_or(0).max(1);
+        let config = LogConfig { segment_bytes, max_batch_bytes: MAX_BATCH_BYTES, ..LogConfig::default() };
+        let OpenedLog { log, snapshots, latest } = snapshots::open(io.disk, &format!("{METADATA_TOPIC}-0"), config)?;
         let stored = state_file::read(io.disk, log.dir(), setup.zoo.on(Switch::RaftVoteNotPersisted))?;
         let me = ReplicaKey::of(setup.node_id, directory_id);
         let mut quorum = Quorum {
@@ -205,6 +222,11 @@ impl Quorum {
             zoo: setup.zoo,
             voters: VoterSet::new(&setup.voters, setup.zoo),
             log,
+            snapshots,
+            generator: SnapshotGenerator::new(&setup.config, io.now.mono),
+            replayed_to: 0,
+            incoming: None,
+            loaded: None,
             epoch: 0,
             leader_id: None,
             voted: None,
@@ -219,9 +241,13 @@ impl Quorum {
             events: Vec::new(),
         };
         quorum.peers = peers::of(&quorum.voters, me.id, &setup.config);
-        quorum.note_written(stored);
-        if let Some((file, root)) = formatted {
-            quorum.persist.wait_for(file, root, io.fx);
+        // Without a file it is epoch 0.
+        quorum.note_written(stored.unwrap_or_default());
+        if let Some(replacement) = formatted {
+            quorum.persist.replace(replacement, io.fx);
+        }
+        if let Some((id, snapshot)) = latest {
+            quorum.begin_at_snapshot(LoadedSnapshot { id, image: snapshot.image }, io);
         }
         quorum.take_up_role(stored.unwrap_or_default(), io)?;
         quorum.sync_log_if_idle(io);
@@ -288,6 +314,7 @@ impl Quorum {
     ) -> Result<(), QuorumError> {
         let mut response: ResponseKind = match body {
             RequestKind::Fetch(request) => return self.handle_fetch_request(req, version, request, io),
+            RequestKind::FetchSnapshot(request) => self.handle_fetch_snapshot_request(request, io).into(),
             RequestKind::Vote(request) => self.handle_vote_request(request, io)?.into(),
             RequestKind::BeginQuorumEpoch(request) => self.handle_begin_quorum_epoch_request(request, io)?.into(),
             RequestKind::EndQuorumEpoch(request) => self.handle_end_quorum_epoch_request(request, io)?.into(),
@@ -305,7 +332,10 @@ impl Quorum {
         match input {
             Input::Synced { ticket, result } if self.persist.awaits(ticket) => {
                 result.map_err(QuorumError::Sync)?;
-                self.on_persisted(io);
+                self.on_persisted(io)?;
+            }
+            Input::Synced { ticket, result } if self.snapshots.awaits(ticket) => {
+                self.on_snapshot_synced(ticket, &result, io)?;
             }
             Input::Synced { ticket, result } => {
                 let Some(sync) = self.log_sync.take_if(|sync| sync.ticket == ticket) else { return Ok(()) };
@@ -371,9 +401,9 @@ impl Quorum {
         if self.zoo.on(Switch::RaftNoFlush) { self.log.log_end_offset() } else { self.log.recovery_point() }
     }
 
-    /// Epoch of the last record, 0 for an empty log. Source: `ReplicatedLog.lastFetchedEpoch`.
+    /// Epoch of the last record, of the snapshot if the log is empty, or 0. Source: `ReplicatedLog.lastFetchedEpoch`.
     fn last_fetched_epoch(&self) -> i32 {
-        self.log.latest_epoch().unwrap_or(0)
+        snapshots::last_fetched_epoch(&self.log, &self.snapshots)
     }
 
     /// The metadata records from `from` to below `end`, with their offsets; control records are passed over.
@@ -428,6 +458,7 @@ impl Quorum {
 fn fit_to_version(response: &mut ResponseKind, version: i16) {
     match response {
         ResponseKind::Fetch(response) if version < 16 => response.node_endpoints.clear(),
+        ResponseKind::FetchSnapshot(response) if version < 1 => response.node_endpoints.clear(),
         ResponseKind::Vote(response) if version < 1 => response.node_endpoints.clear(),
         ResponseKind::BeginQuorumEpoch(response) if version < 1 => response.node_endpoints.clear(),
         ResponseKind::EndQuorumEpoch(response) if version < 1 => response.node_endpoints.clear(),

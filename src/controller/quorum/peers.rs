@@ -21,6 +21,7 @@ pub(super) enum Asked {
     Begin,
     End,
     Fetch,
+    FetchSnapshot,
 }
 
 /// Another voter.
@@ -132,6 +133,9 @@ impl Quorum {
             }
             (Asked::End, ResponseKind::EndQuorumEpoch(response)) => {
                 self.handle_end_quorum_epoch_response(from, &response, io)
+            }
+            (Asked::FetchSnapshot, ResponseKind::FetchSnapshot(response)) => {
+                self.handle_fetch_snapshot_response(&response, io)
             }
             (Asked::Fetch, ResponseKind::Fetch(response)) => self.handle_fetch_response(response, io),
             _ => Ok(false),

@@ -7,25 +7,43 @@
 use std::collections::VecDeque;
 
 use kafka_protocol::messages::{RequestKind, ResponseKind};
-use trial_storage::{FileId, SyncTarget};
+use trial_storage::{DirId, DiskError, FileId, SyncTarget};
 
-use super::state_file::{self, ElectionState};
+use super::state_file::{self, ElectionState, StateFileError};
 use super::{Io, Quorum, QuorumError};
 use crate::event::Event;
 use crate::node::{Effects, Input, ReqId, Ticket};
 use crate::zoo::Switch;
 
-/// What waits for the sync under way.
+/// What waits for the disk.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Persist {
-    /// The latest sync of `quorum-state` or `meta.properties`; those before it do not count.
-    ticket: Option<Ticket>,
-    /// The file as it was written last.
+    /// Files to be replaced, one after the other. The first is under way.
+    replacements: VecDeque<Replacement>,
+    /// What the sync under way is good for; those before it do not count.
+    stage: Option<Stage>,
+    /// The election state as it was written last.
     written: Option<ElectionState>,
-    /// Handles of files under way.
-    files: Vec<FileId>,
     held: Vec<Held>,
     parked: VecDeque<Parked>,
+}
+
+/// A file that is durable under a temporary name before it takes the place of the old one, or a loss of power could leave
+/// neither (`FileQuorumStateStore.writeElectionStateToFile`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Replacement {
+    pub dir: DirId,
+    pub file: FileId,
+    pub temporary_name: &'static str,
+    pub name: &'static str,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Stage {
+    /// The file becomes durable under its temporary name.
+    Content(Ticket),
+    /// Its new name becomes durable.
+    Name(Ticket),
 }
 
 /// Done already, but not to be told yet.
@@ -45,11 +63,11 @@ pub(super) enum Parked {
 impl Persist {
     /// Must everything wait?
     pub fn is_under_way(&self) -> bool {
-        self.ticket.is_some()
+        self.stage.is_some()
     }
     /// Is it this sync that everything waits for?
     pub fn awaits(&self, ticket: Ticket) -> bool {
-        self.ticket == Some(ticket)
+        matches!(self.stage, Some(Stage::Content(awaited) | Stage::Name(awaited)) if awaited == ticket)
     }
     /// To be handled once the sync has ended.
     pub fn park(&mut self, parked: Parked) {
@@ -59,10 +77,32 @@ impl Persist {
     pub fn unpark(&mut self) -> Option<Parked> {
         if self.is_under_way() { None } else { self.parked.pop_front() }
     }
-    /// A file was written that must be durable before anything goes on.
-    pub fn wait_for(&mut self, file: FileId, dir: trial_storage::DirId, fx: &mut Effects<'_>) {
-        self.files.push(file);
-        self.ticket = Some(fx.sync(vec![SyncTarget::File(file), SyncTarget::Dir(dir)]));
+    /// A file was written that must be durable in the place of the old one before anything goes on. One that was still on
+    /// its way has been written over, and its sync does not count.
+    pub fn replace(&mut self, replacement: Replacement, fx: &mut Effects<'_>) {
+        if !self.replacements.contains(&replacement) {
+            self.replacements.push_back(replacement);
+        }
+        if self.replacements.front() == Some(&replacement) {
+            self.stage = Some(Stage::Content(fx.sync(vec![SyncTarget::File(replacement.file)])));
+        }
+    }
+    /// The sync under way has ended.
+    fn advance(&mut self, io: &mut Io<'_, '_>) -> Result<(), DiskError> {
+        let (Some(stage), Some(current)) = (self.stage, self.replacements.front().copied()) else { return Ok(()) };
+        self.stage = match stage {
+            Stage::Content(_) => {
+                io.disk.rename(current.dir, current.temporary_name, current.name)?;
+                Some(Stage::Name(io.fx.sync(vec![SyncTarget::Dir(current.dir)])))
+            }
+            Stage::Name(_) => {
+                io.disk.close(current.file);
+                self.replacements.pop_front();
+                let next = self.replacements.front();
+                next.map(|next| Stage::Content(io.fx.sync(vec![SyncTarget::File(next.file)])))
+            }
+        };
+        Ok(())
     }
 }
 
@@ -74,26 +114,29 @@ impl Quorum {
         if self.persist.written == Some(state) {
             return Ok(());
         }
-        let file = state_file::write(io.disk, self.log.dir(), state)?;
+        let replacement = state_file::write(io.disk, self.log.dir(), state)?;
         self.persist.written = Some(state);
         if self.zoo.on(Switch::RaftVoteNotPersisted) {
-            io.disk.close(file);
+            io.disk
+                .rename(replacement.dir, replacement.temporary_name, replacement.name)
+                .map_err(StateFileError::from)?;
+            io.disk.close(replacement.file);
         } else {
-            self.persist.wait_for(file, self.log.dir(), io.fx);
+            self.persist.replace(replacement, io.fx);
         }
         Ok(())
     }
 
     /// What the file held at the start.
-    pub(super) fn note_written(&mut self, state: Option<ElectionState>) {
-        self.persist.written = state;
+    pub(super) fn note_written(&mut self, state: ElectionState) {
+        self.persist.written = Some(state);
     }
 
-    /// The sync that everything waited for has ended.
-    pub(super) fn on_persisted(&mut self, io: &mut Io<'_, '_>) {
-        self.persist.ticket = None;
-        for file in self.persist.files.drain(..) {
-            io.disk.close(file);
+    /// A sync that everything waits for has ended. If it was the last, what waited is told.
+    pub(super) fn on_persisted(&mut self, io: &mut Io<'_, '_>) -> Result<(), QuorumError> {
+        self.persist.advance(io).map_err(StateFileError::from)?;
+        if self.persist.is_under_way() {
+            return Ok(());
         }
         for held in std::mem::take(&mut self.persist.held) {
             match held {
@@ -103,6 +146,7 @@ impl Quorum {
                 Held::Answer(req, response) => io.fx.answer(req, *response),
             }
         }
+        Ok(())
     }
 
     /// Writes an event into the trace, once what it tells is durable.

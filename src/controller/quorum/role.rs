@@ -74,7 +74,7 @@ impl Quorum {
     /// log, and two histories would bear one epoch. Source: `QuorumState.initialize`.
     /// Zoo: `raft-resume-leader-same-epoch` takes up the leadership where it was.
     pub(super) fn take_up_role(&mut self, mut stored: ElectionState, io: &mut Io<'_, '_>) -> Result<(), QuorumError> {
-        let log_epoch = self.log.latest_epoch().unwrap_or(0);
+        let log_epoch = self.last_fetched_epoch();
         if stored.epoch < log_epoch {
             stored = ElectionState { epoch: log_epoch, ..ElectionState::default() };
         }
@@ -133,6 +133,7 @@ impl Quorum {
         state: ElectionState,
         io: &mut Io<'_, '_>,
     ) -> Result<(), QuorumError> {
+        self.drop_incoming_snapshot(io)?;
         let led = std::mem::replace(&mut self.role, role);
         if let Role::Leader(leader) = &led
             && leader.epoch_start_offset.is_some()

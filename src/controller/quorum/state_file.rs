@@ -4,9 +4,10 @@
 //! the log; version 0 is read). It must be durable before the node acts in the epoch, or it might act twice in one.
 
 use serde::{Deserialize, Serialize};
-use trial_storage::{DirId, Disk, DiskError, FileId, OpenMode};
+use trial_storage::{DirId, Disk, DiskError, OpenMode};
 use uuid::Uuid;
 
+use super::persist::Replacement;
 use super::voters::ReplicaKey;
 use crate::metadata::uuid_text;
 
@@ -81,8 +82,8 @@ pub fn read(disk: &mut dyn Disk, dir: DirId, empty_is_none: bool) -> Result<Opti
     }))
 }
 
-/// Replaces the file. It and its directory must be synced before the node acts on the state; the handle stays open.
-pub fn write(disk: &mut dyn Disk, dir: DirId, state: ElectionState) -> Result<FileId, StateFileError> {
+/// Writes what is to replace the file.
+pub(super) fn write(disk: &mut dyn Disk, dir: DirId, state: ElectionState) -> Result<Replacement, StateFileError> {
     let data = QuorumStateData {
         leader_id: state.leader_id.unwrap_or(-1),
         leader_epoch: state.epoch,
@@ -93,6 +94,5 @@ pub fn write(disk: &mut dyn Disk, dir: DirId, state: ElectionState) -> Result<Fi
     let json = serde_json::to_vec(&data).map_err(|error| StateFileError::Malformed(error.to_string()))?;
     let file = disk.open(dir, TEMPORARY_NAME, OpenMode::CreateEmpty)?;
     disk.write(file, 0, json.into())?;
-    disk.rename(dir, TEMPORARY_NAME, FILE_NAME)?;
-    Ok(file)
+    Ok(Replacement { dir, file, temporary_name: TEMPORARY_NAME, name: FILE_NAME })
 }

@@ -8,16 +8,16 @@ use kafka_protocol::messages::create_topics_response::CreatableTopicResult;
 use kafka_protocol::messages::{CreateTopicsRequest, CreateTopicsResponse};
 use uuid::Uuid;
 
+use super::config_values::validate_topic_config;
 use super::placement::Placer;
 use super::{Cluster, Decision};
-use crate::config::{ConfigError, ConfigValue, NOT_MODELLED, TopicConfig, ValueKind};
 use crate::ids::{BrokerId, Topic};
 use crate::metadata::{METADATA_TOPIC, METADATA_TOPIC_ID, MetadataRecord, TOPIC_RESOURCE};
 use crate::node::{Effects, RandomFor};
 use crate::protocol::is_valid_topic_name;
 
 /// Most records of one request. Source: `QuorumController.MAX_RECORDS_PER_USER_OP`.
-const MAX_RECORDS_PER_USER_OP: usize = 10_000;
+pub(super) const MAX_RECORDS_PER_USER_OP: usize = 10_000;
 
 /// An error and its message, as `ApiError`.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -28,7 +28,7 @@ pub struct ApiError {
     pub message: String,
 }
 
-fn refuse<T>(error: ResponseError, message: impl Into<String>) -> Result<T, ApiError> {
+pub(super) fn refuse<T>(error: ResponseError, message: impl Into<String>) -> Result<T, ApiError> {
     Err(ApiError { error, message: message.into() })
 }
 
@@ -94,9 +94,7 @@ impl Cluster<'_> {
         Ok(result)
     }
 
-    /// Config records go after the topic's and before the partitions'. A replica that is not active at birth is not in
-    /// the ISR; the first that is leads, in leader epoch 0 and partition epoch 0.
-    /// Source: `ReplicationControlManager.createTopic`, `buildPartitionRegistration`.
+    /// Config records go after the topic's and before the partitions'. Source: `ReplicationControlManager.createTopic`.
     fn push_topic_records(
         &self,
         name: &str,
@@ -115,25 +113,41 @@ impl Cluster<'_> {
         }
         new.extend(self.clear_elr_records_as_needed(&new));
         for (partition, replicas) in (0..).zip(topic.assignments) {
-            let isr: Vec<BrokerId> = replicas.iter().copied().filter(|r| self.image.is_active(*r)).collect();
-            let Some(&leader) = isr.first() else {
-                return refuse(
-                    ResponseError::InvalidReplicaAssignment,
-                    format!("All brokers of partition {partition} are fenced or in controlled shutdown."),
-                );
-            };
-            new.push(MetadataRecord::Partition {
-                topic_id,
-                partition,
-                replicas,
-                isr,
-                leader,
-                leader_epoch: 0,
-                partition_epoch: 0,
-            });
+            new.push(self.new_partition(topic_id, partition, replicas)?);
         }
         records.append(&mut new);
         Ok(())
+    }
+
+    /// A replica that is not active at birth is not in the ISR; the first that is leads, in leader epoch 0 and partition
+    /// epoch 0. Source: `ReplicationControlManager.buildPartitionRegistration`.
+    pub(super) fn new_partition(
+        &self,
+        topic_id: Uuid,
+        partition: i32,
+        replicas: Vec<BrokerId>,
+    ) -> Result<MetadataRecord, ApiError> {
+        let isr: Vec<BrokerId> = replicas.iter().copied().filter(|r| self.image.is_active(*r)).collect();
+        let Some(&leader) = isr.first() else {
+            return refuse(
+                ResponseError::InvalidReplicaAssignment,
+                format!("All brokers of partition {partition} are fenced or in controlled shutdown."),
+            );
+        };
+        Ok(MetadataRecord::Partition {
+            topic_id,
+            partition,
+            replicas,
+            isr,
+            removing_replicas: Vec::new(),
+            adding_replicas: Vec::new(),
+            leader,
+            leader_epoch: 0,
+            partition_epoch: 0,
+            leader_recovery_state: 0,
+            eligible_leader_replicas: Vec::new(),
+            last_known_elr: Vec::new(),
+        })
     }
 
     /// Source: `Topic.validate`, `ReplicationControlManager.validateNewTopicNames`. Names that differ only in `.` and
@@ -213,20 +227,7 @@ impl Cluster<'_> {
         for assignment in &topic.assignments {
             let index = assignment.partition_index;
             let replicas: Vec<BrokerId> = assignment.broker_ids.iter().map(|broker| broker.0).collect();
-            if replicas.is_empty() {
-                return invalid("The manual partition assignment includes an empty replica list.".to_string());
-            }
-            for (i, broker) in replicas.iter().enumerate() {
-                if !self.image.brokers.contains_key(broker) {
-                    return invalid(format!("The manual partition assignment includes unknown broker {broker}."));
-                }
-                if replicas[..i].contains(broker) {
-                    return invalid(format!("The manual partition assignment includes broker {broker} twice."));
-                }
-            }
-            if by_partition.values().next().is_some_and(|first| first.len() != replicas.len()) {
-                return invalid(format!("Partition {index} has another number of replicas than those before."));
-            }
+            self.validate_manual_partition_assignment(&replicas, by_partition.values().next().map(Vec::len))?;
             if by_partition.insert(index, replicas).is_some() {
                 return invalid(format!("Found multiple manual partition assignments for partition {index}"));
             }
@@ -235,6 +236,34 @@ impl Cluster<'_> {
             return invalid("partitions should be a consecutive 0-based integer sequence".to_string());
         }
         Ok(by_partition.into_values().collect())
+    }
+
+    /// At least one replica, each a registered broker, none twice, and as many as the partitions before have.
+    /// Source: `ReplicationControlManager.validateManualPartitionAssignment`.
+    pub(super) fn validate_manual_partition_assignment(
+        &self,
+        replicas: &[BrokerId],
+        replication_factor: Option<usize>,
+    ) -> Result<(), ApiError> {
+        let invalid = |message: String| refuse(ResponseError::InvalidReplicaAssignment, message);
+        if replicas.is_empty() {
+            return invalid("The manual partition assignment includes an empty replica list.".to_string());
+        }
+        for (i, broker) in replicas.iter().enumerate() {
+            if !self.image.brokers.contains_key(broker) {
+                return invalid(format!("The manual partition assignment includes unknown broker {broker}."));
+            }
+            if replicas[..i].contains(broker) {
+                return invalid(format!("The manual partition assignment includes broker {broker} twice."));
+            }
+        }
+        match replication_factor {
+            Some(before) if before != replicas.len() => invalid(format!(
+                "The manual partition assignment has {} replica(s), the partitions before have {before}.",
+                replicas.len()
+            )),
+            _ => Ok(()),
+        }
     }
 
     /// A random id that is neither reserved nor taken, be it by an earlier topic of this request.
@@ -258,33 +287,13 @@ impl Cluster<'_> {
 /// Source: `ReplicationControlManager.computeConfigChanges`, `ControllerConfigurationValidator`.
 fn validate_topic_configs(topic: &CreatableTopic) -> Result<BTreeMap<String, String>, ApiError> {
     let mut configs = BTreeMap::new();
-    let invalid = |message: String| refuse(ResponseError::InvalidConfig, message);
     for config in &topic.configs {
         let name = config.name.as_str();
         let Some(value) = config.value.as_ref().map(|value| value.as_str()) else {
-            return invalid(format!("Null value not supported for topic configs: {name}"));
+            let message = format!("Null value not supported for topic configs: {name}");
+            return refuse(ResponseError::InvalidConfig, message);
         };
-        let Some(key) = TopicConfig::KEYS.iter().find(|key| key.name == name) else {
-            return invalid(if NOT_MODELLED.contains(&name) {
-                format!("Topic config {name} is known to Kafka, but not modelled.")
-            } else {
-                format!("Unknown topic config name: {name}")
-            });
-        };
-        let parsed = match key.kind {
-            ValueKind::Int | ValueKind::Millis => value.parse().map(ConfigValue::Int).ok(),
-            ValueKind::Bool => value.parse().map(ConfigValue::Bool).ok(),
-            ValueKind::Text => None,
-        }
-        .unwrap_or_else(|| ConfigValue::Text(value.to_string()));
-        let set = match parsed {
-            // All whole numbers among topic configs count something of which there must be one.
-            ConfigValue::Int(n) if n < 1 => Err(ConfigError::Impossible("must be at least 1".to_string())),
-            parsed => TopicConfig::default().set(name, &parsed),
-        };
-        if let Err(error) = set {
-            return invalid(format!("Invalid value {value} for configuration {name}: {error}"));
-        }
+        validate_topic_config(name, value)?;
         configs.insert(name.to_string(), value.to_string());
     }
     Ok(configs)

@@ -4,6 +4,9 @@ use std::collections::BTreeSet;
 
 use uuid::Uuid;
 
+use super::reassignment::{
+    ReassignmentReplicas, set_assignment_changes, trigger_leader_epoch_bump_for_replica_reassignment,
+};
 use crate::conformance::PartitionRule;
 use crate::ids::{BrokerId, NO_BROKER};
 use crate::metadata::{PartitionChange, PartitionRegistration};
@@ -63,6 +66,7 @@ pub struct PartitionChangeBuilder<'a> {
     target_elr: Vec<BrokerId>,
     unclean_shutdown: Option<BrokerId>,
     target_recovery_state: i8,
+    target_assignment: ReassignmentReplicas,
 }
 
 impl<'a> PartitionChangeBuilder<'a> {
@@ -85,6 +89,7 @@ impl<'a> PartitionChangeBuilder<'a> {
             target_elr: partition.elr.clone(),
             unclean_shutdown: None,
             target_recovery_state: recovery_state(partition),
+            target_assignment: ReassignmentReplicas::of(partition),
         }
     }
     pub fn election(mut self, election: Election) -> Self {
@@ -105,15 +110,24 @@ impl<'a> PartitionChangeBuilder<'a> {
         self
     }
 
+    pub fn target_assignment(mut self, assignment: ReassignmentReplicas) -> Self {
+        self.target_assignment = assignment;
+        self
+    }
+
     /// The record, or `None` if nothing changes. Source: `PartitionChangeBuilder.build`.
     pub fn build(mut self) -> Option<PartitionChange> {
         let mut change =
             PartitionChange { topic_id: self.topic_id, partition: self.index, ..PartitionChange::default() };
+        self.complete_reassignment_if_needed();
         self.populate_target_elr();
         self.try_election(&mut change);
+        let replicas = &self.target_assignment.replicas;
+        trigger_leader_epoch_bump_for_replica_reassignment(&mut change, self.partition, replicas);
         self.update_elr(&mut change);
         self.update_isr(&mut change);
         self.update_last_known_leader(&mut change);
+        set_assignment_changes(&mut change, self.partition, &self.target_assignment);
         let recovers = self.target_recovery_state != recovery_state(self.partition);
         if recovers && PartitionRule::RecoveryEndsAtTheLeadersWord.holds() {
             change.leader_recovery_state = Some(self.target_recovery_state);
@@ -121,6 +135,15 @@ impl<'a> PartitionChangeBuilder<'a> {
         let unchanged =
             PartitionChange { topic_id: self.topic_id, partition: self.index, ..PartitionChange::default() };
         (change != unchanged).then_some(change)
+    }
+
+    /// The ISR that is to be may end a reassignment, whatever the change was asked for.
+    /// Source: `PartitionChangeBuilder.completeReassignmentIfNeeded`.
+    fn complete_reassignment_if_needed(&mut self) {
+        if let Some((assignment, isr)) = self.target_assignment.maybe_complete(&self.target_isr) {
+            self.target_assignment = assignment;
+            self.target_isr = isr;
+        }
     }
 
     /// An ISR of at least `min.insync.replicas` members needs no ELR: the high watermark goes on without the others.
@@ -221,7 +244,7 @@ impl<'a> PartitionChangeBuilder<'a> {
     /// The preferred replica, else the present leader, else the first in assignment order that is valid, else the last
     /// known leader, else nobody. Source: `PartitionChangeBuilder.electPreferredLeader`.
     fn elect_preferred_leader(&self) -> Elected {
-        let preferred = self.partition.replicas.first().copied();
+        let preferred = self.target_assignment.replicas.first().copied();
         let leader = preferred
             .filter(|replica| self.is_valid_new_leader(*replica) && PartitionRule::PreferredReplicaFirst.holds())
             .or_else(|| self.present_leader_if_valid())
@@ -245,7 +268,7 @@ impl<'a> PartitionChangeBuilder<'a> {
         let is_allowed = self.election == Election::Unclean || !PartitionRule::UncleanOnlyWhereAllowed.holds();
         let is_acceptable =
             |replica: &BrokerId| (self.is_acceptable_leader)(*replica) || !PartitionRule::UncleanWinnerIsAlive.holds();
-        if is_allowed && let Some(leader) = self.partition.replicas.iter().copied().find(is_acceptable) {
+        if is_allowed && let Some(leader) = self.target_assignment.replicas.iter().copied().find(is_acceptable) {
             return Elected { leader, unclean: true };
         }
         let nobody = if PartitionRule::NobodyMeansNoLeader.holds() { NO_BROKER } else { self.partition.leader };
@@ -258,7 +281,7 @@ impl<'a> PartitionChangeBuilder<'a> {
     }
     fn first_valid_replica(&self) -> Option<BrokerId> {
         let replicas = match PartitionRule::AssignmentOrderDecides.holds() {
-            true => &self.partition.replicas,
+            true => &self.target_assignment.replicas,
             false => &self.target_isr,
         };
         replicas.iter().copied().find(|replica| self.is_valid_new_leader(*replica))

@@ -3,14 +3,19 @@
 //! Nothing here appends, answers or looks at a clock; [`super::Controller`] does. One rule, one function, named and
 //! sourced as in Kafka (`ReplicationControlManager`, `ClusterControlManager`, `BrokerHeartbeatManager`).
 
+pub mod alter_configs;
 pub mod alter_partition;
 pub mod broker_state;
+pub mod config_values;
+pub mod create_partitions;
 pub mod create_topics;
+pub mod delete_topics;
 pub mod elect_leaders;
 pub mod election;
 pub mod eligible_leaders;
 pub mod heartbeat;
 pub mod placement;
+pub mod reassignment;
 pub mod rebalance;
 pub mod registration;
 pub mod sessions;
@@ -19,8 +24,8 @@ use kafka_protocol::ResponseError;
 
 use crate::config::BrokerConfig;
 use crate::event::Event;
-use crate::ids::BrokerId;
-use crate::metadata::{MetadataImage, MetadataRecord, TopicImage};
+use crate::ids::{BrokerId, NO_BROKER};
+use crate::metadata::{EffectiveTopicConfig, MetadataImage, MetadataRecord, TopicImage};
 use crate::zoo::Zoo;
 
 /// What every rule sees: the image after all records appended so far, committed or not, and the configuration.
@@ -64,13 +69,16 @@ impl Cluster<'_> {
         }
     }
 
-    /// The topic's own `unclean.leader.election.enable`, else the controller's.
+    /// `unclean.leader.election.enable`: the topic's own, else that of all brokers, else the controller's.
     /// Source: `ConfigurationControlManager.uncleanLeaderElectionEnabledForTopic`.
     pub fn unclean_election_is_allowed(&self, topic: &TopicImage) -> bool {
-        topic
-            .configs
-            .get("unclean.leader.election.enable")
-            .map_or(self.config.unclean_leader_election_enable, |value| value == "true")
+        self.topic_config(topic).unclean_leader_election_enable
+    }
+
+    /// What the topic's configuration amounts to here. Source: `ConfigurationControlManager.getTopicConfig`; a config of
+    /// the controller's own node id, which Kafka would put before that of all brokers, is not looked at.
+    pub fn topic_config(&self, topic: &TopicImage) -> EffectiveTopicConfig {
+        self.image.effective_config_of_topic(NO_BROKER, self.config, topic)
     }
 
     /// Does it lead any partition? Source: `BrokersToIsrs.hasLeaderships`.

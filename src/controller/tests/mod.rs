@@ -1,14 +1,20 @@
 //! Stories: a controller on a disk in memory, with a host that carries out its effects at once, or holds back its syncs.
 
+mod admin;
 mod brokers;
 mod change_builder;
+mod cluster;
 mod eligible_leaders;
+mod failover;
 mod heartbeats;
 mod invariants;
 mod one_by_one;
 mod partitions;
 mod periodic;
 mod quorum;
+mod quorum_rules;
+mod simulation;
+mod snapshots;
 mod topics;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -28,6 +34,7 @@ use super::quorum::Io;
 use super::rules::Decision;
 use super::{Controller, ControllerSetup, Voter};
 use crate::config::BrokerConfig;
+use crate::event::Event;
 use crate::ids::BrokerId;
 use crate::metadata::{MetadataImage, MetadataRecord, PartitionRegistration};
 use crate::node::{ConnId, Effect, Effects, Endpoint, Input, Node, Now, ReqId, RequestHeader, Ticket, ms};
@@ -154,6 +161,7 @@ impl Room {
         self.settle();
     }
     fn settle(&mut self) {
+        self.forget_the_log();
         while !self.host.effects.is_empty() {
             for effect in std::mem::take(&mut self.host.effects) {
                 match effect {
@@ -168,6 +176,8 @@ impl Room {
                     }
                     Effect::HangUp { .. } => self.hung_up = true,
                     Effect::Halt { why } => self.halted = Some(why),
+                    // Nobody else is there.
+                    Effect::Dial { .. } | Effect::Close { .. } => {}
                     other => panic!("a controller does not do that: {other:?}"),
                 }
             }
@@ -178,6 +188,12 @@ impl Room {
                 }
             }
         }
+    }
+    /// These stories are about decisions; what becomes of the log is told elsewhere.
+    fn forget_the_log(&mut self) {
+        self.host.events.retain(|(event, _)| {
+            !matches!(event, Event::MetadataAppended { .. } | Event::MetadataHighWatermark { .. })
+        });
     }
     /// Every answer can be sent at the version of its request (an unknown version of ApiVersions: at 0).
     fn check_encoding(&self, req: ReqId, response: &ResponseKind) {
@@ -191,6 +207,7 @@ impl Room {
     }
     fn feed(&mut self, input: Input) {
         self.controller.handle(self.now, input, &mut self.disk, &mut Effects::new(&mut self.host));
+        self.forget_the_log();
     }
     fn end_one_sync(&mut self, result: Result<(), DiskError>) {
         let (ticket, pending) = self.syncs.remove(0);
@@ -323,8 +340,13 @@ impl Room {
     fn orders_0(&self) -> PartitionRegistration {
         self.image().partition(self.topic_id("orders"), 0).expect("the partition exists").clone()
     }
+    /// Names of what was told and not taken yet.
+    fn kinds(&self) -> Vec<&'static str> {
+        self.host.events.iter().filter(|(event, _)| !is_of_the_log(event)).map(|(event, _)| event.name()).collect()
+    }
     fn events(&mut self) -> Vec<String> {
-        std::mem::take(&mut self.host.events).into_iter().map(|(event, _)| event.to_string()).collect()
+        let events = std::mem::take(&mut self.host.events).into_iter().map(|(event, _)| event);
+        events.filter(|event| !is_of_the_log(event)).map(|event| event.to_string()).collect()
     }
 }
 
@@ -339,5 +361,13 @@ fn a_partition() -> PartitionRegistration {
         leader_epoch: 5,
         partition_epoch: 7,
         recovering: false,
+        removing_replicas: Vec::new(),
+        adding_replicas: Vec::new(),
     }
+}
+
+/// Every decision goes along with these, and only the stories of the quorum are about them.
+fn is_of_the_log(event: &crate::event::Event) -> bool {
+    use crate::event::Event::{MetadataAppended, MetadataHighWatermark};
+    matches!(event, MetadataAppended { .. } | MetadataHighWatermark { .. })
 }

@@ -2,8 +2,7 @@
 //!
 //! Source of the frame: `AbstractApiMessageSerde`; of the messages: `metadata/src/main/resources/common/metadata/*.json`.
 //! A record is written at the lowest version that can hold it. Every version that Kafka 4.1 knows is read; fields this
-//! model does not have (log directories, features, further listeners) are passed over, and what would change a
-//! partition's meaning (an ongoing reassignment) is an error rather than ignored.
+//! model does not have (log directories, features, further listeners) are passed over.
 
 #[cfg(test)]
 mod tests;
@@ -69,7 +68,10 @@ impl MetadataRecord {
             MetadataRecord::RegisterBroker { .. } => (REGISTER_BROKER, 1),
             MetadataRecord::UnregisterBroker { .. } => (UNREGISTER_BROKER, 0),
             MetadataRecord::Topic { .. } => (TOPIC, 0),
-            MetadataRecord::Partition { .. } => (PARTITION, 0),
+            MetadataRecord::Partition { eligible_leader_replicas, last_known_elr, .. } => {
+                let has_elr = !eligible_leader_replicas.is_empty() || !last_known_elr.is_empty();
+                (PARTITION, if has_elr { 2 } else { 0 })
+            }
             MetadataRecord::Config { .. } => (CONFIG, 0),
             MetadataRecord::PartitionChange(change) => {
                 let has_elr = change.eligible_leader_replicas.is_some() || change.last_known_elr.is_some();
@@ -123,17 +125,38 @@ impl MetadataRecord {
                 out.uuid(*topic_id);
                 out.no_tagged_fields();
             }
-            MetadataRecord::Partition { topic_id, partition, replicas, isr, leader, leader_epoch, partition_epoch } => {
+            MetadataRecord::Partition {
+                topic_id,
+                partition,
+                replicas,
+                isr,
+                removing_replicas,
+                adding_replicas,
+                leader,
+                leader_epoch,
+                partition_epoch,
+                leader_recovery_state,
+                eligible_leader_replicas,
+                last_known_elr,
+            } => {
                 out.i32(*partition);
                 out.uuid(*topic_id);
                 out.ids(replicas);
                 out.ids(isr);
-                out.ids(&[]);
-                out.ids(&[]);
+                out.ids(removing_replicas);
+                out.ids(adding_replicas);
                 out.i32(*leader);
                 out.i32(*leader_epoch);
                 out.i32(*partition_epoch);
-                out.no_tagged_fields();
+                if self.key_and_version().1 >= 1 {
+                    // Log directories are not modelled.
+                    out.array_of::<()>(&[], |_, _| {});
+                }
+                let ids = |tag, ids: &Vec<i32>| (!ids.is_empty()).then(|| (tag, field(|w| w.ids(ids))));
+                let recovery = (*leader_recovery_state != 0).then(|| (0, field(|w| w.i8(*leader_recovery_state))));
+                let fields = [recovery, ids(1, eligible_leader_replicas), ids(2, last_known_elr)];
+                let fields: Vec<_> = fields.into_iter().flatten().collect();
+                out.tagged_fields(&fields);
             }
             MetadataRecord::Config { resource_type, resource_name, name, value } => {
                 out.i8(*resource_type);
@@ -239,31 +262,43 @@ fn read_register_broker(version: u32, input: &mut Reader<'_>) -> Result<Metadata
     })
 }
 
-const REASSIGNMENT: RecordError = RecordError::Malformed("partition: reassignment is not modelled");
-
 fn read_partition(version: u32, input: &mut Reader<'_>) -> Result<MetadataRecord, RecordError> {
     let partition = input.i32()?;
     let topic_id = input.uuid()?;
     let replicas = input.ids()?;
     let isr = input.ids()?;
-    if !input.ids()?.is_empty() || !input.ids()?.is_empty() {
-        return Err(REASSIGNMENT);
-    }
+    let removing_replicas = input.ids()?;
+    let adding_replicas = input.ids()?;
     let leader = input.i32()?;
     let leader_epoch = input.i32()?;
     let partition_epoch = input.i32()?;
     if version >= 1 {
         input.array_of(16, Reader::uuid)?;
     }
-    // Recovery state and ELR stand only in snapshots and after changes, which come as their own records here.
-    input.tagged_fields(|tag, value| match tag {
-        0 if value.i8()? != 0 => Err(RecordError::Malformed("partition: created while recovering")),
-        1 | 2 if value.nullable_ids()?.is_some_and(|ids| !ids.is_empty()) => {
-            Err(RecordError::Malformed("partition: created with eligible leader replicas"))
+    let (mut leader_recovery_state, mut eligible_leader_replicas, mut last_known_elr) = (0, Vec::new(), Vec::new());
+    input.tagged_fields(|tag, value| {
+        match tag {
+            0 => leader_recovery_state = value.i8()?,
+            1 => eligible_leader_replicas = value.nullable_ids()?.unwrap_or_default(),
+            2 => last_known_elr = value.nullable_ids()?.unwrap_or_default(),
+            _ => {}
         }
-        _ => Ok(()),
+        Ok(())
     })?;
-    Ok(MetadataRecord::Partition { topic_id, partition, replicas, isr, leader, leader_epoch, partition_epoch })
+    Ok(MetadataRecord::Partition {
+        topic_id,
+        partition,
+        replicas,
+        isr,
+        removing_replicas,
+        adding_replicas,
+        leader,
+        leader_epoch,
+        partition_epoch,
+        leader_recovery_state,
+        eligible_leader_replicas,
+        last_known_elr,
+    })
 }
 
 /// All fields but the first two are tagged; a field that does not change is not there.
@@ -275,6 +310,8 @@ fn write_partition_change(change: &PartitionChange, out: &mut Writer) {
         ids(0, &change.isr),
         change.leader.filter(|l| *l != NO_LEADER_CHANGE).map(|leader| (1, field(|w| w.i32(leader)))),
         ids(2, &change.replicas),
+        ids(3, &change.removing_replicas),
+        ids(4, &change.adding_replicas),
         change.leader_recovery_state.filter(|s| *s != NO_RECOVERY_CHANGE).map(|state| (5, field(|w| w.i8(state)))),
         ids(6, &change.eligible_leader_replicas),
         ids(7, &change.last_known_elr),
@@ -292,7 +329,8 @@ fn read_partition_change(input: &mut Reader<'_>) -> Result<PartitionChange, Reco
             0 => change.isr = value.nullable_ids()?,
             1 => change.leader = Some(value.i32()?).filter(|leader| *leader != NO_LEADER_CHANGE),
             2 => change.replicas = value.nullable_ids()?,
-            3 | 4 if value.nullable_ids()?.is_some_and(|ids| !ids.is_empty()) => return Err(REASSIGNMENT),
+            3 => change.removing_replicas = value.nullable_ids()?,
+            4 => change.adding_replicas = value.nullable_ids()?,
             5 => change.leader_recovery_state = Some(value.i8()?).filter(|state| *state != NO_RECOVERY_CHANGE),
             6 => change.eligible_leader_replicas = value.nullable_ids()?,
             7 => change.last_known_elr = value.nullable_ids()?,

@@ -36,8 +36,8 @@ impl Log {
         self.append_from_client(disk, batches, leader_epoch, false)
     }
 
-    /// As [`Log::append_as_leader`], for batches the broker made itself: transaction markers and the like may be among
-    /// them.
+    /// As [`Log::append_as_leader`], for batches the server made itself: transaction markers and the like may be among
+    /// them, and what is larger than a segment gets one of its own, for there is nobody to whom it could be refused.
     pub fn append_control_as_leader(
         &mut self,
         disk: &mut dyn Disk,
@@ -72,7 +72,7 @@ impl Log {
                 .ok_or(BatchError::Malformed("offsets beyond the largest possible"))?;
             headers.push(header);
         }
-        if batches.len() as u64 > self.config.segment_bytes {
+        if batches.len() as u64 > self.config.segment_bytes && !control_allowed {
             return Err(LogError::TooLarge { size: batches.len() as u64, limit: self.config.segment_bytes });
         }
         // In place if nobody else holds these bytes, else one copy.

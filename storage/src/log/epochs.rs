@@ -63,6 +63,17 @@ impl EpochCache {
         self.entries.len() != before
     }
 
+    /// Forgets epochs that end at or before `start_offset`; the one in force there begins there from now on
+    /// (`LeaderEpochFileCache.truncateFromStartAsyncFlush`). True if something changed.
+    pub(super) fn truncate_from_start(&mut self, start_offset: i64) -> bool {
+        let behind = self.entries.partition_point(|entry| entry.start_offset <= start_offset);
+        let Some(in_force) = behind.checked_sub(1) else { return false };
+        let changed = in_force > 0 || self.entries[in_force].start_offset < start_offset;
+        self.entries[in_force].start_offset = start_offset;
+        self.entries.drain(..in_force);
+        changed
+    }
+
     /// The end of the largest epoch at or below `epoch` (`LeaderEpochFileCache.endOffsetFor`). `None` for an epoch this
     /// log never heard of, above all it knows.
     pub(super) fn end_offset_for(&self, epoch: i32, log_end_offset: i64) -> Option<EpochEndOffset> {
@@ -215,6 +226,23 @@ mod tests {
             let mut cache = cache(&[(0, 0), (1, 10), (2, 20)]);
             assert_eq!(cache.truncate_from_end(*end), after.len() != 3);
             assert_eq!(pairs(&cache), *after, "cut at {end}");
+        }
+    }
+
+    #[test]
+    fn a_cut_beginning_forgets_epochs_that_ended_there() {
+        let table: &[(i64, &[(i32, i64)])] = &[
+            (9, &[(2, 10), (4, 20), (5, 30)]),
+            (10, &[(2, 10), (4, 20), (5, 30)]),
+            (15, &[(2, 15), (4, 20), (5, 30)]),
+            (20, &[(4, 20), (5, 30)]),
+            (99, &[(5, 99)]),
+        ];
+        for (start, after) in table {
+            let mut cache = cache(&[(2, 10), (4, 20), (5, 30)]);
+            assert_eq!(cache.truncate_from_start(*start), *start > 10, "begins at {start}");
+            assert_eq!(pairs(&cache), *after, "begins at {start}");
+            assert!(!cache.truncate_from_start(*start), "once is enough");
         }
     }
 

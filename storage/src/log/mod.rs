@@ -14,14 +14,18 @@
 //! Where it differs from Kafka:
 //! - The offset index is sparse as Kafka's but lives in memory only; it is rebuilt from the headers on open. Index files,
 //!   time index, transaction index and producer snapshots are not modelled, and neither are their corruptions.
-//! - Nothing is deleted or compacted: offsets are contiguous from the log's start to its end, and that is checked.
+//! - Nothing is compacted: offsets are contiguous from the log's start to its end, and that is checked. Nothing is deleted
+//!   but what [`Log::delete_before`] is told to.
+//! - The log's start offset is in memory only. Whoever cuts a log's beginning knows where to after a crash too, as the
+//!   metadata log's owner does from its snapshots, and says so to [`Log::open_from`].
 //! - Recovery cuts the log also where a batch has a lower leader epoch than the one before it: that is what an older log
 //!   left there, when a truncation was lost but what was appended after it was not. Journaling file systems keep these in
 //!   order, [`Disk`] does not promise it, and Kafka does not look.
-//! - An append that does not fit into `segment_bytes` is refused to a leader as in Kafka, but a follower keeps it, in a
-//!   segment of its own (Kafka's fetcher would fail there).
+//! - An append that does not fit into `segment_bytes` is refused to a leader's client as in Kafka, but a follower keeps it,
+//!   in a segment of its own (Kafka's fetcher would fail there), and so does a leader what the server itself made.
 
 mod append;
+mod delete;
 mod epochs;
 mod open;
 mod read;
@@ -110,6 +114,8 @@ pub struct Log {
     epochs: EpochCache,
     /// The checkpoint of `epochs` as it stands on the disk; `None` before the first.
     epoch_file: Option<FileId>,
+    /// In the first segment: what lies below is there still, and not served.
+    log_start_offset: i64,
     log_end_offset: i64,
     /// Base offset and position of the active segment's last batches, oldest first.
     recent: VecDeque<(i64, u64)>,
@@ -119,7 +125,7 @@ pub struct Log {
 impl Log {
     /// First offset of the log.
     pub fn log_start_offset(&self) -> i64 {
-        self.segments[0].base_offset
+        self.log_start_offset
     }
 
     /// The offset the next record gets.
@@ -127,7 +133,7 @@ impl Log {
         self.log_end_offset
     }
 
-    /// Bytes of all its batches.
+    /// Bytes of all its batches, those below the log's start included that share a segment with others.
     pub fn size_in_bytes(&self) -> u64 {
         self.segments.iter().map(|s| s.size).sum()
     }

@@ -52,9 +52,23 @@ impl Log {
         config: LogConfig,
         opening: Opening,
     ) -> Result<(Log, Recovered), LogError> {
+        Log::open_from(disk, dir_name, config, opening, 0)
+    }
+
+    /// As [`Log::open`], for a log whose beginning was cut ([`Log::delete_before`]): it is known to begin at
+    /// `log_start_offset` or later. What lies in segments wholly below is removed before anything else is looked at, for
+    /// a crash may have brought some of them back and not others. A log that ends before that offset is begun anew there.
+    pub fn open_from(
+        disk: &mut dyn Disk,
+        dir_name: &str,
+        config: LogConfig,
+        opening: Opening,
+        log_start_offset: i64,
+    ) -> Result<(Log, Recovered), LogError> {
         let dir = disk.open_dir(dir_name)?;
         let mut loader = Loader {
             dir,
+            log_start_offset: log_start_offset.max(0),
             index_interval_bytes: config.index_interval_bytes,
             checked_from: match opening {
                 Opening::Clean => i64::MAX,
@@ -81,6 +95,7 @@ impl Log {
             segments: loader.segments,
             epochs: loader.epochs,
             epoch_file: None,
+            log_start_offset: loader.log_start_offset,
             log_end_offset,
             recent: loader.recent,
             sync: loader.sync,
@@ -89,6 +104,11 @@ impl Log {
         if let Opening::Unclean { .. } = opening {
             log.distrust_files_behind_recovery_point();
         }
+        // Nothing below the start counts: if the rest was lost, the log goes on where it is known to begin.
+        if log_end_offset < log.log_start_offset {
+            log.truncate_fully_and_start_at(disk, log.log_start_offset)?;
+        }
+        let log_end_offset = log.log_end_offset;
         Ok((log, Recovered { log_end_offset, discarded_bytes }))
     }
 
@@ -98,6 +118,7 @@ impl Log {
             self.epochs = cache.clone();
             self.epochs.truncate_from_end(self.log_end_offset);
         }
+        self.epochs.truncate_from_start(self.log_start_offset);
         // After a crash even a right checkpoint may not be durable.
         let trusted = opening == Opening::Clean && stored.as_ref() == Some(&self.epochs);
         if !trusted && (stored.is_some() || !self.epochs.entries().is_empty()) {
@@ -125,6 +146,8 @@ impl Log {
 /// A log while it is being loaded.
 struct Loader {
     dir: DirId,
+    /// What the log is known to begin at, at least; where it does begin, once loaded.
+    log_start_offset: i64,
     index_interval_bytes: u64,
     /// Batches that end below are not checked.
     checked_from: i64,
@@ -140,8 +163,15 @@ struct Loader {
 
 impl Loader {
     fn load_segments(&mut self, disk: &mut dyn Disk) -> Result<(), LogError> {
-        let bases: Vec<i64> = disk.list(self.dir)?.iter().filter_map(|name| base_offset_of(name)).collect();
-        self.next_offset = bases.first().copied().unwrap_or(0);
+        let mut bases: Vec<i64> = disk.list(self.dir)?.iter().filter_map(|name| base_offset_of(name)).collect();
+        // The names are sorted. A segment ends where the next begins, or earlier.
+        let below = bases.iter().skip(1).take_while(|next| **next <= self.log_start_offset).count();
+        for base_offset in bases.drain(..below) {
+            disk.remove(self.dir, &file_name(base_offset))?;
+            self.sync.dir_changed();
+        }
+        self.next_offset = bases.first().copied().unwrap_or(self.log_start_offset);
+        self.log_start_offset = self.log_start_offset.max(self.next_offset);
         let mut bases = bases.into_iter();
         let mut whole = true;
         while whole && let Some(base_offset) = bases.next() {

@@ -31,6 +31,8 @@ impl Log {
             self.segments[segment].changed = self.sync.segment_changed();
             self.recent.retain(|(_, at)| *at < position);
             self.log_end_offset = base_offset;
+            // The start may lie inside the batch that went.
+            self.log_start_offset = self.log_start_offset.min(base_offset);
             self.sync.truncated(base_offset);
             epochs_end = base_offset;
         }
@@ -52,6 +54,7 @@ impl Log {
         self.segments[0].changed = self.sync.segment_changed();
         self.sync.dir_changed();
         self.recent.clear();
+        self.log_start_offset = offset;
         self.log_end_offset = offset;
         if self.epochs.truncate_from_end(i64::MIN) {
             self.store_epochs(disk)?;

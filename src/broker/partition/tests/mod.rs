@@ -53,6 +53,8 @@ fn registration(leader: BrokerId, leader_epoch: i32, partition_epoch: i32, isr: 
         leader_epoch,
         partition_epoch,
         recovering: false,
+        removing_replicas: vec![],
+        adding_replicas: vec![],
     }
 }
 

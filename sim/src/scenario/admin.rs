@@ -1,0 +1,306 @@
+//! The section `[[admin]]`: what an administrator does while the cluster is at work, and when.
+//!
+//! Steps are done one after the other, in the order of their times; one that cannot be done yet (no controller, no answer)
+//! is tried again until it is done or the faults end. A topic may be named that an earlier step creates.
+
+use trial_kafka::config::{BrokerConfig, ConfigKey, DYNAMIC_BROKER_KEYS, TopicConfig};
+use trial_kafka::ids::{Topic, TopicPartition};
+use trial_kafka::node::{Command, ConfigResource, ElectionType, Nanos};
+
+use super::error::Wrong;
+use super::read::{Reader, duration, list, number, text};
+use super::tree::{Placed, Value};
+use super::{DurationRange, Scenario, TopicSpec, check, kafka};
+
+/// One thing that an administrator does.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AdminStep {
+    /// Virtual time at which it is tried first.
+    pub at: Nanos,
+    /// What is done.
+    pub action: AdminAction,
+}
+
+/// What an administrator does.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum AdminAction {
+    /// Create a topic.
+    CreateTopic(TopicSpec),
+    /// Delete a topic.
+    DeleteTopic {
+        /// Its name.
+        topic: String,
+    },
+    /// Give a topic more partitions.
+    CreatePartitions {
+        /// Its name.
+        topic: String,
+        /// Partitions in all.
+        partitions: i32,
+    },
+    /// Change configs at run time.
+    AlterConfig {
+        /// Whose.
+        resource: ConfigResource,
+        /// Names and values; `None` removes one.
+        changes: Vec<(String, Option<String>)>,
+    },
+    /// Elect leaders.
+    ElectLeaders {
+        /// Which kind of election.
+        election: ElectionType,
+        /// Of this partition; `None`: of all.
+        partition: Option<TopicPartition>,
+    },
+    /// Move a partition to other brokers.
+    Reassign {
+        /// The partition.
+        partition: TopicPartition,
+        /// Its replicas; `None` cancels the reassignment under way.
+        replicas: Option<Vec<i32>>,
+    },
+}
+
+/// The names of actions, for `do`.
+pub const ACTION_NAMES: [&str; 6] =
+    ["create-topic", "delete-topic", "create-partitions", "alter-config", "elect-leaders", "reassign"];
+
+impl AdminAction {
+    /// Its name in a scenario.
+    pub fn name(&self) -> &'static str {
+        ACTION_NAMES[match self {
+            AdminAction::CreateTopic(_) => 0,
+            AdminAction::DeleteTopic { .. } => 1,
+            AdminAction::CreatePartitions { .. } => 2,
+            AdminAction::AlterConfig { .. } => 3,
+            AdminAction::ElectLeaders { .. } => 4,
+            AdminAction::Reassign { .. } => 5,
+        }]
+    }
+
+    /// What the admin client is told.
+    pub fn command(&self) -> Command {
+        match self.clone() {
+            AdminAction::CreateTopic(topic) => topic.creation(),
+            AdminAction::DeleteTopic { topic } => Command::DeleteTopic { topic: Topic::new(&topic) },
+            AdminAction::CreatePartitions { topic, partitions } => {
+                Command::CreatePartitions { topic: Topic::new(&topic), count: partitions }
+            }
+            AdminAction::AlterConfig { resource, changes } => Command::AlterConfigs { resource, changes },
+            AdminAction::ElectLeaders { election, partition } => {
+                Command::ElectLeaders { election, partitions: partition.into_iter().collect() }
+            }
+            AdminAction::Reassign { partition, replicas } => Command::Reassign { partition, replicas },
+        }
+    }
+}
+
+/// The keys of an action, besides `at` and `do`.
+pub(super) fn keys_of_action(action: &str) -> &'static [&'static str] {
+    match action {
+        "create-topic" => &["topic", "partitions", "replication.factor", "assignments"],
+        "delete-topic" => &["topic"],
+        "create-partitions" => &["topic", "partitions"],
+        "alter-config" => &["resource", "set", "remove"],
+        "elect-leaders" => &["election", "topic", "partition"],
+        "reassign" => &["topic", "partition", "replicas"],
+        _ => &[],
+    }
+}
+
+/// The word for a resource, as the trace has it.
+pub(super) fn resource_name(resource: &ConfigResource) -> String {
+    match resource {
+        ConfigResource::Topic(topic) => format!("topic {topic}"),
+        ConfigResource::Broker(id) => format!("b{id}"),
+        ConfigResource::AllBrokers => "all brokers".to_owned(),
+    }
+}
+
+/// Reads `[[admin]]`. `None` if something that it needs is missing or wrong, which is told.
+pub(super) fn admin(mut reader: Reader<'_, '_, '_>, scenario: &Scenario) -> Option<AdminStep> {
+    let name = reader.require("do", |found| {
+        let given = text(found)?;
+        let known = ACTION_NAMES.into_iter().find(|&name| name == given);
+        known.ok_or_else(|| Wrong::new(format!("an administrator cannot do {given:?}")).among(&given, ACTION_NAMES))
+    });
+    let at = reader.require("at", |found| {
+        let at = duration(found)?;
+        check::instant(scenario, DurationRange::exactly(at))?;
+        Ok(at)
+    });
+    let Some(name) = name else {
+        // Which keys are valid depends on the action: without it, nothing is said of them.
+        reader.rest(|_, _| Ok(()));
+        return None;
+    };
+    reader.valid = ["at", "do"].iter().chain(keys_of_action(name)).copied().collect();
+    let action = match name {
+        // Takes what is left of the section as the topic's configs.
+        "create-topic" => create_topic(reader, scenario).map(AdminAction::CreateTopic),
+        name => {
+            let action = action_of(name, &mut reader, scenario);
+            reader.finish(&format!(" of {name}"));
+            action
+        }
+    };
+    Some(AdminStep { at: at?, action: action? })
+}
+
+fn action_of(name: &str, reader: &mut Reader<'_, '_, '_>, scenario: &Scenario) -> Option<AdminAction> {
+    match name {
+        "delete-topic" => Some(AdminAction::DeleteTopic { topic: topic(reader, scenario)? }),
+        "create-partitions" => {
+            let topic = topic(reader, scenario);
+            let partitions = reader.require("partitions", number(1, 10_000));
+            Some(AdminAction::CreatePartitions { topic: topic?, partitions: partitions? })
+        }
+        "alter-config" => alter_config(reader, scenario),
+        "elect-leaders" => {
+            let election = reader.take("election", election).unwrap_or(ElectionType::Preferred);
+            let partition = if reader.has("topic") { Some(partition(reader, scenario)?) } else { None };
+            Some(AdminAction::ElectLeaders { election, partition })
+        }
+        _ => {
+            let partition = partition(reader, scenario);
+            let brokers = scenario.cluster.brokers;
+            let replicas = reader.take("replicas", |found| {
+                let replicas = list(number(1, i64::from(i32::MAX)))(found)?;
+                let factor = i16::try_from(replicas.len()).unwrap_or(i16::MAX);
+                check::assignments(brokers, 1, factor, std::slice::from_ref(&replicas))?;
+                if replicas.is_empty() {
+                    return Err(Wrong::new("a partition needs a replica").help("leave the key out to cancel"));
+                }
+                Ok(replicas)
+            });
+            Some(AdminAction::Reassign { partition: partition?, replicas })
+        }
+    }
+}
+
+/// Topics that there are at some time: those of the start and those of earlier steps.
+fn topic_names(scenario: &Scenario) -> Vec<&str> {
+    let created = scenario.admin.iter().filter_map(|step| match &step.action {
+        AdminAction::CreateTopic(topic) => Some(topic.name.as_str()),
+        _ => None,
+    });
+    scenario.topics.iter().map(|topic| topic.name.as_str()).chain(created).collect()
+}
+
+fn known_topic(scenario: &Scenario, name: String) -> Result<String, Wrong> {
+    let names = topic_names(scenario);
+    if names.contains(&name.as_str()) {
+        return Ok(name);
+    }
+    Err(Wrong::new(format!("there is no topic {name:?}")).among(&name, names.iter().copied()))
+}
+
+fn topic(reader: &mut Reader<'_, '_, '_>, scenario: &Scenario) -> Option<String> {
+    reader.require("topic", |found| known_topic(scenario, text(found)?))
+}
+
+fn partition(reader: &mut Reader<'_, '_, '_>, scenario: &Scenario) -> Option<TopicPartition> {
+    let topic = topic(reader, scenario);
+    let index: i32 = reader.take("partition", number(0, 9_999)).unwrap_or(0);
+    Some(TopicPartition::new(&Topic::new(&topic?), index))
+}
+
+fn election(found: &Placed) -> Result<ElectionType, Wrong> {
+    match text(found)?.as_str() {
+        "preferred" => Ok(ElectionType::Preferred),
+        "unclean" => Ok(ElectionType::Unclean),
+        other => Err(Wrong::new(format!("no election is called {other:?}")).among(other, ["preferred", "unclean"])),
+    }
+}
+
+fn create_topic(mut reader: Reader<'_, '_, '_>, scenario: &Scenario) -> Option<TopicSpec> {
+    let name = reader.require("topic", |found| {
+        let name = text(found)?;
+        check::legal_topic_name(&name)?;
+        Ok(name)
+    });
+    let brokers = scenario.cluster.brokers;
+    let partitions: i32 = reader.take("partitions", number(1, 10_000)).unwrap_or(1);
+    let replication_factor = reader
+        .take("replication.factor", |found| {
+            let factor = number(1, i64::from(i16::MAX))(found)?;
+            check::replication_factor(brokers, factor)?;
+            Ok(factor)
+        })
+        .unwrap_or(brokers.min(3) as i16);
+    let assignments = reader.take("assignments", list(list(number(1, i64::from(i32::MAX))))).unwrap_or_default();
+    if !assignments.is_empty()
+        && let Err(wrong) = check::assignments(brokers, partitions, replication_factor, &assignments)
+    {
+        reader.fail("assignments", wrong);
+    }
+    let config = kafka::config(&mut reader);
+    Some(TopicSpec { name: name?, partitions, replication_factor, assignments, config })
+}
+
+fn alter_config(reader: &mut Reader<'_, '_, '_>, scenario: &Scenario) -> Option<AdminAction> {
+    let resource = reader.require("resource", |found| resource(scenario, &text(found)?));
+    let valid: Vec<&'static ConfigKey> = match &resource {
+        Some(ConfigResource::Topic(_)) => TopicConfig::KEYS.iter().collect(),
+        Some(_) => BrokerConfig::KEYS.iter().filter(|key| DYNAMIC_BROKER_KEYS.contains(&key.name)).collect(),
+        // Told already; which keys are valid is not known.
+        None => Vec::new(),
+    };
+    let is_topic = matches!(resource, Some(ConfigResource::Topic(_)));
+    let known = |name: &str| {
+        let found = valid.iter().find(|key| key.name == name);
+        found.copied().ok_or_else(|| {
+            let whose = if is_topic { "a topic" } else { "a running broker" };
+            Wrong::new(format!("{name:?} cannot be changed for {whose}")).among(name, valid.iter().map(|key| key.name))
+        })
+    };
+    let one = |found: &Placed| {
+        let given = text(found)?;
+        let Some((name, value)) = given.split_once('=') else {
+            return Err(Wrong::new(format!("{given:?} is no change of a config")).help("write \"KEY=VALUE\""));
+        };
+        let (name, value) = (name.trim(), value.trim());
+        let key = known(name)?;
+        let typed = match (value.parse::<i64>(), value.parse::<bool>()) {
+            (Ok(number), _) => Value::Int(number),
+            (_, Ok(yes)) => Value::Bool(yes),
+            _ => Value::Text(value.to_owned()),
+        };
+        let typed = Placed { value: typed, place: found.place.clone() };
+        match is_topic {
+            true => kafka::set_one(&mut TopicConfig::default(), key, &typed)?,
+            false => kafka::set_one(&mut BrokerConfig::default(), key, &typed)?,
+        }
+        Ok((name.to_owned(), Some(value.to_owned())))
+    };
+    let removed = |found: &Placed| Ok((known(&text(found)?)?.name.to_owned(), None));
+    let (set, remove) = match resource {
+        Some(_) => (reader.take("set", list(one)), reader.take("remove", list(removed))),
+        None => (reader.take("set", |_| Ok(Vec::new())), reader.take("remove", |_| Ok(Vec::new()))),
+    };
+    if !reader.has("set") && !reader.has("remove") {
+        reader.fail_here(Wrong::new("what is changed? say set = \"min.insync.replicas=2\", or remove = …"));
+    }
+    let changes = set.into_iter().chain(remove).flatten().collect();
+    Some(AdminAction::AlterConfig { resource: resource?, changes })
+}
+
+/// `topic orders`, `b1` or `all brokers`.
+fn resource(scenario: &Scenario, given: &str) -> Result<ConfigResource, Wrong> {
+    if given == "all brokers" {
+        return Ok(ConfigResource::AllBrokers);
+    }
+    if let Some(topic) = given.strip_prefix("topic ") {
+        return known_topic(scenario, topic.trim().to_owned()).map(|name| ConfigResource::Topic(Topic::new(&name)));
+    }
+    let broker = given.strip_prefix('b').and_then(|number| number.parse::<i32>().ok());
+    match broker {
+        Some(id) if scenario.cluster.broker_ids().any(|known| known == id) => Ok(ConfigResource::Broker(id)),
+        Some(id) => {
+            let last = scenario.cluster.brokers;
+            Err(Wrong::new(format!("there is no broker b{id}")).help(format!("there are b1 to b{last}")))
+        }
+        None => Err(Wrong::new(format!("{given:?} has no configs"))
+            .help("resources: \"topic orders\", \"b1\", \"all brokers\"")),
+    }
+}

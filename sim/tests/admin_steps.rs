@@ -1,0 +1,124 @@
+//! `[[admin]]` in scenario files: what reads, what is written back, and what is refused in which words.
+
+use trial_kafka::node::{Command, ConfigResource, ElectionType};
+use trial_sim::scenario::{ACTION_NAMES, AdminAction, Scenario, parse, schema, to_toml};
+
+const HEAD: &str = "\
+format = 1
+[cluster]
+brokers = 3
+[[topic]]
+name = \"orders\"
+";
+
+fn read(steps: &str) -> Result<Scenario, String> {
+    parse("admin.toml", &format!("{HEAD}{steps}"), &[]).map_err(|error| error.to_string())
+}
+fn refused(steps: &str) -> String {
+    read(steps).expect_err("this step is wrong")
+}
+
+const EVERYTHING: &str = r#"
+[[admin]]
+at = "5s"
+do = "delete-topic"
+topic = "orders"
+[[admin]]
+at = "6s"
+do = "create-topic"
+topic = "payments"
+partitions = 2
+replication.factor = 2
+assignments = [[1, 2], [2, 3]]
+min.insync.replicas = 2
+[[admin]]
+at = "7s"
+do = "create-partitions"
+topic = "payments"
+partitions = 4
+[[admin]]
+at = "8s"
+do = "alter-config"
+resource = "topic payments"
+set = ["min.insync.replicas=1", "unclean.leader.election.enable=true"]
+remove = "flush.messages"
+[[admin]]
+at = "9s"
+do = "alter-config"
+resource = "all brokers"
+set = "min.insync.replicas=2"
+[[admin]]
+at = "9.5s"
+do = "alter-config"
+resource = "b2"
+remove = "log.segment.bytes"
+[[admin]]
+at = "10s"
+do = "elect-leaders"
+[[admin]]
+at = "10s"
+do = "elect-leaders"
+election = "unclean"
+topic = "payments"
+partition = 1
+[[admin]]
+at = "11s"
+do = "reassign"
+topic = "payments"
+partition = 1
+replicas = [3, 1]
+[[admin]]
+at = "12s"
+do = "reassign"
+topic = "payments"
+"#;
+
+#[test]
+fn every_action_reads_and_is_written_so_that_it_reads_back_equal() {
+    let scenario = read(EVERYTHING).unwrap_or_else(|error| panic!("{error}"));
+    let again = parse("admin.toml", &to_toml(&scenario), &[]).unwrap_or_else(|error| panic!("{error}"));
+    assert_eq!(again, scenario);
+    for name in ACTION_NAMES {
+        assert!(scenario.admin.iter().any(|step| step.action.name() == name), "{name}");
+        assert!(schema().contains(name), "{name}");
+    }
+    let commands: Vec<Command> = scenario.admin.iter().map(|step| step.action.command()).collect();
+    assert!(matches!(&commands[1], Command::CreateTopic { partitions: 2, configs, .. } if configs.len() == 1));
+    assert!(
+        matches!(&commands[3], Command::AlterConfigs { resource: ConfigResource::Topic(_), changes } if changes.len() == 3)
+    );
+    assert!(
+        matches!(&commands[7], Command::ElectLeaders { election: ElectionType::Unclean, partitions } if partitions.len() == 1)
+    );
+    assert!(matches!(&scenario.admin[9].action, AdminAction::Reassign { replicas: None, .. }));
+}
+
+#[test]
+fn a_wrong_step_is_told_with_its_line_and_what_would_be_right() {
+    let step = |rest: &str| refused(&format!("[[admin]]\nat = \"5s\"\n{rest}\n"));
+    let cases = [
+        ("do = \"delete-topics\"\ntopic = \"orders\"", "delete-topic"),
+        ("do = \"delete-topic\"", "\"topic\" is missing"),
+        ("do = \"delete-topic\"\ntopic = \"order\"", "orders"),
+        ("do = \"delete-topic\"\ntopic = \"orders\"\nreplicas = [1]", "replicas"),
+        ("do = \"create-topic\"\ntopic = \"new\"\nretention.ms = 1", "known to Kafka, not modelled"),
+        ("do = \"create-topic\"\ntopic = \"new\"\nreplication.factor = 4", "impossible with 3 brokers"),
+        ("do = \"alter-config\"\nresource = \"topic orders\"", "what is changed?"),
+        ("do = \"alter-config\"\nresource = \"b9\"\nset = \"min.insync.replicas=2\"", "there are b1 to b3"),
+        ("do = \"alter-config\"\nresource = \"topic orders\"\nset = \"min.insync.replica=2\"", "min.insync.replicas"),
+        ("do = \"alter-config\"\nresource = \"topic orders\"\nset = \"min.insync.replicas=0\"", "must be from 1"),
+        ("do = \"alter-config\"\nresource = \"topic orders\"\nset = \"min.insync.replicas\"", "KEY=VALUE"),
+        (
+            "do = \"alter-config\"\nresource = \"b1\"\nset = \"replica.lag.time.max.ms=1\"",
+            "cannot be changed for a running",
+        ),
+        ("do = \"elect-leaders\"\nelection = \"uncleanly\"", "unclean"),
+        ("do = \"reassign\"\ntopic = \"orders\"\nreplicas = [1, 1]", "names broker 1 twice"),
+    ];
+    for (rest, expected) in cases {
+        let error = step(rest);
+        assert!(error.contains(expected), "{rest}\n{error}");
+    }
+    let early = refused("[[admin]]\nat = \"1s\"\ndo = \"elect-leaders\"\n");
+    assert!(early.contains("warm-up") && early.contains("admin.toml:7"), "{early}");
+}

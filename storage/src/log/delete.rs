@@ -1,0 +1,31 @@
+//! How does a log give up its beginning? (`UnifiedLog.maybeIncrementLogStartOffset`, `deleteOldSegments`.)
+
+use crate::Disk;
+
+use super::{Log, LogError, open};
+
+impl Log {
+    /// The log begins at `log_start_offset` from now on, if that is above its present start; segments wholly below are
+    /// deleted. The active one never is, nor is a segment in which the start lies: what it holds below is not served.
+    /// Gives the number of segments deleted.
+    ///
+    /// The caller must know the new start after a crash, and durably so before calling: see [`Log::open_from`]. Whether
+    /// the deletions themselves are durable then does not matter.
+    pub fn delete_before(&mut self, disk: &mut dyn Disk, log_start_offset: i64) -> Result<u32, LogError> {
+        if log_start_offset > self.log_end_offset {
+            return Err(self.out_of_range(log_start_offset));
+        }
+        self.log_start_offset = self.log_start_offset.max(log_start_offset);
+        let mut deleted = 0;
+        while self.segments.get(1).is_some_and(|next| next.base_offset <= self.log_start_offset) {
+            disk.remove(self.dir, &open::file_name(self.segments[0].base_offset))?;
+            self.segments.remove(0);
+            self.sync.dir_changed();
+            deleted += 1;
+        }
+        if self.epochs.truncate_from_start(self.log_start_offset) {
+            self.store_epochs(disk)?;
+        }
+        Ok(deleted)
+    }
+}
