@@ -269,7 +269,7 @@ fn a_partition_without_a_leader_is_described_as_kafka_does() {
     let text = "format = 1\nrun = \"30s\"\n[[topic]]\nname = \"orders\"\nreplication.factor = 3\n[[producer]]\n[[consumer]]\n\
                 [[fault]]\nkind = \"crash\"\ntarget = \"all brokers\"\nat = \"6s\"\n";
     std::fs::write(place.join("dark.toml"), text).expect("it can be written");
-    let printed = run_in(&place, &["describe", "dark.toml", "--at", "25s"]).code(0).stdout;
+    let printed = run_in(&place, &["describe", "dark.toml", "--at", "25s", "--topics"]).code(0).stdout;
     assert!(printed.contains("\tPartition: 0\tLeader: none\tReplicas: "), "{printed}");
     assert_eq!(printed.matches("dead").count(), 3, "{printed}");
 }
