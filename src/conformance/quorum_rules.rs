@@ -38,7 +38,7 @@ rules! {
             "controller::tests::quorum_rules::every_check_of_a_vote_request_has_its_error";
         MajorityElects: "More than half of the voters elect.",
             "`EpochElection.isVoteGranted`",
-            "controller::tests::failover::a_voter_on_another_disk_is_none_any_more";
+            "controller::tests::quorum_one_by_one::one_voter_of_three_elects_nobody";
     }
     "Pre-votes" {
         PreVoteComesFirst: "Whose patience is at its end asks first, without raising its epoch.",
@@ -174,6 +174,12 @@ rules! {
         VoterIsANodeOnItsDisk: "A voter is a node id on one disk: the same node on another is none.",
             "KIP-853, `VoterSet.isVoter`",
             "controller::tests::failover::a_voter_on_another_disk_is_none_any_more";
+        VoteIsForACandidateOnItsDisk: "A vote for a candidate is none for the same node on another disk.",
+            "KIP-853, `UnattachedState.canGrantVote`",
+            "controller::tests::quorum_one_by_one::a_vote_is_for_a_candidate_on_its_disk";
+        ObserverHasNoVote: "An observer votes for nobody.",
+            "KIP-853, `QuorumState`",
+            "controller::tests::quorum_one_by_one::an_observer_has_no_vote";
         RequestIsForThisDisk: "A vote request for another disk: INVALID_VOTER_KEY.",
             "KIP-853, `KafkaRaftClient.isValidVoterKey`",
             "controller::tests::quorum_rules::every_check_of_a_vote_request_has_its_error";

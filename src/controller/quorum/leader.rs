@@ -234,7 +234,7 @@ impl Quorum {
 
     fn after_append(&mut self, io: &mut Io<'_, '_>) {
         self.sync_log_if_idle(io);
-        if self.zoo.on(Switch::RaftNoFlush) {
+        if self.counts_what_is_written() {
             self.update_local_state(io);
         }
         self.complete_fetches(io);

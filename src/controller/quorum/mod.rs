@@ -397,10 +397,13 @@ impl Quorum {
     }
 
     /// The offset below which this node's log counts as replicated: what it has synced.
-    /// Zoo: `raft-no-flush` counts what it has written.
     fn synced_end_offset(&self) -> i64 {
-        let counts_what_is_written = self.zoo.on(Switch::RaftNoFlush) || !QuorumRule::OnlySyncedRecordsCount.holds();
-        if counts_what_is_written { self.log.log_end_offset() } else { self.log.recovery_point() }
+        if self.counts_what_is_written() { self.log.log_end_offset() } else { self.log.recovery_point() }
+    }
+
+    /// Zoo: `raft-no-flush` counts what it has written.
+    fn counts_what_is_written(&self) -> bool {
+        self.zoo.on(Switch::RaftNoFlush) || !QuorumRule::OnlySyncedRecordsCount.holds()
     }
 
     /// Epoch of the last record, of the snapshot if the log is empty, or 0. Source: `ReplicatedLog.lastFetchedEpoch`.

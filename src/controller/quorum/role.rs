@@ -239,7 +239,9 @@ impl Quorum {
             Role::Candidate { until, backing_off_until, .. } => {
                 Some(backing_off_until.unwrap_or(*until)).filter(|_| !is_shutting_down)
             }
-            Role::Follower { until, .. } => Some(*until).filter(|_| self.is_voter()),
+            Role::Follower { until, .. } => {
+                Some(*until).filter(|_| self.is_voter() && QuorumRule::SilentLeaderIsReplaced.holds())
+            }
             Role::Leader(leader) => leader.next_deadline(),
         }
     }

@@ -89,7 +89,7 @@ impl Quorum {
         is_log_up_to_date: bool,
         pre_vote: bool,
     ) -> Result<(), &'static str> {
-        if !self.is_voter() {
+        if !self.is_voter() && QuorumRule::ObserverHasNoVote.holds() {
             return Err("an observer has no vote");
         }
         if pre_vote {
@@ -138,7 +138,8 @@ impl Quorum {
     /// Zoo: `raft-blank-disk-same-id` goes by the node id alone.
     fn is_same_replica(&self, voted: ReplicaKey, candidate: ReplicaKey) -> bool {
         let same_disk = voted.directory_id.is_none() || voted.directory_id == candidate.directory_id;
-        voted.id == candidate.id && (same_disk || self.zoo.on(Switch::RaftBlankDiskSameId))
+        let disk_counts = !self.zoo.on(Switch::RaftBlankDiskSameId) && QuorumRule::VoteIsForACandidateOnItsDisk.holds();
+        voted.id == candidate.id && (same_disk || !disk_counts)
     }
 
     /// Source: `KafkaRaftClient.hasValidClusterId`.

@@ -8,15 +8,26 @@ use kafka_protocol::ResponseError;
 use kafka_protocol::messages::fetch_response::{PartitionData as Fetched, SnapshotId as WireSnapshotId};
 use kafka_protocol::messages::{BeginQuorumEpochResponse, FetchSnapshotResponse, RequestKind, ResponseKind};
 
-use super::cluster::Cluster;
-use super::quorum_rules::{elect, fetch, fetch_of, follow, following, granted, no_ops, serve, serve_in, topic_name};
-use crate::config::BrokerConfig;
+use super::cluster::{Cluster, voter};
+use super::quorum_rules::{
+    ask_vote, elect, fetch, fetch_of, follow, following, granted, no_ops, serve, serve_in, topic_name, vote_request,
+};
 use crate::controller::{Controller, ControllerSetup, QuorumRole};
 use crate::event::Event;
 use crate::metadata::MetadataImage;
 use crate::metadata::snapshot::{SnapshotId, encode};
 use crate::node::{Command, Input, OpId};
 use crate::zoo::Zoo;
+
+/// Node 1 starts anew, on an empty disk and otherwise set up.
+fn replace(cluster: &mut Cluster, change: impl FnOnce(&mut ControllerSetup)) {
+    cluster.crash(1);
+    let machine = cluster.machines.get_mut(&1).unwrap();
+    let mut setup = machine.controller.setup().clone();
+    change(&mut setup);
+    (machine.controller, machine.disk) = (Controller::new(setup), Default::default());
+    cluster.start(1);
+}
 
 // ── elections ────────────────────────────────────────────────────────────────────────────────────────────────────────
 #[test]
@@ -78,6 +89,34 @@ fn a_candidate_that_loses_tries_again_after_a_pause() {
 }
 
 #[test]
+fn one_voter_of_three_elects_nobody() {
+    let mut cluster = candidate(encouraged);
+    cluster.run(5_000);
+    assert!(!cluster.events.iter().any(|(_, event)| matches!(event, Event::BecameQuorumLeader { .. })));
+}
+
+#[test]
+fn a_vote_is_for_a_candidate_on_its_disk() {
+    let mut cluster = Cluster::with_puppets(Zoo::default());
+    cluster.run(20);
+    assert_eq!(ask_vote(&mut cluster, vote_request(2, 5, 0, 0, false)), (0, true, 5));
+    let mut on_another_disk = vote_request(2, 5, 0, 0, false);
+    on_another_disk.topics[0].partitions[0].replica_directory_id = voter(9).directory_id;
+    assert_eq!(ask_vote(&mut cluster, on_another_disk), (0, false, 5));
+}
+
+#[test]
+fn an_observer_has_no_vote() {
+    let mut cluster = Cluster::with_puppets(Zoo::default());
+    replace(&mut cluster, |setup| setup.directory_id = voter(9).directory_id);
+    cluster.run(20);
+    assert_eq!(cluster.role(1), QuorumRole::Observer);
+    let mut request = vote_request(2, 5, 0, 0, false);
+    request.topics[0].partitions[0].voter_directory_id = voter(9).directory_id;
+    assert_eq!(ask_vote(&mut cluster, request), (0, false, 5));
+}
+
+#[test]
 fn who_has_most_is_the_first_successor() {
     let mut cluster = Cluster::with_puppets(Zoo::default());
     elect(&mut cluster);
@@ -110,12 +149,7 @@ fn only_the_leader_serves_fetches() {
 #[test]
 fn a_snapshot_has_the_epoch_of_its_last_record() {
     let mut cluster = Cluster::with_puppets(Zoo::default());
-    cluster.crash(1);
-    let machine = cluster.machines.get_mut(&1).unwrap();
-    let setup = machine.controller.setup().clone();
-    let config = BrokerConfig { metadata_log_max_record_bytes_between_snapshots: 1, ..setup.config.clone() };
-    (machine.controller, machine.disk) = (Controller::new(ControllerSetup { config, ..setup }), Default::default());
-    cluster.start(1);
+    replace(&mut cluster, |setup| setup.config.metadata_log_max_record_bytes_between_snapshots = 1);
     // In epoch 2 it is given what was decided in epoch 1.
     follow(&mut cluster, 2);
     let records = Fetched::default().with_high_watermark(3).with_records(Some(no_ops(0, 1, 3)));
