@@ -107,7 +107,7 @@ pub(super) fn no_ops(base_offset: i64, epoch: i32, count: usize) -> Bytes {
     let record = NewRecord { value: Some(MetadataRecord::NoOp.encode()), ..NewRecord::default() };
     let mut batches = bytes::BytesMut::new();
     for i in 0..count {
-        let mut batch = bytes::BytesMut::from(&build_batch(&[record.clone()], BuildOptions::default())[..]);
+        let mut batch = bytes::BytesMut::from(&build_batch(std::slice::from_ref(&record), BuildOptions::default())[..]);
         set_base_offset_and_epoch(&mut batch, base_offset + i as i64, epoch);
         batches.extend_from_slice(&batch);
     }
