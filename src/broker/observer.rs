@@ -25,6 +25,7 @@ use uuid::Uuid;
 use super::leader_view::LeaderView;
 use super::{Broker, BrokerSetup};
 use crate::client::{Channel, ChannelEvent, ChannelTimeouts};
+use crate::conformance::QuorumRule;
 use crate::metadata::snapshot::SnapshotFetch;
 use crate::metadata::{METADATA_TOPIC_ID, MetadataImage, MetadataRecord};
 use crate::node::{ConnId, Effects, Endpoint, Input, Nanos, Now, Purpose, RandomFor, ms};
@@ -273,7 +274,7 @@ impl Broker {
     /// which may have led in an epoch that this incarnation, with less in its log, must not lead in.
     pub(super) fn publish_first(&mut self, now: Now, disk: &mut dyn Disk, fx: &mut Effects<'_>) {
         let caught_up = self.broker_epoch().is_some_and(|epoch| self.image.next_offset > epoch);
-        if !self.published && caught_up {
+        if !self.published && (caught_up || !QuorumRule::BrokerActsFromItsRegistrationOn.holds()) {
             self.published = true;
             self.publish_metadata(now, &MetadataImage::default(), disk, fx);
             // `BrokerLifecycleManager.setReadyToUnfence`.

@@ -16,6 +16,9 @@ rules! {
         LeaderEpochRisesOnlyWithTheLeader: "A record that does not set the leader leaves the leader epoch alone.",
             "`PartitionRegistration.merge`",
             "controller::tests::partitions::the_leader_shrinks_and_expands_its_isr";
+        LeaderEpochRisesWhenAReplicaLeaves: "A reassignment that takes a replica out of the assignment raises the leader epoch, the leader staying.",
+            "`PartitionChangeBuilder.triggerLeaderEpochBumpForReplicaReassignmentIfNeeded`",
+            "controller::tests::admin::a_reassignment_does_not_end_while_a_target_replica_is_out_of_sync";
         ConfirmedLeaderIsNotSet: "A change of the ISR, or an election that confirms the leader, does not set it.",
             "`PartitionChangeBuilder.tryElection`",
             "controller::tests::change_builder::elections_from_the_isr";
@@ -57,6 +60,9 @@ rules! {
         RecoveredLeaderStaysSo: "A recovered leader does not go back to recovering: INVALID_REQUEST.",
             "KIP-704, `ReplicationControlManager.validateAlterPartitionData`",
             "controller::tests::one_by_one::a_recovered_leader_does_not_go_back";
+        UnregisteredReplicaIsIneligible: "A replica that is not registered is not admitted: INELIGIBLE_REPLICA.",
+            "KIP-841, `ReplicationControlManager.ineligibleReplicasForIsr`",
+            "controller::tests::one_by_one::a_replica_that_is_not_registered_is_not_let_in";
         FencedReplicaIsIneligible: "A fenced replica is not admitted: INELIGIBLE_REPLICA.",
             "KIP-841, `ReplicationControlManager.ineligibleReplicasForIsr`",
             "controller::tests::partitions::fenced_stopping_and_repeated_members_are_not_let_in";
@@ -66,9 +72,26 @@ rules! {
         OtherIncarnationIsIneligible: "A replica that the leader heard of under another broker epoch is not admitted: INELIGIBLE_REPLICA.",
             "KIP-903, `ReplicationControlManager.ineligibleReplicasForIsr`",
             "controller::tests::partitions::checks_come_in_kafkas_order";
+        UntoldIncarnationIsAdmitted: "A replica whose broker epoch the leader does not know (-1) is admitted.",
+            "KIP-903, `ReplicationControlManager.ineligibleReplicasForIsr`",
+            "controller::tests::one_by_one::a_replica_whose_incarnation_is_not_told_is_let_in";
         RecoveryEndsAtTheLeadersWord: "A leader that says it has recovered has recovered.",
             "KIP-704, `PartitionChangeBuilder.build`",
             "controller::tests::partitions::with_unclean_election_the_out_of_sync_replica_leads_and_recovers";
+    }
+    "The end of a reassignment" {
+        ReassignmentEndsWithAllTargetsInSync: "A reassignment ends when every target replica is in the ISR.",
+            "KAFKA-15665, `PartitionReassignmentReplicas.maybeCompleteReassignment`",
+            "controller::tests::admin::a_reassignment_does_not_end_while_a_target_replica_is_out_of_sync";
+        WhoLeavesTheAssignmentLeavesTheIsr: "Who leaves the assignment leaves the ISR with it, with an election if it led.",
+            "`PartitionReassignmentReplicas.maybeCompleteReassignment`",
+            "controller::tests::admin::a_partition_moves_when_the_new_replica_is_in_sync_and_its_leader_must_learn_of_it";
+        ChangeThatMovesTheLeaderIsApplied: "An AlterPartition that ends a reassignment and moves the leader is applied.",
+            "`ReplicationControlManager.alterPartition`",
+            "controller::tests::admin::a_partition_moves_when_the_new_replica_is_in_sync_and_its_leader_must_learn_of_it";
+        SenderLearnsThatTheLeaderMoved: "And its sender is told NEW_LEADER_ELECTED.",
+            "`ReplicationControlManager.alterPartition`",
+            "controller::tests::admin::a_partition_moves_when_the_new_replica_is_in_sync_and_its_leader_must_learn_of_it";
     }
     "Elections" {
         ValidLeaderStays: "A leader that is valid stays, preferred or not.",
@@ -124,6 +147,9 @@ rules! {
         LeaversOfASmallIsrStayEligible: "Who leaves an ISR that is below min.insync.replicas stays eligible.",
             "KIP-966, `PartitionChangeBuilder.maybePopulateTargetElr`",
             "controller::tests::change_builder::who_leaves_an_isr_that_is_too_small_stays_eligible";
+        EligibleReplicasStaySo: "Who is eligible stays so while the ISR is below min.insync.replicas.",
+            "KIP-966, `PartitionChangeBuilder.maybePopulateTargetElr`",
+            "controller::tests::change_builder::who_leaves_an_isr_that_is_too_small_stays_eligible";
         ElrAndIsrAreDisjoint: "Who is in the ISR is not in the ELR.",
             "KIP-966, `PartitionChangeBuilder.maybePopulateTargetElr`",
             "controller::tests::change_builder::who_leaves_an_isr_that_is_too_small_stays_eligible";
@@ -176,5 +202,8 @@ rules! {
         FenceComesAfterTheElections: "The changes of partitions stand before the record that fences, in one batch.",
             "`ReplicationControlManager.handleBrokerFenced`",
             "controller::tests::brokers::a_silent_leader_is_fenced_and_the_next_in_sync_replica_leads";
+        RegistrationComesAfterTheElections: "So do they before the record that registers the next incarnation.",
+            "`ClusterControlManager.registerBroker`",
+            "controller::tests::one_by_one::what_a_new_incarnation_changes_comes_before_its_registration";
     }
 }

@@ -8,7 +8,7 @@ use std::process::{Command, Stdio};
 use std::sync::{Mutex, OnceLock};
 use std::time::{Duration, Instant};
 
-use super::{Entry, SECTIONS};
+use super::{Entry, SECTIONS, UNRULED};
 
 /// Names the rule that a test process leaves out.
 const LEFT_OUT: &str = "TRIAL_RULE_OUT";
@@ -220,6 +220,13 @@ fn table() -> String {
                 let _ = writeln!(table, "| {} | {} | {place} | `{}` |", rule.sentence, rule.kafka, rule.test);
             }
         }
+        let without_rule: Vec<_> = UNRULED.iter().filter(|line| line.section == section.number).collect();
+        if !without_rule.is_empty() {
+            table.push_str("\n## Without a rule\n\n| What the notes say | What is there instead |\n|---|---|\n");
+        }
+        for line in without_rule {
+            let _ = writeln!(table, "| {} | {} |", line.line, line.instead);
+        }
     }
     let count = entries().count();
     format!("{count} rules.\n{table}")
@@ -234,6 +241,27 @@ fn the_table_is_that_of_the_code() {
     }
     let written = fs::read_to_string(&path).expect("the table is there");
     assert!(written == drawn, "the table is not that of the code: INSTA_UPDATE=always draws it anew\n{drawn}");
+}
+
+/// Whoever serves one of these has lines to take out of [`UNRULED`] and rules to name.
+#[test]
+fn what_is_not_modelled_is_not_served() {
+    use kafka_protocol::messages::ApiKey;
+    let absent = [
+        ApiKey::AddRaftVoter,
+        ApiKey::RemoveRaftVoter,
+        ApiKey::UpdateRaftVoter,
+        ApiKey::UnregisterBroker,
+        ApiKey::AssignReplicasToDirs,
+    ];
+    for key in absent {
+        assert!(crate::controller::SERVED.iter().all(|(served, ..)| *served != key), "{key:?} is served");
+        let name = format!("{key:?}");
+        assert!(UNRULED.iter().any(|line| line.instead.contains(&name)), "no line says that {name} is not served");
+    }
+    for line in UNRULED {
+        assert!(SECTIONS.iter().any(|section| section.number == line.section), "{line:?}");
+    }
 }
 
 #[test]

@@ -41,7 +41,7 @@ use self::requests::Request;
 use self::rules::sessions::Sessions;
 use self::rules::{Cluster, Decision};
 use crate::config::BrokerConfig;
-use crate::conformance::BrokerRule;
+use crate::conformance::{BrokerRule, QuorumRule};
 use crate::event::Event;
 use crate::ids::BrokerId;
 use crate::metadata::{METADATA_TOPIC, MetadataImage, MetadataRecord};
@@ -311,6 +311,7 @@ impl Controller {
     /// once, on what it happens to know.
     fn may_activate(&self) -> bool {
         self.setup.zoo.on(Switch::LeaderCallbackBeforeCatchup)
+            || !QuorumRule::NewControllerReplaysFirst.holds()
             || self.quorum.as_ref().is_some_and(Quorum::has_committed_in_own_epoch)
     }
 
@@ -339,6 +340,9 @@ impl Controller {
     /// Another leads, or nobody: what was decided and not committed is undone here, whatever may become of it in the log.
     /// Source: `QuorumController.renounce`.
     fn stand_down(&mut self, epoch: i32, io: &mut Io<'_, '_>) {
+        if !QuorumRule::LostLeadershipReverts.holds() {
+            return;
+        }
         let was_active = self.phase == Phase::Active;
         self.phase = Phase::Standby;
         self.image = MetadataImage::default();
@@ -349,7 +353,7 @@ impl Controller {
             let reverted_to = self.high_watermark().max(0);
             io.fx.record(Event::ControllerStoodDown { epoch, reverted_to });
         }
-        for deferred in self.deferred.drain(..) {
+        for deferred in self.deferred.drain(..).filter(|_| QuorumRule::LostLeadershipRefusesWhatWaits.holds()) {
             io.fx.answer(deferred.req, deferred.refusal);
         }
     }
@@ -363,7 +367,14 @@ impl Controller {
         if decision.records.is_empty() {
             return Ok(());
         }
-        let base_offset = quorum.append(&decision.records, io)?;
+        let base_offset = match QuorumRule::OneEventIsOneBatch.holds() {
+            true => quorum.append(&decision.records, io)?,
+            false => {
+                let base_offset = quorum.log().log_end_offset();
+                decision.records.chunks(1).try_for_each(|record| quorum.append(record, io).map(|_| ()))?;
+                base_offset
+            }
+        };
         self.last_append = io.now.mono;
         events::apply_and_record(&mut self.image, base_offset, &decision, io.fx);
         for (offset, record) in (base_offset..).zip(decision.records) {
@@ -386,7 +397,7 @@ impl Controller {
         fx: &mut Effects<'_>,
     ) {
         let offset = self.last_offset();
-        if offset < self.high_watermark() {
+        if offset < self.high_watermark() || !QuorumRule::AnswersWaitForTheCommit.holds() {
             fx.answer(req, response);
         } else {
             self.deferred.push_back(Deferred { offset, req, response, refusal });

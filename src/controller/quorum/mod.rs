@@ -49,6 +49,7 @@ use self::state_file::{ElectionState, StateFileError};
 use self::voters::{ReplicaKey, VoterSet};
 use super::{ControllerSetup, QuorumRole};
 use crate::config::BrokerConfig;
+use crate::conformance::QuorumRule;
 use crate::metadata::{METADATA_TOPIC, MetadataRecord, RecordError};
 use crate::node::{Effects, Endpoint, Input, Nanos, Now, ReqId, Ticket, ms};
 use crate::zoo::{Switch, Zoo};
@@ -396,9 +397,13 @@ impl Quorum {
     }
 
     /// The offset below which this node's log counts as replicated: what it has synced.
-    /// Zoo: `raft-no-flush` counts what it has written.
     fn synced_end_offset(&self) -> i64 {
-        if self.zoo.on(Switch::RaftNoFlush) { self.log.log_end_offset() } else { self.log.recovery_point() }
+        if self.counts_what_is_written() { self.log.log_end_offset() } else { self.log.recovery_point() }
+    }
+
+    /// Zoo: `raft-no-flush` counts what it has written.
+    fn counts_what_is_written(&self) -> bool {
+        self.zoo.on(Switch::RaftNoFlush) || !QuorumRule::OnlySyncedRecordsCount.holds()
     }
 
     /// Epoch of the last record, of the snapshot if the log is empty, or 0. Source: `ReplicatedLog.lastFetchedEpoch`.

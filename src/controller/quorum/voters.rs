@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 
 use uuid::Uuid;
 
+use crate::conformance::QuorumRule;
 use crate::controller::Voter;
 use crate::node::Endpoint;
 use crate::zoo::{Switch, Zoo};
@@ -64,7 +65,9 @@ impl VoterSet {
     /// Source: KIP-853, `VoterSet.isVoter`. Zoo: `raft-blank-disk-same-id` goes by the node id alone.
     pub fn is_voter(&self, key: ReplicaKey) -> bool {
         self.by_id.get(&key.id).is_some_and(|voter| {
-            self.zoo.on(Switch::RaftBlankDiskSameId) || key.directory_id.is_none_or(|id| id == voter.directory_id)
+            self.zoo.on(Switch::RaftBlankDiskSameId)
+                || !QuorumRule::VoterIsANodeOnItsDisk.holds()
+                || key.directory_id.is_none_or(|id| id == voter.directory_id)
         })
     }
     /// Is this replica the only voter? Source: `VoterSet.isOnlyVoter`.

@@ -77,8 +77,10 @@ impl Cluster<'_> {
         if let Some(change) = change {
             after.merge(&change);
             let moved_leader = change.leader.is_some_and(|leader| leader != broker);
-            decision.records.push(MetadataRecord::PartitionChange(change));
-            if moved_leader {
+            if !moved_leader || PartitionRule::ChangeThatMovesTheLeaderIsApplied.holds() {
+                decision.records.push(MetadataRecord::PartitionChange(change));
+            }
+            if moved_leader && PartitionRule::SenderLearnsThatTheLeaderMoved.holds() {
                 // Applied and refused at once: the sender must wait for metadata. Only the end of a reassignment does
                 // this, since the sender is valid and so is kept as leader.
                 decision.refusals.push(refusal(topic, index, broker, ResponseError::NewLeaderElected));
@@ -146,15 +148,16 @@ impl Cluster<'_> {
     /// a broker epoch of -1 was not told). The zoo switches `fenced-joins-isr` and `no-broker-epoch-check` bring back the
     /// controllers before these two rules. Source: `ReplicationControlManager.ineligibleReplicasForIsr`.
     fn is_eligible_for_isr(&self, member: &BrokerState) -> bool {
-        self.image.brokers.get(&member.broker_id.0).is_some_and(|registration| {
-            let is_unfenced = !registration.fenced || !PartitionRule::FencedReplicaIsIneligible.holds();
-            let stays = !registration.in_controlled_shutdown || !PartitionRule::StoppingReplicaIsIneligible.holds();
-            let is_active = (is_unfenced && stays) || self.zoo.on(Switch::FencedJoinsIsr);
-            let is_same_incarnation = [-1, registration.broker_epoch].contains(&member.broker_epoch)
-                || self.zoo.on(Switch::NoBrokerEpochCheck)
-                || !PartitionRule::OtherIncarnationIsIneligible.holds();
-            is_active && is_same_incarnation
-        })
+        let Some(registration) = self.image.brokers.get(&member.broker_id.0) else {
+            return !PartitionRule::UnregisteredReplicaIsIneligible.holds();
+        };
+        let is_unfenced = !registration.fenced || !PartitionRule::FencedReplicaIsIneligible.holds();
+        let stays = !registration.in_controlled_shutdown || !PartitionRule::StoppingReplicaIsIneligible.holds();
+        let is_active = (is_unfenced && stays) || self.zoo.on(Switch::FencedJoinsIsr);
+        let is_untold = member.broker_epoch == -1 && PartitionRule::UntoldIncarnationIsAdmitted.holds();
+        let is_another = !is_untold && member.broker_epoch != registration.broker_epoch;
+        let is_refused = is_another && PartitionRule::OtherIncarnationIsIneligible.holds();
+        is_active && (!is_refused || self.zoo.on(Switch::NoBrokerEpochCheck))
     }
 }
 

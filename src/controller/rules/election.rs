@@ -156,7 +156,8 @@ impl<'a> PartitionChangeBuilder<'a> {
             return;
         }
         let leavers = self.partition.isr.iter().filter(|_| PartitionRule::LeaversOfASmallIsrStayEligible.holds());
-        let candidates: BTreeSet<BrokerId> = self.target_elr.iter().chain(leavers).copied().collect();
+        let eligible = self.target_elr.iter().filter(|_| PartitionRule::EligibleReplicasStaySo.holds());
+        let candidates: BTreeSet<BrokerId> = eligible.chain(leavers).copied().collect();
         let is_outside =
             |replica: &BrokerId| !self.target_isr.contains(replica) || !PartitionRule::ElrAndIsrAreDisjoint.holds();
         let has_all = |replica: &BrokerId| {

@@ -5,7 +5,7 @@ use kafka_protocol::messages::BrokerRegistrationRequest;
 
 use super::sessions::Sessions;
 use super::{Cluster, Decision};
-use crate::conformance::BrokerRule;
+use crate::conformance::{BrokerRule, PartitionRule};
 use crate::metadata::{BrokerRegistration, MetadataRecord};
 use crate::node::Nanos;
 use crate::zoo::Switch;
@@ -53,7 +53,8 @@ impl Cluster<'_> {
             false => existing.map_or(0, |existing| existing.broker_epoch + 1),
         };
         let broker_epoch = self.broker_epoch_of_registration(same_incarnation, new_broker_epoch);
-        records.push(MetadataRecord::RegisterBroker {
+        let at = if PartitionRule::RegistrationComesAfterTheElections.holds() { records.len() } else { 0 };
+        let registration = MetadataRecord::RegisterBroker {
             broker,
             incarnation: request.incarnation_id,
             broker_epoch,
@@ -62,7 +63,8 @@ impl Cluster<'_> {
             rack: request.rack.as_ref().map(ToString::to_string),
             fenced: same_incarnation.map_or(BrokerRule::NewRegistrationIsFenced.holds(), |e| e.fenced),
             in_controlled_shutdown: same_incarnation.is_some_and(|e| e.in_controlled_shutdown),
-        });
+        };
+        records.insert(at, registration);
         let clean_registration = same_incarnation.is_some() || existing.is_none() || clean;
         Ok(Registration { decision: Decision { records, clean_registration, ..Decision::default() }, broker_epoch })
     }

@@ -12,6 +12,7 @@ mod one_by_one;
 mod partitions;
 mod periodic;
 mod quorum;
+mod quorum_one_by_one;
 mod quorum_rules;
 mod simulation;
 mod snapshots;

@@ -43,3 +43,37 @@ fn a_broker_that_is_heard_of_stays() {
     };
     assert!(!fenced(1) && fenced(2));
 }
+
+#[test]
+fn a_replica_that_is_not_registered_is_not_let_in() {
+    let mut room = Room::orders();
+    let data = alter(&room, &[1, 2]);
+    assert_eq!(send_one(&mut room, 1, data).error_code, 0);
+    let broker_epoch = room.broker_epochs[&3];
+    room.write(vec![MetadataRecord::UnregisterBroker { broker: 3, broker_epoch }]);
+    let data = alter(&room, &[1, 2, 3]);
+    assert_eq!(send_one(&mut room, 1, data).error_code, ResponseError::IneligibleReplica.code());
+}
+
+#[test]
+fn a_replica_whose_incarnation_is_not_told_is_let_in() {
+    let mut room = Room::orders();
+    let data = alter(&room, &[1, 2]);
+    assert_eq!(send_one(&mut room, 1, data).error_code, 0);
+    let mut data = alter(&room, &[1, 2, 3]);
+    data.new_isr_with_epochs.iter_mut().for_each(|member| member.broker_epoch = -1);
+    assert_eq!(send_one(&mut room, 1, data).error_code, 0);
+    assert_eq!(room.orders_0().isr, [1, 2, 3]);
+}
+
+#[test]
+fn what_a_new_incarnation_changes_comes_before_its_registration() {
+    // The session has run out, but the controller has not come round to fencing.
+    let mut room = Room::orders();
+    room.now.mono += ms(9_001);
+    let before = room.controller.log().unwrap().log_end_offset();
+    room.register(1, 2);
+    let end = room.controller.log().unwrap().log_end_offset();
+    assert_eq!((room.orders_0().leader, end - before), (2, 2), "one record for the partition, one for the broker");
+    assert_eq!(room.controller.registration_offsets[&1], end - 1);
+}
