@@ -104,6 +104,19 @@ fn split(rule: &'static str) -> Vec<(&'static str, Option<&'static str>)> {
 }
 
 #[test]
+fn a_leader_that_takes_up_its_office_late_need_not_have_what_later_epochs_committed() {
+    // c3 won epoch 2 long ago, and stood still until now. What was committed before its epoch it must have.
+    let late = |kept: usize| {
+        let mut play = three_voters();
+        play.leads(1, 1).write(1, 1, 10).gone(1).leads(2, 3).append(2, 3, 11).append(1, 3, 11).sync(&[1, 2]);
+        play.commit(2, 3, 2).restart_with(3, kept).leads(3, 2);
+        play.found()
+    };
+    assert_eq!(late(1), []);
+    assert_eq!(late(0), split("committed-lost"));
+}
+
+#[test]
 fn a_quorum_that_changes_its_leader_is_right() {
     let mut play = three_voters();
     play.leads(1, 1).write(1, 1, 10).write(1, 1, 11).learns(2, 2);

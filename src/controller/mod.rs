@@ -29,7 +29,9 @@ mod tests;
 
 use std::collections::{BTreeMap, VecDeque};
 
-use kafka_protocol::messages::ResponseKind;
+use kafka_protocol::messages::describe_quorum_request::TopicData;
+use kafka_protocol::messages::describe_quorum_response::PartitionData;
+use kafka_protocol::messages::{DescribeQuorumRequest, ResponseKind, TopicName};
 use trial_storage::{Disk, Log};
 use uuid::Uuid;
 
@@ -39,9 +41,10 @@ use self::requests::Request;
 use self::rules::sessions::Sessions;
 use self::rules::{Cluster, Decision};
 use crate::config::BrokerConfig;
+use crate::conformance::BrokerRule;
 use crate::event::Event;
 use crate::ids::BrokerId;
-use crate::metadata::{MetadataImage, MetadataRecord};
+use crate::metadata::{METADATA_TOPIC, MetadataImage, MetadataRecord};
 use crate::node::{Command, Effects, Endpoint, Input, Lane, LocalStep, Nanos, Node, Now, ReqId, ms};
 use crate::zoo::{Switch, Zoo};
 
@@ -210,6 +213,15 @@ impl Controller {
     pub fn high_watermark(&self) -> i64 {
         self.quorum.as_ref().and_then(Quorum::high_watermark).unwrap_or(-1)
     }
+    /// What it tells of the quorum if it leads it, as it answers DescribeQuorum.
+    pub fn describe_quorum(&self, now: Now) -> Option<PartitionData> {
+        let topic = TopicData::default()
+            .with_topic_name(TopicName(METADATA_TOPIC.into()))
+            .with_partitions(vec![Default::default()]);
+        let request = DescribeQuorumRequest::default().with_topics(vec![topic]);
+        let response = self.quorum.as_ref()?.describe(now, &request);
+        response.topics.into_iter().flat_map(|topic| topic.partitions).find(|partition| partition.error_code == 0)
+    }
     /// The metadata log, once it is open.
     pub fn log(&self) -> Option<&Log> {
         self.quorum.as_ref().map(Quorum::log)
@@ -310,7 +322,8 @@ impl Controller {
         self.registration_offsets = self.committed_registration_offsets.clone();
         self.sessions = Sessions::new(ms(self.setup.config.broker_session_timeout_ms));
         for (broker, registration) in &self.image.brokers {
-            self.sessions.restart(io.now.mono, *broker, registration.fenced);
+            let since = if BrokerRule::NewControllerBeginsSessionsAnew.holds() { io.now.mono } else { 0 };
+            self.sessions.restart(since, *broker, registration.fenced);
         }
         self.phase = Phase::Active;
         self.last_append = io.now.mono;
@@ -415,9 +428,15 @@ impl Controller {
     /// Source: `ReplicationControlManager.maybeFenceOneStaleBroker`.
     fn maybe_fence_one_stale_broker(&mut self, io: &mut Io<'_, '_>) -> Result<(), QuorumError> {
         let Some(broker) = self.sessions.find_one_stale_broker(io.now.mono) else { return Ok(()) };
-        let decision = Decision::of(self.cluster().handle_broker_fenced(broker));
+        let mut records = self.cluster().handle_broker_fenced(broker);
         self.sessions.fence(broker);
-        self.write(decision, io)
+        while !BrokerRule::OneBrokerIsFencedPerEvent.holds()
+            && let Some(next) = self.sessions.find_one_stale_broker(io.now.mono)
+        {
+            records.extend(self.cluster().handle_broker_fenced(next));
+            self.sessions.fence(next);
+        }
+        self.write(Decision::of(records), io)
     }
 
     /// When an idle controller writes a NoOp record, whose commit shows brokers that it is alive (KIP-835).

@@ -157,7 +157,7 @@ impl Quorum {
                             false => committed_lost::check(self, *controller, *epoch),
                         });
                         let replica = self.replicas.entry(*controller).or_default();
-                        self.ghost.extend(replica, *to, at);
+                        self.ghost.extend(replica, *epoch, *to, at);
                         self.last_commit.insert(*controller, at.time);
                         if *to > before {
                             let majority = settings.quorum.majority();

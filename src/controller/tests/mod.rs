@@ -8,6 +8,7 @@ mod eligible_leaders;
 mod failover;
 mod heartbeats;
 mod invariants;
+mod one_by_one;
 mod partitions;
 mod periodic;
 mod quorum;
