@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use crate::ids::{BrokerId, NO_BROKER, TopicPartition};
-use crate::node::OpId;
+use crate::node::{OpId, Purpose};
 
 /// Why a log was cut.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -69,6 +69,8 @@ pub enum Fault {
     SlowLink {
         /// The other node.
         to: String,
+        /// Only on connections of this purpose; all, if none is named.
+        purpose: Option<Purpose>,
         /// Added delay in milliseconds.
         by_ms: u64,
     },
@@ -542,7 +544,10 @@ impl fmt::Display for Fault {
             Fault::Resume => write!(f, "goes on"),
             Fault::Cut { to } => write!(f, "can no longer reach {to}"),
             Fault::Mend { to } => write!(f, "can reach {to} again"),
-            Fault::SlowLink { to, by_ms } => write!(f, "reaches {to} only {by_ms} ms later"),
+            Fault::SlowLink { to, purpose: None, by_ms } => write!(f, "reaches {to} only {by_ms} ms later"),
+            Fault::SlowLink { to, purpose: Some(purpose), by_ms } => {
+                write!(f, "reaches {to} only {by_ms} ms later on connections for {}", purpose.name())
+            }
             Fault::SlowDisk { by_us: 0 } => write!(f, "has a disk of normal speed again"),
             Fault::SlowDisk { by_us } => write!(f, "has a slow disk: {by_us} µs more per operation"),
             Fault::StallDisk { for_ms } => write!(f, "has a disk that hangs for {for_ms} ms"),

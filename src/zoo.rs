@@ -172,7 +172,7 @@ impl Switch {
             Switch::FencedJoinsIsr => &["fenced-in-isr", "stuck", "lost-write"],
             Switch::ElrTrustsUnclean => &["lost-write"],
             Switch::LastReplicaStanding => &["lost-write"],
-            Switch::ElectFencedLastKnownLeader => &["unsafe-election", "stuck"],
+            Switch::ElectFencedLastKnownLeader => &["unsafe-election"],
             Switch::BrokerEpochBumpOnAmend => &["broker-epoch-changed", "stuck"],
         }
     }
@@ -212,7 +212,7 @@ impl Switch {
             Switch::LastReplicaStanding => {
                 &["unsafe-election", "inconsistent-offsets", "log-mismatch", "committed-truncated"]
             }
-            Switch::ElectFencedLastKnownLeader => &[],
+            Switch::ElectFencedLastKnownLeader => &["stuck"],
             Switch::BrokerEpochBumpOnAmend => &[],
         }
     }

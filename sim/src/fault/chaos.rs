@@ -175,7 +175,8 @@ impl Chaos {
             "clean-restart" => FaultKind::CleanRestart { down_for },
             "cut" => FaultKind::Cut { peers: peers(stream), direction: direction(stream), lasts },
             "slow-link" => {
-                FaultKind::SlowLink { peers: peers(stream), direction: direction(stream), by: self.slow_link_by, lasts }
+                let (peers, direction) = (peers(stream), direction(stream));
+                FaultKind::SlowLink { peers, purpose: None, direction, by: self.slow_link_by, lasts }
             }
             "slow-disk" => FaultKind::SlowDisk { by: self.slow_disk_by, lasts },
             "stall-disk" => FaultKind::StallDisk { lasts },

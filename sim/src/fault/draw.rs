@@ -125,8 +125,8 @@ impl<D> FaultKind<D> {
             FaultKind::CleanRestart { down_for } => FaultKind::CleanRestart { down_for: of(down_for) },
             FaultKind::Pause { lasts } => FaultKind::Pause { lasts: lasts.map(of) },
             FaultKind::Cut { peers, direction, lasts } => FaultKind::Cut { peers, direction, lasts: lasts.map(of) },
-            FaultKind::SlowLink { peers, direction, by, lasts } => {
-                FaultKind::SlowLink { peers, direction, by: of(by), lasts: lasts.map(of) }
+            FaultKind::SlowLink { peers, purpose, direction, by, lasts } => {
+                FaultKind::SlowLink { peers, purpose, direction, by: of(by), lasts: lasts.map(of) }
             }
             FaultKind::SlowDisk { by, lasts } => FaultKind::SlowDisk { by: of(by), lasts: lasts.map(of) },
             FaultKind::StallDisk { lasts } => FaultKind::StallDisk { lasts: lasts.map(of) },

@@ -42,7 +42,7 @@ pub use text::{TextError, parse_peer, parse_target, parse_trigger};
 
 use trial_kafka::event::Event;
 use trial_kafka::ids::TopicPartition;
-use trial_kafka::node::Nanos;
+use trial_kafka::node::{Nanos, Purpose};
 
 use crate::scenario::DurationRange;
 
@@ -295,6 +295,8 @@ pub enum FaultKind<D = Nanos> {
     SlowLink {
         /// The other ends.
         peers: Vec<Peer>,
+        /// Only on connections of this purpose; `None`: on all.
+        purpose: Option<Purpose>,
         /// Which way.
         direction: Direction,
         /// Added to every message.

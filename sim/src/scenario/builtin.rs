@@ -32,5 +32,11 @@ pub fn builtin() -> &'static [(&'static str, &'static str)] {
         "zoo-truncate-to-hw",
         "zoo-isr-expand-before-leso",
         "zoo-ack-before-hw",
+        "zoo-no-broker-epoch-check",
+        "zoo-fenced-joins-isr",
+        "zoo-elr-trusts-unclean",
+        "zoo-last-replica-standing",
+        "zoo-elect-fenced-last-known-leader",
+        "zoo-broker-epoch-bump-on-amend",
     ]
 }

@@ -92,6 +92,7 @@ const FAULT: &[Key] = keys! {
     "lasts" "duration or range" "(until healed)" "how long it lasts";
     "peers" "list of peers" "[\"everyone\"]" "the other ends of the links";
     "direction" "both, out, in" "\"both\"" "which way, seen from the target";
+    "purpose" "client, fetcher, heartbeat, alter-partition, raft, forwarding" "(all)" "only connections of this purpose: nodes have one for each";
     "by" "duration or range" "(needed)" "how much is added; how far the clock jumps; how late metadata is";
     "of" "list of kinds of metadata" "[] (all)" "with which record the delay begins; what follows it is late too";
     "back" "true or false" "false" "the clock jumps back";

@@ -223,8 +223,9 @@ impl Writer {
                 self.ends(peers, *direction);
                 self.some("lasts", lasts.map(range));
             }
-            FaultKind::SlowLink { peers, direction, by, lasts } => {
+            FaultKind::SlowLink { peers, purpose, direction, by, lasts } => {
                 self.ends(peers, *direction);
+                self.some("purpose", purpose.map(|purpose| quoted(purpose.name())));
                 self.key("by", range(*by));
                 self.some("lasts", lasts.map(range));
             }

@@ -9,6 +9,7 @@ use trial_kafka::node::{Command, EventId, Input, Nanos, OpId};
 
 use super::late_metadata::{LateMetadata, MetadataAnswer};
 use super::machines::{directory_id, disk_of};
+use super::network::Slowness;
 use super::slot::SimNode;
 use super::{Phase, Power, What, World};
 use crate::fault::{Fault, FaultKind, MetadataKind, When};
@@ -66,14 +67,14 @@ pub(super) enum FaultEnd {
     Restart { node: NodeIx, incarnation: u32 },
     Resume { node: NodeIx, incarnation: u32 },
     Mend { from: NodeIx, to: NodeIx, cut: u32 },
-    FastLink { from: NodeIx, to: NodeIx, by: Nanos },
+    FastLink { from: NodeIx, to: NodeIx, slowness: Slowness },
     FastDisk { node: NodeIx, by: Nanos },
     FastFetch { node: NodeIx, by: Nanos },
     TimelyMetadata { node: NodeIx, number: u32 },
 }
 
 /// Takes one of what several faults have added.
-fn take_one(added: &mut Vec<Nanos>, by: Nanos) {
+fn take_one<T: PartialEq>(added: &mut Vec<T>, by: T) {
     if let Some(at) = added.iter().position(|other| *other == by) {
         added.swap_remove(at);
     }
@@ -162,13 +163,15 @@ impl World {
                 // It takes effect with the first message it holds back.
                 false
             }
-            FaultKind::SlowLink { peers, direction, by, lasts } => {
+            FaultKind::SlowLink { peers, purpose, direction, by, lasts } => {
                 let ways = self.ways(node, peers, *direction);
+                let slowness = Slowness { purpose: *purpose, by: *by };
                 for (from, to) in &ways {
-                    self.network.slow.entry((*from, *to)).or_default().push(*by);
-                    let event = FaultEvent::SlowLink { to: self.node_name(*to).to_string(), by_ms: by / 1_000_000 };
+                    self.network.slow.entry((*from, *to)).or_default().push(slowness);
+                    let to_name = self.node_name(*to).to_string();
+                    let event = FaultEvent::SlowLink { to: to_name, purpose: *purpose, by_ms: by / 1_000_000 };
                     self.record(*from, Event::Fault(event), &[cause]);
-                    self.end_after(*lasts, FaultEnd::FastLink { from: *from, to: *to, by: *by });
+                    self.end_after(*lasts, FaultEnd::FastLink { from: *from, to: *to, slowness });
                 }
                 !ways.is_empty()
             }
@@ -419,9 +422,9 @@ impl World {
                     self.release_held(from, to);
                 }
             }
-            FaultEnd::FastLink { from, to, by } => {
+            FaultEnd::FastLink { from, to, slowness } => {
                 if let Some(added) = self.network.slow.get_mut(&(from, to)) {
-                    take_one(added, by);
+                    take_one(added, slowness);
                 }
             }
             FaultEnd::FastDisk { node, by } => {
