@@ -416,6 +416,11 @@ pub enum Observation {
         /// The new log end offset.
         to: i64,
     },
+    /// A loss of power took from a controller's disk what syncs had been answered to be durable.
+    MetadataDiskLied {
+        /// The controller.
+        controller: i32,
+    },
     /// What a controller's disk had kept of the metadata log when it came back.
     MetadataLost {
         /// The controller.

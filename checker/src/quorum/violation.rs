@@ -17,7 +17,7 @@ pub(super) enum Violation {
     LogMatching { offset: i64, epoch: i32, first: i32, second: i32 },
     CommittedLost { controller: i32, epoch: i32, difference: Difference, committed_end: i64 },
     CommittedDiffers { controller: i32, difference: Difference },
-    CommittedCut { controller: i32, to: i64, committed: Committed },
+    CommittedCut { controller: i32, to: i64, committed: Committed, knowingly: bool },
     CommitWithoutMajority { controller: i32, epoch: i32, to: i64, holders: Vec<i32>, majority: usize },
     HighWatermarkBeyondEnd { controller: i32, to: i64, log_end: i64 },
     HighWatermarkWentBack { controller: i32, before: i64, to: i64 },
@@ -52,6 +52,30 @@ impl Violation {
         }
     }
 
+    /// Can this happen to a quorum without a fault of its own, if a disk has lost what it had answered to have synced?
+    fn may_come_of_lost_syncs(&self) -> bool {
+        use Violation::*;
+        match self {
+            TwoLeaders { .. }
+            | LogMatching { .. }
+            | CommittedLost { .. }
+            | CommittedDiffers { .. }
+            | VotedTwice { .. }
+            | EpochWentBack { .. }
+            | CommitWithoutMajority { .. }
+            | SnapshotGap { .. }
+            | SnapshotBeyondCommit { .. }
+            | SnapshotOfAnotherEpoch { .. }
+            | MetadataDivergence { .. } => true,
+            CommittedCut { knowingly, .. } => !knowingly,
+            HighWatermarkBeyondEnd { .. }
+            | HighWatermarkWentBack { .. }
+            | LeaderLoadedSnapshot { .. }
+            | LeaderWithoutMajority { .. }
+            | LeaderDeposed { .. } => false,
+        }
+    }
+
     fn offset(&self) -> Option<i64> {
         use Violation::*;
         match self {
@@ -76,7 +100,9 @@ impl Violation {
     pub(super) fn tell(&self, at: EventRef, quorum: &Quorum, settings: &Settings, found: &mut Findings) {
         let (code, rule) = self.code();
         let offset = self.offset();
-        let headline = Headline { class: Class::Bug, code, rule, partition: None, offset, record: None, at };
+        let (class, rule) =
+            if quorum.disk_lied && self.may_come_of_lost_syncs() { (Class::Allowed, Some("disk-fault")) } else { (Class::Bug, rule) };
+        let headline = Headline { class, code, rule, partition: None, offset, record: None, at };
         found.add(headline, || {
             let (node, summary) = self.summary(settings);
             let mut chain = self.before(quorum, settings);
@@ -138,11 +164,12 @@ impl Violation {
                 );
                 (name(*controller), text)
             }
-            CommittedCut { controller, to, committed } => {
+            CommittedCut { controller, to, committed, knowingly } => {
                 let text = format!(
-                    "{} cut its metadata log to {to}, and with it committed offset {}",
+                    "{} cut its metadata log to {to}, and with it committed offset {}{}",
                     name(*controller),
-                    committed.entry.first
+                    committed.entry.first,
+                    if *knowingly { ", which it knew to be committed" } else { "" }
                 );
                 (name(*controller), text)
             }
