@@ -167,7 +167,7 @@ impl Switch {
             Switch::RaftNoPrevote => &["stuck"],
             Switch::RaftTruncateBelowHw => &["quorum-split"],
             Switch::RaftBlankDiskSameId => &["quorum-split"],
-            Switch::LeaderCallbackBeforeCatchup => &["quorum-split"],
+            Switch::LeaderCallbackBeforeCatchup => &["metadata-divergence", "stuck"],
             Switch::NoBrokerEpochCheck => &["lost-write"],
             Switch::FencedJoinsIsr => &["fenced-in-isr", "stuck", "lost-write"],
             Switch::ElrTrustsUnclean => &["lost-write"],
@@ -203,9 +203,7 @@ impl Switch {
             Switch::RaftBlankDiskSameId => {
                 &["commit-without-majority", "stuck", "metadata-divergence", "epoch-regression"]
             }
-            Switch::LeaderCallbackBeforeCatchup => {
-                &["metadata-divergence", "epoch-regression", "broker-epoch-regression"]
-            }
+            Switch::LeaderCallbackBeforeCatchup => &["epoch-regression", "broker-epoch-regression"],
             Switch::NoBrokerEpochCheck => {
                 &["unsafe-election", "inconsistent-offsets", "log-mismatch", "committed-truncated"]
             }

@@ -458,6 +458,15 @@ pub enum Observation {
         /// end offsets by node id. Asked for only of a leader.
         durable: Vec<(i32, i64)>,
     },
+    /// An active controller's own image of what is committed, compared with the committed log.
+    ActiveControllerMetadata {
+        /// The controller.
+        controller: i32,
+        /// Everything below is committed.
+        next_offset: i64,
+        /// How it differs from what the committed log gives at this offset, if it does: a clause.
+        differs: Option<String>,
+    },
     /// A broker has replayed the metadata below an offset.
     BrokerMetadata {
         /// The broker.

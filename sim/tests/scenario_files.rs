@@ -1,7 +1,9 @@
 //! Scenario files from outside: what reads, what is refused and in which words, what stays when something is removed.
 
 use proptest::prelude::*;
-use trial_sim::fault::{Direction, FIRST_DRAWN_ID, Fault, FaultKind, KIND_NAMES, ONLY_IF_ASKED_FOR, Peer, Target, When, timeline};
+use trial_sim::fault::{
+    Direction, FIRST_DRAWN_ID, Fault, FaultKind, KIND_NAMES, ONLY_IF_ASKED_FOR, Peer, Target, When, timeline,
+};
 use trial_sim::scenario::{Scenario, builtin, parse, schema, to_toml};
 
 const SMALL: &str = "\

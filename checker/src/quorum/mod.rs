@@ -20,6 +20,7 @@
 //! | snapshot-gap | a log starts nowhere above its snapshot's end; a snapshot has committed records only | KIP-630; `SnapshotAtLogStart` |
 //! | leader-loaded-snapshot | a leader never replaces its own log | KIP-630; `LeaderNeverLoadSnapshot` |
 //! | metadata-divergence | a broker's metadata is the fold of a prefix of the committed log | KIP-500 |
+//! | metadata-divergence (active-controller) | an active controller decides upon the fold of all that is committed | KAFKA-15345 |
 //! | stuck (leader-without-majority) | a leader whom no majority reaches resigns | KAFKA-15489, `LeaderState.timeUntilCheckQuorumExpires` |
 //! | stuck (leader-deposed) | nobody raises the epoch whom no majority would elect | KIP-996 |
 //!
@@ -175,6 +176,9 @@ impl Quorum {
                     None => violations.extend(committed_differs::check(&self.ghost, replica, *controller)),
                 }
             }
+            ActiveControllerMetadata { controller, next_offset, differs } => {
+                violations.extend(metadata_divergence::check_active(*controller, *next_offset, differs.as_deref()));
+            }
             BrokerMetadata { broker, next_offset, differs } => {
                 violations.extend(metadata_divergence::check(*broker, *next_offset, differs.as_deref()));
             }
@@ -208,6 +212,7 @@ pub(crate) fn concerns(what: &Observation) -> bool {
             | MetadataLogStart { .. }
             | MetadataSnapshot { .. }
             | MetadataHighWatermark { .. }
+            | ActiveControllerMetadata { .. }
             | BrokerMetadata { .. }
     )
 }

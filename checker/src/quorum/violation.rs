@@ -26,6 +26,7 @@ pub(super) enum Violation {
     SnapshotOfAnotherEpoch { controller: i32, end_offset: i64, epoch: i32, committed: i32 },
     LeaderLoadedSnapshot { controller: i32, epoch: i32, end_offset: i64 },
     MetadataDivergence { broker: i32, next_offset: i64, how: String },
+    ActiveControllerDiverges { controller: i32, next_offset: i64, how: String },
     LeaderWithoutMajority { controller: i32, epoch: i32, since: Time, lasted: Time },
     LeaderDeposed { controller: i32, epoch: i32, consents: u32, leader: i32 },
 }
@@ -47,6 +48,7 @@ impl Violation {
             SnapshotGap { .. } | SnapshotBeyondCommit { .. } | SnapshotOfAnotherEpoch { .. } => ("snapshot-gap", None),
             LeaderLoadedSnapshot { .. } => ("leader-loaded-snapshot", None),
             MetadataDivergence { .. } => ("metadata-divergence", None),
+            ActiveControllerDiverges { .. } => ("metadata-divergence", Some("active-controller")),
             LeaderWithoutMajority { .. } => ("stuck", Some("leader-without-majority")),
             LeaderDeposed { .. } => ("stuck", Some("leader-deposed")),
         }
@@ -66,7 +68,8 @@ impl Violation {
             | SnapshotGap { .. }
             | SnapshotBeyondCommit { .. }
             | SnapshotOfAnotherEpoch { .. }
-            | MetadataDivergence { .. } => true,
+            | MetadataDivergence { .. }
+            | ActiveControllerDiverges { .. } => true,
             CommittedCut { knowingly, .. } => !knowingly,
             HighWatermarkBeyondEnd { .. }
             | HighWatermarkWentBack { .. }
@@ -91,7 +94,8 @@ impl Violation {
             | SnapshotBeyondCommit { end_offset: to, .. }
             | SnapshotOfAnotherEpoch { end_offset: to, .. }
             | LeaderLoadedSnapshot { end_offset: to, .. }
-            | MetadataDivergence { next_offset: to, .. } => Some(*to),
+            | MetadataDivergence { next_offset: to, .. }
+            | ActiveControllerDiverges { next_offset: to, .. } => Some(*to),
             _ => None,
         }
     }
@@ -100,8 +104,11 @@ impl Violation {
     pub(super) fn tell(&self, at: EventRef, quorum: &Quorum, settings: &Settings, found: &mut Findings) {
         let (code, rule) = self.code();
         let offset = self.offset();
-        let (class, rule) =
-            if quorum.disk_lied && self.may_come_of_lost_syncs() { (Class::Allowed, Some("disk-fault")) } else { (Class::Bug, rule) };
+        let (class, rule) = if quorum.disk_lied && self.may_come_of_lost_syncs() {
+            (Class::Allowed, Some("disk-fault"))
+        } else {
+            (Class::Bug, rule)
+        };
         let headline = Headline { class, code, rule, partition: None, offset, record: None, at };
         found.add(headline, || {
             let (node, summary) = self.summary(settings);
@@ -228,6 +235,13 @@ impl Violation {
                 let broker = settings.broker_name(*broker);
                 let text = format!("{broker}'s metadata below offset {next_offset} is not what was committed: {how}");
                 (broker, text)
+            }
+            ActiveControllerDiverges { controller, next_offset, how } => {
+                let controller = name(*controller);
+                let text = format!(
+                    "{controller} decides upon metadata that is not what was committed below offset {next_offset}: {how}"
+                );
+                (controller, text)
             }
             LeaderWithoutMajority { controller, epoch, since, lasted } => {
                 let text = format!(

@@ -11,7 +11,8 @@ use trial_kafka::ids::{Topic, TopicPartition};
 
 use super::draw::Stream;
 use super::{
-    CountRange, Direction, FIRST_DRAWN_ID, FaultKind, FaultSpec, KIND_NAMES, MetadataKind, ONLY_IF_ASKED_FOR, Peer, Target, Trigger, When,
+    CountRange, Direction, FIRST_DRAWN_ID, FaultKind, FaultSpec, KIND_NAMES, MetadataKind, ONLY_IF_ASKED_FOR, Peer,
+    Target, Trigger, When,
 };
 use crate::scenario::{Cluster, DurationRange, Scenario};
 

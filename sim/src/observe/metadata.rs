@@ -57,6 +57,8 @@ pub(super) struct MetadataTruth {
     durable: BTreeMap<NodeIx, Durable>,
     /// What voters had whose disks were taken away.
     former: BTreeMap<i32, Vec<KnownBatch>>,
+    /// Epoch and last change of the image when each active controller was last looked at.
+    looked_at_active: BTreeMap<i32, (i32, i64)>,
     /// What each broker had replayed when it was last looked at.
     looked_at: BTreeMap<i32, i64>,
 }
@@ -85,8 +87,7 @@ impl MetadataTruth {
                 self.former.entry(id).or_insert(had);
                 told.push((at, Observation::ControllerStopped { controller: id }));
             }
-            Event::Fault(Fault::Crash | Fault::PowerLoss { .. } | Fault::DiskFailed)
-            | Event::Halted { .. } => {
+            Event::Fault(Fault::Crash | Fault::PowerLoss { .. } | Fault::DiskFailed) | Event::Halted { .. } => {
                 told.push((at, Observation::ControllerStopped { controller: id }));
             }
             Event::AssertionFailed { .. } if world.power(node) == Power::Dead => {
@@ -201,6 +202,20 @@ impl MetadataTruth {
         told.push((at, Observation::MetadataHighWatermark { controller: id, to, leads, durable }));
         if leads.is_some() {
             self.commit(world, at, node, controller, to, told);
+            self.look_at_active(at, controller, told);
+        }
+    }
+
+    /// Is what an active controller takes for committed what the committed log gives? It decides upon that.
+    fn look_at_active(&mut self, at: EventRef, controller: &Controller, told: &mut Told) {
+        let (id, next_offset) = (controller.setup().node_id, controller.high_watermark());
+        if !controller.is_active() || next_offset != self.end {
+            return;
+        }
+        let now = (controller.epoch(), self.images.back().map_or(0, |(from, _)| *from));
+        if self.looked_at_active.insert(id, now) != Some(now) {
+            let differs = difference(&self.image, controller.committed_image());
+            told.push((at, Observation::ActiveControllerMetadata { controller: id, next_offset, differs }));
         }
     }
 
