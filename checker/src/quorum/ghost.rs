@@ -47,14 +47,14 @@ impl Ghost {
     pub(super) fn compare(&self, replica: &mut Replica, epoch: i32, to: i64) -> Option<Difference> {
         let start = replica.verified.max(replica.log_start);
         let from = self.log.partition_point(|c| c.entry.last < start);
-        let mut place = replica.log.partition_point(|e| e.last < start);
-        for committed in self.log[from..].iter().take_while(|c| c.entry.last < to && c.by <= epoch) {
-            let there = replica.log.get(place).copied();
+        let place = replica.log.partition_point(|e| e.last < start);
+        let committed = self.log[from..].iter().take_while(|c| c.entry.last < to && c.by <= epoch);
+        let there = replica.log[place..].iter().copied().map(Some).chain(std::iter::repeat(None));
+        for (committed, there) in committed.zip(there) {
             if there != Some(committed.entry) {
                 return Some(Difference { committed: *committed, instead: there });
             }
             replica.verified = committed.entry.end();
-            place += 1;
         }
         None
     }
