@@ -331,11 +331,11 @@ impl Quorum {
     /// Takes what concerns a connection or call of this quorum's, or the end of a sync.
     pub fn on_input(&mut self, input: Input, io: &mut Io<'_, '_>) -> Result<(), QuorumError> {
         match input {
-            Input::Synced { ticket, result } if self.persist.awaits(ticket) => {
+            Input::Synced { ticket, result } if self.persist.waits_for(ticket) => {
                 result.map_err(QuorumError::Sync)?;
                 self.on_persisted(io)?;
             }
-            Input::Synced { ticket, result } if self.snapshots.awaits(ticket) => {
+            Input::Synced { ticket, result } if self.snapshots.waits_for(ticket) => {
                 self.on_snapshot_synced(ticket, &result, io)?;
             }
             Input::Synced { ticket, result } => {

@@ -67,7 +67,7 @@ impl Persist {
         self.stage.is_some()
     }
     /// Is it this sync that everything waits for?
-    pub fn awaits(&self, ticket: Ticket) -> bool {
+    pub fn waits_for(&self, ticket: Ticket) -> bool {
         matches!(self.stage, Some(Stage::Content(awaited) | Stage::Name(awaited)) if awaited == ticket)
     }
     /// To be handled once the sync has ended.

@@ -123,7 +123,7 @@ impl SnapshotStore {
         self.whole.keys().next().copied()
     }
     /// Is it this sync that the snapshot on its way waits for?
-    pub fn awaits(&self, ticket: Ticket) -> bool {
+    pub fn waits_for(&self, ticket: Ticket) -> bool {
         self.writing.as_ref().is_some_and(|writing| {
             let (Step::Bytes(waited) | Step::Name(waited)) = writing.step;
             waited == ticket
