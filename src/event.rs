@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use crate::ids::{BrokerId, NO_BROKER, TopicPartition};
-use crate::node::OpId;
+use crate::node::{OpId, Purpose};
 
 /// Why a log was cut.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -69,6 +69,8 @@ pub enum Fault {
     SlowLink {
         /// The other node.
         to: String,
+        /// Only on connections of this purpose; all, if none is named.
+        purpose: Option<Purpose>,
         /// Added delay in milliseconds.
         by_ms: u64,
     },
@@ -99,6 +101,16 @@ pub enum Fault {
     },
     /// The disk failed in the middle of an operation, and the process died of it.
     DiskFailed,
+    /// Syncs are answered, and nothing becomes durable.
+    LostSync {
+        /// It begins; else syncs are true again.
+        begins: bool,
+    },
+    /// A loss of power took what the disk had said it holds.
+    SyncedBytesLost {
+        /// So many bytes.
+        lost_bytes: u64,
+    },
     /// Metadata reaches the broker late.
     LateMetadata {
         /// By so many milliseconds; 0: in time again.
@@ -542,7 +554,10 @@ impl fmt::Display for Fault {
             Fault::Resume => write!(f, "goes on"),
             Fault::Cut { to } => write!(f, "can no longer reach {to}"),
             Fault::Mend { to } => write!(f, "can reach {to} again"),
-            Fault::SlowLink { to, by_ms } => write!(f, "reaches {to} only {by_ms} ms later"),
+            Fault::SlowLink { to, purpose: None, by_ms } => write!(f, "reaches {to} only {by_ms} ms later"),
+            Fault::SlowLink { to, purpose: Some(purpose), by_ms } => {
+                write!(f, "reaches {to} only {by_ms} ms later on connections for {}", purpose.name())
+            }
             Fault::SlowDisk { by_us: 0 } => write!(f, "has a disk of normal speed again"),
             Fault::SlowDisk { by_us } => write!(f, "has a slow disk: {by_us} µs more per operation"),
             Fault::StallDisk { for_ms } => write!(f, "has a disk that hangs for {for_ms} ms"),
@@ -553,6 +568,11 @@ impl fmt::Display for Fault {
                 write!(f, "lost its disk with {lost_bytes} bytes and has an empty one now")
             }
             Fault::DiskFailed => write!(f, "died in the middle of an operation of its disk"),
+            Fault::LostSync { begins: true } => write!(f, "has a disk that answers syncs and keeps nothing"),
+            Fault::LostSync { begins: false } => write!(f, "has a disk that keeps what it syncs again"),
+            Fault::SyncedBytesLost { lost_bytes } => {
+                write!(f, "lost {lost_bytes} bytes that its disk had answered to have synced")
+            }
             Fault::LateMetadata { by_ms: 0, .. } => write!(f, "hears of metadata in time again"),
             Fault::LateMetadata { by_ms, of } if of.is_empty() => write!(f, "hears of metadata {by_ms} ms late"),
             Fault::LateMetadata { by_ms, of } => {

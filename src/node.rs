@@ -143,6 +143,30 @@ pub enum Purpose {
     Forwarding,
 }
 
+impl Purpose {
+    /// All, with the names that scenario files and logs use.
+    pub const NAMES: [(&'static str, Purpose); 6] = [
+        ("client", Purpose::Client),
+        ("fetcher", Purpose::Fetcher),
+        ("heartbeat", Purpose::Heartbeat),
+        ("alter-partition", Purpose::AlterPartition),
+        ("raft", Purpose::Raft),
+        ("forwarding", Purpose::Forwarding),
+    ];
+
+    /// The name in scenario files and logs.
+    pub fn name(self) -> &'static str {
+        match self {
+            Purpose::Client => "client",
+            Purpose::Fetcher => "fetcher",
+            Purpose::Heartbeat => "heartbeat",
+            Purpose::AlterPartition => "alter-partition",
+            Purpose::Raft => "raft",
+            Purpose::Forwarding => "forwarding",
+        }
+    }
+}
+
 /// What randomness is for; part of the draw, so that changing one use does not reshuffle another.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum RandomFor {

@@ -8,12 +8,29 @@ use trial_checker::{Class, Outcome};
 use trial_kafka::zoo::Switch;
 
 /// Scenarios whose settings promise that nothing acknowledged is lost.
-const SAFE: &[&str] =
-    &["healthy", "leader-crash", "leader-isolated", "slow-follower", "rolling-restart", "power-loss-one", "chaos"];
+const SAFE: &[&str] = &[
+    "healthy",
+    "leader-crash",
+    "leader-isolated",
+    "slow-follower",
+    "rolling-restart",
+    "power-loss-one",
+    "chaos",
+    "controller-failover",
+    "controller-minority",
+    "controller-majority-lost",
+    "flapping-voter",
+    "one-way-cut-leader",
+    "metadata-lag",
+    "topic-recreated",
+    "last-in-sync-replica-elr",
+    "quorum-chaos",
+];
 /// Scenarios whose settings permit loss: it must be ALLOWED, by a rule.
 const PERMITTING: &[(&str, &[&str])] = &[
     ("power-loss-rack", &["all-replicas-unclean", "last-replica-standing"]),
     ("unclean-election", &["unclean-election"]),
+    ("last-in-sync-replica", &["last-replica-standing"]),
 ];
 
 #[test]

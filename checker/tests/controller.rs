@@ -169,6 +169,12 @@ fn what_went_into_a_deleted_topic_is_not_lost() {
     // Another topic of that name begins at offset 0.
     play.created_again().write(3).read(0, 3);
     assert_eq!(play.judged(), []);
+    // One that was sent before, and goes into that one after all, is no hole in what a consumer reads.
+    let mut play = three_brokers(-1);
+    play.write(0).read(0, 0).given(1).see(deleted()).created_again().write(2);
+    play.append(1).fetch(2).fetch(3).commit().ack(1).write(3);
+    play.read(0, 2).read(1, 1).read(2, 3);
+    assert_eq!(play.judged(), []);
     // And what goes into that one counts.
     let mut play = three_brokers(-1);
     play.write(0).see(deleted()).created_again().write(1).write(2).truncate(1, 1).truncate(2, 1).truncate(3, 1);

@@ -116,7 +116,10 @@ impl History {
         let number = self.number(partition);
         self.reads += 1;
         if self.is_of_deleted(record) {
-            return; // from a leader that had not heard of the deletion, or from the topic that followed: nobody knows
+            // From a leader that had not heard of the deletion, or from the topic that followed: nobody knows, and what
+            // comes after it follows nothing.
+            self.poll_order.reset(consumer, number);
+            return;
         }
         if manual {
             self.poll_order.read(at, consumer, number, offset);

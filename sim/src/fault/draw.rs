@@ -125,8 +125,8 @@ impl<D> FaultKind<D> {
             FaultKind::CleanRestart { down_for } => FaultKind::CleanRestart { down_for: of(down_for) },
             FaultKind::Pause { lasts } => FaultKind::Pause { lasts: lasts.map(of) },
             FaultKind::Cut { peers, direction, lasts } => FaultKind::Cut { peers, direction, lasts: lasts.map(of) },
-            FaultKind::SlowLink { peers, direction, by, lasts } => {
-                FaultKind::SlowLink { peers, direction, by: of(by), lasts: lasts.map(of) }
+            FaultKind::SlowLink { peers, purpose, direction, by, lasts } => {
+                FaultKind::SlowLink { peers, purpose, direction, by: of(by), lasts: lasts.map(of) }
             }
             FaultKind::SlowDisk { by, lasts } => FaultKind::SlowDisk { by: of(by), lasts: lasts.map(of) },
             FaultKind::StallDisk { lasts } => FaultKind::StallDisk { lasts: lasts.map(of) },
@@ -136,6 +136,7 @@ impl<D> FaultKind<D> {
             FaultKind::DiskFails { after_operations, restart_after } => {
                 FaultKind::DiskFails { after_operations, restart_after: restart_after.map(of) }
             }
+            FaultKind::LostSync { lasts } => FaultKind::LostSync { lasts: lasts.map(of) },
             FaultKind::LateMetadata { by, of: kinds, lasts } => {
                 FaultKind::LateMetadata { by: of(by), of: kinds, lasts: lasts.map(of) }
             }

@@ -1,5 +1,7 @@
 //! The sections `[[fault]]` and `[chaos]`.
 
+use trial_kafka::node::Purpose;
+
 use super::error::Wrong;
 use super::read::{Reader, boolean, duration_range, int, list, number, text};
 use super::tree::{Placed, Value};
@@ -16,9 +18,9 @@ pub(super) fn keys_of_kind(kind: &str) -> &'static [&'static str] {
         "disk-fails" => &["after-operations", "restart-after"],
         "late-metadata" => &["by", "of", "lasts"],
         "clean-restart" => &["down-for"],
-        "pause" | "stall-disk" => &["lasts"],
+        "pause" | "stall-disk" | "lost-sync" => &["lasts"],
         "cut" => &["peers", "direction", "lasts"],
-        "slow-link" => &["peers", "direction", "by", "lasts"],
+        "slow-link" => &["peers", "direction", "purpose", "by", "lasts"],
         "slow-disk" | "slow-fetch" => &["by", "lasts"],
         "clock-jump" => &["by", "back"],
         _ => &[],
@@ -67,6 +69,14 @@ fn direction(found: &Placed) -> Result<Direction, Wrong> {
     let wrong =
         || Wrong::new(format!("{given:?} is no direction")).among(&given, Direction::NAMES.map(|(name, _)| name));
     known.map(|(_, direction)| direction).ok_or_else(wrong)
+}
+
+fn purpose(found: &Placed) -> Result<Purpose, Wrong> {
+    let given = text(found)?;
+    let known = Purpose::NAMES.into_iter().find(|(name, _)| *name == given);
+    let wrong =
+        || Wrong::new(format!("no connection is for {given:?}")).among(&given, Purpose::NAMES.map(|(name, _)| name));
+    known.map(|(_, purpose)| purpose).ok_or_else(wrong)
 }
 
 /// Reads `[[fault]]`. `None` if something that it needs is missing or wrong, which is told.
@@ -150,6 +160,7 @@ fn kind_of(
     let back = has("back") && reader.take("back", boolean).unwrap_or(false);
     let after_operations = if has("after-operations") { reader.take("after-operations", operations) } else { None };
     let of = if has("of") { reader.take("of", list(metadata_kind)) } else { None }.unwrap_or_default();
+    let purpose = if has("purpose") { reader.take("purpose", purpose) } else { None };
     let (mut peers, mut way) = (vec![], Direction::Both);
     if has("peers") {
         peers = reader.take("peers", list(peer)).unwrap_or_else(|| vec![Peer::Everyone]);
@@ -164,7 +175,7 @@ fn kind_of(
         "clean-restart" => FaultKind::CleanRestart { down_for },
         "pause" => FaultKind::Pause { lasts },
         "cut" => FaultKind::Cut { peers, direction: way, lasts },
-        "slow-link" => FaultKind::SlowLink { peers, direction: way, by: by?, lasts },
+        "slow-link" => FaultKind::SlowLink { peers, purpose, direction: way, by: by?, lasts },
         "slow-disk" => FaultKind::SlowDisk { by: by?, lasts },
         "stall-disk" => FaultKind::StallDisk { lasts },
         "slow-fetch" => FaultKind::SlowFetch { by: by?, lasts },
@@ -174,6 +185,7 @@ fn kind_of(
             let after_operations = after_operations.unwrap_or(CountRange::exactly(0));
             FaultKind::DiskFails { after_operations, restart_after }
         }
+        "lost-sync" => FaultKind::LostSync { lasts },
         "late-metadata" => FaultKind::LateMetadata { by: by?, of, lasts },
         _ => return None,
     })

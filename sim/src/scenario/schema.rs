@@ -92,6 +92,7 @@ const FAULT: &[Key] = keys! {
     "lasts" "duration or range" "(until healed)" "how long it lasts";
     "peers" "list of peers" "[\"everyone\"]" "the other ends of the links";
     "direction" "both, out, in" "\"both\"" "which way, seen from the target";
+    "purpose" "client, fetcher, heartbeat, alter-partition, raft, forwarding" "(all)" "only connections of this purpose: nodes have one for each";
     "by" "duration or range" "(needed)" "how much is added; how far the clock jumps; how late metadata is";
     "of" "list of kinds of metadata" "[] (all)" "with which record the delay begins; what follows it is late too";
     "back" "true or false" "false" "the clock jumps back";
@@ -112,6 +113,7 @@ const CHAOS: &[Key] = keys! {
     "mix.replace-disk" "weight" "0" "how often an empty disk; never unless asked for";
     "mix.disk-fails" "weight" "1" "how often a disk that fails in the middle of what its node does";
     "mix.late-metadata" "weight" "1" "how often metadata that reaches a broker late";
+    "mix.lost-sync" "weight" "0" "how often a disk that answers syncs and keeps nothing; never unless asked for";
     "swarm" "true or false" "true" "a run uses a random subset of the kinds";
     "targets" "list of targets" "random brokers and leaders; with several controllers as often one of these" "who is hit, each as likely as the others, by the kinds it can suffer";
     "events" "list of events" "acks, elections, ISR changes, truncations; with several controllers what their quorum does" "what faults hang on, each as likely as the others";

@@ -194,7 +194,7 @@ impl World {
         // Half of it on the request's way, half on the answer's.
         let slow_fetch = if is_fetch { self.slots[dialer.0 as usize].slow_fetch.iter().sum::<Nanos>() / 2 } else { 0 };
         let latency = weather::latency(&self.scenario.network, self.seed, from.0, to.0, purpose as u8, at)
-            + self.network.slowness(from, to)
+            + self.network.slowness(from, to, purpose)
             + slow_fetch;
         let not_before = match &packet {
             Packet::Response { body, .. } if purpose == Purpose::Raft => self.metadata_is_held_until(dialer, body),

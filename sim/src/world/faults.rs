@@ -9,6 +9,7 @@ use trial_kafka::node::{Command, EventId, Input, Nanos, OpId};
 
 use super::late_metadata::{LateMetadata, MetadataAnswer};
 use super::machines::{directory_id, disk_of};
+use super::network::Slowness;
 use super::slot::SimNode;
 use super::{Phase, Power, What, World};
 use crate::fault::{Fault, FaultKind, MetadataKind, When};
@@ -66,14 +67,15 @@ pub(super) enum FaultEnd {
     Restart { node: NodeIx, incarnation: u32 },
     Resume { node: NodeIx, incarnation: u32 },
     Mend { from: NodeIx, to: NodeIx, cut: u32 },
-    FastLink { from: NodeIx, to: NodeIx, by: Nanos },
+    FastLink { from: NodeIx, to: NodeIx, slowness: Slowness },
     FastDisk { node: NodeIx, by: Nanos },
     FastFetch { node: NodeIx, by: Nanos },
     TimelyMetadata { node: NodeIx, number: u32 },
+    TrueSyncs { node: NodeIx },
 }
 
 /// Takes one of what several faults have added.
-fn take_one(added: &mut Vec<Nanos>, by: Nanos) {
+fn take_one<T: PartialEq>(added: &mut Vec<T>, by: T) {
     if let Some(at) = added.iter().position(|other| *other == by) {
         added.swap_remove(at);
     }
@@ -162,13 +164,15 @@ impl World {
                 // It takes effect with the first message it holds back.
                 false
             }
-            FaultKind::SlowLink { peers, direction, by, lasts } => {
+            FaultKind::SlowLink { peers, purpose, direction, by, lasts } => {
                 let ways = self.ways(node, peers, *direction);
+                let slowness = Slowness { purpose: *purpose, by: *by };
                 for (from, to) in &ways {
-                    self.network.slow.entry((*from, *to)).or_default().push(*by);
-                    let event = FaultEvent::SlowLink { to: self.node_name(*to).to_string(), by_ms: by / 1_000_000 };
+                    self.network.slow.entry((*from, *to)).or_default().push(slowness);
+                    let to_name = self.node_name(*to).to_string();
+                    let event = FaultEvent::SlowLink { to: to_name, purpose: *purpose, by_ms: by / 1_000_000 };
                     self.record(*from, Event::Fault(event), &[cause]);
-                    self.end_after(*lasts, FaultEnd::FastLink { from: *from, to: *to, by: *by });
+                    self.end_after(*lasts, FaultEnd::FastLink { from: *from, to: *to, slowness });
                 }
                 !ways.is_empty()
             }
@@ -195,6 +199,16 @@ impl World {
                 self.record_fetch_speed(node, cause);
                 self.end_after(*lasts, FaultEnd::FastFetch { node, by: *by });
                 true
+            }
+            FaultKind::LostSync { lasts } => {
+                let slot = &mut self.slots[node.0 as usize];
+                slot.lost_syncs += 1;
+                slot.disk.set_time(self.now);
+                slot.disk.set_lost_syncs(true);
+                self.record(node, Event::Fault(FaultEvent::LostSync { begins: true }), &[cause]);
+                self.end_after(*lasts, FaultEnd::TrueSyncs { node });
+                // It takes effect with a loss of power that takes what was said to be synced.
+                false
             }
             FaultKind::ClockJump { by, back } => {
                 let by_ms = (*by / 1_000_000) as i64 * if *back { -1 } else { 1 };
@@ -248,7 +262,8 @@ impl World {
         let slot = &mut self.slots[node.0 as usize];
         slot.disk.set_time(now);
         let before = slot.controller().is_some().then(|| slot.disk.clone());
-        let lost_bytes = slot.disk.power_loss(&mut random).lost_bytes;
+        let report = slot.disk.power_loss(&mut random);
+        let (lost_bytes, lost_synced_bytes) = (report.lost_bytes, report.lost_synced_bytes);
         if let Some(before) = before {
             self.coverage.metadata_bytes_lost += before.bytes_lost_until(&slot.disk, METADATA_LOG_DIR, ".log");
         }
@@ -256,6 +271,11 @@ impl World {
         slot.boot += 1;
         slot.incarnation += 1;
         self.record(node, Event::Fault(FaultEvent::PowerLoss { lost_bytes }), &[cause]);
+        if lost_synced_bytes > 0 {
+            let event = FaultEvent::SyncedBytesLost { lost_bytes: lost_synced_bytes };
+            self.record(node, Event::Fault(event), &[cause]);
+            self.faults.counters.entry("lost-sync").or_default().took_effect += 1;
+        }
         self.restart_later(node, restart_after);
         true
     }
@@ -272,6 +292,7 @@ impl World {
         let lost_bytes = slot.disk.used_bytes();
         slot.disk = disk_of(&self.scenario.disk);
         slot.disk.set_slow(slot.slow_disk.iter().sum());
+        slot.disk.set_lost_syncs(slot.lost_syncs > 0);
         slot.disk_fails = None;
         // Whatever was on its way to the old one never gets to this one.
         slot.boot += 1;
@@ -419,14 +440,21 @@ impl World {
                     self.release_held(from, to);
                 }
             }
-            FaultEnd::FastLink { from, to, by } => {
+            FaultEnd::FastLink { from, to, slowness } => {
                 if let Some(added) = self.network.slow.get_mut(&(from, to)) {
-                    take_one(added, by);
+                    take_one(added, slowness);
                 }
             }
             FaultEnd::FastDisk { node, by } => {
                 take_one(&mut self.slots[node.0 as usize].slow_disk, by);
                 self.set_disk_speed(node, EventId::NONE);
+            }
+            FaultEnd::TrueSyncs { node } => {
+                let slot = &mut self.slots[node.0 as usize];
+                slot.lost_syncs = slot.lost_syncs.saturating_sub(1);
+                slot.disk.set_lost_syncs(slot.lost_syncs > 0);
+                let begins = slot.lost_syncs > 0;
+                self.record(node, Event::Fault(FaultEvent::LostSync { begins }), &[]);
             }
             FaultEnd::TimelyMetadata { node, number } => {
                 self.slots[node.0 as usize].late_metadata.retain(|late| late.number != number);

@@ -108,6 +108,14 @@ impl Conn {
     }
 }
 
+/// What is added to packets of a way.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Slowness {
+    /// Only on connections of this purpose; `None`: on all.
+    pub(crate) purpose: Option<Purpose>,
+    pub(crate) by: Nanos,
+}
+
 /// All connections and the state of the links.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Network {
@@ -117,7 +125,7 @@ pub(crate) struct Network {
     /// Ways that are cut, and the cuts that are not mended yet, by number.
     pub(crate) cuts: BTreeMap<(NodeIx, NodeIx), Vec<u32>>,
     /// What is added to packets of a way, one entry a fault.
-    pub(crate) slow: BTreeMap<(NodeIx, NodeIx), Vec<Nanos>>,
+    pub(crate) slow: BTreeMap<(NodeIx, NodeIx), Vec<Slowness>>,
     /// Cuts that have held nothing back yet: they have had no effect.
     pub(crate) unfelt: BTreeSet<u32>,
     /// Number of the last cut.
@@ -128,7 +136,8 @@ impl Network {
     pub(crate) fn is_cut(&self, from: NodeIx, to: NodeIx) -> bool {
         self.cuts.contains_key(&(from, to))
     }
-    pub(crate) fn slowness(&self, from: NodeIx, to: NodeIx) -> Nanos {
-        self.slow.get(&(from, to)).map_or(0, |added| added.iter().sum())
+    pub(crate) fn slowness(&self, from: NodeIx, to: NodeIx, purpose: Purpose) -> Nanos {
+        let concerned = |slow: &&Slowness| slow.purpose.is_none_or(|only| only == purpose);
+        self.slow.get(&(from, to)).map_or(0, |added| added.iter().filter(concerned).map(|slow| slow.by).sum())
     }
 }

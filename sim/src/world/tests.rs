@@ -340,7 +340,13 @@ fn healing_mends_everything() {
         at(
             6 * SECOND,
             "b2",
-            FaultKind::SlowLink { peers: peers(&["b3"]), direction: Direction::Both, by: SECOND, lasts: None },
+            FaultKind::SlowLink {
+                peers: peers(&["b3"]),
+                purpose: None,
+                direction: Direction::Both,
+                by: SECOND,
+                lasts: None,
+            },
         ),
         at(6 * SECOND, "b2", FaultKind::SlowDisk { by: MILLISECOND, lasts: None }),
         at(6 * SECOND, "b3", FaultKind::SlowFetch { by: SECOND, lasts: None }),
