@@ -167,7 +167,7 @@ rules! {
             "`KafkaRaftClient.handleFetchResponse`",
             "controller::tests::quorum_one_by_one::a_snapshot_below_the_own_high_watermark_is_fatal";
         LeaderNeverLoadsASnapshot: "Who follows no more drops the snapshot it was fetching: a leader never loads one.",
-            "`KafkaRaftClient.transitionToProspective`",
+            "`FollowerState.close`",
             "controller::tests::quorum_one_by_one::who_follows_no_more_loads_no_snapshot";
     }
     "Who is a voter" {
@@ -177,9 +177,6 @@ rules! {
         VoteIsForACandidateOnItsDisk: "A vote for a candidate is none for the same node on another disk.",
             "KIP-853, `UnattachedState.canGrantVote`",
             "controller::tests::quorum_one_by_one::a_vote_is_for_a_candidate_on_its_disk";
-        ObserverHasNoVote: "An observer votes for nobody.",
-            "KIP-853, `QuorumState`",
-            "controller::tests::quorum_one_by_one::an_observer_has_no_vote";
         RequestIsForThisDisk: "A vote request for another disk: INVALID_VOTER_KEY.",
             "KIP-853, `KafkaRaftClient.isValidVoterKey`",
             "controller::tests::quorum_rules::every_check_of_a_vote_request_has_its_error";

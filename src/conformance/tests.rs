@@ -222,7 +222,7 @@ fn table() -> String {
         }
         let without_rule: Vec<_> = UNRULED.iter().filter(|line| line.section == section.number).collect();
         if !without_rule.is_empty() {
-            table.push_str("\n## Without a rule\n\n| What the notes say | What is there instead |\n|---|---|\n");
+            table.push_str("\n## Without a rule\n\n| In Kafka | Here |\n|---|---|\n");
         }
         for line in without_rule {
             let _ = writeln!(table, "| {} | {} |", line.line, line.instead);

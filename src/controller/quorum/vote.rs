@@ -89,7 +89,7 @@ impl Quorum {
         is_log_up_to_date: bool,
         pre_vote: bool,
     ) -> Result<(), &'static str> {
-        if !self.is_voter() && QuorumRule::ObserverHasNoVote.holds() {
+        if !self.is_voter() {
             return Err("an observer has no vote");
         }
         if pre_vote {

@@ -105,6 +105,7 @@ fn a_vote_is_for_a_candidate_on_its_disk() {
     assert_eq!(ask_vote(&mut cluster, on_another_disk), (0, false, 5));
 }
 
+/// Kafka lets it vote, for its set of voters may be old (KIP-853); here there is only one.
 #[test]
 fn an_observer_has_no_vote() {
     let mut cluster = Cluster::with_puppets(Zoo::default());
