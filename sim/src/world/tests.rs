@@ -318,6 +318,31 @@ fn a_slow_follower_leaves_the_in_sync_replicas_and_comes_back() {
 }
 
 #[test]
+fn a_link_that_is_slow_for_one_purpose_is_quick_for_the_others() {
+    let slow = |purpose| FaultKind::SlowLink {
+        peers: peers(&["controllers"]),
+        purpose: Some(purpose),
+        direction: Direction::Out,
+        by: 5 * SECOND,
+        lasts: None,
+    };
+    let lag = "cluster.replica.lag.time.max.ms=2s";
+    // b2 does not reach b1, which asks the controller to take it out of the in-sync replicas.
+    let changed = |purpose| {
+        let faults =
+            vec![at(6 * SECOND, "b1", slow(purpose)), at(7 * SECOND, "b2", cut(&["b1"], Direction::Out, None))];
+        let mut story = story_with(faults, &[lag, "cluster.broker.session.timeout.ms=30s"]);
+        story.until(20 * SECOND);
+        assert_eq!(story.took_effect("slow-link"), (1, 1));
+        let of = |name, is: fn(&Event) -> bool| story.events(name, 7 * SECOND, Nanos::MAX, is).first().map(|e| e.time);
+        let asked = of("b1", |e| matches!(e, Event::IsrChangeAsked { .. })).expect("b1 asks");
+        of("c1", |e| matches!(e, Event::IsrChanged { .. })).expect("the controller hears it") - asked
+    };
+    assert!(changed(Purpose::AlterPartition) > 5 * SECOND);
+    assert!(changed(Purpose::Heartbeat) < SECOND);
+}
+
+#[test]
 fn a_fault_by_event_fires_once_at_its_occurrence() {
     let trigger = Trigger { event: "produce-answered", partition: None, node: Some("b1".to_string()) };
     let when = When::After { trigger, occurrence: CountRange::exactly(5), not_before: 8 * SECOND, delay: MILLISECOND };
