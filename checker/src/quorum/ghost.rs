@@ -45,14 +45,13 @@ impl Ghost {
     pub(super) fn compare(&self, replica: &mut Replica, to: i64) -> Option<Difference> {
         let start = replica.verified.max(replica.log_start);
         let from = self.log.partition_point(|c| c.entry.last < start);
-        let mut place = replica.log.partition_point(|e| e.last < start);
-        for committed in self.log[from..].iter().take_while(|c| c.entry.last < to) {
+        let place = replica.log.partition_point(|e| e.last < start);
+        for (place, committed) in (place..).zip(self.log[from..].iter().take_while(|c| c.entry.last < to)) {
             let there = replica.log.get(place).copied();
             if there != Some(committed.entry) {
                 return Some(Difference { committed: *committed, instead: there });
             }
             replica.verified = committed.entry.end();
-            place += 1;
         }
         None
     }
