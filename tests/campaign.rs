@@ -8,12 +8,23 @@ use trial_checker::{Class, Outcome};
 use trial_kafka::zoo::Switch;
 
 /// Scenarios whose settings promise that nothing acknowledged is lost.
-const SAFE: &[&str] =
-    &["healthy", "leader-crash", "leader-isolated", "slow-follower", "rolling-restart", "power-loss-one", "chaos"];
+const SAFE: &[&str] = &[
+    "healthy",
+    "leader-crash",
+    "leader-isolated",
+    "slow-follower",
+    "rolling-restart",
+    "power-loss-one",
+    "last-in-sync-replica-elr",
+    "topic-recreated",
+    "chaos",
+];
 /// Scenarios whose settings permit loss: it must be ALLOWED, by a rule.
 const PERMITTING: &[(&str, &[&str])] = &[
-    ("power-loss-rack", &["all-replicas-unclean", "last-replica-standing"]),
+    ("power-loss-rack", &["all-replicas-unclean", "last-known-leader"]),
     ("unclean-election", &["unclean-election"]),
+    ("last-in-sync-replica", &["last-replica-standing"]),
+    ("unclean-recovery", &["last-known-leader"]),
 ];
 
 #[test]
