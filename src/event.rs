@@ -101,6 +101,16 @@ pub enum Fault {
     },
     /// The disk failed in the middle of an operation, and the process died of it.
     DiskFailed,
+    /// Syncs are answered, and nothing becomes durable.
+    LostSync {
+        /// It begins; else syncs are true again.
+        begins: bool,
+    },
+    /// A loss of power took what the disk had said it holds.
+    SyncedBytesLost {
+        /// So many bytes.
+        lost_bytes: u64,
+    },
     /// Metadata reaches the broker late.
     LateMetadata {
         /// By so many milliseconds; 0: in time again.
@@ -558,6 +568,11 @@ impl fmt::Display for Fault {
                 write!(f, "lost its disk with {lost_bytes} bytes and has an empty one now")
             }
             Fault::DiskFailed => write!(f, "died in the middle of an operation of its disk"),
+            Fault::LostSync { begins: true } => write!(f, "has a disk that answers syncs and keeps nothing"),
+            Fault::LostSync { begins: false } => write!(f, "has a disk that keeps what it syncs again"),
+            Fault::SyncedBytesLost { lost_bytes } => {
+                write!(f, "lost {lost_bytes} bytes that its disk had answered to have synced")
+            }
             Fault::LateMetadata { by_ms: 0, .. } => write!(f, "hears of metadata in time again"),
             Fault::LateMetadata { by_ms, of } if of.is_empty() => write!(f, "hears of metadata {by_ms} ms late"),
             Fault::LateMetadata { by_ms, of } => {

@@ -20,6 +20,7 @@ pub mod broker;
 pub mod client;
 pub mod combined;
 pub mod config;
+pub mod conformance;
 pub mod controller;
 pub mod event;
 pub mod ids;

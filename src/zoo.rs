@@ -159,7 +159,7 @@ impl Switch {
             Switch::TruncateToHw => &["lost-write", "log-mismatch"],
             Switch::IsrExpandBeforeLeso => &["lost-write"],
             Switch::AckBeforeHighWatermark => &["lost-write"],
-            Switch::RaftNoFlush => &["quorum-split", "lost-write"],
+            Switch::RaftNoFlush => &["quorum-split"],
             Switch::RaftResumeLeaderSameEpoch => &["quorum-split"],
             Switch::RaftCommitOldEpoch => &["quorum-split"],
             Switch::RaftVoteNotPersisted => &["quorum-split"],
@@ -167,7 +167,7 @@ impl Switch {
             Switch::RaftNoPrevote => &["stuck"],
             Switch::RaftTruncateBelowHw => &["quorum-split"],
             Switch::RaftBlankDiskSameId => &["quorum-split"],
-            Switch::LeaderCallbackBeforeCatchup => &["quorum-split"],
+            Switch::LeaderCallbackBeforeCatchup => &["metadata-divergence", "stuck"],
             Switch::NoBrokerEpochCheck => &["lost-write"],
             Switch::FencedJoinsIsr => &["fenced-in-isr", "stuck", "lost-write"],
             Switch::ElrTrustsUnclean => &["lost-write"],
@@ -185,23 +185,25 @@ impl Switch {
                 &["log-mismatch", "inconsistent-offsets", "unsafe-election", "committed-truncated"]
             }
             Switch::AckBeforeHighWatermark => &["ack-before-committed", "inconsistent-offsets"],
+            // What a whole quorum forgets, brokers and clients lose too.
             Switch::RaftNoFlush => {
-                &["commit-without-majority", "metadata-divergence", "epoch-regression", "quorum-epoch-regression"]
+                &["commit-without-majority", "metadata-divergence", "epoch-regression", "unsafe-election", "lost-write"]
             }
             Switch::RaftResumeLeaderSameEpoch => {
                 &["commit-without-majority", "metadata-divergence", "epoch-regression"]
             }
             Switch::RaftCommitOldEpoch => &["metadata-divergence", "epoch-regression"],
             Switch::RaftVoteNotPersisted => {
-                &["voted-twice", "quorum-epoch-regression", "metadata-divergence", "epoch-regression"]
+                &["voted-twice", "quorum-epoch-regression", "commit-without-majority", "metadata-divergence"]
             }
             Switch::RaftNoCheckQuorum => &[],
             Switch::RaftNoPrevote => &[],
             Switch::RaftTruncateBelowHw => &["metadata-divergence", "epoch-regression"],
-            Switch::RaftBlankDiskSameId => &["commit-without-majority", "metadata-divergence", "epoch-regression"],
-            Switch::LeaderCallbackBeforeCatchup => {
-                &["metadata-divergence", "epoch-regression", "broker-epoch-regression"]
+            // Its leader leads without a majority of those who are voters in truth.
+            Switch::RaftBlankDiskSameId => {
+                &["commit-without-majority", "stuck", "metadata-divergence", "epoch-regression"]
             }
+            Switch::LeaderCallbackBeforeCatchup => &["epoch-regression", "broker-epoch-regression"],
             Switch::NoBrokerEpochCheck => {
                 &["unsafe-election", "inconsistent-offsets", "log-mismatch", "committed-truncated"]
             }

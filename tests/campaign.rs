@@ -15,9 +15,16 @@ const SAFE: &[&str] = &[
     "slow-follower",
     "rolling-restart",
     "power-loss-one",
-    "last-in-sync-replica-elr",
-    "topic-recreated",
     "chaos",
+    "controller-failover",
+    "controller-minority",
+    "controller-majority-lost",
+    "flapping-voter",
+    "one-way-cut-leader",
+    "metadata-lag",
+    "topic-recreated",
+    "last-in-sync-replica-elr",
+    "quorum-chaos",
 ];
 /// Scenarios whose settings permit loss: it must be ALLOWED, by a rule.
 const PERMITTING: &[(&str, &[&str])] = &[

@@ -22,6 +22,10 @@ fn digests_are_those_of_this_build() {
         ("unclean-election", 1),
         ("chaos", 1),
         ("chaos", 2),
+        ("controller-failover", 1),
+        ("topic-recreated", 1),
+        ("quorum-chaos", 1),
+        ("quorum-chaos", 2),
     ];
     let lines: Vec<String> = cases
         .iter()
@@ -57,6 +61,9 @@ fn messages_survive_the_wire() {
         ("unclean-election", 3),
         ("chaos", 3),
         ("chaos", 4),
+        ("topic-recreated", 3),
+        ("quorum-chaos", 3),
+        ("quorum-chaos", 4),
     ] {
         let scenario = built_in(name, &[]);
         let typed = run(&scenario, seed);

@@ -416,6 +416,11 @@ pub enum Observation {
         /// The new log end offset.
         to: i64,
     },
+    /// A loss of power took from a controller's disk what syncs had been answered to be durable.
+    MetadataDiskLied {
+        /// The controller.
+        controller: i32,
+    },
     /// What a controller's disk had kept of the metadata log when it came back.
     MetadataLost {
         /// The controller.
@@ -452,6 +457,15 @@ pub enum Observation {
         /// What the disk of each voter would keep in a loss of power, as far as it equals this controller's log: log
         /// end offsets by node id. Asked for only of a leader.
         durable: Vec<(i32, i64)>,
+    },
+    /// An active controller's own image of what is committed, compared with the committed log.
+    ActiveControllerMetadata {
+        /// The controller.
+        controller: i32,
+        /// Everything below is committed.
+        next_offset: i64,
+        /// How it differs from what the committed log gives at this offset, if it does: a clause.
+        differs: Option<String>,
     },
     /// A broker has replayed the metadata below an offset.
     BrokerMetadata {

@@ -158,6 +158,10 @@ fn quorum() -> impl Strategy<Value = Observation> {
         (node(), entries()).prop_map(|(controller, entries)| MetadataAppended { controller, entries }),
         (node(), offset()).prop_map(|(controller, to)| MetadataTruncated { controller, to }),
         (node(), offset()).prop_map(|(controller, log_end)| MetadataLost { controller, log_end }),
+        node().prop_map(|controller| MetadataDiskLied { controller }),
+        (node(), offset(), prop::option::of("[a-z ]{0,9}")).prop_map(|(controller, next_offset, differs)| {
+            ActiveControllerMetadata { controller, next_offset, differs }
+        }),
         (node(), offset()).prop_map(|(controller, to)| MetadataLogStart { controller, to }),
         (node(), offset(), 0i32..4, any::<bool>()).prop_map(|(controller, end_offset, epoch, loaded)| {
             MetadataSnapshot { controller, end_offset, epoch, loaded }

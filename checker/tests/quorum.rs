@@ -104,6 +104,19 @@ fn split(rule: &'static str) -> Vec<(&'static str, Option<&'static str>)> {
 }
 
 #[test]
+fn a_leader_that_takes_up_its_office_late_need_not_have_what_later_epochs_committed() {
+    // c3 won epoch 2 long ago, and stood still until now. What was committed before its epoch it must have.
+    let late = |kept: usize| {
+        let mut play = three_voters();
+        play.leads(1, 1).write(1, 1, 10).gone(1).leads(2, 3).append(2, 3, 11).append(1, 3, 11).sync(&[1, 2]);
+        play.commit(2, 3, 2).restart_with(3, kept).leads(3, 2);
+        play.found()
+    };
+    assert_eq!(late(1), []);
+    assert_eq!(late(0), split("committed-lost"));
+}
+
+#[test]
 fn a_quorum_that_changes_its_leader_is_right() {
     let mut play = three_voters();
     play.leads(1, 1).write(1, 1, 10).write(1, 1, 11).learns(2, 2);
@@ -202,6 +215,41 @@ fn nobody_cuts_what_is_committed() {
     play.leads(1, 1).write(1, 1, 10).append(3, 1, 11);
     assert_eq!(play.truncate(3, 1).found(), []);
     assert_eq!(play.truncate(3, 0).found(), split("committed-cut"));
+}
+
+#[test]
+fn what_lying_disks_lose_is_allowed_and_to_cut_what_is_known_to_be_committed_is_not() {
+    let classes = |play: &Quorum| -> Vec<_> {
+        let verdict = play.verdict();
+        verdict.findings.iter().map(|f| (f.class, f.code, f.rule)).collect()
+    };
+    let lost = (Class::Allowed, "quorum-split", Some("disk-fault"));
+    let cut = (Class::Bug, "quorum-split", Some("committed-cut"));
+    let mut play = three_voters();
+    play.leads(1, 1).write(1, 1, 10).learns(3, 1).gone(1);
+    for controller in [1, 2] {
+        play.see(Observation::MetadataDiskLied { controller }).restart_with(controller, 0);
+    }
+    play.leads(2, 2).append(2, 2, 11);
+    assert_eq!(classes(&play), [lost]);
+    let mut knows_no_more = play.clone_for_another_end();
+    play.truncate(3, 0);
+    assert!(classes(&play).contains(&cut), "{:?}", classes(&play));
+    knows_no_more.restart_with(3, 1).truncate(3, 0);
+    assert_eq!(classes(&knows_no_more), [lost]);
+}
+
+#[test]
+fn an_active_controller_has_replayed_what_is_committed() {
+    let has = |differs: Option<&str>| Observation::ActiveControllerMetadata {
+        controller: 1,
+        next_offset: 5,
+        differs: differs.map(str::to_owned),
+    };
+    let mut play = three_voters();
+    assert_eq!(play.see(has(None)).found(), []);
+    let found = play.see(has(Some("it has topic orders otherwise"))).found();
+    assert_eq!(found, [("metadata-divergence", Some("active-controller"))]);
 }
 
 #[test]

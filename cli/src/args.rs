@@ -36,8 +36,12 @@ Examples:
   trial run leader-crash --seed 7 --set producer.acks=1 --only partition=orders-0,from=5s,to=20s
   trial run my.toml --log none --verify --json")]
     Run(RunArgs),
-    /// Show the cluster at a virtual instant: kafka-topics --describe, and what each replica has
-    #[command(after_help = "Example: trial describe leader-crash --at 12s --seed 7")]
+    /// Show the cluster at a virtual instant: quorum, brokers and topics, as Kafka's tools do and as they really are
+    #[command(after_help = "\
+Examples:
+  trial describe leader-crash --at 12s --seed 7
+  trial describe leader-crash --at 12s --quorum --json
+The forms are those of kafka-metadata-quorum describe (--status, --replication) and kafka-topics --describe.")]
     Describe(DescribeArgs),
     /// Tell how each finding came to be, or what became of one record
     #[command(after_help = "\
@@ -57,7 +61,8 @@ Examples:
 Examples:
   trial zoo
   trial zoo truncate-to-hw --seeds 200 --json
-The seeds start with 1 and go on until a switch was found five times; the time is what the trials of a find took.")]
+The seeds start with 1 and go on until a switch was found five times; the time is CPU time of the trials that a find
+took, of all threads together.")]
     Zoo(ZooArgs),
     /// Print the format of scenario files, or a commented starting point
     #[command(subcommand, after_help = "Example: trial scenario new > my.toml")]
@@ -114,6 +119,15 @@ pub struct DescribeArgs {
     /// The virtual time since the start of the trial, for instance 12s
     #[arg(long, value_name = "TIME", value_parser = parse_time)]
     pub at: u64,
+    /// Show the metadata quorum; without any of the three, all are shown
+    #[arg(long)]
+    pub quorum: bool,
+    /// Show the brokers
+    #[arg(long)]
+    pub brokers: bool,
+    /// Show the topics
+    #[arg(long)]
+    pub topics: bool,
     /// What the run draws from: 0 to 2^53 - 1
     #[arg(long, default_value_t = 1, value_name = "N", value_parser = parse_seed)]
     pub seed: u64,

@@ -1,11 +1,13 @@
 //! `trial zoo`: is every bug of the past found when its switch is on, and under its right name?
 
 use std::ops::ControlFlow;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
+use cpu_time::ThreadTime;
 use serde::Serialize;
 use trial_kafka::zoo::Switch;
-use trial_sim::zoo::{Hunt, scenario_of};
+use trial_sim::campaign::Campaign;
+use trial_sim::zoo::{Hunt, scenarios_of};
 
 use crate::args::ZooArgs;
 use crate::failure::Failure;
@@ -18,10 +20,11 @@ use crate::{interrupt, workers};
 /// Hunts every switch that was asked for.
 pub fn zoo(args: &ZooArgs, json: bool, out: &mut Out) -> Result<Ending, Failure> {
     let switches = if args.switches.is_empty() { Switch::ALL.to_vec() } else { args.switches.clone() };
+    let hunted = switches.into_iter().map(|switch| Ok((switch, sources_of(switch)?)));
+    let hunted: Vec<(Switch, Vec<Source>)> = hunted.collect::<Result<_, Failure>>()?;
     let mut all_good = true;
-    for switch in switches {
-        let source = Source::load(&scenario_of(switch), &[])?;
-        let (hunt, times) = hunt(switch, &source, args);
+    for (switch, sources) in hunted {
+        let (hunt, times) = hunt(switch, &sources, args);
         let interrupted = interrupt::happened();
         if interrupted && hunt.first_find.is_none() {
             // A hunt that was cut short does not say that there is nothing to find.
@@ -34,7 +37,7 @@ pub fn zoo(args: &ZooArgs, json: bool, out: &mut Out) -> Result<Ending, Failure>
         if json {
             out.json(&ZooJson::of(&hunt, &times))?;
         } else {
-            print(&hunt, &times, &source, out)?;
+            print(&hunt, &times, &sources, out)?;
         }
         if interrupted {
             break;
@@ -43,18 +46,32 @@ pub fn zoo(args: &ZooArgs, json: bool, out: &mut Out) -> Result<Ending, Failure>
     Ok(Ending { interrupted: interrupt::happened(), failed: !all_good, ..Ending::GOOD })
 }
 
-/// Runs seeds until enough is known. Also the time that the trials of each find took on their threads.
-fn hunt(switch: Switch, source: &Source, args: &ZooArgs) -> (Hunt, Vec<Duration>) {
+/// The scenarios of a switch. All switches are looked up before the first hunt begins, so that a missing one is told at
+/// once.
+fn sources_of(switch: Switch) -> Result<Vec<Source>, Failure> {
+    let names = scenarios_of(switch);
+    if names.is_empty() {
+        let help = format!("one is made as scenarios/zoo-{switch}.toml with zoo = [\"{switch}\"], and built in");
+        return Err(Failure::usage(format!("no scenario is made for the switch {switch}"), [help]));
+    }
+    names.into_iter().map(|name| Source::load(name, &[])).collect()
+}
+
+/// Runs seeds until enough is known, each with every scenario of the switch. Also the time that each find took its
+/// threads: of the processor, not of the clock, so that neither other programs nor the number of threads count.
+fn hunt(switch: Switch, sources: &[Source], args: &ZooArgs) -> (Hunt, Vec<Duration>) {
     let mut hunt = Hunt::new(switch);
     let (mut times, mut since) = (Vec::new(), Duration::ZERO);
     let mut progress = Progress::of_seeds(args.seeds);
     let work = |seed: u64, go_on: &dyn Fn() -> bool| {
-        let began = Instant::now();
-        one_trial(source, seed, go_on).map(|trial| (trial, began.elapsed()))
+        // A trial runs on one thread from its beginning to its end.
+        let began = ThreadTime::now();
+        let trials: Option<Vec<Campaign>> = sources.iter().map(|source| one_trial(source, seed, go_on)).collect();
+        trials.map(|trials| (trials, began.elapsed()))
     };
-    workers::in_order(1..=args.seeds, args.jobs.jobs(), work, |seed, (trial, time)| {
+    workers::in_order(1..=args.seeds, args.jobs.jobs(), work, |seed, (trials, time)| {
         since += time;
-        if hunt.take(seed, &trial) {
+        if hunt.take(seed, &trials) {
             times.push(std::mem::take(&mut since));
         }
         progress.at(seed, || switch.to_string());
@@ -63,30 +80,30 @@ fn hunt(switch: Switch, source: &Source, args: &ZooArgs) -> (Hunt, Vec<Duration>
     (hunt, times)
 }
 
-fn print(hunt: &Hunt, times: &[Duration], source: &Source, out: &mut Out) -> Result<(), Failure> {
+fn print(hunt: &Hunt, times: &[Duration], sources: &[Source], out: &mut Out) -> Result<(), Failure> {
     let switch = hunt.switch;
     out.line(format_args!("{switch}: {}", switch.about()))?;
     let codes: Vec<&str> = hunt.codes.iter().copied().collect();
     let codes = if codes.is_empty() { "none".to_string() } else { codes.join(", ") };
     let must = switch.must_any().join(" or ");
     match (hunt.first_find, hunt.seeds_median(), hunt.seeds_worst()) {
-        (Some(seed), Some(median), Some(worst)) => {
+        (Some(find), Some(median), Some(worst)) => {
             let seconds = median_seconds(times).unwrap_or_default();
             out.line(format_args!("  found: {must} wanted, BUGs found: {codes}"))?;
             let seeds = |n| if n == 1 { "1 seed".to_string() } else { format!("{n} seeds") };
             let finds = hunt.needed.len();
             out.line(format_args!(
-                "  {finds} finds: median {}, worst {}, median time of the trials {seconds:.2} s",
+                "  {finds} finds: median {}, worst {}, median CPU time {seconds:.2} s",
                 seeds(median),
                 seeds(worst)
             ))?;
-            out.line(format_args!("  {}", source.reproduce(seed)))?;
+            out.line(format_args!("  {}", sources[find.scenario].reproduce(find.seed)))?;
         }
         _ => out.line(format_args!("  NOT FOUND: {must} wanted, BUGs found: {codes}"))?,
     }
-    for (code, seed) in &hunt.unexpected {
+    for (code, find) in &hunt.unexpected {
         out.line(format_args!("  UNEXPECTED BUG {code}: the switch may not cause it"))?;
-        out.line(format_args!("  {}", source.reproduce(*seed)))?;
+        out.line(format_args!("  {}", sources[find.scenario].reproduce(find.seed)))?;
     }
     Ok(())
 }

@@ -215,7 +215,7 @@ fn wrong_input_is_told_with_its_place_and_what_would_be_right() {
 
 #[test]
 fn describe_prints_what_kafka_topics_does() {
-    let printed = run(&["describe", "healthy", "--at", "6s"]).code(0).stdout;
+    let printed = run(&["describe", "healthy", "--at", "6s", "--topics"]).code(0).stdout;
     let of_kafka: Vec<&str> = printed.lines().take_while(|line| !line.is_empty()).collect();
     insta::assert_snapshot!("describe", of_kafka.join("\n").replace('\t', "<tab>"));
     assert!(printed.contains("LOG-END-OFFSET"), "{printed}");
@@ -227,12 +227,49 @@ fn describe_prints_what_kafka_topics_does() {
 }
 
 #[test]
+fn describe_shows_the_quorum_as_kafka_metadata_quorum_does_and_the_brokers() {
+    let printed = run(&["describe", "healthy", "--at", "6s", "--quorum", "--brokers"]).code(0).stdout;
+    let lines: Vec<&str> = printed.lines().collect();
+    assert_eq!(lines[0], "ClusterId:              trial");
+    assert!(printed.contains("CurrentVoters:          [{\"id\": 3001, "), "{printed}");
+    let head = lines.iter().position(|line| line.starts_with("NodeId\tDirectoryId")).expect("the replication table");
+    assert!(lines[head + 1].starts_with("3001") && lines[head + 1].ends_with("Leader"), "{printed}");
+    assert_eq!(lines.iter().filter(|line| line.ends_with("Observer")).count(), 3, "the brokers");
+    assert!(!printed.contains("PartitionCount"), "the topics were not asked for");
+
+    let json = run(&["describe", "healthy", "--at", "6s", "--json"]).code(0).json();
+    let (quorum, brokers) = (&json["quorum"], &json["brokers"]);
+    let leader = &quorum["leader"];
+    assert_eq!((&leader["leader_id"], &leader["max_follower_lag"]), (&Value::from(3001), &Value::from(0)), "{quorum}");
+    assert_eq!(quorum["controllers"][0]["log_end_offset"], leader["current_voters"][0]["log_end_offset"]);
+    for broker in brokers.as_array().expect("brokers") {
+        assert_eq!((&broker["fenced"], &broker["lifecycle"]), (&Value::from(false), &Value::from("running")));
+        let behind = leader["high_watermark"].as_i64().zip(broker["metadata_offset"].as_i64()).map(|(hw, at)| hw - at);
+        assert!(behind.is_some_and(|behind| (1..10).contains(&behind)), "{brokers}");
+    }
+}
+
+#[test]
+fn a_quorum_without_a_leader_says_what_each_believes() {
+    let place = directory("no-leader");
+    let text = "format = 1\nrun = \"30s\"\n[[topic]]\nname = \"orders\"\nreplication.factor = 3\n[[producer]]\n[[consumer]]\n\
+                [[fault]]\nkind = \"crash\"\ntarget = \"c1\"\nat = \"6s\"\n";
+    std::fs::write(place.join("headless.toml"), text).expect("it can be written");
+    let printed = run_in(&place, &["describe", "headless.toml", "--at", "8s", "--quorum"]).code(0);
+    assert!(printed.stderr.contains("no controller is active"), "{}", printed.stderr);
+    assert!(printed.stdout.contains("LeaderId:               none"), "{}", printed.stdout);
+    assert!(printed.stdout.lines().any(|line| line.contains("c1") && line.contains("dead")), "{}", printed.stdout);
+    let json = run_in(&place, &["describe", "headless.toml", "--at", "8s", "--json"]).code(0).json();
+    assert!(json["quorum"]["leader"].is_null() && json["topics"][0]["topic"] == "orders", "{json}");
+}
+
+#[test]
 fn a_partition_without_a_leader_is_described_as_kafka_does() {
     let place = directory("leaderless");
     let text = "format = 1\nrun = \"30s\"\n[[topic]]\nname = \"orders\"\nreplication.factor = 3\n[[producer]]\n[[consumer]]\n\
                 [[fault]]\nkind = \"crash\"\ntarget = \"all brokers\"\nat = \"6s\"\n";
     std::fs::write(place.join("dark.toml"), text).expect("it can be written");
-    let printed = run_in(&place, &["describe", "dark.toml", "--at", "25s"]).code(0).stdout;
+    let printed = run_in(&place, &["describe", "dark.toml", "--at", "25s", "--topics"]).code(0).stdout;
     assert!(printed.contains("\tPartition: 0\tLeader: none\tReplicas: "), "{printed}");
     assert_eq!(printed.matches("dead").count(), 3, "{printed}");
 }

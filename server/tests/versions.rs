@@ -6,6 +6,7 @@ mod common;
 use bytes::{Buf, Bytes, BytesMut};
 use common::{Directory, PATIENCE, Replicas};
 use kafka_protocol::messages::alter_partition_reassignments_request::{ReassignablePartition, ReassignableTopic};
+use kafka_protocol::messages::alter_partition_request::{PartitionData as AlteredPartition, TopicData as AlteredTopic};
 use kafka_protocol::messages::create_partitions_request::CreatePartitionsTopic;
 use kafka_protocol::messages::create_topics_request::CreatableTopic;
 use kafka_protocol::messages::delete_topics_request::DeleteTopicState;
@@ -19,14 +20,18 @@ use kafka_protocol::messages::list_partition_reassignments_request::ListPartitio
 use kafka_protocol::messages::metadata_request::MetadataRequestTopic;
 use kafka_protocol::messages::produce_request::{PartitionProduceData, TopicProduceData};
 use kafka_protocol::messages::{
-    AlterPartitionReassignmentsRequest, ApiKey, ApiVersionsRequest, CreatePartitionsRequest, CreateTopicsRequest,
-    DeleteTopicsRequest, DescribeConfigsRequest, DescribeQuorumRequest, ElectLeadersRequest, FetchRequest,
-    IncrementalAlterConfigsRequest, ListOffsetsRequest, ListPartitionReassignmentsRequest, MetadataRequest,
-    ProduceRequest, RequestHeader, RequestKind, ResponseKind, TopicName,
+    AlterPartitionReassignmentsRequest, AlterPartitionRequest, ApiKey, ApiVersionsRequest, BeginQuorumEpochRequest,
+    BrokerHeartbeatRequest, BrokerRegistrationRequest, CreatePartitionsRequest, CreateTopicsRequest,
+    DeleteTopicsRequest, DescribeConfigsRequest, DescribeQuorumRequest, ElectLeadersRequest, EndQuorumEpochRequest,
+    FetchRequest, FetchSnapshotRequest, IncrementalAlterConfigsRequest, ListOffsetsRequest,
+    ListPartitionReassignmentsRequest, MetadataRequest, ProduceRequest, RequestHeader, RequestKind, ResponseKind,
+    TopicName, VoteRequest, begin_quorum_epoch_request, end_quorum_epoch_request, fetch_snapshot_request, vote_request,
 };
 use kafka_protocol::protocol::{Encodable, StrBytes};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
+use trial_kafka::controller::{Controller, SERVED};
+use trial_kafka::metadata::METADATA_TOPIC_ID;
 use trial_kafka::node::Endpoint;
 use trial_kafka::protocol::BROKER_APIS;
 use trial_server::Cluster;
@@ -35,6 +40,9 @@ use uuid::Uuid;
 
 const TOPIC: &str = "orders";
 const NO_TOPIC: &str = "nobody-created-this";
+const METADATA: &str = "__cluster_metadata";
+/// The only controller.
+const CONTROLLER: i32 = 3_001;
 
 /// A connection on which nothing is hidden.
 struct Raw(TcpStream);
@@ -238,10 +246,92 @@ fn requests(api: ApiKey, version: i16, topic_id: Uuid) -> Vec<RequestKind> {
         }
         ApiKey::DescribeQuorum => {
             let partitions = vec![QuorumPartition::default()];
-            let topic = QuorumTopic::default().with_topic_name(name("__cluster_metadata")).with_partitions(partitions);
+            let topic = QuorumTopic::default().with_topic_name(name(METADATA)).with_partitions(partitions);
             vec![RequestKind::DescribeQuorum(DescribeQuorumRequest::default().with_topics(vec![topic]))]
         }
         other => panic!("{other:?} is offered and not tried here"),
+    }
+}
+
+/// As [`requests`], for the listener of a controller. What is asked of the quorum is of an epoch long past, or of nobody.
+fn controller_requests(api: ApiKey, version: i16, topic_id: Uuid) -> Vec<RequestKind> {
+    match api {
+        ApiKey::Fetch => {
+            let of = |id, offset, epoch| {
+                let partition = FetchPartition::default()
+                    .with_current_leader_epoch(epoch)
+                    .with_fetch_offset(offset)
+                    .with_last_fetched_epoch(0)
+                    .with_partition_max_bytes(1 << 20);
+                let topic = FetchTopic::default().with_topic_id(id).with_partitions(vec![partition]);
+                RequestKind::Fetch(FetchRequest::default().with_max_bytes(1 << 20).with_topics(vec![topic]))
+            };
+            let epochs = (0..3).flat_map(|epoch| [0, 1_000_000].map(|at| of(METADATA_TOPIC_ID, at, epoch)));
+            epochs.chain([of(topic_id, 0, 1)]).collect()
+        }
+        ApiKey::FetchSnapshot => {
+            let of = |topic, epoch| {
+                let id = fetch_snapshot_request::SnapshotId::default().with_end_offset(7).with_epoch(1);
+                let partition = fetch_snapshot_request::PartitionSnapshot::default()
+                    .with_current_leader_epoch(epoch)
+                    .with_snapshot_id(id);
+                let topic = fetch_snapshot_request::TopicSnapshot::default()
+                    .with_name(name(topic))
+                    .with_partitions(vec![partition]);
+                RequestKind::FetchSnapshot(FetchSnapshotRequest::default().with_topics(vec![topic]))
+            };
+            vec![of(METADATA, 1), of(METADATA, 0), of(TOPIC, 1)]
+        }
+        ApiKey::Vote => {
+            let of = |topic, candidate: i32| {
+                let partition = vote_request::PartitionData::default().with_replica_id(candidate.into());
+                let topic =
+                    vote_request::TopicData::default().with_topic_name(name(topic)).with_partitions(vec![partition]);
+                RequestKind::Vote(VoteRequest::default().with_topics(vec![topic]))
+            };
+            vec![of(METADATA, CONTROLLER), of(METADATA, 3_009), of(TOPIC, CONTROLLER)]
+        }
+        ApiKey::BeginQuorumEpoch => {
+            let of = |topic| {
+                let partition = begin_quorum_epoch_request::PartitionData::default().with_leader_id(3_009.into());
+                let topic = begin_quorum_epoch_request::TopicData::default()
+                    .with_topic_name(name(topic))
+                    .with_partitions(vec![partition]);
+                RequestKind::BeginQuorumEpoch(BeginQuorumEpochRequest::default().with_topics(vec![topic]))
+            };
+            vec![of(METADATA), of(TOPIC)]
+        }
+        ApiKey::EndQuorumEpoch => {
+            let of = |topic| {
+                let partition = end_quorum_epoch_request::PartitionData::default().with_leader_id(3_009.into());
+                let topic = end_quorum_epoch_request::TopicData::default()
+                    .with_topic_name(name(topic))
+                    .with_partitions(vec![partition]);
+                RequestKind::EndQuorumEpoch(EndQuorumEpochRequest::default().with_topics(vec![topic]))
+            };
+            vec![of(METADATA), of(TOPIC)]
+        }
+        ApiKey::BrokerRegistration => {
+            let of = |cluster, id: i32| {
+                let request = BrokerRegistrationRequest::default().with_broker_id(id.into());
+                // Another incarnation of a broker that is alive, so that it is refused.
+                let request = request.with_incarnation_id(Uuid::from_u128(5));
+                RequestKind::BrokerRegistration(request.with_cluster_id(StrBytes::from_static_str(cluster)))
+            };
+            vec![of("trial-cluster", 1), of("another-cluster", 9)]
+        }
+        ApiKey::BrokerHeartbeat => {
+            let of = |id: i32| BrokerHeartbeatRequest::default().with_broker_id(id.into()).with_broker_epoch(-1);
+            vec![RequestKind::BrokerHeartbeat(of(1)), RequestKind::BrokerHeartbeat(of(9))]
+        }
+        ApiKey::AlterPartition => {
+            let topic = AlteredTopic::default()
+                .with_topic_id(topic_id)
+                .with_partitions(vec![AlteredPartition::default().with_partition_index(0)]);
+            let request = AlterPartitionRequest::default().with_broker_id(1.into()).with_broker_epoch(-1);
+            vec![RequestKind::AlterPartition(request.with_topics(vec![topic]))]
+        }
+        other => requests(other, version, topic_id),
     }
 }
 
@@ -268,6 +358,32 @@ async fn every_version_that_is_offered_is_answered_at_that_version() {
             }
         }
     }
+    cluster.kill().await;
+}
+
+/// And nothing of it makes the controller stand down or stop.
+#[tokio::test]
+async fn a_controller_answers_every_version_that_it_offers() {
+    let directory = Directory::new("controller-versions");
+    let (cluster, topic_id) = two_brokers(&directory).await;
+    let look = async |look: fn(&Controller) -> (bool, i32, Endpoint)| {
+        let process = cluster.process(CONTROLLER).expect("it runs");
+        process.look(move |server| server.controller().map(look)).await.expect("it lives").expect("it is a controller")
+    };
+    let state =
+        |controller: &Controller| (controller.is_active(), controller.epoch(), controller.setup().endpoint.clone());
+    let (is_active, epoch, endpoint) = look(state).await;
+    assert!(is_active);
+    for (api, min, max) in SERVED {
+        for version in min..=max {
+            for request in controller_requests(api, version, topic_id) {
+                let mut raw = Raw::to(&endpoint).await;
+                let answer = raw.call(api, version, &request).await;
+                assert!(answer.is_some(), "{api:?} v{version}: {request:?}");
+            }
+        }
+    }
+    assert_eq!(look(state).await, (true, epoch, endpoint));
     cluster.kill().await;
 }
 

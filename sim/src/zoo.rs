@@ -6,13 +6,34 @@ use trial_checker::Class;
 use trial_kafka::zoo::Switch;
 
 use crate::campaign::Campaign;
+use crate::scenario::builtin;
 
 /// A hunt is repeated this often, with the seeds that follow, to say a median and a worst case.
 pub const FINDS: usize = 5;
 
-/// The name of the built-in scenario made for a switch.
-pub fn scenario_of(switch: Switch) -> String {
-    format!("zoo-{switch}")
+/// The built-in scenarios made for a switch: `zoo-SWITCH`, and `zoo-SWITCH-…` where one schedule or configuration is not
+/// enough to show it. None if nobody has made one yet.
+pub fn scenarios_of(switch: Switch) -> Vec<&'static str> {
+    let names = builtin().iter().map(|(name, _)| *name);
+    names.filter(|name| switch_of(name) == Some(switch)).collect()
+}
+
+/// The switch that a built-in scenario is made for. A switch whose name goes on where another's ends comes first.
+fn switch_of(scenario: &str) -> Option<Switch> {
+    let name = scenario.strip_prefix("zoo-")?;
+    let is_of = |switch: &Switch| {
+        name.strip_prefix(switch.name()).is_some_and(|variant| variant.is_empty() || variant.starts_with('-'))
+    };
+    Switch::ALL.into_iter().filter(is_of).max_by_key(|switch| switch.name().len())
+}
+
+/// Where something was found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Find {
+    /// The seed.
+    pub seed: u64,
+    /// Which of the switch's scenarios, counted from 0.
+    pub scenario: usize,
 }
 
 /// One switch and what the seeds so far have shown.
@@ -22,12 +43,12 @@ pub struct Hunt {
     pub switch: Switch,
     /// Seeds that each find took.
     pub needed: Vec<u64>,
-    /// The seed of the first find.
-    pub first_find: Option<u64>,
+    /// The first find.
+    pub first_find: Option<Find>,
     /// Codes of all BUGs that were found.
     pub codes: BTreeSet<&'static str>,
     /// BUGs that the switch may not cause, with the first seed of each.
-    pub unexpected: BTreeMap<&'static str, u64>,
+    pub unexpected: BTreeMap<&'static str, Find>,
     since_last_find: u64,
 }
 
@@ -44,20 +65,26 @@ impl Hunt {
         }
     }
 
-    /// Takes in the trial of the next seed. True if it is a find: a BUG with one of the codes the switch must show.
-    pub fn take(&mut self, seed: u64, trial: &Campaign) -> bool {
-        let bugs = trial.findings.keys().filter(|identity| identity.class == Class::Bug).map(|identity| identity.code);
-        let bugs: BTreeSet<&'static str> = bugs.collect();
-        let is_find = bugs.iter().any(|code| self.switch.must_any().contains(code));
-        let expected = |code: &&str| self.switch.must_any().contains(code) || self.switch.may().contains(code);
-        for code in bugs.iter().filter(|code| !expected(code)) {
-            self.unexpected.entry(code).or_insert(seed);
+    /// Takes in the trials of the next seed, one of each scenario of the switch. True if they are a find: a BUG with one
+    /// of the codes the switch must show.
+    pub fn take(&mut self, seed: u64, trials: &[Campaign]) -> bool {
+        let mut is_find = false;
+        for (scenario, trial) in trials.iter().enumerate() {
+            let at = Find { seed, scenario };
+            let bugs = trial.findings.keys().filter(|identity| identity.class == Class::Bug);
+            for code in bugs.map(|identity| identity.code) {
+                self.codes.insert(code);
+                if self.switch.must_any().contains(&code) {
+                    is_find = true;
+                    self.first_find.get_or_insert(at);
+                } else if !self.switch.may().contains(&code) {
+                    self.unexpected.entry(code).or_insert(at);
+                }
+            }
         }
-        self.codes.extend(bugs);
         self.since_last_find += 1;
         if is_find {
             self.needed.push(self.since_last_find);
-            self.first_find.get_or_insert(seed);
             self.since_last_find = 0;
         }
         is_find
@@ -91,14 +118,46 @@ impl Hunt {
 mod tests {
     use super::*;
 
+    use crate::campaign::{Identity, Tally};
+
+    fn trial(bugs: &[&'static str]) -> Campaign {
+        let tally = Tally { count: 1, trials: 1, first_seed: 0 };
+        let identity = |code: &&'static str| (Identity { class: Class::Bug, code, rule: None }, tally);
+        Campaign { trials: 1, findings: bugs.iter().map(identity).collect(), ..Campaign::default() }
+    }
+
     #[test]
     fn every_switch_has_its_scenario_and_the_scenario_its_switch() {
         for switch in Switch::ALL {
-            let name = scenario_of(switch);
-            let text = crate::scenario::builtin().iter().find(|(n, _)| *n == name).map(|(_, text)| *text);
-            let text = text.unwrap_or_else(|| panic!("{name} is not built in"));
-            let scenario = crate::scenario::parse(&name, text, &[]).unwrap_or_else(|error| panic!("{error}"));
-            assert!(scenario.zoo.on(switch), "{name} does not turn on {switch}");
+            let names = scenarios_of(switch);
+            assert!(!names.is_empty(), "zoo-{switch} is not built in");
+            for name in names {
+                let text = builtin().iter().find(|(n, _)| *n == name).map(|(_, text)| *text).unwrap_or_default();
+                let scenario = crate::scenario::parse(name, text, &[]).unwrap_or_else(|error| panic!("{error}"));
+                assert!(scenario.zoo.on(switch), "{name} does not turn on {switch}");
+            }
         }
+    }
+
+    #[test]
+    fn a_scenario_belongs_to_one_switch() {
+        assert_eq!(switch_of("zoo-raft-no-flush"), Some(Switch::RaftNoFlush));
+        assert_eq!(switch_of("zoo-raft-no-flush-three-voters"), Some(Switch::RaftNoFlush));
+        assert_eq!(switch_of("zoo-raft-no-flusher"), None);
+        assert_eq!(switch_of("raft-no-flush"), None);
+    }
+
+    #[test]
+    fn a_hunt_counts_the_seeds_of_each_find_and_knows_its_scenario() {
+        let mut hunt = Hunt::new(Switch::AckBeforeHighWatermark);
+        assert!(!hunt.take(1, &[trial(&[]), trial(&["ack-before-committed"])]), "allowed, but no find");
+        assert!(hunt.take(2, &[trial(&[]), trial(&["lost-write"])]));
+        assert!(hunt.take(3, &[trial(&["lost-write"]), trial(&["lost-write"])]));
+        assert_eq!((hunt.seeds_median(), hunt.seeds_worst(), hunt.seeds()), (Some(2), Some(2), 3));
+        assert_eq!(hunt.first_find, Some(Find { seed: 2, scenario: 1 }));
+        assert!(hunt.is_good());
+        hunt.take(4, &[trial(&["two-leaders-one-epoch"]), trial(&["two-leaders-one-epoch"])]);
+        assert_eq!(hunt.unexpected["two-leaders-one-epoch"], Find { seed: 4, scenario: 0 });
+        assert!(!hunt.is_good(), "a BUG that the switch may not cause");
     }
 }

@@ -117,3 +117,23 @@ fn chaos_of_a_quorum_reaches_elections_and_losses_and_finds_nothing() {
         assert!(sum.coverage["trials_that_lost_metadata"] * 5 >= sum.trials, "one in five");
     }
 }
+
+#[test]
+fn what_a_voter_fetched_before_its_disk_was_replaced_was_on_a_disk() {
+    let (name, text) =
+        builtin().iter().find(|(name, _)| *name == "zoo-raft-blank-disk-same-id").expect("it is built in");
+    let scenario = parse(&format!("{name}.toml"), text, &["zoo=[]".to_owned()]).unwrap_or_else(|e| panic!("{e}"));
+    // In this seed its last fetch is on its way when the disk is taken out, and the leader rightly counts it.
+    let report = trial::run(&Arc::new(scenario), 216, &mut Unwatched);
+    assert!(!report.failed(), "{:?}", report.verdict.groups);
+}
+
+#[test]
+fn what_lying_disks_lose_is_allowed_and_nobody_cuts_what_it_knows_to_be_committed() {
+    let sum = campaign("zoo-raft-truncate-below-hw", &["zoo=[]"]);
+    assert!(sum.coverage["fault:lost-sync"] > 0 && sum.coverage["trials_that_lost_metadata"] > 0);
+    let lost = |(code, rule)| sum.findings.keys().any(|found| found.code == code && found.rule == Some(rule));
+    assert!(lost(("quorum-split", "disk-fault")), "{:?}", sum.findings);
+    let sum = campaign_with_findings("zoo-raft-truncate-below-hw", &[]);
+    assert!(sum.findings.keys().any(|found| found.rule == Some("committed-cut")), "{:?}", sum.findings);
+}

@@ -22,6 +22,7 @@ use super::leader_view::LeaderView;
 use super::{Broker, BrokerSetup};
 use crate::client::ChannelEvent;
 use crate::client::backoff::Backoff;
+use crate::conformance::BrokerRule;
 use crate::event::Event;
 use crate::node::{ConnId, Effects, Input, Nanos, Now, Purpose, ms};
 use crate::protocol::versions;
@@ -179,15 +180,19 @@ impl Broker {
 
     fn heartbeat_request(&self, broker_epoch: i64) -> RequestKind {
         // The highest metadata offset this broker has replayed; -1 before the first.
-        let current_metadata_offset = self.image.next_offset - 1;
-        let shutting_down = self.lifecycle.state == LifecycleState::PendingControlledShutdown;
+        let current_metadata_offset = match BrokerRule::HeartbeatTellsTheMetadataOffset.holds() {
+            true => self.image.next_offset - 1,
+            false => -1,
+        };
+        let shutting_down = self.lifecycle.state == LifecycleState::PendingControlledShutdown
+            && BrokerRule::HeartbeatAsksToShutDown.holds();
         RequestKind::BrokerHeartbeat(
             BrokerHeartbeatRequest::default()
                 .with_broker_id(self.setup.node_id.into())
                 .with_broker_epoch(broker_epoch)
                 .with_current_metadata_offset(current_metadata_offset)
                 // `readyToUnfence`: it has begun to act on the metadata, replayed up to its own registration.
-                .with_want_fence(!self.published)
+                .with_want_fence(!self.published && BrokerRule::HeartbeatAsksToStayFenced.holds())
                 .with_want_shut_down(shutting_down),
         )
     }
@@ -206,6 +211,9 @@ impl Broker {
         if error_code != 0 {
             // DUPLICATE_BROKER_REGISTRATION until the old session ends …
             self.send_again_after_failure(now, fx);
+            if !BrokerRule::RegistrationIsTriedAgain.holds() {
+                self.lifecycle.next_send = Nanos::MAX;
+            }
             return;
         }
         self.lifecycle.failed_attempts = 0;

@@ -17,6 +17,7 @@ use uuid::Uuid;
 use super::partition::Partition;
 use super::replicas::PartitionIx;
 use super::{Broker, LifecycleState};
+use crate::conformance::BrokerRule;
 use crate::event::Event;
 use crate::ids::TopicPartition;
 use crate::metadata::{EffectiveTopicConfig, METADATA_TOPIC};
@@ -77,9 +78,13 @@ impl Broker {
     fn load(&mut self, disk: &mut dyn Disk, fx: &mut Effects<'_>) -> Result<bool, LogError> {
         let root = disk.open_dir(ROOT_DIR)?;
         let marker = read_small_file(disk, root, CLEAN_SHUTDOWN)?.and_then(|text| parse_marker(&text));
-        self.lifecycle.previous_broker_epoch = marker.unwrap_or(-1);
+        self.lifecycle.previous_broker_epoch = match marker {
+            Some(epoch) => epoch,
+            None if BrokerRule::NoMarkerMeansNoPreviousEpoch.holds() => -1,
+            None => 0,
+        };
         // Before the logs are loaded: a broker that dies while it loads them did not stop orderly (KAFKA-10471).
-        if marker.is_some() {
+        if marker.is_some() && BrokerRule::MarkerIsUsedOnce.holds() {
             disk.remove(root, CLEAN_SHUTDOWN)?;
             self.sync_small_file(vec![SyncTarget::Dir(root)], fx);
         }
@@ -100,12 +105,16 @@ impl Broker {
                 continue;
             };
             found_any = true;
-            let opening = match marker {
-                Some(_) => Opening::Clean,
-                None => Opening::Unclean { recovery_point: recovery_points.get(&key).copied().unwrap_or(0) },
+            let trusted = match marker {
+                Some(_) => BrokerRule::MarkerMakesRecoveryNeedless.holds(),
+                None => !BrokerRule::NoMarkerMeansRecovery.holds(),
+            };
+            let opening = match trusted {
+                true => Opening::Clean,
+                false => Opening::Unclean { recovery_point: recovery_points.get(&key).copied().unwrap_or(0) },
             };
             let (log, recovered) = Log::open(disk, &dir_name, self.log_config(), opening)?;
-            if marker.is_none() {
+            if !trusted {
                 fx.charge(log.size_in_bytes());
                 let (log_end_offset, discarded_bytes) = (recovered.log_end_offset, recovered.discarded_bytes);
                 fx.record(Event::Recovered { partition: id.clone(), log_end_offset, discarded_bytes });
@@ -185,10 +194,10 @@ impl Broker {
     pub(super) fn after_append(&mut self, ix: PartitionIx, first_offset: i64, rolled: bool, fx: &mut Effects<'_>) {
         let partition = self.replicas.get_mut(ix);
         let unflushed = partition.log_end_offset() - partition.log.recovery_point();
-        if unflushed >= partition.flush_messages {
+        if unflushed >= partition.flush_messages || !BrokerRule::AppendsAreNotFlushed.holds() {
             partition.flushing_from.get_or_insert(first_offset);
             self.start_log_sync(ix, true, fx);
-        } else if rolled {
+        } else if rolled && BrokerRule::RolledSegmentIsFlushed.holds() {
             self.start_log_sync(ix, false, fx);
         }
     }
@@ -294,7 +303,8 @@ impl Broker {
     ) {
         let written = disk.open_dir(ROOT_DIR).and_then(|root| write_offset_checkpoint(disk, root, name, offsets));
         match written {
-            Ok(targets) => self.sync_small_file(targets, fx),
+            Ok(targets) if BrokerRule::CheckpointsAreDurableByThemselves.holds() => self.sync_small_file(targets, fx),
+            Ok(_) => {}
             Err(error) => fx.halt(format!("{name} cannot be written: {error}")),
         }
     }
@@ -315,7 +325,9 @@ impl Broker {
         let mut targets = Vec::new();
         let mut marks = Vec::new();
         for (ix, partition) in self.replicas.iter() {
-            targets.extend(partition.log.unsynced());
+            if BrokerRule::MarkerComesAfterTheFlush.holds() {
+                targets.extend(partition.log.unsynced());
+            }
             marks.push((ix, partition.log.sync_started()));
         }
         let ticket = fx.sync(targets);
@@ -325,7 +337,8 @@ impl Broker {
     fn write_marker(&mut self, disk: &mut dyn Disk, fx: &mut Effects<'_>) {
         let high_watermarks = self.offsets(Partition::high_watermark);
         let recovery_points = self.offsets(|partition| partition.log.recovery_point());
-        let epoch = self.lifecycle.broker_epoch().unwrap_or(-1);
+        let epoch =
+            self.lifecycle.broker_epoch().filter(|_| BrokerRule::MarkerHoldsTheBrokerEpoch.holds()).unwrap_or(-1);
         let mut write = || -> Result<Vec<SyncTarget>, DiskError> {
             let root = disk.open_dir(ROOT_DIR)?;
             let mut targets = write_offset_checkpoint(disk, root, HIGH_WATERMARKS, &high_watermarks)?;

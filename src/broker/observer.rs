@@ -25,10 +25,14 @@ use uuid::Uuid;
 use super::leader_view::LeaderView;
 use super::{Broker, BrokerSetup};
 use crate::client::{Channel, ChannelEvent, ChannelTimeouts};
+use crate::conformance::QuorumRule;
 use crate::metadata::snapshot::SnapshotFetch;
 use crate::metadata::{METADATA_TOPIC_ID, MetadataImage, MetadataRecord};
 use crate::node::{ConnId, Effects, Endpoint, Input, Nanos, Now, Purpose, RandomFor, ms};
 use crate::protocol::versions;
+
+/// The replica id of a client that is no replica.
+const ONLY_LOOKS: i32 = -1;
 
 /// See the module documentation.
 #[derive(Clone, Debug)]
@@ -158,9 +162,17 @@ impl Observer {
         }
     }
 
+    /// As whom it fetches. In a process that is a voter too, the replica by this node id is the controller's log: what the
+    /// broker has fetched says nothing of that log, and must not count for it. So it fetches as one that only looks. In
+    /// Kafka the two have one raft client between them, and the broker fetches nothing. Source: `SharedServer.raftManager`.
+    fn replica_id(&self, broker: i32) -> i32 {
+        let is_voter_too = self.view.bootstrap().iter().any(|controller| controller.id == broker);
+        if is_voter_too { ONLY_LOOKS } else { broker }
+    }
+
     fn request(&self, broker: i32) -> (i16, RequestKind) {
         if let Some(snapshot) = &self.snapshot {
-            let request = snapshot.request(None, broker, Uuid::nil(), self.view.epoch());
+            let request = snapshot.request(None, self.replica_id(broker), Uuid::nil(), self.view.epoch());
             return (versions::FETCH_SNAPSHOT, RequestKind::FetchSnapshot(request));
         }
         let partition = FetchPartition::default()
@@ -172,7 +184,9 @@ impl Observer {
             .with_partition_max_bytes(8 << 20);
         let topic = FetchTopic::default().with_topic_id(METADATA_TOPIC_ID).with_partitions(vec![partition]);
         let request = FetchRequest::default()
-            .with_replica_state(ReplicaState::default().with_replica_id(broker.into()).with_replica_epoch(-1))
+            .with_replica_state(
+                ReplicaState::default().with_replica_id(self.replica_id(broker).into()).with_replica_epoch(-1),
+            )
             .with_max_wait_ms(500)
             .with_min_bytes(1)
             .with_max_bytes(8 << 20)
@@ -273,7 +287,7 @@ impl Broker {
     /// which may have led in an epoch that this incarnation, with less in its log, must not lead in.
     pub(super) fn publish_first(&mut self, now: Now, disk: &mut dyn Disk, fx: &mut Effects<'_>) {
         let caught_up = self.broker_epoch().is_some_and(|epoch| self.image.next_offset > epoch);
-        if !self.published && caught_up {
+        if !self.published && (caught_up || !QuorumRule::BrokerActsFromItsRegistrationOn.holds()) {
             self.published = true;
             self.publish_metadata(now, &MetadataImage::default(), disk, fx);
             // `BrokerLifecycleManager.setReadyToUnfence`.

@@ -13,6 +13,7 @@ use uuid::Uuid;
 use super::Broker;
 use super::partition::ProduceWaiter;
 use super::replicas::PartitionIx;
+use crate::conformance::BrokerRule;
 use crate::event::Event;
 use crate::ids::TopicPartition;
 use crate::node::{ConnId, Effects, EventId, Nanos, Now, ReqId, ms};
@@ -114,6 +115,10 @@ impl Broker {
         let Some(ix) = part.ix else { return Err(self.error_for_absent(&part.topic, part.topic_id, part.index)) };
         let partition = self.replicas.get_mut(ix);
         let Some(state) = partition.leader_state() else { return Err(ResponseError::NotLeaderOrFollower) };
+        let fenced = || self.image.brokers.get(&self.setup.node_id).is_none_or(|me| me.fenced);
+        if !BrokerRule::FencedLeaderServesOn.holds() && fenced() {
+            return Err(ResponseError::NotLeaderOrFollower);
+        }
         // Partition.appendRecordsToLeader: nothing is written while the committed ISR is too small for acks=all.
         if acks == -1 && state.isr.committed().len() < partition.effective_min_isr() {
             return Err(ResponseError::NotEnoughReplicas);

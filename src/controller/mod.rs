@@ -29,7 +29,9 @@ mod tests;
 
 use std::collections::{BTreeMap, VecDeque};
 
-use kafka_protocol::messages::ResponseKind;
+use kafka_protocol::messages::describe_quorum_request::TopicData;
+use kafka_protocol::messages::describe_quorum_response::PartitionData;
+use kafka_protocol::messages::{DescribeQuorumRequest, ResponseKind, TopicName};
 use trial_storage::{Disk, Log};
 use uuid::Uuid;
 
@@ -39,9 +41,10 @@ use self::requests::Request;
 use self::rules::sessions::Sessions;
 use self::rules::{Cluster, Decision};
 use crate::config::BrokerConfig;
+use crate::conformance::{BrokerRule, QuorumRule};
 use crate::event::Event;
 use crate::ids::BrokerId;
-use crate::metadata::{MetadataImage, MetadataRecord};
+use crate::metadata::{METADATA_TOPIC, MetadataImage, MetadataRecord};
 use crate::node::{Command, Effects, Endpoint, Input, Lane, LocalStep, Nanos, Node, Now, ReqId, ms};
 use crate::zoo::{Switch, Zoo};
 
@@ -210,6 +213,15 @@ impl Controller {
     pub fn high_watermark(&self) -> i64 {
         self.quorum.as_ref().and_then(Quorum::high_watermark).unwrap_or(-1)
     }
+    /// What it tells of the quorum if it leads it, as it answers DescribeQuorum.
+    pub fn describe_quorum(&self, now: Now) -> Option<PartitionData> {
+        let topic = TopicData::default()
+            .with_topic_name(TopicName(METADATA_TOPIC.into()))
+            .with_partitions(vec![Default::default()]);
+        let request = DescribeQuorumRequest::default().with_topics(vec![topic]);
+        let response = self.quorum.as_ref()?.describe(now, &request);
+        response.topics.into_iter().flat_map(|topic| topic.partitions).find(|partition| partition.error_code == 0)
+    }
     /// The metadata log, once it is open.
     pub fn log(&self) -> Option<&Log> {
         self.quorum.as_ref().map(Quorum::log)
@@ -299,6 +311,7 @@ impl Controller {
     /// once, on what it happens to know.
     fn may_activate(&self) -> bool {
         self.setup.zoo.on(Switch::LeaderCallbackBeforeCatchup)
+            || !QuorumRule::NewControllerReplaysFirst.holds()
             || self.quorum.as_ref().is_some_and(Quorum::has_committed_in_own_epoch)
     }
 
@@ -310,7 +323,8 @@ impl Controller {
         self.registration_offsets = self.committed_registration_offsets.clone();
         self.sessions = Sessions::new(ms(self.setup.config.broker_session_timeout_ms));
         for (broker, registration) in &self.image.brokers {
-            self.sessions.restart(io.now.mono, *broker, registration.fenced);
+            let since = if BrokerRule::NewControllerBeginsSessionsAnew.holds() { io.now.mono } else { 0 };
+            self.sessions.restart(since, *broker, registration.fenced);
         }
         self.phase = Phase::Active;
         self.last_append = io.now.mono;
@@ -326,6 +340,9 @@ impl Controller {
     /// Another leads, or nobody: what was decided and not committed is undone here, whatever may become of it in the log.
     /// Source: `QuorumController.renounce`.
     fn stand_down(&mut self, epoch: i32, io: &mut Io<'_, '_>) {
+        if !QuorumRule::LostLeadershipReverts.holds() {
+            return;
+        }
         let was_active = self.phase == Phase::Active;
         self.phase = Phase::Standby;
         self.image = MetadataImage::default();
@@ -336,7 +353,7 @@ impl Controller {
             let reverted_to = self.high_watermark().max(0);
             io.fx.record(Event::ControllerStoodDown { epoch, reverted_to });
         }
-        for deferred in self.deferred.drain(..) {
+        for deferred in self.deferred.drain(..).filter(|_| QuorumRule::LostLeadershipRefusesWhatWaits.holds()) {
             io.fx.answer(deferred.req, deferred.refusal);
         }
     }
@@ -350,7 +367,14 @@ impl Controller {
         if decision.records.is_empty() {
             return Ok(());
         }
-        let base_offset = quorum.append(&decision.records, io)?;
+        let base_offset = match QuorumRule::OneEventIsOneBatch.holds() {
+            true => quorum.append(&decision.records, io)?,
+            false => {
+                let base_offset = quorum.log().log_end_offset();
+                decision.records.chunks(1).try_for_each(|record| quorum.append(record, io).map(|_| ()))?;
+                base_offset
+            }
+        };
         self.last_append = io.now.mono;
         events::apply_and_record(&mut self.image, base_offset, &decision, io.fx);
         for (offset, record) in (base_offset..).zip(decision.records) {
@@ -373,7 +397,7 @@ impl Controller {
         fx: &mut Effects<'_>,
     ) {
         let offset = self.last_offset();
-        if offset < self.high_watermark() {
+        if offset < self.high_watermark() || !QuorumRule::AnswersWaitForTheCommit.holds() {
             fx.answer(req, response);
         } else {
             self.deferred.push_back(Deferred { offset, req, response, refusal });
@@ -415,9 +439,15 @@ impl Controller {
     /// Source: `ReplicationControlManager.maybeFenceOneStaleBroker`.
     fn maybe_fence_one_stale_broker(&mut self, io: &mut Io<'_, '_>) -> Result<(), QuorumError> {
         let Some(broker) = self.sessions.find_one_stale_broker(io.now.mono) else { return Ok(()) };
-        let decision = Decision::of(self.cluster().handle_broker_fenced(broker));
+        let mut records = self.cluster().handle_broker_fenced(broker);
         self.sessions.fence(broker);
-        self.write(decision, io)
+        while !BrokerRule::OneBrokerIsFencedPerEvent.holds()
+            && let Some(next) = self.sessions.find_one_stale_broker(io.now.mono)
+        {
+            records.extend(self.cluster().handle_broker_fenced(next));
+            self.sessions.fence(next);
+        }
+        self.write(Decision::of(records), io)
     }
 
     /// When an idle controller writes a NoOp record, whose commit shows brokers that it is alive (KIP-835).

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use uuid::Uuid;
 
 use super::record::{MetadataRecord, PartitionChange};
+use crate::conformance::PartitionRule;
 use crate::ids::{BrokerId, NO_BROKER, Topic};
 use crate::node::Endpoint;
 
@@ -84,9 +85,14 @@ impl PartitionRegistration {
         }
         if let Some(leader) = change.leader {
             self.leader = leader;
+        }
+        let sets_leader = change.leader.is_some() || !PartitionRule::LeaderEpochRisesOnlyWithTheLeader.holds();
+        if sets_leader && PartitionRule::LeaderEpochRisesWithTheLeader.holds() {
             self.leader_epoch += 1;
         }
-        self.partition_epoch += 1;
+        if PartitionRule::PartitionEpochRises.holds() {
+            self.partition_epoch += 1;
+        }
     }
     /// Is a reassignment under way (`PartitionReassignmentReplicas.isReassignmentInProgress`)?
     pub fn is_reassigning(&self) -> bool {

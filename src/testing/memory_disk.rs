@@ -1,36 +1,49 @@
 //! A disk in memory, with a page cache: what was not synced is gone after a loss of power.
+//!
+//! As with a real one each opening gives a handle of its own, which closing it, removing the file or renaming another over
+//! it makes stale. Two handles may be of one file, and neither tells its name, which may have changed meanwhile.
 
 use std::collections::BTreeMap;
 
 use bytes::Bytes;
 use trial_storage::{DirId, Disk, DiskError, FileId, OpenMode, SyncTarget};
 
-type Entries = BTreeMap<String, FileId>;
+/// A file, whatever its name and whoever has it open.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Inode(u32);
+
+type Entries = BTreeMap<String, Inode>;
 
 /// What a sync covers, as it stood when the sync was asked for.
 #[derive(Clone, Debug)]
 pub struct PendingSync {
-    files: Vec<(FileId, Vec<u8>)>,
+    files: Vec<(Inode, Vec<u8>)>,
     dirs: Vec<(DirId, Entries)>,
 }
 
-/// File handles are inode numbers, and stay valid as long as the file lives.
+/// See the module documentation.
 #[derive(Clone, Debug, Default)]
 pub struct MemoryDisk {
     dir_names: Vec<String>,
     dirs: BTreeMap<DirId, Entries>,
-    files: BTreeMap<FileId, Vec<u8>>,
+    files: BTreeMap<Inode, Vec<u8>>,
+    handles: BTreeMap<FileId, Inode>,
     durable_dirs: BTreeMap<DirId, Entries>,
-    durable_files: BTreeMap<FileId, Vec<u8>>,
+    durable_files: BTreeMap<Inode, Vec<u8>>,
     next_file: u32,
+    next_handle: u32,
 }
 
 impl MemoryDisk {
+    /// A file that was closed or removed since it was named is left out: nobody waits for it any more.
     pub fn snapshot_for_sync(&self, targets: &[SyncTarget]) -> PendingSync {
         let mut pending = PendingSync { files: vec![], dirs: vec![] };
         for target in targets {
             match target {
-                SyncTarget::File(file) => pending.files.push((*file, self.files[file].clone())),
+                SyncTarget::File(file) => {
+                    let inode = self.handles.get(file).copied();
+                    pending.files.extend(inode.map(|inode| (inode, self.files[&inode].clone())));
+                }
                 SyncTarget::Dir(dir) => pending.dirs.push((*dir, self.dirs[dir].clone())),
             }
         }
@@ -40,21 +53,32 @@ impl MemoryDisk {
         self.durable_files.extend(pending.files);
         self.durable_dirs.extend(pending.dirs);
     }
+    /// Whoever had files open is dead.
     pub fn lose_power(&mut self) {
+        self.handles.clear();
         self.dirs =
             self.dirs.keys().map(|dir| (*dir, self.durable_dirs.get(dir).cloned().unwrap_or_default())).collect();
-        let named: Vec<FileId> = self.dirs.values().flat_map(|entries| entries.values().copied()).collect();
-        let content = |file: FileId| self.durable_files.get(&file).cloned().unwrap_or_default();
-        self.files = named.into_iter().map(|file| (file, content(file))).collect();
+        let named: Vec<Inode> = self.dirs.values().flat_map(|entries| entries.values().copied()).collect();
+        let content = |inode: Inode| self.durable_files.get(&inode).cloned().unwrap_or_default();
+        self.files = named.into_iter().map(|inode| (inode, content(inode))).collect();
+    }
+    fn inode(&self, file: FileId) -> Result<Inode, DiskError> {
+        self.handles.get(&file).copied().ok_or(DiskError::StaleHandle)
     }
     fn file(&self, file: FileId) -> Result<&Vec<u8>, DiskError> {
-        self.files.get(&file).ok_or(DiskError::StaleHandle)
+        self.files.get(&self.inode(file)?).ok_or(DiskError::StaleHandle)
     }
     fn file_mut(&mut self, file: FileId) -> Result<&mut Vec<u8>, DiskError> {
-        self.files.get_mut(&file).ok_or(DiskError::StaleHandle)
+        let inode = self.inode(file)?;
+        self.files.get_mut(&inode).ok_or(DiskError::StaleHandle)
     }
     fn entries_mut(&mut self, dir: DirId) -> Result<&mut Entries, DiskError> {
         self.dirs.get_mut(&dir).ok_or(DiskError::StaleHandle)
+    }
+    /// A file has lost its name.
+    fn unlinked(&mut self, inode: Inode) {
+        self.files.remove(&inode);
+        self.handles.retain(|_, open| *open != inode);
     }
 }
 
@@ -80,14 +104,16 @@ impl Disk for MemoryDisk {
         let at = self.dir_names.iter().position(|n| n == name).ok_or_else(|| DiskError::NotFound(name.to_string()))?;
         // Its handle keeps its place, and is not found any more.
         self.dir_names[at].clear();
-        self.dirs.remove(&DirId(at as u32));
+        for inode in self.dirs.remove(&DirId(at as u32)).unwrap_or_default().into_values() {
+            self.unlinked(inode);
+        }
         Ok(())
     }
     fn open(&mut self, dir: DirId, name: &str, mode: OpenMode) -> Result<FileId, DiskError> {
-        let next = FileId(self.next_file);
+        let next = Inode(self.next_file);
         let entries = self.entries_mut(dir)?;
-        let file = match (entries.get(name), mode) {
-            (Some(file), _) => *file,
+        let inode = match (entries.get(name), mode) {
+            (Some(inode), _) => *inode,
             (None, OpenMode::Existing) => return Err(DiskError::NotFound(name.to_string())),
             (None, OpenMode::Create | OpenMode::CreateEmpty) => {
                 entries.insert(name.to_string(), next);
@@ -96,12 +122,17 @@ impl Disk for MemoryDisk {
                 next
             }
         };
+        let file = FileId(self.next_handle);
+        self.next_handle += 1;
+        self.handles.insert(file, inode);
         if mode == OpenMode::CreateEmpty {
             self.file_mut(file)?.clear();
         }
         Ok(file)
     }
-    fn close(&mut self, _: FileId) {}
+    fn close(&mut self, file: FileId) {
+        self.handles.remove(&file);
+    }
     fn len(&self, file: FileId) -> Result<u64, DiskError> {
         Ok(self.file(file)?.len() as u64)
     }
@@ -123,11 +154,33 @@ impl Disk for MemoryDisk {
     }
     fn rename(&mut self, dir: DirId, from: &str, to: &str) -> Result<(), DiskError> {
         let entries = self.entries_mut(dir)?;
-        let file = entries.remove(from).ok_or_else(|| DiskError::NotFound(from.to_string()))?;
-        entries.insert(to.to_string(), file);
+        let inode = entries.remove(from).ok_or_else(|| DiskError::NotFound(from.to_string()))?;
+        if let Some(replaced) = entries.insert(to.to_string(), inode) {
+            self.unlinked(replaced);
+        }
         Ok(())
     }
     fn remove(&mut self, dir: DirId, name: &str) -> Result<(), DiskError> {
-        self.entries_mut(dir)?.remove(name).map(|_| ()).ok_or_else(|| DiskError::NotFound(name.to_string()))
+        let removed = self.entries_mut(dir)?.remove(name).ok_or_else(|| DiskError::NotFound(name.to_string()))?;
+        self.unlinked(removed);
+        Ok(())
     }
+}
+
+#[test]
+fn each_opening_has_a_handle_of_its_own_until_it_is_closed_or_the_file_is_gone() {
+    let mut disk = MemoryDisk::default();
+    let dir = disk.open_dir("a").unwrap();
+    let open = |disk: &mut MemoryDisk, name: &str| disk.open(dir, name, OpenMode::Create).unwrap();
+    let (first, second) = (open(&mut disk, "new"), open(&mut disk, "new"));
+    assert_ne!(first, second);
+    disk.write(first, 0, Bytes::from_static(b"x")).unwrap();
+    disk.close(first);
+    assert_eq!((disk.len(first), disk.len(second)), (Err(DiskError::StaleHandle), Ok(1)));
+    let old = open(&mut disk, "old");
+    disk.rename(dir, "new", "old").unwrap();
+    assert_eq!((disk.len(old), disk.len(second)), (Err(DiskError::StaleHandle), Ok(1)), "another took its name");
+    disk.remove(dir, "old").unwrap();
+    assert_eq!(disk.len(second), Err(DiskError::StaleHandle));
+    assert!(disk.snapshot_for_sync(&[SyncTarget::File(second)]).files.is_empty());
 }

@@ -116,8 +116,8 @@ impl History {
         let number = self.number(partition);
         self.reads += 1;
         if self.is_of_deleted(record) {
-            // From a leader that had not heard of the deletion, or from the topic that followed: nobody knows. Nor is it
-            // known then what the consumer's next record follows.
+            // From a leader that had not heard of the deletion, or from the topic that followed: nobody knows, and what
+            // comes after it follows nothing.
             self.poll_order.reset(consumer, number);
             return;
         }

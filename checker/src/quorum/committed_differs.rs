@@ -10,7 +10,7 @@ pub(super) fn check(ghost: &Ghost, replica: &mut Replica, controller: i32) -> Op
     if replica.told {
         return None;
     }
-    let difference = ghost.compare(replica, replica.high_watermark.min(ghost.end))?;
+    let difference = ghost.compare(replica, i32::MAX, replica.high_watermark.min(ghost.end))?;
     replica.told = true;
     Some(Violation::CommittedDiffers { controller, difference })
 }

@@ -1,5 +1,5 @@
 //! quorum-split (committed-lost): the log of every leader holds all that was committed before. Source: Raft paper 5.4,
-//! leader completeness.
+//! leader completeness. A leader that took up its office late need not have what leaders of later epochs committed.
 
 use super::Quorum;
 use super::violation::Violation;
@@ -8,7 +8,7 @@ use super::violation::Violation;
 pub(super) fn check(quorum: &mut Quorum, controller: i32, epoch: i32) -> Option<Violation> {
     let replica = quorum.replicas.entry(controller).or_default();
     let committed_end = quorum.ghost.end;
-    let difference = quorum.ghost.compare(replica, committed_end)?;
+    let difference = quorum.ghost.compare(replica, epoch, committed_end)?;
     let offset = difference.committed.entry.first;
     quorum.ghost.rebase(offset);
     for replica in quorum.replicas.values_mut() {

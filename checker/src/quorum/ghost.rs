@@ -7,6 +7,8 @@ use crate::observation::EventRef;
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Committed {
     pub(super) entry: Entry,
+    /// The epoch of that leader.
+    pub(super) by: i32,
     pub(super) at: EventRef,
 }
 
@@ -28,11 +30,11 @@ pub(super) struct Ghost {
 
 impl Ghost {
     /// A leader's high watermark reached `to`: what its log has from the ghost log's end on is committed.
-    pub(super) fn extend(&mut self, leader: &mut Replica, to: i64, at: EventRef) {
+    pub(super) fn extend(&mut self, leader: &mut Replica, by: i32, to: i64, at: EventRef) {
         let before = self.end;
         let from = leader.log.partition_point(|e| e.first < self.end);
         for entry in leader.log[from..].iter().take_while(|e| e.last < to) {
-            self.log.push(Committed { entry: *entry, at });
+            self.log.push(Committed { entry: *entry, by, at });
             self.end = entry.end();
         }
         if leader.verified == before {
@@ -40,19 +42,19 @@ impl Ghost {
         }
     }
 
-    /// Compares a log with the ghost log below `to`, from where it was last found equal. What lies below its start is
-    /// in its snapshot.
-    pub(super) fn compare(&self, replica: &mut Replica, to: i64) -> Option<Difference> {
+    /// Compares a log with the ghost log below `to`, from where it was last found equal, as far as leaders of no later
+    /// epoch than `epoch` committed it. What lies below its start is in its snapshot.
+    pub(super) fn compare(&self, replica: &mut Replica, epoch: i32, to: i64) -> Option<Difference> {
         let start = replica.verified.max(replica.log_start);
         let from = self.log.partition_point(|c| c.entry.last < start);
-        let mut place = replica.log.partition_point(|e| e.last < start);
-        for committed in self.log[from..].iter().take_while(|c| c.entry.last < to) {
+        let places = replica.log.partition_point(|e| e.last < start)..;
+        let due = self.log[from..].iter().take_while(|c| c.entry.last < to && c.by <= epoch);
+        for (place, committed) in places.zip(due) {
             let there = replica.log.get(place).copied();
             if there != Some(committed.entry) {
                 return Some(Difference { committed: *committed, instead: there });
             }
             replica.verified = committed.entry.end();
-            place += 1;
         }
         None
     }

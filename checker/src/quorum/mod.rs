@@ -20,8 +20,12 @@
 //! | snapshot-gap | a log starts nowhere above its snapshot's end; a snapshot has committed records only | KIP-630; `SnapshotAtLogStart` |
 //! | leader-loaded-snapshot | a leader never replaces its own log | KIP-630; `LeaderNeverLoadSnapshot` |
 //! | metadata-divergence | a broker's metadata is the fold of a prefix of the committed log | KIP-500 |
+//! | metadata-divergence (active-controller) | an active controller decides upon the fold of all that is committed | KAFKA-15345 |
 //! | stuck (leader-without-majority) | a leader whom no majority reaches resigns | KAFKA-15489, `LeaderState.timeUntilCheckQuorumExpires` |
 //! | stuck (leader-deposed) | nobody raises the epoch whom no majority would elect | KIP-996 |
+//!
+//! Where a disk lost what it had answered to have synced, what the quorum forgets is ALLOWED (disk-fault); a voter that
+//! cuts what it knows to be committed is a BUG even then.
 //!
 //! A controller whose disk was replaced is another one: what the former incarnation did is not held against it, and it
 //! counts in no majority. After a split the new leader's log is the truth, as it is for the cluster; the split is told once.
@@ -66,6 +70,8 @@ pub(crate) struct Quorum {
     last_commit: BTreeMap<i32, Time>,
     /// Leaders that were told to be cut off, by epoch.
     cut_off_told: BTreeMap<i32, i32>,
+    /// A loss of power took from some controller's disk what it had said it holds: Raft promises nothing then.
+    disk_lied: bool,
 }
 
 impl Quorum {
@@ -87,7 +93,7 @@ impl Quorum {
                 if *new_disk {
                     *replica = Replica::default();
                 }
-                (replica.voter, replica.leads) = (*voter, None);
+                (replica.voter, replica.leads, replica.known_committed) = (*voter, None, None);
             }
             ControllerStopped { controller } => self.replica(*controller).leads = None,
             QuorumEpoch { controller, epoch } => {
@@ -121,14 +127,16 @@ impl Quorum {
                 }
             }
             MetadataTruncated { controller, to } => {
-                let removed = self.replica(*controller).cut(*to);
-                violations.extend(committed_cut::check(&self.ghost, *controller, &removed, *to));
+                let replica = self.replicas.entry(*controller).or_default();
+                let removed = replica.cut(*to);
+                violations.extend(committed_cut::check(&self.ghost, replica, *controller, &removed, *to));
             }
             MetadataLost { controller, log_end } => {
                 let replica = self.replica(*controller);
                 replica.cut(*log_end);
                 replica.high_watermark = 0;
             }
+            MetadataDiskLied { .. } => self.disk_lied = true,
             MetadataLogStart { controller, to } => {
                 self.replica(*controller).start_at(*to);
                 violations.extend(snapshot_at_log_start::check_start(self.replica(*controller), *controller, *to));
@@ -145,6 +153,7 @@ impl Quorum {
             MetadataHighWatermark { controller, to, leads, durable } => {
                 let replica = self.replicas.entry(*controller).or_default();
                 violations.extend(high_watermark::check(replica, *controller, *to, *leads));
+                replica.known_committed = Some((*to, at));
                 match leads {
                     Some(epoch) => {
                         replica.leads = Some(*epoch);
@@ -157,7 +166,7 @@ impl Quorum {
                             false => committed_lost::check(self, *controller, *epoch),
                         });
                         let replica = self.replicas.entry(*controller).or_default();
-                        self.ghost.extend(replica, *to, at);
+                        self.ghost.extend(replica, *epoch, *to, at);
                         self.last_commit.insert(*controller, at.time);
                         if *to > before {
                             let majority = settings.quorum.majority();
@@ -166,6 +175,9 @@ impl Quorum {
                     }
                     None => violations.extend(committed_differs::check(&self.ghost, replica, *controller)),
                 }
+            }
+            ActiveControllerMetadata { controller, next_offset, differs } => {
+                violations.extend(metadata_divergence::check_active(*controller, *next_offset, differs.as_deref()));
             }
             BrokerMetadata { broker, next_offset, differs } => {
                 violations.extend(metadata_divergence::check(*broker, *next_offset, differs.as_deref()));
@@ -196,9 +208,11 @@ pub(crate) fn concerns(what: &Observation) -> bool {
             | MetadataAppended { .. }
             | MetadataTruncated { .. }
             | MetadataLost { .. }
+            | MetadataDiskLied { .. }
             | MetadataLogStart { .. }
             | MetadataSnapshot { .. }
             | MetadataHighWatermark { .. }
+            | ActiveControllerMetadata { .. }
             | BrokerMetadata { .. }
     )
 }

@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use crate::observation::EventRef;
+
 /// One batch of the metadata log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Entry {
@@ -33,6 +35,8 @@ pub(super) struct Replica {
     /// Everything below is in its latest snapshot.
     pub(super) snapshot_end: i64,
     pub(super) high_watermark: i64,
+    /// Below which offset its process knows everything to be committed, and since when.
+    pub(super) known_committed: Option<(i64, EventRef)>,
     /// The highest epoch it has acted in.
     pub(super) epoch: i32,
     /// Whom it voted for, by epoch.

@@ -17,7 +17,7 @@ pub(super) enum Violation {
     LogMatching { offset: i64, epoch: i32, first: i32, second: i32 },
     CommittedLost { controller: i32, epoch: i32, difference: Difference, committed_end: i64 },
     CommittedDiffers { controller: i32, difference: Difference },
-    CommittedCut { controller: i32, to: i64, committed: Committed },
+    CommittedCut { controller: i32, to: i64, committed: Committed, knowingly: bool },
     CommitWithoutMajority { controller: i32, epoch: i32, to: i64, holders: Vec<i32>, majority: usize },
     HighWatermarkBeyondEnd { controller: i32, to: i64, log_end: i64 },
     HighWatermarkWentBack { controller: i32, before: i64, to: i64 },
@@ -26,6 +26,7 @@ pub(super) enum Violation {
     SnapshotOfAnotherEpoch { controller: i32, end_offset: i64, epoch: i32, committed: i32 },
     LeaderLoadedSnapshot { controller: i32, epoch: i32, end_offset: i64 },
     MetadataDivergence { broker: i32, next_offset: i64, how: String },
+    ActiveControllerDiverges { controller: i32, next_offset: i64, how: String },
     LeaderWithoutMajority { controller: i32, epoch: i32, since: Time, lasted: Time },
     LeaderDeposed { controller: i32, epoch: i32, consents: u32, leader: i32 },
 }
@@ -47,8 +48,34 @@ impl Violation {
             SnapshotGap { .. } | SnapshotBeyondCommit { .. } | SnapshotOfAnotherEpoch { .. } => ("snapshot-gap", None),
             LeaderLoadedSnapshot { .. } => ("leader-loaded-snapshot", None),
             MetadataDivergence { .. } => ("metadata-divergence", None),
+            ActiveControllerDiverges { .. } => ("metadata-divergence", Some("active-controller")),
             LeaderWithoutMajority { .. } => ("stuck", Some("leader-without-majority")),
             LeaderDeposed { .. } => ("stuck", Some("leader-deposed")),
+        }
+    }
+
+    /// Can this happen to a quorum without a fault of its own, if a disk has lost what it had answered to have synced?
+    fn may_come_of_lost_syncs(&self) -> bool {
+        use Violation::*;
+        match self {
+            TwoLeaders { .. }
+            | LogMatching { .. }
+            | CommittedLost { .. }
+            | CommittedDiffers { .. }
+            | VotedTwice { .. }
+            | EpochWentBack { .. }
+            | CommitWithoutMajority { .. }
+            | SnapshotGap { .. }
+            | SnapshotBeyondCommit { .. }
+            | SnapshotOfAnotherEpoch { .. }
+            | MetadataDivergence { .. }
+            | ActiveControllerDiverges { .. } => true,
+            CommittedCut { knowingly, .. } => !knowingly,
+            HighWatermarkBeyondEnd { .. }
+            | HighWatermarkWentBack { .. }
+            | LeaderLoadedSnapshot { .. }
+            | LeaderWithoutMajority { .. }
+            | LeaderDeposed { .. } => false,
         }
     }
 
@@ -67,7 +94,8 @@ impl Violation {
             | SnapshotBeyondCommit { end_offset: to, .. }
             | SnapshotOfAnotherEpoch { end_offset: to, .. }
             | LeaderLoadedSnapshot { end_offset: to, .. }
-            | MetadataDivergence { next_offset: to, .. } => Some(*to),
+            | MetadataDivergence { next_offset: to, .. }
+            | ActiveControllerDiverges { next_offset: to, .. } => Some(*to),
             _ => None,
         }
     }
@@ -76,7 +104,12 @@ impl Violation {
     pub(super) fn tell(&self, at: EventRef, quorum: &Quorum, settings: &Settings, found: &mut Findings) {
         let (code, rule) = self.code();
         let offset = self.offset();
-        let headline = Headline { class: Class::Bug, code, rule, partition: None, offset, record: None, at };
+        let (class, rule) = if quorum.disk_lied && self.may_come_of_lost_syncs() {
+            (Class::Allowed, Some("disk-fault"))
+        } else {
+            (Class::Bug, rule)
+        };
+        let headline = Headline { class, code, rule, partition: None, offset, record: None, at };
         found.add(headline, || {
             let (node, summary) = self.summary(settings);
             let mut chain = self.before(quorum, settings);
@@ -138,11 +171,12 @@ impl Violation {
                 );
                 (name(*controller), text)
             }
-            CommittedCut { controller, to, committed } => {
+            CommittedCut { controller, to, committed, knowingly } => {
                 let text = format!(
-                    "{} cut its metadata log to {to}, and with it committed offset {}",
+                    "{} cut its metadata log to {to}, and with it committed offset {}{}",
                     name(*controller),
-                    committed.entry.first
+                    committed.entry.first,
+                    if *knowingly { ", which it knew to be committed" } else { "" }
                 );
                 (name(*controller), text)
             }
@@ -201,6 +235,13 @@ impl Violation {
                 let broker = settings.broker_name(*broker);
                 let text = format!("{broker}'s metadata below offset {next_offset} is not what was committed: {how}");
                 (broker, text)
+            }
+            ActiveControllerDiverges { controller, next_offset, how } => {
+                let controller = name(*controller);
+                let text = format!(
+                    "{controller} decides upon metadata that is not what was committed below offset {next_offset}: {how}"
+                );
+                (controller, text)
             }
             LeaderWithoutMajority { controller, epoch, since, lasted } => {
                 let text = format!(

@@ -39,6 +39,8 @@ pub struct PowerLossReport {
     pub torn_files: u32,
     /// Names under which there was another file or none before, and is again.
     pub undone_entries: u32,
+    /// Of the bytes lost, those that a sync had answered to be durable.
+    pub lost_synced_bytes: u64,
 }
 
 /// Notes that something differs from the device from now on.
@@ -53,9 +55,14 @@ impl VirtualDisk {
     /// what is old enough, which nobody can tell from having done so at the exact moment, since nothing happened between.
     pub fn set_time(&mut self, now: Nanos) {
         self.device.now = self.device.now.max(now);
-        if self.next_write_back.is_some_and(|due| due <= self.device.now) && !self.device.is_stalled() {
+        if self.next_write_back.is_some_and(|due| due <= self.device.now) && !self.device.is_stalled() && !self.lies {
             self.write_back(self.write_back_age);
         }
+    }
+
+    /// From now on syncs are answered and nothing becomes durable; or, again, what is synced is kept.
+    pub fn set_lost_syncs(&mut self, lies: bool) {
+        self.lies = lies;
     }
 
     /// Sets the age at which something dirty is written back, [`WRITE_BACK_AGE`] unless set.
@@ -71,7 +78,7 @@ impl VirtualDisk {
         for file in self.files.values_mut().filter(|file| old(file.dirty_since)) {
             file.durable = file.cached.clone();
             file.durable_as_of = as_of;
-            file.dirty_since = None;
+            (file.dirty_since, file.said_durable) = (None, None);
         }
         let dirs: Vec<_> = self.dirs.iter().filter(|(_, d)| old(d.dirty_since)).map(|(name, _)| name.clone()).collect();
         for name in dirs {
@@ -82,7 +89,7 @@ impl VirtualDisk {
                 if let Some(file) = self.files.get_mut(inode).filter(|file| file.renamed) {
                     file.durable = file.cached.clone();
                     file.durable_as_of = as_of;
-                    file.dirty_since = None;
+                    (file.dirty_since, file.said_durable) = (None, None);
                 }
             }
             self.entries_durable(&name, entries, as_of);
@@ -131,6 +138,10 @@ impl VirtualDisk {
     pub fn complete_sync(&mut self, pending: PendingSync) -> Result<(), DiskError> {
         self.device.alive()?;
         let as_of = pending.as_of;
+        if self.lies {
+            self.say_durable(pending);
+            return Ok(());
+        }
         for dir in pending.dirs {
             let current = self.dirs.get_mut(&dir.name).filter(|directory| directory.number == dir.number);
             let Some(directory) = current.filter(|directory| directory.durable_as_of <= as_of) else { continue };
@@ -144,6 +155,7 @@ impl VirtualDisk {
                     dirty_since: None,
                     renamed: false,
                     removed: true,
+                    said_durable: None,
                 });
             }
             self.entries_durable(&dir.name, dir.entries, as_of);
@@ -152,6 +164,7 @@ impl VirtualDisk {
             let Some(file) = self.files.get_mut(&inode).filter(|file| file.durable_as_of <= as_of) else { continue };
             file.durable_as_of = as_of;
             file.durable = content;
+            file.said_durable.take_if(|(said_as_of, _)| *said_as_of <= as_of);
             if file.removed {
                 file.cached = file.durable.clone();
             }
@@ -160,11 +173,28 @@ impl VirtualDisk {
         Ok(())
     }
 
+    /// A sync that is a lie has ended: nothing changes but what the disk has said. What is dirty stays so.
+    fn say_durable(&mut self, pending: PendingSync) {
+        let as_of = pending.as_of;
+        for dir in pending.dirs {
+            let current = self.dirs.get_mut(&dir.name).filter(|directory| directory.number == dir.number);
+            if let Some(directory) = current.filter(|directory| directory.durable_as_of <= as_of) {
+                directory.said_durable = Some((as_of, dir.entries));
+            }
+        }
+        for (inode, content) in pending.files {
+            if let Some(file) = self.files.get_mut(&inode).filter(|file| file.durable_as_of <= as_of) {
+                file.said_durable = Some((as_of, content));
+            }
+        }
+    }
+
     /// The device has these entries of a directory now. Files that neither it nor the page cache names are gone.
     fn entries_durable(&mut self, name: &str, entries: Arc<Entries>, as_of: u64) {
         let Some(directory) = self.dirs.get_mut(name) else { return };
         let before = std::mem::replace(&mut directory.durable, entries);
         directory.durable_as_of = as_of;
+        directory.said_durable.take_if(|(said_as_of, _)| *said_as_of <= as_of);
         for inode in before.values() {
             let named = |entries: &Entries| entries.values().any(|other| other == inode);
             if !named(&directory.durable) && !named(&directory.cached) {
@@ -209,13 +239,15 @@ impl VirtualDisk {
             let removed = durable.keys().filter(|name| !cached.contains_key(*name)).count();
             report.undone_entries += (new + removed) as u32;
             directory.cached = directory.durable.clone();
-            directory.dirty_since = None;
+            (directory.dirty_since, directory.said_durable) = (None, None);
             named.extend(directory.durable.values().copied());
         }
         self.used = 0;
         self.files.retain(|inode, file| {
+            let said_durable = file.said_durable.take().map(|(_, content)| content);
             if !named.contains(inode) {
                 report.lost_bytes += file.cached.len();
+                report.lost_synced_bytes += said_durable.map_or(0, |said| said.len());
                 return false;
             }
             if !Arc::ptr_eq(&file.cached, &file.durable) {
@@ -225,6 +257,7 @@ impl VirtualDisk {
                 file.durable = Arc::new(left);
                 file.cached = file.durable.clone();
             }
+            report.lost_synced_bytes += said_durable.map_or(0, |said| said.len() - said.common_prefix(&file.cached));
             file.dirty_since = None;
             file.removed = false;
             self.used += file.cached.len();

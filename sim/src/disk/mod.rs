@@ -24,10 +24,13 @@
 //! **Failure**: no space beyond a capacity; dead from the k-th operation on. Lengths and names are known, without an
 //! operation, until the first one was refused.
 //!
+//! **Lost syncs**: a drive may answer a sync out of a cache that a loss of power empties. While it lies, nothing becomes
+//! durable, by a sync or by write-back; what it said it holds is kept apart, so that a loss of power can tell how much of
+//! that it took. Once it is honest again, the next sync or write-back makes durable what is still in the page cache.
+//!
 //! # What is not modelled
 //!
-//! Torn or reordered pages inside bytes that were synced, bit rot, misdirected writes, reads that fail alone, syncs that
-//! lie; a page cache under pressure that writes back early or evicts; journal commits of metadata before the 30 s;
+//! Torn or reordered pages inside bytes that were synced, bit rot, misdirected writes, reads that fail alone; a page cache under pressure that writes back early or evicts; journal commits of metadata before the 30 s;
 //! directories themselves are created and removed durably at once; bandwidth (a large write costs what a small one does);
 //! links, permissions, sparse files, and files that live on after their removal.
 
@@ -70,6 +73,8 @@ struct File {
     renamed: bool,
     /// The page cache has no name for it any more; only the device does.
     removed: bool,
+    /// What a sync that was a lie has said to be durable, as of which count of changes.
+    said_durable: Option<(u64, Arc<Content>)>,
 }
 
 #[derive(Clone, Debug)]
@@ -80,6 +85,8 @@ struct Directory {
     durable: Arc<Entries>,
     durable_as_of: u64,
     dirty_since: Option<Nanos>,
+    /// What a sync that was a lie has said to be durable, as of which count of changes.
+    said_durable: Option<(u64, Arc<Entries>)>,
 }
 
 /// The disk of one simulated machine. See the module documentation for what it does and does not model.
@@ -99,6 +106,8 @@ pub struct VirtualDisk {
     /// When write-back has something to do at the earliest.
     next_write_back: Option<Nanos>,
     write_back_age: Nanos,
+    /// Syncs are answered, and nothing becomes durable.
+    lies: bool,
     device: latency::Device,
 }
 
@@ -116,6 +125,7 @@ impl VirtualDisk {
             used: 0,
             next_write_back: None,
             write_back_age: WRITE_BACK_AGE,
+            lies: false,
             device: latency::Device::default(),
         }
     }
@@ -202,8 +212,14 @@ impl Disk for VirtualDisk {
         if !self.dirs.contains_key(name) {
             let number = self.next_change();
             let empty = Arc::new(Entries::new());
-            let directory =
-                Directory { number, cached: empty.clone(), durable: empty, durable_as_of: number, dirty_since: None };
+            let directory = Directory {
+                number,
+                cached: empty.clone(),
+                durable: empty,
+                durable_as_of: number,
+                dirty_since: None,
+                said_durable: None,
+            };
             self.dirs.insert(name.to_owned(), directory);
         }
         // One handle for each directory is enough, since there is no closing it.
@@ -259,6 +275,7 @@ impl Disk for VirtualDisk {
                     dirty_since: None,
                     renamed: false,
                     removed: false,
+                    said_durable: None,
                 };
                 self.files.insert(Inode(as_of), file);
                 self.change_entries(dir, |entries| {

@@ -42,9 +42,47 @@ fn power_loss_keeps_what_was_synced() {
     sync(&mut disk, &[SyncTarget::File(file), SyncTarget::Dir(dir)]);
     disk.write(file, 6, Bytes::from_static(b" not")).unwrap();
     let report = nothing_survives(&mut disk);
-    assert_eq!(report, PowerLossReport { lost_bytes: 4, torn_files: 0, undone_entries: 0 });
+    assert_eq!(
+        report,
+        PowerLossReport { lost_bytes: 4, torn_files: 0, undone_entries: 0, ..PowerLossReport::default() }
+    );
     assert_eq!(content_of(&mut disk, "d", "f").unwrap(), b"synced");
     assert_eq!(disk.used_bytes(), 6);
+}
+
+#[test]
+fn a_disk_that_lies_answers_syncs_and_keeps_nothing() {
+    let mut disk = VirtualDisk::new(None);
+    let (dir, file) = file_with(&mut disk, "f", b"true");
+    sync(&mut disk, &[SyncTarget::File(file), SyncTarget::Dir(dir)]);
+    disk.set_lost_syncs(true);
+    disk.write(file, 4, Bytes::from_static(b" and lost")).unwrap();
+    sync(&mut disk, &[SyncTarget::File(file)]);
+    disk.set_time(60 * SECOND);
+    disk.write(file, 13, Bytes::from_static(b", unsynced")).unwrap();
+    assert_eq!(disk.durable_bytes("d", "f", 0, 99).unwrap().as_ref(), b"true and lost", "so it says");
+    let mut honest_in_time = disk.clone();
+    let report = nothing_survives(&mut disk);
+    assert_eq!((report.lost_bytes, report.lost_synced_bytes), (19, 9), "written back neither");
+    assert_eq!(content_of(&mut disk, "d", "f").unwrap(), b"true");
+    assert_eq!(disk.durable_bytes("d", "f", 0, 99).unwrap().as_ref(), b"true", "it says so no more");
+
+    honest_in_time.set_lost_syncs(false);
+    sync(&mut honest_in_time, &[SyncTarget::File(file)]);
+    assert_eq!(nothing_survives(&mut honest_in_time), PowerLossReport::default());
+    assert_eq!(content_of(&mut honest_in_time, "d", "f").unwrap(), b"true and lost, unsynced");
+}
+
+#[test]
+fn a_file_whose_name_was_never_kept_is_lost_with_what_was_said_of_it() {
+    let mut disk = VirtualDisk::new(None);
+    disk.set_lost_syncs(true);
+    let (dir, file) = file_with(&mut disk, "f", b"lost");
+    sync(&mut disk, &[SyncTarget::File(file), SyncTarget::Dir(dir)]);
+    assert_eq!(disk.durable_names("d"), ["f"]);
+    let report = nothing_survives(&mut disk);
+    assert_eq!((report.lost_bytes, report.lost_synced_bytes, report.undone_entries), (4, 4, 1));
+    assert_eq!(content_of(&mut disk, "d", "f"), None);
 }
 
 #[test]

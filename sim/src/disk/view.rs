@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use trial_storage::{DirId, Disk, DiskError, FileId, OpenMode};
 
-use super::VirtualDisk;
+use super::{Directory, Entries, VirtualDisk};
 
 /// Reads the page cache; costs nothing, counts as no operation, and refuses every change.
 #[derive(Clone, Copy, Debug)]
@@ -16,16 +16,23 @@ impl VirtualDisk {
     }
 }
 
-/// What the device has: the least that a loss of power would leave.
+/// What the device has, the least that a loss of power would leave; or has said it has, where a sync was lost.
 impl VirtualDisk {
     /// The names in a directory on the device.
     pub fn durable_names(&self, dir: &str) -> Vec<String> {
-        self.dirs.get(dir).map_or(Vec::new(), |directory| directory.durable.keys().cloned().collect())
+        self.dirs.get(dir).map_or(Vec::new(), |directory| directory.said_or_durable().keys().cloned().collect())
     }
     /// Up to `len` bytes of a file on the device; `None` if it has no such file.
     pub fn durable_bytes(&self, dir: &str, name: &str, at: u64, len: usize) -> Option<Bytes> {
-        let inode = self.dirs.get(dir)?.durable.get(name)?;
-        Some(self.files.get(inode)?.durable.read(at, len))
+        let file = self.files.get(self.dirs.get(dir)?.said_or_durable().get(name)?)?;
+        let content = file.said_durable.as_ref().map_or(&file.durable, |(_, said)| said);
+        Some(content.read(at, len))
+    }
+}
+
+impl Directory {
+    fn said_or_durable(&self) -> &Entries {
+        self.said_durable.as_ref().map_or(&self.durable, |(_, said)| said)
     }
 }
 

@@ -11,7 +11,8 @@ use trial_kafka::ids::{Topic, TopicPartition};
 
 use super::draw::Stream;
 use super::{
-    CountRange, Direction, FIRST_DRAWN_ID, FaultKind, FaultSpec, KIND_NAMES, MetadataKind, Peer, Target, Trigger, When,
+    CountRange, Direction, FIRST_DRAWN_ID, FaultKind, FaultSpec, KIND_NAMES, MetadataKind, ONLY_IF_ASKED_FOR, Peer,
+    Target, Trigger, When,
 };
 use crate::scenario::{Cluster, DurationRange, Scenario};
 
@@ -74,7 +75,7 @@ impl Chaos {
         let quorum_events: &[_] = if cluster.controllers > 1 { &QUORUM_EVENTS } else { &[] };
         Chaos {
             faults: CountRange { min: 3, max: 8 },
-            mix: KIND_NAMES.iter().filter(|kind| **kind != "replace-disk").map(|&kind| (kind, 1)).collect(),
+            mix: KIND_NAMES.iter().filter(|kind| !ONLY_IF_ASKED_FOR.contains(kind)).map(|&kind| (kind, 1)).collect(),
             swarm: true,
             targets: Vec::new(),
             events: EVENTS.iter().chain(quorum_events).map(on).collect(),
@@ -186,6 +187,7 @@ impl Chaos {
             "disk-fails" => {
                 FaultKind::DiskFails { after_operations: self.disk_fails_after, restart_after: Some(down_for) }
             }
+            "lost-sync" => FaultKind::LostSync { lasts },
             "late-metadata" => FaultKind::LateMetadata { by: self.metadata_late_by, of: metadata_kinds(stream), lasts },
             // "pause", the only name of KIND_NAMES that is left; a scenario cannot hold another.
             _ => FaultKind::Pause { lasts },

@@ -136,6 +136,7 @@ impl<D> FaultKind<D> {
             FaultKind::DiskFails { after_operations, restart_after } => {
                 FaultKind::DiskFails { after_operations, restart_after: restart_after.map(of) }
             }
+            FaultKind::LostSync { lasts } => FaultKind::LostSync { lasts: lasts.map(of) },
             FaultKind::LateMetadata { by, of: kinds, lasts } => {
                 FaultKind::LateMetadata { by: of(by), of: kinds, lasts: lasts.map(of) }
             }

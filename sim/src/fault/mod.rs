@@ -342,6 +342,11 @@ pub enum FaultKind<D = Nanos> {
         /// Time until it is started again, on the same disk, repaired.
         restart_after: Option<D>,
     },
+    /// The disk answers syncs and keeps nothing; a loss of power tells.
+    LostSync {
+        /// How long.
+        lasts: Option<D>,
+    },
     /// Records of the metadata log reach the target, a broker, later than they could.
     LateMetadata {
         /// By how much.
@@ -354,7 +359,7 @@ pub enum FaultKind<D = Nanos> {
 }
 
 /// The names of all kinds, as scenario files and counters spell them.
-pub const KIND_NAMES: [&str; 13] = [
+pub const KIND_NAMES: [&str; 14] = [
     "crash",
     "power-loss",
     "clean-restart",
@@ -368,7 +373,11 @@ pub const KIND_NAMES: [&str; 13] = [
     "replace-disk",
     "disk-fails",
     "late-metadata",
+    "lost-sync",
 ];
+
+/// Kinds that break what Kafka builds upon: never drawn unless a scenario asks for them.
+pub const ONLY_IF_ASKED_FOR: [&str; 2] = ["replace-disk", "lost-sync"];
 
 impl<D> FaultKind<D> {
     /// The kind's name in scenario files and counters.
@@ -387,6 +396,7 @@ impl<D> FaultKind<D> {
             FaultKind::ReplaceDisk { .. } => "replace-disk",
             FaultKind::DiskFails { .. } => "disk-fails",
             FaultKind::LateMetadata { .. } => "late-metadata",
+            FaultKind::LostSync { .. } => "lost-sync",
         }
     }
 }

@@ -14,11 +14,12 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use trial_checker::{EventRef, Observation, Partition, Waiting};
 use trial_kafka::controller::{Controller, QuorumRole};
+use trial_kafka::event::Event;
 use trial_kafka::ids::{NO_BROKER, TopicPartition};
 use trial_kafka::metadata::{MetadataImage, PartitionRegistration};
 use trial_kafka::node::Nanos;
 
-use crate::trace::NodeIx;
+use crate::trace::{NodeIx, TraceEvent};
 use crate::world::{Power, World};
 
 const LOOK_EVERY: Nanos = 100_000_000;
@@ -29,8 +30,16 @@ pub(super) struct Liveness {
     next_look: Nanos,
     healed_at: Option<Nanos>,
     waiting: BTreeMap<Waiting, Nanos>,
-    /// Leaders that no majority reaches, their epochs, and since when.
-    cut_off: BTreeMap<NodeIx, (i32, Nanos)>,
+    /// Leaders that no majority reaches.
+    cut_off: BTreeMap<NodeIx, CutOff>,
+}
+
+#[derive(Clone, Debug)]
+struct CutOff {
+    epoch: i32,
+    since: Nanos,
+    /// Voters that were there between two looks and followed.
+    heard: BTreeSet<NodeIx>,
 }
 
 impl Liveness {
@@ -63,6 +72,18 @@ impl Liveness {
         }
     }
 
+    /// A voter may come, fetch and go between two looks; that counts for the leader too (`LeaderState.updateCheckQuorum…`).
+    pub(super) fn on_event(&mut self, event: &TraceEvent) {
+        let (Event::BecameQuorumFollower { epoch, .. } | Event::MetadataAppended { epoch, as_leader: false, .. }) =
+            &event.event
+        else {
+            return;
+        };
+        for cut_off in self.cut_off.values_mut().filter(|cut_off| cut_off.epoch == *epoch) {
+            cut_off.heard.insert(event.node);
+        }
+    }
+
     fn look_for_leaders_cut_off(&mut self, world: &World, at: EventRef, told: &mut Vec<(EventRef, Observation)>) {
         let now = at.time;
         for (node, controller) in world.controllers() {
@@ -74,11 +95,11 @@ impl Liveness {
                 self.cut_off.remove(&node);
                 continue;
             }
-            let since = match self.cut_off.get(&node) {
-                Some((same, since)) if *same == epoch => *since,
-                _ => now,
-            };
-            self.cut_off.insert(node, (epoch, since));
+            let cut_off = self.cut_off.entry(node).or_insert(CutOff { epoch, since: now, heard: BTreeSet::new() });
+            if cut_off.epoch != epoch || cut_off.heard.len() >= (voters - 1).div_ceil(2) {
+                *cut_off = CutOff { epoch, since: now, heard: BTreeSet::new() };
+            }
+            let since = cut_off.since;
             let controller = controller.setup().node_id;
             told.push((at, Observation::QuorumLeaderCutOff { controller, epoch, since }));
         }

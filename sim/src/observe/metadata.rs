@@ -55,6 +55,10 @@ pub(super) struct MetadataTruth {
     consents: BTreeMap<i32, BTreeSet<NodeIx>>,
     directories: BTreeMap<NodeIx, uuid::Uuid>,
     durable: BTreeMap<NodeIx, Durable>,
+    /// What voters had whose disks were taken away.
+    former: BTreeMap<i32, Vec<KnownBatch>>,
+    /// Epoch and last change of the image when each active controller was last looked at.
+    looked_at_active: BTreeMap<i32, (i32, i64)>,
     /// What each broker had replayed when it was last looked at.
     looked_at: BTreeMap<i32, i64>,
 }
@@ -74,8 +78,16 @@ impl MetadataTruth {
         let (id, at) = (controller.setup().node_id, EventRef { id: event.id.0, time: event.time });
         match &event.event {
             Event::Started { .. } => self.on_started(world, at, node, controller, told),
-            Event::Fault(Fault::Crash | Fault::PowerLoss { .. } | Fault::DiskFailed | Fault::ReplaceDisk { .. })
-            | Event::Halted { .. } => {
+            Event::Fault(Fault::SyncedBytesLost { .. }) => {
+                told.push((at, Observation::MetadataDiskLied { controller: id }));
+            }
+            Event::Fault(Fault::ReplaceDisk { .. }) => {
+                // What it had fetched it may have told, and that may arrive yet.
+                let had = self.known.batches(id, &metadata_partition()).to_vec();
+                self.former.entry(id).or_insert(had);
+                told.push((at, Observation::ControllerStopped { controller: id }));
+            }
+            Event::Fault(Fault::Crash | Fault::PowerLoss { .. } | Fault::DiskFailed) | Event::Halted { .. } => {
                 told.push((at, Observation::ControllerStopped { controller: id }));
             }
             Event::AssertionFailed { .. } if world.power(node) == Power::Dead => {
@@ -190,25 +202,47 @@ impl MetadataTruth {
         told.push((at, Observation::MetadataHighWatermark { controller: id, to, leads, durable }));
         if leads.is_some() {
             self.commit(world, at, node, controller, to, told);
+            self.look_at_active(at, controller, told);
         }
     }
 
-    /// How far the disk of each voter holds this leader's log.
+    /// Is what an active controller takes for committed what the committed log gives? It decides upon that.
+    fn look_at_active(&mut self, at: EventRef, controller: &Controller, told: &mut Told) {
+        let (id, next_offset) = (controller.setup().node_id, controller.high_watermark());
+        if !controller.is_active() || next_offset != self.end {
+            return;
+        }
+        let now = (controller.epoch(), self.images.back().map_or(0, |(from, _)| *from));
+        if self.looked_at_active.insert(id, now) != Some(now) {
+            let differs = difference(&self.image, controller.committed_image());
+            told.push((at, Observation::ActiveControllerMetadata { controller: id, next_offset, differs }));
+        }
+    }
+
+    /// How far the disk of each voter holds this leader's log, or did when it was taken away. A disk is believed what it
+    /// says: the quorum cannot know better.
     fn durable_ends(&mut self, world: &World, leader: i32, controller: &Controller, to: i64) -> Vec<(i32, i64)> {
-        let MetadataTruth { known, durable, .. } = self;
+        let MetadataTruth { known, durable, former, .. } = self;
         let log = known.batches(leader, &metadata_partition());
         let voters = &controller.setup().voters;
         let is_voter = |other: &Controller| {
             let setup = other.setup();
             voters.iter().any(|v| v.id == setup.node_id && v.directory_id == setup.directory_id)
         };
-        let nodes = world.controllers().filter(|(_, other)| is_voter(other));
-        nodes
-            .map(|(node, other)| {
-                let end = durable.entry(node).or_default().end(world.disk(node), log, to);
-                (other.setup().node_id, end)
-            })
-            .collect()
+        let voted_for = |id: i32| voters.iter().any(|v| v.id == id);
+        let end_of = |(node, other): (NodeIx, &Controller)| {
+            let id = other.setup().node_id;
+            match former.get(&id) {
+                Some(had) if voted_for(id) => {
+                    // The last batch that both have: all before it are the same (log matching).
+                    let last = had.iter().rev().find(|batch| holds(log, batch));
+                    Some((id, last.map_or(0, |batch| batch.last + 1)))
+                }
+                None if is_voter(other) => Some((id, durable.entry(node).or_default().end(world.disk(node), log, to))),
+                _ => None,
+            }
+        };
+        world.controllers().filter_map(end_of).collect()
     }
 
     /// Everything below `to` in this leader's log is committed.

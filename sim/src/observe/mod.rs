@@ -474,11 +474,24 @@ impl Observer {
     }
 }
 
+/// When a disk dies under a handler, the node is discarded with what the handler had made of it: whatever it recorded
+/// before in the same step never came to be.
+fn is_of_a_discarded_handler(event: &TraceEvent, rest: &[TraceEvent]) -> bool {
+    let died = |later: &TraceEvent| later.node == event.node && later.event == Event::Fault(Fault::DiskFailed);
+    rest[1..].iter().any(died)
+}
+
 impl Sink for Observer {
     fn after_step(&mut self, world: &World, events: &[TraceEvent], notes: &[Note]) {
         let invoked_first = |note: &&Note| matches!(note, Note::SendInvoked { .. });
         notes.iter().filter(invoked_first).for_each(|note| self.on_note(world, note));
-        events.iter().for_each(|event| self.on_event(world, event));
+        for (place, event) in events.iter().enumerate() {
+            if is_of_a_discarded_handler(event, &events[place..]) {
+                continue;
+            }
+            self.liveness.on_event(event);
+            self.on_event(world, event);
+        }
         self.audit(world, events);
         self.look_at_brokers(world, events);
         let Observer { liveness, metadata, unclean, .. } = self;

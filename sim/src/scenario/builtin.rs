@@ -38,5 +38,14 @@ pub fn builtin() -> &'static [(&'static str, &'static str)] {
         "zoo-last-replica-standing",
         "zoo-elect-fenced-last-known-leader",
         "zoo-broker-epoch-bump-on-amend",
+        "zoo-raft-no-flush",
+        "zoo-raft-resume-leader-same-epoch",
+        "zoo-raft-commit-old-epoch",
+        "zoo-raft-vote-not-persisted",
+        "zoo-raft-no-check-quorum",
+        "zoo-raft-no-prevote",
+        "zoo-raft-truncate-below-hw",
+        "zoo-raft-blank-disk-same-id",
+        "zoo-leader-callback-before-catchup",
     ]
 }

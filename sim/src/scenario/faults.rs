@@ -18,7 +18,7 @@ pub(super) fn keys_of_kind(kind: &str) -> &'static [&'static str] {
         "disk-fails" => &["after-operations", "restart-after"],
         "late-metadata" => &["by", "of", "lasts"],
         "clean-restart" => &["down-for"],
-        "pause" | "stall-disk" => &["lasts"],
+        "pause" | "stall-disk" | "lost-sync" => &["lasts"],
         "cut" => &["peers", "direction", "lasts"],
         "slow-link" => &["peers", "direction", "purpose", "by", "lasts"],
         "slow-disk" | "slow-fetch" => &["by", "lasts"],
@@ -185,6 +185,7 @@ fn kind_of(
             let after_operations = after_operations.unwrap_or(CountRange::exactly(0));
             FaultKind::DiskFails { after_operations, restart_after }
         }
+        "lost-sync" => FaultKind::LostSync { lasts },
         "late-metadata" => FaultKind::LateMetadata { by: by?, of, lasts },
         _ => return None,
     })

@@ -113,6 +113,7 @@ const CHAOS: &[Key] = keys! {
     "mix.replace-disk" "weight" "0" "how often an empty disk; never unless asked for";
     "mix.disk-fails" "weight" "1" "how often a disk that fails in the middle of what its node does";
     "mix.late-metadata" "weight" "1" "how often metadata that reaches a broker late";
+    "mix.lost-sync" "weight" "0" "how often a disk that answers syncs and keeps nothing; never unless asked for";
     "swarm" "true or false" "true" "a run uses a random subset of the kinds";
     "targets" "list of targets" "random brokers and leaders; with several controllers as often one of these" "who is hit, each as likely as the others, by the kinds it can suffer";
     "events" "list of events" "acks, elections, ISR changes, truncations; with several controllers what their quorum does" "what faults hang on, each as likely as the others";

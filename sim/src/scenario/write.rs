@@ -218,7 +218,9 @@ impl Writer {
                 self.some("lasts", lasts.map(range));
             }
             FaultKind::CleanRestart { down_for } => self.key("down-for", range(*down_for)),
-            FaultKind::Pause { lasts } | FaultKind::StallDisk { lasts } => self.some("lasts", lasts.map(range)),
+            FaultKind::Pause { lasts } | FaultKind::StallDisk { lasts } | FaultKind::LostSync { lasts } => {
+                self.some("lasts", lasts.map(range))
+            }
             FaultKind::Cut { peers, direction, lasts } => {
                 self.ends(peers, *direction);
                 self.some("lasts", lasts.map(range));

@@ -71,6 +71,7 @@ pub(super) enum FaultEnd {
     FastDisk { node: NodeIx, by: Nanos },
     FastFetch { node: NodeIx, by: Nanos },
     TimelyMetadata { node: NodeIx, number: u32 },
+    TrueSyncs { node: NodeIx },
 }
 
 /// Takes one of what several faults have added.
@@ -199,6 +200,16 @@ impl World {
                 self.end_after(*lasts, FaultEnd::FastFetch { node, by: *by });
                 true
             }
+            FaultKind::LostSync { lasts } => {
+                let slot = &mut self.slots[node.0 as usize];
+                slot.lost_syncs += 1;
+                slot.disk.set_time(self.now);
+                slot.disk.set_lost_syncs(true);
+                self.record(node, Event::Fault(FaultEvent::LostSync { begins: true }), &[cause]);
+                self.end_after(*lasts, FaultEnd::TrueSyncs { node });
+                // It takes effect with a loss of power that takes what was said to be synced.
+                false
+            }
             FaultKind::ClockJump { by, back } => {
                 let by_ms = (*by / 1_000_000) as i64 * if *back { -1 } else { 1 };
                 self.slots[node.0 as usize].wall_offset_ms += by_ms;
@@ -251,7 +262,8 @@ impl World {
         let slot = &mut self.slots[node.0 as usize];
         slot.disk.set_time(now);
         let before = slot.controller().is_some().then(|| slot.disk.clone());
-        let lost_bytes = slot.disk.power_loss(&mut random).lost_bytes;
+        let report = slot.disk.power_loss(&mut random);
+        let (lost_bytes, lost_synced_bytes) = (report.lost_bytes, report.lost_synced_bytes);
         if let Some(before) = before {
             self.coverage.metadata_bytes_lost += before.bytes_lost_until(&slot.disk, METADATA_LOG_DIR, ".log");
         }
@@ -259,6 +271,11 @@ impl World {
         slot.boot += 1;
         slot.incarnation += 1;
         self.record(node, Event::Fault(FaultEvent::PowerLoss { lost_bytes }), &[cause]);
+        if lost_synced_bytes > 0 {
+            let event = FaultEvent::SyncedBytesLost { lost_bytes: lost_synced_bytes };
+            self.record(node, Event::Fault(event), &[cause]);
+            self.faults.counters.entry("lost-sync").or_default().took_effect += 1;
+        }
         self.restart_later(node, restart_after);
         true
     }
@@ -275,6 +292,7 @@ impl World {
         let lost_bytes = slot.disk.used_bytes();
         slot.disk = disk_of(&self.scenario.disk);
         slot.disk.set_slow(slot.slow_disk.iter().sum());
+        slot.disk.set_lost_syncs(slot.lost_syncs > 0);
         slot.disk_fails = None;
         // Whatever was on its way to the old one never gets to this one.
         slot.boot += 1;
@@ -430,6 +448,13 @@ impl World {
             FaultEnd::FastDisk { node, by } => {
                 take_one(&mut self.slots[node.0 as usize].slow_disk, by);
                 self.set_disk_speed(node, EventId::NONE);
+            }
+            FaultEnd::TrueSyncs { node } => {
+                let slot = &mut self.slots[node.0 as usize];
+                slot.lost_syncs = slot.lost_syncs.saturating_sub(1);
+                slot.disk.set_lost_syncs(slot.lost_syncs > 0);
+                let begins = slot.lost_syncs > 0;
+                self.record(node, Event::Fault(FaultEvent::LostSync { begins }), &[]);
             }
             FaultEnd::TimelyMetadata { node, number } => {
                 self.slots[node.0 as usize].late_metadata.retain(|late| late.number != number);

@@ -233,7 +233,7 @@ impl World {
             LifeStep::LookDrained => {
                 let phases = self.scenario.phases;
                 let bound = phases.faults_end() + phases.heal + phases.drain;
-                if self.unsettled_sends() == 0 || self.now >= bound {
+                if self.unsettled_sends() == 0 && self.is_committed() || self.now >= bound {
                     self.begin_final_read();
                 } else {
                     self.again(LOOK_EVERY, LifeStep::LookDrained);
@@ -342,6 +342,14 @@ impl World {
             registration.is_some_and(|p| p.isr.len() == p.replicas.len()) && self.leader_replica(partition).is_some()
         };
         self.scenario.cluster.broker_ids().all(broker_is_back) && self.all_partitions().iter().all(partition_is_whole)
+    }
+
+    /// Has every leader committed all that its log holds? A follower may still wait for the answer of a broker that lost
+    /// power, until its request times out.
+    fn is_committed(&self) -> bool {
+        let leaders = self.all_partitions();
+        let mut leaders = leaders.iter().filter_map(|partition| self.leader_replica(partition));
+        leaders.all(|leader| leader.high_watermark() >= leader.log_end_offset())
     }
 
     fn begin_final_read(&mut self) {

@@ -37,7 +37,7 @@ use trial_kafka::broker::Broker;
 use trial_kafka::controller::Controller;
 use trial_kafka::event::Event;
 use trial_kafka::metadata::MetadataImage;
-use trial_kafka::node::{Effect, EventId, Input, Lane, Nanos, Ticket};
+use trial_kafka::node::{Effect, EventId, Input, Lane, Nanos, Now, Ticket};
 
 use crate::disk::PendingSync;
 use crate::fault::Fault;
@@ -202,6 +202,11 @@ impl World {
     /// Virtual time.
     pub fn now(&self) -> Nanos {
         self.now
+    }
+    /// What the clocks of a machine show.
+    pub fn clocks(&self, node: NodeIx) -> Now {
+        let wall = WALL_AT_START_MS + (self.now / 1_000_000) as i64 + self.slots[node.0 as usize].wall_offset_ms;
+        Now { mono: self.now, wall }
     }
     /// Chooses how messages travel.
     pub fn set_carriage(&mut self, carriage: Carriage) {

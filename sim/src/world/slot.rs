@@ -98,6 +98,8 @@ pub(crate) struct Slot {
     pub(crate) slow_fetch: Vec<Nanos>,
     /// Added to every operation of the disk, one entry a fault.
     pub(crate) slow_disk: Vec<Nanos>,
+    /// Faults by which its disk answers syncs and keeps nothing.
+    pub(crate) lost_syncs: u32,
     /// Faults by which metadata reaches this broker late.
     pub(crate) late_metadata: Vec<LateMetadata>,
     /// Its disk is about to fail: when to start the process again, after which event of the trace this was so.
@@ -127,6 +129,7 @@ impl Slot {
             held_effects: Vec::new(),
             slow_fetch: Vec::new(),
             slow_disk: Vec::new(),
+            lost_syncs: 0,
             late_metadata: Vec::new(),
             disk_fails: None,
             draws: BTreeMap::new(),

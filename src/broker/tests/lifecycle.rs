@@ -119,6 +119,77 @@ fn a_request_that_waits_for_a_deleted_topic_is_answered() {
     assert_eq!(room.broker.parked(), (0, 0));
 }
 
+#[test]
+fn a_heartbeat_tells_how_far_the_metadata_was_replayed() {
+    let mut room = Room::starting();
+    room.register(3);
+    let told = |request: BrokerHeartbeatRequest| (request.broker_epoch, request.current_metadata_offset);
+    let (call, request) = room.take_heartbeat();
+    assert_eq!(told(request), (3, -1));
+    room.reply(&call, BrokerHeartbeatResponse::default().with_is_fenced(true));
+    room.metadata((0..4).map(|epoch| registered(1, epoch)).collect());
+    assert_eq!(told(room.take_heartbeat().1), (3, 3));
+}
+
+#[test]
+fn a_fenced_leader_serves_on() {
+    let mut room = Room::leads(&[1]);
+    room.fence(1, true);
+    let req = room.produce(-1);
+    assert_eq!(room.produce_error(req), "NONE", "only a new leader epoch ends its reign");
+}
+
+#[test]
+fn only_a_crash_makes_the_logs_be_looked_through() {
+    use trial_storage::{Disk, OpenMode};
+    let looked_through = |room: &Room| room.count(|event| matches!(event, Event::Recovered { .. }));
+    let mut room = Room::leads(&[1]);
+    room.produce(-1);
+    room.shut_down();
+    room.restart();
+    assert_eq!((looked_through(&room), room.ends()), (0, (1, 1)));
+    // A crash tears what is written last.
+    let dir = room.disk.open_dir("orders-0").expect("its directory");
+    let log = room.disk.open(dir, "00000000000000000000.log", OpenMode::Existing).expect("its first segment");
+    let end = room.disk.len(log).expect("a length");
+    room.disk.write(log, end, bytes::Bytes::from_static(b"torn")).expect("it can be written");
+    room.restart();
+    assert_eq!((looked_through(&room), room.ends()), (1, (1, 1)));
+    assert_eq!(room.disk.len(log).expect("a length"), end, "the torn end is cut");
+}
+
+#[test]
+fn a_loss_of_power_takes_what_was_not_flushed() {
+    let mut room = Room::leads(&[1]);
+    let req = room.produce(-1);
+    assert_eq!((room.produce_error(req).as_str(), room.ends()), ("NONE", (1, 1)));
+    room.disk.lose_power();
+    room.restart();
+    assert_eq!(room.ends(), (0, 0));
+}
+
+#[test]
+fn a_full_segment_survives_a_loss_of_power() {
+    let config = BrokerConfig { log_segment_bytes: 100, ..BrokerConfig::default() };
+    let mut room = Room::with(Story { config, ..Story::default() }, 1, &[1]);
+    (0..3).for_each(|_| {
+        room.produce(1);
+    });
+    room.disk.lose_power();
+    room.restart();
+    assert!(room.ends().0 >= 2, "{:?}", room.ends());
+}
+
+#[test]
+fn a_checkpoint_survives_a_loss_of_power() {
+    let mut room = Room::with(Story { topic: &[("flush.messages", "1")], ..Story::default() }, 1, &[1]);
+    room.produce(-1);
+    room.pass(5_000);
+    room.disk.lose_power();
+    room.restart();
+    assert_eq!(room.ends(), (1, 1));
+}
+
 // ── registration and heartbeats ──────────────────────────────────────────────────────────────────────────────────────
 
 impl Room {

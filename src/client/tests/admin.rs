@@ -129,8 +129,11 @@ fn close_refuses_what_is_pending() {
     assert_eq!(bench.outcome(3), &refused("CLOSED"));
 }
 
+/// An answer with this error.
+type Respond = fn(i16) -> ResponseKind;
+
 /// A command for the controller, and an answer to it with this error.
-fn commands() -> Vec<(Command, fn(i16) -> ResponseKind)> {
+fn commands() -> Vec<(Command, Respond)> {
     let topic = Topic::new(TOPIC);
     vec![
         (Command::DeleteTopic { topic: topic.clone() }, |code| {

@@ -16,7 +16,7 @@ use crate::node::Now;
 
 impl Quorum {
     /// Leader, voters and observers of the one partition there is.
-    pub(super) fn describe(&self, now: Now, request: &DescribeQuorumRequest) -> DescribeQuorumResponse {
+    pub fn describe(&self, now: Now, request: &DescribeQuorumRequest) -> DescribeQuorumResponse {
         let known = |topic: &AskedTopic| {
             topic.topic_name.as_str() == METADATA_TOPIC && topic.partitions.iter().all(|p| p.partition_index == 0)
         };

@@ -12,6 +12,7 @@ use super::peers::Asked;
 use super::role::Role;
 use super::state_file::ElectionState;
 use super::{Io, Quorum, QuorumError};
+use crate::conformance::QuorumRule;
 use crate::event::Event;
 use crate::metadata::METADATA_TOPIC;
 use crate::node::{Nanos, RandomFor, ms};
@@ -42,7 +43,7 @@ impl Election {
         self.votes.values().filter(|vote| **vote == said).count()
     }
     fn majority(&self) -> usize {
-        self.votes.len() / 2 + 1
+        if QuorumRule::MajorityElects.holds() { self.votes.len() / 2 + 1 } else { 1 }
     }
     /// More than half said yes.
     pub fn is_granted(&self) -> bool {
@@ -72,7 +73,7 @@ impl Quorum {
     /// The time is up: asks first whether it could win, so as not to raise the epoch in vain.
     /// Source: KIP-996. Zoo: `raft-no-prevote` raises the epoch at once.
     pub(super) fn begin_election(&mut self, io: &mut Io<'_, '_>) -> Result<(), QuorumError> {
-        if self.zoo.on(Switch::RaftNoPrevote) {
+        if self.zoo.on(Switch::RaftNoPrevote) || !QuorumRule::PreVoteComesFirst.holds() {
             self.transition_to_candidate(io)
         } else {
             self.transition_to_prospective(io)
@@ -114,7 +115,10 @@ impl Quorum {
     }
 
     fn candidate(&self, io: &mut Io<'_, '_>, retries: u32) -> Role {
-        let until = io.now.mono.saturating_add(self.random_election_timeout(io));
+        let until = match QuorumRule::CandidateTriesAgain.holds() {
+            true => io.now.mono.saturating_add(self.random_election_timeout(io)),
+            false => Nanos::MAX,
+        };
         Role::Candidate { election: self.new_election(), until, retries, backing_off_until: None }
     }
 
@@ -132,7 +136,7 @@ impl Quorum {
         if self.shutdown_at.is_some() {
             return Ok(false);
         }
-        if granted {
+        if granted && QuorumRule::MajorityOfPreVotesMakesACandidate.holds() {
             self.transition_to_candidate(io)?;
             return Ok(true);
         }
@@ -163,7 +167,7 @@ impl Quorum {
             self.begin_election(io)?;
             return Ok(true);
         }
-        if rejected && backing_off_until.is_none() {
+        if rejected && backing_off_until.is_none() && QuorumRule::LoserBacksOff.holds() {
             let pause = self.binary_exponential_election_backoff(retries, io);
             if let Role::Candidate { backing_off_until, .. } = &mut self.role {
                 *backing_off_until = Some(io.now.mono.saturating_add(pause));

@@ -15,6 +15,7 @@ use super::peers::Asked;
 use super::role::Role;
 use super::voters::ReplicaKey;
 use super::{Io, Quorum, QuorumError};
+use crate::conformance::QuorumRule;
 use crate::event::Event;
 use crate::metadata::METADATA_TOPIC;
 use crate::node::{Endpoint, Nanos};
@@ -141,7 +142,7 @@ impl Quorum {
             self.transition_to_unattached(epoch, None, io)?;
             return Ok(true);
         }
-        for voter in unacknowledged.clone() {
+        for voter in unacknowledged.clone().into_iter().filter(|_| QuorumRule::LeaderTellsTheEndOfItsEpoch.holds()) {
             let request = self.end_quorum_epoch_request();
             self.send(voter, versions::END_QUORUM_EPOCH, Asked::End, || request.into(), io);
         }
@@ -215,6 +216,7 @@ impl Quorum {
         };
         let longest = self.timeouts.backoff_max;
         match successors.iter().position(is_me) {
+            _ if !QuorumRule::SuccessorsStandInOrder.holds() => 0,
             Some(0) => 0,
             // Without a list everybody is first.
             None if successors.is_empty() => 0,

@@ -17,6 +17,7 @@ use super::role::Role;
 use super::snapshots::{ValidOffsetAndEpoch, validate_fetch};
 use super::voters::ReplicaKey;
 use super::{Io, Quorum, QuorumError, fit_to_version};
+use crate::conformance::QuorumRule;
 use crate::event::Event;
 use crate::metadata::METADATA_TOPIC_ID;
 use crate::metadata::snapshot::SnapshotId;
@@ -152,9 +153,12 @@ impl Quorum {
                 return FetchResult::Diverging(diverging);
             }
         }
-        self.update_replica_state(fetch.replica, fetch.fetch_offset, io);
+        if QuorumRule::FetchOffsetCountsAsReplicated.holds() {
+            self.update_replica_state(fetch.replica, fetch.fetch_offset, io);
+        }
         self.maybe_update_high_watermark(io);
-        let readable = if self.voters.is_voter(fetch.replica) && fetch.replica.id >= 0 {
+        let sees_all = self.voters.is_voter(fetch.replica) && fetch.replica.id >= 0;
+        let readable = if sees_all || !QuorumRule::ObserversGetWhatIsCommitted.holds() {
             self.log.log_end_offset()
         } else {
             self.high_watermark.unwrap_or(0)
@@ -167,16 +171,17 @@ impl Quorum {
 
     /// Source: `KafkaRaftClient.validateLeaderOnlyRequest`. Who is refused learns leader and epoch from the answer.
     pub(super) fn validate_leader_only_request(&self, current_leader_epoch: i32) -> Result<(), ResponseError> {
-        if current_leader_epoch < self.epoch {
+        if current_leader_epoch < self.epoch && QuorumRule::FetchOfAnOlderEpochIsFenced.holds() {
             return Err(ResponseError::FencedLeaderEpoch);
         }
-        if current_leader_epoch > self.epoch {
+        if current_leader_epoch > self.epoch && QuorumRule::FetchOfAFutureEpochIsUnknown.holds() {
             return Err(ResponseError::UnknownLeaderEpoch);
         }
         match self.role {
             Role::Leader(_) if self.shutdown_at.is_some() => Err(ResponseError::BrokerNotAvailable),
             Role::Leader(_) => Ok(()),
-            _ => Err(ResponseError::NotLeaderOrFollower),
+            _ if QuorumRule::OnlyTheLeaderServes.holds() => Err(ResponseError::NotLeaderOrFollower),
+            _ => Ok(()),
         }
     }
 

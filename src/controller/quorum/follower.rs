@@ -11,6 +11,7 @@ use trial_storage::EpochEndOffset;
 use super::peers::Asked;
 use super::role::Role;
 use super::{Io, Quorum, QuorumError, QuorumEvent};
+use crate::conformance::QuorumRule;
 use crate::event::Event;
 use crate::metadata::METADATA_TOPIC_ID;
 use crate::metadata::snapshot::SnapshotFetch;
@@ -28,7 +29,7 @@ impl Quorum {
         let Role::Follower { until, .. } = self.role else { return Ok(false) };
         let Some(leader) = self.leader_id else { return Ok(false) };
         if until <= io.now.mono {
-            if self.is_voter() && self.shutdown_at.is_none() {
+            if self.is_voter() && self.shutdown_at.is_none() && QuorumRule::SilentLeaderIsReplaced.holds() {
                 self.begin_election(io)?;
                 return Ok(true);
             }
@@ -47,7 +48,8 @@ impl Quorum {
     /// The next fetch tells the leader that everything before it is replicated: so it must be synced.
     /// Source: `KafkaRaftClient.appendAsFollower`. Zoo: `raft-no-flush` does not wait.
     fn is_ready_to_fetch(&self) -> bool {
-        !self.is_writing_incoming_snapshot() && self.synced_end_offset() >= self.log.log_end_offset()
+        let is_synced = self.synced_end_offset() >= self.log.log_end_offset();
+        !self.is_writing_incoming_snapshot() && (is_synced || !QuorumRule::FollowerSyncsBeforeItFetchesOn.holds())
     }
 
     /// Without a leader the fetch is a question: who leads? Source: `KafkaRaftClient.maybeSendFetchToAnyBootstrap`.
@@ -102,7 +104,9 @@ impl Quorum {
                 end_offset: partition.diverging_epoch.end_offset,
             };
             self.truncate_to_end_offset(end, io)?;
-        } else if let Some(fetch) = SnapshotFetch::told_by(&partition) {
+        } else if let Some(fetch) = SnapshotFetch::told_by(&partition)
+            && QuorumRule::FollowerTakesTheSnapshot.holds()
+        {
             self.begin_snapshot_fetch(fetch)?;
         } else {
             self.append_as_follower(&partition, io)?;
@@ -153,6 +157,7 @@ impl Quorum {
         let to = self.truncation_offset(leader);
         if let Some(high_watermark) = self.high_watermark
             && leader.end_offset.min(to) < high_watermark
+            && QuorumRule::CommittedIsNeverCut.holds()
         {
             if !self.zoo.on(Switch::RaftTruncateBelowHw) {
                 let (epoch, offset) = (self.epoch, leader.end_offset.min(to));
@@ -161,7 +166,9 @@ impl Quorum {
             self.high_watermark = Some(to.min(high_watermark));
         }
         let from = self.log.log_end_offset();
-        self.log.truncate_to(io.disk, to)?;
+        if QuorumRule::DivergingEndIsCut.holds() {
+            self.log.truncate_to(io.disk, to)?;
+        }
         if self.log.log_end_offset() < from {
             self.tell(Event::MetadataTruncated { from, to: self.log.log_end_offset() }, io.fx);
         }

@@ -12,6 +12,7 @@ use trial_storage::{BuildOptions, NewRecord, build_batch};
 use super::role::Role;
 use super::voters::{ReplicaKey, VoterSet};
 use super::{Io, Quorum, QuorumError, QuorumEvent};
+use crate::conformance::QuorumRule;
 use crate::event::Event;
 use crate::metadata::MetadataRecord;
 use crate::node::{Millis, Nanos, Now};
@@ -101,7 +102,10 @@ impl LeaderState {
             .voters
             .iter()
             .filter(|(id, _)| **id != me)
-            .map(|(id, progress)| (-progress.end_offset.unwrap_or(-1), *id))
+            .map(|(id, progress)| match QuorumRule::BestSuccessorComesFirst.holds() {
+                true => (-progress.end_offset.unwrap_or(-1), *id),
+                false => (0, *id),
+            })
             .collect();
         others.sort_unstable();
         others.into_iter().map(|(_, id)| ReplicaKey { id, directory_id: voters.directory_id(id) }).collect()
@@ -111,7 +115,8 @@ impl LeaderState {
     fn majority_end_offset(&self) -> i64 {
         let mut ends: Vec<i64> = self.voters.values().map(|voter| voter.end_offset.unwrap_or(-1)).collect();
         ends.sort_unstable_by(|a, b| b.cmp(a));
-        ends.get(ends.len() / 2).copied().unwrap_or(-1)
+        let nth = if QuorumRule::MajorityCommits.holds() { ends.len() / 2 } else { 0 };
+        ends.get(nth).copied().unwrap_or(-1)
     }
 }
 
@@ -143,7 +148,7 @@ impl Quorum {
     /// Too few voters have fetched for one and a half fetch timeouts: it may be cut off, and another may lead already.
     /// Source: `LeaderState.timeUntilCheckQuorumExpires`. Zoo: `raft-no-check-quorum` (KAFKA-15489) goes on for ever.
     fn on_check_quorum_expired(&mut self, io: &mut Io<'_, '_>) -> Result<bool, QuorumError> {
-        if self.zoo.on(Switch::RaftNoCheckQuorum) {
+        if self.zoo.on(Switch::RaftNoCheckQuorum) || !QuorumRule::LeaderWithoutFetchesResigns.holds() {
             if let Role::Leader(leader) = &mut self.role {
                 leader.check_quorum_at = None;
             }
@@ -167,9 +172,12 @@ impl Quorum {
         let batch = build_batch(&[record], BuildOptions { control: true, ..BuildOptions::default() });
         let epoch_start_offset = self.log.log_end_offset();
         self.tell(Event::BecameQuorumLeader { epoch: self.epoch, epoch_start_offset, granted_by }, io.fx);
-        let appended = self.log.append_control_as_leader(io.disk, batch, self.epoch)?;
-        let (first_offset, last_offset, epoch) = (appended.first_offset, appended.last_offset, self.epoch);
-        self.tell(Event::MetadataAppended { first_offset, last_offset, epoch, as_leader: true }, io.fx);
+        let epoch = self.epoch;
+        if QuorumRule::EpochBeginsWithARecord.holds() {
+            let appended = self.log.append_control_as_leader(io.disk, batch, epoch)?;
+            let (first_offset, last_offset) = (appended.first_offset, appended.last_offset);
+            self.tell(Event::MetadataAppended { first_offset, last_offset, epoch, as_leader: true }, io.fx);
+        }
         if let Role::Leader(leader) = &mut self.role {
             leader.epoch_start_offset = Some(epoch_start_offset);
         }
@@ -226,7 +234,7 @@ impl Quorum {
 
     fn after_append(&mut self, io: &mut Io<'_, '_>) {
         self.sync_log_if_idle(io);
-        if self.zoo.on(Switch::RaftNoFlush) {
+        if self.counts_what_is_written() {
             self.update_local_state(io);
         }
         self.complete_fetches(io);
@@ -291,10 +299,12 @@ impl Quorum {
         let Role::Leader(leader) = &self.role else { return false };
         let Some(epoch_start_offset) = leader.epoch_start_offset else { return false };
         let to = leader.majority_end_offset();
-        let covers_own_epoch =
-            to > epoch_start_offset || to == epoch_start_offset && self.zoo.on(Switch::RaftCommitOldEpoch);
+        let covers_own_epoch = to > epoch_start_offset
+            || to == epoch_start_offset && self.zoo.on(Switch::RaftCommitOldEpoch)
+            || !QuorumRule::OwnEpochCommitsTheOlder.holds();
         let from = self.high_watermark.unwrap_or(-1);
-        if !covers_own_epoch || to <= from {
+        let rises = to > from || to != from && !QuorumRule::HighWatermarkNeverGoesBack.holds();
+        if !covers_own_epoch || !rises {
             return false;
         }
         self.high_watermark = Some(to);
@@ -323,7 +333,8 @@ impl Quorum {
         if leader.begin_quorum_epoch_at.is_some_and(|at| at <= io.now.mono) {
             let is_silent =
                 |p: &ReplicaProgress| p.heard.is_none_or(|heard| heard.saturating_add(interval) <= io.now.mono);
-            let silent = leader.voters.iter().filter(|(id, progress)| **id != me && is_silent(progress));
+            let is_told = QuorumRule::LeaderTellsSilentVoters.holds();
+            let silent = leader.voters.iter().filter(|(id, progress)| **id != me && is_silent(progress) && is_told);
             leader.to_be_told = silent.map(|(id, _)| *id).collect();
             leader.begin_quorum_epoch_at = Some(io.now.mono.saturating_add(interval.max(1)));
         }

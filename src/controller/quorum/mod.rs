@@ -49,6 +49,7 @@ use self::state_file::{ElectionState, StateFileError};
 use self::voters::{ReplicaKey, VoterSet};
 use super::{ControllerSetup, QuorumRole};
 use crate::config::BrokerConfig;
+use crate::conformance::QuorumRule;
 use crate::metadata::{METADATA_TOPIC, MetadataRecord, RecordError};
 use crate::node::{Effects, Endpoint, Input, Nanos, Now, ReqId, Ticket, ms};
 use crate::zoo::{Switch, Zoo};
@@ -330,11 +331,11 @@ impl Quorum {
     /// Takes what concerns a connection or call of this quorum's, or the end of a sync.
     pub fn on_input(&mut self, input: Input, io: &mut Io<'_, '_>) -> Result<(), QuorumError> {
         match input {
-            Input::Synced { ticket, result } if self.persist.awaits(ticket) => {
+            Input::Synced { ticket, result } if self.persist.is_waiting_for(ticket) => {
                 result.map_err(QuorumError::Sync)?;
                 self.on_persisted(io)?;
             }
-            Input::Synced { ticket, result } if self.snapshots.awaits(ticket) => {
+            Input::Synced { ticket, result } if self.snapshots.is_waiting_for(ticket) => {
                 self.on_snapshot_synced(ticket, &result, io)?;
             }
             Input::Synced { ticket, result } => {
@@ -396,9 +397,13 @@ impl Quorum {
     }
 
     /// The offset below which this node's log counts as replicated: what it has synced.
-    /// Zoo: `raft-no-flush` counts what it has written.
     fn synced_end_offset(&self) -> i64 {
-        if self.zoo.on(Switch::RaftNoFlush) { self.log.log_end_offset() } else { self.log.recovery_point() }
+        if self.counts_what_is_written() { self.log.log_end_offset() } else { self.log.recovery_point() }
+    }
+
+    /// Zoo: `raft-no-flush` counts what it has written.
+    fn counts_what_is_written(&self) -> bool {
+        self.zoo.on(Switch::RaftNoFlush) || !QuorumRule::OnlySyncedRecordsCount.holds()
     }
 
     /// Epoch of the last record, of the snapshot if the log is empty, or 0. Source: `ReplicatedLog.lastFetchedEpoch`.

@@ -11,6 +11,7 @@ use trial_storage::{DirId, Disk, DiskError, FileId, SyncTarget};
 
 use super::state_file::{self, ElectionState, StateFileError};
 use super::{Io, Quorum, QuorumError};
+use crate::conformance::QuorumRule;
 use crate::event::Event;
 use crate::node::{Effects, Input, ReqId, Ticket};
 use crate::zoo::Switch;
@@ -66,7 +67,7 @@ impl Persist {
         self.stage.is_some()
     }
     /// Is it this sync that everything waits for?
-    pub fn awaits(&self, ticket: Ticket) -> bool {
+    pub fn is_waiting_for(&self, ticket: Ticket) -> bool {
         matches!(self.stage, Some(Stage::Content(awaited) | Stage::Name(awaited)) if awaited == ticket)
     }
     /// To be handled once the sync has ended.
@@ -90,7 +91,7 @@ impl Persist {
             None => self.replacements.push_back(replacement),
         }
         if self.replacements.front() == Some(&replacement) {
-            self.stage = Some(Stage::Content(fx.sync(vec![SyncTarget::File(replacement.file)])));
+            self.stage = Some(sync_content(replacement, fx));
         }
     }
     /// The sync under way has ended.
@@ -105,11 +106,20 @@ impl Persist {
                 io.disk.close(current.file);
                 self.replacements.pop_front();
                 let next = self.replacements.front();
-                next.map(|next| Stage::Content(io.fx.sync(vec![SyncTarget::File(next.file)])))
+                next.map(|next| sync_content(*next, io.fx))
             }
         };
         Ok(())
     }
+}
+
+/// What the file holds becomes durable, before it takes its name.
+fn sync_content(replacement: Replacement, fx: &mut Effects<'_>) -> Stage {
+    let target = match QuorumRule::StateIsDurableBeforeItsName.holds() {
+        true => SyncTarget::File(replacement.file),
+        false => SyncTarget::Dir(replacement.dir),
+    };
+    Stage::Content(fx.sync(vec![target]))
 }
 
 impl Quorum {
@@ -122,7 +132,7 @@ impl Quorum {
         }
         let replacement = state_file::write(io.disk, self.log.dir(), state)?;
         self.persist.written = Some(state);
-        if self.zoo.on(Switch::RaftVoteNotPersisted) {
+        if self.zoo.on(Switch::RaftVoteNotPersisted) || !QuorumRule::EpochAndVoteAreDurableFirst.holds() {
             io.disk
                 .rename(replacement.dir, replacement.temporary_name, replacement.name)
                 .map_err(StateFileError::from)?;

@@ -15,6 +15,7 @@ use super::election::Election;
 use super::leader::LeaderState;
 use super::voters::ReplicaKey;
 use super::{Io, Quorum, QuorumError, QuorumEvent};
+use crate::conformance::QuorumRule;
 use crate::event::Event;
 use crate::node::{Nanos, RandomFor};
 use crate::zoo::Switch;
@@ -82,7 +83,7 @@ impl Quorum {
         self.epoch = epoch;
         self.voted = voted;
         if leader_id == Some(self.me.id) && self.is_voter() {
-            if self.zoo.on(Switch::RaftResumeLeaderSameEpoch) {
+            if self.zoo.on(Switch::RaftResumeLeaderSameEpoch) || !QuorumRule::RestartedLeaderHasResigned.holds() {
                 self.resume_leadership(io);
                 return Ok(());
             }
@@ -113,7 +114,8 @@ impl Quorum {
     /// A uniform draw from one to two election timeouts, so that voters seldom stand at once.
     /// Source: `QuorumState.randomElectionTimeoutMs`.
     pub(super) fn random_election_timeout(&self, io: &mut Io<'_, '_>) -> Nanos {
-        self.timeouts.election + io.fx.random_below(RandomFor::Election, self.timeouts.election.max(1))
+        let range = if QuorumRule::PatienceIsRandom.holds() { self.timeouts.election.max(1) } else { 1 };
+        self.timeouts.election + io.fx.random_below(RandomFor::Election, range)
     }
 
     /// `None` for observers, which never stand.
@@ -237,7 +239,9 @@ impl Quorum {
             Role::Candidate { until, backing_off_until, .. } => {
                 Some(backing_off_until.unwrap_or(*until)).filter(|_| !is_shutting_down)
             }
-            Role::Follower { until, .. } => Some(*until).filter(|_| self.is_voter()),
+            Role::Follower { until, .. } => {
+                Some(*until).filter(|_| self.is_voter() && QuorumRule::SilentLeaderIsReplaced.holds())
+            }
             Role::Leader(leader) => leader.next_deadline(),
         }
     }

@@ -19,6 +19,7 @@ use super::role::Role;
 use super::snapshots::{self, Leadership, StoreError};
 use super::voters::ReplicaKey;
 use super::{Io, Quorum, QuorumError, QuorumEvent};
+use crate::conformance::QuorumRule;
 use crate::event::Event;
 use crate::metadata::MetadataImage;
 use crate::metadata::snapshot::{FetchProgress, SnapshotFetch, SnapshotId, decode, encode};
@@ -62,7 +63,13 @@ impl Quorum {
         let is_due = self.generator.on_committed(io.now.mono, bytes);
         let Some(last) = batches.last().filter(|_| is_due && !self.snapshots.is_writing()) else { return Ok(()) };
         self.generator.reset(io.now.mono);
-        let id = SnapshotId { end_offset: end, epoch: last.partition_leader_epoch };
+        let id = SnapshotId {
+            end_offset: if QuorumRule::SnapshotEndIsExclusive.holds() { end } else { end - 1 },
+            epoch: match QuorumRule::SnapshotHasTheEpochOfItsLastRecord.holds() {
+                true => last.partition_leader_epoch,
+                false => self.epoch,
+            },
+        };
         if self.snapshots.may_create(&self.log, id, end)? {
             let bytes = encode(id, image, last.max_timestamp);
             io.fx.charge(2_000 + bytes.len() as u64);
@@ -85,7 +92,9 @@ impl Quorum {
             Ok(Some(id)) if is_incoming => self.load_snapshot(id, io),
             Ok(Some(id)) => {
                 self.tell(Event::SnapshotWritten { end_offset: id.end_offset, epoch: id.epoch }, io.fx);
-                if let Some(to) = self.snapshots.delete_before(id, &mut self.log, io.disk)? {
+                if QuorumRule::LogBeginsAtTheLatestSnapshot.holds()
+                    && let Some(to) = self.snapshots.delete_before(id, &mut self.log, io.disk)?
+                {
                     self.tell(Event::MetadataLogStart { to }, io.fx);
                 }
                 Ok(())
@@ -125,7 +134,9 @@ impl Quorum {
     /// The leader's log does not reach back to where this one ends. Source: `KafkaRaftClient.handleFetchResponse`.
     pub(super) fn begin_snapshot_fetch(&mut self, fetch: SnapshotFetch) -> Result<(), QuorumError> {
         let offset = fetch.id().end_offset;
-        if let Some(high_watermark) = self.high_watermark.filter(|high_watermark| offset < *high_watermark) {
+        if let Some(high_watermark) = self.high_watermark.filter(|high_watermark| offset < *high_watermark)
+            && QuorumRule::SnapshotHasEverythingCommitted.holds()
+        {
             return Err(QuorumError::TruncationBelowHighWatermark { epoch: self.epoch, offset, high_watermark });
         }
         self.incoming = Some(Incoming::Fetching(fetch));
@@ -182,6 +193,9 @@ impl Quorum {
 
     /// The role changes: what came from the former leader is dropped.
     pub(super) fn drop_incoming_snapshot(&mut self, io: &mut Io<'_, '_>) -> Result<(), QuorumError> {
+        if !QuorumRule::LeaderNeverLoadsASnapshot.holds() {
+            return Ok(());
+        }
         match self.incoming.take() {
             Some(Incoming::Writing(_)) => Ok(self.snapshots.give_up(io.disk)?),
             Some(Incoming::Fetching(_)) | None => Ok(()),

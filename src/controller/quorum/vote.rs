@@ -9,6 +9,7 @@ use super::role::Role;
 use super::state_file::ElectionState;
 use super::voters::ReplicaKey;
 use super::{Io, Quorum, QuorumError};
+use crate::conformance::QuorumRule;
 use crate::event::Event;
 use crate::metadata::METADATA_TOPIC;
 use crate::zoo::Switch;
@@ -34,18 +35,19 @@ impl Quorum {
         let candidate = ReplicaKey::of(partition.replica_id.0, partition.replica_directory_id);
         if partition.last_offset < 0
             || partition.last_offset_epoch < 0
-            || is_illegal_epoch(partition.last_offset_epoch, epoch, pre_vote)
+            || (is_illegal_epoch(partition.last_offset_epoch, epoch, pre_vote)
+                && QuorumRule::CandidateIsAboveItsLog.holds())
         {
             return Ok(self.vote_response(Some(ResponseError::InvalidRequest), false));
         }
         if let Err(error) = self.validate_voter_only_request(candidate.id, epoch) {
             return Ok(self.vote_response(Some(error), false));
         }
-        if epoch > self.epoch {
+        if epoch > self.epoch && QuorumRule::HigherEpochIsEntered.holds() {
             self.transition_to_unattached(epoch, None, io)?;
         }
         let meant_for = ReplicaKey::of(request.voter_id.0, partition.voter_directory_id);
-        if !self.is_valid_voter_key(meant_for) {
+        if !self.is_valid_voter_key(meant_for) && QuorumRule::RequestIsForThisDisk.holds() {
             return Ok(self.vote_response(Some(ResponseError::InvalidVoterKey), false));
         }
         let is_log_up_to_date = (partition.last_offset_epoch, partition.last_offset)
@@ -96,13 +98,23 @@ impl Quorum {
         match &self.role {
             Role::Leader(_) | Role::Resigned { .. } => Err("it leads or led this epoch itself"),
             Role::Candidate { .. } => Err("it stands for election itself"),
-            Role::Follower { .. } => Err("it follows the leader of this epoch"),
-            Role::Unattached { .. } | Role::Prospective { .. } => match self.voted {
-                Some(voted) if self.is_same_replica(voted, candidate) => Ok(()),
-                Some(_) => Err("it voted for another"),
-                None if self.leader_id.is_some() => Err("it knows the leader of this epoch"),
-                None if !is_log_up_to_date => Err("the candidate's log is behind its own"),
-                None => Ok(()),
+            Role::Follower { .. } if QuorumRule::KnownLeaderMeansNoVote.holds() => {
+                Err("it follows the leader of this epoch")
+            }
+            Role::Follower { .. } | Role::Unattached { .. } | Role::Prospective { .. } => match self.voted {
+                Some(voted)
+                    if self.is_same_replica(voted, candidate) && QuorumRule::SameCandidateMayAskAgain.holds() =>
+                {
+                    Ok(())
+                }
+                Some(_) if QuorumRule::OneVotePerEpoch.holds() => Err("it voted for another"),
+                _ if self.leader_id.is_some() && QuorumRule::KnownLeaderMeansNoVote.holds() => {
+                    Err("it knows the leader of this epoch")
+                }
+                _ if !is_log_up_to_date && QuorumRule::CandidateHasEverything.holds() => {
+                    Err("the candidate's log is behind its own")
+                }
+                _ => Ok(()),
             },
         }
     }
@@ -111,9 +123,13 @@ impl Quorum {
     /// A follower knows that its leader works only once it has fetched from it. Source: KIP-996.
     fn can_grant_pre_vote(&self, is_log_up_to_date: bool) -> Result<(), &'static str> {
         match &self.role {
-            Role::Leader(_) => Err("it leads"),
-            Role::Follower { has_fetched: true, .. } => Err("its leader is alive"),
-            _ if !is_log_up_to_date => Err("the candidate's log is behind its own"),
+            Role::Leader(_) if QuorumRule::WorkingLeaderMeansNoPreVote.holds() => Err("it leads"),
+            Role::Follower { has_fetched: true, .. } if QuorumRule::WorkingLeaderMeansNoPreVote.holds() => {
+                Err("its leader is alive")
+            }
+            _ if !is_log_up_to_date && QuorumRule::PreCandidateHasEverything.holds() => {
+                Err("the candidate's log is behind its own")
+            }
             _ => Ok(()),
         }
     }
@@ -122,7 +138,8 @@ impl Quorum {
     /// Zoo: `raft-blank-disk-same-id` goes by the node id alone.
     fn is_same_replica(&self, voted: ReplicaKey, candidate: ReplicaKey) -> bool {
         let same_disk = voted.directory_id.is_none() || voted.directory_id == candidate.directory_id;
-        voted.id == candidate.id && (same_disk || self.zoo.on(Switch::RaftBlankDiskSameId))
+        let disk_counts = !self.zoo.on(Switch::RaftBlankDiskSameId) && QuorumRule::VoteIsForACandidateOnItsDisk.holds();
+        voted.id == candidate.id && (same_disk || !disk_counts)
     }
 
     /// Source: `KafkaRaftClient.hasValidClusterId`.
@@ -132,7 +149,7 @@ impl Quorum {
 
     /// Source: `KafkaRaftClient.validateVoterOnlyRequest`.
     pub(super) fn validate_voter_only_request(&self, remote_id: i32, epoch: i32) -> Result<(), ResponseError> {
-        if epoch < self.epoch {
+        if epoch < self.epoch && QuorumRule::OlderEpochIsFenced.holds() {
             Err(ResponseError::FencedLeaderEpoch)
         } else if remote_id < 0 {
             Err(ResponseError::InvalidRequest)

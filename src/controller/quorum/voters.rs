@@ -7,12 +7,13 @@ use std::collections::BTreeMap;
 
 use uuid::Uuid;
 
+use crate::conformance::QuorumRule;
 use crate::controller::Voter;
 use crate::node::Endpoint;
 use crate::zoo::{Switch, Zoo};
 
-/// A replica of the metadata log: a node on one disk. Without a directory id it is told by its node id alone, as by
-/// requests of versions that have none.
+/// A replica of the metadata log: a node on one disk. Requests of older versions, and of clients that
+/// are no replicas, name no directory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct ReplicaKey {
     /// `node.id`.
@@ -60,11 +61,14 @@ impl VoterSet {
     pub fn directory_id(&self, id: i32) -> Option<Uuid> {
         self.by_id.get(&id).map(|voter| voter.directory_id)
     }
-    /// Is this replica a voter? The same node with another disk is not: it has forgotten how it voted.
+    /// Is this replica a voter? The same node with another disk is not: it has forgotten how it voted. Nor is one that does
+    /// not say which disk it is on, since the voters of this set all have theirs.
     /// Source: KIP-853, `VoterSet.isVoter`. Zoo: `raft-blank-disk-same-id` goes by the node id alone.
     pub fn is_voter(&self, key: ReplicaKey) -> bool {
         self.by_id.get(&key.id).is_some_and(|voter| {
-            self.zoo.on(Switch::RaftBlankDiskSameId) || key.directory_id.is_none_or(|id| id == voter.directory_id)
+            self.zoo.on(Switch::RaftBlankDiskSameId)
+                || !QuorumRule::VoterIsANodeOnItsDisk.holds()
+                || key.directory_id == Some(voter.directory_id)
         })
     }
     /// Is this replica the only voter? Source: `VoterSet.isOnlyVoter`.

@@ -9,6 +9,7 @@ use kafka_protocol::messages::{AlterPartitionRequest, AlterPartitionResponse, Br
 
 use super::election::{Election, PartitionChangeBuilder, RECOVERED, RECOVERING};
 use super::{Cluster, Decision};
+use crate::conformance::PartitionRule;
 use crate::event::Event;
 use crate::ids::{BrokerId, NO_BROKER, TopicPartition};
 use crate::metadata::{MetadataRecord, PartitionRegistration, TopicImage};
@@ -21,7 +22,9 @@ impl Cluster<'_> {
     pub fn alter_partition(&self, request: &AlterPartitionRequest) -> (Decision, AlterPartitionResponse) {
         let mut decision = Decision::default();
         let broker = request.broker_id.0;
-        if let Err(error) = self.check_broker_epoch(broker, request.broker_epoch) {
+        if PartitionRule::SenderIsRegistered.holds()
+            && let Err(error) = self.check_broker_epoch(broker, request.broker_epoch)
+        {
             for topic in &request.topics {
                 if let Some(image) = self.image.topics.get(&topic.topic_id) {
                     let refused = |p: &PartitionData| refusal(image, p.partition_index, broker, error);
@@ -34,7 +37,10 @@ impl Cluster<'_> {
         for topic in &request.topics {
             let image = self.image.topics.get(&topic.topic_id);
             let answer = |data: &PartitionData| match image {
-                None => partition_error(data.partition_index, ResponseError::UnknownTopicId),
+                None if PartitionRule::TopicIsKnown.holds() => {
+                    partition_error(data.partition_index, ResponseError::UnknownTopicId)
+                }
+                None => partition_error(data.partition_index, ResponseError::UnknownServerError),
                 Some(image) => self.alter_one(image, broker, data, &mut decision),
             };
             let partitions = topic.partitions.iter().map(answer).collect();
@@ -71,8 +77,10 @@ impl Cluster<'_> {
         if let Some(change) = change {
             after.merge(&change);
             let moved_leader = change.leader.is_some_and(|leader| leader != broker);
-            decision.records.push(MetadataRecord::PartitionChange(change));
-            if moved_leader {
+            if !moved_leader || PartitionRule::ChangeThatMovesTheLeaderIsApplied.holds() {
+                decision.records.push(MetadataRecord::PartitionChange(change));
+            }
+            if moved_leader && PartitionRule::SenderLearnsThatTheLeaderMoved.holds() {
                 // Applied and refused at once: the sender must wait for metadata. Only the end of a reassignment does
                 // this, since the sender is valid and so is kept as leader.
                 decision.refusals.push(refusal(topic, index, broker, ResponseError::NewLeaderElected));
@@ -100,23 +108,32 @@ impl Cluster<'_> {
         let partition = usize::try_from(data.partition_index)
             .ok()
             .and_then(|index| topic.partitions.get(index))
-            .ok_or(ResponseError::UnknownTopicOrPartition)?;
+            .ok_or(match PartitionRule::PartitionIsKnown.holds() {
+                true => ResponseError::UnknownTopicOrPartition,
+                false => ResponseError::UnknownServerError,
+            })?;
         // A leader that knows more than this controller tells it that another controller is active.
-        if data.leader_epoch > partition.leader_epoch || data.partition_epoch > partition.partition_epoch {
+        let future_leader_epoch = data.leader_epoch > partition.leader_epoch
+            && PartitionRule::FutureLeaderEpochIsForAnotherController.holds();
+        let future_partition_epoch = data.partition_epoch > partition.partition_epoch
+            && PartitionRule::FuturePartitionEpochIsForAnotherController.holds();
+        if future_leader_epoch || future_partition_epoch {
             return Err(ResponseError::NotController);
         }
-        if data.leader_epoch < partition.leader_epoch {
+        if data.leader_epoch < partition.leader_epoch && PartitionRule::OldLeaderEpochIsFenced.holds() {
             return Err(ResponseError::FencedLeaderEpoch);
         }
-        if broker != partition.leader {
+        if broker != partition.leader && PartitionRule::SenderLeads.holds() {
             return Err(ResponseError::InvalidRequest);
         }
         // The compare-and-set: a request based on an older state of the partition changes nothing (KIP-497).
-        if data.partition_epoch < partition.partition_epoch {
+        if data.partition_epoch < partition.partition_epoch && PartitionRule::PartitionEpochIsCompareAndSet.holds() {
             return Err(ResponseError::InvalidUpdateVersion);
         }
         let members: Vec<BrokerId> = new_isr.iter().map(|member| member.broker_id.0).collect();
-        if !is_valid_isr(&partition.replicas, &members) || !members.contains(&partition.leader) {
+        let valid = is_valid_isr(&partition.replicas, &members) || !PartitionRule::IsrIsOfReplicas.holds();
+        let has_leader = members.contains(&partition.leader) || !PartitionRule::IsrHasTheLeader.holds();
+        if !valid || !has_leader {
             return Err(ResponseError::InvalidRequest);
         }
         validate_recovery_state(partition, data.leader_recovery_state, members.len())?;
@@ -131,21 +148,27 @@ impl Cluster<'_> {
     /// a broker epoch of -1 was not told). The zoo switches `fenced-joins-isr` and `no-broker-epoch-check` bring back the
     /// controllers before these two rules. Source: `ReplicationControlManager.ineligibleReplicasForIsr`.
     fn is_eligible_for_isr(&self, member: &BrokerState) -> bool {
-        self.image.brokers.get(&member.broker_id.0).is_some_and(|registration| {
-            let is_active = registration.is_active() || self.zoo.on(Switch::FencedJoinsIsr);
-            let is_same_incarnation = [-1, registration.broker_epoch].contains(&member.broker_epoch)
-                || self.zoo.on(Switch::NoBrokerEpochCheck);
-            is_active && is_same_incarnation
-        })
+        let Some(registration) = self.image.brokers.get(&member.broker_id.0) else {
+            return !PartitionRule::UnregisteredReplicaIsIneligible.holds();
+        };
+        let is_unfenced = !registration.fenced || !PartitionRule::FencedReplicaIsIneligible.holds();
+        let stays = !registration.in_controlled_shutdown || !PartitionRule::StoppingReplicaIsIneligible.holds();
+        let is_active = (is_unfenced && stays) || self.zoo.on(Switch::FencedJoinsIsr);
+        let is_untold = member.broker_epoch == -1 && PartitionRule::UntoldIncarnationIsAdmitted.holds();
+        let is_another = !is_untold && member.broker_epoch != registration.broker_epoch;
+        let is_refused = is_another && PartitionRule::OtherIncarnationIsIneligible.holds();
+        is_active && (!is_refused || self.zoo.on(Switch::NoBrokerEpochCheck))
     }
 }
 
 /// A leader that still recovers from an unclean election is alone in its ISR, and a recovered one does not go back
 /// (KIP-704). Source: `ReplicationControlManager.validateAlterPartitionData`.
 fn validate_recovery_state(partition: &PartitionRegistration, state: i8, isr_size: usize) -> Result<(), ResponseError> {
+    let alone = isr_size <= 1 || !PartitionRule::RecoveringLeaderIsAlone.holds();
+    let recovering = partition.recovering || !PartitionRule::RecoveredLeaderStaysSo.holds();
     match state {
         RECOVERED => Ok(()),
-        RECOVERING if isr_size <= 1 && partition.recovering => Ok(()),
+        RECOVERING if alone && recovering => Ok(()),
         _ => Err(ResponseError::InvalidRequest),
     }
 }

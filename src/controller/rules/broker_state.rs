@@ -5,6 +5,7 @@
 
 use super::Cluster;
 use super::election::{Election, PartitionChangeBuilder};
+use crate::conformance::{BrokerRule, PartitionRule};
 use crate::ids::BrokerId;
 use crate::metadata::{BrokerRegistrationChange, MetadataRecord, PartitionRegistration};
 use crate::zoo::Switch;
@@ -24,7 +25,8 @@ impl Cluster<'_> {
     /// Takes the broker out of every ISR, with an election where it led, then fences it.
     /// Source: `ReplicationControlManager.handleBrokerFenced`.
     pub fn handle_broker_fenced(&self, broker: BrokerId) -> Vec<MetadataRecord> {
-        let mut records = self.generate_leader_and_isr_updates(Cause::Leaves(broker), |p| p.isr.contains(&broker));
+        let leaves = |p: &PartitionRegistration| p.isr.contains(&broker) && PartitionRule::FencingLeavesTheIsr.holds();
+        let mut records = self.generate_leader_and_isr_updates(Cause::Leaves(broker), leaves);
         if let Some(registration) = self.image.brokers.get(&broker) {
             records.push(MetadataRecord::BrokerRegistrationChange(BrokerRegistrationChange {
                 broker,
@@ -32,6 +34,9 @@ impl Cluster<'_> {
                 fenced: Some(true),
                 in_controlled_shutdown: None,
             }));
+        }
+        if !PartitionRule::FenceComesAfterTheElections.holds() {
+            records.reverse();
         }
         records
     }
@@ -45,7 +50,9 @@ impl Cluster<'_> {
             fenced: Some(false),
             in_controlled_shutdown: None,
         })];
-        records.extend(self.generate_leader_and_isr_updates(Cause::Returns(broker), |p| !p.has_leader()));
+        let waits =
+            |p: &PartitionRegistration| !p.has_leader() && PartitionRule::UnfencingElectsWhereNobodyLeads.holds();
+        records.extend(self.generate_leader_and_isr_updates(Cause::Returns(broker), waits));
         records
     }
 
@@ -54,7 +61,8 @@ impl Cluster<'_> {
     /// Source: `ReplicationControlManager.handleBrokerInControlledShutdown`.
     pub fn handle_broker_in_controlled_shutdown(&self, broker: BrokerId, broker_epoch: i64) -> Vec<MetadataRecord> {
         let mut records = Vec::new();
-        if !self.image.brokers.get(&broker).is_some_and(|b| b.in_controlled_shutdown) {
+        let is_marked = self.image.brokers.get(&broker).is_some_and(|b| b.in_controlled_shutdown);
+        if !is_marked && PartitionRule::ControlledShutdownIsMarked.holds() {
             records.push(MetadataRecord::BrokerRegistrationChange(BrokerRegistrationChange {
                 broker,
                 broker_epoch,
@@ -62,7 +70,10 @@ impl Cluster<'_> {
                 in_controlled_shutdown: Some(true),
             }));
         }
-        records.extend(self.generate_leader_and_isr_updates(Cause::Leaves(broker), |p| p.isr.contains(&broker)));
+        let leaves = |p: &PartitionRegistration| {
+            p.isr.contains(&broker) && PartitionRule::ControlledShutdownLeavesTheIsr.holds()
+        };
+        records.extend(self.generate_leader_and_isr_updates(Cause::Leaves(broker), leaves));
         records
     }
 
@@ -74,7 +85,10 @@ impl Cluster<'_> {
     /// The zoo switch `elr-trusts-unclean` takes every stop for a clean one.
     /// Source: KIP-966, `ReplicationControlManager.handleBrokerShutdown`.
     pub fn handle_broker_shutdown(&self, broker: BrokerId, clean: bool) -> Vec<MetadataRecord> {
-        let clean = clean || self.zoo.on(Switch::ElrTrustsUnclean);
+        if !BrokerRule::NewIncarnationIsNotInSync.holds() {
+            return Vec::new();
+        }
+        let clean = clean || self.zoo.on(Switch::ElrTrustsUnclean) || !BrokerRule::UncleanStopEndsIsrAndElr.holds();
         if !self.elr_feature_is_on() || clean {
             return self.generate_leader_and_isr_updates(Cause::Leaves(broker), |p| p.isr.contains(&broker));
         }
@@ -92,8 +106,12 @@ impl Cluster<'_> {
         chosen: impl Fn(&PartitionRegistration) -> bool,
     ) -> Vec<MetadataRecord> {
         let is_acceptable_leader = |replica| match cause {
-            Cause::Leaves(broker) | Cause::StoppedUncleanly(broker) if broker == replica => false,
-            Cause::Returns(broker) if broker == replica => true,
+            Cause::Leaves(broker) | Cause::StoppedUncleanly(broker)
+                if broker == replica && PartitionRule::WhoLeavesIsNotElected.holds() =>
+            {
+                false
+            }
+            Cause::Returns(broker) if broker == replica => PartitionRule::WhoReturnsMayBeElected.holds(),
             _ => self.image.is_active(replica),
         };
         let (leaves, unclean) = match cause {

@@ -7,6 +7,7 @@ use uuid::Uuid;
 use super::reassignment::{
     ReassignmentReplicas, set_assignment_changes, trigger_leader_epoch_bump_for_replica_reassignment,
 };
+use crate::conformance::PartitionRule;
 use crate::ids::{BrokerId, NO_BROKER};
 use crate::metadata::{PartitionChange, PartitionRegistration};
 
@@ -127,7 +128,8 @@ impl<'a> PartitionChangeBuilder<'a> {
         self.update_isr(&mut change);
         self.update_last_known_leader(&mut change);
         set_assignment_changes(&mut change, self.partition, &self.target_assignment);
-        if self.target_recovery_state != recovery_state(self.partition) {
+        let recovers = self.target_recovery_state != recovery_state(self.partition);
+        if recovers && PartitionRule::RecoveryEndsAtTheLeadersWord.holds() {
             change.leader_recovery_state = Some(self.target_recovery_state);
         }
         let unchanged =
@@ -149,13 +151,19 @@ impl<'a> PartitionChangeBuilder<'a> {
     /// broker stopped uncleanly. Source: KIP-966, `PartitionChangeBuilder.maybePopulateTargetElr`.
     fn populate_target_elr(&mut self) {
         let EligibleLeaders::On { min_isr, .. } = self.eligible_leaders else { return };
-        if self.target_isr.len() >= min_isr {
+        if self.target_isr.len() >= min_isr && PartitionRule::LargeIsrNeedsNoElr.holds() {
             self.target_elr.clear();
             return;
         }
-        let candidates: BTreeSet<BrokerId> = self.target_elr.iter().chain(&self.partition.isr).copied().collect();
-        let stays = |replica: &BrokerId| !self.target_isr.contains(replica) && self.unclean_shutdown != Some(*replica);
-        self.target_elr = candidates.into_iter().filter(stays).collect();
+        let leavers = self.partition.isr.iter().filter(|_| PartitionRule::LeaversOfASmallIsrStayEligible.holds());
+        let eligible = self.target_elr.iter().filter(|_| PartitionRule::EligibleReplicasStaySo.holds());
+        let candidates: BTreeSet<BrokerId> = eligible.chain(leavers).copied().collect();
+        let is_outside =
+            |replica: &BrokerId| !self.target_isr.contains(replica) || !PartitionRule::ElrAndIsrAreDisjoint.holds();
+        let has_all = |replica: &BrokerId| {
+            self.unclean_shutdown != Some(*replica) || !PartitionRule::UncleanStopEndsEligibility.holds()
+        };
+        self.target_elr = candidates.into_iter().filter(|replica| is_outside(replica) && has_all(replica)).collect();
     }
 
     /// Sets the leader only when another is elected, for setting it raises the leader epoch
@@ -164,17 +172,19 @@ impl<'a> PartitionChangeBuilder<'a> {
     /// Source: `PartitionChangeBuilder.tryElection`.
     fn try_election(&mut self, change: &mut PartitionChange) {
         let elected = self.elect_leader();
-        if elected.leader == self.partition.leader {
+        if elected.leader == self.partition.leader && PartitionRule::ConfirmedLeaderIsNotSet.holds() {
             return;
         }
-        if self.target_elr.contains(&elected.leader) {
+        if self.target_elr.contains(&elected.leader) && PartitionRule::EligibleWinnerIsTheIsr.holds() {
             self.target_isr = vec![elected.leader];
             self.target_elr.retain(|replica| *replica != elected.leader);
         }
         change.leader = Some(elected.leader);
         if elected.unclean {
-            change.isr = Some(vec![elected.leader]);
-            if !self.partition.recovering {
+            if PartitionRule::UncleanWinnerIsTheIsr.holds() {
+                change.isr = Some(vec![elected.leader]);
+            }
+            if !self.partition.recovering && PartitionRule::UncleanWinnerRecovers.holds() {
                 change.leader_recovery_state = Some(RECOVERING);
             }
         }
@@ -183,8 +193,9 @@ impl<'a> PartitionChangeBuilder<'a> {
     /// An unclean election, and switching the feature off, clear the ELR: its members may have more than the new leader.
     /// Source: `PartitionChangeBuilder.maybeUpdateRecordElr`.
     fn update_elr(&mut self, change: &mut PartitionChange) {
-        let was_unclean = change.isr.is_some();
-        if was_unclean || !self.eligible_leaders.is_on() {
+        let was_unclean = change.isr.is_some() && PartitionRule::UncleanElectionClearsElr.holds();
+        let is_off = !self.eligible_leaders.is_on() && PartitionRule::NoFeatureNoElr.holds();
+        if was_unclean || is_off {
             self.target_elr.clear();
         }
         if self.target_elr != self.partition.elr {
@@ -195,7 +206,11 @@ impl<'a> PartitionChangeBuilder<'a> {
     /// With ELR on the ISR may become empty. With ELR off its last member stays in it, leader or not, because it alone is
     /// known to have every committed record. Source: `PartitionChangeBuilder.build`.
     fn update_isr(&self, change: &mut PartitionChange) {
-        let may_be_set = !self.target_isr.is_empty() || self.eligible_leaders.is_on();
+        let may_be_empty = match self.eligible_leaders.is_on() {
+            true => PartitionRule::IsrMayBecomeEmptyWithElr.holds(),
+            false => !PartitionRule::LastMemberStaysWithoutElr.holds(),
+        };
+        let may_be_set = !self.target_isr.is_empty() || may_be_empty;
         if change.isr.is_none() && may_be_set && self.target_isr != self.partition.isr {
             change.isr = Some(self.target_isr.clone());
         }
@@ -209,9 +224,13 @@ impl<'a> PartitionChangeBuilder<'a> {
         }
         let known = &self.partition.last_known_elr;
         let last_leader = self.partition.leader;
-        if change.isr.as_ref().is_some_and(Vec::is_empty) && *known != [last_leader] {
+        let is_empty = change.isr.as_ref().is_some_and(Vec::is_empty) && *known != [last_leader];
+        if is_empty && PartitionRule::LastLeaderIsRemembered.holds() {
             change.last_known_elr = Some(vec![last_leader]);
-        } else if change.leader.unwrap_or(last_leader) != NO_BROKER && !known.is_empty() {
+        } else if change.leader.unwrap_or(last_leader) != NO_BROKER
+            && !known.is_empty()
+            && PartitionRule::LastLeaderIsForgottenAtAnElection.holds()
+        {
             change.last_known_elr = Some(Vec::new());
         }
     }
@@ -228,7 +247,7 @@ impl<'a> PartitionChangeBuilder<'a> {
     fn elect_preferred_leader(&self) -> Elected {
         let preferred = self.target_assignment.replicas.first().copied();
         let leader = preferred
-            .filter(|replica| self.is_valid_new_leader(*replica))
+            .filter(|replica| self.is_valid_new_leader(*replica) && PartitionRule::PreferredReplicaFirst.holds())
             .or_else(|| self.present_leader_if_valid())
             .or_else(|| self.first_valid_replica());
         match leader {
@@ -247,20 +266,26 @@ impl<'a> PartitionChangeBuilder<'a> {
         if let Some(elected) = self.last_known_leader() {
             return elected;
         }
-        if self.election == Election::Unclean
-            && let Some(leader) =
-                self.target_assignment.replicas.iter().copied().find(|r| (self.is_acceptable_leader)(*r))
-        {
+        let is_allowed = self.election == Election::Unclean || !PartitionRule::UncleanOnlyWhereAllowed.holds();
+        let is_acceptable =
+            |replica: &BrokerId| (self.is_acceptable_leader)(*replica) || !PartitionRule::UncleanWinnerIsAlive.holds();
+        if is_allowed && let Some(leader) = self.target_assignment.replicas.iter().copied().find(is_acceptable) {
             return Elected { leader, unclean: true };
         }
-        Elected { leader: NO_BROKER, unclean: false }
+        let nobody = if PartitionRule::NobodyMeansNoLeader.holds() { NO_BROKER } else { self.partition.leader };
+        Elected { leader: nobody, unclean: false }
     }
 
     fn present_leader_if_valid(&self) -> Option<BrokerId> {
-        Some(self.partition.leader).filter(|leader| self.is_valid_new_leader(*leader))
+        let stays = |leader: &BrokerId| self.is_valid_new_leader(*leader) && PartitionRule::ValidLeaderStays.holds();
+        Some(self.partition.leader).filter(stays)
     }
     fn first_valid_replica(&self) -> Option<BrokerId> {
-        self.target_assignment.replicas.iter().copied().find(|replica| self.is_valid_new_leader(*replica))
+        let replicas = match PartitionRule::AssignmentOrderDecides.holds() {
+            true => &self.target_assignment.replicas,
+            false => &self.target_isr,
+        };
+        replicas.iter().copied().find(|replica| self.is_valid_new_leader(*replica))
     }
 
     /// With neither ISR nor ELR left, whoever led last most likely has most: it is elected without an administrator's
@@ -268,19 +293,28 @@ impl<'a> PartitionChangeBuilder<'a> {
     /// brings back that it need not. Source: KIP-966, `PartitionChangeBuilder.canElectLastKnownLeader`.
     fn last_known_leader(&self) -> Option<Elected> {
         let EligibleLeaders::On { fenced_last_known_leader, .. } = self.eligible_leaders else { return None };
-        if !self.target_isr.is_empty() || !self.target_elr.is_empty() {
+        let somebody_is_left = !self.target_isr.is_empty() || !self.target_elr.is_empty();
+        if somebody_is_left && PartitionRule::LastKnownLeaderComesLast.holds() {
             return None;
         }
-        let [leader] = self.partition.last_known_elr[..] else { return None };
-        let acceptable = fenced_last_known_leader || (self.is_acceptable_leader)(leader);
-        acceptable.then_some(Elected { leader, unclean: true })
+        let leader = match self.partition.last_known_elr[..] {
+            [leader] => leader,
+            [first, _, ..] if !PartitionRule::LastKnownLeaderIsOne.holds() => first,
+            _ => return None,
+        };
+        let acceptable = fenced_last_known_leader
+            || (self.is_acceptable_leader)(leader)
+            || !PartitionRule::LastKnownLeaderIsAlive.holds();
+        (acceptable && PartitionRule::LastKnownLeaderLeads.holds()).then_some(Elected { leader, unclean: true })
     }
 
     /// Acceptable (registered, neither fenced nor shutting down), and in the ISR that is to be or, if that is empty, in
     /// the ELR. Source: `PartitionChangeBuilder.isValidNewLeader`.
     fn is_valid_new_leader(&self, replica: BrokerId) -> bool {
-        let among = if self.target_isr.is_empty() { &self.target_elr } else { &self.target_isr };
-        among.contains(&replica) && (self.is_acceptable_leader)(replica)
+        let elr_counts = self.target_isr.is_empty() && PartitionRule::EligibleLeaderLeadsWithoutIsr.holds();
+        let among = if elr_counts { &self.target_elr } else { &self.target_isr };
+        (among.contains(&replica) || !PartitionRule::LeaderIsInSync.holds())
+            && ((self.is_acceptable_leader)(replica) || !PartitionRule::LeaderIsAlive.holds())
     }
 }
 

@@ -5,6 +5,7 @@ use kafka_protocol::messages::{BrokerHeartbeatRequest, BrokerHeartbeatResponse};
 
 use super::sessions::{BrokerControlState, Sessions};
 use super::{Cluster, Decision};
+use crate::conformance::BrokerRule;
 use crate::ids::BrokerId;
 use crate::node::Nanos;
 
@@ -30,7 +31,9 @@ impl Cluster<'_> {
         request: &BrokerHeartbeatRequest,
     ) -> Result<HeartbeatOutcome, ResponseError> {
         let broker: BrokerId = request.broker_id.0;
-        self.check_broker_epoch(broker, request.broker_epoch)?;
+        if BrokerRule::HeartbeatOfAnotherEpochIsStale.holds() {
+            self.check_broker_epoch(broker, request.broker_epoch)?;
+        }
         let current = sessions.current_state(broker).ok_or(ResponseError::StaleBrokerEpoch)?;
         let next = self.next_broker_state(sessions, current, registration_offset, request);
         let records = match next {
@@ -66,16 +69,17 @@ impl Cluster<'_> {
             BrokerControlState::Fenced if request.want_shut_down => BrokerControlState::ShutdownNow,
             BrokerControlState::Fenced => {
                 // It must have seen its own registration, or it would lead on metadata of a predecessor.
-                if !request.want_fence && request.current_metadata_offset >= registration_offset {
-                    BrokerControlState::Unfenced
-                } else {
-                    BrokerControlState::Fenced
-                }
+                let wants = !request.want_fence || !BrokerRule::UnfencedOnlyAtItsWish.holds();
+                let knows = request.current_metadata_offset >= registration_offset
+                    || !BrokerRule::UnfencedOnlyPastItsRegistration.holds();
+                if wants && knows { BrokerControlState::Unfenced } else { BrokerControlState::Fenced }
             }
             BrokerControlState::Unfenced => match (request.want_fence, request.want_shut_down) {
                 (true, true) => BrokerControlState::ShutdownNow,
                 (true, false) => BrokerControlState::Fenced,
-                (false, true) if self.has_leaderships(broker) => BrokerControlState::ControlledShutdown,
+                (false, true) if self.has_leaderships(broker) && BrokerRule::LeaderShutsDownInTwoSteps.holds() => {
+                    BrokerControlState::ControlledShutdown
+                }
                 (false, true) => BrokerControlState::ShutdownNow,
                 (false, false) => BrokerControlState::Unfenced,
             },
@@ -93,9 +97,9 @@ impl Cluster<'_> {
     /// A broker in controlled shutdown may stop once it leads nothing and every active broker knows that.
     /// Source: `BrokerHeartbeatManager.calculateNextBrokerState`.
     fn may_shut_down(&self, sessions: &Sessions, broker: BrokerId) -> bool {
-        !self.has_leaderships(broker)
-            && sessions
-                .controlled_shutdown_offset(broker)
-                .is_some_and(|offset| offset <= sessions.lowest_active_offset())
+        (!self.has_leaderships(broker) || !BrokerRule::ShutDownWaitsUntilItLeadsNothing.holds())
+            && sessions.controlled_shutdown_offset(broker).is_some_and(|offset| {
+                offset <= sessions.lowest_active_offset() || !BrokerRule::ShutDownWaitsUntilAllKnow.holds()
+            })
     }
 }

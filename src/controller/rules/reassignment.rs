@@ -25,6 +25,7 @@ use kafka_protocol::messages::{
 use super::create_topics::{ApiError, refuse};
 use super::election::{Election, PartitionChangeBuilder};
 use super::{Cluster, Decision};
+use crate::conformance::PartitionRule;
 use crate::ids::BrokerId;
 use crate::metadata::{MetadataRecord, PartitionChange, PartitionRegistration, TopicImage};
 use crate::protocol::topic_name;
@@ -71,9 +72,12 @@ impl ReassignmentReplicas {
             return None;
         }
         let stays = |replica: &BrokerId| !self.removing.contains(replica);
-        let isr: Vec<_> = target_isr.iter().copied().filter(stays).collect();
+        let leaves_the_isr = PartitionRule::WhoLeavesTheAssignmentLeavesTheIsr.holds();
+        let isr: Vec<_> = target_isr.iter().copied().filter(|r| stays(r) || !leaves_the_isr).collect();
         let replicas: Vec<_> = self.replicas.iter().copied().filter(stays).collect();
-        let is_complete = !isr.is_empty() && !replicas.is_empty() && replicas.iter().all(|r| isr.contains(r));
+        let are_in_sync =
+            replicas.iter().all(|r| isr.contains(r)) || !PartitionRule::ReassignmentEndsWithAllTargetsInSync.holds();
+        let is_complete = !isr.is_empty() && !replicas.is_empty() && are_in_sync;
         is_complete.then(|| (ReassignmentReplicas { replicas, ..ReassignmentReplicas::default() }, isr))
     }
 
@@ -98,7 +102,7 @@ pub fn trigger_leader_epoch_bump_for_replica_reassignment(
     target_replicas: &[BrokerId],
 ) {
     let one_leaves = partition.replicas.iter().any(|replica| !target_replicas.contains(replica));
-    if change.leader.is_none() && one_leaves {
+    if change.leader.is_none() && one_leaves && PartitionRule::LeaderEpochRisesWhenAReplicaLeaves.holds() {
         change.leader = Some(partition.leader);
     }
 }

@@ -5,6 +5,7 @@ use kafka_protocol::messages::BrokerRegistrationRequest;
 
 use super::sessions::Sessions;
 use super::{Cluster, Decision};
+use crate::conformance::{BrokerRule, PartitionRule};
 use crate::metadata::{BrokerRegistration, MetadataRecord};
 use crate::node::Nanos;
 use crate::zoo::Switch;
@@ -47,18 +48,23 @@ impl Cluster<'_> {
             Some(_) => Vec::new(),
             None => self.handle_broker_shutdown(broker, clean),
         };
-        let new_broker_epoch = next_offset + records.len() as i64;
+        let new_broker_epoch = match BrokerRule::BrokerEpochIsAnOffset.holds() {
+            true => next_offset + records.len() as i64,
+            false => existing.map_or(0, |existing| existing.broker_epoch + 1),
+        };
         let broker_epoch = self.broker_epoch_of_registration(same_incarnation, new_broker_epoch);
-        records.push(MetadataRecord::RegisterBroker {
+        let at = if PartitionRule::RegistrationComesAfterTheElections.holds() { records.len() } else { 0 };
+        let registration = MetadataRecord::RegisterBroker {
             broker,
             incarnation: request.incarnation_id,
             broker_epoch,
             host: listener.host.to_string(),
             port: listener.port,
             rack: request.rack.as_ref().map(ToString::to_string),
-            fenced: same_incarnation.is_none_or(|e| e.fenced),
+            fenced: same_incarnation.map_or(BrokerRule::NewRegistrationIsFenced.holds(), |e| e.fenced),
             in_controlled_shutdown: same_incarnation.is_some_and(|e| e.in_controlled_shutdown),
-        });
+        };
+        records.insert(at, registration);
         let clean_registration = same_incarnation.is_some() || existing.is_none() || clean;
         Ok(Registration { decision: Decision { records, clean_registration, ..Decision::default() }, broker_epoch })
     }
@@ -74,7 +80,11 @@ impl Cluster<'_> {
         new_broker_epoch: i64,
     ) -> i64 {
         match same_incarnation {
-            Some(existing) if !self.zoo.on(Switch::BrokerEpochBumpOnAmend) => existing.broker_epoch,
+            Some(existing)
+                if !self.zoo.on(Switch::BrokerEpochBumpOnAmend) && BrokerRule::SameIncarnationKeepsItsEpoch.holds() =>
+            {
+                existing.broker_epoch
+            }
             _ => new_broker_epoch,
         }
     }
@@ -90,8 +100,9 @@ impl Cluster<'_> {
         match self.image.brokers.get(&request.broker_id.0) {
             Some(existing)
                 if existing.incarnation != request.incarnation_id
-                    && !existing.in_controlled_shutdown
-                    && sessions.has_valid_session(now, request.broker_id.0) =>
+                    && (!existing.in_controlled_shutdown || !BrokerRule::StoppingBrokerIsReplaced.holds())
+                    && sessions.has_valid_session(now, request.broker_id.0)
+                    && BrokerRule::ValidSessionKeepsOthersOut.holds() =>
             {
                 Err(ResponseError::DuplicateBrokerRegistration)
             }
@@ -104,5 +115,7 @@ impl Cluster<'_> {
 /// unknown broker did not: it has nothing, whatever partitions may say of it.
 /// Source: KIP-966, `ClusterControlManager.registerBroker`.
 fn is_clean_shutdown(existing: Option<&BrokerRegistration>, request: &BrokerRegistrationRequest) -> bool {
-    existing.is_some_and(|existing| existing.broker_epoch == request.previous_broker_epoch)
+    existing.is_some_and(|existing| {
+        existing.broker_epoch == request.previous_broker_epoch || !BrokerRule::CleanStopNamesTheLastEpoch.holds()
+    })
 }

@@ -4,6 +4,7 @@
 
 use std::collections::BTreeMap;
 
+use crate::conformance::BrokerRule;
 use crate::ids::BrokerId;
 use crate::node::Nanos;
 
@@ -58,7 +59,9 @@ impl Sessions {
     /// A heartbeat came. A fenced broker leaves its controlled shutdown. Source: `BrokerHeartbeatManager.touch`.
     pub fn touch(&mut self, now: Nanos, broker: BrokerId, fenced: bool, metadata_offset: i64) {
         if let Some(session) = self.by_broker.get_mut(&broker) {
-            session.last_contact = now;
+            if BrokerRule::HeartbeatKeepsTheSession.holds() {
+                session.last_contact = now;
+            }
             session.metadata_offset = metadata_offset;
             session.fenced = fenced;
             if fenced {
@@ -74,10 +77,18 @@ impl Sessions {
     }
     /// Fenced brokers have none. Source: `BrokerHeartbeatManager.hasValidSession`.
     pub fn has_valid_session(&self, now: Nanos, broker: BrokerId) -> bool {
-        self.by_broker.get(&broker).is_some_and(|session| !session.fenced && !self.is_stale(now, session))
+        let counts = |session: &Session| !session.fenced || !BrokerRule::FencedBrokerHasNoSession.holds();
+        self.by_broker.get(&broker).is_some_and(|session| counts(session) && !self.is_stale(now, session))
     }
     fn is_stale(&self, now: Nanos, session: &Session) -> bool {
-        session.last_contact.saturating_add(self.timeout) < now
+        self.runs_out_at(session) <= now
+    }
+    /// The first instant at which the session is over.
+    fn runs_out_at(&self, session: &Session) -> Nanos {
+        match BrokerRule::SilentBrokerIsFenced.holds() {
+            true => session.last_contact.saturating_add(self.timeout).saturating_add(1),
+            false => Nanos::MAX,
+        }
     }
     /// The unfenced broker that was silent for longest, if that is too long.
     /// Source: `BrokerHeartbeatManager.findOneStaleBroker`.
@@ -89,12 +100,15 @@ impl Sessions {
     /// The first instant at which a session may have run out. Source: `BrokerHeartbeatManager.nextCheckTimeNs`.
     pub fn next_check(&self) -> Option<Nanos> {
         let unfenced = self.by_broker.values().filter(|session| !session.fenced);
-        unfenced.map(|session| session.last_contact.saturating_add(self.timeout).saturating_add(1)).min()
+        unfenced.map(|session| self.runs_out_at(session)).min()
     }
     /// The least metadata offset among brokers neither fenced nor shutting down, `i64::MAX` without any.
     /// Source: `BrokerHeartbeatManager.lowestActiveOffset`.
     pub fn lowest_active_offset(&self) -> i64 {
-        let active = self.by_broker.values().filter(|s| !s.fenced && s.controlled_shutdown_offset.is_none());
+        let is_active = |s: &&Session| {
+            (!s.fenced && s.controlled_shutdown_offset.is_none()) || !BrokerRule::ShutDownWaitsForNobodyWhoStops.holds()
+        };
+        let active = self.by_broker.values().filter(is_active);
         active.map(|session| session.metadata_offset).min().unwrap_or(i64::MAX)
     }
     /// The first time wins. Source: `BrokerHeartbeatManager.maybeUpdateControlledShutdownOffset`.
@@ -102,7 +116,8 @@ impl Sessions {
         if let Some(session) = self.by_broker.get_mut(&broker)
             && !session.fenced
         {
-            session.controlled_shutdown_offset.get_or_insert(offset);
+            let begun = session.controlled_shutdown_offset.filter(|_| BrokerRule::FirstShutDownOffsetCounts.holds());
+            session.controlled_shutdown_offset = Some(begun.unwrap_or(offset));
         }
     }
     /// What the others must have reached before the broker may stop.

@@ -239,7 +239,9 @@ fn each_config_that_cannot_be_is_refused_with_its_error() {
     let before = room.image().broker_configs.clone();
     let (config, request) = (ResponseError::InvalidConfig, ResponseError::InvalidRequest);
     let min_isr = "min.insync.replicas";
-    let cases: [(i8, &str, (&str, i8, Option<&str>), ResponseError); 16] = [
+    /// A key, what is to be done with it, and the value.
+    type Change = (&'static str, i8, Option<&'static str>);
+    let cases: [(i8, &str, Change, ResponseError); 16] = [
         (TOPIC_RESOURCE, "nobody", (min_isr, SET, Some("1")), ResponseError::UnknownTopicOrPartition),
         (TOPIC_RESOURCE, "orders", (min_isr, SET, Some("many")), config),
         (TOPIC_RESOURCE, "orders", (min_isr, SET, Some("0")), config),

@@ -239,6 +239,7 @@ fn the_last_known_leader_leads_when_nobody_is_left() {
             Case { alive: &[2], election: Election::Unclean, ..NOBODY_LEFT },
             "2 isr[2] elr[] last[] recovering +LE",
         ),
+        ("it has to wait while somebody is eligible", Case { elr: &[2], alive: &[1], ..NOBODY_LEFT }, "no change"),
         ("two names are no last leader", Case { last_known: &[1, 2], ..NOBODY_LEFT }, "no change"),
     ]);
 }

@@ -1,5 +1,7 @@
 //! Stories of one voter of three, the others being played by the story: each rule by itself.
 
+use std::collections::BTreeSet;
+
 use bytes::Bytes;
 use kafka_protocol::ResponseError;
 use kafka_protocol::messages::fetch_request::{FetchPartition, FetchTopic, ReplicaState};
@@ -19,10 +21,16 @@ use crate::controller::QuorumRole;
 use crate::metadata::{METADATA_TOPIC_ID, MetadataRecord};
 use crate::zoo::{Switch, Zoo};
 
-fn topic_name() -> TopicName {
+pub(super) fn topic_name() -> TopicName {
     TopicName("__cluster_metadata".into())
 }
-fn vote_request(candidate: i32, epoch: i32, last_epoch: i32, last_offset: i64, pre_vote: bool) -> VoteRequest {
+pub(super) fn vote_request(
+    candidate: i32,
+    epoch: i32,
+    last_epoch: i32,
+    last_offset: i64,
+    pre_vote: bool,
+) -> VoteRequest {
     let partition = VotePartition::default()
         .with_replica_epoch(epoch)
         .with_replica_id(candidate.into())
@@ -42,13 +50,13 @@ fn vote_answer(response: ResponseKind) -> (i16, bool, i32) {
     let partition = &response.topics[0].partitions[0];
     (partition.error_code, partition.vote_granted, partition.leader_epoch)
 }
-fn ask_vote(cluster: &mut Cluster, request: VoteRequest) -> (i16, bool, i32) {
+pub(super) fn ask_vote(cluster: &mut Cluster, request: VoteRequest) -> (i16, bool, i32) {
     let req = cluster.send(1, 2, request);
     cluster.run(20);
     vote_answer(cluster.answers.remove(&req).expect("the vote is answered"))
 }
 /// The puppets vote as asked.
-fn granted(_: i32, request: &RequestKind) -> Option<ResponseKind> {
+pub(super) fn granted(_: i32, request: &RequestKind) -> Option<ResponseKind> {
     let RequestKind::Vote(request) = request else { return None };
     let epoch = request.topics[0].partitions[0].replica_epoch;
     let partition = vote_response::PartitionData::default()
@@ -59,17 +67,17 @@ fn granted(_: i32, request: &RequestKind) -> Option<ResponseKind> {
     Some(VoteResponse::default().with_topics(vec![topic]).into())
 }
 /// Node 1 is elected by puppets that grant everything.
-fn elect(cluster: &mut Cluster) {
+pub(super) fn elect(cluster: &mut Cluster) {
     for _ in 0..400 {
         cluster.run(20);
-        cluster.reply(granted);
         if cluster.role(1) == QuorumRole::Leader {
             return;
         }
+        cluster.reply(granted);
     }
     panic!("it is not elected: {:?}", cluster.role(1));
 }
-fn fetch_of(replica: i32, epoch: i32, offset: i64, last_epoch: i32) -> FetchRequest {
+pub(super) fn fetch_of(replica: i32, epoch: i32, offset: i64, last_epoch: i32) -> FetchRequest {
     let partition = FetchPartition::default()
         .with_current_leader_epoch(epoch)
         .with_fetch_offset(offset)
@@ -82,37 +90,42 @@ fn fetch_of(replica: i32, epoch: i32, offset: i64, last_epoch: i32) -> FetchRequ
         .with_max_bytes(1 << 20)
         .with_topics(vec![FetchTopic::default().with_topic_id(METADATA_TOPIC_ID).with_partitions(vec![partition])])
 }
-fn fetch(cluster: &mut Cluster, request: FetchRequest) -> Fetched {
+pub(super) fn fetch(cluster: &mut Cluster, request: FetchRequest) -> Fetched {
     let req = cluster.send(1, 17, request);
     let Some(ResponseKind::Fetch(response)) = cluster.answers.remove(&req) else { panic!("no answer") };
     response.responses[0].partitions[0].clone()
 }
 /// What a leader in this epoch answers to a fetch.
-fn served(leader: i32, epoch: i32, partition: Fetched) -> ResponseKind {
+pub(super) fn served(leader: i32, epoch: i32, partition: Fetched) -> ResponseKind {
     let leader = LeaderIdAndEpoch::default().with_leader_id(leader.into()).with_leader_epoch(epoch);
     let topic = FetchableTopicResponse::default()
         .with_topic_id(METADATA_TOPIC_ID)
         .with_partitions(vec![partition.with_current_leader(leader)]);
     FetchResponse::default().with_responses(vec![topic]).into()
 }
-fn no_ops(base_offset: i64, epoch: i32, count: usize) -> Bytes {
+pub(super) fn no_ops(base_offset: i64, epoch: i32, count: usize) -> Bytes {
     let record = NewRecord { value: Some(MetadataRecord::NoOp.encode()), ..NewRecord::default() };
     let mut batches = bytes::BytesMut::new();
     for i in 0..count {
-        let mut batch = bytes::BytesMut::from(&build_batch(&[record.clone()], BuildOptions::default())[..]);
+        let mut batch = bytes::BytesMut::from(&build_batch(std::slice::from_ref(&record), BuildOptions::default())[..]);
         set_base_offset_and_epoch(&mut batch, base_offset + i as i64, epoch);
         batches.extend_from_slice(&batch);
     }
     batches.freeze()
 }
 /// Node 1 follows puppet 2 in epoch 1.
-fn following(zoo: Zoo) -> Cluster {
-    use kafka_protocol::messages::begin_quorum_epoch_request::{PartitionData, TopicData};
+pub(super) fn following(zoo: Zoo) -> Cluster {
     let mut cluster = Cluster::with_puppets(zoo);
+    follow(&mut cluster, 1);
+    cluster
+}
+/// Puppet 2 tells node 1 that it leads this epoch.
+pub(super) fn follow(cluster: &mut Cluster, epoch: i32) {
+    use kafka_protocol::messages::begin_quorum_epoch_request::{PartitionData, TopicData};
     cluster.run(50);
     let partition = PartitionData::default()
         .with_leader_id(2.into())
-        .with_leader_epoch(1)
+        .with_leader_epoch(epoch)
         .with_voter_directory_id(voter(1).directory_id);
     let request = BeginQuorumEpochRequest::default()
         .with_cluster_id(Some(CLUSTER.into()))
@@ -121,10 +134,13 @@ fn following(zoo: Zoo) -> Cluster {
     cluster.send(1, 1, request);
     cluster.run(50);
     assert_eq!(cluster.role(1), QuorumRole::Follower { leader: 2 });
-    cluster
 }
-/// The next fetch of node 1, answered so.
-fn serve(cluster: &mut Cluster, partition: &Fetched) -> i64 {
+/// The next fetch of node 1, answered so by the leader of epoch 1.
+pub(super) fn serve(cluster: &mut Cluster, partition: &Fetched) -> i64 {
+    serve_in(cluster, 1, partition)
+}
+/// The next fetch of node 1, answered so by the leader of that epoch.
+pub(super) fn serve_in(cluster: &mut Cluster, epoch: i32, partition: &Fetched) -> i64 {
     for _ in 0..100 {
         cluster.run(10);
         let offset = cluster.asked.iter().find_map(|(_, _, _, request)| match request {
@@ -132,8 +148,9 @@ fn serve(cluster: &mut Cluster, partition: &Fetched) -> i64 {
             _ => None,
         });
         if let Some(offset) = offset {
-            cluster
-                .reply(|_, request| matches!(request, RequestKind::Fetch(_)).then(|| served(2, 1, partition.clone())));
+            cluster.reply(|_, request| {
+                matches!(request, RequestKind::Fetch(_)).then(|| served(2, epoch, partition.clone()))
+            });
             return offset;
         }
     }
@@ -164,6 +181,23 @@ fn a_vote_is_durable_before_it_is_told() {
         (0, true, 5),
         "the same candidate may ask again"
     );
+}
+
+/// A new epoch and the vote in it are two states of one handler, and the second overtakes the first on its way to the disk.
+#[test]
+fn a_state_that_is_written_over_before_it_is_durable_leaves_the_later_one() {
+    use trial_storage::Disk;
+    let mut cluster = Cluster::with_puppets(Zoo::default());
+    cluster.run(20);
+    assert_eq!(ask_vote(&mut cluster, vote_request(2, 5, 0, 0, false)), (0, true, 5));
+    assert_eq!(cluster.machines[&1].halted, None);
+    let dir = cluster.node(1).log().unwrap().dir();
+    let files = cluster.machines[&1].disk.list(dir).unwrap();
+    assert!(files.contains(&"quorum-state".to_string()) && !files.contains(&"quorum-state.tmp".to_string()));
+    cluster.lose_power(1);
+    cluster.start(1);
+    cluster.run(20);
+    assert_eq!(ask_vote(&mut cluster, vote_request(3, 5, 0, 0, false)), (0, false, 5), "the vote was the later state");
 }
 
 #[test]
@@ -354,4 +388,43 @@ fn successors_stand_in_their_order() {
     assert_eq!(ended(&[1, 3]), 0, "the first at once");
     assert_eq!(ended(&[3, 1]), 500, "the next after half the longest backoff");
     assert_eq!(ended(&[3]), 1_000, "who is not named last");
+}
+
+#[test]
+fn who_is_behind_gets_no_pre_vote() {
+    let mut cluster = following(Zoo::default());
+    serve(&mut cluster, &Fetched::default().with_high_watermark(0).with_records(Some(no_ops(0, 1, 3))));
+    cluster.run(20);
+    // A vote request of a higher epoch leaves it without a leader.
+    assert_eq!(ask_vote(&mut cluster, vote_request(3, 2, 1, 2, false)), (0, false, 2));
+    assert_eq!(ask_vote(&mut cluster, vote_request(3, 2, 1, 2, true)), (0, false, 2));
+    assert_eq!(ask_vote(&mut cluster, vote_request(3, 2, 1, 3, true)), (0, true, 2));
+}
+
+#[test]
+fn a_leader_tells_silent_voters_that_it_leads() {
+    let mut cluster = Cluster::with_puppets(Zoo::default());
+    elect(&mut cluster);
+    let told = |cluster: &Cluster| {
+        let begun = cluster.asked.iter().filter(|(.., request)| matches!(request, RequestKind::BeginQuorumEpoch(_)));
+        begun.map(|(puppet, ..)| *puppet).collect::<BTreeSet<_>>()
+    };
+    cluster.run(20);
+    assert_eq!(told(&cluster), BTreeSet::from([2, 3]));
+}
+
+#[test]
+fn the_high_watermark_never_goes_back() {
+    let mut cluster = Cluster::with_puppets(Zoo::default());
+    elect(&mut cluster);
+    cluster.run(20);
+    let epoch = cluster.node(1).epoch();
+    fetch(&mut cluster, fetch_of(2, epoch, 1, epoch));
+    cluster.run(20);
+    let end = cluster.node(1).log().unwrap().log_end_offset();
+    assert!(end > 1, "it has begun to decide");
+    fetch(&mut cluster, fetch_of(2, epoch, end, epoch));
+    assert_eq!(cluster.node(1).high_watermark(), end);
+    fetch(&mut cluster, fetch_of(2, epoch, end - 1, epoch));
+    assert_eq!(cluster.node(1).high_watermark(), end, "a voter that lost something had it once");
 }

@@ -364,6 +364,32 @@ fn every_voter_takes_snapshots_and_cuts_its_log() {
 }
 
 #[test]
+fn a_snapshot_ends_right_behind_the_last_record_it_holds() {
+    use crate::metadata::snapshot::{SnapshotFile, SnapshotId, decode};
+    let mut quorum = Quorum::of(1);
+    let setup = quorum.members[0].controller.setup().clone();
+    // Each commit is worth a snapshot, and nothing but registrations is decided.
+    let config = BrokerConfig {
+        metadata_log_max_record_bytes_between_snapshots: 1,
+        metadata_max_idle_interval_ms: 0,
+        ..setup.config.clone()
+    };
+    quorum.members[0].controller = Controller::new(ControllerSetup { config, ..setup });
+    quorum.start(0);
+    quorum.pass(5_000);
+    quorum.register(3);
+    let on_disk = quorum.snapshot_on(0);
+    assert_eq!(on_disk.len(), 1);
+    for (name, bytes) in on_disk {
+        let Some(SnapshotFile::Whole(id)) = SnapshotId::parse(&name) else { panic!("{name}") };
+        let snapshot = decode(id, &bytes).unwrap();
+        // A broker epoch is the offset of the registration record.
+        let last = snapshot.image.brokers.values().map(|broker| broker.broker_epoch).max();
+        assert_eq!((snapshot.image.brokers.len(), last), (3, Some(id.end_offset - 1)), "{name}");
+    }
+}
+
+#[test]
 fn a_voter_that_fell_behind_loads_a_snapshot_and_ends_with_the_same_metadata() {
     let (mut quorum, behind) = one_comes_back();
     quorum.agree();

@@ -10,6 +10,7 @@ use bytes::Bytes;
 use trial_storage::{DirId, Disk, DiskError, FileId, Log, LogError, OpenMode, SyncTarget};
 
 use super::validate::{ValidOffsetAndEpoch, validate_offset_and_epoch};
+use crate::conformance::QuorumRule;
 use crate::metadata::snapshot::{Snapshot, SnapshotError, SnapshotFile, SnapshotId, decode};
 use crate::node::{Effects, Ticket};
 
@@ -122,7 +123,7 @@ impl SnapshotStore {
         self.whole.keys().next().copied()
     }
     /// Is it this sync that the snapshot on its way waits for?
-    pub fn awaits(&self, ticket: Ticket) -> bool {
+    pub fn is_waiting_for(&self, ticket: Ticket) -> bool {
         self.writing.as_ref().is_some_and(|writing| {
             let (Step::Bytes(waited) | Step::Name(waited)) = writing.step;
             waited == ticket
@@ -139,7 +140,7 @@ impl SnapshotStore {
         if id.end_offset < log.log_start_offset() || self.whole.contains_key(&id) || self.is_writing() {
             return Ok(false);
         }
-        if id.end_offset > high_watermark {
+        if id.end_offset > high_watermark && QuorumRule::SnapshotIsOfWhatIsCommitted.holds() {
             return Err(StoreError::AboveHighWatermark { id, high_watermark });
         }
         match validate_offset_and_epoch(log, self, id.end_offset, id.epoch) {
@@ -160,7 +161,11 @@ impl SnapshotStore {
         let file = disk.open(self.dir, &id.partial_file_name(), OpenMode::CreateEmpty)?;
         let size = bytes.len() as u64;
         disk.write(file, 0, bytes)?;
-        let step = Step::Bytes(fx.sync(vec![SyncTarget::File(file)]));
+        let target = match QuorumRule::SnapshotIsDurableBeforeTheLogGoes.holds() {
+            true => SyncTarget::File(file),
+            false => SyncTarget::Dir(self.dir),
+        };
+        let step = Step::Bytes(fx.sync(vec![target]));
         self.writing = Some(Writing { id, stored: Stored { file, size }, step });
         Ok(())
     }

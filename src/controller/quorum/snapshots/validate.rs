@@ -3,6 +3,7 @@
 use trial_storage::{EpochEndOffset, Log};
 
 use super::SnapshotStore;
+use crate::conformance::QuorumRule;
 use crate::metadata::snapshot::SnapshotId;
 
 /// The snapshot with which a cluster is formatted; it is never sent to anybody (`BOOTSTRAP_SNAPSHOT_ID`).
@@ -23,7 +24,9 @@ pub enum ValidOffsetAndEpoch {
 /// still had it all. Source: `KafkaRaftClient.tryCompleteFetchRequest`.
 pub fn validate_fetch(log: &Log, snapshots: &SnapshotStore, offset: i64, epoch: i32) -> ValidOffsetAndEpoch {
     match snapshots.latest() {
-        Some(latest) if offset == 0 && latest != BOOTSTRAP => ValidOffsetAndEpoch::Snapshot(latest),
+        Some(latest) if offset == 0 && latest != BOOTSTRAP && QuorumRule::NothingMeansASnapshot.holds() => {
+            ValidOffsetAndEpoch::Snapshot(latest)
+        }
         _ => validate_offset_and_epoch(log, snapshots, offset, epoch),
     }
 }
@@ -34,17 +37,19 @@ pub fn validate_offset_and_epoch(log: &Log, snapshots: &SnapshotStore, offset: i
     if start == 0 && offset == 0 {
         return ValidOffsetAndEpoch::Valid;
     }
-    if let (Some(earliest), Some(latest)) = (snapshots.earliest(), snapshots.latest())
-        && (offset < start || (offset == start && epoch != earliest.epoch) || epoch < earliest.epoch)
-    {
-        return ValidOffsetAndEpoch::Snapshot(latest);
+    if let (Some(earliest), Some(latest)) = (snapshots.earliest(), snapshots.latest()) {
+        let is_below = offset < start && QuorumRule::BelowTheLogMeansASnapshot.holds();
+        let parts_at_the_start =
+            offset == start && epoch != earliest.epoch && QuorumRule::OtherHistoryAtTheStartMeansASnapshot.holds();
+        let is_older = epoch < earliest.epoch && QuorumRule::OlderThanTheSnapshotMeansASnapshot.holds();
+        if is_below || parts_at_the_start || is_older {
+            return ValidOffsetAndEpoch::Snapshot(latest);
+        }
     }
     let end = end_offset_for_epoch(log, snapshots, epoch);
-    if end.epoch != epoch || end.end_offset < offset {
-        ValidOffsetAndEpoch::Diverging(end)
-    } else {
-        ValidOffsetAndEpoch::Valid
-    }
+    let is_of_another_epoch = end.epoch != epoch && QuorumRule::UnknownEpochDiverges.holds();
+    let is_beyond = end.end_offset < offset && QuorumRule::LongerEpochDiverges.holds();
+    if is_of_another_epoch || is_beyond { ValidOffsetAndEpoch::Diverging(end) } else { ValidOffsetAndEpoch::Valid }
 }
 
 /// Where the largest epoch at or below `epoch` ends. Below the log's first epoch that is where the oldest snapshot does.

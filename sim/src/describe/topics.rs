@@ -1,7 +1,4 @@
-//! The cluster at an instant, in the form of `kafka-topics --describe`, and below it what each replica really has.
-//!
-//! Source of the form: `TopicCommand` in apache/kafka. What it says is what the controller holds to be true at that
-//! instant; what the replicas have is the truth in the World, which no tool of Kafka's could show.
+//! The topics, in the form of `kafka-topics --describe`. Source of the form: `TopicCommand` in apache/kafka.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -10,8 +7,8 @@ use serde::Serialize;
 use trial_kafka::event::broker_list;
 use trial_kafka::ids::{NO_BROKER, TopicPartition};
 use trial_kafka::metadata::TopicImage;
-use uuid::Uuid;
 
+use super::{kafka_uuid, power_name};
 use crate::world::{Power, World};
 
 /// One topic.
@@ -70,7 +67,7 @@ pub struct ReplicaDescription {
 }
 
 /// All topics in order of their names. Empty as long as the controller knows none.
-pub fn describe(world: &World) -> Vec<TopicDescription> {
+pub fn topics(world: &World) -> Vec<TopicDescription> {
     let Some(image) = world.controller_image() else { return Vec::new() };
     let topics = image.topic_ids.values().filter_map(|id| image.topics.get(id));
     topics.map(|topic| describe_topic(world, topic)).collect()
@@ -113,25 +110,6 @@ fn describe_replica(world: &World, broker: i32, id: &TopicPartition) -> ReplicaD
     }
 }
 
-/// The state of a machine in a word.
-pub fn power_name(power: Power) -> &'static str {
-    match power {
-        Power::Running => "running",
-        Power::Paused => "paused",
-        Power::Dead => "dead",
-        Power::Off => "off",
-    }
-}
-
-/// An id as Kafka prints it (`org.apache.kafka.common.Uuid.toString`): URL-safe Base64 without padding.
-pub fn kafka_uuid(id: Uuid) -> String {
-    const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
-    let bits = id.as_u128();
-    // 21 characters of six bits; the last two bits stand at the top of the 22nd.
-    let sextets = (1..=21).map(|nth| bits >> (128 - 6 * nth)).chain([bits << 4]);
-    sextets.map(|sextet| char::from(ALPHABET[(sextet & 63) as usize])).collect()
-}
-
 impl fmt::Display for TopicDescription {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let configs: Vec<String> = self.configs.iter().map(|(name, value)| format!("{name}={value}")).collect();
@@ -158,18 +136,5 @@ impl fmt::Display for TopicDescription {
             )?;
         }
         Ok(())
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn ids_are_printed_as_kafka_does() {
-        // Kafka's own names for its two reserved ids, Uuid.ZERO_UUID and Uuid.METADATA_TOPIC_ID.
-        assert_eq!(kafka_uuid(Uuid::from_u128(0)), "AAAAAAAAAAAAAAAAAAAAAA");
-        assert_eq!(kafka_uuid(Uuid::from_u128(1)), "AAAAAAAAAAAAAAAAAAAAAQ");
-        assert_eq!(kafka_uuid(Uuid::from_u128(u128::MAX)), "_____________________w");
     }
 }
