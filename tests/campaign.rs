@@ -28,9 +28,10 @@ const SAFE: &[&str] = &[
 ];
 /// Scenarios whose settings permit loss: it must be ALLOWED, by a rule.
 const PERMITTING: &[(&str, &[&str])] = &[
-    ("power-loss-rack", &["all-replicas-unclean", "last-replica-standing"]),
+    ("power-loss-rack", &["all-replicas-unclean", "last-known-leader"]),
     ("unclean-election", &["unclean-election"]),
     ("last-in-sync-replica", &["last-replica-standing"]),
+    ("unclean-recovery", &["last-known-leader"]),
 ];
 
 #[test]
