@@ -303,6 +303,9 @@ impl Controller {
             note_registration(&mut self.committed_registration_offsets, offset, &record);
             self.committed_image.apply(offset, &record);
         }
+        // Control records carry no metadata, but the image has seen their offsets: a snapshot may end behind one, and
+        // the log before it be gone.
+        self.committed_image.next_offset = self.committed_image.next_offset.max(end);
         Ok(())
     }
 

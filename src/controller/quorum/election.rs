@@ -195,7 +195,12 @@ impl Quorum {
         Ok(())
     }
 
+    /// A vote is given for a log, which must not shrink once it was told: Kafka's thread has flushed whatever it appended
+    /// before it goes on (`KafkaRaftClient.appendAsFollower`). The end of the sync asks again.
     fn send_vote_requests(&mut self, pre_vote: bool, io: &mut Io<'_, '_>) {
+        if self.synced_end_offset() < self.log.log_end_offset() {
+            return;
+        }
         let (Role::Prospective { election, .. } | Role::Candidate { election, .. }) = &self.role else { return };
         for voter in election.unrecorded() {
             let request = self.vote_request(voter, pre_vote);

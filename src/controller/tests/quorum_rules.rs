@@ -271,6 +271,21 @@ fn a_follower_syncs_before_it_fetches_on() {
     }
 }
 
+/// Else it could win with records that a loss of power takes from it, and be granted the same vote again without them.
+#[test]
+fn a_vote_is_asked_for_only_with_a_log_that_is_durable() {
+    let mut cluster = following(Zoo::default());
+    cluster.machines.get_mut(&1).unwrap().disk_stalls = true;
+    serve(&mut cluster, &Fetched::default().with_high_watermark(0).with_records(Some(no_ops(0, 1, 3))));
+    let asks =
+        |cluster: &Cluster| cluster.asked.iter().any(|(_, _, _, request)| matches!(request, RequestKind::Vote(_)));
+    cluster.run(6_000);
+    assert_eq!(cluster.role(1), QuorumRole::Prospective, "its leader is silent");
+    assert!(!asks(&cluster));
+    cluster.release_disk(1);
+    assert!(cluster.run_until(6_000, asks));
+}
+
 #[test]
 fn committed_metadata_is_never_cut() {
     let diverging = |end| {

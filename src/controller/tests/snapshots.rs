@@ -84,6 +84,9 @@ struct Quorum {
 
 impl Quorum {
     fn of(size: usize) -> Quorum {
+        Quorum::with(size, small())
+    }
+    fn with(size: usize, config: BrokerConfig) -> Quorum {
         let endpoint = |i: usize| Endpoint { host: format!("c{i}"), port: 9093 };
         let voter = |i: usize| Voter {
             id: 100 + i as i32,
@@ -97,7 +100,7 @@ impl Quorum {
                 directory_id: voters[i].directory_id,
                 voters: voters.clone(),
                 endpoint: endpoint(i),
-                config: small(),
+                config: config.clone(),
                 zoo: Zoo::default(),
                 cluster_id: CLUSTER.to_string(),
             }),
@@ -361,6 +364,25 @@ fn every_voter_takes_snapshots_and_cuts_its_log() {
             assert_eq!(*all.entry(name).or_insert_with(|| bytes.clone()), bytes, "one id, one content");
         }
     }
+}
+
+/// With the first commit after an election there is nothing new but the LeaderChange, and the snapshot ends behind it.
+#[test]
+fn a_snapshot_may_end_behind_a_control_record() {
+    let config = BrokerConfig { metadata_log_max_record_bytes_between_snapshots: 1, ..small() };
+    let mut quorum = Quorum::with(3, config);
+    (0..3).for_each(|i| quorum.start(i));
+    quorum.pass(5_000);
+    for _ in 0..2 {
+        let leader = quorum.leader();
+        quorum.lose_power(leader);
+        quorum.pass(5_000);
+        quorum.start(leader);
+        quorum.pass(5_000);
+    }
+    // Whoever halts fails the story.
+    quorum.register(3);
+    quorum.agree();
 }
 
 #[test]
