@@ -17,6 +17,7 @@ type Entries = BTreeMap<String, Inode>;
 /// What a sync covers, as it stood when the sync was asked for.
 #[derive(Clone, Debug)]
 pub struct PendingSync {
+    as_of: u64,
     files: Vec<(Inode, Vec<u8>)>,
     dirs: Vec<(DirId, Entries)>,
 }
@@ -28,16 +29,19 @@ pub struct MemoryDisk {
     dirs: BTreeMap<DirId, Entries>,
     files: BTreeMap<Inode, Vec<u8>>,
     handles: BTreeMap<FileId, Inode>,
-    durable_dirs: BTreeMap<DirId, Entries>,
-    durable_files: BTreeMap<Inode, Vec<u8>>,
+    /// With the sync that made them durable: one that was asked for earlier and ends later changes nothing.
+    durable_dirs: BTreeMap<DirId, (u64, Entries)>,
+    durable_files: BTreeMap<Inode, (u64, Vec<u8>)>,
+    syncs_asked: u64,
     next_file: u32,
     next_handle: u32,
 }
 
 impl MemoryDisk {
     /// A file that was closed or removed since it was named is left out: nobody waits for it any more.
-    pub fn snapshot_for_sync(&self, targets: &[SyncTarget]) -> PendingSync {
-        let mut pending = PendingSync { files: vec![], dirs: vec![] };
+    pub fn snapshot_for_sync(&mut self, targets: &[SyncTarget]) -> PendingSync {
+        self.syncs_asked += 1;
+        let mut pending = PendingSync { as_of: self.syncs_asked, files: vec![], dirs: vec![] };
         for target in targets {
             match target {
                 SyncTarget::File(file) => {
@@ -50,16 +54,25 @@ impl MemoryDisk {
         pending
     }
     pub fn complete_sync(&mut self, pending: PendingSync) {
-        self.durable_files.extend(pending.files);
-        self.durable_dirs.extend(pending.dirs);
+        let as_of = pending.as_of;
+        for (inode, content) in pending.files {
+            if self.durable_files.get(&inode).is_none_or(|(known, _)| *known < as_of) {
+                self.durable_files.insert(inode, (as_of, content));
+            }
+        }
+        for (dir, entries) in pending.dirs {
+            if self.durable_dirs.get(&dir).is_none_or(|(known, _)| *known < as_of) {
+                self.durable_dirs.insert(dir, (as_of, entries));
+            }
+        }
     }
     /// Whoever had files open is dead.
     pub fn lose_power(&mut self) {
         self.handles.clear();
         self.dirs =
-            self.dirs.keys().map(|dir| (*dir, self.durable_dirs.get(dir).cloned().unwrap_or_default())).collect();
+            self.dirs.keys().map(|dir| (*dir, self.durable_dirs.get(dir).cloned().unwrap_or_default().1)).collect();
         let named: Vec<Inode> = self.dirs.values().flat_map(|entries| entries.values().copied()).collect();
-        let content = |inode: Inode| self.durable_files.get(&inode).cloned().unwrap_or_default();
+        let content = |inode: Inode| self.durable_files.get(&inode).cloned().unwrap_or_default().1;
         self.files = named.into_iter().map(|inode| (inode, content(inode))).collect();
     }
     fn inode(&self, file: FileId) -> Result<Inode, DiskError> {

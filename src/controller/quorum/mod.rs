@@ -244,6 +244,9 @@ impl Quorum {
         quorum.peers = peers::of(&quorum.voters, me.id, &setup.config);
         // Without a file it is epoch 0.
         quorum.note_written(stored.unwrap_or_default());
+        if let Some(state) = stored {
+            quorum.make_durable_again(state, io)?;
+        }
         if let Some(replacement) = formatted {
             quorum.persist.replace(replacement, io.disk, io.fx);
         }

@@ -148,6 +148,16 @@ impl Quorum {
         self.persist.written = Some(state);
     }
 
+    /// What the file holds may be in the system's cache only: a predecessor that died between its writing and its sync
+    /// told nobody of it, and this incarnation must not either before it is durable. Kafka trusts the file it finds.
+    pub(super) fn make_durable_again(&mut self, state: ElectionState, io: &mut Io<'_, '_>) -> Result<(), QuorumError> {
+        if !self.zoo.on(Switch::RaftVoteNotPersisted) {
+            let replacement = state_file::write(io.disk, self.log.dir(), state)?;
+            self.persist.replace(replacement, io.disk, io.fx);
+        }
+        Ok(())
+    }
+
     /// A sync that everything waits for has ended. If it was the last, what waited is told.
     pub(super) fn on_persisted(&mut self, io: &mut Io<'_, '_>) -> Result<(), QuorumError> {
         self.persist.advance(io).map_err(StateFileError::from)?;
