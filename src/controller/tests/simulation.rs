@@ -21,7 +21,8 @@ struct Watch {
     leader_of_epoch: BTreeMap<i32, i32>,
     epochs: BTreeMap<i32, i32>,
     /// Committed batches by offset.
-    committed: BTreeMap<i64, Bytes>,
+    /// With the epoch of the node that was the first to know.
+    committed: BTreeMap<i64, (i32, Bytes)>,
     high_watermarks: BTreeMap<i32, i64>,
     highest: i64,
 }
@@ -55,7 +56,7 @@ impl Watch {
                     if first != id {
                         return Err(format!("single leader: {first} and {id} lead epoch {epoch}"));
                     }
-                    self.leader_has_all_committed(cluster, id)?;
+                    self.leader_has_all_committed(cluster, id, epoch)?;
                 }
                 Event::MetadataHighWatermark { from, to } => self.committed_up_to(cluster, id, from, to)?,
                 Event::Started { .. } => {
@@ -76,9 +77,11 @@ impl Watch {
         Ok(())
     }
 
-    fn leader_has_all_committed(&self, cluster: &mut Cluster, leader: i32) -> Result<(), String> {
+    /// Leader completeness; one that takes up its office late need not have what leaders of later epochs committed.
+    fn leader_has_all_committed(&self, cluster: &mut Cluster, leader: i32, epoch: i32) -> Result<(), String> {
         let log: BTreeMap<i64, Bytes> = cluster.batches(leader, 0, i64::MAX).into_iter().collect();
-        match self.committed.iter().find(|(offset, bytes)| log.get(offset) != Some(bytes)) {
+        let due = self.committed.iter().filter(|(_, (by, _))| *by <= epoch);
+        match due.map(|(offset, (_, bytes))| (offset, bytes)).find(|(offset, bytes)| log.get(offset) != Some(*bytes)) {
             Some((offset, _)) => Err(format!("committed data: leader {leader} lacks what was committed at {offset}")),
             None => Ok(()),
         }
@@ -95,12 +98,12 @@ impl Watch {
         }
         for (offset, bytes) in cluster.batches(id, from.max(0), to) {
             match self.committed.get(&offset) {
-                Some(known) if *known != bytes => {
+                Some((_, known)) if *known != bytes => {
                     return Err(format!("consistent committed data: node {id} has other data at {offset}"));
                 }
                 Some(_) => {}
                 None => {
-                    self.committed.insert(offset, bytes);
+                    self.committed.insert(offset, (cluster.node(id).epoch(), bytes));
                 }
             }
         }
