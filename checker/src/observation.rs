@@ -70,7 +70,7 @@ pub struct Entry {
     pub records: Vec<u64>,
 }
 
-/// Something that happens in a bounded time once all faults have healed.
+/// Something that happens in a bounded time, most of it once all faults have healed.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum Waiting {
     /// The quorum has no leader that decides, though a majority of the voters runs.
@@ -90,6 +90,14 @@ pub enum Waiting {
         /// The partition.
         partition: Partition,
         /// The broker.
+        broker: i32,
+    },
+    /// A leader's high watermark stands, though every replica that counts has more. A bound of its own: nothing has to heal
+    /// for this.
+    HighWatermark {
+        /// The partition.
+        partition: Partition,
+        /// Its leader.
         broker: i32,
     },
 }

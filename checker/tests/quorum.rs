@@ -1,6 +1,8 @@
 //! The metadata quorum: for each invariant a story that breaks it, and beside it the one that just does not.
 
-use trial_checker::{Checker, Class, Entry, EventRef, Observation, QuorumSettings, Settings, Verdict, Waiting};
+use trial_checker::{
+    Checker, Class, Entry, EventRef, Observation, Partition, QuorumSettings, Settings, Verdict, Waiting,
+};
 
 const SECOND: u64 = 1_000_000_000;
 
@@ -337,4 +339,16 @@ fn what_nothing_hinders_happens_within_the_bound() {
     assert_eq!(play.see(waits(since)).found(), []);
     play.now += 2 * SECOND;
     assert_eq!(play.see(waits(since)).found(), [("stuck", Some("broker-never-unfenced"))]);
+}
+
+/// A leader that may move its high watermark does so at once, whatever faults there are.
+#[test]
+fn a_high_watermark_that_could_move_does_not_stand() {
+    let mut play = three_voters();
+    let since = play.now;
+    let what = Waiting::HighWatermark { partition: Partition::new("orders", 0), broker: 2 };
+    let waits = || Observation::StillWaiting { what: what.clone(), since };
+    assert_eq!(play.see(waits()).found(), []);
+    play.now += SECOND;
+    assert_eq!(play.see(waits()).found(), [("stuck", Some("high-watermark-stands"))]);
 }

@@ -15,9 +15,11 @@ use uuid::Uuid;
 use super::Broker;
 use super::partition::{Partition, Role};
 use super::replicas::PartitionIx;
+use crate::conformance::{HighWatermarkRule, ReplicaRule};
 use crate::event::Event;
 use crate::ids::{BrokerId, TopicPartition};
 use crate::node::{Effects, Nanos, Now, ReqId, ms};
+use crate::zoo::Switch;
 
 /// One partition of a fetch request.
 #[derive(Clone, Debug)]
@@ -181,12 +183,16 @@ impl Broker {
         for part in &fetch.parts {
             let mut read = self.read_one(fetch.follower, part, left, !any, disk, fx);
             if update_follower
-                && let (Some(follower), Some(ix), Ok(done)) = (fetch.follower, part.ix, &read)
-                && done.diverging.is_none()
-                && let Err(error) =
-                    self.on_follower_position(now, ix, follower, part.fetch_offset, done.log_end_offset, fx)
+                && let (Some(follower), Some(ix)) = (fetch.follower, part.ix)
+                && let Some(leader_end) = self.leader_end_if_it_counts(ix, &read)
+                && let Err(error) = self.on_follower_position(now, ix, follower, part.fetch_offset, leader_end, fx)
             {
                 read = Err(error);
+            }
+            if let (Ok(read), Some(ix), false) =
+                (&mut read, part.ix, HighWatermarkRule::AnswerHasTheOffsetsFromBeforeTheRead.holds())
+            {
+                read.high_watermark = self.replicas.get(ix).high_watermark();
             }
             if let Ok(read) = &read {
                 any |= !read.records.is_empty();
@@ -195,6 +201,19 @@ impl Broker {
             reads.push(read);
         }
         reads
+    }
+
+    /// Says a follower's fetch where it is? Then the leader's log end from before the read. A fetch that is answered with an
+    /// error does not, nor one answered with a diverging epoch: its offset is one of another history (KAFKA-13141, brought
+    /// back by the zoo switch `count-diverging-fetch`; `Partition.fetchRecords`).
+    fn leader_end_if_it_counts(&self, ix: PartitionIx, read: &Result<Read, ResponseError>) -> Option<i64> {
+        let counts_diverging =
+            self.setup.zoo.on(Switch::CountDivergingFetch) || !ReplicaRule::DivergingFetchDoesNotCount.holds();
+        match read {
+            Ok(read) => (read.diverging.is_none() || counts_diverging).then_some(read.log_end_offset),
+            Err(_) if ReplicaRule::RefusedFetchDoesNotCount.holds() => None,
+            Err(_) => self.replicas.try_get(ix).map(Partition::log_end_offset),
+        }
     }
 
     /// `Partition.fetchRecords` and `readRecords`: checks of role and epochs, divergence, then the read.
@@ -209,7 +228,9 @@ impl Broker {
     ) -> Result<Read, ResponseError> {
         let Some(ix) = part.ix else { return Err(self.error_for_absent(&part.topic, part.topic_id, part.index)) };
         let partition = self.replicas.try_get(ix).ok_or(ResponseError::UnknownTopicOrPartition)?;
-        check_leader_and_epoch(partition, part.current_leader_epoch)?;
+        // The zoo switch `hw-counts-other-epoch` brings back the fetch before KIP-320, which told no epoch.
+        let tells_no_epoch = follower.is_some() && self.setup.zoo.on(Switch::HwCountsOtherEpoch);
+        check_leader_and_epoch(partition, if tells_no_epoch { -1 } else { part.current_leader_epoch })?;
         if let Some(follower) = follower {
             check_follower(partition, follower)?;
         }
@@ -251,6 +272,7 @@ impl Broker {
         let alive = self.image.brokers.get(&follower.broker).filter(|registered| !registered.fenced);
         let stale =
             follower.broker_epoch != -1 && alive.is_some_and(|alive| follower.broker_epoch < alive.broker_epoch);
+        let stale = stale && ReplicaRule::EarlierIncarnationIsRefused.holds();
         if stale { Err(ResponseError::NotLeaderOrFollower) } else { Ok(()) }
     }
 
@@ -280,7 +302,9 @@ impl Broker {
             self.ask_for_isr_change(now, ix, fx);
         }
         // Only a position that moved can move the high watermark.
-        if known != fetch_offset {
+        let moved = known != fetch_offset;
+        let tries = moved && HighWatermarkRule::MovedPositionTries.holds();
+        if tries || (!moved && !HighWatermarkRule::OldPositionDoesNotTry.holds()) {
             self.try_high_watermark(now, ix, fx);
         }
         Ok(())
@@ -343,19 +367,29 @@ impl Broker {
 
 /// What may be read ends at the log end for a follower and at the high watermark for a consumer (`FetchIsolation`).
 fn readable_end(partition: &Partition, follower: Option<Follower>) -> i64 {
-    if follower.is_some() { partition.log_end_offset() } else { partition.high_watermark() }
+    let to_the_end = match follower {
+        Some(_) => HighWatermarkRule::FollowersReadToTheEnd.holds(),
+        None => !HighWatermarkRule::ConsumersReadToTheHighWatermark.holds(),
+    };
+    if to_the_end { partition.log_end_offset() } else { partition.high_watermark() }
 }
 
-/// Is this broker the leader, in the epoch the caller believes in (KIP-320, `Partition.checkCurrentLeaderEpoch`)?
-/// A negative epoch is not checked.
+/// Is this broker the leader, in the epoch the caller believes in (`Partition.getLocalLog`)?
 pub(super) fn check_leader_and_epoch(partition: &Partition, current_leader_epoch: i32) -> Result<(), ResponseError> {
+    check_epoch(partition, current_leader_epoch)?;
+    if partition.is_leader() { Ok(()) } else { Err(ResponseError::NotLeaderOrFollower) }
+}
+
+/// Is the partition in the epoch the caller believes in (KIP-320, `Partition.checkCurrentLeaderEpoch`)? A negative epoch is
+/// not checked.
+pub(super) fn check_epoch(partition: &Partition, current_leader_epoch: i32) -> Result<(), ResponseError> {
     if current_leader_epoch >= 0 && current_leader_epoch < partition.leader_epoch {
         return Err(ResponseError::FencedLeaderEpoch);
     }
     if current_leader_epoch > partition.leader_epoch {
         return Err(ResponseError::UnknownLeaderEpoch);
     }
-    if partition.is_leader() { Ok(()) } else { Err(ResponseError::NotLeaderOrFollower) }
+    Ok(())
 }
 
 /// Is the follower assigned (`Partition.followerReplicaOrThrow`)? If not, this leader may not have seen the assignment

@@ -17,7 +17,7 @@ use uuid::Uuid;
 use super::partition::Partition;
 use super::replicas::PartitionIx;
 use super::{Broker, LifecycleState};
-use crate::conformance::BrokerRule;
+use crate::conformance::{BrokerRule, HighWatermarkRule};
 use crate::event::Event;
 use crate::ids::TopicPartition;
 use crate::metadata::{EffectiveTopicConfig, METADATA_TOPIC};
@@ -119,7 +119,8 @@ impl Broker {
                 let (log_end_offset, discarded_bytes) = (recovered.log_end_offset, recovered.discarded_bytes);
                 fx.record(Event::Recovered { partition: id.clone(), log_end_offset, discarded_bytes });
             }
-            let high_watermark = high_watermarks.get(&key).copied().unwrap_or(0);
+            let missing = if HighWatermarkRule::MissingCheckpointIsZero.holds() { 0 } else { i64::MAX };
+            let high_watermark = high_watermarks.get(&key).copied().unwrap_or(missing);
             self.replicas.insert(Partition::new(id, topic_id, log, high_watermark));
         }
         Ok(marker.is_some() || !found_any)
@@ -341,7 +342,10 @@ impl Broker {
             self.lifecycle.broker_epoch().filter(|_| BrokerRule::MarkerHoldsTheBrokerEpoch.holds()).unwrap_or(-1);
         let mut write = || -> Result<Vec<SyncTarget>, DiskError> {
             let root = disk.open_dir(ROOT_DIR)?;
-            let mut targets = write_offset_checkpoint(disk, root, HIGH_WATERMARKS, &high_watermarks)?;
+            let mut targets = Vec::new();
+            if HighWatermarkRule::CheckpointAtTheCleanStop.holds() {
+                targets.extend(write_offset_checkpoint(disk, root, HIGH_WATERMARKS, &high_watermarks)?);
+            }
             targets.extend(write_offset_checkpoint(disk, root, RECOVERY_POINTS, &recovery_points)?);
             targets.push(write_small_file(disk, root, CLEAN_SHUTDOWN, format!("version: 0\nbroker_epoch: {epoch}\n"))?);
             targets.push(SyncTarget::Dir(root));

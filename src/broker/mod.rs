@@ -27,6 +27,7 @@ mod lifecycle;
 mod list_offsets;
 mod maintenance;
 mod observer;
+mod offset_for_leader_epoch;
 pub mod partition;
 mod produce;
 mod purgatory;
@@ -41,6 +42,7 @@ use trial_storage::Disk;
 use uuid::Uuid;
 
 use crate::config::BrokerConfig;
+use crate::conformance::HighWatermarkRule;
 use crate::ids::{BrokerId, ControllerNode};
 use crate::metadata::MetadataImage;
 use crate::node::{Command, Effects, Endpoint, Input, Lane, LocalStep, Nanos, Node, Now, Ticket};
@@ -184,7 +186,11 @@ impl Broker {
                     Timer::Fetchers => self.on_fetcher_deadline(now, fx),
                     Timer::Purgatory => self.expire_delayed(now, disk, fx),
                     Timer::IsrShrink => self.shrink_isrs(now, fx),
-                    Timer::HighWatermarkCheckpoint => self.checkpoint_high_watermarks(disk, fx),
+                    Timer::HighWatermarkCheckpoint => {
+                        if HighWatermarkRule::CheckpointAtIntervals.holds() {
+                            self.checkpoint_high_watermarks(disk, fx);
+                        }
+                    }
                     Timer::RecoveryPointCheckpoint => self.checkpoint_recovery_points(disk, fx),
                 }
             }

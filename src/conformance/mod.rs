@@ -16,17 +16,33 @@
 #![doc = include_str!("table.md")]
 
 mod broker_rules;
+mod high_watermark_rules;
+mod isr_rules;
 mod partition_rules;
+mod produce_rules;
 mod quorum_rules;
+mod replica_rules;
 #[cfg(test)]
 mod tests;
 
 pub use self::broker_rules::BrokerRule;
+pub use self::high_watermark_rules::HighWatermarkRule;
+pub use self::isr_rules::IsrRule;
 pub use self::partition_rules::PartitionRule;
+pub use self::produce_rules::ProduceRule;
 pub use self::quorum_rules::QuorumRule;
+pub use self::replica_rules::ReplicaRule;
 
 /// Every section, in order.
-pub const SECTIONS: [Section; 3] = [PartitionRule::SECTION, BrokerRule::SECTION, QuorumRule::SECTION];
+pub const SECTIONS: [Section; 7] = [
+    ReplicaRule::SECTION,
+    IsrRule::SECTION,
+    HighWatermarkRule::SECTION,
+    ProduceRule::SECTION,
+    PartitionRule::SECTION,
+    BrokerRule::SECTION,
+    QuorumRule::SECTION,
+];
 
 /// A section of the notes on Kafka's semantics.
 #[derive(Clone, Copy, Debug)]
@@ -74,7 +90,47 @@ pub struct Unruled {
 
 /// What of the sections no rule stands for: not modelled, or so by construction, so that there is nothing to leave out.
 /// `what_is_not_modelled_is_not_served` fails when one of the requests behind it comes to be served.
-pub const UNRULED: [Unruled; 10] = [
+pub const UNRULED: [Unruled; 18] = [
+    Unruled {
+        section: "4.1",
+        line: "A leader in its first epoch has forgotten its followers.",
+        instead: "By construction: a follower keeps no state of other replicas, a leader's is dropped with its role.",
+    },
+    Unruled {
+        section: "4.1",
+        line: "The leader's log end is taken before the read.",
+        instead: "By construction: one handler reads and counts, and nothing is appended in between.",
+    },
+    Unruled {
+        section: "4.2",
+        line: "Whether a replica may join is checked twice, before and under the write lock.",
+        instead: "By construction: once, for nothing comes between the check and the decision.",
+    },
+    Unruled {
+        section: "4.2",
+        line: "A follower has neither ISR nor leader-epoch start offset.",
+        instead: "By construction: both stand in the leader's role.",
+    },
+    Unruled {
+        section: "4.3",
+        line: "A diverging answer does not move a follower's high watermark.",
+        instead: "It stands with the follower's side of a fetch (4.5).",
+    },
+    Unruled {
+        section: "4.3",
+        line: "Consumers that read only what is committed are bound by the last stable offset.",
+        instead: "Not modelled yet: without transactions the last stable offset is the high watermark.",
+    },
+    Unruled {
+        section: "4.4",
+        line: "A duplicate batch is told the original offsets, and waits too.",
+        instead: "It stands with the idempotent producer (4.8).",
+    },
+    Unruled {
+        section: "4.4",
+        line: "Requests of one connection are handled one at a time, in order.",
+        instead: "It stands with the hosts: a connection is muted until its request is settled (`node`, the contract).",
+    },
     Unruled {
         section: "4.6",
         line: "A shrink of the ISR raises the leader epoch up to metadata version 3.5.",

@@ -1,10 +1,11 @@
 //! What has still not happened, though nothing hinders it any more?
 //!
-//! Looked at ten times a second, from the state of the machines. Two things are told, with the time since when they have
+//! Looked at ten times a second, from the state of the machines. Three things are told, with the time since when they have
 //! been so without a break; the checker has the bounds.
 //!
 //! - At any time: a quorum leader that runs, its disk answering, while the links between it and a majority of the voters
 //!   are cut in one direction at least, or the voters are down.
+//! - At any time: a high watermark that stands though it could move ([`super::standing`]).
 //! - Once all faults have healed: no active controller, a broker not unfenced, a partition without leader, a replica not
 //!   in sync. Each is excused while what it waits for cannot be had: a majority of the voters on their own disks; for
 //!   the others an active controller; for a leader a running replica of ISR or ELR (the last known leader, if both are
@@ -19,6 +20,7 @@ use trial_kafka::ids::{NO_BROKER, TopicPartition};
 use trial_kafka::metadata::{MetadataImage, PartitionRegistration};
 use trial_kafka::node::Nanos;
 
+use super::standing::Standing;
 use crate::trace::{NodeIx, TraceEvent};
 use crate::world::{Power, World};
 
@@ -30,6 +32,7 @@ pub(super) struct Liveness {
     next_look: Nanos,
     healed_at: Option<Nanos>,
     waiting: BTreeMap<Waiting, Nanos>,
+    standing: Standing,
     /// Leaders that no majority reaches.
     cut_off: BTreeMap<NodeIx, CutOff>,
 }
@@ -63,17 +66,20 @@ impl Liveness {
         self.next_look = now + LOOK_EVERY;
         let at = EventRef { id: world.event_count(), time: now };
         self.look_for_leaders_cut_off(world, at, told);
-        let Some(healed_at) = self.healed_at else { return };
-        let waiting = what_waits(world, image, unclean);
+        let mut waiting: BTreeSet<Waiting> = self.standing.look(world).into_iter().collect();
+        if self.healed_at.is_some() {
+            waiting.extend(what_waits(world, image, unclean));
+        }
         self.waiting.retain(|what, _| waiting.contains(what));
         for what in waiting {
-            let since = *self.waiting.entry(what.clone()).or_insert(now.max(healed_at));
+            let since = *self.waiting.entry(what.clone()).or_insert(now);
             told.push((at, Observation::StillWaiting { what, since }));
         }
     }
 
-    /// A voter may come, fetch and go between two looks; that counts for the leader too (`LeaderState.updateCheckQuorum…`).
-    pub(super) fn on_event(&mut self, event: &TraceEvent) {
+    /// An event, with the world as it is after the step. A voter may come, fetch and go between two looks; that counts for the leader too (`LeaderState.updateCheckQuorum…`).
+    pub(super) fn on_event(&mut self, world: &World, event: &TraceEvent) {
+        self.standing.on_event(world, event);
         let (Event::BecameQuorumFollower { epoch, .. } | Event::MetadataAppended { epoch, as_leader: false, .. }) =
             &event.event
         else {

@@ -11,6 +11,7 @@ mod liveness;
 mod logs;
 mod metadata;
 mod settings;
+mod standing;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -489,7 +490,7 @@ impl Sink for Observer {
             if is_of_a_discarded_handler(event, &events[place..]) {
                 continue;
             }
-            self.liveness.on_event(event);
+            self.liveness.on_event(world, event);
             self.on_event(world, event);
         }
         self.audit(world, events);

@@ -89,6 +89,15 @@ impl Log {
         Ok(None)
     }
 
+    /// The largest timestamp of all records; `None` if there are none.
+    pub fn max_timestamp(&self, disk: &mut dyn Disk) -> Result<Option<i64>, LogError> {
+        if self.log_start_offset() == self.log_end_offset {
+            return Ok(None);
+        }
+        let headers = self.batch_headers(disk, self.log_start_offset(), self.log_end_offset)?;
+        Ok(headers.iter().map(|header| header.max_timestamp).max())
+    }
+
     /// Headers of the batches from the one that holds `from` to the last that begins before `end_exclusive`.
     pub fn batch_headers(
         &self,

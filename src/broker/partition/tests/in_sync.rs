@@ -1,7 +1,7 @@
 //! Who is caught up, who may join the in-sync replicas, and who has to leave?
 
 use super::*;
-use crate::zoo::{Switch, Zoo};
+use crate::zoo::Switch;
 
 fn expand(room: &mut Room, zoo: Zoo) -> bool {
     room.partition.maybe_expand_isr(me(), 3, &image(), zoo)
@@ -76,7 +76,8 @@ fn the_zoo_lets_it_join_below_the_start_of_the_reign() {
 #[test]
 fn only_an_eligible_replica_joins() {
     type Row = (&'static str, fn(&mut MetadataImage, &mut RemoteReplica), bool);
-    let spoilers: [Row; 6] = [
+    let spoilers: [Row; 7] = [
+        ("not registered", |image, _| drop(image.brokers.remove(&3)), false),
         ("nothing is wrong", |_, _| {}, true),
         ("fenced", |image, _| image.brokers.get_mut(&3).expect("3").fenced = true, false),
         ("shutting down", |image, _| image.brokers.get_mut(&3).expect("3").in_controlled_shutdown = true, false),
