@@ -30,7 +30,7 @@ const LOOK_EVERY: Nanos = 100_000_000;
 #[derive(Clone, Debug, Default)]
 pub(super) struct Liveness {
     next_look: Nanos,
-    healed_at: Option<Nanos>,
+    healed: bool,
     waiting: BTreeMap<Waiting, Nanos>,
     standing: Standing,
     /// Leaders that no majority reaches.
@@ -47,8 +47,8 @@ struct CutOff {
 
 impl Liveness {
     /// All faults are over.
-    pub(super) fn healed(&mut self, at: Nanos) {
-        self.healed_at = Some(at);
+    pub(super) fn healed(&mut self) {
+        self.healed = true;
     }
 
     /// Looks, if it is time. `image` is the committed metadata; `unclean` says of a topic whether any replica may lead.
@@ -67,7 +67,7 @@ impl Liveness {
         let at = EventRef { id: world.event_count(), time: now };
         self.look_for_leaders_cut_off(world, at, told);
         let mut waiting: BTreeSet<Waiting> = self.standing.look(world).into_iter().collect();
-        if self.healed_at.is_some() {
+        if self.healed {
             waiting.extend(what_waits(world, image, unclean));
         }
         self.waiting.retain(|what, _| waiting.contains(what));

@@ -175,7 +175,7 @@ impl Observer {
             }
             (Event::Phase { name }, _) => {
                 if name == Phase::Heal.name() {
-                    self.liveness.healed(event.time);
+                    self.liveness.healed();
                 }
                 Observation::Phase { name: name.clone() }
             }
