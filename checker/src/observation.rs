@@ -92,6 +92,23 @@ pub enum Waiting {
         /// The broker.
         broker: i32,
     },
+    /// The high watermark of a partition stands still below the log end, though enough of its in-sync replicas run.
+    Committed {
+        /// The partition.
+        partition: Partition,
+    },
+    /// A producer's record, sent after everything had healed, is not acknowledged.
+    Acknowledgement {
+        /// The producer.
+        producer: u32,
+    },
+    /// A consumer does not come to a record that was acknowledged after everything had healed.
+    Reading {
+        /// The consumer.
+        consumer: u32,
+        /// The partition.
+        partition: Partition,
+    },
 }
 
 /// One fact.

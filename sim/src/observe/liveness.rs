@@ -6,13 +6,16 @@
 //! - At any time: a quorum leader that runs, its disk answering, while the links between it and a majority of the voters
 //!   are cut in one direction at least, or the voters are down.
 //! - Once all faults have healed: no active controller, a broker not unfenced, a partition without leader, a replica not
-//!   in sync. Each is excused while what it waits for cannot be had: a majority of the voters on their own disks; for
+//!   in sync, a high watermark that stands still below the log end. Each is excused while what it waits for cannot be had: a majority of the voters on their own disks; for
 //!   the others an active controller; for a leader a running replica of ISR or ELR (the last known leader, if both are
-//!   empty; any replica, if unclean election is on); for a replica in sync a leader.
+//!   empty; any replica, if unclean election is on); for a replica in sync a leader; for a high watermark so many in-sync
+//!   replicas that run as `min.insync.replicas` asks for.
+//! - Once the cluster has healed: a producer without acknowledgement, a consumer that does not get on (`World::unanswered`).
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use trial_checker::{EventRef, Observation, Partition, Waiting};
+use trial_kafka::broker::partition::Partition as Replica;
 use trial_kafka::controller::{Controller, QuorumRole};
 use trial_kafka::event::Event;
 use trial_kafka::ids::{NO_BROKER, TopicPartition};
@@ -20,7 +23,7 @@ use trial_kafka::metadata::{MetadataImage, PartitionRegistration};
 use trial_kafka::node::Nanos;
 
 use crate::trace::{NodeIx, TraceEvent};
-use crate::world::{Power, World};
+use crate::world::{Power, Unanswered, World};
 
 const LOOK_EVERY: Nanos = 100_000_000;
 
@@ -29,7 +32,8 @@ const LOOK_EVERY: Nanos = 100_000_000;
 pub(super) struct Liveness {
     next_look: Nanos,
     healed_at: Option<Nanos>,
-    waiting: BTreeMap<Waiting, Nanos>,
+    /// What waits, how far it is, and since when it has been no farther.
+    waiting: BTreeMap<Waiting, (i64, Nanos)>,
     /// Leaders that no majority reaches.
     cut_off: BTreeMap<NodeIx, CutOff>,
 }
@@ -65,9 +69,19 @@ impl Liveness {
         self.look_for_leaders_cut_off(world, at, told);
         let Some(healed_at) = self.healed_at else { return };
         let waiting = what_waits(world, image, unclean);
-        self.waiting.retain(|what, _| waiting.contains(what));
-        for what in waiting {
-            let since = *self.waiting.entry(what.clone()).or_insert(now.max(healed_at));
+        self.waiting.retain(|what, (progress, _)| waiting.get(what) == Some(progress));
+        for (what, progress) in waiting {
+            let (_, since) = *self.waiting.entry(what.clone()).or_insert((progress, now.max(healed_at)));
+            told.push((at, Observation::StillWaiting { what, since }));
+        }
+        for (what, since) in world.unanswered() {
+            let what = match what {
+                Unanswered::Acknowledgement { producer } => Waiting::Acknowledgement { producer },
+                Unanswered::Reading { consumer, partition } => {
+                    let partition = Partition::new(partition.topic.as_str(), partition.partition);
+                    Waiting::Reading { consumer, partition }
+                }
+            };
             told.push((at, Observation::StillWaiting { what, since }));
         }
     }
@@ -122,12 +136,13 @@ fn running_voters(world: &World) -> impl Iterator<Item = NodeIx> {
     running.map(|(node, _)| node)
 }
 
-fn what_waits(world: &World, image: &MetadataImage, unclean: impl Fn(&str) -> bool) -> BTreeSet<Waiting> {
-    let mut waiting = BTreeSet::new();
+/// What waits, and how far it is, where that is a matter of degree.
+fn what_waits(world: &World, image: &MetadataImage, unclean: impl Fn(&str) -> bool) -> BTreeMap<Waiting, i64> {
+    let mut waiting = BTreeMap::new();
     let voters = world.controllers().next().map_or(0, |(_, c)| c.setup().voters.len());
     if world.active_controller().is_none_or(|(node, _)| world.power(node) != Power::Running) {
         if running_voters(world).count() > voters / 2 {
-            waiting.insert(Waiting::ActiveController);
+            waiting.insert(Waiting::ActiveController, 0);
         }
         return waiting;
     }
@@ -135,31 +150,35 @@ fn what_waits(world: &World, image: &MetadataImage, unclean: impl Fn(&str) -> bo
     for broker in world.scenario().cluster.broker_ids().filter(|broker| runs(*broker)) {
         let registered = image.brokers.get(&broker).filter(|b| b.is_active()).map(|b| b.broker_epoch);
         if registered.is_none() || world.broker(broker).and_then(|b| b.broker_epoch()) != registered {
-            waiting.insert(Waiting::BrokerUnfenced { broker });
+            waiting.insert(Waiting::BrokerUnfenced { broker }, 0);
         }
     }
     for topic in image.topics.values() {
         for (index, registration) in (0..).zip(&topic.partitions) {
             let id = TopicPartition::new(&topic.name, index);
             let partition = || Partition::new(topic.name.as_str(), index);
-            if !leads(world, &id, registration) {
+            let Some(leader) = leader(world, &id, registration) else {
                 if may_lead(registration, unclean(topic.name.as_str())).iter().any(|broker| runs(*broker)) {
-                    waiting.insert(Waiting::PartitionLeader { partition: partition() });
+                    waiting.insert(Waiting::PartitionLeader { partition: partition() }, 0);
                 }
                 continue;
-            }
+            };
             let missing = registration.replicas.iter().filter(|r| !registration.isr.contains(r) && runs(**r));
-            waiting.extend(missing.map(|broker| Waiting::InSync { partition: partition(), broker: *broker }));
+            waiting.extend(missing.map(|broker| (Waiting::InSync { partition: partition(), broker: *broker }, 0)));
+            let in_sync = registration.isr.iter().filter(|r| runs(**r)).count();
+            if leader.high_watermark() < leader.log_end_offset() && in_sync >= leader.effective_min_isr() {
+                waiting.insert(Waiting::Committed { partition: partition() }, leader.high_watermark());
+            }
         }
     }
     waiting
 }
 
-/// Does the elected leader run, and know?
-fn leads(world: &World, id: &TopicPartition, registration: &PartitionRegistration) -> bool {
-    let running = world.broker_ix(registration.leader).filter(|node| world.power(*node) == Power::Running);
-    let replica = running.and_then(|node| world.broker_at(node)).and_then(|broker| broker.partition(id));
-    replica.is_some_and(|replica| replica.is_leader() && replica.leader_epoch == registration.leader_epoch)
+/// The elected leader's replica, if it runs and knows.
+fn leader<'a>(world: &'a World, id: &TopicPartition, registration: &PartitionRegistration) -> Option<&'a Replica> {
+    let running = world.broker_ix(registration.leader).filter(|node| world.power(*node) == Power::Running)?;
+    let replica = world.broker_at(running)?.partition(id)?;
+    (replica.is_leader() && replica.leader_epoch == registration.leader_epoch).then_some(replica)
 }
 
 fn may_lead(registration: &PartitionRegistration, unclean: bool) -> Vec<i32> {
