@@ -380,7 +380,10 @@ async fn an_idempotent_producer_gets_an_id_and_writes_once() {
     let directory = Directory::new("idempotent");
     let (cluster, _) = two_brokers(&directory).await;
     let mut raw = Raw::to(&cluster.bootstrap()[0]).await;
-    let init = InitProducerIdRequest::default().with_producer_id(ProducerId(-1)).with_producer_epoch(-1);
+    let init = InitProducerIdRequest::default()
+        .with_transactional_id(None)
+        .with_producer_id(ProducerId(-1))
+        .with_producer_epoch(-1);
     let load_in_progress = kafka_protocol::ResponseError::CoordinatorLoadInProgress.code();
     let producer_id = loop {
         match raw.call(ApiKey::InitProducerId, 5, &RequestKind::InitProducerId(init.clone())).await {

@@ -40,7 +40,7 @@ impl Room {
         }
     }
     fn init(&mut self) -> (String, i64, i16) {
-        self.init_producer(InitProducerIdRequest::default().with_producer_id(ProducerId(-1)).with_producer_epoch(-1))
+        self.init_producer(asking_as(-1, -1))
     }
     fn asks_for_ids(&self) -> usize {
         self.waiting(Purpose::Forwarding)
@@ -56,6 +56,13 @@ impl Room {
 
 fn id(id: i64) -> (String, i64, i16) {
     ("NONE".to_string(), id, 0)
+}
+/// A producer that has this id and epoch, -1 for none.
+fn asking_as(producer_id: i64, epoch: i16) -> InitProducerIdRequest {
+    InitProducerIdRequest::default()
+        .with_transactional_id(None)
+        .with_producer_id(ProducerId(producer_id))
+        .with_producer_epoch(epoch)
 }
 fn refused(error: &str) -> (String, i64, i16) {
     (error.to_string(), -1, -1)
@@ -259,13 +266,12 @@ fn an_id_without_an_epoch_is_an_invalid_request() {
     let mut room = Room::leads(&[1]);
     room.init();
     room.gives_block(4000, 1000);
-    let request =
-        |id, epoch| InitProducerIdRequest::default().with_producer_id(ProducerId(id)).with_producer_epoch(epoch);
     for (producer_id, epoch) in [(5, -1), (-1, 5)] {
-        assert_eq!(room.init_producer(request(producer_id, epoch)), refused("INVALID_REQUEST"));
+        assert_eq!(room.init_producer(asking_as(producer_id, epoch)), refused("INVALID_REQUEST"));
     }
-    assert_eq!(room.init_producer(request(5, 5)), id(4000), "an idempotent producer always gets a new one");
-    let transactional = |name: &'static str| request(-1, -1).with_transactional_id(Some(TransactionalId(name.into())));
+    assert_eq!(room.init_producer(asking_as(5, 5)), id(4000), "an idempotent producer always gets a new one");
+    let transactional =
+        |name: &'static str| asking_as(-1, -1).with_transactional_id(Some(TransactionalId(name.into())));
     assert_eq!(room.init_producer(transactional("")), refused("INVALID_REQUEST"));
     assert_eq!(room.init_producer(transactional("t")), refused("UNSUPPORTED_VERSION"), "not modelled");
 }
