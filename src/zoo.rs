@@ -46,10 +46,15 @@ pub enum Switch {
     ElectFencedLastKnownLeader,
     /// KAFKA-16952: the same incarnation registering again gets a new broker epoch (before 3.9.0).
     BrokerEpochBumpOnAmend,
+    /// KAFKA-14359, KAFKA-14920, a rule removed: a partition that knows a producer accepts any first sequence of its next
+    /// epoch, as one that does not know it does to this day. Not in [`Switch::ALL`] before an idempotent client can show it:
+    /// the first two batches of a bumped epoch are in flight, the first alone is refused (NOT_ENOUGH_REPLICAS, then the
+    /// ISR recovers), the second is appended, and the first is out of order for ever: stuck, or appended behind it.
+    FirstSeqAny,
 }
 
 impl Switch {
-    /// All switches.
+    /// All switches that have a scenario.
     pub const ALL: [Switch; 18] = [
         Switch::TruncateToHw,
         Switch::IsrExpandBeforeLeso,
@@ -92,6 +97,7 @@ impl Switch {
             Switch::LastReplicaStanding => "last-replica-standing",
             Switch::ElectFencedLastKnownLeader => "elect-fenced-last-known-leader",
             Switch::BrokerEpochBumpOnAmend => "broker-epoch-bump-on-amend",
+            Switch::FirstSeqAny => "first-seq-any",
         }
     }
 
@@ -150,6 +156,9 @@ impl Switch {
             Switch::BrokerEpochBumpOnAmend => {
                 "KAFKA-16952: the same incarnation registering again gets a new broker epoch (before 3.9.0)"
             }
+            Switch::FirstSeqAny => {
+                "KAFKA-14359, a rule removed: a bumped producer epoch may begin at any sequence, though the producer is known"
+            }
         }
     }
 
@@ -174,6 +183,7 @@ impl Switch {
             Switch::LastReplicaStanding => &["lost-write"],
             Switch::ElectFencedLastKnownLeader => &["unsafe-election"],
             Switch::BrokerEpochBumpOnAmend => &["broker-epoch-changed", "stuck"],
+            Switch::FirstSeqAny => &["producer-sequence", "stuck", "lost-write"],
         }
     }
 
@@ -216,6 +226,7 @@ impl Switch {
             }
             Switch::ElectFencedLastKnownLeader => &["stuck"],
             Switch::BrokerEpochBumpOnAmend => &[],
+            Switch::FirstSeqAny => &["realtime-append-inversion", "nonmonotonic-send"],
         }
     }
 }

@@ -68,6 +68,21 @@ pub struct Entry {
     pub hash: u64,
     /// The ids of its records in order of offset. A follower's may be left empty.
     pub records: Vec<u64>,
+    /// The idempotent producer it is from, if it is from one.
+    pub producer: Option<ProducerBatch>,
+}
+
+/// Which of a producer's batches it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct ProducerBatch {
+    /// The producer's id.
+    pub id: i64,
+    /// Its epoch.
+    pub epoch: i16,
+    /// Sequence of the first record.
+    pub first_sequence: i32,
+    /// Sequence of the last record; behind the largest comes 0.
+    pub last_sequence: i32,
 }
 
 /// Something that happens in a bounded time once all faults have healed.

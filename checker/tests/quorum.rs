@@ -47,7 +47,7 @@ impl Quorum {
     fn append(&mut self, controller: i32, epoch: i32, hash: u64) -> &mut Self {
         let first_offset = self.log(controller).len() as i64;
         self.log(controller).push((epoch, hash));
-        let entry = Entry { first_offset, last_offset: first_offset, epoch, hash, records: vec![] };
+        let entry = Entry { first_offset, last_offset: first_offset, epoch, hash, records: vec![], producer: None };
         self.see(Observation::MetadataAppended { controller, entries: vec![entry] })
     }
     fn truncate(&mut self, controller: i32, to: usize) -> &mut Self {

@@ -23,6 +23,7 @@ mod leader_in_sync;
 mod log_mismatch;
 pub(crate) mod loss;
 pub(crate) mod partition;
+mod producer_sequences;
 pub(crate) mod replica;
 mod replica_sets;
 mod two_leaders_one_epoch;
@@ -130,6 +131,7 @@ impl Cluster {
                 (replica.high_watermark, replica.leader_epoch) = (to, leader_epoch);
                 if legitimate_leader {
                     truth.ghost.extend(replica, to, in_sync, at);
+                    producer_sequences::check(truth, broker, at, settings, found);
                 }
                 high_watermark::check(truth, broker, at, settings, found);
                 if !legitimate_leader && leader_epoch == truth.leader_epoch {
@@ -269,7 +271,7 @@ impl Cluster {
         replica.outages_seen = self.outages.get(&broker).map_or(0, Vec::len);
         for entry in entries {
             let (first, last) = (entry.first_offset, entry.last_offset.max(entry.first_offset));
-            let batch = Batch { first, last, epoch: entry.epoch, hash: entry.hash };
+            let batch = Batch { first, last, epoch: entry.epoch, hash: entry.hash, producer: entry.producer };
             replica.append(batch, seq);
             if !as_leader {
                 continue;

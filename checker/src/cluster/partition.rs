@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::ghost::Ghost;
+use super::producer_sequences::ProducerSequences;
 use super::replica::{Batch, Replica};
 use crate::observation::{EventRef, Partition};
 use crate::settings::TopicSettings;
@@ -72,6 +73,7 @@ pub(crate) struct PartitionTruth {
     pub(crate) topic: TopicSettings,
     pub(crate) replicas: BTreeMap<i32, Replica>,
     pub(crate) ghost: Ghost,
+    pub(crate) producers: ProducerSequences,
     // ── the controller's view ──
     pub(crate) leader: i32,
     pub(crate) leader_epoch: i32,
@@ -104,6 +106,7 @@ impl PartitionTruth {
             topic,
             replicas: BTreeMap::new(),
             ghost: Ghost::default(),
+            producers: ProducerSequences::default(),
             leader: -1,
             leader_epoch: -1,
             partition_epoch: -1,

@@ -296,5 +296,12 @@ pub fn told(verdict: &Verdict) -> String {
 }
 
 fn entry(offset: i64, epoch: i32, record: u64) -> Entry {
-    Entry { first_offset: offset, last_offset: offset, epoch, hash: record * 7 + 1, records: vec![record] }
+    Entry {
+        first_offset: offset,
+        last_offset: offset,
+        epoch,
+        hash: record * 7 + 1,
+        records: vec![record],
+        producer: None,
+    }
 }

@@ -10,6 +10,7 @@ mod durable;
 mod liveness;
 mod logs;
 mod metadata;
+mod producers;
 mod settings;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -250,6 +251,14 @@ impl Observer {
         }
     }
 
+    /// What a log knows of its producers follows from what it holds: after each start, each truncation, and at the end.
+    fn look_at_producers(&mut self, world: &World, at: EventRef, node: NodeIx, id: &TopicPartition) {
+        if let Some(message) = producers::difference(world, node, id) {
+            let node = world.node_name(node).to_string();
+            self.checker.observe(at, Observation::InternalAssertion { node, message });
+        }
+    }
+
     /// Looks where the log was cut: a report that nothing in the log bears out is told as the node's failed assertion.
     #[allow(clippy::too_many_arguments)] // a report is all of these
     fn on_truncated(
@@ -279,6 +288,7 @@ impl Observer {
             let partition = self.name(id);
             self.checker.observe(at, Observation::LogTruncated { broker, partition, to, why });
         }
+        self.look_at_producers(world, at, node, id);
     }
 
     /// A broker is up: what did its disk keep, and what did it bring back?
@@ -300,6 +310,7 @@ impl Observer {
                 self.checker.observe(at, Observation::LogLost { broker, partition, log_end });
                 self.tell_rest(at, broker, &id, difference);
             }
+            self.look_at_producers(world, at, node, &id);
         }
         let kept: Vec<_> = loaded.partitions().map(|p| (p.id.clone(), p.high_watermark(), p.leader_epoch)).collect();
         for (id, to, leader_epoch) in kept {
@@ -389,6 +400,7 @@ impl Observer {
                     );
                     self.found_out(world, at, node, broker, &id, what);
                 }
+                self.look_at_producers(world, at, node, &id);
             }
         }
     }
