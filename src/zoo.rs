@@ -46,11 +46,17 @@ pub enum Switch {
     ElectFencedLastKnownLeader,
     /// KAFKA-16952: the same incarnation registering again gets a new broker epoch (before 3.9.0).
     BrokerEpochBumpOnAmend,
+    /// A rule removed: an idempotent producer sends its batches without sequences, five at once, and again what fails.
+    ReorderInflight,
+    /// KAFKA-5793, KIP-360: UNKNOWN_PRODUCER_ID makes the client begin its sequences anew under the same epoch (before 2.5).
+    UnknownProducerReset,
+    /// KAFKA-8483, KAFKA-12152: batches in flight get new sequences in the order of a heap, idle partitions none.
+    ClientSeqReassignOrder,
 }
 
 impl Switch {
     /// All switches.
-    pub const ALL: [Switch; 18] = [
+    pub const ALL: [Switch; 21] = [
         Switch::TruncateToHw,
         Switch::IsrExpandBeforeLeso,
         Switch::AckBeforeHighWatermark,
@@ -69,6 +75,9 @@ impl Switch {
         Switch::LastReplicaStanding,
         Switch::ElectFencedLastKnownLeader,
         Switch::BrokerEpochBumpOnAmend,
+        Switch::ReorderInflight,
+        Switch::UnknownProducerReset,
+        Switch::ClientSeqReassignOrder,
     ];
 
     /// The name in scenario files and on the command line.
@@ -92,6 +101,9 @@ impl Switch {
             Switch::LastReplicaStanding => "last-replica-standing",
             Switch::ElectFencedLastKnownLeader => "elect-fenced-last-known-leader",
             Switch::BrokerEpochBumpOnAmend => "broker-epoch-bump-on-amend",
+            Switch::ReorderInflight => "reorder-inflight",
+            Switch::UnknownProducerReset => "unknown-producer-reset",
+            Switch::ClientSeqReassignOrder => "client-seq-reassign-order",
         }
     }
 
@@ -150,6 +162,15 @@ impl Switch {
             Switch::BrokerEpochBumpOnAmend => {
                 "KAFKA-16952: the same incarnation registering again gets a new broker epoch (before 3.9.0)"
             }
+            Switch::ReorderInflight => {
+                "a rule removed: an idempotent producer sends its batches without sequences, several at once"
+            }
+            Switch::UnknownProducerReset => {
+                "KAFKA-5793 / KIP-360: a producer that a broker forgot begins its sequences anew under the same epoch (before 2.5)"
+            }
+            Switch::ClientSeqReassignOrder => {
+                "KAFKA-8483 / KAFKA-12152: batches in flight get new sequences out of order, idle partitions none (before 2.8.0)"
+            }
         }
     }
 
@@ -174,6 +195,9 @@ impl Switch {
             Switch::LastReplicaStanding => &["lost-write"],
             Switch::ElectFencedLastKnownLeader => &["unsafe-election"],
             Switch::BrokerEpochBumpOnAmend => &["broker-epoch-changed", "stuck"],
+            Switch::ReorderInflight => &["nonmonotonic-send", "duplicate"],
+            Switch::UnknownProducerReset => &["duplicate", "nonmonotonic-send"],
+            Switch::ClientSeqReassignOrder => &["nonmonotonic-send"],
         }
     }
 
@@ -216,6 +240,10 @@ impl Switch {
             }
             Switch::ElectFencedLastKnownLeader => &["stuck"],
             Switch::BrokerEpochBumpOnAmend => &[],
+            // Of two copies the acknowledged one may be either.
+            Switch::ReorderInflight => &["ack-offset-mismatch", "realtime-append-inversion"],
+            Switch::UnknownProducerReset => &["ack-offset-mismatch", "realtime-append-inversion", "stuck"],
+            Switch::ClientSeqReassignOrder => &["duplicate", "ack-offset-mismatch", "realtime-append-inversion", "stuck"],
         }
     }
 }

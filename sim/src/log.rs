@@ -206,6 +206,7 @@ pub fn glyph(event: &Event) -> char {
         | BatchSent { .. }
         | BatchAcked { .. }
         | Consumed { .. } => '.',
+        ProducerIdGiven { .. } | ProducerEpochRaised { .. } => '+',
     }
 }
 

@@ -1,6 +1,6 @@
 //! Which of Kafka's rules are built, where, and which test fails without each.
 //!
-//! A rule is named once, in the table of its section ([`PartitionRule`], [`BrokerRule`], [`QuorumRule`]), with a sentence, its source
+//! A rule is named once, in the table of its section ([`PartitionRule`], [`BrokerRule`], [`ProducerClientRule`], [`QuorumRule`]), with a sentence, its source
 //! in Kafka and a test. The code asks at the rule's place whether it holds:
 //!
 //! ```text
@@ -17,16 +17,19 @@
 
 mod broker_rules;
 mod partition_rules;
+mod producer_client_rules;
 mod quorum_rules;
 #[cfg(test)]
 mod tests;
 
 pub use self::broker_rules::BrokerRule;
 pub use self::partition_rules::PartitionRule;
+pub use self::producer_client_rules::ProducerClientRule;
 pub use self::quorum_rules::QuorumRule;
 
 /// Every section, in order.
-pub const SECTIONS: [Section; 3] = [PartitionRule::SECTION, BrokerRule::SECTION, QuorumRule::SECTION];
+pub const SECTIONS: [Section; 4] =
+    [PartitionRule::SECTION, BrokerRule::SECTION, ProducerClientRule::SECTION, QuorumRule::SECTION];
 
 /// A section of the notes on Kafka's semantics.
 #[derive(Clone, Copy, Debug)]

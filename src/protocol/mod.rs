@@ -62,6 +62,8 @@ pub mod versions {
     pub const BROKER_REGISTRATION: i16 = 4;
     /// BrokerHeartbeat.
     pub const BROKER_HEARTBEAT: i16 = 1;
+    /// InitProducerId: 5 knows TRANSACTION_ABORTABLE (KIP-890); 6 is for two-phase commits and not stable (KIP-939).
+    pub const INIT_PRODUCER_ID: i16 = 5;
     /// Vote: 2 has pre-votes (KIP-996) and, since 1, directory ids (KIP-853).
     pub const VOTE: i16 = 2;
     /// BeginQuorumEpoch: 1 has directory ids and endpoints (KIP-853).
@@ -134,6 +136,7 @@ pub fn api_key_of(message: &kafka_protocol::messages::RequestKind) -> Option<kaf
         RequestKind::BeginQuorumEpoch(_) => ApiKey::BeginQuorumEpoch,
         RequestKind::EndQuorumEpoch(_) => ApiKey::EndQuorumEpoch,
         RequestKind::DescribeCluster(_) => ApiKey::DescribeCluster,
+        RequestKind::InitProducerId(_) => ApiKey::InitProducerId,
         _ => return None,
     })
 }
@@ -167,6 +170,7 @@ pub fn api_key_of_response(
         ResponseKind::BeginQuorumEpoch(_) => ApiKey::BeginQuorumEpoch,
         ResponseKind::EndQuorumEpoch(_) => ApiKey::EndQuorumEpoch,
         ResponseKind::DescribeCluster(_) => ApiKey::DescribeCluster,
+        ResponseKind::InitProducerId(_) => ApiKey::InitProducerId,
         _ => return None,
     })
 }

@@ -134,7 +134,7 @@ impl Bench {
     /// Three brokers, one topic with partitions led by these brokers in epoch 5.
     pub fn new(role: Role, leaders: &[i32]) -> Self {
         let bootstrap = vec![Endpoint { host: "b1".into(), port: 9092 }, Endpoint { host: "b2".into(), port: 9092 }];
-        let client = Client::new(ClientSetup { client_id: "test".into(), bootstrap, role });
+        let client = Client::new(ClientSetup { client_id: "test".into(), bootstrap, role, zoo });
         let mut bench = Bench {
             client,
             host: TestHost::default(),
