@@ -818,11 +818,16 @@ impl fmt::Display for Event {
             BatchRetried { partition, first_op, records, error } => {
                 write!(f, "will send {} to {partition} again: {error}", Records(first_op.0, *records))
             }
-            ProducerIdGiven { producer_id, epoch } => write!(f, "is producer {producer_id} from now on, in epoch {epoch}"),
+            ProducerIdGiven { producer_id, epoch } => {
+                write!(f, "is producer {producer_id} from now on, in epoch {epoch}")
+            }
             ProducerEpochRaised { producer_id, epoch, partitions } => {
                 let names: Vec<String> = partitions.iter().map(ToString::to_string).collect();
                 let names = names.join(", ");
-                write!(f, "raised the epoch of producer {producer_id} to {epoch}: its sequences in {names} begin anew at 0")
+                write!(
+                    f,
+                    "raised the epoch of producer {producer_id} to {epoch}: its sequences in {names} begin anew at 0"
+                )
             }
             Consumed { partition, first_offset, last_offset, .. } => {
                 write!(f, "consumed {} of {partition}", Offsets(*first_offset, *last_offset))

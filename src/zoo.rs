@@ -243,7 +243,9 @@ impl Switch {
             // Of two copies the acknowledged one may be either.
             Switch::ReorderInflight => &["ack-offset-mismatch", "realtime-append-inversion"],
             Switch::UnknownProducerReset => &["ack-offset-mismatch", "realtime-append-inversion", "stuck"],
-            Switch::ClientSeqReassignOrder => &["duplicate", "ack-offset-mismatch", "realtime-append-inversion", "stuck"],
+            Switch::ClientSeqReassignOrder => {
+                &["duplicate", "ack-offset-mismatch", "realtime-append-inversion", "stuck"]
+            }
         }
     }
 }

@@ -121,12 +121,7 @@ impl Batch {
 
 fn build_options(stamp: Option<Stamp>) -> BuildOptions {
     let Some(Stamp { producer, base_sequence }) = stamp else { return BuildOptions::default() };
-    BuildOptions {
-        producer_id: producer.id,
-        producer_epoch: producer.epoch,
-        base_sequence,
-        ..BuildOptions::default()
-    }
+    BuildOptions { producer_id: producer.id, producer_epoch: producer.epoch, base_sequence, ..BuildOptions::default() }
 }
 
 /// At most so many bytes does a batch of this record alone take.

@@ -267,8 +267,7 @@ impl Idempotence {
         for partition in &rewritten {
             self.unresolved.remove(partition);
             if let Some(sequences) = self.partitions.get_mut(partition) {
-                let order =
-                    if self.zoo.on(Switch::ClientSeqReassignOrder) { Order::Heap } else { Order::Sequence };
+                let order = if self.zoo.on(Switch::ClientSeqReassignOrder) { Order::Heap } else { Order::Sequence };
                 sequences.start_at_beginning(producer, order);
             }
         }

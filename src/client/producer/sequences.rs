@@ -180,7 +180,9 @@ mod tests {
     /// Five batches of two records each.
     fn five_in_flight() -> Sequences {
         let mut sequences = Sequences { producer: Some(FIRST), ..Sequences::default() };
-        (0..5).for_each(|n| drop(sequences.assign(FIRST, BatchId(n), 2)));
+        for n in 0..5 {
+            sequences.assign(FIRST, BatchId(n), 2);
+        }
         sequences
     }
     fn stamps(sequences: &Sequences) -> Vec<(u64, i32)> {
