@@ -215,6 +215,8 @@ configs! {
         "log.index.interval.bytes" log_index_interval_bytes: i64 = 4_096, Int, "4096", "bytes between entries of the offset index";
         "log.flush.interval.messages" log_flush_interval_messages: i64 = i64::MAX, Int, "9223372036854775807", "records after which a partition is synced to disk";
         "log.flush.offset.checkpoint.interval.ms" log_flush_offset_checkpoint_interval_ms: i64 = 60_000, Millis, "60000", "how often recovery points are written";
+        "producer.id.expiration.ms" producer_id_expiration_ms: i64 = 86_400_000, Millis, "86400000", "age of its last record at which a partition forgets an idempotent producer";
+        "producer.id.expiration.check.interval.ms" producer_id_expiration_check_interval_ms: i64 = 600_000, Millis, "600000", "how often that is looked at";
         "message.max.bytes" message_max_bytes: i64 = 1_048_588, Int, "1048588", "largest record batch";
         "fetch.max.bytes" fetch_max_bytes: i64 = 57_671_680, Int, "57671680", "most bytes of one fetch response";
         "controlled.shutdown.enable" controlled_shutdown_enable: bool = true, Bool, "true", "move leadership away before stopping";
@@ -334,13 +336,14 @@ impl<T: FromValue> FromValue for Option<T> {
 }
 
 /// The broker keys of this model that Kafka changes while a broker runs, for one broker or for all (KIP-226,
-/// `DynamicLogConfig.ReconfigurableConfigs`); all others are read when it starts.
+/// `DynamicLogConfig.ReconfigurableConfigs`, `DynamicProducerStateManagerConfig`); all others are read when it starts.
 pub const DYNAMIC_BROKER_KEYS: &[&str] = &[
     "log.flush.interval.messages",
     "log.index.interval.bytes",
     "log.segment.bytes",
     "message.max.bytes",
     "min.insync.replicas",
+    "producer.id.expiration.ms",
     "unclean.leader.election.enable",
 ];
 
@@ -490,7 +493,6 @@ pub const NOT_MODELLED: &[&str] = &[
     "transactional.id.expiration.ms",
     "transaction.max.timeout.ms",
     "transaction.abort.timed.out.transaction.cleanup.interval.ms",
-    "producer.id.expiration.ms",
     "transaction.partition.verification.enable",
     "transaction.two.phase.commit.enable",
     "group.min.session.timeout.ms",

@@ -194,6 +194,8 @@ pub enum Event {
     TopicDeleted { topic: String, topic_id: Uuid },
     /// Changed a configuration; `resource` is `topic orders`, `broker 1` or `all brokers`.
     ConfigChanged { resource: String, name: String, value: Option<String> },
+    /// Gave a broker producer ids to hand out, both ends included.
+    ProducerIdsAllocated { broker: BrokerId, first: i64, last: i64 },
     /// Changed who may lead a partition whose in-sync replicas are too few (KIP-966).
     EligibleLeadersChanged {
         partition: TopicPartition,
@@ -263,6 +265,15 @@ pub enum Event {
     },
     /// Appended one or more batches. Offsets are inclusive.
     Appended { partition: TopicPartition, first_offset: i64, last_offset: i64, leader_epoch: i32, as_leader: bool },
+    /// An idempotent producer sent a batch that stands in the log already. Offsets are inclusive.
+    DuplicateFound {
+        partition: TopicPartition,
+        producer_id: i64,
+        producer_epoch: i16,
+        first_sequence: i32,
+        first_offset: i64,
+        last_offset: i64,
+    },
     /// Cut the log: `to` is the new log end offset.
     Truncated { partition: TopicPartition, from: i64, to: i64, reason: TruncationReason },
     /// The leader told a follower that its history differs.
@@ -325,6 +336,7 @@ impl Event {
             | BecameLeader { partition, .. }
             | BecameFollower { partition, .. }
             | Appended { partition, .. }
+            | DuplicateFound { partition, .. }
             | Truncated { partition, .. }
             | DivergenceFound { partition, .. }
             | ReplicaCaughtUpTo { partition, .. }
@@ -359,6 +371,7 @@ impl Event {
             | ControllerStoodDown { .. }
             | TopicDeleted { .. }
             | ConfigChanged { .. }
+            | ProducerIdsAllocated { .. }
             | BecameUnattached { .. }
             | BecameProspective { .. }
             | BecameCandidate { .. }
@@ -432,6 +445,7 @@ impl Event {
         "controller-stood-down",
         "topic-deleted",
         "config-changed",
+        "producer-ids-allocated",
         "eligible-leaders-changed",
         "reassignment-changed",
         "became-unattached",
@@ -453,6 +467,7 @@ impl Event {
         "became-leader",
         "became-follower",
         "appended",
+        "duplicate-found",
         "truncated",
         "divergence-found",
         "replica-caught-up-to",
@@ -498,6 +513,7 @@ impl Event {
             ControllerStoodDown { .. } => "controller-stood-down",
             TopicDeleted { .. } => "topic-deleted",
             ConfigChanged { .. } => "config-changed",
+            ProducerIdsAllocated { .. } => "producer-ids-allocated",
             EligibleLeadersChanged { .. } => "eligible-leaders-changed",
             ReassignmentChanged { .. } => "reassignment-changed",
             BecameUnattached { .. } => "became-unattached",
@@ -519,6 +535,7 @@ impl Event {
             BecameLeader { .. } => "became-leader",
             BecameFollower { .. } => "became-follower",
             Appended { .. } => "appended",
+            DuplicateFound { .. } => "duplicate-found",
             Truncated { .. } => "truncated",
             DivergenceFound { .. } => "divergence-found",
             ReplicaCaughtUpTo { .. } => "replica-caught-up-to",
@@ -670,6 +687,9 @@ impl fmt::Display for Event {
             }
             TopicDeleted { topic, topic_id } => write!(f, "deleted topic {topic} (id {topic_id})"),
             ConfigChanged { resource, name, value: Some(value) } => write!(f, "set {name}={value} for {resource}"),
+            ProducerIdsAllocated { broker, first, last } => {
+                write!(f, "gave broker {broker} the producer ids {first} to {last}")
+            }
             ConfigChanged { resource, name, value: None } => write!(f, "removed {name} from {resource}"),
             EligibleLeadersChanged { partition, elr, last_known_elr, .. } => write!(
                 f,
@@ -753,6 +773,13 @@ impl fmt::Display for Event {
                     "appended {} of {partition} as {} in epoch {leader_epoch}",
                     Offsets(*first_offset, *last_offset),
                     if *as_leader { "leader" } else { "follower" }
+                )
+            }
+            DuplicateFound { partition, producer_id, producer_epoch, first_sequence, first_offset, last_offset } => {
+                write!(
+                    f,
+                    "has the batch of {partition} from producer {producer_id}, epoch {producer_epoch}, sequence {first_sequence} already, at {}",
+                    Offsets(*first_offset, *last_offset)
                 )
             }
             Truncated { partition, from, to, reason } => {

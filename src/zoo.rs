@@ -52,10 +52,15 @@ pub enum Switch {
     UnknownProducerReset,
     /// KAFKA-8483, KAFKA-12152: batches in flight get new sequences in the order of a heap, idle partitions none.
     ClientSeqReassignOrder,
+    /// KAFKA-14359, KAFKA-14920, a rule removed: a partition that knows a producer accepts any first sequence of its next
+    /// epoch, as one that does not know it does to this day. Not in [`Switch::ALL`] before an idempotent client can show it:
+    /// the first two batches of a bumped epoch are in flight, the first alone is refused (NOT_ENOUGH_REPLICAS, then the
+    /// ISR recovers), the second is appended, and the first is out of order for ever: stuck, or appended behind it.
+    FirstSeqAny,
 }
 
 impl Switch {
-    /// All switches.
+    /// All switches that have a scenario.
     pub const ALL: [Switch; 21] = [
         Switch::TruncateToHw,
         Switch::IsrExpandBeforeLeso,
@@ -104,6 +109,7 @@ impl Switch {
             Switch::ReorderInflight => "reorder-inflight",
             Switch::UnknownProducerReset => "unknown-producer-reset",
             Switch::ClientSeqReassignOrder => "client-seq-reassign-order",
+            Switch::FirstSeqAny => "first-seq-any",
         }
     }
 
@@ -171,6 +177,9 @@ impl Switch {
             Switch::ClientSeqReassignOrder => {
                 "KAFKA-8483 / KAFKA-12152: batches in flight get new sequences out of order, idle partitions none (before 2.8.0)"
             }
+            Switch::FirstSeqAny => {
+                "KAFKA-14359, a rule removed: a bumped producer epoch may begin at any sequence, though the producer is known"
+            }
         }
     }
 
@@ -198,6 +207,7 @@ impl Switch {
             Switch::ReorderInflight => &["nonmonotonic-send", "duplicate"],
             Switch::UnknownProducerReset => &["duplicate", "nonmonotonic-send"],
             Switch::ClientSeqReassignOrder => &["nonmonotonic-send"],
+            Switch::FirstSeqAny => &["producer-sequence", "stuck", "lost-write"],
         }
     }
 
@@ -242,10 +252,13 @@ impl Switch {
             Switch::BrokerEpochBumpOnAmend => &[],
             // Of two copies the acknowledged one may be either.
             Switch::ReorderInflight => &["ack-offset-mismatch", "realtime-append-inversion"],
-            Switch::UnknownProducerReset => &["ack-offset-mismatch", "realtime-append-inversion", "stuck"],
-            Switch::ClientSeqReassignOrder => {
-                &["duplicate", "ack-offset-mismatch", "realtime-append-inversion", "stuck"]
+            Switch::UnknownProducerReset => {
+                &["producer-sequence", "ack-offset-mismatch", "realtime-append-inversion", "stuck"]
             }
+            Switch::ClientSeqReassignOrder => {
+                &["producer-sequence", "duplicate", "ack-offset-mismatch", "realtime-append-inversion", "stuck"]
+            }
+            Switch::FirstSeqAny => &["realtime-append-inversion", "nonmonotonic-send"],
         }
     }
 }

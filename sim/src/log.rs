@@ -183,6 +183,7 @@ pub fn glyph(event: &Event) -> char {
         | BrokerUnfenced { .. }
         | ControllerActive { .. }
         | ConfigChanged { .. }
+        | ProducerIdsAllocated { .. }
         | TopicCreated { .. }
         | PartitionCreated { .. } => '+',
         LeaderChanged { .. } | BecameLeader { .. } | BecameQuorumLeader { .. } => '^',
@@ -197,6 +198,7 @@ pub fn glyph(event: &Event) -> char {
         MetadataAppended { .. } | MetadataHighWatermark { .. } | MetadataReplayed { .. } => '.',
         IsrChanged { .. } | IsrChangeAsked { .. } | IsrAdopted { .. } | AlterPartitionRefused { .. } => '~',
         Truncated { .. } | DivergenceFound { .. } => 'X',
+        DuplicateFound { .. } => '=',
         ProduceAnswered { error: Some(_), .. } | BatchFailed { .. } | BatchRetried { .. } | PositionReset { .. } => '?',
         Appended { .. }
         | ReplicaCaughtUpTo { .. }

@@ -42,6 +42,7 @@ impl Broker {
                 fx.charge(5_000);
                 fx.answer(req, ResponseKind::DescribeConfigs(self.describe_configs(&request)));
             }
+            RequestKind::InitProducerId(request) => self.on_init_producer_id(now, req, &request, fx),
             body @ (RequestKind::CreateTopics(_)
             | RequestKind::DeleteTopics(_)
             | RequestKind::CreatePartitions(_)

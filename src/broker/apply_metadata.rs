@@ -124,7 +124,7 @@ impl Broker {
                 self.alter_partition.forget(ix);
                 self.note_all_waiters(ix);
                 if self.setup.zoo.on(Switch::TruncateToHw) {
-                    self.truncate_to_high_watermark(ix, disk, fx);
+                    self.truncate_to_high_watermark(now, ix, disk, fx);
                 }
                 self.start_fetching(ix, fx);
             }
@@ -136,16 +136,17 @@ impl Broker {
 
     /// The rule before KIP-101, brought back by the zoo switch `truncate-to-hw` (KAFKA-1211,
     /// `ReplicaManager.makeFollowers` up to 0.10): every follower cuts its log to its own high watermark.
-    fn truncate_to_high_watermark(&mut self, ix: PartitionIx, disk: &mut dyn Disk, fx: &mut Effects<'_>) {
+    fn truncate_to_high_watermark(&mut self, now: Now, ix: PartitionIx, disk: &mut dyn Disk, fx: &mut Effects<'_>) {
         let partition = self.replicas.get_mut(ix);
         let (from, to) = (partition.log_end_offset(), partition.high_watermark());
         if to >= from {
             return;
         }
-        match partition.truncate_to(disk, to) {
+        match partition.truncate_to(disk, to, now.wall) {
             Ok(to) => {
                 let reason = TruncationReason::ToHighWatermark;
                 fx.record(Event::Truncated { partition: partition.id.clone(), from, to, reason });
+                self.sync_producer_snapshots(ix, fx);
             }
             Err(error) => {
                 let id = partition.id.clone();
@@ -180,7 +181,7 @@ impl Broker {
         let partition = self.replicas.get_mut(ix);
         partition.min_insync_replicas = config.min_insync_replicas;
         partition.flush_messages = config.flush_messages;
-        partition.log.set_config(log_config(&config));
+        partition.log.set_config(log_config(&config, self.setup.zoo));
     }
 
     /// Was this broker's configuration, or that of all brokers, changed?

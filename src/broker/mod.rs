@@ -29,6 +29,7 @@ mod maintenance;
 mod observer;
 pub mod partition;
 mod produce;
+mod producer_ids;
 mod purgatory;
 mod replicas;
 #[cfg(test)]
@@ -52,6 +53,7 @@ use lifecycle::Lifecycle;
 use maintenance::SyncPurpose;
 use observer::Observer;
 use partition::Partition;
+use producer_ids::ProducerIdManager;
 use purgatory::Purgatory;
 use replicas::Replicas;
 use timers::{Timer, Timers};
@@ -102,6 +104,7 @@ pub struct Broker {
     replicas: Replicas,
     fetchers: BTreeMap<BrokerId, Fetcher>,
     purgatory: Purgatory,
+    producer_ids: ProducerIdManager,
     syncs: BTreeMap<Ticket, SyncPurpose>,
     timers: Timers,
     shutdown: maintenance::Shutdown,
@@ -122,6 +125,7 @@ impl Broker {
             replicas: Replicas::default(),
             fetchers: BTreeMap::new(),
             purgatory: Purgatory::default(),
+            producer_ids: ProducerIdManager::new(),
             syncs: BTreeMap::new(),
             timers: Timers::new(config),
             shutdown: maintenance::Shutdown::No,
@@ -185,6 +189,7 @@ impl Broker {
                     Timer::Purgatory => self.expire_delayed(now, disk, fx),
                     Timer::IsrShrink => self.shrink_isrs(now, fx),
                     Timer::HighWatermarkCheckpoint => self.checkpoint_high_watermarks(disk, fx),
+                    Timer::ProducerExpiration => self.remove_expired_producers(now),
                     Timer::RecoveryPointCheckpoint => self.checkpoint_recovery_points(disk, fx),
                 }
             }
@@ -277,7 +282,7 @@ impl Node for Broker {
             Input::Synced { ticket, result } => self.on_synced(now, ticket, result, disk, fx),
             Input::Local(LocalStep::Broker(step)) => self.on_step(now, step, disk, fx),
             Input::Local(_) => {}
-            Input::Command { command: Command::ShutDown, .. } => self.begin_shutdown(now, fx),
+            Input::Command { command: Command::ShutDown, .. } => self.begin_shutdown(now, disk, fx),
             Input::Command { .. } => {}
             input @ (Input::Opened { .. }
             | Input::DialFailed { .. }

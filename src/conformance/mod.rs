@@ -1,6 +1,7 @@
 //! Which of Kafka's rules are built, where, and which test fails without each.
 //!
-//! A rule is named once, in the table of its section ([`PartitionRule`], [`BrokerRule`], [`ProducerClientRule`], [`QuorumRule`]), with a sentence, its source
+//! A rule is named once, in the table of its section ([`PartitionRule`], [`BrokerRule`], [`ProducerRule`], [`ProducerClientRule`],
+//! [`QuorumRule`]), with a sentence, its source
 //! in Kafka and a test. The code asks at the rule's place whether it holds:
 //!
 //! ```text
@@ -10,6 +11,8 @@
 //! It always does: `holds` is a constant. Only in this crate's own unit tests (`cfg(test)`) can one rule at a time be left
 //! out. The test `every_rule_left_out_fails_its_test` does that to every rule in turn, each in a process of its own, and
 //! demands that the rule's test passes with it and fails without it; `tests/conformance.sh` runs it and prints the count.
+//! Rules that live in the log engine, which does not know this crate, are asked for there by `rules.hold(..)` of a value
+//! that stands in a log's configuration ([`producer_rules_of_logs`]); they bear the same names.
 //! What no rule stands for is told too ([`UNRULED`]). The table below is made from the code, the column "Where" by looking for the places that ask; a test holds the two
 //! together. Sections and lines are those of the project's notes on Kafka's semantics.
 //!
@@ -18,6 +21,7 @@
 mod broker_rules;
 mod partition_rules;
 mod producer_client_rules;
+mod producer_rules;
 mod quorum_rules;
 #[cfg(test)]
 mod tests;
@@ -25,11 +29,17 @@ mod tests;
 pub use self::broker_rules::BrokerRule;
 pub use self::partition_rules::PartitionRule;
 pub use self::producer_client_rules::ProducerClientRule;
+pub use self::producer_rules::{ProducerRule, producer_rules_of_logs};
 pub use self::quorum_rules::QuorumRule;
 
 /// Every section, in order.
-pub const SECTIONS: [Section; 4] =
-    [PartitionRule::SECTION, BrokerRule::SECTION, ProducerClientRule::SECTION, QuorumRule::SECTION];
+pub const SECTIONS: [Section; 5] = [
+    PartitionRule::SECTION,
+    BrokerRule::SECTION,
+    ProducerRule::SECTION,
+    ProducerClientRule::SECTION,
+    QuorumRule::SECTION,
+];
 
 /// A section of the notes on Kafka's semantics.
 #[derive(Clone, Copy, Debug)]
@@ -77,7 +87,7 @@ pub struct Unruled {
 
 /// What of the sections no rule stands for: not modelled, or so by construction, so that there is nothing to leave out.
 /// `what_is_not_modelled_is_not_served` fails when one of the requests behind it comes to be served.
-pub const UNRULED: [Unruled; 10] = [
+pub const UNRULED: [Unruled; 14] = [
     Unruled {
         section: "4.6",
         line: "A shrink of the ISR raises the leader epoch up to metadata version 3.5.",
@@ -97,6 +107,26 @@ pub const UNRULED: [Unruled; 10] = [
         section: "4.6",
         line: "All records of one event are one atomic batch.",
         instead: "It stands with the quorum: `QuorumRule::OneEventIsOneBatch`.",
+    },
+    Unruled {
+        section: "4.8",
+        line: "The lowest sequence that was seen while a transaction is verified guards the first append.",
+        instead: "Not modelled: there are no transactions (a batch of one is refused with INVALID_TXN_STATE).",
+    },
+    Unruled {
+        section: "4.8",
+        line: "A producer with an open transaction does not expire.",
+        instead: "Not modelled: there are no transactions.",
+    },
+    Unruled {
+        section: "4.8",
+        line: "Per producer: coordinator epoch and first offset of the open transaction.",
+        instead: "Not modelled: snapshots hold -1 for both.",
+    },
+    Unruled {
+        section: "4.8",
+        line: "A duplicate is answered with the offsets and the timestamp of the batch in the log.",
+        instead: "By construction: what an append gives is either a new place in the log or a remembered one.",
     },
     Unruled {
         section: "4.12",

@@ -9,15 +9,15 @@ use kafka_protocol::messages::elect_leaders_response::{PartitionResult, ReplicaE
 use kafka_protocol::messages::incremental_alter_configs_request::AlterConfigsResource;
 use kafka_protocol::messages::incremental_alter_configs_response::AlterConfigsResourceResponse;
 use kafka_protocol::messages::{
-    AlterPartitionReassignmentsResponse, AlterPartitionResponse, ApiKey, ApiVersionsResponse, BrokerHeartbeatResponse,
-    BrokerRegistrationResponse, CreatePartitionsResponse, CreateTopicsResponse, DeleteTopicsResponse,
-    ElectLeadersRequest, ElectLeadersResponse, IncrementalAlterConfigsResponse, ListPartitionReassignmentsResponse,
-    RequestKind, ResponseKind,
+    AllocateProducerIdsResponse, AlterPartitionReassignmentsResponse, AlterPartitionResponse, ApiKey,
+    ApiVersionsResponse, BrokerHeartbeatResponse, BrokerRegistrationResponse, CreatePartitionsResponse,
+    CreateTopicsResponse, DeleteTopicsResponse, ElectLeadersRequest, ElectLeadersResponse,
+    IncrementalAlterConfigsResponse, ListPartitionReassignmentsResponse, RequestKind, ResponseKind,
 };
 use uuid::Uuid;
 
 /// Requests served on the controller's listener with their least and greatest version.
-pub const SERVED: [(ApiKey, i16, i16); 17] = [
+pub const SERVED: [(ApiKey, i16, i16); 18] = [
     (ApiKey::FetchSnapshot, 0, 1),
     (ApiKey::Fetch, 13, 17),
     (ApiKey::ApiVersions, 0, 4),
@@ -32,6 +32,7 @@ pub const SERVED: [(ApiKey, i16, i16); 17] = [
     (ApiKey::IncrementalAlterConfigs, 0, 1),
     (ApiKey::AlterPartitionReassignments, 0, 1),
     (ApiKey::ListPartitionReassignments, 0, 0),
+    (ApiKey::AllocateProducerIds, 0, 0),
     (ApiKey::Vote, 0, 2),
     (ApiKey::BeginQuorumEpoch, 0, 1),
     (ApiKey::EndQuorumEpoch, 0, 1),
@@ -54,6 +55,7 @@ pub fn served(body: &RequestKind, version: i16) -> Option<ApiKey> {
         RequestKind::AlterPartition(_) => ApiKey::AlterPartition,
         RequestKind::BrokerRegistration(_) => ApiKey::BrokerRegistration,
         RequestKind::BrokerHeartbeat(_) => ApiKey::BrokerHeartbeat,
+        RequestKind::AllocateProducerIds(_) => ApiKey::AllocateProducerIds,
         RequestKind::Vote(_) => ApiKey::Vote,
         RequestKind::BeginQuorumEpoch(_) => ApiKey::BeginQuorumEpoch,
         RequestKind::EndQuorumEpoch(_) => ApiKey::EndQuorumEpoch,
@@ -128,6 +130,7 @@ pub fn error_response(body: &RequestKind, version: i16, error: ResponseError) ->
         RequestKind::AlterPartitionReassignments(_) => {
             AlterPartitionReassignmentsResponse::default().with_error_code(code).into()
         }
+        RequestKind::AllocateProducerIds(_) => AllocateProducerIdsResponse::default().with_error_code(code).into(),
         RequestKind::ListPartitionReassignments(_) => {
             ListPartitionReassignmentsResponse::default().with_error_code(code).into()
         }

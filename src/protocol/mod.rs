@@ -60,6 +60,8 @@ pub mod versions {
     pub const ALTER_PARTITION: i16 = 3;
     /// BrokerRegistration: 3 carries the previous broker epoch, by which a clean shutdown is told (KIP-966).
     pub const BROKER_REGISTRATION: i16 = 4;
+    /// AllocateProducerIds (KIP-730).
+    pub const ALLOCATE_PRODUCER_IDS: i16 = 0;
     /// BrokerHeartbeat.
     pub const BROKER_HEARTBEAT: i16 = 1;
     /// InitProducerId: 5 knows TRANSACTION_ABORTABLE (KIP-890); 6 is for two-phase commits and not stable (KIP-939).
@@ -106,6 +108,7 @@ pub const BROKER_APIS: &[OfferedApi] = {
         offered(ApiKey::AlterPartitionReassignments, 0, 1),
         offered(ApiKey::ListPartitionReassignments, 0, 0),
         offered(ApiKey::DescribeQuorum, 0, 2),
+        offered(ApiKey::InitProducerId, 0, 5),
     ]
 };
 
@@ -131,6 +134,7 @@ pub fn api_key_of(message: &kafka_protocol::messages::RequestKind) -> Option<kaf
         RequestKind::BrokerHeartbeat(_) => ApiKey::BrokerHeartbeat,
         RequestKind::AlterPartition(_) => ApiKey::AlterPartition,
         RequestKind::OffsetForLeaderEpoch(_) => ApiKey::OffsetForLeaderEpoch,
+        RequestKind::AllocateProducerIds(_) => ApiKey::AllocateProducerIds,
         RequestKind::DescribeQuorum(_) => ApiKey::DescribeQuorum,
         RequestKind::Vote(_) => ApiKey::Vote,
         RequestKind::BeginQuorumEpoch(_) => ApiKey::BeginQuorumEpoch,
@@ -165,6 +169,7 @@ pub fn api_key_of_response(
         ResponseKind::BrokerHeartbeat(_) => ApiKey::BrokerHeartbeat,
         ResponseKind::AlterPartition(_) => ApiKey::AlterPartition,
         ResponseKind::OffsetForLeaderEpoch(_) => ApiKey::OffsetForLeaderEpoch,
+        ResponseKind::AllocateProducerIds(_) => ApiKey::AllocateProducerIds,
         ResponseKind::DescribeQuorum(_) => ApiKey::DescribeQuorum,
         ResponseKind::Vote(_) => ApiKey::Vote,
         ResponseKind::BeginQuorumEpoch(_) => ApiKey::BeginQuorumEpoch,

@@ -1,4 +1,4 @@
-//! The log on a disk: record batches, segments, indexes, leader-epoch cache, checkpoints, recovery.
+//! The log on a disk: record batches, segments, indexes, leader-epoch cache, producer state, checkpoints, recovery.
 //!
 //! ```text
 //!   batches (Bytes) ──▶ Log::append_as_leader / append_as_follower ──▶ Disk (files) ──▶ host syncs SyncTargets
@@ -12,6 +12,7 @@ pub mod batch;
 pub mod checkpoint;
 mod disk;
 pub mod log;
+pub mod producers;
 
 pub use batch::{
     Batch, BatchBuilder, BatchError, BatchHeader, Batches, BuildOptions, Compression, HEADER_BYTES, NewRecord, Record,
@@ -22,3 +23,4 @@ pub use disk::{DirId, Disk, DiskError, FileId, OpenMode, SyncTarget};
 pub use log::{
     Appended, EpochEndOffset, EpochEntry, Log, LogConfig, LogError, Opening, Recovered, SyncMark, TimestampedOffset,
 };
+pub use producers::{ProducerConfig, ProducerError, ProducerRule, ProducerRules, ProducerStates};

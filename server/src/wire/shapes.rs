@@ -57,6 +57,8 @@ pub(crate) fn request(api: ApiKey) -> Option<&'static Shape> {
         ApiKey::BrokerHeartbeat => &BROKER_HEARTBEAT_REQUEST,
         ApiKey::AlterPartition => &ALTER_PARTITION_REQUEST,
         ApiKey::DescribeQuorum => &DESCRIBE_QUORUM_REQUEST,
+        ApiKey::InitProducerId => &INIT_PRODUCER_ID_REQUEST,
+        ApiKey::AllocateProducerIds => &ALLOCATE_PRODUCER_IDS_REQUEST,
         ApiKey::Vote => &VOTE_REQUEST,
         ApiKey::BeginQuorumEpoch => &BEGIN_QUORUM_EPOCH_REQUEST,
         ApiKey::EndQuorumEpoch => &END_QUORUM_EPOCH_REQUEST,
@@ -85,6 +87,8 @@ pub(crate) fn response(api: ApiKey) -> Option<&'static Shape> {
         ApiKey::BrokerHeartbeat => &BROKER_HEARTBEAT_RESPONSE,
         ApiKey::AlterPartition => &ALTER_PARTITION_RESPONSE,
         ApiKey::DescribeQuorum => &DESCRIBE_QUORUM_RESPONSE,
+        ApiKey::InitProducerId => &INIT_PRODUCER_ID_RESPONSE,
+        ApiKey::AllocateProducerIds => &ALLOCATE_PRODUCER_IDS_RESPONSE,
         ApiKey::Vote => &VOTE_RESPONSE,
         ApiKey::BeginQuorumEpoch | ApiKey::EndQuorumEpoch => &QUORUM_EPOCH_RESPONSE,
         ApiKey::FetchSnapshot => &FETCH_SNAPSHOT_RESPONSE,
@@ -92,6 +96,10 @@ pub(crate) fn response(api: ApiKey) -> Option<&'static Shape> {
     })
 }
 
+static INIT_PRODUCER_ID_REQUEST: Shape = shape!(2, TEXT, I32, I64.since(3), I16.since(3));
+static INIT_PRODUCER_ID_RESPONSE: Shape = shape!(2, I32, I16, I64, I16);
+static ALLOCATE_PRODUCER_IDS_REQUEST: Shape = shape!(0, I32, I64);
+static ALLOCATE_PRODUCER_IDS_RESPONSE: Shape = shape!(0, I32, I16, I64, I32);
 static PRODUCE_REQUEST: Shape = shape!(9, TEXT, I16, I32, array!(TEXT.until(12), UUID.since(13), array!(I32, BLOB)));
 static FETCH_REQUEST: Shape = shape!(
     12, I32.until(14), I32, I32, I32, I8, I32.since(7), I32.since(7),

@@ -59,6 +59,7 @@ impl Broker {
         match data.error_code.err() {
             None if data.diverging_epoch.end_offset >= 0 => {
                 self.truncate_on_divergence(
+                    now,
                     asked.ix,
                     data.diverging_epoch.epoch,
                     data.diverging_epoch.end_offset,
@@ -114,6 +115,7 @@ impl Broker {
     /// (`AbstractFetcherThread.getOffsetTruncationState`, `ReplicaFetcherThread.truncateOnFetchResponse`).
     fn truncate_on_divergence(
         &mut self,
+        now: Now,
         ix: PartitionIx,
         epoch: i32,
         end_offset: i64,
@@ -122,11 +124,12 @@ impl Broker {
     ) {
         let partition = self.replicas.get_mut(ix);
         let to = truncation_offset(partition, epoch, end_offset);
-        self.truncate_follower(ix, to, TruncationReason::DivergingEpoch, disk, fx);
+        self.truncate_follower(now, ix, to, TruncationReason::DivergingEpoch, disk, fx);
     }
 
     pub(super) fn truncate_follower(
         &mut self,
+        now: Now,
         ix: PartitionIx,
         to: i64,
         reason: TruncationReason,
@@ -135,7 +138,7 @@ impl Broker {
     ) {
         let partition = self.replicas.get_mut(ix);
         let (from, high_watermark) = (partition.log_end_offset(), partition.high_watermark());
-        match partition.truncate_to(disk, to) {
+        match partition.truncate_to(disk, to, now.wall) {
             Ok(end) => {
                 if end < from {
                     fx.record(Event::Truncated { partition: partition.id.clone(), from, to: end, reason });
@@ -148,6 +151,7 @@ impl Broker {
                         to: now_at,
                     });
                 }
+                self.sync_producer_snapshots(ix, fx);
             }
             Err(error) => {
                 let id = partition.id.clone();

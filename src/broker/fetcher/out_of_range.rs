@@ -66,7 +66,7 @@ impl Broker {
         };
         let next = match timestamp {
             LATEST if offset < asked.fetch_offset => {
-                self.truncate_follower(asked.ix, offset, TruncationReason::OutOfRange, disk, fx);
+                self.truncate_follower(now, asked.ix, offset, TruncationReason::OutOfRange, disk, fx);
                 State::Fetching
             }
             LATEST => State::NeedsOffset { timestamp: EARLIEST },

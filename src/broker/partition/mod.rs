@@ -223,8 +223,8 @@ impl Partition {
         self.move_high_watermark(to)
     }
     /// Cuts the log and with it the high watermark (`UnifiedLog.truncateTo`). Returns the new log end offset.
-    pub fn truncate_to(&mut self, disk: &mut dyn Disk, offset: i64) -> Result<i64, LogError> {
-        self.log.truncate_to(disk, offset)?;
+    pub fn truncate_to(&mut self, disk: &mut dyn Disk, offset: i64, wall: i64) -> Result<i64, LogError> {
+        self.log.truncate_to_at(disk, offset, wall)?;
         let end = self.log.log_end_offset();
         self.high_watermark = self.high_watermark.min(end);
         self.flushing_from = self.flushing_from.map(|from| from.min(end));

@@ -69,7 +69,7 @@ fn a_response_for_another_offset_is_dropped() {
     room.broker.replicas.get_mut(ix).log.append_as_follower(&mut room.disk, records).expect("the disk works");
     room.leader_sends(0, &[0], 1);
     assert_eq!((room.ends(), room.asks_leader()), ((1, 0), Some((0, 1, 0))), "it asks anew");
-    room.broker.replicas.get_mut(ix).truncate_to(&mut room.disk, 0).expect("the disk works");
+    room.broker.replicas.get_mut(ix).truncate_to(&mut room.disk, 0, 0).expect("the disk works");
     room.leader_diverges(0, 0, 0);
     assert_eq!((room.truncations(), room.asks_leader()), (vec![], Some((0, 0, -1))));
     assert_eq!(room.count(|event| matches!(event, Event::AssertionFailed { .. })), 0);

@@ -19,9 +19,13 @@ impl Log {
         let mut deleted = 0;
         while self.segments.get(1).is_some_and(|next| next.base_offset <= self.log_start_offset) {
             disk.remove(self.dir, &open::file_name(self.segments[0].base_offset))?;
-            self.segments.remove(0);
+            let segment = self.segments.remove(0);
+            self.remove_producer_snapshot(disk, segment.base_offset)?;
             self.sync.dir_changed();
             deleted += 1;
+        }
+        if let Some(producers) = &mut self.producers {
+            producers.on_log_start_offset_incremented(self.log_start_offset);
         }
         if self.epochs.truncate_from_start(self.log_start_offset) {
             self.store_epochs(disk)?;
