@@ -8,6 +8,8 @@ mod follower;
 mod in_sync;
 mod leader;
 mod lifecycle;
+mod producer_state;
+mod producers;
 mod snapshot;
 mod topics;
 

@@ -11,6 +11,7 @@ mod invariants;
 mod one_by_one;
 mod partitions;
 mod periodic;
+mod producer_ids;
 mod quorum;
 mod quorum_one_by_one;
 mod quorum_rules;

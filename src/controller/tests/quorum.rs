@@ -10,9 +10,9 @@ use kafka_protocol::messages::fetch_response::PartitionData;
 use kafka_protocol::messages::incremental_alter_configs_request::AlterConfigsResource;
 use kafka_protocol::messages::vote_request::TopicData as VoteTopic;
 use kafka_protocol::messages::{
-    AlterPartitionReassignmentsRequest, AlterPartitionRequest, ApiVersionsRequest, BeginQuorumEpochRequest,
-    CreatePartitionsRequest, DeleteTopicsRequest, DescribeQuorumRequest, ElectLeadersRequest, EndQuorumEpochRequest,
-    FetchRequest, FetchSnapshotRequest, IncrementalAlterConfigsRequest, ListOffsetsRequest,
+    AllocateProducerIdsRequest, AlterPartitionReassignmentsRequest, AlterPartitionRequest, ApiVersionsRequest,
+    BeginQuorumEpochRequest, CreatePartitionsRequest, DeleteTopicsRequest, DescribeQuorumRequest, ElectLeadersRequest,
+    EndQuorumEpochRequest, FetchRequest, FetchSnapshotRequest, IncrementalAlterConfigsRequest, ListOffsetsRequest,
     ListPartitionReassignmentsRequest, MetadataRequest, VoteRequest,
 };
 use trial_storage::Batches;
@@ -412,6 +412,7 @@ fn every_request_is_answered_at_every_version_served() {
             IncrementalAlterConfigsRequest::default().with_resources(vec![AlterConfigsResource::default()]).into(),
             AlterPartitionReassignmentsRequest::default().with_topics(vec![ReassignableTopic::default()]).into(),
             ListPartitionReassignmentsRequest::default().into(),
+            AllocateProducerIdsRequest::default().with_broker_id(WireBrokerId(1)).into(),
             VoteRequest::default().with_topics(vec![VoteTopic::default()]).into(),
             BeginQuorumEpochRequest::default().into(),
             EndQuorumEpochRequest::default().into(),
