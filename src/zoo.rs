@@ -205,7 +205,7 @@ impl Switch {
             Switch::ElectFencedLastKnownLeader => &["unsafe-election"],
             Switch::BrokerEpochBumpOnAmend => &["broker-epoch-changed", "stuck"],
             Switch::ReorderInflight => &["nonmonotonic-send", "duplicate"],
-            Switch::UnknownProducerReset => &["duplicate", "nonmonotonic-send"],
+            Switch::UnknownProducerReset => &["duplicate", "nonmonotonic-send", "lost-write"],
             Switch::ClientSeqReassignOrder => &["nonmonotonic-send"],
             Switch::FirstSeqAny => &["producer-sequence", "stuck", "lost-write"],
         }
