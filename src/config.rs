@@ -240,7 +240,7 @@ configs! {
     /// A producer's configuration. Times are milliseconds.
     ProducerConfig {
         "acks" acks: Acks = Acks::ALL, Text, "all", "0: nobody answers; 1: the leader alone; all: every in-sync replica";
-        "enable.idempotence" enable_idempotence: bool = false, Bool, "true", "this version of the model has only false";
+        "enable.idempotence" enable_idempotence: bool = true, Bool, "true", "each batch is written once and in its order; off where acks is 0 or 1 or retries is 0, unless asked for";
         "linger.ms" linger_ms: i64 = 5, Millis, "5", "how long a batch waits for company";
         "batch.size" batch_size: i64 = 16_384, Int, "16384", "bytes at which a batch is full";
         "max.in.flight.requests.per.connection" max_in_flight: i64 = 5, Int, "5", "requests on one connection without an answer";
@@ -253,6 +253,48 @@ configs! {
         "reconnect.backoff.max.ms" reconnect_backoff_max_ms: i64 = 1_000, Millis, "1000", "longest pause before dialing again";
         "metadata.max.age.ms" metadata_max_age_ms: i64 = 300_000, Millis, "300000", "age at which metadata is asked again";
         "max.block.ms" max_block_ms: i64 = 60_000, Millis, "60000", "longest wait for metadata of a topic";
+    }
+}
+
+/// A producer was asked to be idempotent, and another key forbids it.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{key}: {wrong}; {right}")]
+pub struct NotIdempotent {
+    /// The key that forbids it.
+    pub key: &'static str,
+    /// What is wrong with its value.
+    pub wrong: String,
+    /// What would be right.
+    pub right: &'static str,
+}
+
+impl ProducerConfig {
+    /// Most requests in flight that keep their order: a broker remembers as many batches of a producer.
+    const MAX_IN_FLIGHT_FOR_IDEMPOTENCE: i64 = 5;
+
+    /// Settles whether the producer is idempotent. What is on by default gives way to `acks` and `retries`; what was
+    /// asked for does not, and too many requests in flight are an error either way, since 4.0.
+    /// Source: `ProducerConfig.postProcessAndValidateIdempotenceConfigs`.
+    pub fn resolve_idempotence(&mut self, asked_for: bool) -> Result<(), NotIdempotent> {
+        if !self.enable_idempotence {
+            return Ok(());
+        }
+        let (no_retries, not_all) = (self.retries == 0, self.acks != Acks::ALL);
+        if asked_for && no_retries {
+            let wrong = "an idempotent producer must be able to send again".to_owned();
+            return Err(NotIdempotent { key: "retries", wrong, right: "at least 1, or enable.idempotence = false" });
+        }
+        if asked_for && not_all {
+            let wrong = format!("an idempotent producer needs acks=all, not acks={}", self.acks);
+            return Err(NotIdempotent { key: "acks", wrong, right: "acks = \"all\", or enable.idempotence = false" });
+        }
+        if self.max_in_flight > Self::MAX_IN_FLIGHT_FOR_IDEMPOTENCE {
+            let wrong = format!("an idempotent producer has at most 5 requests in flight, not {}", self.max_in_flight);
+            let key = "max.in.flight.requests.per.connection";
+            return Err(NotIdempotent { key, wrong, right: "at most 5, or enable.idempotence = false" });
+        }
+        self.enable_idempotence = !(no_retries || not_all);
+        Ok(())
     }
 }
 

@@ -302,6 +302,10 @@ pub enum Event {
     BatchFailed { partition: TopicPartition, first_op: OpId, records: u32, error: String, unknown: bool },
     /// A batch was refused or its answer lost, and will be sent again.
     BatchRetried { partition: TopicPartition, first_op: OpId, records: u32, error: String },
+    /// A producer was given its id.
+    ProducerIdGiven { producer_id: i64, epoch: i16 },
+    /// A producer raised its own epoch; its sequences begin anew in these partitions at once, in others when they are idle.
+    ProducerEpochRaised { producer_id: i64, epoch: i16, partitions: Vec<TopicPartition> },
     /// Records were handed out. Offsets are inclusive.
     Consumed { partition: TopicPartition, first_offset: i64, last_offset: i64, records: u32 },
     /// A consumer's position was reset.
@@ -383,7 +387,9 @@ impl Event {
             | SnapshotWritten { .. }
             | SnapshotLoaded { .. }
             | MetadataLogStart { .. }
-            | MetadataReplayed { .. } => None,
+            | MetadataReplayed { .. }
+            | ProducerIdGiven { .. }
+            | ProducerEpochRaised { .. } => None,
         }
     }
 
@@ -475,6 +481,8 @@ impl Event {
         "batch-acked",
         "batch-failed",
         "batch-retried",
+        "producer-id-given",
+        "producer-epoch-raised",
         "consumed",
         "position-reset",
     ];
@@ -541,6 +549,8 @@ impl Event {
             BatchAcked { .. } => "batch-acked",
             BatchFailed { .. } => "batch-failed",
             BatchRetried { .. } => "batch-retried",
+            ProducerIdGiven { .. } => "producer-id-given",
+            ProducerEpochRaised { .. } => "producer-epoch-raised",
             Consumed { .. } => "consumed",
             PositionReset { .. } => "position-reset",
         }
@@ -834,6 +844,17 @@ impl fmt::Display for Event {
             }
             BatchRetried { partition, first_op, records, error } => {
                 write!(f, "will send {} to {partition} again: {error}", Records(first_op.0, *records))
+            }
+            ProducerIdGiven { producer_id, epoch } => {
+                write!(f, "is producer {producer_id} from now on, in epoch {epoch}")
+            }
+            ProducerEpochRaised { producer_id, epoch, partitions } => {
+                let names: Vec<String> = partitions.iter().map(ToString::to_string).collect();
+                let names = names.join(", ");
+                write!(
+                    f,
+                    "raised the epoch of producer {producer_id} to {epoch}: its sequences in {names} begin anew at 0"
+                )
             }
             Consumed { partition, first_offset, last_offset, .. } => {
                 write!(f, "consumed {} of {partition}", Offsets(*first_offset, *last_offset))

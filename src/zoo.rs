@@ -46,6 +46,12 @@ pub enum Switch {
     ElectFencedLastKnownLeader,
     /// KAFKA-16952: the same incarnation registering again gets a new broker epoch (before 3.9.0).
     BrokerEpochBumpOnAmend,
+    /// A rule removed: an idempotent producer sends its batches without sequences, five at once, and again what fails.
+    ReorderInflight,
+    /// KAFKA-5793, KIP-360: UNKNOWN_PRODUCER_ID makes the client begin its sequences anew under the same epoch (before 2.5).
+    UnknownProducerReset,
+    /// KAFKA-8483, KAFKA-12152: batches in flight get new sequences in the order of a heap, idle partitions none.
+    ClientSeqReassignOrder,
     /// KAFKA-14359, KAFKA-14920, a rule removed: a partition that knows a producer accepts any first sequence of its next
     /// epoch, as one that does not know it does to this day. Not in [`Switch::ALL`] before an idempotent client can show it:
     /// the first two batches of a bumped epoch are in flight, the first alone is refused (NOT_ENOUGH_REPLICAS, then the
@@ -55,7 +61,7 @@ pub enum Switch {
 
 impl Switch {
     /// All switches that have a scenario.
-    pub const ALL: [Switch; 18] = [
+    pub const ALL: [Switch; 21] = [
         Switch::TruncateToHw,
         Switch::IsrExpandBeforeLeso,
         Switch::AckBeforeHighWatermark,
@@ -74,6 +80,9 @@ impl Switch {
         Switch::LastReplicaStanding,
         Switch::ElectFencedLastKnownLeader,
         Switch::BrokerEpochBumpOnAmend,
+        Switch::ReorderInflight,
+        Switch::UnknownProducerReset,
+        Switch::ClientSeqReassignOrder,
     ];
 
     /// The name in scenario files and on the command line.
@@ -97,6 +106,9 @@ impl Switch {
             Switch::LastReplicaStanding => "last-replica-standing",
             Switch::ElectFencedLastKnownLeader => "elect-fenced-last-known-leader",
             Switch::BrokerEpochBumpOnAmend => "broker-epoch-bump-on-amend",
+            Switch::ReorderInflight => "reorder-inflight",
+            Switch::UnknownProducerReset => "unknown-producer-reset",
+            Switch::ClientSeqReassignOrder => "client-seq-reassign-order",
             Switch::FirstSeqAny => "first-seq-any",
         }
     }
@@ -156,6 +168,15 @@ impl Switch {
             Switch::BrokerEpochBumpOnAmend => {
                 "KAFKA-16952: the same incarnation registering again gets a new broker epoch (before 3.9.0)"
             }
+            Switch::ReorderInflight => {
+                "a rule removed: an idempotent producer sends its batches without sequences, several at once"
+            }
+            Switch::UnknownProducerReset => {
+                "KAFKA-5793 / KIP-360: a producer that a broker forgot begins its sequences anew under the same epoch (before 2.5)"
+            }
+            Switch::ClientSeqReassignOrder => {
+                "KAFKA-8483 / KAFKA-12152: batches in flight get new sequences out of order, idle partitions none (before 2.8.0)"
+            }
             Switch::FirstSeqAny => {
                 "KAFKA-14359, a rule removed: a bumped producer epoch may begin at any sequence, though the producer is known"
             }
@@ -183,6 +204,9 @@ impl Switch {
             Switch::LastReplicaStanding => &["lost-write"],
             Switch::ElectFencedLastKnownLeader => &["unsafe-election"],
             Switch::BrokerEpochBumpOnAmend => &["broker-epoch-changed", "stuck"],
+            Switch::ReorderInflight => &["nonmonotonic-send", "duplicate"],
+            Switch::UnknownProducerReset => &["duplicate", "nonmonotonic-send", "lost-write"],
+            Switch::ClientSeqReassignOrder => &["nonmonotonic-send"],
             Switch::FirstSeqAny => &["producer-sequence", "stuck", "lost-write"],
         }
     }
@@ -226,6 +250,14 @@ impl Switch {
             }
             Switch::ElectFencedLastKnownLeader => &["stuck"],
             Switch::BrokerEpochBumpOnAmend => &[],
+            // Of two copies the acknowledged one may be either.
+            Switch::ReorderInflight => &["ack-offset-mismatch", "realtime-append-inversion"],
+            Switch::UnknownProducerReset => {
+                &["producer-sequence", "ack-offset-mismatch", "realtime-append-inversion", "stuck"]
+            }
+            Switch::ClientSeqReassignOrder => {
+                &["producer-sequence", "duplicate", "ack-offset-mismatch", "realtime-append-inversion", "stuck"]
+            }
             Switch::FirstSeqAny => &["realtime-append-inversion", "nonmonotonic-send"],
         }
     }

@@ -13,6 +13,8 @@ const SAFE: &[&str] = &[
     "leader-crash",
     "leader-isolated",
     "slow-follower",
+    "retry-storm",
+    "retry-storm-idempotent",
     "rolling-restart",
     "power-loss-one",
     "chaos",

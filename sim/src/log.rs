@@ -208,6 +208,7 @@ pub fn glyph(event: &Event) -> char {
         | BatchSent { .. }
         | BatchAcked { .. }
         | Consumed { .. } => '.',
+        ProducerIdGiven { .. } | ProducerEpochRaised { .. } => '+',
     }
 }
 

@@ -7,7 +7,7 @@ use bytes::Bytes;
 use kafka_protocol::error::ResponseError;
 use kafka_protocol::messages::produce_response::{LeaderIdAndEpoch, PartitionProduceResponse, TopicProduceResponse};
 use kafka_protocol::messages::{ProduceRequest, ProduceResponse, ResponseKind, TopicName};
-use trial_storage::{Appended, BatchError, BatchHeader, Batches, Disk, LogError, ProducerError};
+use trial_storage::{Appended, BatchError, BatchHeader, Batches, Disk, Log, LogError, ProducerError};
 use uuid::Uuid;
 
 use super::Broker;
@@ -127,6 +127,9 @@ impl Broker {
             return Err(ResponseError::NotEnoughReplicas);
         }
         let (records, header) = validate_one_batch(records)?;
+        if self.setup.zoo.on(Switch::UnknownProducerReset) && has_forgotten(&partition.log, &header) {
+            return Err(ResponseError::UnknownProducerId);
+        }
         fx.charge(8_000 + records.len() as u64 / 2);
         let leader_epoch = partition.leader_epoch;
         let appended = partition.log.append_as_leader(disk, records, leader_epoch).map_err(|e| append_error(&e))?;
@@ -339,10 +342,18 @@ fn validate_one_batch(records: Option<Bytes>) -> Result<(Bytes, BatchHeader), Re
     Ok((records, first.header))
 }
 
+/// Is this a later batch of a producer of which the log knows nothing? Before 2.5 that was refused; since KIP-360 any
+/// sequence will do then (`ProducerAppendInfo.checkSequence`).
+fn has_forgotten(log: &Log, header: &BatchHeader) -> bool {
+    let known = log.producers().is_some_and(|producers| producers.entries().contains_key(&header.producer_id));
+    header.producer_id >= 0 && header.base_sequence != 0 && !known
+}
+
 /// An idempotent producer that is refused learns where the log begins: it may be that its earlier batches were deleted
 /// (`ReplicaManager.appendToLocalLog`, `processFailedRecord`).
 fn tells_log_start(error: i16) -> bool {
-    error == ResponseError::OutOfOrderSequenceNumber.code() || error == ResponseError::InvalidProducerEpoch.code()
+    use ResponseError::{InvalidProducerEpoch, OutOfOrderSequenceNumber, UnknownProducerId};
+    [OutOfOrderSequenceNumber, InvalidProducerEpoch, UnknownProducerId].iter().any(|known| known.code() == error)
 }
 
 fn append_error(error: &LogError) -> ResponseError {

@@ -1,6 +1,7 @@
 //! Which of Kafka's rules are built, where, and which test fails without each.
 //!
-//! A rule is named once, in the table of its section ([`PartitionRule`], [`BrokerRule`], [`ProducerRule`], [`QuorumRule`]), with a sentence, its source
+//! A rule is named once, in the table of its section ([`PartitionRule`], [`BrokerRule`], [`ProducerRule`], [`ProducerClientRule`],
+//! [`QuorumRule`]), with a sentence, its source
 //! in Kafka and a test. The code asks at the rule's place whether it holds:
 //!
 //! ```text
@@ -19,6 +20,7 @@
 
 mod broker_rules;
 mod partition_rules;
+mod producer_client_rules;
 mod producer_rules;
 mod quorum_rules;
 #[cfg(test)]
@@ -26,12 +28,18 @@ mod tests;
 
 pub use self::broker_rules::BrokerRule;
 pub use self::partition_rules::PartitionRule;
+pub use self::producer_client_rules::ProducerClientRule;
 pub use self::producer_rules::{ProducerRule, producer_rules_of_logs};
 pub use self::quorum_rules::QuorumRule;
 
 /// Every section, in order.
-pub const SECTIONS: [Section; 4] =
-    [PartitionRule::SECTION, BrokerRule::SECTION, ProducerRule::SECTION, QuorumRule::SECTION];
+pub const SECTIONS: [Section; 5] = [
+    PartitionRule::SECTION,
+    BrokerRule::SECTION,
+    ProducerRule::SECTION,
+    ProducerClientRule::SECTION,
+    QuorumRule::SECTION,
+];
 
 /// A section of the notes on Kafka's semantics.
 #[derive(Clone, Copy, Debug)]

@@ -64,6 +64,8 @@ pub mod versions {
     pub const ALLOCATE_PRODUCER_IDS: i16 = 0;
     /// BrokerHeartbeat.
     pub const BROKER_HEARTBEAT: i16 = 1;
+    /// InitProducerId: 5 knows TRANSACTION_ABORTABLE (KIP-890); 6 is for two-phase commits and not stable (KIP-939).
+    pub const INIT_PRODUCER_ID: i16 = 5;
     /// Vote: 2 has pre-votes (KIP-996) and, since 1, directory ids (KIP-853).
     pub const VOTE: i16 = 2;
     /// BeginQuorumEpoch: 1 has directory ids and endpoints (KIP-853).
@@ -132,13 +134,13 @@ pub fn api_key_of(message: &kafka_protocol::messages::RequestKind) -> Option<kaf
         RequestKind::BrokerHeartbeat(_) => ApiKey::BrokerHeartbeat,
         RequestKind::AlterPartition(_) => ApiKey::AlterPartition,
         RequestKind::OffsetForLeaderEpoch(_) => ApiKey::OffsetForLeaderEpoch,
-        RequestKind::InitProducerId(_) => ApiKey::InitProducerId,
         RequestKind::AllocateProducerIds(_) => ApiKey::AllocateProducerIds,
         RequestKind::DescribeQuorum(_) => ApiKey::DescribeQuorum,
         RequestKind::Vote(_) => ApiKey::Vote,
         RequestKind::BeginQuorumEpoch(_) => ApiKey::BeginQuorumEpoch,
         RequestKind::EndQuorumEpoch(_) => ApiKey::EndQuorumEpoch,
         RequestKind::DescribeCluster(_) => ApiKey::DescribeCluster,
+        RequestKind::InitProducerId(_) => ApiKey::InitProducerId,
         _ => return None,
     })
 }
@@ -167,13 +169,13 @@ pub fn api_key_of_response(
         ResponseKind::BrokerHeartbeat(_) => ApiKey::BrokerHeartbeat,
         ResponseKind::AlterPartition(_) => ApiKey::AlterPartition,
         ResponseKind::OffsetForLeaderEpoch(_) => ApiKey::OffsetForLeaderEpoch,
-        ResponseKind::InitProducerId(_) => ApiKey::InitProducerId,
         ResponseKind::AllocateProducerIds(_) => ApiKey::AllocateProducerIds,
         ResponseKind::DescribeQuorum(_) => ApiKey::DescribeQuorum,
         ResponseKind::Vote(_) => ApiKey::Vote,
         ResponseKind::BeginQuorumEpoch(_) => ApiKey::BeginQuorumEpoch,
         ResponseKind::EndQuorumEpoch(_) => ApiKey::EndQuorumEpoch,
         ResponseKind::DescribeCluster(_) => ApiKey::DescribeCluster,
+        ResponseKind::InitProducerId(_) => ApiKey::InitProducerId,
         _ => return None,
     })
 }

@@ -16,7 +16,7 @@ pub mod producers;
 
 pub use batch::{
     Batch, BatchBuilder, BatchError, BatchHeader, Batches, BuildOptions, Compression, HEADER_BYTES, NewRecord, Record,
-    build_batch, check_batch, parse_header, records, set_base_offset_and_epoch,
+    build_batch, check_batch, parse_header, records, set_base_offset_and_epoch, set_producer_state,
 };
 pub use checkpoint::{CheckpointError, read_offset_checkpoint, write_offset_checkpoint};
 pub use disk::{DirId, Disk, DiskError, FileId, OpenMode, SyncTarget};

@@ -13,6 +13,8 @@ pub fn builtin() -> &'static [(&'static str, &'static str)] {
         "leader-crash",
         "leader-isolated",
         "slow-follower",
+        "retry-storm",
+        "retry-storm-idempotent",
         "rolling-restart",
         "power-loss-one",
         "power-loss-rack",
@@ -47,5 +49,8 @@ pub fn builtin() -> &'static [(&'static str, &'static str)] {
         "zoo-raft-truncate-below-hw",
         "zoo-raft-blank-disk-same-id",
         "zoo-leader-callback-before-catchup",
+        "zoo-reorder-inflight",
+        "zoo-client-seq-reassign-order",
+        "zoo-unknown-producer-reset",
     ]
 }

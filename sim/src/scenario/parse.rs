@@ -3,7 +3,7 @@
 //! Sections are read in the order in which they need each other: the cluster, topics, clients, surroundings, faults.
 //! Problems are collected; a scenario with any problem is none.
 
-use trial_kafka::config::ProducerConfig;
+use trial_kafka::config::{NotIdempotent, ProducerConfig};
 use trial_kafka::zoo::{Switch, Zoo};
 
 use super::error::{ScenarioError, Wrong};
@@ -212,6 +212,7 @@ fn producer(mut reader: Reader<'_, '_, '_>, scenario: &Scenario) -> ProducerSpec
         config: Default::default(),
     };
     let given = reader.has("delivery.timeout.ms");
+    let idempotence_asked_for = reader.has("enable.idempotence");
     let mut config: ProducerConfig = kafka::config(&mut reader);
     // KafkaProducer.configureDeliveryTimeout: the default gives way, a given value must fit.
     let least = config.linger_ms.saturating_add(config.request_timeout_ms);
@@ -220,6 +221,9 @@ fn producer(mut reader: Reader<'_, '_, '_>, scenario: &Scenario) -> ProducerSpec
         reader.fail("delivery.timeout.ms", Wrong::new(message));
     }
     config.delivery_timeout_ms = config.delivery_timeout_ms.max(least);
+    if let Err(NotIdempotent { key, wrong, right }) = config.resolve_idempotence(idempotence_asked_for) {
+        reader.fail(key, Wrong::new(wrong).help(right));
+    }
     ProducerSpec { config, ..spec }
 }
 
