@@ -46,11 +46,27 @@ pub enum Switch {
     ElectFencedLastKnownLeader,
     /// KAFKA-16952: the same incarnation registering again gets a new broker epoch (before 3.9.0).
     BrokerEpochBumpOnAmend,
+    /// KAFKA-6361 / KIP-279: a leader tells where an epoch ends that it never had, and not that it never had it (before 2.0.0).
+    EpochAnswerWithoutEpoch,
+    /// KAFKA-7395 / KIP-320: a follower takes its truncation point from a leader in another epoch (before 2.1.0).
+    TruncateFromOtherEpoch,
+    /// KAFKA-7395 / KIP-320, a part of it that does no harm: a leader gives records to a follower in another epoch (before 2.1.0).
+    ServeFetchOtherEpoch,
+    /// KAFKA-7164: a follower that missed a leader epoch does not look for a truncation point if the leader is the same (before 2.0.1).
+    SkipTruncateSameLeader,
+    /// KAFKA-14704: a follower takes the high watermark of a response before it cuts what the response says diverges (before 3.4.1).
+    ProcessBeforeTruncate,
+    /// A rule removed: a follower applies a fetch response of the past.
+    AcceptStaleFetchResponse,
+    /// KAFKA-16541: the epoch checkpoint is not flushed, and believed after a crash (3.7).
+    EpochCacheHole,
+    /// KAFKA-2143: a follower ahead of its leader throws its whole log away if the leader has caught up when it asks (before 0.9.0.1).
+    OorTruncateFully,
 }
 
 impl Switch {
     /// All switches.
-    pub const ALL: [Switch; 18] = [
+    pub const ALL: [Switch; 26] = [
         Switch::TruncateToHw,
         Switch::IsrExpandBeforeLeso,
         Switch::AckBeforeHighWatermark,
@@ -69,6 +85,14 @@ impl Switch {
         Switch::LastReplicaStanding,
         Switch::ElectFencedLastKnownLeader,
         Switch::BrokerEpochBumpOnAmend,
+        Switch::EpochAnswerWithoutEpoch,
+        Switch::TruncateFromOtherEpoch,
+        Switch::ServeFetchOtherEpoch,
+        Switch::SkipTruncateSameLeader,
+        Switch::ProcessBeforeTruncate,
+        Switch::AcceptStaleFetchResponse,
+        Switch::EpochCacheHole,
+        Switch::OorTruncateFully,
     ];
 
     /// The name in scenario files and on the command line.
@@ -92,6 +116,14 @@ impl Switch {
             Switch::LastReplicaStanding => "last-replica-standing",
             Switch::ElectFencedLastKnownLeader => "elect-fenced-last-known-leader",
             Switch::BrokerEpochBumpOnAmend => "broker-epoch-bump-on-amend",
+            Switch::EpochAnswerWithoutEpoch => "epoch-answer-without-epoch",
+            Switch::TruncateFromOtherEpoch => "truncate-from-other-epoch",
+            Switch::ServeFetchOtherEpoch => "serve-fetch-other-epoch",
+            Switch::SkipTruncateSameLeader => "skip-truncate-same-leader",
+            Switch::ProcessBeforeTruncate => "process-before-truncate",
+            Switch::AcceptStaleFetchResponse => "accept-stale-fetch-response",
+            Switch::EpochCacheHole => "epoch-cache-hole",
+            Switch::OorTruncateFully => "oor-truncate-fully",
         }
     }
 
@@ -150,6 +182,28 @@ impl Switch {
             Switch::BrokerEpochBumpOnAmend => {
                 "KAFKA-16952: the same incarnation registering again gets a new broker epoch (before 3.9.0)"
             }
+            Switch::EpochAnswerWithoutEpoch => {
+                "KAFKA-6361 / KIP-279: a leader tells where an epoch ends that it never had, and not that it never had it (before 2.0.0)"
+            }
+            Switch::TruncateFromOtherEpoch => {
+                "KAFKA-7395 / KIP-320: a follower takes its truncation point from a leader in another epoch (before 2.1.0)"
+            }
+            Switch::ServeFetchOtherEpoch => {
+                "KAFKA-7395 / KIP-320, a part of it that does no harm: a leader gives records to a follower in another epoch (before 2.1.0)"
+            }
+            Switch::SkipTruncateSameLeader => {
+                "KAFKA-7164: a follower that missed a leader epoch does not look for a truncation point if the leader is the same (before 2.0.1)"
+            }
+            Switch::ProcessBeforeTruncate => {
+                "KAFKA-14704: a follower takes the high watermark of a response before it cuts what the response says diverges (before 3.4.1)"
+            }
+            Switch::AcceptStaleFetchResponse => "a rule removed: a follower applies a fetch response of the past",
+            Switch::EpochCacheHole => {
+                "KAFKA-16541: the epoch checkpoint is not flushed, and believed after a crash (3.7)"
+            }
+            Switch::OorTruncateFully => {
+                "KAFKA-2143: a follower ahead of its leader throws its whole log away if the leader has caught up when it asks (before 0.9.0.1)"
+            }
         }
     }
 
@@ -174,6 +228,14 @@ impl Switch {
             Switch::LastReplicaStanding => &["lost-write"],
             Switch::ElectFencedLastKnownLeader => &["unsafe-election"],
             Switch::BrokerEpochBumpOnAmend => &["broker-epoch-changed", "stuck"],
+            Switch::EpochAnswerWithoutEpoch => &["log-mismatch", "lost-write"],
+            Switch::TruncateFromOtherEpoch => &["log-mismatch", "lost-write"],
+            Switch::ServeFetchOtherEpoch => &[],
+            Switch::SkipTruncateSameLeader => &["log-mismatch", "lost-write"],
+            Switch::ProcessBeforeTruncate => &["read-uncommitted"],
+            Switch::AcceptStaleFetchResponse => &["committed-truncated", "lost-write", "log-mismatch"],
+            Switch::EpochCacheHole => &["committed-truncated", "stuck", "lost-write"],
+            Switch::OorTruncateFully => &["lost-write"],
         }
     }
 
@@ -216,6 +278,16 @@ impl Switch {
             }
             Switch::ElectFencedLastKnownLeader => &["stuck"],
             Switch::BrokerEpochBumpOnAmend => &[],
+            Switch::EpochAnswerWithoutEpoch => &["inconsistent-offsets", "unsafe-election", "committed-truncated"],
+            Switch::TruncateFromOtherEpoch => &["inconsistent-offsets", "unsafe-election", "committed-truncated"],
+            Switch::ServeFetchOtherEpoch => &[],
+            Switch::SkipTruncateSameLeader => &["inconsistent-offsets", "unsafe-election", "committed-truncated"],
+            Switch::ProcessBeforeTruncate => &[],
+            Switch::AcceptStaleFetchResponse => &["inconsistent-offsets", "unsafe-election"],
+            Switch::EpochCacheHole => &["inconsistent-offsets", "log-mismatch", "unsafe-election"],
+            Switch::OorTruncateFully => {
+                &["committed-truncated", "inconsistent-offsets", "log-mismatch", "unsafe-election"]
+            }
         }
     }
 }

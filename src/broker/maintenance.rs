@@ -17,11 +17,12 @@ use uuid::Uuid;
 use super::partition::Partition;
 use super::replicas::PartitionIx;
 use super::{Broker, LifecycleState};
-use crate::conformance::BrokerRule;
+use crate::conformance::{BrokerRule, FollowerRule};
 use crate::event::Event;
 use crate::ids::TopicPartition;
 use crate::metadata::{EffectiveTopicConfig, METADATA_TOPIC};
 use crate::node::{Effects, Lane, Now, Ticket};
+use crate::zoo::Switch;
 
 /// Root of the log directory, among the directories of the disk.
 pub const ROOT_DIR: &str = ".";
@@ -111,7 +112,7 @@ impl Broker {
             };
             let opening = match trusted {
                 true => Opening::Clean,
-                false => Opening::Unclean { recovery_point: recovery_points.get(&key).copied().unwrap_or(0) },
+                false => self.unclean_opening(recovery_points.get(&key).copied().unwrap_or(0)),
             };
             let (log, recovered) = Log::open(disk, &dir_name, self.log_config(), opening)?;
             if !trusted {
@@ -123,6 +124,14 @@ impl Broker {
             self.replicas.insert(Partition::new(id, topic_id, log, high_watermark));
         }
         Ok(marker.is_some() || !found_any)
+    }
+
+    /// Zoo switch `epoch-cache-hole` (KAFKA-16541): the epoch checkpoint is believed, though it need not be durable.
+    fn unclean_opening(&self, recovery_point: i64) -> Opening {
+        match self.setup.zoo.on(Switch::EpochCacheHole) {
+            true => Opening::UncleanByCheckpoint { recovery_point },
+            false => Opening::Unclean { recovery_point },
+        }
     }
 
     /// The sizes of a log about whose topic nothing is known yet.
@@ -202,8 +211,12 @@ impl Broker {
         }
     }
 
-    /// Syncs the leader-epoch checkpoint, as Kafka does when it assigns an epoch; the records stay unsynced.
+    /// Syncs the leader-epoch checkpoint, as Kafka does when it assigns an epoch; the records stay unsynced. Zoo switch
+    /// `epoch-cache-hole` (KAFKA-16541): it does not.
     pub(super) fn sync_epoch_checkpoint(&mut self, ix: PartitionIx, fx: &mut Effects<'_>) {
+        if self.setup.zoo.on(Switch::EpochCacheHole) {
+            return;
+        }
         let log = &self.replicas.get(ix).log;
         let (targets, mark) = (log.unsynced_epoch_checkpoint(), log.sync_started());
         if !targets.is_empty() {
@@ -212,9 +225,21 @@ impl Broker {
         }
     }
 
+    /// After a truncation: what went out of the epoch cache is made durable by and by. Nobody waits for it, for epochs that
+    /// come back after a crash are cut again (`LeaderEpochFileCache.truncateFromEndAsyncFlush`).
+    pub(super) fn flush_cut_epochs(&mut self, ix: PartitionIx, fx: &mut Effects<'_>) {
+        if FollowerRule::CutEpochsAreFlushedInTheBackground.holds() {
+            self.sync_epoch_checkpoint(ix, fx);
+        }
+    }
+
     fn start_log_sync(&mut self, ix: PartitionIx, flush: bool, fx: &mut Effects<'_>) {
         let log = &self.replicas.get(ix).log;
-        let (targets, mark) = (log.unsynced(), log.sync_started());
+        let (mut targets, mark) = (log.unsynced(), log.sync_started());
+        if self.setup.zoo.on(Switch::EpochCacheHole) {
+            let checkpoint = log.unsynced_epoch_checkpoint();
+            targets.retain(|target| !checkpoint.contains(target));
+        }
         let ticket = fx.sync(targets);
         self.syncs.insert(ticket, SyncPurpose::Log { ix, mark, flush });
     }
@@ -274,8 +299,8 @@ impl Broker {
         self.try_high_watermark(now, ix, fx);
         let partition = self.replicas.get(ix);
         if partition.flushing_from.is_none() && !partition.is_leader() {
-            let leader = partition.leader;
-            self.run_fetcher(now, leader, fx);
+            let key = self.fetcher_key(partition.leader, &partition.id);
+            self.run_fetcher(now, key, fx);
         }
     }
 
