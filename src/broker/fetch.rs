@@ -217,7 +217,7 @@ impl Broker {
         let partition = self.replicas.try_get(ix).ok_or(ResponseError::UnknownTopicOrPartition)?;
         let mut of_other_epoch = false;
         if let Err(error) = check_leader_and_epoch(partition, part.current_leader_epoch) {
-            of_other_epoch = answers_in_other_epoch(partition, follower, error, self.setup.zoo);
+            of_other_epoch = answers_in_other_epoch(partition, part, follower, error, self.setup.zoo);
             if !of_other_epoch {
                 return Err(error);
             }
@@ -396,9 +396,16 @@ fn check_follower(partition: &Partition, follower: Follower) -> Result<(), Respo
 /// Is a follower of another leader epoch answered nevertheless? Only by two of the zoo's switches, which take KIP-320
 /// (KAFKA-7395) apart: `serve-fetch-other-epoch` gives it records, `truncate-from-other-epoch` tells it where its history
 /// diverges from that of a leader who may be the leader of the past.
-fn answers_in_other_epoch(partition: &Partition, follower: Option<Follower>, error: ResponseError, zoo: Zoo) -> bool {
+fn answers_in_other_epoch(
+    partition: &Partition,
+    part: &AskedPartition,
+    follower: Option<Follower>,
+    error: ResponseError,
+    zoo: Zoo,
+) -> bool {
     let is_of_epoch = matches!(error, ResponseError::FencedLeaderEpoch | ResponseError::UnknownLeaderEpoch);
-    let switched = zoo.on(Switch::ServeFetchOtherEpoch) || zoo.on(Switch::TruncateFromOtherEpoch);
+    let tells_where_to_cut = zoo.on(Switch::TruncateFromOtherEpoch) && part.last_fetched_epoch >= 0;
+    let switched = zoo.on(Switch::ServeFetchOtherEpoch) || tells_where_to_cut;
     switched && is_of_epoch && follower.is_some() && partition.is_leader()
 }
 

@@ -27,6 +27,9 @@ pub fn builtin() -> &'static [(&'static str, &'static str)] {
         "one-way-cut-leader",
         "metadata-lag",
         "topic-recreated",
+        "kip-101",
+        "kip-279",
+        "kip-320",
         "chaos",
         "quorum-chaos",
         "zoo-truncate-to-hw",
@@ -47,5 +50,13 @@ pub fn builtin() -> &'static [(&'static str, &'static str)] {
         "zoo-raft-truncate-below-hw",
         "zoo-raft-blank-disk-same-id",
         "zoo-leader-callback-before-catchup",
+        "zoo-truncate-to-hw-power-loss",
+        "zoo-epoch-answer-without-epoch",
+        "zoo-truncate-from-other-epoch",
+        "zoo-serve-fetch-other-epoch",
+        "zoo-skip-truncate-same-leader",
+        "zoo-accept-stale-fetch-response",
+        "zoo-epoch-cache-hole",
+        "zoo-oor-truncate-fully",
     ]
 }

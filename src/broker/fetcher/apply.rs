@@ -59,7 +59,7 @@ impl Broker {
         }
         match data.error_code.err() {
             None if data.diverging_epoch.end_offset >= 0 => {
-                if !FollowerRule::DivergenceIsCutFirst.holds() || self.setup.zoo.on(Switch::ProcessBeforeTruncate) {
+                if !FollowerRule::DivergenceIsCutFirst.holds() {
                     self.take_leader_offsets(asked.ix, &data, disk, fx);
                 }
                 self.truncate_on_divergence(

@@ -367,13 +367,3 @@ fn the_zoo_asks_for_a_truncation_point_once_an_epoch_or_not_at_all() {
     room.leader_sends(1, &[], 0);
     assert_eq!(room.asks_leader(), Some((3, 1, -1)));
 }
-
-#[test]
-fn the_zoo_takes_the_high_watermark_before_it_cuts() {
-    let zoo = [Switch::ProcessBeforeTruncate].into_iter().collect();
-    let mut room = Room::with(Story { zoo, ..Story::default() }, 2, &[1, 2, 3]);
-    room.leader_sends(0, &[0, 0, 0], 1);
-    room.leader_diverges(0, 2, 3);
-    assert_eq!(room.ends(), (2, 2), "1 at most were known to be committed");
-    assert_eq!(room.count(|event| matches!(event, Event::HighWatermark { from: 1, to: 3, .. })), 1);
-}
