@@ -56,15 +56,13 @@ pub enum Switch {
     SkipTruncateSameLeader,
     /// A rule removed: a follower applies a fetch response of the past.
     AcceptStaleFetchResponse,
-    /// KAFKA-16541: the epoch checkpoint is not flushed, and believed after a crash (3.7).
-    EpochCacheHole,
     /// KAFKA-2143: a follower ahead of its leader throws its whole log away if the leader has caught up when it asks (before 0.9.0.1).
     OorTruncateFully,
 }
 
 impl Switch {
     /// All switches.
-    pub const ALL: [Switch; 25] = [
+    pub const ALL: [Switch; 24] = [
         Switch::TruncateToHw,
         Switch::IsrExpandBeforeLeso,
         Switch::AckBeforeHighWatermark,
@@ -88,7 +86,6 @@ impl Switch {
         Switch::ServeFetchOtherEpoch,
         Switch::SkipTruncateSameLeader,
         Switch::AcceptStaleFetchResponse,
-        Switch::EpochCacheHole,
         Switch::OorTruncateFully,
     ];
 
@@ -118,7 +115,6 @@ impl Switch {
             Switch::ServeFetchOtherEpoch => "serve-fetch-other-epoch",
             Switch::SkipTruncateSameLeader => "skip-truncate-same-leader",
             Switch::AcceptStaleFetchResponse => "accept-stale-fetch-response",
-            Switch::EpochCacheHole => "epoch-cache-hole",
             Switch::OorTruncateFully => "oor-truncate-fully",
         }
     }
@@ -191,9 +187,6 @@ impl Switch {
                 "KAFKA-7164: a follower that missed a leader epoch does not look for a truncation point if the leader is the same (before 2.0.1)"
             }
             Switch::AcceptStaleFetchResponse => "a rule removed: a follower applies a fetch response of the past",
-            Switch::EpochCacheHole => {
-                "KAFKA-16541: the epoch checkpoint is not flushed, and believed after a crash (3.7)"
-            }
             Switch::OorTruncateFully => {
                 "KAFKA-2143: a follower ahead of its leader throws its whole log away if the leader has caught up when it asks (before 0.9.0.1)"
             }
@@ -221,13 +214,12 @@ impl Switch {
             Switch::LastReplicaStanding => &["lost-write"],
             Switch::ElectFencedLastKnownLeader => &["unsafe-election"],
             Switch::BrokerEpochBumpOnAmend => &["broker-epoch-changed", "stuck"],
-            Switch::EpochAnswerWithoutEpoch => &["log-mismatch", "lost-write"],
-            Switch::TruncateFromOtherEpoch => &["log-mismatch", "lost-write"],
+            Switch::EpochAnswerWithoutEpoch => &["log-mismatch"],
+            Switch::TruncateFromOtherEpoch => &["log-mismatch"],
             Switch::ServeFetchOtherEpoch => &[],
-            Switch::SkipTruncateSameLeader => &["log-mismatch", "lost-write"],
+            Switch::SkipTruncateSameLeader => &["log-mismatch"],
             Switch::AcceptStaleFetchResponse => &["committed-truncated", "lost-write", "log-mismatch"],
-            Switch::EpochCacheHole => &["committed-truncated", "stuck", "lost-write"],
-            Switch::OorTruncateFully => &["lost-write"],
+            Switch::OorTruncateFully => &["committed-truncated"],
         }
     }
 
@@ -276,15 +268,18 @@ impl Switch {
             }
             Switch::ElectFencedLastKnownLeader => &["stuck"],
             Switch::BrokerEpochBumpOnAmend => &[],
-            Switch::EpochAnswerWithoutEpoch => &["inconsistent-offsets", "unsafe-election", "committed-truncated"],
-            Switch::TruncateFromOtherEpoch => &["inconsistent-offsets", "unsafe-election", "committed-truncated"],
-            Switch::ServeFetchOtherEpoch => &[],
-            Switch::SkipTruncateSameLeader => &["inconsistent-offsets", "unsafe-election", "committed-truncated"],
-            Switch::AcceptStaleFetchResponse => &["inconsistent-offsets", "unsafe-election"],
-            Switch::EpochCacheHole => &["inconsistent-offsets", "log-mismatch", "unsafe-election"],
-            Switch::OorTruncateFully => {
-                &["committed-truncated", "inconsistent-offsets", "log-mismatch", "unsafe-election"]
+            Switch::EpochAnswerWithoutEpoch => {
+                &["lost-write", "inconsistent-offsets", "unsafe-election", "committed-truncated"]
             }
+            Switch::TruncateFromOtherEpoch => {
+                &["lost-write", "inconsistent-offsets", "unsafe-election", "committed-truncated"]
+            }
+            Switch::ServeFetchOtherEpoch => &[],
+            Switch::SkipTruncateSameLeader => {
+                &["lost-write", "inconsistent-offsets", "unsafe-election", "committed-truncated"]
+            }
+            Switch::AcceptStaleFetchResponse => &["inconsistent-offsets", "unsafe-election"],
+            Switch::OorTruncateFully => &["lost-write", "inconsistent-offsets", "log-mismatch", "unsafe-election"],
         }
     }
 }

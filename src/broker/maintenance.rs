@@ -22,7 +22,6 @@ use crate::event::Event;
 use crate::ids::TopicPartition;
 use crate::metadata::{EffectiveTopicConfig, METADATA_TOPIC};
 use crate::node::{Effects, Lane, Now, Ticket};
-use crate::zoo::Switch;
 
 /// Root of the log directory, among the directories of the disk.
 pub const ROOT_DIR: &str = ".";
@@ -112,7 +111,7 @@ impl Broker {
             };
             let opening = match trusted {
                 true => Opening::Clean,
-                false => self.unclean_opening(recovery_points.get(&key).copied().unwrap_or(0)),
+                false => Opening::Unclean { recovery_point: recovery_points.get(&key).copied().unwrap_or(0) },
             };
             let (log, recovered) = Log::open(disk, &dir_name, self.log_config(), opening)?;
             if !trusted {
@@ -124,14 +123,6 @@ impl Broker {
             self.replicas.insert(Partition::new(id, topic_id, log, high_watermark));
         }
         Ok(marker.is_some() || !found_any)
-    }
-
-    /// Zoo switch `epoch-cache-hole` (KAFKA-16541): the epoch checkpoint is believed, though it need not be durable.
-    fn unclean_opening(&self, recovery_point: i64) -> Opening {
-        match self.setup.zoo.on(Switch::EpochCacheHole) {
-            true => Opening::UncleanByCheckpoint { recovery_point },
-            false => Opening::Unclean { recovery_point },
-        }
     }
 
     /// The sizes of a log about whose topic nothing is known yet.
@@ -211,12 +202,8 @@ impl Broker {
         }
     }
 
-    /// Syncs the leader-epoch checkpoint, as Kafka does when it assigns an epoch; the records stay unsynced. Zoo switch
-    /// `epoch-cache-hole` (KAFKA-16541): it does not.
+    /// Syncs the leader-epoch checkpoint, as Kafka does when it assigns an epoch; the records stay unsynced.
     pub(super) fn sync_epoch_checkpoint(&mut self, ix: PartitionIx, fx: &mut Effects<'_>) {
-        if self.setup.zoo.on(Switch::EpochCacheHole) {
-            return;
-        }
         let log = &self.replicas.get(ix).log;
         let (targets, mark) = (log.unsynced_epoch_checkpoint(), log.sync_started());
         if !targets.is_empty() {
@@ -235,11 +222,7 @@ impl Broker {
 
     fn start_log_sync(&mut self, ix: PartitionIx, flush: bool, fx: &mut Effects<'_>) {
         let log = &self.replicas.get(ix).log;
-        let (mut targets, mark) = (log.unsynced(), log.sync_started());
-        if self.setup.zoo.on(Switch::EpochCacheHole) {
-            let checkpoint = log.unsynced_epoch_checkpoint();
-            targets.retain(|target| !checkpoint.contains(target));
-        }
+        let (targets, mark) = (log.unsynced(), log.sync_started());
         let ticket = fx.sync(targets);
         self.syncs.insert(ticket, SyncPurpose::Log { ix, mark, flush });
     }
@@ -294,7 +277,11 @@ impl Broker {
         }
         let end = partition.log.log_end_offset();
         let flushed = partition.flushing_from.unwrap_or(end).max(mark.log_end_offset().min(end));
-        partition.flushing_from = (flushed < end).then_some(flushed);
+        // What was appended since waits for a flush of its own if it asked for one. If not, nobody will ever report it.
+        let is_for_this =
+            |purpose: &SyncPurpose| matches!(purpose, SyncPurpose::Log { ix: other, flush: true, .. } if *other == ix);
+        let another_is_under_way = self.syncs.values().any(is_for_this);
+        partition.flushing_from = (another_is_under_way && flushed < end).then_some(flushed);
         self.note_flush_waiters(ix);
         self.try_high_watermark(now, ix, fx);
         let partition = self.replicas.get(ix);

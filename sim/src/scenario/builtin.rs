@@ -56,7 +56,6 @@ pub fn builtin() -> &'static [(&'static str, &'static str)] {
         "zoo-serve-fetch-other-epoch",
         "zoo-skip-truncate-same-leader",
         "zoo-accept-stale-fetch-response",
-        "zoo-epoch-cache-hole",
         "zoo-oor-truncate-fully",
     ]
 }

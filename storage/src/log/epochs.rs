@@ -54,17 +54,6 @@ impl EpochCache {
         true
     }
 
-    /// Assigns what recovery saw from `recovery_point` on, of all epochs that the batches have: each that is higher than
-    /// the latest, where its first batch was seen (`LogSegment.recover`).
-    pub(super) fn assign_recovered(&mut self, all: &EpochCache, recovery_point: i64, log_end_offset: i64) {
-        for (i, entry) in all.entries.iter().enumerate() {
-            let end = all.entries.get(i + 1).map_or(log_end_offset, |next| next.start_offset);
-            if end > recovery_point && self.latest().is_none_or(|last| last.epoch < entry.epoch) {
-                self.assign(entry.epoch, entry.start_offset.max(recovery_point));
-            }
-        }
-    }
-
     /// Forgets epochs that begin at or above `end_offset` (`LeaderEpochFileCache.truncateFromEnd`). True if any did.
     pub(super) fn truncate_from_end(&mut self, end_offset: i64) -> bool {
         let before = self.entries.len();

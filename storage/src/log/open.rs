@@ -19,24 +19,6 @@ pub enum Opening {
         /// The offset below which everything was synced; 0 if unknown.
         recovery_point: i64,
     },
-    /// As `Unclean`, but below the recovery point the epochs are those of the checkpoint, holes and all: for a bug of
-    /// Kafka's past (KAFKA-16541), where it was not always durable.
-    UncleanByCheckpoint {
-        /// As for `Unclean`.
-        recovery_point: i64,
-    },
-}
-
-impl Opening {
-    /// The offset below which everything was synced, if that is not everything.
-    fn recovery_point(self) -> Option<i64> {
-        match self {
-            Opening::Clean => None,
-            Opening::Unclean { recovery_point } | Opening::UncleanByCheckpoint { recovery_point } => {
-                Some(recovery_point)
-            }
-        }
-    }
 }
 
 /// What was found.
@@ -88,7 +70,10 @@ impl Log {
             dir,
             log_start_offset: log_start_offset.max(0),
             index_interval_bytes: config.index_interval_bytes,
-            checked_from: opening.recovery_point().unwrap_or(i64::MAX),
+            checked_from: match opening {
+                Opening::Clean => i64::MAX,
+                Opening::Unclean { recovery_point } => recovery_point,
+            },
             segments: Vec::new(),
             epochs: EpochCache::default(),
             next_offset: 0,
@@ -98,8 +83,10 @@ impl Log {
         };
         loader.load_segments(disk)?;
         let log_end_offset = loader.next_offset;
-        loader.sync.recovery_point =
-            opening.recovery_point().map_or(log_end_offset, |recovery_point| recovery_point.clamp(0, log_end_offset));
+        loader.sync.recovery_point = match opening {
+            Opening::Clean => log_end_offset,
+            Opening::Unclean { recovery_point } => recovery_point.clamp(0, log_end_offset),
+        };
         let discarded_bytes = loader.discarded_bytes;
         let mut log = Log {
             dir,
@@ -114,7 +101,7 @@ impl Log {
             sync: loader.sync,
         };
         log.load_epochs(disk, opening)?;
-        if opening != Opening::Clean {
+        if let Opening::Unclean { .. } = opening {
             log.distrust_files_behind_recovery_point();
         }
         // Nothing below the start counts: if the rest was lost, the log goes on where it is known to begin.
@@ -130,12 +117,6 @@ impl Log {
         if let (Opening::Clean, Some(cache)) = (opening, &stored) {
             self.epochs = cache.clone();
             self.epochs.truncate_from_end(self.log_end_offset);
-        }
-        if let Opening::UncleanByCheckpoint { .. } = opening {
-            let mut cache = stored.clone().unwrap_or_default();
-            cache.truncate_from_end(self.log_end_offset);
-            cache.assign_recovered(&self.epochs, self.sync.recovery_point, self.log_end_offset);
-            self.epochs = cache;
         }
         self.epochs.truncate_from_start(self.log_start_offset);
         // After a crash even a right checkpoint may not be durable.
