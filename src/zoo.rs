@@ -279,7 +279,9 @@ impl Switch {
                 &["lost-write", "inconsistent-offsets", "unsafe-election", "committed-truncated"]
             }
             Switch::AcceptStaleFetchResponse => &["inconsistent-offsets", "unsafe-election"],
-            Switch::OorTruncateFully => &["lost-write", "inconsistent-offsets", "log-mismatch", "unsafe-election"],
+            Switch::OorTruncateFully => {
+                &["lost-write", "ack-before-committed", "inconsistent-offsets", "log-mismatch", "unsafe-election"]
+            }
         }
     }
 }

@@ -26,8 +26,6 @@ const SAFE: &[&str] = &[
     "last-in-sync-replica-elr",
     "quorum-chaos",
     "kip-101",
-    "kip-279",
-    "kip-320",
 ];
 /// Scenarios whose settings permit loss: it must be ALLOWED, by a rule.
 const PERMITTING: &[(&str, &[&str])] = &[
@@ -35,6 +33,8 @@ const PERMITTING: &[(&str, &[&str])] = &[
     ("unclean-election", &["unclean-election"]),
     ("last-in-sync-replica", &["last-replica-standing"]),
     ("unclean-recovery", &["last-known-leader"]),
+    ("kip-279", &["acks-1"]),
+    ("kip-320", &["acks-1"]),
 ];
 
 #[test]
