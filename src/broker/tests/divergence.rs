@@ -43,13 +43,15 @@ fn a_fetch_that_diverges_does_not_count() {
 
 #[test]
 fn below_the_leaders_start_nothing_diverges() {
-    // The log begins at 5, with epoch 2 from there on.
+    // The log begins at 5: epoch 0 there, epoch 2 from 6 on. Of epoch 1, of which the asker has a record, it knows nothing.
     let mut room = Room::follows();
     room.leader_refuses(ResponseError::OffsetOutOfRange);
     room.leader_tells_offset(9, 0);
     room.leader_tells_offset(5, 0);
+    room.leader_sends(5, &[0], 5);
     room.elect(2, &[1, 2, 3]);
     room.elect(1, &[1, 2, 3]);
+    assert_eq!(diverging(&room.fetch(fetching(5, 1))), (0, 6), "this is how histories part in it");
     let data = room.fetch(fetching(3, 1));
     assert_eq!((error_of(&data), diverging(&data)), ("OFFSET_OUT_OF_RANGE".to_string(), (-1, -1)));
 }
