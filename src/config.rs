@@ -202,6 +202,7 @@ configs! {
         "replica.fetch.min.bytes" replica_fetch_min_bytes: i64 = 1, Int, "1", "bytes for which a follower's fetch waits";
         "replica.fetch.max.bytes" replica_fetch_max_bytes: i64 = 1_048_576, Int, "1048576", "bytes per partition of a follower's fetch";
         "replica.fetch.backoff.ms" replica_fetch_backoff_ms: i64 = 1_000, Millis, "1000", "pause of a fetcher after an error";
+        "num.replica.fetchers" num_replica_fetchers: i64 = 1, Int, "1", "fetchers of a broker for each broker that it follows";
         "replica.high.watermark.checkpoint.interval.ms" replica_high_watermark_checkpoint_interval_ms: i64 = 5_000, Millis, "5000", "how often high watermarks are written to disk";
         "broker.heartbeat.interval.ms" broker_heartbeat_interval_ms: i64 = 2_000, Millis, "2000", "pause between a broker's heartbeats";
         "broker.session.timeout.ms" broker_session_timeout_ms: i64 = 9_000, Millis, "9000", "silence after which the controller fences a broker";
@@ -373,7 +374,6 @@ pub const NOT_MODELLED: &[&str] = &[
     "partitioner.ignore.keys",
     "buffer.memory",
     "client.rack",
-    "num.replica.fetchers",
     "num.network.threads",
     "num.io.threads",
     "replica.selector.class",

@@ -57,11 +57,23 @@ pub enum Switch {
     /// the first two batches of a bumped epoch are in flight, the first alone is refused (NOT_ENOUGH_REPLICAS, then the
     /// ISR recovers), the second is appended, and the first is out of order for ever: stuck, or appended behind it.
     FirstSeqAny,
+    /// KAFKA-6361 / KIP-279: a leader tells where an epoch ends that it never had, and not that it never had it (before 2.0.0).
+    EpochAnswerWithoutEpoch,
+    /// KAFKA-7395 / KIP-320: a follower takes its truncation point from a leader in another epoch (before 2.1.0).
+    TruncateFromOtherEpoch,
+    /// KAFKA-7395 / KIP-320, a part of it that does no harm: a leader gives records to a follower in another epoch (before 2.1.0).
+    ServeFetchOtherEpoch,
+    /// KAFKA-7164: a follower that missed a leader epoch does not look for a truncation point if the leader is the same (before 2.0.1).
+    SkipTruncateSameLeader,
+    /// A rule removed: a follower applies a fetch response of the past.
+    AcceptStaleFetchResponse,
+    /// KAFKA-2143: a follower ahead of its leader throws its whole log away if the leader has caught up when it asks (before 0.9.0.1).
+    OorTruncateFully,
 }
 
 impl Switch {
     /// All switches that have a scenario.
-    pub const ALL: [Switch; 21] = [
+    pub const ALL: [Switch; 27] = [
         Switch::TruncateToHw,
         Switch::IsrExpandBeforeLeso,
         Switch::AckBeforeHighWatermark,
@@ -83,6 +95,12 @@ impl Switch {
         Switch::ReorderInflight,
         Switch::UnknownProducerReset,
         Switch::ClientSeqReassignOrder,
+        Switch::EpochAnswerWithoutEpoch,
+        Switch::TruncateFromOtherEpoch,
+        Switch::ServeFetchOtherEpoch,
+        Switch::SkipTruncateSameLeader,
+        Switch::AcceptStaleFetchResponse,
+        Switch::OorTruncateFully,
     ];
 
     /// The name in scenario files and on the command line.
@@ -110,6 +128,12 @@ impl Switch {
             Switch::UnknownProducerReset => "unknown-producer-reset",
             Switch::ClientSeqReassignOrder => "client-seq-reassign-order",
             Switch::FirstSeqAny => "first-seq-any",
+            Switch::EpochAnswerWithoutEpoch => "epoch-answer-without-epoch",
+            Switch::TruncateFromOtherEpoch => "truncate-from-other-epoch",
+            Switch::ServeFetchOtherEpoch => "serve-fetch-other-epoch",
+            Switch::SkipTruncateSameLeader => "skip-truncate-same-leader",
+            Switch::AcceptStaleFetchResponse => "accept-stale-fetch-response",
+            Switch::OorTruncateFully => "oor-truncate-fully",
         }
     }
 
@@ -180,6 +204,22 @@ impl Switch {
             Switch::FirstSeqAny => {
                 "KAFKA-14359, a rule removed: a bumped producer epoch may begin at any sequence, though the producer is known"
             }
+            Switch::EpochAnswerWithoutEpoch => {
+                "KAFKA-6361 / KIP-279: a leader tells where an epoch ends that it never had, and not that it never had it (before 2.0.0)"
+            }
+            Switch::TruncateFromOtherEpoch => {
+                "KAFKA-7395 / KIP-320: a follower takes its truncation point from a leader in another epoch (before 2.1.0)"
+            }
+            Switch::ServeFetchOtherEpoch => {
+                "KAFKA-7395 / KIP-320, a part of it that does no harm: a leader gives records to a follower in another epoch (before 2.1.0)"
+            }
+            Switch::SkipTruncateSameLeader => {
+                "KAFKA-7164: a follower that missed a leader epoch does not look for a truncation point if the leader is the same (before 2.0.1)"
+            }
+            Switch::AcceptStaleFetchResponse => "a rule removed: a follower applies a fetch response of the past",
+            Switch::OorTruncateFully => {
+                "KAFKA-2143: a follower ahead of its leader throws its whole log away if the leader has caught up when it asks (before 0.9.0.1)"
+            }
         }
     }
 
@@ -208,7 +248,19 @@ impl Switch {
             Switch::UnknownProducerReset => &["duplicate", "nonmonotonic-send", "lost-write"],
             Switch::ClientSeqReassignOrder => &["nonmonotonic-send"],
             Switch::FirstSeqAny => &["producer-sequence", "stuck", "lost-write"],
+            Switch::EpochAnswerWithoutEpoch => &["log-mismatch"],
+            Switch::TruncateFromOtherEpoch => &["log-mismatch"],
+            Switch::ServeFetchOtherEpoch => &[],
+            Switch::SkipTruncateSameLeader => &["log-mismatch"],
+            Switch::AcceptStaleFetchResponse => &["committed-truncated", "lost-write", "log-mismatch"],
+            Switch::OorTruncateFully => &["committed-truncated"],
         }
+    }
+
+    /// Is it a negative control: a rule taken away whose absence, alone, nobody suffers from? Then nothing must be found, and
+    /// nothing may.
+    pub fn is_harmless(self) -> bool {
+        self.must_any().is_empty()
     }
 
     /// Codes that may be found besides; any other BUG is a failure of the zoo.
@@ -259,6 +311,20 @@ impl Switch {
                 &["producer-sequence", "duplicate", "ack-offset-mismatch", "realtime-append-inversion", "stuck"]
             }
             Switch::FirstSeqAny => &["realtime-append-inversion", "nonmonotonic-send"],
+            Switch::EpochAnswerWithoutEpoch => {
+                &["lost-write", "inconsistent-offsets", "unsafe-election", "committed-truncated"]
+            }
+            Switch::TruncateFromOtherEpoch => {
+                &["lost-write", "inconsistent-offsets", "unsafe-election", "committed-truncated"]
+            }
+            Switch::ServeFetchOtherEpoch => &[],
+            Switch::SkipTruncateSameLeader => {
+                &["lost-write", "inconsistent-offsets", "unsafe-election", "committed-truncated"]
+            }
+            Switch::AcceptStaleFetchResponse => &["inconsistent-offsets", "unsafe-election"],
+            Switch::OorTruncateFully => {
+                &["lost-write", "ack-before-committed", "inconsistent-offsets", "log-mismatch", "unsafe-election"]
+            }
         }
     }
 }

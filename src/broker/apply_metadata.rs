@@ -11,6 +11,7 @@ use super::Broker;
 use super::maintenance::log_config;
 use super::partition::{Partition, RoleChange};
 use super::replicas::PartitionIx;
+use crate::conformance::FollowerRule;
 use crate::event::{Event, TruncationReason};
 use crate::ids::{BrokerId, TopicPartition};
 use crate::metadata::{ALL_BROKERS, MetadataImage, PartitionRegistration, TopicImage};
@@ -100,10 +101,14 @@ impl Broker {
             RoleChange::Confirmed => {}
             RoleChange::NewLeader => {
                 partition.role_event = fx.record(became_leader(partition));
-                self.stop_fetching(ix);
+                if FollowerRule::LeaderStopsFetching.holds() {
+                    self.stop_fetching(ix);
+                }
                 // Requests of an earlier reign go on waiting: this replica led all along and cut nothing.
                 self.note_fetches(ix);
-                self.sync_epoch_checkpoint(ix, fx);
+                if FollowerRule::AssignedEpochIsFlushed.holds() {
+                    self.sync_epoch_checkpoint(ix, fx);
+                }
             }
             RoleChange::SameLeader => {
                 self.alter_partition.forget(ix);
@@ -126,9 +131,12 @@ impl Broker {
                 if self.setup.zoo.on(Switch::TruncateToHw) {
                     self.truncate_to_high_watermark(now, ix, disk, fx);
                 }
-                self.start_fetching(ix, fx);
+                if FollowerRule::NewEpochBeginsAnew.holds() {
+                    self.start_fetching(ix, fx);
+                }
             }
-            RoleChange::SameFollower => {}
+            RoleChange::SameFollower if FollowerRule::SameEpochGoesOn.holds() => {}
+            RoleChange::SameFollower => self.start_fetching(ix, fx),
         }
         // "Always re-try": the new ISR or assignment may let the high watermark move.
         self.try_high_watermark(now, ix, fx);

@@ -17,7 +17,7 @@ use uuid::Uuid;
 use super::partition::Partition;
 use super::replicas::PartitionIx;
 use super::{Broker, LifecycleState};
-use crate::conformance::{self, BrokerRule, ProducerRule};
+use crate::conformance::{self, BrokerRule, FollowerRule, ProducerRule};
 use crate::event::Event;
 use crate::ids::TopicPartition;
 use crate::metadata::{EffectiveTopicConfig, METADATA_TOPIC};
@@ -219,6 +219,14 @@ impl Broker {
         }
     }
 
+    /// After a truncation: what went out of the epoch cache is made durable by and by. Nobody waits for it, for epochs that
+    /// come back after a crash are cut again (`LeaderEpochFileCache.truncateFromEndAsyncFlush`).
+    pub(super) fn flush_cut_epochs(&mut self, ix: PartitionIx, fx: &mut Effects<'_>) {
+        if FollowerRule::CutEpochsAreFlushedInTheBackground.holds() {
+            self.sync_epoch_checkpoint(ix, fx);
+        }
+    }
+
     fn start_log_sync(&mut self, ix: PartitionIx, flush: bool, fx: &mut Effects<'_>) {
         let log = &self.replicas.get(ix).log;
         let (targets, mark) = (log.unsynced(), log.sync_started());
@@ -299,13 +307,17 @@ impl Broker {
         }
         let end = partition.log.log_end_offset();
         let flushed = partition.flushing_from.unwrap_or(end).max(mark.log_end_offset().min(end));
-        partition.flushing_from = (flushed < end).then_some(flushed);
+        // What was appended since waits for a flush of its own if it asked for one. If not, nobody will ever report it.
+        let is_for_this =
+            |purpose: &SyncPurpose| matches!(purpose, SyncPurpose::Log { ix: other, flush: true, .. } if *other == ix);
+        let another_is_under_way = self.syncs.values().any(is_for_this);
+        partition.flushing_from = (another_is_under_way && flushed < end).then_some(flushed);
         self.note_flush_waiters(ix);
         self.try_high_watermark(now, ix, fx);
         let partition = self.replicas.get(ix);
         if partition.flushing_from.is_none() && !partition.is_leader() {
-            let leader = partition.leader;
-            self.run_fetcher(now, leader, fx);
+            let key = self.fetcher_key(partition.leader, &partition.id);
+            self.run_fetcher(now, key, fx);
         }
     }
 

@@ -48,6 +48,7 @@ use crate::node::{Command, Effects, Endpoint, Input, Lane, LocalStep, Nanos, Nod
 use crate::zoo::Zoo;
 use alter_partition::AlterPartitionManager;
 use fetcher::Fetcher;
+pub use fetcher::FetcherKey;
 use forward::Forwarder;
 use lifecycle::Lifecycle;
 use maintenance::SyncPurpose;
@@ -66,8 +67,8 @@ pub use timers::Timer as BrokerTimer;
 pub enum Step {
     /// A timer has come, and its work belongs to a lane.
     Tick(Timer),
-    /// Look whether the fetcher for that leader has something to do.
-    Fetch(BrokerId),
+    /// Look whether that fetcher has something to do.
+    Fetch(FetcherKey),
 }
 
 /// What a broker is told before it starts.
@@ -102,7 +103,7 @@ pub struct Broker {
     alter_partition: AlterPartitionManager,
     forwarder: Forwarder,
     replicas: Replicas,
-    fetchers: BTreeMap<BrokerId, Fetcher>,
+    fetchers: BTreeMap<FetcherKey, Fetcher>,
     purgatory: Purgatory,
     producer_ids: ProducerIdManager,
     syncs: BTreeMap<Ticket, SyncPurpose>,
@@ -171,13 +172,18 @@ impl Broker {
 
     fn on_deadline(&mut self, now: Now, fx: &mut Effects<'_>) {
         for timer in self.timers.take_due(now.mono) {
+            if timer == Timer::Fetchers {
+                self.timers.done(timer);
+                self.wake_fetchers(now, fx);
+                continue;
+            }
             fx.defer(timer.lane(), LocalStep::Broker(Step::Tick(timer)));
         }
     }
 
     fn on_step(&mut self, now: Now, step: Step, disk: &mut dyn Disk, fx: &mut Effects<'_>) {
         match step {
-            Step::Fetch(leader) => self.run_fetcher(now, leader, fx),
+            Step::Fetch(key) => self.on_fetcher_step(now, key, fx),
             Step::Tick(timer) => {
                 self.timers.done(timer);
                 match timer {
@@ -185,7 +191,7 @@ impl Broker {
                     Timer::Observer => self.on_observer_deadline(now, fx),
                     Timer::AlterPartition => self.on_alter_partition_deadline(now, fx),
                     Timer::Forward => self.on_forward_deadline(now, fx),
-                    Timer::Fetchers => self.on_fetcher_deadline(now, fx),
+                    Timer::Fetchers => self.wake_fetchers(now, fx),
                     Timer::Purgatory => self.expire_delayed(now, disk, fx),
                     Timer::IsrShrink => self.shrink_isrs(now, fx),
                     Timer::HighWatermarkCheckpoint => self.checkpoint_high_watermarks(disk, fx),
@@ -216,7 +222,7 @@ impl Broker {
             _ => return,
         };
         match self.owner_of(conn) {
-            Some(Owner::Fetcher(leader)) => self.on_fetcher_input(now, leader, input, disk, fx),
+            Some(Owner::Fetcher(key)) => self.on_fetcher_input(now, key, input, disk, fx),
             Some(Owner::Lifecycle) => self.on_lifecycle_input(now, input, disk, fx),
             Some(Owner::Observer) => self.on_observer_input(now, input, disk, fx),
             Some(Owner::AlterPartition) => self.on_alter_partition_input(now, input, fx),
@@ -227,8 +233,8 @@ impl Broker {
     }
 
     fn owner_of(&self, conn: crate::node::ConnId) -> Option<Owner> {
-        if let Some((leader, _)) = self.fetchers.iter().find(|(_, f)| f.owns(conn)) {
-            return Some(Owner::Fetcher(*leader));
+        if let Some((key, _)) = self.fetchers.iter().find(|(_, f)| f.owns(conn)) {
+            return Some(Owner::Fetcher(*key));
         }
         if self.observer.owns(conn) {
             Some(Owner::Observer)
@@ -245,7 +251,7 @@ impl Broker {
 }
 
 enum Owner {
-    Fetcher(BrokerId),
+    Fetcher(FetcherKey),
     Lifecycle,
     Observer,
     AlterPartition,
@@ -260,13 +266,14 @@ impl Node for Broker {
             Input::Request { .. } => Lane::Request,
             Input::Command { .. } => Lane::Heartbeat,
             Input::Local(LocalStep::Broker(Step::Tick(timer))) => timer.lane(),
-            Input::Local(_) => Lane::Fetcher,
+            Input::Local(LocalStep::Broker(Step::Fetch(key))) => self.fetcher_lane(*key),
+            Input::Local(_) => Lane::Timer,
             Input::Synced { ticket, .. } => self.syncs.get(ticket).map_or(Lane::Log, SyncPurpose::lane),
             Input::Opened { conn }
             | Input::DialFailed { conn }
             | Input::Closed { conn }
             | Input::Response { conn, .. } => match self.owner_of(*conn) {
-                Some(Owner::Fetcher(_)) => Lane::Fetcher,
+                Some(Owner::Fetcher(key)) => self.fetcher_lane(key),
                 Some(Owner::Lifecycle) => Lane::Heartbeat,
                 Some(Owner::Observer | Owner::AlterPartition) => Lane::Metadata,
                 Some(Owner::Forwarder) | None => Lane::Request,

@@ -47,10 +47,11 @@ impl Timer {
     /// The lane of its work.
     pub fn lane(self) -> Lane {
         match self {
+            // It wakes each fetcher in that one's lane.
+            Timer::Fetchers => Lane::Timer,
             Timer::Lifecycle => Lane::Heartbeat,
             Timer::Observer | Timer::AlterPartition => Lane::Metadata,
             Timer::Forward | Timer::Purgatory => Lane::Request,
-            Timer::Fetchers => Lane::Fetcher,
             Timer::IsrShrink
             | Timer::HighWatermarkCheckpoint
             | Timer::RecoveryPointCheckpoint

@@ -1,7 +1,7 @@
 //! Which of Kafka's rules are built, where, and which test fails without each.
 //!
-//! A rule is named once, in the table of its section ([`PartitionRule`], [`BrokerRule`], [`ProducerRule`], [`ProducerClientRule`],
-//! [`QuorumRule`]), with a sentence, its source
+//! A rule is named once, in the table of its section ([`FollowerRule`], [`PartitionRule`], [`BrokerRule`], [`ProducerRule`],
+//! [`ProducerClientRule`], [`QuorumRule`]), with a sentence, its source
 //! in Kafka and a test. The code asks at the rule's place whether it holds:
 //!
 //! ```text
@@ -19,6 +19,7 @@
 #![doc = include_str!("table.md")]
 
 mod broker_rules;
+mod follower_rules;
 mod partition_rules;
 mod producer_client_rules;
 mod producer_rules;
@@ -27,13 +28,15 @@ mod quorum_rules;
 mod tests;
 
 pub use self::broker_rules::BrokerRule;
+pub use self::follower_rules::FollowerRule;
 pub use self::partition_rules::PartitionRule;
 pub use self::producer_client_rules::ProducerClientRule;
 pub use self::producer_rules::{ProducerRule, producer_rules_of_logs};
 pub use self::quorum_rules::QuorumRule;
 
 /// Every section, in order.
-pub const SECTIONS: [Section; 5] = [
+pub const SECTIONS: [Section; 6] = [
+    FollowerRule::SECTION,
     PartitionRule::SECTION,
     BrokerRule::SECTION,
     ProducerRule::SECTION,
@@ -87,7 +90,55 @@ pub struct Unruled {
 
 /// What of the sections no rule stands for: not modelled, or so by construction, so that there is nothing to leave out.
 /// `what_is_not_modelled_is_not_served` fails when one of the requests behind it comes to be served.
-pub const UNRULED: [Unruled; 14] = [
+pub const UNRULED: [Unruled; 23] = [
+    Unruled {
+        section: "4.5",
+        line: "A fetch begins at the follower's log end.",
+        instead: "By construction: there is no other offset from which a fetcher could go on.",
+    },
+    Unruled {
+        section: "4.5",
+        line: "A response for a partition that is paused, or that is asking for offsets, is dropped.",
+        instead: "By construction: a fetcher has one request under way, and it is the answer that makes a partition pause \
+                  or ask.",
+    },
+    Unruled {
+        section: "4.5",
+        line: "endOffsetFor, assign and the truncations of the epoch cache, also where no record is cut.",
+        instead: "They stand with the log engine, which this crate's tests cannot leave out; each is tried there \
+                  (`trial_storage`, the module of the log's epochs, and its tests of the log).",
+    },
+    Unruled {
+        section: "4.5",
+        line: "Stale epochs of the checkpoint are cut when the log is loaded; those that recovery finds are assigned again.",
+        instead: "Stricter: after a crash the checkpoint is not believed at all, every epoch is taken from the batches.",
+    },
+    Unruled {
+        section: "4.5",
+        line: "A log without epochs begins at its high watermark, and is cut to it.",
+        instead: "Not modelled: there are no batches without an epoch (message format v2 alone), so no log without epochs.",
+    },
+    Unruled {
+        section: "4.5",
+        line: "A follower whose own cache knows nothing at or below the leader's epoch cuts to the leader's end.",
+        instead: "By construction: who told a last fetched epoch has it in the cache when the answer is applied, and the \
+                  leader's epoch is not above it. It is built nevertheless.",
+    },
+    Unruled {
+        section: "4.5",
+        line: "Producer state is rebuilt after a truncation.",
+        instead: "It stands with the producer state, 4.8.",
+    },
+    Unruled {
+        section: "4.5",
+        line: "OFFSET_MOVED_TO_TIERED_STORAGE; a follower's log start as the leader's low watermark (DeleteRecords).",
+        instead: "Not modelled: there is no tiered storage, and DeleteRecords is not served.",
+    },
+    Unruled {
+        section: "4.5",
+        line: "The number of fetchers changes at run time.",
+        instead: "Not modelled: num.replica.fetchers is read once, at the start.",
+    },
     Unruled {
         section: "4.6",
         line: "A shrink of the ISR raises the leader epoch up to metadata version 3.5.",

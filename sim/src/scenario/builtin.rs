@@ -29,6 +29,9 @@ pub fn builtin() -> &'static [(&'static str, &'static str)] {
         "one-way-cut-leader",
         "metadata-lag",
         "topic-recreated",
+        "kip-101",
+        "kip-279",
+        "kip-320",
         "chaos",
         "quorum-chaos",
         "zoo-truncate-to-hw",
@@ -52,5 +55,12 @@ pub fn builtin() -> &'static [(&'static str, &'static str)] {
         "zoo-reorder-inflight",
         "zoo-client-seq-reassign-order",
         "zoo-unknown-producer-reset",
+        "zoo-truncate-to-hw-power-loss",
+        "zoo-epoch-answer-without-epoch",
+        "zoo-truncate-from-other-epoch",
+        "zoo-serve-fetch-other-epoch",
+        "zoo-skip-truncate-same-leader",
+        "zoo-accept-stale-fetch-response",
+        "zoo-oor-truncate-fully",
     ]
 }

@@ -4,6 +4,7 @@
 //! until a story answers: metadata, its fetches as a follower, its AlterPartitions.
 
 mod controllers;
+mod divergence;
 mod follower;
 mod in_sync;
 mod leader;

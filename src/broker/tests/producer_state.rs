@@ -156,7 +156,7 @@ fn a_follower_takes_what_its_leader_has_and_knows_the_producer_then() {
     let mut kept = Kept::new();
     for (offset, epoch, sequence) in [(0, 1, 5), (1, 1, 9), (2, 0, 3), (3, 1, 10)] {
         let sent = batch(PRODUCER, epoch, sequence, 1, offset);
-        kept.log.append_as_follower(&mut kept.disk, sent).expect("what the leader has is right");
+        kept.log.append_as_follower(&mut kept.disk, sent, i32::MAX).expect("what the leader has is right");
     }
     assert_eq!(kept.send(1, 10), BeforeAt(3));
     assert_eq!(kept.send(1, 12), OutOfOrder { expected: 11 });

@@ -126,7 +126,7 @@ impl Quorum {
 
     fn append_as_follower(&mut self, partition: &PartitionData, io: &mut Io<'_, '_>) -> Result<(), QuorumError> {
         let Some(records) = partition.records.clone().filter(|records| !records.is_empty()) else { return Ok(()) };
-        let appended = self.log.append_as_follower(io.disk, records)?;
+        let appended = self.log.append_as_follower(io.disk, records, self.epoch)?;
         if appended.batches > 0 {
             let (first_offset, last_offset) = (appended.first_offset, appended.last_offset);
             let epoch = appended.leader_epoch;

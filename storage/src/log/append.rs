@@ -96,8 +96,15 @@ impl Log {
     }
 
     /// Appends what a leader sent, offsets and epochs as they are. The first batch must begin at the log's end. A partial
-    /// batch at the end is ignored, as a fetch response may be cut there. All or nothing; nothing at all is fine.
-    pub fn append_as_follower(&mut self, disk: &mut dyn Disk, batches: Bytes) -> Result<Appended, LogError> {
+    /// batch at the end is ignored, as a fetch response may be cut there. The first batch of a later epoch than
+    /// `up_to_epoch`, that in which it was fetched, is left away with all behind it (KAFKA-18723): the sender of a late
+    /// response may have lost its leadership meanwhile. All or nothing; nothing at all is fine.
+    pub fn append_as_follower(
+        &mut self,
+        disk: &mut dyn Disk,
+        batches: Bytes,
+        up_to_epoch: i32,
+    ) -> Result<Appended, LogError> {
         let mut headers = Vec::new();
         let mut expected = self.log_end_offset;
         let mut at = 0;
@@ -107,6 +114,9 @@ impl Log {
                 Err(BatchError::TooShort { .. }) => break,
                 Err(error) => return Err(error.into()),
             };
+            if header.partition_leader_epoch > up_to_epoch {
+                break;
+            }
             if header.base_offset != expected {
                 return Err(LogError::OutOfOrder { expected, got: header.base_offset });
             }

@@ -21,7 +21,8 @@ impl Log {
         if offset < self.log_start_offset() {
             return self.truncate_fully_and_start_at(disk, offset);
         }
-        let mut epochs_end = offset;
+        // As `UnifiedLog.truncateTo`: an epoch cannot begin behind the log's end.
+        let mut epochs_end = offset.min(self.log_end_offset);
         if offset < self.log_end_offset {
             let (segment, position, base_offset) = self.position_of(disk, offset)?;
             while self.segments.len() > segment + 1 {
