@@ -113,7 +113,10 @@ fn when_nobody_is_eligible_the_last_known_leader_is_waited_for() {
 fn chaos_of_a_quorum_reaches_elections_and_losses_and_finds_nothing() {
     let sum = campaign("quorum-chaos", &[]);
     assert!(sum.median_controller_elections() >= 3, "{:?}", sum.controller_elections);
+    assert!(sum.coverage["trials_that_wrote_metadata_snapshots"] * 2 > sum.trials, "most");
+    assert!(sum.coverage["trials_that_loaded_metadata_snapshots"] * 2 > sum.trials, "most");
     if sum.trials >= 50 {
+        assert!(sum.coverage["fault:late-metadata"] * 10 >= sum.trials, "one in ten");
         assert!(sum.coverage["trials_that_lost_metadata"] * 5 >= sum.trials, "one in five");
     }
 }

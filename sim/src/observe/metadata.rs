@@ -18,8 +18,9 @@ use trial_checker::{EventRef, Observation, Partition};
 use trial_kafka::controller::{Controller, QuorumRole};
 use trial_kafka::event::{Event, Fault};
 use trial_kafka::ids::{NO_BROKER, Topic, TopicPartition};
+use trial_kafka::metadata::snapshot::{SnapshotFile, SnapshotId};
 use trial_kafka::metadata::{METADATA_TOPIC, MetadataImage, MetadataRecord, PartitionRegistration};
-use trial_storage::{Batch, Batches, records};
+use trial_storage::{Batch, Batches, Disk, records};
 
 use super::durable::Durable;
 use super::logs::{KnownBatch, KnownLogs};
@@ -55,6 +56,8 @@ pub(super) struct MetadataTruth {
     consents: BTreeMap<i32, BTreeSet<NodeIx>>,
     directories: BTreeMap<NodeIx, uuid::Uuid>,
     durable: BTreeMap<NodeIx, Durable>,
+    /// Where the latest snapshot of each controller ends.
+    snapshots: BTreeMap<i32, i64>,
     /// What voters had whose disks were taken away.
     former: BTreeMap<i32, Vec<KnownBatch>>,
     /// Epoch and last change of the image when each active controller was last looked at.
@@ -138,6 +141,7 @@ impl MetadataTruth {
                 let (end_offset, epoch) = (*end_offset, *epoch);
                 let loaded = matches!(event.event, Event::SnapshotLoaded { .. });
                 told.push((at, Observation::MetadataSnapshot { controller: id, end_offset, epoch, loaded }));
+                self.snapshots.insert(id, end_offset);
                 if loaded {
                     self.durable.remove(&node);
                     // Dropped whole, to go on there.
@@ -170,12 +174,23 @@ impl MetadataTruth {
         told.push((at, Observation::ControllerStarted { controller: id, voter, new_disk }));
         self.durable.remove(&node);
         if new_disk {
+            self.snapshots.remove(&id);
             self.known.cut(id, &metadata_partition(), 0);
         }
         if let Some(difference) = self.known.compare(world, node, id, &metadata_partition(), controller.log()) {
             let log_end = difference.same_below;
             self.known.cut(id, &metadata_partition(), log_end);
             told.push((at, Observation::MetadataLost { controller: id, log_end }));
+        }
+        // One may have got its name just before its writer died, which told nobody of it.
+        let names = controller.log().and_then(|log| world.disk(node).view().list(log.dir()).ok()).unwrap_or_default();
+        for name in names {
+            if let Some(SnapshotFile::Whole(SnapshotId { end_offset, epoch })) = SnapshotId::parse(&name)
+                && self.snapshots.get(&id).is_none_or(|known| *known < end_offset)
+            {
+                self.snapshots.insert(id, end_offset);
+                told.push((at, Observation::MetadataSnapshot { controller: id, end_offset, epoch, loaded: false }));
+            }
         }
         self.take_appended(world, at, node, controller, told);
     }
