@@ -270,7 +270,8 @@ fn after_a_snapshot_only_it_and_the_log_behind_it_are_left() {
     life.snapshot(id(7, 1)).unwrap();
     life.snapshot(id(11, 1)).unwrap();
     let snapshots: Vec<_> = life.files().into_iter().filter(|name| name.ends_with(".checkpoint")).collect();
-    assert_eq!(snapshots, [id(11, 1).file_name()]);
+    assert_eq!(snapshots, [id(7, 1).file_name(), id(11, 1).file_name()], "the one before may be under way to somebody");
+    assert_eq!(life.snapshots.earliest(), Some(id(11, 1)), "and does not count");
     assert_eq!((life.log.log_start_offset(), life.log.log_end_offset()), (11, 12));
     assert!(life.log.segment_count() == 1, "{} segments", life.log.segment_count());
     assert_eq!(life.replay(), image(12));
