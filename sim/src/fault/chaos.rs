@@ -127,7 +127,7 @@ impl Chaos {
         let is_first = id == FIRST_DRAWN_ID;
         let latest = if is_first { phases.warm_up + phases.run / 4 * 3 } else { phases.faults_end() };
         let instant = stream.within(DurationRange { min: phases.warm_up, max: latest });
-        let instant = DurationRange::exactly(instant);
+        let mut instant = DurationRange::exactly(instant);
         let hangs_on_an_event = stream.below(100) < u64::from(self.by_event);
         let by_event = hangs_on_an_event && (!is_first || self.by_event >= 100);
         let trigger = stream.pick(&self.events).filter(|_| by_event).cloned();
@@ -142,6 +142,8 @@ impl Chaos {
             // Held back is only what is under way while it lasts, and metadata seldom is: it begins with a decision, of
             // which brokers have not heard yet. That is a controller's event, and late is what brokers are told.
             trigger = self.decision(stream).or(trigger);
+            // Decisions come seldom, in heaps after other faults: whichever is the n-th, wait for it from the start.
+            instant = DurationRange::exactly(phases.warm_up);
             target = if target == Target::ThatNode { Target::AnyBroker } else { target };
         }
         let mut kind = self.kind(kind, &target, stream);
