@@ -140,3 +140,13 @@ fn what_lying_disks_lose_is_allowed_and_nobody_cuts_what_it_knows_to_be_committe
     let sum = campaign_with_findings("zoo-raft-truncate-below-hw", &[]);
     assert!(sum.findings.keys().any(|found| found.rule == Some("committed-cut")), "{:?}", sum.findings);
 }
+
+#[test]
+fn a_disk_is_compared_with_the_log_of_whoever_leads_now() {
+    let (name, text) = builtin().iter().find(|(name, _)| *name == "quorum-chaos").expect("it is built in");
+    let scenario = parse(&format!("{name}.toml"), text, &[]).unwrap_or_else(|e| panic!("{e}"));
+    // In this seed the disk of a voter is compared first with the log of a leader that had loaded a snapshot, then with
+    // one that begins where the voter's does.
+    let report = trial::run(&Arc::new(scenario), 2738, &mut Unwatched);
+    assert!(!report.failed(), "{:?}", report.verdict.groups);
+}

@@ -48,19 +48,17 @@ impl Durable {
     }
 
     /// Goes on as long as the device has the next batch of the leader's log. Of batches that lie below all that is known
-    /// of that log, the first that is known tells (log matching).
+    /// of that log, the first that is known tells (log matching); another leader may know more.
     fn walk(&mut self, disk: &VirtualDisk, log: &[KnownBatch], to: i64) {
         let first_known = log.first().map_or(i64::MAX, |batch| batch.first);
-        let mut place = log.partition_point(|batch| batch.last < self.end);
         while self.end < to
             && let Some((batch, size)) = self.next_batch(disk)
         {
             if batch.last >= first_known.max(self.end) {
-                if log.get(place) != Some(&batch) {
+                if log.get(log.partition_point(|known| known.last < batch.first)) != Some(&batch) {
                     return;
                 }
                 self.end = batch.last + 1;
-                place += 1;
             }
             self.position += size;
             self.next = batch.last + 1;
