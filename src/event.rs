@@ -242,8 +242,6 @@ pub enum Event {
     SnapshotLoaded { end_offset: i64, epoch: i32 },
     /// The metadata log begins here now.
     MetadataLogStart { to: i64 },
-    /// A broker has replayed the committed metadata below this offset.
-    MetadataReplayed { to: i64 },
 
     // ── partition on a broker ────────────────────────────────────────────────────────────────────────────────────
     /// Leads from here on.
@@ -387,7 +385,6 @@ impl Event {
             | SnapshotWritten { .. }
             | SnapshotLoaded { .. }
             | MetadataLogStart { .. }
-            | MetadataReplayed { .. }
             | ProducerIdGiven { .. }
             | ProducerEpochRaised { .. } => None,
         }
@@ -407,7 +404,6 @@ impl Event {
             | Consumed { .. }
             | MetadataAppended { .. }
             | MetadataHighWatermark { .. }
-            | MetadataReplayed { .. }
             | Dropped { .. } => Weight::Traffic,
             Phase { .. }
             | Fault(_)
@@ -463,7 +459,6 @@ impl Event {
         "snapshot-written",
         "snapshot-loaded",
         "metadata-log-start",
-        "metadata-replayed",
         "became-leader",
         "became-follower",
         "appended",
@@ -531,7 +526,6 @@ impl Event {
             SnapshotWritten { .. } => "snapshot-written",
             SnapshotLoaded { .. } => "snapshot-loaded",
             MetadataLogStart { .. } => "metadata-log-start",
-            MetadataReplayed { .. } => "metadata-replayed",
             BecameLeader { .. } => "became-leader",
             BecameFollower { .. } => "became-follower",
             Appended { .. } => "appended",
@@ -751,7 +745,6 @@ impl fmt::Display for Event {
                 write!(f, "loaded the snapshot of the metadata below offset {end_offset}, epoch {epoch}")
             }
             MetadataLogStart { to } => write!(f, "begins its metadata log at offset {to}"),
-            MetadataReplayed { to } => write!(f, "has replayed the metadata below offset {to}"),
             ReplicaDeleted { partition, topic_id } => {
                 write!(f, "deleted its replica of {partition} (topic id {topic_id})")
             }

@@ -5,6 +5,8 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
+use crate::settings::TopicSettings;
+
 /// Virtual time in nanoseconds.
 pub type Time = u64;
 
@@ -263,6 +265,9 @@ pub enum Observation {
         leader_epoch: i32,
         /// The leader's ISR together with replicas it has asked to add (KIP-497).
         maximal_isr: Vec<i32>,
+        /// The effective `min.insync.replicas` that the leader knows of, which may hear late of a change; `None`: what
+        /// the topic promises at this moment.
+        min_insync_replicas: Option<i32>,
     },
     /// The controller chose a leader, or took it away.
     LeaderElected {
@@ -361,6 +366,14 @@ pub enum Observation {
         elr: Vec<i32>,
         /// The last known eligible leader replicas.
         last_known_elr: Vec<i32>,
+    },
+    /// What a topic promises from here on: its configuration and that of the cluster, as the metadata log has them. Told
+    /// in the order of that log, so before the elections that it decides.
+    TopicSettingsChanged {
+        /// Its name.
+        topic: Arc<str>,
+        /// What it promises.
+        settings: TopicSettings,
     },
     /// The controller deleted a topic: nothing of it is promised any more. One of the same name is another.
     TopicDeleted {

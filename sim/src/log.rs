@@ -63,7 +63,6 @@ fn is_about_metadata(event: &Event) -> bool {
             | SnapshotWritten { .. }
             | SnapshotLoaded { .. }
             | MetadataLogStart { .. }
-            | MetadataReplayed { .. }
     )
 }
 
@@ -100,7 +99,6 @@ impl Views {
             Event::MetadataTruncated { to, .. } => view.log_end_offset = Some(*to),
             Event::MetadataHighWatermark { to, .. } => view.high_watermark = Some(*to),
             // A broker has no metadata log of its own: what it has replayed stands for it.
-            Event::MetadataReplayed { to } => view.log_end_offset = Some(*to),
             Event::SnapshotLoaded { end_offset, .. } => {
                 view.log_end_offset = view.log_end_offset.max(Some(*end_offset));
             }
@@ -195,7 +193,7 @@ pub fn glyph(event: &Event) -> char {
         MetadataTruncated { .. } | MetadataDivergenceFound { .. } => 'X',
         EligibleLeadersChanged { .. } | ReassignmentChanged { .. } => '~',
         SnapshotWritten { .. } | SnapshotLoaded { .. } | MetadataLogStart { .. } => '+',
-        MetadataAppended { .. } | MetadataHighWatermark { .. } | MetadataReplayed { .. } => '.',
+        MetadataAppended { .. } | MetadataHighWatermark { .. } => '.',
         IsrChanged { .. } | IsrChangeAsked { .. } | IsrAdopted { .. } | AlterPartitionRefused { .. } => '~',
         Truncated { .. } | DivergenceFound { .. } => 'X',
         DuplicateFound { .. } => '=',

@@ -299,6 +299,10 @@ impl Controller {
     fn replay(&mut self, end: i64, io: &mut Io<'_, '_>) -> Result<(), QuorumError> {
         let Some(quorum) = &self.quorum else { return Ok(()) };
         let from = self.committed_image.next_offset;
+        // What lies below the log is in the snapshot that it begins at, which is to be loaded next.
+        if end <= from.max(quorum.log().log_start_offset()) {
+            return Ok(());
+        }
         for (offset, record) in quorum.read_records(io.disk, from, end)? {
             note_registration(&mut self.committed_registration_offsets, offset, &record);
             self.committed_image.apply(offset, &record);

@@ -30,11 +30,12 @@ mod two_leaders_one_epoch;
 mod unsafe_election;
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use crate::findings::Findings;
 use crate::observation::{Entry, EventRef, Observation, Partition};
 use crate::partitions::Partitions;
-use crate::settings::Settings;
+use crate::settings::{Settings, TopicSettings};
 use partition::{Ack, Election, PartitionTruth, Produced, Reign};
 use replica::{Batch, CutKind};
 
@@ -67,6 +68,8 @@ pub(crate) struct Cluster {
     /// Number of the current observation, from 1.
     pub(crate) seq: u64,
     names: Partitions,
+    /// What topics promise, where it was told.
+    promised: BTreeMap<Arc<str>, TopicSettings>,
     pub(crate) partitions: Vec<PartitionTruth>,
     pub(crate) outages: BTreeMap<i32, Vec<Outage>>,
     pub(crate) brokers: BTreeMap<i32, Registration>,
@@ -82,7 +85,9 @@ impl Cluster {
     fn number(&mut self, settings: &Settings, partition: &Partition) -> usize {
         let number = self.names.number(partition) as usize;
         if number == self.partitions.len() {
-            self.partitions.push(PartitionTruth::new(partition.clone(), settings.topic(&partition.topic)));
+            let promised = self.promised.get(&partition.topic).copied();
+            let promised = promised.unwrap_or_else(|| settings.topic(&partition.topic));
+            self.partitions.push(PartitionTruth::new(partition.clone(), promised));
         }
         number
     }
@@ -138,10 +143,20 @@ impl Cluster {
                     log_mismatch::check(truth, broker, at, settings, found);
                 }
             }
-            Acknowledged { broker, partition, first_offset, last_offset, acks, leader_epoch, maximal_isr } => {
+            Acknowledged {
+                broker,
+                partition,
+                first_offset,
+                last_offset,
+                acks,
+                leader_epoch,
+                maximal_isr,
+                min_insync_replicas,
+            } => {
                 let number = self.number(settings, &partition);
-                let ack = Ack::new(at, seq, broker, (first_offset, last_offset), leader_epoch, acks);
                 let truth = &mut self.partitions[number];
+                let min = min_insync_replicas.unwrap_or_else(|| truth.topic.effective_min_insync_replicas());
+                let ack = Ack::new(at, seq, broker, (first_offset, last_offset), leader_epoch, acks, min);
                 truth.acknowledged(ack, &maximal_isr);
                 if acks < 0 {
                     ack_before_committed::check(truth, &ack, &maximal_isr, settings, found);
@@ -210,6 +225,12 @@ impl Cluster {
                 let truth = &mut self.partitions[number];
                 (truth.assigned, truth.elr, truth.last_known_elr) = (replicas, elr, last_known_elr);
                 replica_sets::check(truth, at, settings, found);
+            }
+            TopicSettingsChanged { topic, settings } => {
+                for truth in self.partitions.iter_mut().filter(|truth| truth.name.topic == topic) {
+                    truth.promise(seq, settings);
+                }
+                self.promised.insert(topic, settings);
             }
             BrokerFenced { broker, fenced } => {
                 let registration = self.brokers.entry(broker).or_default();
@@ -313,6 +334,7 @@ impl Cluster {
 
     /// The controller deleted a topic: what was known of its partitions says nothing of a later topic of that name.
     pub(crate) fn topic_deleted(&mut self, topic: &str, settings: &Settings) {
+        self.promised.remove(topic);
         for number in self.names.forget(topic) {
             if let Some(truth) = self.partitions.get_mut(number as usize) {
                 *truth = PartitionTruth::new(truth.name.clone(), settings.topic(topic));

@@ -14,17 +14,21 @@
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
-use trial_checker::{EventRef, Observation, Partition};
+use trial_checker::{EventRef, Observation, Partition, TopicSettings};
+use trial_kafka::config::BrokerConfig;
 use trial_kafka::controller::{Controller, QuorumRole};
 use trial_kafka::event::{Event, Fault};
 use trial_kafka::ids::{NO_BROKER, Topic, TopicPartition};
+use trial_kafka::metadata::snapshot::{SnapshotFile, SnapshotId};
 use trial_kafka::metadata::{METADATA_TOPIC, MetadataImage, MetadataRecord, PartitionRegistration};
-use trial_storage::{Batch, Batches, records};
+use trial_storage::{Batch, Batches, Disk, records};
 
 use super::durable::Durable;
 use super::logs::{KnownBatch, KnownLogs};
 use crate::trace::{NodeIx, TraceEvent};
 use crate::world::{Power, World};
+
+const ELIGIBLE_LEADER_REPLICAS_VERSION: &str = "eligible.leader.replicas.version";
 
 /// More states of the image than brokers lag behind are not kept.
 const IMAGES_KEPT: usize = 512;
@@ -48,6 +52,10 @@ pub(super) struct MetadataTruth {
     /// Everything below is in `image`.
     end: i64,
     image: MetadataImage,
+    /// What brokers were given at the start, under what is set at run time.
+    given: BrokerConfig,
+    /// What topics promise by the committed image.
+    promised: BTreeMap<String, TopicSettings>,
     /// The image from each offset on at which it changed, for brokers that are behind.
     images: VecDeque<(i64, MetadataImage)>,
     decided: Vec<Decided>,
@@ -55,6 +63,8 @@ pub(super) struct MetadataTruth {
     consents: BTreeMap<i32, BTreeSet<NodeIx>>,
     directories: BTreeMap<NodeIx, uuid::Uuid>,
     durable: BTreeMap<NodeIx, Durable>,
+    /// Where the latest snapshot of each controller ends.
+    snapshots: BTreeMap<i32, i64>,
     /// What voters had whose disks were taken away.
     former: BTreeMap<i32, Vec<KnownBatch>>,
     /// Epoch and last change of the image when each active controller was last looked at.
@@ -66,6 +76,16 @@ pub(super) struct MetadataTruth {
 type Told = Vec<(EventRef, Observation)>;
 
 impl MetadataTruth {
+    /// Nothing is committed yet; brokers were given this configuration.
+    pub(super) fn new(given: BrokerConfig) -> Self {
+        MetadataTruth { given, ..MetadataTruth::default() }
+    }
+
+    /// What a topic promises, if there is one of that name.
+    pub(super) fn promised(&self, topic: &str) -> Option<&TopicSettings> {
+        self.promised.get(topic)
+    }
+
     /// The committed metadata.
     pub(super) fn image(&self) -> &MetadataImage {
         &self.image
@@ -138,6 +158,7 @@ impl MetadataTruth {
                 let (end_offset, epoch) = (*end_offset, *epoch);
                 let loaded = matches!(event.event, Event::SnapshotLoaded { .. });
                 told.push((at, Observation::MetadataSnapshot { controller: id, end_offset, epoch, loaded }));
+                self.snapshots.insert(id, end_offset);
                 if loaded {
                     self.durable.remove(&node);
                     // Dropped whole, to go on there.
@@ -170,12 +191,23 @@ impl MetadataTruth {
         told.push((at, Observation::ControllerStarted { controller: id, voter, new_disk }));
         self.durable.remove(&node);
         if new_disk {
+            self.snapshots.remove(&id);
             self.known.cut(id, &metadata_partition(), 0);
         }
         if let Some(difference) = self.known.compare(world, node, id, &metadata_partition(), controller.log()) {
             let log_end = difference.same_below;
             self.known.cut(id, &metadata_partition(), log_end);
             told.push((at, Observation::MetadataLost { controller: id, log_end }));
+        }
+        // One may have got its name just before its writer died, which told nobody of it.
+        let names = controller.log().and_then(|log| world.disk(node).view().list(log.dir()).ok()).unwrap_or_default();
+        for name in names {
+            if let Some(SnapshotFile::Whole(SnapshotId { end_offset, epoch })) = SnapshotId::parse(&name)
+                && self.snapshots.get(&id).is_none_or(|known| *known < end_offset)
+            {
+                self.snapshots.insert(id, end_offset);
+                told.push((at, Observation::MetadataSnapshot { controller: id, end_offset, epoch, loaded: false }));
+            }
         }
         self.take_appended(world, at, node, controller, told);
     }
@@ -262,6 +294,7 @@ impl MetadataTruth {
             self.image = controller.committed_image().clone();
             self.end = self.image.next_offset.max(log.log_start_offset());
             self.images.push_back((self.end, self.image.clone()));
+            self.tell_promises(at, told);
         }
         for batch in read_batches(world, node, controller, self.end, to) {
             self.commit_batch(at, &batch, told);
@@ -353,12 +386,26 @@ impl MetadataTruth {
             MetadataRecord::RemoveTopic { topic_id } => {
                 if let Some(topic) = self.image.topics.get(topic_id) {
                     let at = when(&|e| matches!(e, Event::TopicDeleted { topic_id: id, .. } if id == topic_id));
+                    self.promised.remove(topic.name.as_str());
                     told.push((at, Observation::TopicDeleted { topic: topic.name.as_str().into() }));
                 }
             }
             MetadataRecord::Partition { topic_id, partition, .. } => {
                 self.image.apply(offset, record);
+                self.tell_promises(at, told);
                 self.tell_partition(*topic_id, *partition, None, false, decided, at, told);
+                return;
+            }
+            MetadataRecord::Config { resource_name, name, .. } => {
+                let of_it = |resource: &str, key: &str| key == name && resource.ends_with(resource_name.as_str());
+                let at = when(&|e| matches!(e, Event::ConfigChanged { resource, name, .. } if of_it(resource, name)));
+                self.image.apply(offset, record);
+                self.tell_promises(at, told);
+                return;
+            }
+            MetadataRecord::FeatureLevel { .. } => {
+                self.image.apply(offset, record);
+                self.tell_promises(at, told);
                 return;
             }
             MetadataRecord::ClearElr { topic } => {
@@ -379,6 +426,25 @@ impl MetadataTruth {
             _ => {}
         }
         self.image.apply(offset, record);
+    }
+
+    /// Tells which topics promise something else than before.
+    fn tell_promises(&mut self, at: EventRef, told: &mut Told) {
+        let elr = self.image.features.get(ELIGIBLE_LEADER_REPLICAS_VERSION).is_some_and(|level| *level > 0);
+        for topic in self.image.topics.values() {
+            let Some(partition) = topic.partitions.first() else { continue };
+            let config = self.image.effective_config_of_topic(NO_BROKER, &self.given, topic);
+            let settings = TopicSettings {
+                replication_factor: i16::try_from(partition.replicas.len()).unwrap_or(i16::MAX),
+                min_insync_replicas: i32::try_from(config.min_insync_replicas).unwrap_or(i32::MAX),
+                unclean_leader_election_enable: config.unclean_leader_election_enable,
+                eligible_leader_replicas: elr,
+            };
+            let name = topic.name.as_str();
+            if self.promised.insert(name.to_owned(), settings) != Some(settings) {
+                told.push((at, Observation::TopicSettingsChanged { topic: name.into(), settings }));
+            }
+        }
     }
 
     /// The partitions with eligible or last known leaders, of one topic or of all.
@@ -507,6 +573,7 @@ fn is_decision(event: &Event) -> bool {
             | Event::EligibleLeadersChanged { .. }
             | Event::ReassignmentChanged { .. }
             | Event::TopicDeleted { .. }
+            | Event::ConfigChanged { .. }
     )
 }
 

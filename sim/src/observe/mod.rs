@@ -39,8 +39,6 @@ pub struct Observer {
     known: KnownLogs,
     metadata: MetadataTruth,
     liveness: Liveness,
-    /// Topics any replica of which may lead.
-    unclean: BTreeSet<String>,
     /// Topics that were deleted at least once.
     deleted: BTreeSet<String>,
     /// Brokers that have started before: a first start is no restart.
@@ -56,12 +54,10 @@ impl Observer {
     /// An observer of a trial of this scenario.
     pub fn new(scenario: &Scenario, expected_fault_kinds: Vec<String>) -> Self {
         let settings = settings::of_scenario(scenario, expected_fault_kinds);
-        let unclean = settings.topics.iter().filter(|(_, topic)| topic.unclean_leader_election_enable);
         Observer {
-            unclean: unclean.map(|(name, _)| name.clone()).collect(),
             checker: Checker::new(settings),
             known: KnownLogs::default(),
-            metadata: MetadataTruth::default(),
+            metadata: MetadataTruth::new(scenario.cluster.config.clone()),
             liveness: Liveness::default(),
             deleted: BTreeSet::new(),
             started: BTreeSet::new(),
@@ -124,6 +120,7 @@ impl Observer {
                     acks: *acks,
                     leader_epoch: replica.map_or(-1, |r| r.leader_epoch),
                     maximal_isr,
+                    min_insync_replicas: replica.map(|r| r.effective_min_isr() as i32),
                 }
             }
             (Event::BecameLeader { partition, leader_epoch, leader_epoch_start_offset, .. }, Some(broker)) => {
@@ -506,9 +503,11 @@ impl Sink for Observer {
         }
         self.audit(world, events);
         self.look_at_brokers(world, events);
-        let Observer { liveness, metadata, unclean, .. } = self;
+        let Observer { liveness, metadata, .. } = self;
         let mut told = Vec::new();
-        liveness.look(world, metadata.image(), |topic| unclean.contains(topic), &mut told);
+        let unclean =
+            |topic: &str| metadata.promised(topic).is_some_and(|promised| promised.unclean_leader_election_enable);
+        liveness.look(world, metadata.image(), unclean, &mut told);
         told.into_iter().for_each(|(at, what)| self.checker.observe(at, what));
         if events.iter().any(|event| matches!(&event.event, Event::Phase { name } if name == Phase::Read.name())) {
             self.audit_everything(world, EventRef { id: world.event_count(), time: world.now() });

@@ -11,7 +11,7 @@ use super::error::Wrong;
 use super::faults::when;
 use super::read::{Reader, list, number, text};
 use super::tree::{Placed, Value};
-use super::{DurationRange, Scenario, TopicSpec, check, kafka};
+use super::{DurationRange, Scenario, TopicSpec, check, kafka, parse};
 use crate::fault::When;
 
 /// One thing that an administrator does.
@@ -220,23 +220,7 @@ fn create_topic(mut reader: Reader<'_, '_, '_>, scenario: &Scenario) -> Option<T
         check::legal_topic_name(&name)?;
         Ok(name)
     });
-    let brokers = scenario.cluster.brokers;
-    let partitions: i32 = reader.take("partitions", number(1, 10_000)).unwrap_or(1);
-    let replication_factor = reader
-        .take("replication.factor", |found| {
-            let factor = number(1, i64::from(i16::MAX))(found)?;
-            check::replication_factor(brokers, factor)?;
-            Ok(factor)
-        })
-        .unwrap_or(brokers.min(3) as i16);
-    let assignments = reader.take("assignments", list(list(number(1, i64::from(i32::MAX))))).unwrap_or_default();
-    if !assignments.is_empty()
-        && let Err(wrong) = check::assignments(brokers, partitions, replication_factor, &assignments)
-    {
-        reader.fail("assignments", wrong);
-    }
-    let config = kafka::config(&mut reader);
-    Some(TopicSpec { name: name?, partitions, replication_factor, assignments, config })
+    parse::topic_settings(reader, name, scenario.cluster.brokers)
 }
 
 fn alter_config(reader: &mut Reader<'_, '_, '_>, scenario: &Scenario) -> Option<AdminAction> {

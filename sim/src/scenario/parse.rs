@@ -160,7 +160,6 @@ fn name(found: &Placed) -> Result<String, Wrong> {
 }
 
 fn topic(mut reader: Reader<'_, '_, '_>, scenario: &Scenario) -> Option<TopicSpec> {
-    let brokers = scenario.cluster.brokers;
     let name = reader.require("name", |found| {
         let name = text(found)?;
         check::legal_topic_name(&name)?;
@@ -169,6 +168,11 @@ fn topic(mut reader: Reader<'_, '_, '_>, scenario: &Scenario) -> Option<TopicSpe
         }
         Ok(name)
     });
+    topic_settings(reader, name, scenario.cluster.brokers)
+}
+
+/// What is said of a topic besides its name.
+pub(super) fn topic_settings(mut reader: Reader<'_, '_, '_>, name: Option<String>, brokers: u32) -> Option<TopicSpec> {
     let partitions: i32 = reader.take("partitions", number(1, 10_000)).unwrap_or(1);
     let replication_factor = reader
         .take("replication.factor", |found| {

@@ -28,7 +28,7 @@ impl Quorum {
     pub(super) fn poll_follower(&mut self, io: &mut Io<'_, '_>) -> Result<bool, QuorumError> {
         let Role::Follower { until, .. } = self.role else { return Ok(false) };
         let Some(leader) = self.leader_id else { return Ok(false) };
-        if until <= io.now.mono {
+        if until <= io.now.mono && !self.is_flushing() {
             if self.is_voter() && self.shutdown_at.is_none() && QuorumRule::SilentLeaderIsReplaced.holds() {
                 self.begin_election(io)?;
                 return Ok(true);
@@ -50,6 +50,12 @@ impl Quorum {
     fn is_ready_to_fetch(&self) -> bool {
         let is_synced = self.synced_end_offset() >= self.log.log_end_offset();
         !self.is_writing_incoming_snapshot() && (is_synced || !QuorumRule::FollowerSyncsBeforeItFetchesOn.holds())
+    }
+
+    /// Is what it appended on its way to the disk? Kafka's thread stands still meanwhile: only then does it look whether the
+    /// leader has been silent too long, since the fetch that brought the records.
+    pub(super) fn is_flushing(&self) -> bool {
+        self.log_sync.is_some() && self.synced_end_offset() < self.log.log_end_offset()
     }
 
     /// Without a leader the fetch is a question: who leads? Source: `KafkaRaftClient.maybeSendFetchToAnyBootstrap`.
@@ -187,13 +193,10 @@ impl Quorum {
         }
     }
 
-    /// What was appended is durable: a leader counts it, a follower fetches on. Kafka's thread was busy meanwhile, so the
-    /// fetch timeout begins now.
+    /// What was appended is durable: a leader counts it. A follower fetches on, when it is polled next.
     pub(super) fn on_log_synced(&mut self, io: &mut Io<'_, '_>) {
-        match &self.role {
-            Role::Follower { has_fetched: true, .. } => self.reset_fetch_timeout_for_successful_fetch(io),
-            Role::Leader(_) => self.update_local_state(io),
-            _ => {}
+        if let Role::Leader(_) = &self.role {
+            self.update_local_state(io);
         }
     }
 }

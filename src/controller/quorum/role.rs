@@ -240,7 +240,8 @@ impl Quorum {
                 Some(backing_off_until.unwrap_or(*until)).filter(|_| !is_shutting_down)
             }
             Role::Follower { until, .. } => {
-                Some(*until).filter(|_| self.is_voter() && QuorumRule::SilentLeaderIsReplaced.holds())
+                let is_due = self.is_voter() && !self.is_flushing();
+                Some(*until).filter(|_| is_due && QuorumRule::SilentLeaderIsReplaced.holds())
             }
             Role::Leader(leader) => leader.next_deadline(),
         }

@@ -254,6 +254,14 @@ impl Cluster {
         self.cuts.clear();
         self.loss = 0;
     }
+    /// What was synced last, and stands, ends; what was asked for first stands on.
+    pub fn release_all_but_the_first_sync(&mut self, id: i32) {
+        let machine = self.machines.get_mut(&id).expect("a node of the cluster");
+        let life = machine.life;
+        for (ticket, pending) in machine.held.split_off(1.min(machine.held.len())) {
+            self.push(id, life, 1, Delivery::Synced(ticket, pending));
+        }
+    }
     /// Syncs of this disk end from now on, those that stood included.
     pub fn release_disk(&mut self, id: i32) {
         let machine = self.machines.get_mut(&id).expect("a node of the cluster");
