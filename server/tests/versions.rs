@@ -249,8 +249,16 @@ fn requests(api: ApiKey, version: i16, topic_id: Uuid) -> Vec<RequestKind> {
             let topic = QuorumTopic::default().with_topic_name(name(METADATA)).with_partitions(partitions);
             vec![RequestKind::DescribeQuorum(DescribeQuorumRequest::default().with_topics(vec![topic]))]
         }
+        ApiKey::AddRaftVoter => vec![RequestKind::AddRaftVoter(add_voter())],
+        ApiKey::RemoveRaftVoter => vec![RequestKind::RemoveRaftVoter(RemoveRaftVoterRequest::default())],
         other => panic!("{other:?} is offered and not tried here"),
     }
+}
+
+/// For a voter that does not say on which disk it is, so that it is refused.
+fn add_voter() -> AddRaftVoterRequest {
+    let listener = add_raft_voter_request::Listener::default().with_name("CONTROLLER".into()).with_port(9);
+    AddRaftVoterRequest::default().with_voter_id(9).with_listeners(vec![listener])
 }
 
 /// As [`requests`], for the listener of a controller. What is asked of the quorum is of an epoch long past, or of nobody.
@@ -310,6 +318,12 @@ fn controller_requests(api: ApiKey, version: i16, topic_id: Uuid) -> Vec<Request
                 RequestKind::EndQuorumEpoch(EndQuorumEpochRequest::default().with_topics(vec![topic]))
             };
             vec![of(METADATA), of(TOPIC)]
+        }
+        ApiKey::UpdateRaftVoter => {
+            let listener = update_raft_voter_request::Listener::default().with_name("CONTROLLER".into()).with_port(9);
+            let of = |epoch| UpdateRaftVoterRequest::default().with_current_leader_epoch(epoch);
+            let known = of(1).with_listeners(vec![listener]);
+            vec![RequestKind::UpdateRaftVoter(of(0)), RequestKind::UpdateRaftVoter(known)]
         }
         ApiKey::BrokerRegistration => {
             let of = |cluster, id: i32| {

@@ -183,6 +183,9 @@ impl Writer {
                 self.some("topic", partition.as_ref().map(|partition| quoted(&partition.topic)));
                 self.some("partition", partition.as_ref().map(|partition| partition.partition));
             }
+            AdminAction::AddVoter { controller } | AdminAction::RemoveVoter { controller } => {
+                self.key("controller", controller);
+            }
             AdminAction::Reassign { partition, replicas } => {
                 self.key("topic", quoted(&partition.topic));
                 self.key("partition", partition.partition);

@@ -283,12 +283,13 @@ impl Quorum {
     /// What this node is in the quorum. It is leader, to others, from the epoch's first record on.
     pub fn role(&self) -> QuorumRole {
         match &self.role {
+            // Also one that was removed: it leads until that is committed.
+            Role::Leader(leader) if leader.epoch_start_offset.is_some() => QuorumRole::Leader,
             _ if !self.is_voter() => QuorumRole::Observer,
             Role::Unattached { .. } => QuorumRole::Unattached,
             Role::Prospective { .. } => QuorumRole::Prospective,
             Role::Candidate { .. } => QuorumRole::Candidate,
-            Role::Leader(leader) if leader.epoch_start_offset.is_none() => QuorumRole::Candidate,
-            Role::Leader(_) => QuorumRole::Leader,
+            Role::Leader(_) => QuorumRole::Candidate,
             Role::Follower { .. } => QuorumRole::Follower { leader: self.leader_id.unwrap_or(-1) },
             Role::Resigned { .. } => QuorumRole::Resigned,
         }
