@@ -25,6 +25,7 @@ const SAFE: &[&str] = &[
     "topic-recreated",
     "last-in-sync-replica-elr",
     "quorum-chaos",
+    "voter-replaced",
 ];
 /// Scenarios whose settings permit loss: it must be ALLOWED, by a rule.
 const PERMITTING: &[(&str, &[&str])] = &[

@@ -20,12 +20,14 @@ use kafka_protocol::messages::list_partition_reassignments_request::ListPartitio
 use kafka_protocol::messages::metadata_request::MetadataRequestTopic;
 use kafka_protocol::messages::produce_request::{PartitionProduceData, TopicProduceData};
 use kafka_protocol::messages::{
-    AlterPartitionReassignmentsRequest, AlterPartitionRequest, ApiKey, ApiVersionsRequest, BeginQuorumEpochRequest,
-    BrokerHeartbeatRequest, BrokerRegistrationRequest, CreatePartitionsRequest, CreateTopicsRequest,
-    DeleteTopicsRequest, DescribeConfigsRequest, DescribeQuorumRequest, ElectLeadersRequest, EndQuorumEpochRequest,
-    FetchRequest, FetchSnapshotRequest, IncrementalAlterConfigsRequest, ListOffsetsRequest,
-    ListPartitionReassignmentsRequest, MetadataRequest, ProduceRequest, RequestHeader, RequestKind, ResponseKind,
-    TopicName, VoteRequest, begin_quorum_epoch_request, end_quorum_epoch_request, fetch_snapshot_request, vote_request,
+    AddRaftVoterRequest, AlterPartitionReassignmentsRequest, AlterPartitionRequest, ApiKey, ApiVersionsRequest,
+    BeginQuorumEpochRequest, BrokerHeartbeatRequest, BrokerRegistrationRequest, CreatePartitionsRequest,
+    CreateTopicsRequest, DeleteTopicsRequest, DescribeConfigsRequest, DescribeQuorumRequest, ElectLeadersRequest,
+    EndQuorumEpochRequest, FetchRequest, FetchSnapshotRequest, IncrementalAlterConfigsRequest, ListOffsetsRequest,
+    ListPartitionReassignmentsRequest, MetadataRequest, ProduceRequest, RemoveRaftVoterRequest, RequestHeader,
+    RequestKind, ResponseKind, TopicName, UpdateRaftVoterRequest, VoteRequest, add_raft_voter_request,
+    begin_quorum_epoch_request, end_quorum_epoch_request, fetch_snapshot_request, update_raft_voter_request,
+    vote_request,
 };
 use kafka_protocol::protocol::{Encodable, StrBytes};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};

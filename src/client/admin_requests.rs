@@ -160,10 +160,16 @@ impl ControllerAsk {
         (!codes.is_empty()).then_some(error.map_or(Ok(()), Err))
     }
 
-    /// May the same be asked again after this error?
-    pub(super) fn is_tried_again_after(error: ResponseError) -> bool {
+    /// May the same be asked again after this error? The leader of the quorum says REQUEST_TIMED_OUT of a change of the
+    /// voters that it does not begin or has given up: that is for the caller to judge.
+    pub(super) fn is_tried_again_after(&self, error: ResponseError) -> bool {
         use ResponseError::*;
-        matches!(error, NotController | RequestTimedOut | NetworkException)
+        match self {
+            ControllerAsk::AddVoter { .. } | ControllerAsk::RemoveVoter { .. } => {
+                matches!(error, NotController | NetworkException)
+            }
+            _ => matches!(error, NotController | RequestTimedOut | NetworkException),
+        }
     }
 }
 

@@ -9,7 +9,7 @@ use trial_kafka::ids::{Topic, TopicPartition};
 use trial_kafka::node::{Command, ConfigResource, ElectionType, Nanos};
 
 use super::error::Wrong;
-use super::read::{Reader, duration, list, number, text};
+use super::read::{Reader, boolean, duration, list, number, text};
 use super::tree::{Placed, Value};
 use super::{DurationRange, Scenario, TopicSpec, check, kafka};
 
@@ -64,11 +64,15 @@ pub enum AdminAction {
     AddVoter {
         /// Its number.
         controller: u32,
+        /// Whatever the answer is, it is not tried again.
+        once: bool,
     },
     /// Make a controller no voter of the quorum any more, on whatever disk it is one then.
     RemoveVoter {
         /// Its number.
         controller: u32,
+        /// Whatever the answer is, it is not tried again.
+        once: bool,
     },
 }
 
@@ -103,11 +107,11 @@ impl AdminAction {
     /// there (`true`), and as the quorum has it for a voter (`false`).
     pub fn command(&self, voter: impl Fn(u32, bool) -> Voter) -> Command {
         match self.clone() {
-            AdminAction::AddVoter { controller } => {
+            AdminAction::AddVoter { controller, .. } => {
                 let Voter { id, directory_id, endpoint } = voter(controller, true);
                 Command::AddVoter { id, directory_id, endpoint }
             }
-            AdminAction::RemoveVoter { controller } => {
+            AdminAction::RemoveVoter { controller, .. } => {
                 let Voter { id, directory_id, .. } = voter(controller, false);
                 Command::RemoveVoter { id, directory_id }
             }
@@ -134,7 +138,7 @@ pub(super) fn keys_of_action(action: &str) -> &'static [&'static str] {
         "alter-config" => &["resource", "set", "remove"],
         "elect-leaders" => &["election", "topic", "partition"],
         "reassign" => &["topic", "partition", "replicas"],
-        "add-voter" | "remove-voter" => &["controller"],
+        "add-voter" | "remove-voter" => &["controller", "once"],
         _ => &[],
     }
 }
@@ -187,8 +191,15 @@ fn action_of(name: &str, reader: &mut Reader<'_, '_, '_>, scenario: &Scenario) -
             Some(AdminAction::CreatePartitions { topic: topic?, partitions: partitions? })
         }
         "alter-config" => alter_config(reader, scenario),
-        "add-voter" => Some(AdminAction::AddVoter { controller: controller(reader, scenario)? }),
-        "remove-voter" => Some(AdminAction::RemoveVoter { controller: controller(reader, scenario)? }),
+        "add-voter" | "remove-voter" => {
+            let controller = controller(reader, scenario);
+            let once = reader.take("once", boolean).unwrap_or(false);
+            let controller = controller?;
+            Some(match name {
+                "add-voter" => AdminAction::AddVoter { controller, once },
+                _ => AdminAction::RemoveVoter { controller, once },
+            })
+        }
         "elect-leaders" => {
             let election = reader.take("election", election).unwrap_or(ElectionType::Preferred);
             let partition = if reader.has("topic") { Some(partition(reader, scenario)?) } else { None };

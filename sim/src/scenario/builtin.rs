@@ -29,6 +29,7 @@ pub fn builtin() -> &'static [(&'static str, &'static str)] {
         "topic-recreated",
         "chaos",
         "quorum-chaos",
+        "voter-replaced",
         "zoo-truncate-to-hw",
         "zoo-isr-expand-before-leso",
         "zoo-ack-before-hw",
@@ -46,6 +47,8 @@ pub fn builtin() -> &'static [(&'static str, &'static str)] {
         "zoo-raft-no-prevote",
         "zoo-raft-truncate-below-hw",
         "zoo-raft-blank-disk-same-id",
+        "zoo-reconfig-before-epoch-commit",
+        "zoo-hw-assumes-leader-is-voter",
         "zoo-leader-callback-before-catchup",
     ]
 }

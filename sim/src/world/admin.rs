@@ -67,6 +67,11 @@ fn is_so_already(action: &AdminAction, error: &str) -> bool {
     )
 }
 
+/// Does the administrator leave it at one try?
+fn is_tried_once(action: &AdminAction) -> bool {
+    matches!(action, AdminAction::AddVoter { once: true, .. } | AdminAction::RemoveVoter { once: true, .. })
+}
+
 /// Nobody said no.
 fn is_worth_another_try(error: &str) -> bool {
     matches!(error, "NOT_CONTROLLER" | "TIMEOUT" | "REQUEST_TIMED_OUT" | "NETWORK_EXCEPTION" | "NOT_LEADER_OR_FOLLOWER")
@@ -138,7 +143,7 @@ impl World {
         administrator.under_way = false;
         let Some(step) = administrator.steps.get(administrator.next).cloned() else { return true };
         let done = match outcome {
-            Outcome::Refused { error } if is_worth_another_try(error) => {
+            Outcome::Refused { error } if is_worth_another_try(error) && !is_tried_once(&step.action) => {
                 self.queue.push(self.now + AGAIN_AFTER, What::Life(LifeStep::Administer));
                 return true;
             }
