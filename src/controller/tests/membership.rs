@@ -218,7 +218,7 @@ fn a_new_voter_must_answer_understand_and_be_caught_up() {
         let range = SupportedFeatureKey::default().with_name("kraft.version".into()).with_max_version(max);
         ApiVersionsResponse::default().with_supported_features(vec![range])
     };
-    let mut try_to_add = |cluster: &mut Cluster, response: ApiVersionsResponse| {
+    let try_to_add = |cluster: &mut Cluster, response: ApiVersionsResponse| {
         let request = add(cluster, 4);
         let req = cluster.send(1, 0, request);
         cluster.run(300);
