@@ -127,7 +127,7 @@ fn one_change_comes_after_the_other() {
     assert_eq!(answer(&mut cluster, adding), Some(TIMED_OUT));
     assert_eq!(change(&mut cluster, remove(one)), 0);
     cluster.heal();
-    cluster.run(2_000);
+    cluster.run(5_000);
     assert!(!voters_of(&cluster, 4).contains(&one));
 }
 
@@ -219,6 +219,7 @@ fn a_new_voter_must_answer_understand_and_be_caught_up() {
         ApiVersionsResponse::default().with_supported_features(vec![range])
     };
     let try_to_add = |cluster: &mut Cluster, response: ApiVersionsResponse| {
+        cluster.run(500);
         let request = add(cluster, 4);
         let req = cluster.send(1, 0, request);
         cluster.run(300);
