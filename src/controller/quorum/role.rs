@@ -224,7 +224,8 @@ impl Quorum {
             self.begin_election(io)?;
             return Ok(true);
         }
-        if self.voted.is_none() {
+        // A voter that gave its vote waits for the outcome; an observer that did must not wait for ever.
+        if self.voted.is_none() || !self.is_voter() {
             self.send_fetch_to_any_voter(io);
         }
         Ok(false)
