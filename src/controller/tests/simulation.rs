@@ -162,6 +162,11 @@ struct Seen {
 fn change_voters(cluster: &mut Cluster, id: i32) {
     let Some(leader) = cluster.active() else { return };
     let voters = cluster.node(leader).voters();
+    // One of two voters that removes itself, and dies before the other has that, stands no more and lets the other not
+    // win, whose log is shorter: nobody leads until an administrator repairs it. So it is in Kafka.
+    if voters.len() == 2 && id == leader {
+        return;
+    }
     match voters.iter().find(|voter| voter.id == id) {
         Some(voter) => {
             let request = RemoveRaftVoterRequest::default()
