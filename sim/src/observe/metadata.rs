@@ -55,6 +55,8 @@ pub(super) struct MetadataTruth {
     /// Who would vote for each controller since it last asked.
     consents: BTreeMap<i32, BTreeSet<NodeIx>>,
     directories: BTreeMap<NodeIx, Uuid>,
+    /// Who leads by its own word, in which epoch: a leader that was removed resigns in the step that commits it.
+    leads: BTreeMap<NodeIx, i32>,
     /// Whom each controller has said to take for voters.
     voters: BTreeMap<NodeIx, Vec<(i32, Uuid)>>,
     durable: BTreeMap<NodeIx, Durable>,
@@ -118,11 +120,13 @@ impl MetadataTruth {
             Event::BecameQuorumLeader { epoch, .. } => {
                 told.push((at, Observation::QuorumEpoch { controller: id, epoch: *epoch }));
                 told.push((at, Observation::QuorumLeader { controller: id, epoch: *epoch }));
+                self.leads.insert(node, *epoch);
             }
             Event::BecameQuorumFollower { .. }
             | Event::BecameUnattached { .. }
             | Event::ResignedAsQuorumLeader { .. } => {
                 told.push((at, Observation::QuorumLeaderGone { controller: id }));
+                self.leads.remove(&node);
             }
             Event::VotersChanged { voters, .. } => self.take_voters(at, node, id, voters.clone(), told),
             Event::MetadataAppended { first_offset, last_offset, epoch, as_leader } => {
@@ -176,6 +180,10 @@ impl MetadataTruth {
         let voter = voters.contains(&(id, setup.directory_id));
         told.push((at, Observation::ControllerStarted { controller: id, voter, new_disk }));
         self.take_voters(at, node, id, voters, told);
+        self.leads.remove(&node);
+        if controller.role() == QuorumRole::Leader {
+            self.leads.insert(node, controller.epoch());
+        }
         self.durable.remove(&node);
         if new_disk {
             self.known.cut(id, &metadata_partition(), 0);
@@ -211,7 +219,7 @@ impl MetadataTruth {
         told: &mut Told,
     ) {
         let (id, to) = (controller.setup().node_id, controller.high_watermark());
-        let leads = (controller.role() == QuorumRole::Leader).then(|| controller.epoch());
+        let leads = self.leads.get(&node).copied();
         let durable = if leads.is_some() { self.durable_ends(world, node, id, to) } else { Vec::new() };
         told.push((at, Observation::MetadataHighWatermark { controller: id, to, leads, durable }));
         if leads.is_some() {
