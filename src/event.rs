@@ -228,6 +228,9 @@ pub enum Event {
     VoteGranted { epoch: i32, candidate: i32, pre_vote: bool },
     /// Refused its vote.
     VoteRefused { epoch: i32, candidate: i32, pre_vote: bool, why: String },
+    /// Another set of voters is in force for this node: the last in its metadata log, committed or not (KIP-853). `offset` is
+    /// that of its record, -1 for the voters that the cluster was formatted with. Each is a node id and a directory id.
+    VotersChanged { offset: i64, voters: Vec<(i32, Uuid)> },
     /// Appended to the metadata log. Offsets are inclusive.
     MetadataAppended { first_offset: i64, last_offset: i64, epoch: i32, as_leader: bool },
     /// The metadata log's high watermark moved, as this node knows it.
@@ -378,6 +381,7 @@ impl Event {
             | ResignedAsQuorumLeader { .. }
             | VoteGranted { .. }
             | VoteRefused { .. }
+            | VotersChanged { .. }
             | MetadataAppended { .. }
             | MetadataHighWatermark { .. }
             | MetadataTruncated { .. }
@@ -452,6 +456,7 @@ impl Event {
         "resigned",
         "vote-granted",
         "vote-refused",
+        "voters-changed",
         "metadata-appended",
         "metadata-high-watermark",
         "metadata-truncated",
@@ -519,6 +524,7 @@ impl Event {
             ResignedAsQuorumLeader { .. } => "resigned",
             VoteGranted { .. } => "vote-granted",
             VoteRefused { .. } => "vote-refused",
+            VotersChanged { .. } => "voters-changed",
             MetadataAppended { .. } => "metadata-appended",
             MetadataHighWatermark { .. } => "metadata-high-watermark",
             MetadataTruncated { .. } => "metadata-truncated",
@@ -719,6 +725,15 @@ impl fmt::Display for Event {
             }
             VoteRefused { epoch, candidate, pre_vote: true, why } => {
                 write!(f, "would not vote for {candidate} after quorum epoch {epoch}: {why}")
+            }
+            VotersChanged { offset, voters } => {
+                let voters: Vec<i32> = voters.iter().map(|(id, _)| *id).collect();
+                let since = if *offset < 0 {
+                    "as formatted".to_string()
+                } else {
+                    format!("by offset {offset} of the metadata log")
+                };
+                write!(f, "takes {} for the quorum's voters, {since}", broker_list(&voters))
             }
             MetadataAppended { first_offset, last_offset, epoch, as_leader } => write!(
                 f,

@@ -392,6 +392,22 @@ pub enum Command {
         /// Its replicas, the preferred leader first; `None` cancels the reassignment under way.
         replicas: Option<Vec<i32>>,
     },
+    /// Make a controller a voter of the metadata quorum (KIP-853). Answered by [`Outcome::Done`] or [`Outcome::Refused`].
+    AddVoter {
+        /// Its `node.id`.
+        id: i32,
+        /// The `directory.id` of its metadata log directory.
+        directory_id: Uuid,
+        /// Where controllers reach it.
+        endpoint: Endpoint,
+    },
+    /// Make a voter of the metadata quorum none (KIP-853). Answered by [`Outcome::Done`] or [`Outcome::Refused`].
+    RemoveVoter {
+        /// Its `node.id`.
+        id: i32,
+        /// The `directory.id` by which it is a voter.
+        directory_id: Uuid,
+    },
     /// Earliest (-2) or latest (-1) offset of a partition. Answered by [`Outcome::Offset`].
     ListOffset {
         /// The partition.

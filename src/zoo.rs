@@ -32,6 +32,10 @@ pub enum Switch {
     RaftTruncateBelowHw,
     /// KIP-853: a voter with an empty disk and its old id votes as if it remembered (before 3.9).
     RaftBlankDiskSameId,
+    /// Raft thesis (2015 correction): voters are changed before anything of the leader's epoch is committed.
+    ReconfigBeforeEpochCommit,
+    /// KAFKA-16530: a leader that is no voter any more counts for the high watermark (before 3.9).
+    HwAssumesLeaderIsVoter,
     /// KAFKA-15345: the new controller decides before it has replayed up to the start of its epoch (before 3.6.0).
     LeaderCallbackBeforeCatchup,
     /// KIP-903: AlterPartition admits a replica by what its earlier incarnation had fetched (before 3.5.0).
@@ -73,7 +77,7 @@ pub enum Switch {
 
 impl Switch {
     /// All switches that have a scenario.
-    pub const ALL: [Switch; 27] = [
+    pub const ALL: [Switch; 29] = [
         Switch::TruncateToHw,
         Switch::IsrExpandBeforeLeso,
         Switch::AckBeforeHighWatermark,
@@ -85,6 +89,8 @@ impl Switch {
         Switch::RaftNoPrevote,
         Switch::RaftTruncateBelowHw,
         Switch::RaftBlankDiskSameId,
+        Switch::ReconfigBeforeEpochCommit,
+        Switch::HwAssumesLeaderIsVoter,
         Switch::LeaderCallbackBeforeCatchup,
         Switch::NoBrokerEpochCheck,
         Switch::FencedJoinsIsr,
@@ -117,6 +123,8 @@ impl Switch {
             Switch::RaftNoPrevote => "raft-no-prevote",
             Switch::RaftTruncateBelowHw => "raft-truncate-below-hw",
             Switch::RaftBlankDiskSameId => "raft-blank-disk-same-id",
+            Switch::ReconfigBeforeEpochCommit => "reconfig-before-epoch-commit",
+            Switch::HwAssumesLeaderIsVoter => "hw-assumes-leader-is-voter",
             Switch::LeaderCallbackBeforeCatchup => "leader-callback-before-catchup",
             Switch::NoBrokerEpochCheck => "no-broker-epoch-check",
             Switch::FencedJoinsIsr => "fenced-joins-isr",
@@ -170,6 +178,12 @@ impl Switch {
             Switch::RaftTruncateBelowHw => "KAFKA-12460: a divergence answer may cut committed metadata (before 3.0.0)",
             Switch::RaftBlankDiskSameId => {
                 "KIP-853: a voter with an empty disk and its old id votes as if it remembered (before 3.9)"
+            }
+            Switch::ReconfigBeforeEpochCommit => {
+                "the correction to Raft's change of members, left out: voters are changed before anything of the leader's epoch is committed"
+            }
+            Switch::HwAssumesLeaderIsVoter => {
+                "KAFKA-16530: a leader that is no voter any more counts for the high watermark (before 3.9)"
             }
             Switch::LeaderCallbackBeforeCatchup => {
                 "KAFKA-15345: the new controller decides before it has replayed up to the start of its epoch (before 3.6.0)"
@@ -237,6 +251,8 @@ impl Switch {
             Switch::RaftNoPrevote => &["stuck"],
             Switch::RaftTruncateBelowHw => &["quorum-split"],
             Switch::RaftBlankDiskSameId => &["quorum-split"],
+            Switch::ReconfigBeforeEpochCommit => &["quorum-split"],
+            Switch::HwAssumesLeaderIsVoter => &["quorum-split", "commit-without-majority"],
             Switch::LeaderCallbackBeforeCatchup => &["metadata-divergence", "stuck"],
             Switch::NoBrokerEpochCheck => &["lost-write"],
             Switch::FencedJoinsIsr => &["fenced-in-isr", "stuck", "lost-write"],
@@ -289,6 +305,11 @@ impl Switch {
             Switch::RaftBlankDiskSameId => {
                 &["commit-without-majority", "stuck", "metadata-divergence", "epoch-regression"]
             }
+            // Two disjoint majorities decide, and each has its brokers.
+            Switch::ReconfigBeforeEpochCommit => {
+                &["commit-without-majority", "stuck", "metadata-divergence", "epoch-regression"]
+            }
+            Switch::HwAssumesLeaderIsVoter => &["metadata-divergence", "epoch-regression"],
             Switch::LeaderCallbackBeforeCatchup => &["epoch-regression", "broker-epoch-regression"],
             Switch::NoBrokerEpochCheck => {
                 &["unsafe-election", "inconsistent-offsets", "log-mismatch", "committed-truncated"]

@@ -28,6 +28,7 @@ const SAFE: &[&str] = &[
     "last-in-sync-replica-elr",
     "quorum-chaos",
     "kip-101",
+    "voter-replaced",
 ];
 /// Scenarios whose settings permit loss: it must be ALLOWED, by a rule.
 const PERMITTING: &[(&str, &[&str])] = &[

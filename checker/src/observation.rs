@@ -401,6 +401,14 @@ pub enum Observation {
         /// The controller.
         controller: i32,
     },
+    /// Whom a controller takes for the voters from now on: the last set in its log, committed or not (KIP-853). Until one is
+    /// told, those of the settings.
+    QuorumVoters {
+        /// The controller.
+        controller: i32,
+        /// Their node ids.
+        voters: Vec<i32>,
+    },
     /// A controller told others, or acted on it, that this is the epoch it lives in.
     QuorumEpoch {
         /// The controller.

@@ -117,6 +117,25 @@ fn a_leader_that_takes_up_its_office_late_need_not_have_what_later_epochs_commit
 }
 
 #[test]
+fn a_majority_is_one_of_the_voters_in_force() {
+    // c1 leads, and removes itself: c2 and c3 must have that.
+    let removed = |voters: &[i32], holders: &[i32]| {
+        let mut play = three_voters();
+        play.leads(1, 1).write(1, 1, 10);
+        play.see(Observation::QuorumVoters { controller: 1, voters: voters.to_vec() });
+        for controller in 1..=3 {
+            play.append(controller, 1, 11);
+        }
+        let durable = voters.iter().map(|voter| (*voter, if holders.contains(voter) { 2 } else { 1 })).collect();
+        play.see(Observation::MetadataHighWatermark { controller: 1, to: 2, leads: Some(1), durable });
+        play.found()
+    };
+    assert_eq!(removed(&[2, 3], &[2, 3]), []);
+    assert_eq!(removed(&[2, 3], &[1, 2]), [("commit-without-majority", None)]);
+    assert_eq!(removed(&[1, 2, 3], &[1, 2]), []);
+}
+
+#[test]
 fn a_quorum_that_changes_its_leader_is_right() {
     let mut play = three_voters();
     play.leads(1, 1).write(1, 1, 10).write(1, 1, 11).learns(2, 2);

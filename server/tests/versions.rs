@@ -20,13 +20,14 @@ use kafka_protocol::messages::list_partition_reassignments_request::ListPartitio
 use kafka_protocol::messages::metadata_request::MetadataRequestTopic;
 use kafka_protocol::messages::produce_request::{PartitionProduceData, TopicProduceData};
 use kafka_protocol::messages::{
-    AllocateProducerIdsRequest, AlterPartitionReassignmentsRequest, AlterPartitionRequest, ApiKey, ApiVersionsRequest,
-    BeginQuorumEpochRequest, BrokerHeartbeatRequest, BrokerId, BrokerRegistrationRequest, CreatePartitionsRequest,
-    CreateTopicsRequest, DeleteTopicsRequest, DescribeConfigsRequest, DescribeQuorumRequest, ElectLeadersRequest,
-    EndQuorumEpochRequest, FetchRequest, FetchSnapshotRequest, IncrementalAlterConfigsRequest, InitProducerIdRequest,
-    ListOffsetsRequest, ListPartitionReassignmentsRequest, MetadataRequest, ProduceRequest, ProducerId, RequestHeader,
-    RequestKind, ResponseKind, TopicName, TransactionalId, VoteRequest, begin_quorum_epoch_request,
-    end_quorum_epoch_request, fetch_snapshot_request, vote_request,
+    AddRaftVoterRequest, AllocateProducerIdsRequest, AlterPartitionReassignmentsRequest, AlterPartitionRequest, ApiKey,
+    ApiVersionsRequest, BeginQuorumEpochRequest, BrokerHeartbeatRequest, BrokerId, BrokerRegistrationRequest,
+    CreatePartitionsRequest, CreateTopicsRequest, DeleteTopicsRequest, DescribeConfigsRequest, DescribeQuorumRequest,
+    ElectLeadersRequest, EndQuorumEpochRequest, FetchRequest, FetchSnapshotRequest, IncrementalAlterConfigsRequest,
+    InitProducerIdRequest, ListOffsetsRequest, ListPartitionReassignmentsRequest, MetadataRequest, ProduceRequest,
+    ProducerId, RemoveRaftVoterRequest, RequestHeader, RequestKind, ResponseKind, TopicName, TransactionalId,
+    UpdateRaftVoterRequest, VoteRequest, add_raft_voter_request, begin_quorum_epoch_request, end_quorum_epoch_request,
+    fetch_snapshot_request, update_raft_voter_request, vote_request,
 };
 use kafka_protocol::protocol::{Encodable, StrBytes};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -257,8 +258,16 @@ fn requests(api: ApiKey, version: i16, topic_id: Uuid) -> Vec<RequestKind> {
                 nobody.clone().with_transactional_id(Some(TransactionalId(StrBytes::from_static_str("t"))));
             [nobody, transactional].map(RequestKind::InitProducerId).into()
         }
+        ApiKey::AddRaftVoter => vec![RequestKind::AddRaftVoter(add_voter())],
+        ApiKey::RemoveRaftVoter => vec![RequestKind::RemoveRaftVoter(RemoveRaftVoterRequest::default())],
         other => panic!("{other:?} is offered and not tried here"),
     }
+}
+
+/// For a voter that does not say on which disk it is, so that it is refused.
+fn add_voter() -> AddRaftVoterRequest {
+    let listener = add_raft_voter_request::Listener::default().with_name("CONTROLLER".into()).with_port(9);
+    AddRaftVoterRequest::default().with_voter_id(9).with_listeners(vec![listener])
 }
 
 /// As [`requests`], for the listener of a controller. What is asked of the quorum is of an epoch long past, or of nobody.
@@ -322,6 +331,12 @@ fn controller_requests(api: ApiKey, version: i16, topic_id: Uuid) -> Vec<Request
                 RequestKind::EndQuorumEpoch(EndQuorumEpochRequest::default().with_topics(vec![topic]))
             };
             vec![of(METADATA), of(TOPIC)]
+        }
+        ApiKey::UpdateRaftVoter => {
+            let listener = update_raft_voter_request::Listener::default().with_name("CONTROLLER".into()).with_port(9);
+            let of = |epoch| UpdateRaftVoterRequest::default().with_current_leader_epoch(epoch);
+            let known = of(1).with_listeners(vec![listener]);
+            vec![RequestKind::UpdateRaftVoter(of(0)), RequestKind::UpdateRaftVoter(known)]
         }
         ApiKey::BrokerRegistration => {
             let of = |cluster, id: i32| {

@@ -56,6 +56,7 @@ fn is_about_metadata(event: &Event) -> bool {
             | ResignedAsQuorumLeader { .. }
             | VoteGranted { .. }
             | VoteRefused { .. }
+            | VotersChanged { .. }
             | MetadataAppended { .. }
             | MetadataHighWatermark { .. }
             | MetadataTruncated { .. }
@@ -187,7 +188,7 @@ pub fn glyph(event: &Event) -> char {
         LeaderChanged { .. } | BecameLeader { .. } | BecameQuorumLeader { .. } => '^',
         BecameFollower { .. } | BecameQuorumFollower { .. } => 'v',
         BecameUnattached { .. } | BecameProspective { .. } | BecameCandidate { .. } | VoteGranted { .. } => '%',
-        VoteRefused { .. } => '%',
+        VoteRefused { .. } | VotersChanged { .. } => '%',
         ControllerStoodDown { .. } | ResignedAsQuorumLeader { .. } => '-',
         TopicDeleted { .. } | ReplicaDeleted { .. } => '-',
         MetadataTruncated { .. } | MetadataDivergenceFound { .. } => 'X',

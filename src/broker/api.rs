@@ -50,7 +50,9 @@ impl Broker {
             | RequestKind::ElectLeaders(_)
             | RequestKind::AlterPartitionReassignments(_)
             | RequestKind::ListPartitionReassignments(_)
-            | RequestKind::DescribeQuorum(_)) => {
+            | RequestKind::DescribeQuorum(_)
+            | RequestKind::AddRaftVoter(_)
+            | RequestKind::RemoveRaftVoter(_)) => {
                 self.forward(now, req, conn, header.api_version, body, fx);
             }
             // Not among what ApiVersions offered: Kafka closes such a connection.

@@ -182,6 +182,8 @@ fn is_not_controller(response: &ResponseKind) -> bool {
         ResponseKind::AllocateProducerIds(r) => not_controller(r.error_code),
         ResponseKind::AlterPartitionReassignments(r) => not_controller(r.error_code),
         ResponseKind::ListPartitionReassignments(r) => not_controller(r.error_code),
+        ResponseKind::AddRaftVoter(r) => not_controller(r.error_code),
+        ResponseKind::RemoveRaftVoter(r) => not_controller(r.error_code),
         ResponseKind::ElectLeaders(r) => {
             let partitions = r.replica_election_results.iter().flat_map(|topic| &topic.partition_result);
             not_controller(r.error_code) || partitions.into_iter().any(|p| not_controller(p.error_code))

@@ -90,7 +90,7 @@ pub struct Unruled {
 
 /// What of the sections no rule stands for: not modelled, or so by construction, so that there is nothing to leave out.
 /// `what_is_not_modelled_is_not_served` fails when one of the requests behind it comes to be served.
-pub const UNRULED: [Unruled; 23] = [
+pub const UNRULED: [Unruled; 21] = [
     Unruled {
         section: "4.5",
         line: "A fetch begins at the follower's log end.",
@@ -178,19 +178,6 @@ pub const UNRULED: [Unruled; 23] = [
         section: "4.8",
         line: "A duplicate is answered with the offsets and the timestamp of the batch in the log.",
         instead: "By construction: what an append gives is either a new place in the log or a remembered one.",
-    },
-    Unruled {
-        section: "4.12",
-        line: "Membership: one change at a time, only once the high watermark is known in this epoch; a VotersRecord counts \
-               from when it is appended.",
-        instead: "Not modelled: the voters are those the cluster was formatted with (AddRaftVoter, RemoveRaftVoter and \
-                  UpdateRaftVoter are not served). That a voter is a node on its disk is: \
-                  `QuorumRule::VoterIsANodeOnItsDisk`.",
-    },
-    Unruled {
-        section: "4.12",
-        line: "An observer grants its vote as a voter does, for it may be one in a newer set of voters (KIP-853).",
-        instead: "Otherwise: it refuses. There is no newer set, and voters ask only each other.",
     },
     Unruled {
         section: "4.12",

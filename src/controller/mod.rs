@@ -222,6 +222,10 @@ impl Controller {
         let response = self.quorum.as_ref()?.describe(now, &request);
         response.topics.into_iter().flat_map(|topic| topic.partitions).find(|partition| partition.error_code == 0)
     }
+    /// The voters in force for it, by node id: the last set in its log, or those the cluster was formatted with.
+    pub fn voters(&self) -> Vec<Voter> {
+        self.quorum.as_ref().map_or_else(|| self.setup.voters.clone(), |quorum| quorum.voters().cloned().collect())
+    }
     /// The metadata log, once it is open.
     pub fn log(&self) -> Option<&Log> {
         self.quorum.as_ref().map(Quorum::log)

@@ -72,6 +72,12 @@ pub mod versions {
     pub const BEGIN_QUORUM_EPOCH: i16 = 1;
     /// EndQuorumEpoch: 1 has directory ids and endpoints (KIP-853).
     pub const END_QUORUM_EPOCH: i16 = 1;
+    /// AddRaftVoter (KIP-853). 1, which may be answered before the commit, the kafka-protocol crate does not have.
+    pub const ADD_RAFT_VOTER: i16 = 0;
+    /// RemoveRaftVoter (KIP-853).
+    pub const REMOVE_RAFT_VOTER: i16 = 0;
+    /// UpdateRaftVoter (KIP-853).
+    pub const UPDATE_RAFT_VOTER: i16 = 0;
 }
 
 /// An API and the versions of it that a broker answers.
@@ -109,6 +115,8 @@ pub const BROKER_APIS: &[OfferedApi] = {
         offered(ApiKey::ListPartitionReassignments, 0, 0),
         offered(ApiKey::DescribeQuorum, 0, 2),
         offered(ApiKey::InitProducerId, 0, 5),
+        offered(ApiKey::AddRaftVoter, 0, 0),
+        offered(ApiKey::RemoveRaftVoter, 0, 0),
     ]
 };
 
@@ -139,6 +147,9 @@ pub fn api_key_of(message: &kafka_protocol::messages::RequestKind) -> Option<kaf
         RequestKind::Vote(_) => ApiKey::Vote,
         RequestKind::BeginQuorumEpoch(_) => ApiKey::BeginQuorumEpoch,
         RequestKind::EndQuorumEpoch(_) => ApiKey::EndQuorumEpoch,
+        RequestKind::AddRaftVoter(_) => ApiKey::AddRaftVoter,
+        RequestKind::RemoveRaftVoter(_) => ApiKey::RemoveRaftVoter,
+        RequestKind::UpdateRaftVoter(_) => ApiKey::UpdateRaftVoter,
         RequestKind::DescribeCluster(_) => ApiKey::DescribeCluster,
         RequestKind::InitProducerId(_) => ApiKey::InitProducerId,
         _ => return None,
@@ -174,6 +185,9 @@ pub fn api_key_of_response(
         ResponseKind::Vote(_) => ApiKey::Vote,
         ResponseKind::BeginQuorumEpoch(_) => ApiKey::BeginQuorumEpoch,
         ResponseKind::EndQuorumEpoch(_) => ApiKey::EndQuorumEpoch,
+        ResponseKind::AddRaftVoter(_) => ApiKey::AddRaftVoter,
+        ResponseKind::RemoveRaftVoter(_) => ApiKey::RemoveRaftVoter,
+        ResponseKind::UpdateRaftVoter(_) => ApiKey::UpdateRaftVoter,
         ResponseKind::DescribeCluster(_) => ApiKey::DescribeCluster,
         ResponseKind::InitProducerId(_) => ApiKey::InitProducerId,
         _ => return None,

@@ -63,6 +63,9 @@ pub(crate) fn request(api: ApiKey) -> Option<&'static Shape> {
         ApiKey::BeginQuorumEpoch => &BEGIN_QUORUM_EPOCH_REQUEST,
         ApiKey::EndQuorumEpoch => &END_QUORUM_EPOCH_REQUEST,
         ApiKey::FetchSnapshot => &FETCH_SNAPSHOT_REQUEST,
+        ApiKey::AddRaftVoter => &ADD_RAFT_VOTER_REQUEST,
+        ApiKey::RemoveRaftVoter => &REMOVE_RAFT_VOTER_REQUEST,
+        ApiKey::UpdateRaftVoter => &UPDATE_RAFT_VOTER_REQUEST,
         _ => return None,
     })
 }
@@ -92,6 +95,8 @@ pub(crate) fn response(api: ApiKey) -> Option<&'static Shape> {
         ApiKey::Vote => &VOTE_RESPONSE,
         ApiKey::BeginQuorumEpoch | ApiKey::EndQuorumEpoch => &QUORUM_EPOCH_RESPONSE,
         ApiKey::FetchSnapshot => &FETCH_SNAPSHOT_RESPONSE,
+        ApiKey::AddRaftVoter | ApiKey::RemoveRaftVoter => &CHANGE_RAFT_VOTER_RESPONSE,
+        ApiKey::UpdateRaftVoter => &UPDATE_RAFT_VOTER_RESPONSE,
         _ => return None,
     })
 }
@@ -160,7 +165,12 @@ static FETCH_SNAPSHOT_REQUEST: Shape = shape!(
     0, I32, I32, array!(TEXT, array!(I32, I32, nested!(I64, I32), I64; 0 => UUID.since(1)));
     0 => TEXT
 );
+static ADD_RAFT_VOTER_REQUEST: Shape = shape!(0, TEXT, I32, I32, UUID, array!(TEXT, TEXT, I16));
+static REMOVE_RAFT_VOTER_REQUEST: Shape = shape!(0, TEXT, I32, UUID);
+static UPDATE_RAFT_VOTER_REQUEST: Shape = shape!(0, TEXT, I32, I32, UUID, array!(TEXT, TEXT, I16), nested!(I16, I16));
 
+static CHANGE_RAFT_VOTER_RESPONSE: Shape = shape!(0, I32, I16, TEXT);
+static UPDATE_RAFT_VOTER_RESPONSE: Shape = shape!(0, I32, I16; 0 => nested!(I32, I32, TEXT, I32));
 static PRODUCE_RESPONSE: Shape = shape!(
     9,
     array!(

@@ -16,7 +16,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use trial_checker::{EventRef, Observation, Partition, Waiting};
 use trial_kafka::broker::partition::Partition as Replica;
-use trial_kafka::controller::{Controller, QuorumRole};
+use trial_kafka::controller::{Controller, QuorumRole, Voter};
 use trial_kafka::event::Event;
 use trial_kafka::ids::{NO_BROKER, TopicPartition};
 use trial_kafka::metadata::{MetadataImage, PartitionRegistration};
@@ -104,13 +104,16 @@ impl Liveness {
             let epoch = controller.epoch();
             let believes = world.power(node) == Power::Running && controller.role() == QuorumRole::Leader;
             let disk_answers = world.disk(node).stalled_until().is_none_or(|until| until <= now);
-            let voters = controller.setup().voters.len();
-            if !believes || !disk_answers || voters < 2 || reached_by(world, node) > voters / 2 {
+            let voters = controller.voters();
+            let is_alone = voters.len() == 1 && is_one_of(&voters, controller);
+            if !believes || !disk_answers || is_alone || reached_by(world, node, &voters) > voters.len() / 2 {
                 self.cut_off.remove(&node);
                 continue;
             }
             let cut_off = self.cut_off.entry(node).or_insert(CutOff { epoch, since: now, heard: BTreeSet::new() });
-            if cut_off.epoch != epoch || cut_off.heard.len() >= (voters - 1).div_ceil(2) {
+            if cut_off.epoch != epoch
+                || cut_off.heard.len() > voters.len() / 2 - usize::from(is_one_of(&voters, controller))
+            {
                 *cut_off = CutOff { epoch, since: now, heard: BTreeSet::new() };
             }
             let since = cut_off.since;
@@ -120,28 +123,36 @@ impl Liveness {
     }
 }
 
-/// How many voters can talk with this one, itself included.
-fn reached_by(world: &World, node: NodeIx) -> usize {
+/// How many of these voters can talk with this one, itself included if it is one.
+fn reached_by(world: &World, node: NodeIx, voters: &[Voter]) -> usize {
     let reaches = |other: NodeIx| other == node || !(world.is_cut(node, other) || world.is_cut(other, node));
-    running_voters(world).filter(|other| reaches(*other)).count()
+    running(world, voters).filter(|other| reaches(*other)).count()
 }
 
-/// Voters that run, on the disks with which they became voters.
-fn running_voters(world: &World) -> impl Iterator<Item = NodeIx> {
-    let is_voter = |c: &Controller| {
-        let setup = c.setup();
-        setup.voters.iter().any(|v| v.id == setup.node_id && v.directory_id == setup.directory_id)
-    };
-    let running = world.controllers().filter(move |(node, c)| world.power(*node) == Power::Running && is_voter(c));
-    running.map(|(node, _)| node)
+/// Is it a voter of this set, on the disk that it has?
+fn is_one_of(voters: &[Voter], controller: &Controller) -> bool {
+    let setup = controller.setup();
+    voters.iter().any(|v| v.id == setup.node_id && v.directory_id == setup.directory_id)
+}
+
+/// Voters of this set that run, on the disks with which they became voters.
+fn running(world: &World, voters: &[Voter]) -> impl Iterator<Item = NodeIx> {
+    let runs = |(node, c): &(NodeIx, &Controller)| world.power(*node) == Power::Running && is_one_of(voters, c);
+    world.controllers().filter(runs).map(|(node, _)| node)
+}
+
+/// Does a majority of the voters run, whomever of those that run one asks who the voters are?
+fn a_majority_runs(world: &World) -> bool {
+    let mut sets =
+        world.controllers().filter(|(node, _)| world.power(*node) == Power::Running).map(|(_, c)| c.voters());
+    sets.all(|voters| running(world, &voters).count() > voters.len() / 2)
 }
 
 /// What waits, and how far it is, where that is a matter of degree.
 fn what_waits(world: &World, image: &MetadataImage, unclean: impl Fn(&str) -> bool) -> BTreeMap<Waiting, i64> {
     let mut waiting = BTreeMap::new();
-    let voters = world.controllers().next().map_or(0, |(_, c)| c.setup().voters.len());
     if world.active_controller().is_none_or(|(node, _)| world.power(node) != Power::Running) {
-        if running_voters(world).count() > voters / 2 {
+        if a_majority_runs(world) {
             waiting.insert(Waiting::ActiveController, 0);
         }
         return waiting;

@@ -22,6 +22,7 @@ use trial_kafka::ids::{NO_BROKER, Topic, TopicPartition};
 use trial_kafka::metadata::snapshot::{SnapshotFile, SnapshotId};
 use trial_kafka::metadata::{METADATA_TOPIC, MetadataImage, MetadataRecord, PartitionRegistration};
 use trial_storage::{Batch, Batches, Disk, records};
+use uuid::Uuid;
 
 use super::durable::Durable;
 use super::logs::{KnownBatch, KnownLogs};
@@ -61,12 +62,16 @@ pub(super) struct MetadataTruth {
     decided: Vec<Decided>,
     /// Who would vote for each controller since it last asked.
     consents: BTreeMap<i32, BTreeSet<NodeIx>>,
-    directories: BTreeMap<NodeIx, uuid::Uuid>,
+    directories: BTreeMap<NodeIx, Uuid>,
+    /// Who leads by its own word, in which epoch: a leader that was removed resigns in the step that commits it.
+    leads: BTreeMap<NodeIx, i32>,
+    /// Whom each controller has said to take for voters.
+    voters: BTreeMap<NodeIx, Vec<(i32, Uuid)>>,
     durable: BTreeMap<NodeIx, Durable>,
     /// Where the latest snapshot of each controller ends.
     snapshots: BTreeMap<i32, i64>,
-    /// What voters had whose disks were taken away.
-    former: BTreeMap<i32, Vec<KnownBatch>>,
+    /// What controllers had on disks that were taken away.
+    former: BTreeMap<(i32, Uuid), Vec<KnownBatch>>,
     /// Epoch and last change of the image when each active controller was last looked at.
     looked_at_active: BTreeMap<i32, (i32, i64)>,
     /// What each broker had replayed when it was last looked at.
@@ -104,7 +109,9 @@ impl MetadataTruth {
             Event::Fault(Fault::ReplaceDisk { .. }) => {
                 // What it had fetched it may have told, and that may arrive yet.
                 let had = self.known.batches(id, &metadata_partition()).to_vec();
-                self.former.entry(id).or_insert(had);
+                if let Some(directory_id) = self.directories.get(&node) {
+                    self.former.entry((id, *directory_id)).or_insert(had);
+                }
                 told.push((at, Observation::ControllerStopped { controller: id }));
             }
             Event::Fault(Fault::Crash | Fault::PowerLoss { .. } | Fault::DiskFailed) | Event::Halted { .. } => {
@@ -133,12 +140,15 @@ impl MetadataTruth {
             Event::BecameQuorumLeader { epoch, .. } => {
                 told.push((at, Observation::QuorumEpoch { controller: id, epoch: *epoch }));
                 told.push((at, Observation::QuorumLeader { controller: id, epoch: *epoch }));
+                self.leads.insert(node, *epoch);
             }
             Event::BecameQuorumFollower { .. }
             | Event::BecameUnattached { .. }
             | Event::ResignedAsQuorumLeader { .. } => {
                 told.push((at, Observation::QuorumLeaderGone { controller: id }));
+                self.leads.remove(&node);
             }
+            Event::VotersChanged { voters, .. } => self.take_voters(at, node, id, voters.clone(), told),
             Event::MetadataAppended { first_offset, last_offset, epoch, as_leader } => {
                 if *as_leader {
                     let (epoch, first, last) = (*epoch, *first_offset, *last_offset);
@@ -187,8 +197,14 @@ impl MetadataTruth {
         let (setup, id) = (controller.setup(), controller.setup().node_id);
         let before = self.directories.insert(node, setup.directory_id);
         let new_disk = before.is_some_and(|before| before != setup.directory_id);
-        let voter = setup.voters.iter().any(|v| v.id == id && v.directory_id == setup.directory_id);
+        let voters: Vec<(i32, Uuid)> = controller.voters().iter().map(|v| (v.id, v.directory_id)).collect();
+        let voter = voters.contains(&(id, setup.directory_id));
         told.push((at, Observation::ControllerStarted { controller: id, voter, new_disk }));
+        self.take_voters(at, node, id, voters, told);
+        self.leads.remove(&node);
+        if controller.role() == QuorumRole::Leader {
+            self.leads.insert(node, controller.epoch());
+        }
         self.durable.remove(&node);
         if new_disk {
             self.snapshots.remove(&id);
@@ -212,6 +228,12 @@ impl MetadataTruth {
         self.take_appended(world, at, node, controller, told);
     }
 
+    fn take_voters(&mut self, at: EventRef, node: NodeIx, id: i32, voters: Vec<(i32, Uuid)>, told: &mut Told) {
+        let ids = voters.iter().map(|(id, _)| *id).collect();
+        told.push((at, Observation::QuorumVoters { controller: id, voters: ids }));
+        self.voters.insert(node, voters);
+    }
+
     fn take_appended(&mut self, world: &World, at: EventRef, node: NodeIx, controller: &Controller, told: &mut Told) {
         let (id, Some(log)) = (controller.setup().node_id, controller.log()) else { return };
         let entries = self.known.take_appended(world, node, id, &metadata_partition(), log, false);
@@ -229,8 +251,8 @@ impl MetadataTruth {
         told: &mut Told,
     ) {
         let (id, to) = (controller.setup().node_id, controller.high_watermark());
-        let leads = (controller.role() == QuorumRole::Leader).then(|| controller.epoch());
-        let durable = if leads.is_some() { self.durable_ends(world, id, controller, to) } else { Vec::new() };
+        let leads = self.leads.get(&node).copied();
+        let durable = if leads.is_some() { self.durable_ends(world, node, id, to) } else { Vec::new() };
         told.push((at, Observation::MetadataHighWatermark { controller: id, to, leads, durable }));
         if leads.is_some() {
             self.commit(world, at, node, controller, to, told);
@@ -253,26 +275,19 @@ impl MetadataTruth {
 
     /// How far the disk of each voter holds this leader's log, or did when it was taken away. A disk is believed what it
     /// says: the quorum cannot know better.
-    fn durable_ends(&mut self, world: &World, leader: i32, controller: &Controller, to: i64) -> Vec<(i32, i64)> {
-        let MetadataTruth { known, durable, former, .. } = self;
+    fn durable_ends(&mut self, world: &World, leader_node: NodeIx, leader: i32, to: i64) -> Vec<(i32, i64)> {
+        let MetadataTruth { known, durable, former, voters, .. } = self;
         let log = known.batches(leader, &metadata_partition());
-        let voters = &controller.setup().voters;
-        let is_voter = |other: &Controller| {
-            let setup = other.setup();
-            voters.iter().any(|v| v.id == setup.node_id && v.directory_id == setup.directory_id)
-        };
-        let voted_for = |id: i32| voters.iter().any(|v| v.id == id);
+        let voters = voters.get(&leader_node).map_or(&[][..], Vec::as_slice);
         let end_of = |(node, other): (NodeIx, &Controller)| {
-            let id = other.setup().node_id;
-            match former.get(&id) {
-                Some(had) if voted_for(id) => {
-                    // The last batch that both have: all before it are the same (log matching).
-                    let last = had.iter().rev().find(|batch| holds(log, batch));
-                    Some((id, last.map_or(0, |batch| batch.last + 1)))
-                }
-                None if is_voter(other) => Some((id, durable.entry(node).or_default().end(world.disk(node), log, to))),
-                _ => None,
+            let setup = other.setup();
+            let voter = *voters.iter().find(|(id, _)| *id == setup.node_id)?;
+            if voter == (setup.node_id, setup.directory_id) {
+                return Some((voter.0, durable.entry(node).or_default().end(world.disk(node), log, to)));
             }
+            // The last batch that both have: all before it are the same (log matching).
+            let last = former.get(&voter)?.iter().rev().find(|batch| holds(log, batch));
+            Some((voter.0, last.map_or(0, |batch| batch.last + 1)))
         };
         world.controllers().filter_map(end_of).collect()
     }

@@ -4,12 +4,13 @@
 //! that cannot be done yet (no controller, no answer) is tried again until it is done or the faults end. A topic may be named that an earlier step creates.
 
 use trial_kafka::config::{BrokerConfig, ConfigKey, DYNAMIC_BROKER_KEYS, TopicConfig};
+use trial_kafka::controller::Voter;
 use trial_kafka::ids::{Topic, TopicPartition};
 use trial_kafka::node::{Command, ConfigResource, ElectionType};
 
 use super::error::Wrong;
 use super::faults::when;
-use super::read::{Reader, list, number, text};
+use super::read::{Reader, boolean, list, number, text};
 use super::tree::{Placed, Value};
 use super::{DurationRange, Scenario, TopicSpec, check, kafka, parse};
 use crate::fault::When;
@@ -61,11 +62,33 @@ pub enum AdminAction {
         /// Its replicas; `None` cancels the reassignment under way.
         replicas: Option<Vec<i32>>,
     },
+    /// Make a controller a voter of the quorum, on the disk that it has then.
+    AddVoter {
+        /// Its number.
+        controller: u32,
+        /// Whatever the answer is, it is not tried again.
+        once: bool,
+    },
+    /// Make a controller no voter of the quorum any more, on whatever disk it is one then.
+    RemoveVoter {
+        /// Its number.
+        controller: u32,
+        /// Whatever the answer is, it is not tried again.
+        once: bool,
+    },
 }
 
 /// The names of actions, for `do`.
-pub const ACTION_NAMES: [&str; 6] =
-    ["create-topic", "delete-topic", "create-partitions", "alter-config", "elect-leaders", "reassign"];
+pub const ACTION_NAMES: [&str; 8] = [
+    "create-topic",
+    "delete-topic",
+    "create-partitions",
+    "alter-config",
+    "elect-leaders",
+    "reassign",
+    "add-voter",
+    "remove-voter",
+];
 
 impl AdminAction {
     /// Its name in a scenario.
@@ -77,12 +100,23 @@ impl AdminAction {
             AdminAction::AlterConfig { .. } => 3,
             AdminAction::ElectLeaders { .. } => 4,
             AdminAction::Reassign { .. } => 5,
+            AdminAction::AddVoter { .. } => 6,
+            AdminAction::RemoveVoter { .. } => 7,
         }]
     }
 
-    /// What the admin client is told.
-    pub fn command(&self) -> Command {
+    /// What the admin client is told. `voter` gives what the cluster knows of a controller at that time: as it stands
+    /// there (`true`), and as the quorum has it for a voter (`false`).
+    pub fn command(&self, voter: impl Fn(u32, bool) -> Voter) -> Command {
         match self.clone() {
+            AdminAction::AddVoter { controller, .. } => {
+                let Voter { id, directory_id, endpoint } = voter(controller, true);
+                Command::AddVoter { id, directory_id, endpoint }
+            }
+            AdminAction::RemoveVoter { controller, .. } => {
+                let Voter { id, directory_id, .. } = voter(controller, false);
+                Command::RemoveVoter { id, directory_id }
+            }
             AdminAction::CreateTopic(topic) => topic.creation(),
             AdminAction::DeleteTopic { topic } => Command::DeleteTopic { topic: Topic::new(&topic) },
             AdminAction::CreatePartitions { topic, partitions } => {
@@ -109,6 +143,7 @@ pub(super) fn keys_of_action(action: &str) -> &'static [&'static str] {
         "alter-config" => &["resource", "set", "remove"],
         "elect-leaders" => &["election", "topic", "partition"],
         "reassign" => &["topic", "partition", "replicas"],
+        "add-voter" | "remove-voter" => &["controller", "once"],
         _ => &[],
     }
 }
@@ -157,6 +192,15 @@ fn action_of(name: &str, reader: &mut Reader<'_, '_, '_>, scenario: &Scenario) -
             Some(AdminAction::CreatePartitions { topic: topic?, partitions: partitions? })
         }
         "alter-config" => alter_config(reader, scenario),
+        "add-voter" | "remove-voter" => {
+            let controller = controller(reader, scenario);
+            let once = reader.take("once", boolean).unwrap_or(false);
+            let controller = controller?;
+            Some(match name {
+                "add-voter" => AdminAction::AddVoter { controller, once },
+                _ => AdminAction::RemoveVoter { controller, once },
+            })
+        }
         "elect-leaders" => {
             let election = reader.take("election", election).unwrap_or(ElectionType::Preferred);
             let partition = if reader.has("topic") { Some(partition(reader, scenario)?) } else { None };
@@ -177,6 +221,11 @@ fn action_of(name: &str, reader: &mut Reader<'_, '_, '_>, scenario: &Scenario) -
             Some(AdminAction::Reassign { partition: partition?, replicas })
         }
     }
+}
+
+/// The number of a controller of the cluster.
+fn controller(reader: &mut Reader<'_, '_, '_>, scenario: &Scenario) -> Option<u32> {
+    reader.require("controller", number(1, i64::from(scenario.cluster.controllers)))
 }
 
 /// Topics that there are at some time: those of the start and those of earlier steps.

@@ -143,6 +143,8 @@ const ADMIN: &[Key] = keys! {
     "partition" "a number" "0" "the partition; elect-leaders without topic: all partitions";
     "replicas" "list of brokers" "(cancel)" "where the partition moves; without, the reassignment under way is cancelled";
     "election" "preferred, unclean" "\"preferred\"" "which kind of election";
+    "controller" "1..=controllers" "(needed)" "whom add-voter makes a voter of the quorum, on the disk that it has then; whom remove-voter makes none";
+    "once" "true, false" "false" "add-voter, remove-voter: not tried again, whatever the answer is";
     "resource" "\"topic orders\", \"b1\", \"all brokers\"" "(needed)" "whose configs are changed";
     "set" "list of \"KEY=VALUE\"" "[]" "configs that are set";
     "remove" "list of keys" "[]" "configs that are removed: the next default holds";

@@ -183,6 +183,10 @@ impl Writer {
                 self.some("topic", partition.as_ref().map(|partition| quoted(&partition.topic)));
                 self.some("partition", partition.as_ref().map(|partition| partition.partition));
             }
+            AdminAction::AddVoter { controller, once } | AdminAction::RemoveVoter { controller, once } => {
+                self.key("controller", controller);
+                self.unless(!once, "once", true);
+            }
             AdminAction::Reassign { partition, replicas } => {
                 self.key("topic", quoted(&partition.topic));
                 self.key("partition", partition.partition);

@@ -36,6 +36,9 @@ impl Quorum {
             self.send_fetch_to_any_voter(io);
             return Ok(false);
         }
+        if self.maybe_send_update_voter(leader, io) {
+            return Ok(false);
+        }
         if let Some(request) = self.fetch_snapshot_request() {
             self.send(leader, versions::FETCH_SNAPSHOT, Asked::FetchSnapshot, || request.into(), io);
         } else if self.is_ready_to_fetch() {
@@ -132,11 +135,15 @@ impl Quorum {
 
     fn append_as_follower(&mut self, partition: &PartitionData, io: &mut Io<'_, '_>) -> Result<(), QuorumError> {
         let Some(records) = partition.records.clone().filter(|records| !records.is_empty()) else { return Ok(()) };
-        let appended = self.log.append_as_follower(io.disk, records, self.epoch)?;
+        let before = self.log.log_end_offset();
+        let appended = self.log.append_as_follower(io.disk, records.clone(), self.epoch)?;
         if appended.batches > 0 {
             let (first_offset, last_offset) = (appended.first_offset, appended.last_offset);
             let epoch = appended.leader_epoch;
             self.tell(Event::MetadataAppended { first_offset, last_offset, epoch, as_leader: false }, io.fx);
+            if QuorumRule::FollowerCountsVotersFromTheirAppend.holds() {
+                self.take_voters_in(&records, before, io)?;
+            }
         }
         self.sync_log_if_idle(io);
         Ok(())
@@ -177,6 +184,7 @@ impl Quorum {
         }
         if self.log.log_end_offset() < from {
             self.tell(Event::MetadataTruncated { from, to: self.log.log_end_offset() }, io.fx);
+            self.truncate_voters(io);
         }
         self.sync_log_if_idle(io);
         Ok(())

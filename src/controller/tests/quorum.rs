@@ -10,10 +10,11 @@ use kafka_protocol::messages::fetch_response::PartitionData;
 use kafka_protocol::messages::incremental_alter_configs_request::AlterConfigsResource;
 use kafka_protocol::messages::vote_request::TopicData as VoteTopic;
 use kafka_protocol::messages::{
-    AllocateProducerIdsRequest, AlterPartitionReassignmentsRequest, AlterPartitionRequest, ApiVersionsRequest,
-    BeginQuorumEpochRequest, CreatePartitionsRequest, DeleteTopicsRequest, DescribeQuorumRequest, ElectLeadersRequest,
-    EndQuorumEpochRequest, FetchRequest, FetchSnapshotRequest, IncrementalAlterConfigsRequest, ListOffsetsRequest,
-    ListPartitionReassignmentsRequest, MetadataRequest, VoteRequest,
+    AddRaftVoterRequest, AllocateProducerIdsRequest, AlterPartitionReassignmentsRequest, AlterPartitionRequest,
+    ApiVersionsRequest, BeginQuorumEpochRequest, CreatePartitionsRequest, DeleteTopicsRequest, DescribeQuorumRequest,
+    ElectLeadersRequest, EndQuorumEpochRequest, FetchRequest, FetchSnapshotRequest, IncrementalAlterConfigsRequest,
+    ListOffsetsRequest, ListPartitionReassignmentsRequest, MetadataRequest, RemoveRaftVoterRequest,
+    UpdateRaftVoterRequest, VoteRequest,
 };
 use trial_storage::Batches;
 
@@ -416,6 +417,9 @@ fn every_request_is_answered_at_every_version_served() {
             VoteRequest::default().with_topics(vec![VoteTopic::default()]).into(),
             BeginQuorumEpochRequest::default().into(),
             EndQuorumEpochRequest::default().into(),
+            AddRaftVoterRequest::default().into(),
+            RemoveRaftVoterRequest::default().into(),
+            UpdateRaftVoterRequest::default().into(),
         ];
         for ((_, least, greatest), body) in crate::controller::SERVED.into_iter().zip(bodies) {
             for version in least..=greatest {

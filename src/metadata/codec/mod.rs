@@ -6,7 +6,7 @@
 
 #[cfg(test)]
 mod tests;
-mod wire;
+pub(super) mod wire;
 
 use bytes::Bytes;
 

@@ -90,7 +90,7 @@ proptest! {
         prop_assert_eq!(&MetadataImage::from_records(image.next_offset, &image.to_records()), &image);
         let id = SnapshotId { end_offset: image.next_offset, epoch };
         let bytes = encode(id, &image, timestamp);
-        prop_assert_eq!(decode(id, &bytes), Ok(Snapshot { last_contained_log_timestamp: timestamp, image }));
+        prop_assert_eq!(decode(id, &bytes), Ok(Snapshot { last_contained_log_timestamp: timestamp, image, voters: vec![] }));
     }
     #[test]
     fn hostile_bytes_are_refused(bytes: Vec<u8>) {
