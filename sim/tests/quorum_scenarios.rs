@@ -150,3 +150,39 @@ fn a_disk_is_compared_with_the_log_of_whoever_leads_now() {
     let report = trial::run(&Arc::new(scenario), 2738, &mut Unwatched);
     assert!(!report.failed(), "{:?}", report.verdict.groups);
 }
+
+#[test]
+fn a_leader_hears_fetches_that_a_cut_kept_back_though_their_senders_stand_still_by_then() {
+    let text = r#"
+format = 1
+run = "30s"
+[cluster]
+brokers = 3
+controllers = 3
+[[topic]]
+name = "orders"
+[[producer]]
+[[fault]]
+kind = "cut"
+target = "active controller"
+peers = ["controllers"]
+direction = "in"
+at = "10s"
+lasts = "2.8s"
+[[fault]]
+kind = "pause"
+target = "standby controller 1"
+at = "10.9s"
+lasts = "4.7s"
+[[fault]]
+kind = "pause"
+target = "standby controller 2"
+at = "10.9s"
+lasts = "4.7s"
+"#;
+    let scenario = Arc::new(parse("kept-back.toml", text, &[]).unwrap_or_else(|e| panic!("{e}")));
+    for seed in 1..=5 {
+        let report = trial::run(&scenario, seed, &mut Unwatched);
+        assert!(!report.failed(), "seed {seed}: {:?}", report.verdict.groups);
+    }
+}

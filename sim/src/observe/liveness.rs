@@ -86,15 +86,23 @@ impl Liveness {
         }
     }
 
-    /// A voter may come, fetch and go between two looks; that counts for the leader too (`LeaderState.updateCheckQuorum…`).
+    /// A voter may come, fetch and go between two looks, or have sent a fetch that a cut kept back and that arrives while
+    /// the voter stands still; both count for the leader (`LeaderState.updateCheckQuorum…`).
     pub(super) fn on_event(&mut self, event: &TraceEvent) {
-        let (Event::BecameQuorumFollower { epoch, .. } | Event::MetadataAppended { epoch, as_leader: false, .. }) =
-            &event.event
-        else {
-            return;
-        };
-        for cut_off in self.cut_off.values_mut().filter(|cut_off| cut_off.epoch == *epoch) {
-            cut_off.heard.insert(event.node);
+        match &event.event {
+            Event::BecameQuorumFollower { epoch, .. } | Event::MetadataAppended { epoch, as_leader: false, .. } => {
+                for cut_off in self.cut_off.values_mut().filter(|cut_off| cut_off.epoch == *epoch) {
+                    cut_off.heard.insert(event.node);
+                }
+            }
+            // Only fetches of a majority move it.
+            Event::MetadataHighWatermark { .. } => {
+                if let Some(cut_off) = self.cut_off.get_mut(&event.node) {
+                    cut_off.since = event.time;
+                    cut_off.heard.clear();
+                }
+            }
+            _ => {}
         }
     }
 
