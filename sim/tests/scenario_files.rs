@@ -49,11 +49,18 @@ fn every_builtin_scenario_reads_and_says_what_it_is_about() {
 }
 
 #[test]
-fn every_builtin_scenario_takes_any_acks() {
+fn every_builtin_scenario_takes_any_acks_unless_it_asks_for_idempotence() {
     for (name, text) in builtin() {
         for acks in ["0", "1", "all"] {
-            let scenario = set(text, &[&format!("producer.acks={acks}")]).unwrap_or_else(|error| panic!("{error}"));
-            assert!(scenario.producers.iter().all(|p| p.config.acks.to_string() == acks), "{name}");
+            match set(text, &[&format!("producer.acks={acks}")]) {
+                Ok(scenario) => {
+                    assert!(scenario.producers.iter().all(|p| p.config.acks.to_string() == acks), "{name}");
+                }
+                Err(error) => {
+                    let asks = text.contains("enable.idempotence = true") && acks != "all";
+                    assert!(asks && error.to_string().contains("enable.idempotence = false"), "{name}: {error}");
+                }
+            }
         }
     }
 }

@@ -58,7 +58,7 @@ const PRODUCER: &[Key] = keys! {
     "count" "1..=1000" "1" "so many equal producers; all producers together are p1, p2, …";
     "topics" "list of topics" "all" "what it writes to, in turn";
     "rate" "1..=1000000" "200" "records per second of each producer";
-    "records" "1..=1000000000" "(until the faults end)" "records of each producer after which it stops";
+    "records" "1..=1000000000" "(until the faults end)" "records of each producer after which it stops; one more shows, once all has healed, that it gets on";
     "value-bytes" "16..=1048576" "100" "size of a value; a value carries its record's number";
     "keys" "1..=1000000000" "(no keys)" "number of different keys; without, the sticky partitioner chooses";
 };

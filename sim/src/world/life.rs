@@ -58,6 +58,8 @@ pub(super) enum LifeStep {
     CreateTopics,
     BeginFaults,
     Produce(u32),
+    /// A producer shows that it gets on.
+    Probe(u32),
     Assign(u32),
     Poll(u32),
     /// A step of the administrator is due.
@@ -215,6 +217,7 @@ impl World {
                 (0..self.life.readers.len()).for_each(|n| self.live(LifeStep::Assign(n as u32)));
             }
             LifeStep::Produce(writer) => self.produce_next(writer as usize),
+            LifeStep::Probe(writer) => self.send_probe(writer as usize),
             LifeStep::Assign(reader) => self.assign(reader as usize),
             LifeStep::Poll(reader) => {
                 let node = self.life.readers[reader as usize].node;
@@ -312,11 +315,15 @@ impl World {
 
     /// Every producer shows that it gets on.
     fn send_probes(&mut self) {
-        for number in 0..self.life.writers.len() {
-            if let Some(topic) = self.probe_topic(number) {
-                let record = self.produce_one(number, topic);
-                self.life.probes.sent(record, number as u32, self.now);
-            }
+        (0..self.life.writers.len()).for_each(|number| self.send_probe(number));
+    }
+
+    fn send_probe(&mut self, number: usize) {
+        if self.life.phase == Phase::Drain
+            && let Some(topic) = self.probe_topic(number)
+        {
+            let record = self.produce_one(number, topic);
+            self.life.probes.sent(record, number as u32, self.now);
         }
     }
 
@@ -439,10 +446,13 @@ impl World {
         }
         match outcome {
             Outcome::Produced { partition, belief, attempts, .. } if op.0 < self.life.next_record => {
-                if let Some(writer) = self.life.writers.iter_mut().find(|writer| writer.node == node) {
-                    writer.unsettled = writer.unsettled.saturating_sub(1);
+                if let Some(writer) = self.life.writers.iter().position(|writer| writer.node == node) {
+                    let unsettled = &mut self.life.writers[writer].unsettled;
+                    *unsettled = unsettled.saturating_sub(1);
+                    if self.life.probes.settled(op.0, partition.as_ref(), &belief) {
+                        self.again(1_000 * MILLISECOND, LifeStep::Probe(writer as u32));
+                    }
                 }
-                self.life.probes.settled(op.0, partition.as_ref(), &belief);
                 self.notes.push(Note::SendSettled { record: op.0, partition, belief, attempts, event });
             }
             Outcome::Polled { records, .. } if node == self.life.final_reader => {

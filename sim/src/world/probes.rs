@@ -1,5 +1,5 @@
 //! Does everybody get on again? Once everything has healed, every producer sends one more record, and every consumer has to
-//! come to it.
+//! come to it. A record that was refused for good (its batch is too large, say) is no answer: the producer sends another.
 //!
 //! The drain goes on until that has happened, or its bound is reached. A producer with acks=0 is promised nothing and is
 //! not asked; nor is a consumer with `auto.offset.reset=none`, which may rightly stand still.
@@ -47,14 +47,21 @@ struct Probe {
 
 impl Probes {
     pub(super) fn sent(&mut self, record: u64, producer: u32, at: Nanos) {
-        self.since = at;
-        self.sent.push(Probe { record, producer, acknowledged: None });
+        match self.sent.iter_mut().find(|probe| probe.producer == producer) {
+            Some(again) => again.record = record,
+            None => {
+                self.since = at;
+                self.sent.push(Probe { record, producer, acknowledged: None });
+            }
+        }
     }
-    pub(super) fn settled(&mut self, record: u64, partition: Option<&TopicPartition>, belief: &Belief) {
-        let probe = self.sent.iter_mut().find(|probe| probe.record == record);
-        if let (Some(probe), Some(partition), Belief::Acked { offset }) = (probe, partition, belief) {
+    /// True if the producer has to send another.
+    pub(super) fn settled(&mut self, record: u64, partition: Option<&TopicPartition>, belief: &Belief) -> bool {
+        let Some(probe) = self.sent.iter_mut().find(|probe| probe.record == record) else { return false };
+        if let (Some(partition), Belief::Acked { offset }) = (partition, belief) {
             probe.acknowledged = Some((partition.clone(), *offset));
         }
+        *belief == Belief::Failed
     }
     pub(super) fn polled(&mut self, consumer: u32, records: &[ConsumedRecord], now: Nanos) {
         for record in records {
