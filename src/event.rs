@@ -295,6 +295,8 @@ pub enum Event {
     Consumed { partition: TopicPartition, first_offset: i64, last_offset: i64, records: u32 },
     /// A consumer's position was reset.
     PositionReset { partition: TopicPartition, to: i64, why: String },
+    /// A consumer reads from another replica than before (KIP-392).
+    ReadReplicaChosen { partition: TopicPartition, broker: BrokerId, why: String },
 }
 
 /// How an event stands out in the short log, which shows [`Weight::State`] and above.
@@ -337,7 +339,8 @@ impl Event {
             | BatchFailed { partition, .. }
             | BatchRetried { partition, .. }
             | Consumed { partition, .. }
-            | PositionReset { partition, .. } => Some(partition),
+            | PositionReset { partition, .. }
+            | ReadReplicaChosen { partition, .. } => Some(partition),
             Phase { .. }
             | Fault(_)
             | Dropped { .. }
@@ -462,6 +465,7 @@ impl Event {
         "batch-retried",
         "consumed",
         "position-reset",
+        "read-replica-chosen",
     ];
 
     /// The event's name in fixed columns and in exports: lower case, with hyphens.
@@ -526,6 +530,7 @@ impl Event {
             BatchRetried { .. } => "batch-retried",
             Consumed { .. } => "consumed",
             PositionReset { .. } => "position-reset",
+            ReadReplicaChosen { .. } => "read-replica-chosen",
         }
     }
 }
@@ -812,6 +817,7 @@ impl fmt::Display for Event {
                 write!(f, "consumed {} of {partition}", Offsets(*first_offset, *last_offset))
             }
             PositionReset { partition, to, why } => write!(f, "moved its position in {partition} to {to}: {why}"),
+            ReadReplicaChosen { partition, broker, why } => write!(f, "reads {partition} from broker {broker}: {why}"),
         }
     }
 }

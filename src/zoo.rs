@@ -46,11 +46,13 @@ pub enum Switch {
     ElectFencedLastKnownLeader,
     /// KAFKA-16952: the same incarnation registering again gets a new broker epoch (before 3.9.0).
     BrokerEpochBumpOnAmend,
+    /// KIP-320, KAFKA-7747: a consumer goes on at its offset in whatever history a new leader has (before 2.3.0).
+    SilentConsumerTruncation,
 }
 
 impl Switch {
     /// All switches.
-    pub const ALL: [Switch; 18] = [
+    pub const ALL: [Switch; 19] = [
         Switch::TruncateToHw,
         Switch::IsrExpandBeforeLeso,
         Switch::AckBeforeHighWatermark,
@@ -69,6 +71,7 @@ impl Switch {
         Switch::LastReplicaStanding,
         Switch::ElectFencedLastKnownLeader,
         Switch::BrokerEpochBumpOnAmend,
+        Switch::SilentConsumerTruncation,
     ];
 
     /// The name in scenario files and on the command line.
@@ -92,6 +95,7 @@ impl Switch {
             Switch::LastReplicaStanding => "last-replica-standing",
             Switch::ElectFencedLastKnownLeader => "elect-fenced-last-known-leader",
             Switch::BrokerEpochBumpOnAmend => "broker-epoch-bump-on-amend",
+            Switch::SilentConsumerTruncation => "silent-consumer-truncation",
         }
     }
 
@@ -150,6 +154,9 @@ impl Switch {
             Switch::BrokerEpochBumpOnAmend => {
                 "KAFKA-16952: the same incarnation registering again gets a new broker epoch (before 3.9.0)"
             }
+            Switch::SilentConsumerTruncation => {
+                "KIP-320 / KAFKA-7747: a consumer goes on at its offset in another history (before 2.3.0)"
+            }
         }
     }
 
@@ -174,6 +181,7 @@ impl Switch {
             Switch::LastReplicaStanding => &["lost-write"],
             Switch::ElectFencedLastKnownLeader => &["unsafe-election"],
             Switch::BrokerEpochBumpOnAmend => &["broker-epoch-changed", "stuck"],
+            Switch::SilentConsumerTruncation => &["poll-skip"],
         }
     }
 
@@ -216,6 +224,7 @@ impl Switch {
             }
             Switch::ElectFencedLastKnownLeader => &["stuck"],
             Switch::BrokerEpochBumpOnAmend => &[],
+            Switch::SilentConsumerTruncation => &["inconsistent-offsets", "lost-write", "unsafe-election"],
         }
     }
 }

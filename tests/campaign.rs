@@ -23,6 +23,7 @@ const SAFE: &[&str] = &[
     "one-way-cut-leader",
     "metadata-lag",
     "topic-recreated",
+    "closest-replica",
     "last-in-sync-replica-elr",
     "quorum-chaos",
 ];
@@ -32,6 +33,7 @@ const PERMITTING: &[(&str, &[&str])] = &[
     ("unclean-election", &["unclean-election"]),
     ("last-in-sync-replica", &["last-replica-standing"]),
     ("unclean-recovery", &["last-known-leader"]),
+    ("kip-320", &["acks-1", "unclean-election"]),
 ];
 
 #[test]

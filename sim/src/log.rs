@@ -198,6 +198,7 @@ pub fn glyph(event: &Event) -> char {
         IsrChanged { .. } | IsrChangeAsked { .. } | IsrAdopted { .. } | AlterPartitionRefused { .. } => '~',
         Truncated { .. } | DivergenceFound { .. } => 'X',
         ProduceAnswered { error: Some(_), .. } | BatchFailed { .. } | BatchRetried { .. } | PositionReset { .. } => '?',
+        ReadReplicaChosen { .. } => '~',
         Appended { .. }
         | ReplicaCaughtUpTo { .. }
         | HighWatermark { .. }

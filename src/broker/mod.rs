@@ -20,6 +20,7 @@ mod apply_metadata;
 mod controller_link;
 mod describe_configs;
 mod fetch;
+mod fetch_session;
 mod fetcher;
 mod forward;
 mod leader_view;
@@ -27,7 +28,9 @@ mod lifecycle;
 mod list_offsets;
 mod maintenance;
 mod observer;
+mod offset_for_leader_epoch;
 pub mod partition;
+mod preferred_replica;
 mod produce;
 mod purgatory;
 mod replicas;
@@ -46,6 +49,7 @@ use crate::metadata::MetadataImage;
 use crate::node::{Command, Effects, Endpoint, Input, Lane, LocalStep, Nanos, Node, Now, Ticket};
 use crate::zoo::Zoo;
 use alter_partition::AlterPartitionManager;
+use fetch_session::FetchSessions;
 use fetcher::Fetcher;
 use forward::Forwarder;
 use lifecycle::Lifecycle;
@@ -102,6 +106,7 @@ pub struct Broker {
     replicas: Replicas,
     fetchers: BTreeMap<BrokerId, Fetcher>,
     purgatory: Purgatory,
+    fetch_sessions: FetchSessions,
     syncs: BTreeMap<Ticket, SyncPurpose>,
     timers: Timers,
     shutdown: maintenance::Shutdown,
@@ -122,6 +127,7 @@ impl Broker {
             replicas: Replicas::default(),
             fetchers: BTreeMap::new(),
             purgatory: Purgatory::default(),
+            fetch_sessions: FetchSessions::new(config.max_incremental_fetch_session_cache_slots),
             syncs: BTreeMap::new(),
             timers: Timers::new(config),
             shutdown: maintenance::Shutdown::No,

@@ -3,7 +3,7 @@
 //! Source: `AbstractFetcherThread.processFetchRequest`, `ReplicaFetcherThread.processPartitionData`,
 //! `truncateOnFetchResponse`.
 
-use kafka_protocol::error::ParseResponseErrorCode;
+use kafka_protocol::error::{ParseResponseErrorCode, ResponseError};
 use kafka_protocol::messages::FetchResponse;
 use kafka_protocol::messages::fetch_response::PartitionData;
 use trial_storage::Disk;
@@ -27,9 +27,12 @@ impl Broker {
         fx: &mut Effects<'_>,
     ) {
         fx.charge(3_000);
-        if response.error_code != 0 {
-            let until = now.mono + ms(self.setup.config.replica_fetch_backoff_ms);
-            if let Some(fetcher) = self.fetchers.get_mut(&leader) {
+        let Some(fetcher) = self.fetchers.get_mut(&leader) else { return };
+        if !fetcher.session.on_response(&response) {
+            // Nothing of it counts, and the next fetch is a full one: at once, unless topic ids are what the two sides
+            // disagree about (`RemoteLeaderEndPoint.fetch`).
+            if response.error_code == ResponseError::FetchSessionTopicIdError.code() {
+                let until = now.mono + ms(self.setup.config.replica_fetch_backoff_ms);
                 asked.iter().for_each(|a| fetcher.delay(a.ix, until));
             }
             return;
@@ -107,6 +110,8 @@ impl Broker {
         let partition = self.replicas.get_mut(ix);
         if let Some((from, to)) = partition.set_follower_high_watermark(data.high_watermark) {
             fx.record(Event::HighWatermark { partition: partition.id.clone(), from, to });
+            // Consumers may wait at a follower too (KIP-392; `ReplicaFetcherThread.completeDelayedFetchRequests`).
+            self.note_fetches(ix);
         }
     }
 

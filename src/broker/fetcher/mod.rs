@@ -11,12 +11,13 @@ mod out_of_range;
 use std::collections::BTreeMap;
 
 use kafka_protocol::error::ResponseError;
-use kafka_protocol::messages::fetch_request::{FetchPartition, FetchTopic, ReplicaState};
+use kafka_protocol::messages::fetch_request::ReplicaState;
 use kafka_protocol::messages::{FetchRequest, RequestKind, ResponseKind};
 use trial_storage::Disk;
 
 use super::replicas::PartitionIx;
 use super::{Broker, Step};
+use crate::client::fetch_session::{FetchSessionHandler, Wanted};
 use crate::client::{Channel, ChannelEvent, ChannelTimeouts};
 use crate::ids::{BrokerId, NO_BROKER};
 use crate::node::{ConnId, Effects, Endpoint, Input, Lane, LocalStep, Nanos, Now, Purpose, ms};
@@ -65,13 +66,16 @@ pub(super) enum About {
 #[derive(Clone, Debug)]
 pub(super) struct Fetcher {
     channel: Channel<About>,
+    /// What the leader knows of what is fetched.
+    session: FetchSessionHandler,
     partitions: BTreeMap<PartitionIx, Followed>,
 }
 
 impl Fetcher {
     fn new(endpoint: Endpoint, request_timeout_ms: i64) -> Self {
         let timeouts = ChannelTimeouts { request_timeout_ms, ..ChannelTimeouts::default() };
-        Fetcher { channel: Channel::new(endpoint, Purpose::Fetcher, timeouts), partitions: BTreeMap::new() }
+        let channel = Channel::new(endpoint, Purpose::Fetcher, timeouts);
+        Fetcher { channel, session: FetchSessionHandler::default(), partitions: BTreeMap::new() }
     }
     pub(super) fn owns(&self, conn: ConnId) -> bool {
         self.channel.owns(conn)
@@ -94,6 +98,7 @@ impl Fetcher {
         if *self.channel.endpoint() != endpoint {
             self.channel.close(fx);
             self.channel = Fetcher::new(endpoint, request_timeout_ms).channel;
+            self.session.on_failure();
         }
     }
     fn delay(&mut self, ix: PartitionIx, until: Nanos) {
@@ -138,6 +143,7 @@ impl Broker {
             let backoff = now.mono + ms(self.setup.config.replica_fetch_backoff_ms);
             let Some(fetcher) = self.fetchers.get_mut(&leader) else { continue };
             if let Some(ChannelEvent::Ended(_, calls)) = fetcher.channel.on_deadline(now.mono, fx) {
+                fetcher.session.on_failure();
                 delay_all(fetcher, calls.into_iter().map(|c| c.about), backoff);
             }
             self.run_fetcher(now, leader, fx);
@@ -164,7 +170,10 @@ impl Broker {
                 }
                 _ => {}
             },
-            ChannelEvent::Ended(_, calls) => delay_all(fetcher, calls.into_iter().map(|c| c.about), backoff),
+            ChannelEvent::Ended(_, calls) => {
+                fetcher.session.on_failure();
+                delay_all(fetcher, calls.into_iter().map(|c| c.about), backoff);
+            }
             ChannelEvent::Opened | ChannelEvent::Nothing | ChannelEvent::NotMine(_) => {}
         }
         self.run_fetcher(now, leader, fx);
@@ -204,7 +213,7 @@ impl Broker {
         let Some(fetcher) = self.fetchers.get_mut(&leader) else { return };
         let config = &self.setup.config;
         let history = !self.setup.zoo.on(Switch::TruncateToHw);
-        let mut topics: Vec<FetchTopic> = Vec::new();
+        let mut fetched = Vec::new();
         let mut asked = Vec::new();
         for (ix, followed) in &fetcher.partitions {
             let partition = self.replicas.get(*ix);
@@ -214,17 +223,14 @@ impl Broker {
             }
             let fetch_offset = partition.log_end_offset();
             asked.push(Asked { ix: *ix, leader_epoch: followed.leader_epoch, fetch_offset });
-            let wanted = FetchPartition::default()
-                .with_partition(partition.id.partition)
-                .with_current_leader_epoch(followed.leader_epoch)
-                .with_fetch_offset(fetch_offset)
-                .with_last_fetched_epoch(if history { partition.log.latest_epoch().unwrap_or(-1) } else { -1 })
-                .with_log_start_offset(partition.log.log_start_offset())
-                .with_partition_max_bytes(config.replica_fetch_max_bytes as i32);
-            match topics.last_mut() {
-                Some(topic) if topic.topic_id == partition.topic_id => topic.partitions.push(wanted),
-                _ => topics.push(FetchTopic::default().with_topic_id(partition.topic_id).with_partitions(vec![wanted])),
-            }
+            let wanted = Wanted {
+                current_leader_epoch: followed.leader_epoch,
+                fetch_offset,
+                last_fetched_epoch: if history { partition.log.latest_epoch().unwrap_or(-1) } else { -1 },
+                log_start_offset: partition.log.log_start_offset(),
+                max_bytes: config.replica_fetch_max_bytes as i32,
+            };
+            fetched.push(((partition.topic_id, partition.id.partition), wanted));
         }
         if asked.is_empty() {
             return;
@@ -236,9 +242,8 @@ impl Broker {
             .with_replica_state(replica)
             .with_max_wait_ms(config.replica_fetch_wait_max_ms as i32)
             .with_min_bytes(config.replica_fetch_min_bytes as i32)
-            .with_max_bytes(10 << 20)
-            .with_session_epoch(-1)
-            .with_topics(topics);
+            .with_max_bytes(10 << 20);
+        let request = fetcher.session.build(&fetched, request);
         fx.charge(3_000);
         fetcher.channel.call(now.mono, fx, versions::FETCH, RequestKind::Fetch(request), About::Fetch(asked));
     }

@@ -3,6 +3,8 @@
 mod admin;
 mod belief;
 mod consumer;
+mod fetching;
 mod fixture;
 mod producer;
+mod validation;
 mod view;
