@@ -293,6 +293,7 @@ configs! {
         "replica.fetch.min.bytes" replica_fetch_min_bytes: i64 = 1, Int, "1", "bytes for which a follower's fetch waits";
         "replica.fetch.max.bytes" replica_fetch_max_bytes: i64 = 1_048_576, Int, "1048576", "bytes per partition of a follower's fetch";
         "replica.fetch.backoff.ms" replica_fetch_backoff_ms: i64 = 1_000, Millis, "1000", "pause of a fetcher after an error";
+        "num.replica.fetchers" num_replica_fetchers: i64 = 1, Int, "1", "fetchers of a broker for each broker that it follows";
         "replica.high.watermark.checkpoint.interval.ms" replica_high_watermark_checkpoint_interval_ms: i64 = 5_000, Millis, "5000", "how often high watermarks are written to disk";
         "broker.heartbeat.interval.ms" broker_heartbeat_interval_ms: i64 = 2_000, Millis, "2000", "pause between a broker's heartbeats";
         "broker.session.timeout.ms" broker_session_timeout_ms: i64 = 9_000, Millis, "9000", "silence after which the controller fences a broker";
@@ -306,6 +307,8 @@ configs! {
         "log.index.interval.bytes" log_index_interval_bytes: i64 = 4_096, Int, "4096", "bytes between entries of the offset index";
         "log.flush.interval.messages" log_flush_interval_messages: i64 = i64::MAX, Int, "9223372036854775807", "records after which a partition is synced to disk";
         "log.flush.offset.checkpoint.interval.ms" log_flush_offset_checkpoint_interval_ms: i64 = 60_000, Millis, "60000", "how often recovery points are written";
+        "producer.id.expiration.ms" producer_id_expiration_ms: i64 = 86_400_000, Millis, "86400000", "age of its last record at which a partition forgets an idempotent producer";
+        "producer.id.expiration.check.interval.ms" producer_id_expiration_check_interval_ms: i64 = 600_000, Millis, "600000", "how often that is looked at";
         "message.max.bytes" message_max_bytes: i64 = 1_048_588, Int, "1048588", "largest record batch";
         "max.incremental.fetch.session.cache.slots" max_incremental_fetch_session_cache_slots: i64 = 1_000, Int, "1000", "most fetch sessions of one broker (KIP-227)";
         "replica.selector.class" replica_selector_class: ReplicaSelector = ReplicaSelector::Leader, Text, "LeaderSelector", "who is told to a consumer to read from: \"LeaderSelector\" or \"RackAwareReplicaSelector\" (KIP-392)";
@@ -331,7 +334,7 @@ configs! {
     /// A producer's configuration. Times are milliseconds.
     ProducerConfig {
         "acks" acks: Acks = Acks::ALL, Text, "all", "0: nobody answers; 1: the leader alone; all: every in-sync replica";
-        "enable.idempotence" enable_idempotence: bool = false, Bool, "true", "this version of the model has only false";
+        "enable.idempotence" enable_idempotence: bool = true, Bool, "true", "each batch is written once and in its order; off where acks is 0 or 1 or retries is 0, unless asked for";
         "linger.ms" linger_ms: i64 = 5, Millis, "5", "how long a batch waits for company";
         "batch.size" batch_size: i64 = 16_384, Int, "16384", "bytes at which a batch is full";
         "max.in.flight.requests.per.connection" max_in_flight: i64 = 5, Int, "5", "requests on one connection without an answer";
@@ -344,6 +347,48 @@ configs! {
         "reconnect.backoff.max.ms" reconnect_backoff_max_ms: i64 = 1_000, Millis, "1000", "longest pause before dialing again";
         "metadata.max.age.ms" metadata_max_age_ms: i64 = 300_000, Millis, "300000", "age at which metadata is asked again";
         "max.block.ms" max_block_ms: i64 = 60_000, Millis, "60000", "longest wait for metadata of a topic";
+    }
+}
+
+/// A producer was asked to be idempotent, and another key forbids it.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{key}: {wrong}; {right}")]
+pub struct NotIdempotent {
+    /// The key that forbids it.
+    pub key: &'static str,
+    /// What is wrong with its value.
+    pub wrong: String,
+    /// What would be right.
+    pub right: &'static str,
+}
+
+impl ProducerConfig {
+    /// Most requests in flight that keep their order: a broker remembers as many batches of a producer.
+    const MAX_IN_FLIGHT_FOR_IDEMPOTENCE: i64 = 5;
+
+    /// Settles whether the producer is idempotent. What is on by default gives way to `acks` and `retries`; what was
+    /// asked for does not, and too many requests in flight are an error either way, since 4.0.
+    /// Source: `ProducerConfig.postProcessAndValidateIdempotenceConfigs`.
+    pub fn resolve_idempotence(&mut self, asked_for: bool) -> Result<(), NotIdempotent> {
+        if !self.enable_idempotence {
+            return Ok(());
+        }
+        let (no_retries, not_all) = (self.retries == 0, self.acks != Acks::ALL);
+        if asked_for && no_retries {
+            let wrong = "an idempotent producer must be able to send again".to_owned();
+            return Err(NotIdempotent { key: "retries", wrong, right: "at least 1, or enable.idempotence = false" });
+        }
+        if asked_for && not_all {
+            let wrong = format!("an idempotent producer needs acks=all, not acks={}", self.acks);
+            return Err(NotIdempotent { key: "acks", wrong, right: "acks = \"all\", or enable.idempotence = false" });
+        }
+        if self.max_in_flight > Self::MAX_IN_FLIGHT_FOR_IDEMPOTENCE {
+            let wrong = format!("an idempotent producer has at most 5 requests in flight, not {}", self.max_in_flight);
+            let key = "max.in.flight.requests.per.connection";
+            return Err(NotIdempotent { key, wrong, right: "at most 5, or enable.idempotence = false" });
+        }
+        self.enable_idempotence = !(no_retries || not_all);
+        Ok(())
     }
 }
 
@@ -386,13 +431,14 @@ impl<T: FromValue> FromValue for Option<T> {
 }
 
 /// The broker keys of this model that Kafka changes while a broker runs, for one broker or for all (KIP-226,
-/// `DynamicLogConfig.ReconfigurableConfigs`); all others are read when it starts.
+/// `DynamicLogConfig.ReconfigurableConfigs`, `DynamicProducerStateManagerConfig`); all others are read when it starts.
 pub const DYNAMIC_BROKER_KEYS: &[&str] = &[
     "log.flush.interval.messages",
     "log.index.interval.bytes",
     "log.segment.bytes",
     "message.max.bytes",
     "min.insync.replicas",
+    "producer.id.expiration.ms",
     "unclean.leader.election.enable",
 ];
 
@@ -421,7 +467,6 @@ pub const NOT_MODELLED: &[&str] = &[
     "partitioner.class",
     "partitioner.ignore.keys",
     "buffer.memory",
-    "num.replica.fetchers",
     "num.network.threads",
     "num.io.threads",
     "log.message.timestamp.type",
@@ -539,7 +584,6 @@ pub const NOT_MODELLED: &[&str] = &[
     "transactional.id.expiration.ms",
     "transaction.max.timeout.ms",
     "transaction.abort.timed.out.transaction.cleanup.interval.ms",
-    "producer.id.expiration.ms",
     "transaction.partition.verification.enable",
     "transaction.two.phase.commit.enable",
     "group.min.session.timeout.ms",

@@ -38,7 +38,7 @@ fn consumers_read_from_the_replica_in_their_rack() {
 
 #[test]
 fn a_consumer_finds_out_that_what_it_read_was_cut_off() {
-    let reports = reports("kip-320", &[]);
+    let reports = reports("kip-320-consumer", &[]);
     for report in &reports {
         assert!(!report.failed() && !report.is_vacuous(), "seed {}: {:?}", report.seed, report.verdict.groups);
     }
@@ -47,7 +47,7 @@ fn a_consumer_finds_out_that_what_it_read_was_cut_off() {
 
 #[test]
 fn without_validation_it_does_not_and_goes_over_records() {
-    let reports = reports("kip-320", &["zoo=silent-consumer-truncation"]);
+    let reports = reports("kip-320-consumer", &["zoo=silent-consumer-truncation"]);
     assert_eq!(counted(&reports, "consumer_truncations"), 0);
     let skipping = reports.iter().filter(|r| r.count(Class::Bug, "poll-skip") > 0).count();
     assert!(skipping * 2 >= reports.len(), "only {skipping} of {} runs", reports.len());

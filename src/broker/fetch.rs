@@ -16,10 +16,11 @@ use super::Broker;
 use super::fetch_session::{FetchContext, PartitionKey, SessionRequest};
 use super::partition::{Partition, Role};
 use super::replicas::PartitionIx;
-use crate::conformance::ConsumerRule;
+use crate::conformance::{ConsumerRule, FollowerRule};
 use crate::event::Event;
 use crate::ids::{BrokerId, TopicPartition};
 use crate::node::{Effects, Nanos, Now, ReqId, ms};
+use crate::zoo::{Switch, Zoo};
 
 /// One partition of a fetch request.
 #[derive(Clone, Debug)]
@@ -99,6 +100,9 @@ struct Read {
     log_end_offset: i64,
     records: Bytes,
     diverging: Option<trial_storage::EpochEndOffset>,
+    /// Answered in another leader epoch than the fetch's, which only the zoo does: what it says of the follower's position
+    /// counts for nothing.
+    of_other_epoch: bool,
     /// Who is nearer to the consumer than this leader; nothing was read then.
     preferred: Option<BrokerId>,
 }
@@ -106,7 +110,7 @@ struct Read {
 impl Read {
     /// Is there nothing to wait for?
     fn is_to_be_told(&self) -> bool {
-        self.diverging.is_some() || self.preferred.is_some()
+        self.diverging.is_some() || self.preferred.is_some() || self.of_other_epoch
     }
 }
 
@@ -254,7 +258,8 @@ impl Broker {
             let mut read = self.read_one(now, &fetch.asker, part, left, at_least_one, disk, fx);
             if update_follower
                 && let (Some(follower), Some(ix), Ok(done)) = (fetch.asker.follower(), part.ix, &read)
-                && done.diverging.is_none()
+                && (done.diverging.is_none() || !FollowerRule::DivergingFetchDoesNotCount.holds())
+                && !done.of_other_epoch
                 && let Err(error) = self.on_follower_position(now, ix, follower, part, done.log_end_offset, fx)
             {
                 read = Err(error);
@@ -282,8 +287,14 @@ impl Broker {
     ) -> Result<Read, ResponseError> {
         let Some(ix) = part.ix else { return Err(self.error_for_absent(&part.topic, part.topic_id, part.index)) };
         let partition = self.replicas.try_get(ix).ok_or(ResponseError::UnknownTopicOrPartition)?;
-        check_replica(partition, part.current_leader_epoch, asker)?;
         let follower = asker.follower();
+        let mut of_other_epoch = false;
+        if let Err(error) = check_replica(partition, part.current_leader_epoch, asker) {
+            of_other_epoch = answers_in_other_epoch(partition, part, follower, error, self.setup.zoo);
+            if !of_other_epoch {
+                return Err(error);
+            }
+        }
         if let Some(follower) = follower {
             check_follower(partition, follower)?;
         }
@@ -293,6 +304,7 @@ impl Broker {
             log_end_offset: partition.log_end_offset(),
             records: Bytes::new(),
             diverging: None,
+            of_other_epoch,
             preferred: None,
         };
         if let Asker::Consumer { rack: Some(rack) } = asker {
@@ -301,7 +313,9 @@ impl Broker {
                 return Ok(read);
             }
         }
-        if let Some(diverging) = diverging_epoch(partition, part)? {
+        // Of the two switches that answer in another epoch one serves data, and the other compares histories.
+        let compares = !of_other_epoch || self.setup.zoo.on(Switch::TruncateFromOtherEpoch);
+        if compares && let Some(diverging) = diverging_epoch(partition, part, self.setup.zoo)? {
             if let Some(follower) = follower {
                 fx.record(Event::DivergenceFound {
                     partition: partition.id.clone(),
@@ -313,7 +327,11 @@ impl Broker {
             read.diverging = Some(diverging);
             return Ok(read);
         }
-        if part.fetch_offset < read.log_start_offset || part.fetch_offset > read.log_end_offset {
+        if of_other_epoch && compares {
+            return Ok(read);
+        }
+        let beyond_the_end = part.fetch_offset > read.log_end_offset && FollowerRule::BeyondTheEndIsOutOfRange.holds();
+        if part.fetch_offset < read.log_start_offset || beyond_the_end {
             return Err(ResponseError::OffsetOutOfRange);
         }
         let end = readable_end(partition, follower);
@@ -451,13 +469,18 @@ fn readable_end(partition: &Partition, follower: Option<Follower>) -> i64 {
 /// Is this broker the leader, in the epoch the caller believes in (KIP-320, `Partition.checkCurrentLeaderEpoch`)?
 /// A negative epoch is not checked.
 pub(super) fn check_leader_and_epoch(partition: &Partition, current_leader_epoch: i32) -> Result<(), ResponseError> {
-    if current_leader_epoch >= 0 && current_leader_epoch < partition.leader_epoch {
+    let is_older = current_leader_epoch >= 0 && current_leader_epoch < partition.leader_epoch;
+    if is_older && FollowerRule::OlderLeaderEpochIsFenced.holds() {
         return Err(ResponseError::FencedLeaderEpoch);
     }
-    if current_leader_epoch > partition.leader_epoch {
+    if current_leader_epoch > partition.leader_epoch && FollowerRule::NewerLeaderEpochIsUnknown.holds() {
         return Err(ResponseError::UnknownLeaderEpoch);
     }
-    if partition.is_leader() { Ok(()) } else { Err(ResponseError::NotLeaderOrFollower) }
+    if partition.is_leader() || !FollowerRule::OnlyTheLeaderAnswers.holds() {
+        Ok(())
+    } else {
+        Err(ResponseError::NotLeaderOrFollower)
+    }
 }
 
 /// May the asker read from this replica (`Partition.getLocalLog`)? A consumer that could tell its rack may from a
@@ -473,23 +496,54 @@ fn check_replica(partition: &Partition, current_leader_epoch: i32, asker: &Asker
 /// yet, so the follower shall try again.
 fn check_follower(partition: &Partition, follower: Follower) -> Result<(), ResponseError> {
     let assigned = partition.leader_state().is_some_and(|s| s.remote(follower.broker).is_some());
-    if assigned { Ok(()) } else { Err(ResponseError::UnknownLeaderEpoch) }
+    if assigned || !FollowerRule::UnassignedReplicaTriesAgain.holds() {
+        Ok(())
+    } else {
+        Err(ResponseError::UnknownLeaderEpoch)
+    }
+}
+
+/// Is a follower of another leader epoch answered nevertheless? Only by two of the zoo's switches, which take KIP-320
+/// (KAFKA-7395) apart: `serve-fetch-other-epoch` gives it records, `truncate-from-other-epoch` tells it where its history
+/// diverges from that of a leader who may be the leader of the past.
+fn answers_in_other_epoch(
+    partition: &Partition,
+    part: &AskedPartition,
+    follower: Option<Follower>,
+    error: ResponseError,
+    zoo: Zoo,
+) -> bool {
+    let is_of_epoch = matches!(error, ResponseError::FencedLeaderEpoch | ResponseError::UnknownLeaderEpoch);
+    let tells_where_to_cut = zoo.on(Switch::TruncateFromOtherEpoch) && part.last_fetched_epoch >= 0;
+    let switched = zoo.on(Switch::ServeFetchOtherEpoch) || tells_where_to_cut;
+    switched && is_of_epoch && follower.is_some() && partition.is_leader()
 }
 
 /// Where the asker's history parts from the leader's, if it does (KIP-595; `Partition.readRecords`).
 fn diverging_epoch(
     partition: &Partition,
     part: &AskedPartition,
+    zoo: Zoo,
 ) -> Result<Option<trial_storage::EpochEndOffset>, ResponseError> {
     if part.last_fetched_epoch < 0 {
         return Ok(None);
     }
-    let end = partition.log.end_offset_for(part.last_fetched_epoch).ok_or(ResponseError::OffsetOutOfRange)?;
-    if part.fetch_offset < partition.log.log_start_offset() {
+    let end = match partition.log.end_offset_for(part.last_fetched_epoch) {
+        // Zoo switch `epoch-answer-without-epoch` (KAFKA-6361, before KIP-279): only the end is told, where the first epoch
+        // begins that is larger than the one asked for, whether or not this leader ever had the one asked for.
+        Some(end) if zoo.on(Switch::EpochAnswerWithoutEpoch) => {
+            trial_storage::EpochEndOffset { epoch: part.last_fetched_epoch, ..end }
+        }
+        Some(end) => end,
+        None if FollowerRule::UnknownLastEpochIsOutOfRange.holds() => return Err(ResponseError::OffsetOutOfRange),
+        None => return Ok(None),
+    };
+    if part.fetch_offset < partition.log.log_start_offset() && FollowerRule::BelowTheStartIsOutOfRange.holds() {
         return Err(ResponseError::OffsetOutOfRange);
     }
-    let diverges = end.epoch < part.last_fetched_epoch || end.end_offset < part.fetch_offset;
-    Ok(diverges.then_some(end))
+    let lower_epoch = end.epoch < part.last_fetched_epoch && FollowerRule::LowerEpochDiverges.holds();
+    let longer_history = end.end_offset < part.fetch_offset && FollowerRule::LongerHistoryDiverges.holds();
+    Ok((lower_epoch || longer_history).then_some(end))
 }
 
 fn read_error(error: &LogError) -> ResponseError {

@@ -26,10 +26,12 @@ pub enum Timer {
     HighWatermarkCheckpoint,
     /// `log.flush.offset.checkpoint.interval.ms`.
     RecoveryPointCheckpoint,
+    /// `producer.id.expiration.check.interval.ms`.
+    ProducerExpiration,
 }
 
 impl Timer {
-    const ALL: [Timer; 9] = [
+    const ALL: [Timer; 10] = [
         Timer::Lifecycle,
         Timer::Observer,
         Timer::AlterPartition,
@@ -39,16 +41,21 @@ impl Timer {
         Timer::IsrShrink,
         Timer::HighWatermarkCheckpoint,
         Timer::RecoveryPointCheckpoint,
+        Timer::ProducerExpiration,
     ];
 
     /// The lane of its work.
     pub fn lane(self) -> Lane {
         match self {
+            // It wakes each fetcher in that one's lane.
+            Timer::Fetchers => Lane::Timer,
             Timer::Lifecycle => Lane::Heartbeat,
             Timer::Observer | Timer::AlterPartition => Lane::Metadata,
             Timer::Forward | Timer::Purgatory => Lane::Request,
-            Timer::Fetchers => Lane::Fetcher,
-            Timer::IsrShrink | Timer::HighWatermarkCheckpoint | Timer::RecoveryPointCheckpoint => Lane::Log,
+            Timer::IsrShrink
+            | Timer::HighWatermarkCheckpoint
+            | Timer::RecoveryPointCheckpoint
+            | Timer::ProducerExpiration => Lane::Log,
         }
     }
 }
@@ -61,6 +68,7 @@ pub(super) struct Timers {
     isr_shrink_every: Nanos,
     high_watermark_checkpoint_every: Nanos,
     recovery_point_checkpoint_every: Nanos,
+    producer_expiration_every: Nanos,
 }
 
 impl Timers {
@@ -71,6 +79,7 @@ impl Timers {
             isr_shrink_every: ms(config.replica_lag_time_max_ms / 2).max(1),
             high_watermark_checkpoint_every: ms(config.replica_high_watermark_checkpoint_interval_ms).max(1),
             recovery_point_checkpoint_every: ms(config.log_flush_offset_checkpoint_interval_ms).max(1),
+            producer_expiration_every: ms(config.producer_id_expiration_check_interval_ms).max(1),
         }
     }
     /// Starts the periodic ones.
@@ -78,6 +87,7 @@ impl Timers {
         self.set(Timer::IsrShrink, Some(now + self.isr_shrink_every));
         self.set(Timer::HighWatermarkCheckpoint, Some(now + self.high_watermark_checkpoint_every));
         self.set(Timer::RecoveryPointCheckpoint, Some(now + self.recovery_point_checkpoint_every));
+        self.set(Timer::ProducerExpiration, Some(now + self.producer_expiration_every));
     }
     /// Sets or clears a timer.
     pub(super) fn set(&mut self, timer: Timer, due: Option<Nanos>) {
@@ -100,6 +110,7 @@ impl Timers {
                 Timer::IsrShrink => Some(now + self.isr_shrink_every),
                 Timer::HighWatermarkCheckpoint => Some(now + self.high_watermark_checkpoint_every),
                 Timer::RecoveryPointCheckpoint => Some(now + self.recovery_point_checkpoint_every),
+                Timer::ProducerExpiration => Some(now + self.producer_expiration_every),
                 _ => None,
             };
             taken.push(timer);

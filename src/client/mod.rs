@@ -86,7 +86,7 @@ impl Client {
     pub fn new(setup: ClientSetup) -> Self {
         let ClientSetup { client_id, bootstrap, role, zoo } = setup;
         let part = match role {
-            Role::Producer(config) => Part::Producer(Box::new(Producer::new(config, bootstrap))),
+            Role::Producer(config) => Part::Producer(Box::new(Producer::new(config, bootstrap, zoo))),
             Role::Consumer(config) => Part::Consumer(Box::new(Consumer::new(config, bootstrap, zoo))),
             Role::Admin { request_timeout_ms } => Part::Admin(Box::new(Admin::new(request_timeout_ms, bootstrap))),
         };

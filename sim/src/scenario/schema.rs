@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use trial_kafka::config::{ConfigKey, NOT_MODELLED};
+use trial_kafka::config::NOT_MODELLED;
 use trial_kafka::event::Event;
 use trial_kafka::zoo::Switch;
 
@@ -133,7 +133,11 @@ const CHAOS: &[Key] = keys! {
     "metadata-late-by" "duration or range" "\"10ms..5s\"" "how late metadata is";
 };
 const ADMIN: &[Key] = keys! {
-    "at" "time" "(needed)" "when it is tried first, counted from the start of the trial";
+    "at" "time or range" "(this or after)" "when it is tried first, counted from the start of the trial";
+    "after" "an event" "(this or at)" "the event that it waits for: \"isr-changed\", \"leader-changed of orders-0\", \"truncated on b1\"";
+    "not-before" "time or range" "the end of the warm-up" "with after: events count from here on";
+    "occurrence" "number or range" "1" "with after: it waits for the n-th such event; \"1..20\" is drawn by the seed";
+    "delay" "duration or range" "\"0s\"" "with after: from the event to the step";
     "do" "an action" "(needed)" "what is done; tried again while no controller answers, until the faults end";
     "topic" "text" "(needed)" "the topic's name; a create-topic takes Kafka's topic keys too";
     "partitions" "1..=10000" "1" "partitions, in all";
@@ -142,6 +146,8 @@ const ADMIN: &[Key] = keys! {
     "partition" "a number" "0" "the partition; elect-leaders without topic: all partitions";
     "replicas" "list of brokers" "(cancel)" "where the partition moves; without, the reassignment under way is cancelled";
     "election" "preferred, unclean" "\"preferred\"" "which kind of election";
+    "controller" "1..=controllers" "(needed)" "whom add-voter makes a voter of the quorum, on the disk that it has then; whom remove-voter makes none";
+    "once" "true, false" "false" "add-voter, remove-voter: not tried again, whatever the answer is";
     "resource" "\"topic orders\", \"b1\", \"all brokers\"" "(needed)" "whose configs are changed";
     "set" "list of \"KEY=VALUE\"" "[]" "configs that are set";
     "remove" "list of keys" "[]" "configs that are removed: the next default holds";
@@ -187,8 +193,8 @@ peers     everyone, brokers, controllers, clients, or any target
 ";
 
 const TAIL: &str = "\
-Kafka enables idempotence by default; this version of the model does not have it, so enable.idempotence is false
-here for every value of acks, and enable.idempotence=true is an error.
+As in Kafka, idempotence is on by default, and off without a word where acks is 0 or 1 or retries is 0: whoever compares
+values of acks sets enable.idempotence too, or two things change at once. Asked for with such values it is an error.
 ";
 
 /// The whole format, for people.
@@ -205,7 +211,7 @@ pub fn schema() -> String {
             }
         }
         if name == "admin" {
-            out.push_str("\n  The keys of each action, besides at and do:\n");
+            out.push_str("\n  The keys of each action, besides those that say what and when:\n");
             for action in ACTION_NAMES {
                 line(&mut out, &format!("    {action:<18} {}", keys_of_action(action).join(", ")));
             }
@@ -258,19 +264,11 @@ pub fn schema_entries() -> Vec<SchemaEntry> {
             section,
             key: config.name,
             takes: format!("{:?}", config.kind).to_lowercase(),
-            default: default_of(config),
+            default: config.default,
             about: config.about,
         }));
     }
     entries
-}
-
-/// The table shows Kafka's defaults; the one that differs here is said in words.
-fn default_of(config: &ConfigKey) -> &'static str {
-    match config.name {
-        "enable.idempotence" => "false (Kafka: true)",
-        _ => config.default,
-    }
 }
 
 fn line(out: &mut String, text: &str) {
@@ -284,9 +282,8 @@ fn section(out: &mut String, header: &str, name: &str) {
         line(out, &format!("  {:<24} {:<26} {:<28} {}", key.name, key.takes, key.default, key.about));
     }
     for config in SETS.iter().filter(|(section, _)| *section == name).flat_map(|(_, keys)| keys.iter()) {
-        let default = default_of(config);
         let takes = format!("{:?}", config.kind).to_lowercase();
-        line(out, &format!("  {:<46} {takes:<7} {default:<22} {}", config.name, config.about));
+        line(out, &format!("  {:<46} {takes:<7} {:<22} {}", config.name, config.default, config.about));
     }
 }
 

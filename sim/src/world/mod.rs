@@ -24,6 +24,7 @@ mod machines;
 mod network;
 mod notes;
 mod outside;
+mod probes;
 mod process;
 mod queue;
 mod slot;
@@ -56,6 +57,7 @@ pub use faults::FaultCounter;
 pub use life::Phase;
 pub use notes::{Note, decode_value, encode_value};
 pub use outside::{External, ExternalInput};
+pub use probes::Unanswered;
 pub use slot::{Power, SimNode};
 
 /// How messages travel between nodes. Outside digest and randomness: both give the same run.
@@ -180,7 +182,7 @@ impl World {
             tracer: Tracer::default(),
             faults: Faults::new(timeline),
             coverage: Coverage::default(),
-            life: Life::new(&scenario),
+            life: Life::new(&scenario, seed),
             notes: Vec::new(),
             externals: Vec::new(),
             last_fresh: 0,

@@ -13,6 +13,7 @@ use std::collections::VecDeque;
 use trial_storage::{Disk, Log, LogError};
 use uuid::Uuid;
 
+use crate::conformance::FollowerRule;
 use crate::ids::{BrokerId, NO_BROKER, TopicPartition};
 use crate::metadata::PartitionRegistration;
 use crate::node::EventId;
@@ -198,7 +199,9 @@ impl Partition {
                 Ok(RoleChange::SameLeader)
             }
             role => {
-                self.log.assign_epoch(disk, registration.leader_epoch, log_end_offset)?;
+                if FollowerRule::LeaderAssignsItsEpoch.holds() {
+                    self.log.assign_epoch(disk, registration.leader_epoch, log_end_offset)?;
+                }
                 let known = match role {
                     Role::Leader(state) => Some(std::mem::take(&mut state.remotes)),
                     Role::Follower => None,
@@ -222,11 +225,25 @@ impl Partition {
         let to = leader_high_watermark.clamp(self.log.log_start_offset(), self.log.log_end_offset());
         self.move_high_watermark(to)
     }
+    /// Raises the log's start to what the leader told, which never lies above the high watermark
+    /// (`UnifiedLog.maybeIncrementLogStartOffset`). True if it moved.
+    pub fn maybe_increment_log_start_offset(
+        &mut self,
+        disk: &mut dyn Disk,
+        leader_log_start_offset: i64,
+    ) -> Result<bool, LogError> {
+        if leader_log_start_offset > self.high_watermark {
+            return Ok(false);
+        }
+        self.log.maybe_increment_log_start_offset(disk, leader_log_start_offset)
+    }
     /// Cuts the log and with it the high watermark (`UnifiedLog.truncateTo`). Returns the new log end offset.
-    pub fn truncate_to(&mut self, disk: &mut dyn Disk, offset: i64) -> Result<i64, LogError> {
-        self.log.truncate_to(disk, offset)?;
+    pub fn truncate_to(&mut self, disk: &mut dyn Disk, offset: i64, wall: i64) -> Result<i64, LogError> {
+        self.log.truncate_to_at(disk, offset, wall)?;
         let end = self.log.log_end_offset();
-        self.high_watermark = self.high_watermark.min(end);
+        if FollowerRule::HighWatermarkFallsWithTheLog.holds() {
+            self.high_watermark = self.high_watermark.min(end);
+        }
         self.flushing_from = self.flushing_from.map(|from| from.min(end));
         Ok(end)
     }

@@ -5,11 +5,14 @@
 
 mod consumers;
 mod controllers;
+mod divergence;
 mod fetch_sessions;
 mod follower;
 mod in_sync;
 mod leader;
 mod lifecycle;
+mod producer_state;
+mod producers;
 mod snapshot;
 mod topics;
 

@@ -5,6 +5,8 @@ mod belief;
 mod consumer;
 mod fetching;
 mod fixture;
+mod log;
 mod producer;
+mod producer_idempotence;
 mod validation;
 mod view;

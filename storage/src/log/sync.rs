@@ -38,10 +38,15 @@ pub(super) struct SyncState {
 }
 
 impl SyncState {
-    /// A segment file changed; the caller notes the returned number on the segment.
+    /// A file (segment, producer snapshot) changed; the caller notes the returned number on it.
     pub(super) fn segment_changed(&mut self) -> u64 {
         self.changes += 1;
         self.changes
+    }
+
+    /// Of files that changed after this change, the last state is not durable.
+    pub(super) fn segments_synced(&self) -> u64 {
+        self.segments_synced
     }
 
     /// The epoch checkpoint was replaced, which changes the directory too.
@@ -70,12 +75,13 @@ impl SyncState {
 }
 
 impl Log {
-    /// What a sync must name so that everything up to now is durable: segment files, the epoch checkpoint, the
-    /// directory, each only if it changed. Empty if all is durable.
+    /// What a sync must name so that everything up to now is durable: segment files, the epoch checkpoint, producer
+    /// snapshots, the directory, each only if it changed. Empty if all is durable.
     pub fn unsynced(&self) -> Vec<SyncTarget> {
         let segments = self.segments.iter().filter(|segment| segment.changed > self.sync.segments_synced);
         let mut targets: Vec<_> = segments.map(|segment| SyncTarget::File(segment.file)).collect();
         targets.extend(self.unsynced_epoch_checkpoint());
+        targets.extend(self.unsynced_producer_snapshots());
         if self.sync.dir_changed > self.sync.dir_synced && !targets.contains(&SyncTarget::Dir(self.dir)) {
             targets.push(SyncTarget::Dir(self.dir));
         }
