@@ -117,13 +117,54 @@ impl FromValue for Acks {
         })
     }
 }
+impl FromValue for String {
+    fn from_value(value: &ConfigValue) -> Result<Self, ConfigError> {
+        match value {
+            ConfigValue::Text(text) => Ok(text.clone()),
+            // A name may consist of digits.
+            ConfigValue::Int(n) => Ok(n.to_string()),
+            ConfigValue::Bool(_) => Err(ConfigError::WrongType { expected: "a word" }),
+        }
+    }
+    fn to_value(&self) -> Option<ConfigValue> {
+        Some(ConfigValue::Text(self.clone()))
+    }
+}
+impl FromValue for ReplicaSelector {
+    fn from_value(value: &ConfigValue) -> Result<Self, ConfigError> {
+        let word = match value {
+            ConfigValue::Text(text) => text.rsplit('.').next().unwrap_or_default(),
+            _ => "",
+        };
+        match word {
+            "LeaderSelector" => Ok(ReplicaSelector::Leader),
+            "RackAwareReplicaSelector" => Ok(ReplicaSelector::RackAware),
+            _ => Err(ConfigError::WrongType { expected: "\"LeaderSelector\" or \"RackAwareReplicaSelector\"" }),
+        }
+    }
+    fn to_value(&self) -> Option<ConfigValue> {
+        let word = match self {
+            ReplicaSelector::Leader => "LeaderSelector",
+            ReplicaSelector::RackAware => "RackAwareReplicaSelector",
+        };
+        Some(ConfigValue::Text(word.to_owned()))
+    }
+}
 impl FromValue for OffsetReset {
     fn from_value(value: &ConfigValue) -> Result<Self, ConfigError> {
         match value {
+            ConfigValue::Text(t) if t.starts_with(BY_DURATION) => {
+                let millis = milliseconds_of(&t[BY_DURATION.len()..]);
+                millis.map(OffsetReset::ByDuration).ok_or(ConfigError::WrongType {
+                    expected: "\"by_duration:\" and a duration as ISO 8601 has it, such as \"by_duration:PT30S\"",
+                })
+            }
             ConfigValue::Text(t) if t == "earliest" => Ok(OffsetReset::Earliest),
             ConfigValue::Text(t) if t == "latest" => Ok(OffsetReset::Latest),
             ConfigValue::Text(t) if t == "none" => Ok(OffsetReset::None),
-            _ => Err(ConfigError::WrongType { expected: "\"earliest\", \"latest\" or \"none\"" }),
+            _ => {
+                Err(ConfigError::WrongType { expected: "\"earliest\", \"latest\", \"none\" or \"by_duration:PT…S\"" })
+            }
         }
     }
     fn to_value(&self) -> Option<ConfigValue> {
@@ -131,6 +172,11 @@ impl FromValue for OffsetReset {
             OffsetReset::Earliest => "earliest",
             OffsetReset::Latest => "latest",
             OffsetReset::None => "none",
+            OffsetReset::ByDuration(millis) => {
+                let (seconds, rest) = (millis / 1_000, millis % 1_000);
+                let fraction = if rest == 0 { String::new() } else { format!(".{rest:03}") };
+                return Some(ConfigValue::Text(format!("{BY_DURATION}PT{seconds}{fraction}S")));
+            }
         };
         Some(ConfigValue::Text(word.to_owned()))
     }
@@ -149,6 +195,49 @@ impl fmt::Display for Acks {
     }
 }
 
+/// The brokers' `replica.selector.class`: who is told to a consumer to read from (KIP-392). Its package may be left out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ReplicaSelector {
+    /// `org.apache.kafka.common.replica.LeaderSelector`, and what holds without one.
+    Leader,
+    /// `org.apache.kafka.common.replica.RackAwareReplicaSelector`: an in-sync replica in the consumer's rack.
+    RackAware,
+}
+
+const BY_DURATION: &str = "by_duration:";
+
+/// Milliseconds of a duration as ISO 8601 has it and `java.time.Duration` reads it: days, hours, minutes, seconds with a
+/// fraction. `None` if it is no such thing, or negative.
+fn milliseconds_of(text: &str) -> Option<i64> {
+    let rest = text.strip_prefix(['P', 'p'])?;
+    let (days, time) = rest.split_once(['T', 't']).map_or((rest, ""), |(days, time)| (days, time));
+    if days.is_empty() && time.is_empty() {
+        return None;
+    }
+    let mut total: i64 = 0;
+    for (part, units) in [(days, &[('D', 86_400_000)][..]), (time, &[('H', 3_600_000), ('M', 60_000), ('S', 1_000)])] {
+        let mut part = part;
+        for (unit, millis) in units {
+            let Some(at) = part.find([*unit, unit.to_ascii_lowercase()]) else { continue };
+            let number = &part[..at];
+            let (whole, fraction) = number.split_once('.').unwrap_or((number, ""));
+            if !fraction.is_empty() && *unit != 'S' {
+                return None;
+            }
+            let whole: u32 = whole.parse().ok()?;
+            let thousandths: String = fraction.chars().chain("000".chars()).take(3).collect();
+            let thousandths: u32 = thousandths.parse().ok()?;
+            total = total.checked_add(i64::from(whole).checked_mul(*millis)?)?;
+            total = total.checked_add(i64::from(thousandths) * millis / 1_000)?;
+            part = &part[at + 1..];
+        }
+        if !part.is_empty() {
+            return None;
+        }
+    }
+    Some(total)
+}
+
 /// The consumer's `auto.offset.reset`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum OffsetReset {
@@ -158,6 +247,8 @@ pub enum OffsetReset {
     Latest,
     /// Report the error.
     None,
+    /// From the first record that is at most so many milliseconds old (KIP-1106).
+    ByDuration(i64),
 }
 
 macro_rules! configs {
@@ -219,6 +310,8 @@ configs! {
         "producer.id.expiration.ms" producer_id_expiration_ms: i64 = 86_400_000, Millis, "86400000", "age of its last record at which a partition forgets an idempotent producer";
         "producer.id.expiration.check.interval.ms" producer_id_expiration_check_interval_ms: i64 = 600_000, Millis, "600000", "how often that is looked at";
         "message.max.bytes" message_max_bytes: i64 = 1_048_588, Int, "1048588", "largest record batch";
+        "max.incremental.fetch.session.cache.slots" max_incremental_fetch_session_cache_slots: i64 = 1_000, Int, "1000", "most fetch sessions of one broker (KIP-227)";
+        "replica.selector.class" replica_selector_class: ReplicaSelector = ReplicaSelector::Leader, Text, "LeaderSelector", "who is told to a consumer to read from: \"LeaderSelector\" or \"RackAwareReplicaSelector\" (KIP-392)";
         "fetch.max.bytes" fetch_max_bytes: i64 = 57_671_680, Int, "57671680", "most bytes of one fetch response";
         "controlled.shutdown.enable" controlled_shutdown_enable: bool = true, Bool, "true", "move leadership away before stopping";
         "eligible.leader.replicas.version" eligible_leader_replicas_version: i64 = 1, Int, "1", "1: replicas that leave an ISR too small stay eligible leaders (KIP-966); 0: the last one stays in the ISR; decided when the cluster is formatted";
@@ -303,6 +396,7 @@ configs! {
     /// A consumer's configuration. Times are milliseconds.
     ConsumerConfig {
         "fetch.min.bytes" fetch_min_bytes: i64 = 1, Int, "1", "bytes for which a fetch waits";
+        "client.rack" client_rack: String = String::new(), Text, "", "where it stands, for replica.selector.class";
         "fetch.max.wait.ms" fetch_max_wait_ms: i64 = 500, Millis, "500", "longest wait of a fetch at the broker";
         "fetch.max.bytes" fetch_max_bytes: i64 = 52_428_800, Int, "52428800", "most bytes of one fetch response";
         "max.partition.fetch.bytes" max_partition_fetch_bytes: i64 = 1_048_576, Int, "1048576", "most bytes of one partition in a fetch response";
@@ -373,10 +467,8 @@ pub const NOT_MODELLED: &[&str] = &[
     "partitioner.class",
     "partitioner.ignore.keys",
     "buffer.memory",
-    "client.rack",
     "num.network.threads",
     "num.io.threads",
-    "replica.selector.class",
     "log.message.timestamp.type",
     "message.timestamp.type",
     "log.flush.interval.ms",
@@ -457,7 +549,6 @@ pub const NOT_MODELLED: &[&str] = &[
     "max.connections",
     "max.connections.per.ip",
     "max.connection.creation.rate",
-    "max.incremental.fetch.session.cache.slots",
     "fetch.purgatory.purge.interval.requests",
     "producer.purgatory.purge.interval.requests",
     "delete.records.purgatory.purge.interval.requests",
@@ -534,3 +625,32 @@ pub const NOT_MODELLED: &[&str] = &[
     "ssl.keystore.location",
     "ssl.truststore.location",
 ];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn durations_as_iso_8601_has_them() {
+        let table = [
+            ("PT30S", Some(30_000)),
+            ("P1DT2H3M4.5S", Some(86_400_000 + 2 * 3_600_000 + 3 * 60_000 + 4_500)),
+            ("pt0.25s", Some(250)),
+            ("P2D", Some(172_800_000)),
+            ("30S", None),
+            ("P", None),
+            ("PT-5S", None),
+            ("PT5", None),
+            ("PT1.5H", None),
+            ("PT1S2M", None),
+        ];
+        for (text, expected) in table {
+            assert_eq!(milliseconds_of(text), expected, "{text}");
+        }
+        let value = ConfigValue::Text("by_duration:PT1H0.5S".to_string());
+        let reset = OffsetReset::from_value(&value);
+        assert_eq!(reset, Ok(OffsetReset::ByDuration(3_600_500)));
+        let written = reset.ok().and_then(|reset| reset.to_value());
+        assert_eq!(written, Some(ConfigValue::Text("by_duration:PT3600.500S".to_string())));
+    }
+}

@@ -311,6 +311,8 @@ pub enum Event {
     Consumed { partition: TopicPartition, first_offset: i64, last_offset: i64, records: u32 },
     /// A consumer's position was reset.
     PositionReset { partition: TopicPartition, to: i64, why: String },
+    /// A consumer reads from another replica than before (KIP-392).
+    ReadReplicaChosen { partition: TopicPartition, broker: BrokerId, why: String },
 }
 
 /// How an event stands out in the short log, which shows [`Weight::State`] and above.
@@ -354,7 +356,8 @@ impl Event {
             | BatchFailed { partition, .. }
             | BatchRetried { partition, .. }
             | Consumed { partition, .. }
-            | PositionReset { partition, .. } => Some(partition),
+            | PositionReset { partition, .. }
+            | ReadReplicaChosen { partition, .. } => Some(partition),
             Phase { .. }
             | Fault(_)
             | Dropped { .. }
@@ -485,6 +488,7 @@ impl Event {
         "producer-epoch-raised",
         "consumed",
         "position-reset",
+        "read-replica-chosen",
     ];
 
     /// The event's name in fixed columns and in exports: lower case, with hyphens.
@@ -553,6 +557,7 @@ impl Event {
             ProducerEpochRaised { .. } => "producer-epoch-raised",
             Consumed { .. } => "consumed",
             PositionReset { .. } => "position-reset",
+            ReadReplicaChosen { .. } => "read-replica-chosen",
         }
     }
 }
@@ -868,6 +873,7 @@ impl fmt::Display for Event {
                 write!(f, "consumed {} of {partition}", Offsets(*first_offset, *last_offset))
             }
             PositionReset { partition, to, why } => write!(f, "moved its position in {partition} to {to}: {why}"),
+            ReadReplicaChosen { partition, broker, why } => write!(f, "reads {partition} from broker {broker}: {why}"),
         }
     }
 }

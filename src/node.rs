@@ -210,6 +210,8 @@ pub enum RandomFor {
     Election,
     /// A member id of a consumer group.
     MemberId,
+    /// A fetch session's id.
+    FetchSession,
 }
 
 /// On which of a process's listeners a connection was accepted: a process with both roles has one for each
@@ -340,6 +342,14 @@ pub enum Command {
         /// Partitions and positions.
         partitions: Vec<(TopicPartition, Option<i64>)>,
     },
+    /// Go on elsewhere in a partition that is assigned. Answered by [`Outcome::Done`] at once: where an offset must be
+    /// found first, the next poll waits for it.
+    Seek {
+        /// The partition.
+        partition: TopicPartition,
+        /// Where to.
+        to: SeekTo,
+    },
     /// Hand out what was fetched; waits up to `max_wait_ms` for at least one record. Answered by
     /// [`Outcome::Polled`]. At most one poll may be pending.
     Poll {
@@ -412,13 +422,26 @@ pub enum Command {
     ListOffset {
         /// The partition.
         partition: TopicPartition,
-        /// -2 earliest, -1 latest, else the first offset at or after this timestamp in milliseconds.
+        /// -2 earliest, -1 latest, -3 the record with the largest timestamp, else the first offset at or after this timestamp in milliseconds.
         timestamp: i64,
     },
     /// Settle everything pending as it stands and stop. Answered by [`Outcome::Done`].
     Close,
     /// To a server: shut down in an orderly way, as on SIGTERM. It ends with [`Effect::Halt`]; no outcome is delivered.
     ShutDown,
+}
+
+/// A place in a partition, for a consumer (`seek`, `seekToBeginning`, `seekToEnd`, `offsetsForTimes`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SeekTo {
+    /// This offset.
+    Offset(i64),
+    /// The log's start.
+    Earliest,
+    /// The high watermark.
+    Latest,
+    /// The first record at or after this time; the high watermark if there is none.
+    Timestamp(Millis),
 }
 
 /// Whose configs are changed (`ConfigResource`).

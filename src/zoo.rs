@@ -50,6 +50,8 @@ pub enum Switch {
     ElectFencedLastKnownLeader,
     /// KAFKA-16952: the same incarnation registering again gets a new broker epoch (before 3.9.0).
     BrokerEpochBumpOnAmend,
+    /// KIP-320, KAFKA-7747: a consumer goes on at its offset in whatever history a new leader has (before 2.3.0).
+    SilentConsumerTruncation,
     /// A rule removed: an idempotent producer sends its batches without sequences, five at once, and again what fails.
     ReorderInflight,
     /// KAFKA-5793, KIP-360: UNKNOWN_PRODUCER_ID makes the client begin its sequences anew under the same epoch (before 2.5).
@@ -77,7 +79,7 @@ pub enum Switch {
 
 impl Switch {
     /// All switches that have a scenario.
-    pub const ALL: [Switch; 29] = [
+    pub const ALL: [Switch; 30] = [
         Switch::TruncateToHw,
         Switch::IsrExpandBeforeLeso,
         Switch::AckBeforeHighWatermark,
@@ -98,6 +100,7 @@ impl Switch {
         Switch::LastReplicaStanding,
         Switch::ElectFencedLastKnownLeader,
         Switch::BrokerEpochBumpOnAmend,
+        Switch::SilentConsumerTruncation,
         Switch::ReorderInflight,
         Switch::UnknownProducerReset,
         Switch::ClientSeqReassignOrder,
@@ -132,6 +135,7 @@ impl Switch {
             Switch::LastReplicaStanding => "last-replica-standing",
             Switch::ElectFencedLastKnownLeader => "elect-fenced-last-known-leader",
             Switch::BrokerEpochBumpOnAmend => "broker-epoch-bump-on-amend",
+            Switch::SilentConsumerTruncation => "silent-consumer-truncation",
             Switch::ReorderInflight => "reorder-inflight",
             Switch::UnknownProducerReset => "unknown-producer-reset",
             Switch::ClientSeqReassignOrder => "client-seq-reassign-order",
@@ -206,6 +210,9 @@ impl Switch {
             Switch::BrokerEpochBumpOnAmend => {
                 "KAFKA-16952: the same incarnation registering again gets a new broker epoch (before 3.9.0)"
             }
+            Switch::SilentConsumerTruncation => {
+                "KIP-320 / KAFKA-7747: a consumer goes on at its offset in another history (before 2.3.0)"
+            }
             Switch::ReorderInflight => {
                 "a rule removed: an idempotent producer sends its batches without sequences, several at once"
             }
@@ -260,6 +267,7 @@ impl Switch {
             Switch::LastReplicaStanding => &["lost-write"],
             Switch::ElectFencedLastKnownLeader => &["unsafe-election"],
             Switch::BrokerEpochBumpOnAmend => &["broker-epoch-changed", "stuck"],
+            Switch::SilentConsumerTruncation => &["poll-skip"],
             Switch::ReorderInflight => &["nonmonotonic-send", "duplicate"],
             Switch::UnknownProducerReset => &["duplicate", "nonmonotonic-send", "lost-write"],
             Switch::ClientSeqReassignOrder => &["nonmonotonic-send"],
@@ -323,6 +331,7 @@ impl Switch {
             }
             Switch::ElectFencedLastKnownLeader => &["stuck"],
             Switch::BrokerEpochBumpOnAmend => &[],
+            Switch::SilentConsumerTruncation => &["inconsistent-offsets", "lost-write", "unsafe-election"],
             // Of two copies the acknowledged one may be either.
             Switch::ReorderInflight => &["ack-offset-mismatch", "realtime-append-inversion"],
             Switch::UnknownProducerReset => {

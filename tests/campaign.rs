@@ -25,6 +25,7 @@ const SAFE: &[&str] = &[
     "one-way-cut-leader",
     "metadata-lag",
     "topic-recreated",
+    "closest-replica",
     "last-in-sync-replica-elr",
     "quorum-chaos",
     "kip-101",
@@ -38,6 +39,7 @@ const PERMITTING: &[(&str, &[&str])] = &[
     ("unclean-recovery", &["last-known-leader"]),
     ("kip-279", &["acks-1"]),
     ("kip-320", &["acks-1"]),
+    ("kip-320-consumer", &["acks-1", "unclean-election"]),
 ];
 
 #[test]

@@ -18,16 +18,18 @@ use kafka_protocol::messages::incremental_alter_configs_request::{AlterConfigsRe
 use kafka_protocol::messages::list_offsets_request::{ListOffsetsPartition, ListOffsetsTopic};
 use kafka_protocol::messages::list_partition_reassignments_request::ListPartitionReassignmentsTopics;
 use kafka_protocol::messages::metadata_request::MetadataRequestTopic;
+use kafka_protocol::messages::offset_for_leader_epoch_request::{OffsetForLeaderPartition, OffsetForLeaderTopic};
 use kafka_protocol::messages::produce_request::{PartitionProduceData, TopicProduceData};
 use kafka_protocol::messages::{
     AddRaftVoterRequest, AllocateProducerIdsRequest, AlterPartitionReassignmentsRequest, AlterPartitionRequest, ApiKey,
     ApiVersionsRequest, BeginQuorumEpochRequest, BrokerHeartbeatRequest, BrokerId, BrokerRegistrationRequest,
     CreatePartitionsRequest, CreateTopicsRequest, DeleteTopicsRequest, DescribeConfigsRequest, DescribeQuorumRequest,
     ElectLeadersRequest, EndQuorumEpochRequest, FetchRequest, FetchSnapshotRequest, IncrementalAlterConfigsRequest,
-    InitProducerIdRequest, ListOffsetsRequest, ListPartitionReassignmentsRequest, MetadataRequest, ProduceRequest,
-    ProducerId, RemoveRaftVoterRequest, RequestHeader, RequestKind, ResponseKind, TopicName, TransactionalId,
-    UpdateRaftVoterRequest, VoteRequest, add_raft_voter_request, begin_quorum_epoch_request, end_quorum_epoch_request,
-    fetch_snapshot_request, update_raft_voter_request, vote_request,
+    InitProducerIdRequest, ListOffsetsRequest, ListPartitionReassignmentsRequest, MetadataRequest,
+    OffsetForLeaderEpochRequest, ProduceRequest, ProducerId, RemoveRaftVoterRequest, RequestHeader, RequestKind,
+    ResponseKind, TopicName, TransactionalId, UpdateRaftVoterRequest, VoteRequest, add_raft_voter_request,
+    begin_quorum_epoch_request, end_quorum_epoch_request, fetch_snapshot_request, update_raft_voter_request,
+    vote_request,
 };
 use kafka_protocol::protocol::{Encodable, StrBytes};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -147,6 +149,15 @@ fn requests(api: ApiKey, version: i16, topic_id: Uuid) -> Vec<RequestKind> {
                 )
             };
             vec![of(TOPIC, -1), of(TOPIC, -2), of(TOPIC, 0), of(TOPIC, -3), of(NO_TOPIC, -1)]
+        }
+        ApiKey::OffsetForLeaderEpoch => {
+            let of = |topic, leader_epoch| {
+                let partition = OffsetForLeaderPartition::default().with_leader_epoch(leader_epoch);
+                let topic = OffsetForLeaderTopic::default().with_topic(name(topic)).with_partitions(vec![partition]);
+                let request = OffsetForLeaderEpochRequest::default().with_topics(vec![topic]);
+                RequestKind::OffsetForLeaderEpoch(request)
+            };
+            vec![of(TOPIC, 0), of(TOPIC, 99), of(TOPIC, -1), of(NO_TOPIC, 0)]
         }
         ApiKey::Metadata => {
             let of = |topics| {

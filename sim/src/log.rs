@@ -199,6 +199,7 @@ pub fn glyph(event: &Event) -> char {
         Truncated { .. } | DivergenceFound { .. } => 'X',
         DuplicateFound { .. } => '=',
         ProduceAnswered { error: Some(_), .. } | BatchFailed { .. } | BatchRetried { .. } | PositionReset { .. } => '?',
+        ReadReplicaChosen { .. } => '~',
         Appended { .. }
         | ReplicaCaughtUpTo { .. }
         | HighWatermark { .. }

@@ -102,6 +102,10 @@ fn an_odd_scenario_reads_back_equal() {
         [[consumer]]
         poll-interval = "0.5s"
         auto.offset.reset = "none"
+        client.rack = "x"
+        start = 7
+        seek-at = "5s"
+        seek-to = "4.5s"
         [network.latency]
         min = "1us"
         max = "1s"

@@ -1,4 +1,4 @@
-//! ListOffsets: earliest, latest, and by timestamp (`ReplicaManager.fetchOffset`, `Partition.fetchOffsetForTimestamp`).
+//! ListOffsets: earliest, latest, by timestamp, and the largest timestamp (`ReplicaManager.fetchOffset`, `Partition.fetchOffsetForTimestamp`).
 
 use kafka_protocol::error::ResponseError;
 use kafka_protocol::messages::list_offsets_response::{ListOffsetsPartitionResponse, ListOffsetsTopicResponse};
@@ -36,7 +36,8 @@ impl Broker {
                 let found = match self.replicas.find(&id) {
                     Some(ix) => {
                         let partition = self.replicas.get(ix);
-                        check_leader_and_epoch(partition, asked.current_leader_epoch)
+                        check_timestamp(asked.timestamp, api_version)
+                            .and_then(|()| check_leader_and_epoch(partition, asked.current_leader_epoch))
                             .and_then(|()| find_offset(partition, asked.timestamp, request.replica_id.0 >= 0, disk))
                     }
                     None => Err(self.error_for_absent(&topic.name, Uuid::nil(), asked.partition_index)),
@@ -61,7 +62,28 @@ impl Broker {
     }
 }
 
-/// -1 latest, -2 earliest, else the first record at or after that timestamp. A leader does not know where the end is
+const LATEST: i64 = -1;
+const EARLIEST: i64 = -2;
+/// The record with the largest timestamp (KIP-734).
+const MAX_TIMESTAMP: i64 = -3;
+/// The first offset that is not in remote storage alone (KIP-405); here all is local.
+const EARLIEST_LOCAL: i64 = -4;
+/// The last offset that is in remote storage (KIP-1005); here there is none.
+const LATEST_TIERED: i64 = -5;
+
+/// Which special timestamps a version knows (`KafkaApis.isListOffsetsTimestampUnsupported`).
+fn check_timestamp(timestamp: i64, api_version: i16) -> Result<(), ResponseError> {
+    let since = match timestamp {
+        LATEST | EARLIEST | 0.. => 0,
+        MAX_TIMESTAMP => 7,
+        EARLIEST_LOCAL => 8,
+        LATEST_TIERED => 9,
+        _ => i16::MAX,
+    };
+    if api_version >= since { Ok(()) } else { Err(ResponseError::UnsupportedVersion) }
+}
+
+/// Latest, earliest, or the first record at or after that timestamp. A leader does not know where the end is
 /// while its high watermark has not reached the start of its reign: OFFSET_NOT_AVAILABLE (KIP-207). Replicas are
 /// answered with the log end instead.
 fn find_offset(
@@ -74,14 +96,19 @@ fn find_offset(
     let end_is_known = for_replica || partition.high_watermark() >= epoch_start_offset;
     let end = if for_replica { partition.log_end_offset() } else { partition.high_watermark() };
     match timestamp {
-        -1 if !end_is_known => Err(ResponseError::OffsetNotAvailable),
-        -1 => Ok(Found { offset: end, timestamp: -1, leader_epoch: partition.leader_epoch }),
-        -2 => {
+        LATEST if !end_is_known => Err(ResponseError::OffsetNotAvailable),
+        LATEST => Ok(Found { offset: end, timestamp: -1, leader_epoch: partition.leader_epoch }),
+        EARLIEST | EARLIEST_LOCAL => {
             let offset = partition.log.log_start_offset();
             Ok(Found { offset, timestamp: -1, leader_epoch: partition.log.epoch_of_offset(offset).unwrap_or(-1) })
         }
-        timestamp if timestamp >= 0 => {
-            match partition.log.offset_for_timestamp(disk, timestamp).map_err(|_| ResponseError::KafkaStorageError)? {
+        LATEST_TIERED => Ok(Found { offset: -1, timestamp: -1, leader_epoch: -1 }),
+        timestamp => {
+            let found = match timestamp {
+                MAX_TIMESTAMP => partition.log.offset_of_max_timestamp(disk),
+                timestamp => partition.log.offset_for_timestamp(disk, timestamp),
+            };
+            match found.map_err(|_| ResponseError::KafkaStorageError)? {
                 Some(found) if found.offset < end => {
                     Ok(Found { offset: found.offset, timestamp: found.timestamp, leader_epoch: found.leader_epoch })
                 }
@@ -90,6 +117,5 @@ fn find_offset(
                 _ => Ok(Found { offset: -1, timestamp: -1, leader_epoch: -1 }),
             }
         }
-        _ => Err(ResponseError::UnsupportedVersion),
     }
 }

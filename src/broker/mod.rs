@@ -20,6 +20,7 @@ mod apply_metadata;
 mod controller_link;
 mod describe_configs;
 mod fetch;
+mod fetch_session;
 mod fetcher;
 mod forward;
 mod leader_view;
@@ -27,7 +28,9 @@ mod lifecycle;
 mod list_offsets;
 mod maintenance;
 mod observer;
+mod offset_for_leader_epoch;
 pub mod partition;
+mod preferred_replica;
 mod produce;
 mod producer_ids;
 mod purgatory;
@@ -47,6 +50,7 @@ use crate::metadata::MetadataImage;
 use crate::node::{Command, Effects, Endpoint, Input, Lane, LocalStep, Nanos, Node, Now, Ticket};
 use crate::zoo::Zoo;
 use alter_partition::AlterPartitionManager;
+use fetch_session::FetchSessions;
 use fetcher::Fetcher;
 pub use fetcher::FetcherKey;
 use forward::Forwarder;
@@ -105,6 +109,7 @@ pub struct Broker {
     replicas: Replicas,
     fetchers: BTreeMap<FetcherKey, Fetcher>,
     purgatory: Purgatory,
+    fetch_sessions: FetchSessions,
     producer_ids: ProducerIdManager,
     syncs: BTreeMap<Ticket, SyncPurpose>,
     timers: Timers,
@@ -126,6 +131,7 @@ impl Broker {
             replicas: Replicas::default(),
             fetchers: BTreeMap::new(),
             purgatory: Purgatory::default(),
+            fetch_sessions: FetchSessions::new(config.max_incremental_fetch_session_cache_slots),
             producer_ids: ProducerIdManager::new(),
             syncs: BTreeMap::new(),
             timers: Timers::new(config),

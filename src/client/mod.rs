@@ -16,6 +16,7 @@ pub(crate) mod backoff;
 mod channel;
 mod cluster;
 mod consumer;
+pub(crate) mod fetch_session;
 mod list_offsets;
 mod producer;
 #[cfg(test)]
@@ -44,7 +45,7 @@ pub enum Step {}
 pub enum Role {
     /// Takes `Command::Produce`.
     Producer(ProducerConfig),
-    /// Takes `Command::Assign` and `Command::Poll`.
+    /// Takes `Command::Assign`, `Command::Seek` and `Command::Poll`.
     Consumer(ConsumerConfig),
     /// Takes `Command::ListOffset` and everything that changes topics, configs and leaders.
     Admin {
@@ -86,7 +87,7 @@ impl Client {
         let ClientSetup { client_id, bootstrap, role, zoo } = setup;
         let part = match role {
             Role::Producer(config) => Part::Producer(Box::new(Producer::new(config, bootstrap, zoo))),
-            Role::Consumer(config) => Part::Consumer(Box::new(Consumer::new(config, bootstrap))),
+            Role::Consumer(config) => Part::Consumer(Box::new(Consumer::new(config, bootstrap, zoo))),
             Role::Admin { request_timeout_ms } => Part::Admin(Box::new(Admin::new(request_timeout_ms, bootstrap))),
         };
         Client { client_id, part }

@@ -27,7 +27,7 @@ rules! {
         NewerLeaderEpochIsUnknown: "A request in a newer leader epoch: UNKNOWN_LEADER_EPOCH.",
             "KIP-320, `Partition.checkCurrentLeaderEpoch`",
             "broker::tests::leader::leader_epochs_are_fenced_both_ways";
-        OnlyTheLeaderAnswers: "Who does not lead answers NOT_LEADER_OR_FOLLOWER.",
+        OnlyTheLeaderAnswers: "Who does not lead answers NOT_LEADER_OR_FOLLOWER, except to consumers that can tell their rack (KIP-392).",
             "`Partition.getLocalLog`",
             "broker::tests::divergence::who_follows_does_not_answer_a_fetch";
         UnassignedReplicaTriesAgain: "A replica that the leader does not know of yet: UNKNOWN_LEADER_EPOCH.",

@@ -1,7 +1,7 @@
 //! Which of Kafka's rules are built, where, and which test fails without each.
 //!
 //! A rule is named once, in the table of its section ([`FollowerRule`], [`PartitionRule`], [`BrokerRule`], [`ProducerRule`],
-//! [`ProducerClientRule`], [`QuorumRule`]), with a sentence, its source
+//! [`ProducerClientRule`], [`QuorumRule`], [`ConsumerRule`]), with a sentence, its source
 //! in Kafka and a test. The code asks at the rule's place whether it holds:
 //!
 //! ```text
@@ -19,6 +19,7 @@
 #![doc = include_str!("table.md")]
 
 mod broker_rules;
+mod consumer_rules;
 mod follower_rules;
 mod partition_rules;
 mod producer_client_rules;
@@ -28,6 +29,7 @@ mod quorum_rules;
 mod tests;
 
 pub use self::broker_rules::BrokerRule;
+pub use self::consumer_rules::ConsumerRule;
 pub use self::follower_rules::FollowerRule;
 pub use self::partition_rules::PartitionRule;
 pub use self::producer_client_rules::ProducerClientRule;
@@ -35,13 +37,14 @@ pub use self::producer_rules::{ProducerRule, producer_rules_of_logs};
 pub use self::quorum_rules::QuorumRule;
 
 /// Every section, in order.
-pub const SECTIONS: [Section; 6] = [
+pub const SECTIONS: [Section; 7] = [
     FollowerRule::SECTION,
     PartitionRule::SECTION,
     BrokerRule::SECTION,
     ProducerRule::SECTION,
     ProducerClientRule::SECTION,
     QuorumRule::SECTION,
+    ConsumerRule::SECTION,
 ];
 
 /// A section of the notes on Kafka's semantics.

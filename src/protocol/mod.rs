@@ -106,6 +106,7 @@ pub const BROKER_APIS: &[OfferedApi] = {
         offered(ApiKey::Metadata, 0, 13),
         offered(ApiKey::ApiVersions, 0, 4),
         offered(ApiKey::CreateTopics, 2, 7),
+        offered(ApiKey::OffsetForLeaderEpoch, 2, 4),
         offered(ApiKey::DeleteTopics, 1, 6),
         offered(ApiKey::DescribeConfigs, 1, 4),
         offered(ApiKey::CreatePartitions, 0, 3),

@@ -43,6 +43,7 @@ pub(crate) fn request(api: ApiKey) -> Option<&'static Shape> {
         ApiKey::Produce => &PRODUCE_REQUEST,
         ApiKey::Fetch => &FETCH_REQUEST,
         ApiKey::ListOffsets => &LIST_OFFSETS_REQUEST,
+        ApiKey::OffsetForLeaderEpoch => &OFFSET_FOR_LEADER_EPOCH_REQUEST,
         ApiKey::Metadata => &METADATA_REQUEST,
         ApiKey::ApiVersions => &API_VERSIONS_REQUEST,
         ApiKey::CreateTopics => &CREATE_TOPICS_REQUEST,
@@ -76,6 +77,7 @@ pub(crate) fn response(api: ApiKey) -> Option<&'static Shape> {
         ApiKey::Produce => &PRODUCE_RESPONSE,
         ApiKey::Fetch => &FETCH_RESPONSE,
         ApiKey::ListOffsets => &LIST_OFFSETS_RESPONSE,
+        ApiKey::OffsetForLeaderEpoch => &OFFSET_FOR_LEADER_EPOCH_RESPONSE,
         ApiKey::Metadata => &METADATA_RESPONSE,
         ApiKey::ApiVersions => &API_VERSIONS_RESPONSE,
         ApiKey::CreateTopics => &CREATE_TOPICS_RESPONSE,
@@ -118,6 +120,7 @@ static FETCH_REQUEST: Shape = shape!(
 );
 static LIST_OFFSETS_REQUEST: Shape =
     shape!(6, I32, I8.since(2), array!(TEXT, array!(I32, I32.since(4), I64)), I32.since(10));
+static OFFSET_FOR_LEADER_EPOCH_REQUEST: Shape = shape!(4, I32.since(3), array!(TEXT, array!(I32, I32.since(2), I32)));
 static METADATA_REQUEST: Shape =
     shape!(9, array!(UUID.since(10), TEXT), BOOL.since(4), BOOL.since(8).until(10), BOOL.since(8));
 static API_VERSIONS_REQUEST: Shape = shape!(3, TEXT.since(3), TEXT.since(3));
@@ -195,6 +198,8 @@ static FETCH_RESPONSE: Shape = shape!(
     0 => array!(I32, TEXT, I32, TEXT).since(16)
 );
 static LIST_OFFSETS_RESPONSE: Shape = shape!(6, I32.since(2), array!(TEXT, array!(I32, I16, I64, I64, I32.since(4))));
+static OFFSET_FOR_LEADER_EPOCH_RESPONSE: Shape =
+    shape!(4, I32.since(2), array!(TEXT, array!(I16, I32, I32.since(1), I64)));
 static METADATA_RESPONSE: Shape = shape!(
     9,
     I32.since(3),

@@ -11,8 +11,8 @@ use super::read::{Problems, Reader, boolean, duration, duration_from, duration_r
 use super::schema::keys_of;
 use super::tree::{Placed, Section, Tree, Value};
 use super::{
-    Cluster, ConsumerSpec, DiskModel, Expect, FINDING_CODES, FORMAT, Latency, Network, Phases, ProducerSpec, Scenario,
-    TopicSpec, admin, check, faults, kafka, tree,
+    Cluster, ConsumerSpec, DiskModel, DurationRange, Expect, FINDING_CODES, FORMAT, Latency, Network, Phases,
+    ProducerSpec, ReadFrom, Scenario, TopicSpec, admin, check, faults, kafka, tree,
 };
 
 const MILLISECOND: u64 = 1_000_000;
@@ -232,11 +232,38 @@ fn producer(mut reader: Reader<'_, '_, '_>, scenario: &Scenario) -> ProducerSpec
 }
 
 fn consumer(mut reader: Reader<'_, '_, '_>, scenario: &Scenario) -> ConsumerSpec {
+    let (has_at, has_to) = (reader.has("seek-at"), reader.has("seek-to"));
+    let seek_at = reader.take("seek-at", |found| {
+        let at = duration(found)?;
+        check::instant(scenario, DurationRange::exactly(at))?;
+        Ok(at)
+    });
+    let seek_to = reader.take("seek-to", read_from);
+    if has_at != has_to {
+        let (key, other) = if has_at { ("seek-at", "seek-to") } else { ("seek-to", "seek-at") };
+        reader.fail(key, Wrong::new(format!("{key:?} needs {other:?}")).help("when it goes, and where to"));
+    }
     ConsumerSpec {
+        start: reader.take("start", read_from),
+        seek: seek_at.zip(seek_to),
         count: reader.take("count", number(1, 1000)).unwrap_or(1),
         topics: topics(&mut reader, scenario),
         poll_interval: reader.take("poll-interval", duration_from(MILLISECOND)).unwrap_or(100 * MILLISECOND),
         config: kafka::config(&mut reader),
+    }
+}
+
+/// An offset, the log's start or end, or a time.
+fn read_from(found: &Placed) -> Result<ReadFrom, Wrong> {
+    match &found.value {
+        Value::Int(offset) if *offset >= 0 => Ok(ReadFrom::Offset(*offset)),
+        Value::Text(text) if text == "earliest" => Ok(ReadFrom::Earliest),
+        Value::Text(text) if text == "latest" => Ok(ReadFrom::Latest),
+        Value::Text(_) => duration(found).map(ReadFrom::Time),
+        _ => Err(Wrong::new(format!(
+            "an offset, \"earliest\", \"latest\" or a time such as \"6s\", not {}",
+            found.found()
+        ))),
     }
 }
 

@@ -66,6 +66,9 @@ const CONSUMER: &[Key] = keys! {
     "count" "1..=1000" "1" "so many equal consumers; all consumers together are k1, k2, …";
     "topics" "list of topics" "all" "what it reads; all partitions are assigned to it";
     "poll-interval" "duration" "\"100ms\"" "pause between two polls";
+    "start" "offset, \"earliest\", \"latest\" or duration" "(by auto.offset.reset)" "where it starts in each partition; a time: at the first record written then or later";
+    "seek-at" "duration" "(never)" "virtual time at which it goes elsewhere";
+    "seek-to" "as start" "(none)" "where it goes then, in each partition";
 };
 const NETWORK: &[Key] = keys! {
     "latency.min" "duration" "\"200us\"" "a message takes at least this long, one way";

@@ -9,7 +9,7 @@ use trial_kafka::zoo::Switch;
 use super::admin::resource_name;
 use super::kafka::ConfigSet;
 use super::values::show_duration;
-use super::{AdminAction, AdminStep, DiskModel, DurationRange, FORMAT, Latency, Phases, Scenario};
+use super::{AdminAction, AdminStep, DiskModel, DurationRange, FORMAT, Latency, Phases, ReadFrom, Scenario};
 use crate::fault::{Chaos, CountRange, Direction, FaultKind, FaultSpec, Peer, When};
 
 /// Writes a scenario. [`super::parse`] gives an equal one from it.
@@ -56,6 +56,11 @@ pub fn to_toml(scenario: &Scenario) -> String {
         w.unless(consumer.count == 1, "count", consumer.count);
         w.key("topics", list(&consumer.topics));
         w.key("poll-interval", time(consumer.poll_interval));
+        w.some("start", consumer.start.map(read_from));
+        if let Some((at, to)) = consumer.seek {
+            w.key("seek-at", time(at));
+            w.key("seek-to", read_from(to));
+        }
         w.config(&consumer.config);
     }
     let (latency, default) = (&scenario.network.latency, Latency::default());
@@ -101,6 +106,15 @@ fn quoted(text: impl Display) -> String {
 
 fn list<T: Display>(items: impl IntoIterator<Item = T>) -> String {
     format!("[{}]", items.into_iter().map(quoted).collect::<Vec<_>>().join(", "))
+}
+
+fn read_from(place: ReadFrom) -> String {
+    match place {
+        ReadFrom::Offset(offset) => offset.to_string(),
+        ReadFrom::Earliest => "\"earliest\"".to_owned(),
+        ReadFrom::Latest => "\"latest\"".to_owned(),
+        ReadFrom::Time(at) => time(at),
+    }
 }
 
 fn time(duration: u64) -> String {

@@ -15,12 +15,12 @@ use trial_kafka::config::{ConsumerConfig, OffsetReset};
 use trial_kafka::controller::{Controller, QuorumRole};
 use trial_kafka::event::Event;
 use trial_kafka::ids::{Topic, TopicPartition};
-use trial_kafka::node::{Command, EventId, Input, Nanos, OpId, Outcome};
+use trial_kafka::node::{Command, EventId, Input, Nanos, OpId, Outcome, SeekTo};
 
 use super::admin::Administrator;
 use super::probes::Probes;
-use super::{Note, Power, What, World, encode_value};
-use crate::scenario::Scenario;
+use super::{Note, Power, WALL_AT_START_MS, What, World, encode_value};
+use crate::scenario::{ReadFrom, Scenario};
 use crate::trace::NodeIx;
 
 /// Where a trial is in its life.
@@ -61,6 +61,7 @@ pub(super) enum LifeStep {
     /// A producer shows that it gets on.
     Probe(u32),
     Assign(u32),
+    Seek(u32),
     Poll(u32),
     /// A step of the administrator is due.
     AdminStepDue(usize),
@@ -215,10 +216,21 @@ impl World {
                 self.enter(Phase::Faults);
                 (0..self.life.writers.len()).for_each(|n| self.live(LifeStep::Produce(n as u32)));
                 (0..self.life.readers.len()).for_each(|n| self.live(LifeStep::Assign(n as u32)));
+                for (number, reader) in self.life.readers.iter().enumerate() {
+                    if let Some((at, _)) = self.scenario.consumers[reader.spec].seek {
+                        self.queue.push(at.max(self.now), What::Life(LifeStep::Seek(number as u32)));
+                    }
+                }
             }
             LifeStep::Produce(writer) => self.produce_next(writer as usize),
             LifeStep::Probe(writer) => self.send_probe(writer as usize),
             LifeStep::Assign(reader) => self.assign(reader as usize),
+            LifeStep::Seek(reader) => {
+                let spec = self.life.readers[reader as usize].spec;
+                if let Some((_, to)) = self.scenario.consumers[spec].seek {
+                    self.seek(reader as usize, to);
+                }
+            }
             LifeStep::Poll(reader) => {
                 let node = self.life.readers[reader as usize].node;
                 self.command(node, OpId(CONTROL_OPS + u64::from(reader)), Command::Poll { max_wait_ms: 500 });
@@ -284,7 +296,26 @@ impl World {
         let op = OpId(CONTROL_OPS + (1 << 20) + reader as u64);
         self.notes.push(Note::Assigned { consumer: reader as u32 });
         self.command(node, op, Command::Assign { partitions });
+        if let Some(start) = self.scenario.consumers[spec].start {
+            self.seek(reader, start);
+        }
         self.live(LifeStep::Poll(reader as u32));
+    }
+
+    /// Sends a consumer there in each of its partitions.
+    fn seek(&mut self, reader: usize, to: ReadFrom) {
+        let Reader { node, spec } = self.life.readers[reader];
+        let topics = self.scenario.consumers[spec].topics.clone();
+        let to = match to {
+            ReadFrom::Offset(offset) => SeekTo::Offset(offset),
+            ReadFrom::Earliest => SeekTo::Earliest,
+            ReadFrom::Latest => SeekTo::Latest,
+            ReadFrom::Time(at) => SeekTo::Timestamp(WALL_AT_START_MS + (at / MILLISECOND) as i64),
+        };
+        let op = OpId(CONTROL_OPS + (2 << 20) + reader as u64);
+        for partition in self.partitions_of(&topics) {
+            self.command(node, op, Command::Seek { partition, to });
+        }
     }
 
     pub(super) fn partitions_of(&self, topics: &[String]) -> Vec<TopicPartition> {

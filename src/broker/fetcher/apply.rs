@@ -3,7 +3,7 @@
 //! Source: `AbstractFetcherThread.processFetchRequest`, `ReplicaFetcherThread.processPartitionData`,
 //! `truncateOnFetchResponse`.
 
-use kafka_protocol::error::ParseResponseErrorCode;
+use kafka_protocol::error::{ParseResponseErrorCode, ResponseError};
 use kafka_protocol::messages::FetchResponse;
 use kafka_protocol::messages::fetch_response::PartitionData;
 use trial_storage::{Disk, LogError};
@@ -28,19 +28,28 @@ impl Broker {
         fx: &mut Effects<'_>,
     ) {
         fx.charge(3_000);
-        if response.error_code != 0 {
-            let until = now.mono + ms(self.setup.config.replica_fetch_backoff_ms);
-            if let Some(fetcher) = self.fetchers.get_mut(&key) {
+        let Some(fetcher) = self.fetchers.get_mut(&key) else { return };
+        if !fetcher.session.on_response(&response) {
+            // Nothing of it counts, and the next fetch is a full one: at once, unless topic ids are what the two sides
+            // disagree about (`RemoteLeaderEndPoint.fetch`).
+            if response.error_code == ResponseError::FetchSessionTopicIdError.code() {
+                let until = now.mono + ms(self.setup.config.replica_fetch_backoff_ms);
                 asked.iter().for_each(|a| fetcher.delay(a.ix, until));
             }
             return;
         }
+        let mut untold = asked.to_vec();
         for topic in response.responses {
             for data in topic.partitions {
                 let Some(ix) = self.replicas.find_by_id(topic.topic_id, data.partition_index) else { continue };
                 let Some(asked) = asked.iter().find(|a| a.ix == ix) else { continue };
+                untold.retain(|other| other.ix != ix);
                 self.process_partition_data(now, key, *asked, data, disk, fx);
             }
+        }
+        // What a session leaves out has no news, so no divergence either.
+        for asked in untold {
+            self.nothing_diverges(key, asked);
         }
     }
 
@@ -72,13 +81,19 @@ impl Broker {
                 );
             }
             None => {
-                let zoo = self.setup.zoo;
-                if let Some(fetcher) = self.fetchers.get_mut(&key) {
-                    fetcher.settle_history(asked.ix, zoo);
-                }
+                self.nothing_diverges(key, asked);
                 self.append_fetched(now, key, asked, data, disk, fx);
             }
             Some(error) => self.on_fetch_error(now, key, asked.ix, error),
+        }
+    }
+
+    fn nothing_diverges(&mut self, key: FetcherKey, asked: Asked) {
+        let zoo = self.setup.zoo;
+        if self.is_current(key, asked, State::Fetching)
+            && let Some(fetcher) = self.fetchers.get_mut(&key)
+        {
+            fetcher.settle_history(asked.ix, zoo);
         }
     }
 
@@ -149,7 +164,10 @@ impl Broker {
             && let Some((from, to)) = partition.set_follower_high_watermark(data.high_watermark)
         {
             fx.record(Event::HighWatermark { partition: partition.id.clone(), from, to });
+            // Consumers may wait at a follower too (KIP-392; `ReplicaFetcherThread.completeDelayedFetchRequests`).
+            self.note_fetches(ix);
         }
+        let partition = self.replicas.get_mut(ix);
         if FollowerRule::LogStartFollowsTheLeaders.holds()
             && let Err(error) = partition.maybe_increment_log_start_offset(disk, data.log_start_offset)
         {

@@ -14,12 +14,13 @@ mod out_of_range;
 use std::collections::BTreeMap;
 
 use kafka_protocol::error::ResponseError;
-use kafka_protocol::messages::fetch_request::{FetchPartition, FetchTopic, ReplicaState};
+use kafka_protocol::messages::fetch_request::ReplicaState;
 use kafka_protocol::messages::{FetchRequest, RequestKind, ResponseKind};
 use trial_storage::Disk;
 
 use super::replicas::PartitionIx;
 use super::{Broker, Step};
+use crate::client::fetch_session::{FetchSessionHandler, Wanted};
 use crate::client::{Channel, ChannelEvent, ChannelTimeouts};
 use crate::conformance::FollowerRule;
 use crate::node::{ConnId, Effects, Endpoint, Input, Lane, LocalStep, Nanos, Now, Purpose, ms};
@@ -72,6 +73,8 @@ pub(super) enum About {
 #[derive(Clone, Debug)]
 pub(super) struct Fetcher {
     channel: Channel<About>,
+    /// What the leader knows of what is fetched.
+    session: FetchSessionHandler,
     partitions: BTreeMap<PartitionIx, Followed>,
     lane: Lane,
     /// A look at the clock waits in its lane already.
@@ -80,7 +83,8 @@ pub(super) struct Fetcher {
 
 impl Fetcher {
     fn new(endpoint: Endpoint, request_timeout_ms: i64, lane: Lane) -> Self {
-        Fetcher { channel: channel(endpoint, request_timeout_ms), partitions: BTreeMap::new(), lane, woken: false }
+        let (channel, session) = (channel(endpoint, request_timeout_ms), FetchSessionHandler::default());
+        Fetcher { channel, session, partitions: BTreeMap::new(), lane, woken: false }
     }
     pub(super) fn lane(&self) -> Lane {
         self.lane
@@ -110,6 +114,7 @@ impl Fetcher {
         if *self.channel.endpoint() != endpoint {
             self.channel.close(fx);
             self.channel = channel(endpoint, request_timeout_ms);
+            self.session.on_failure();
         }
     }
     fn follow(&mut self, ix: PartitionIx, leader_epoch: i32, history: History) {
@@ -148,6 +153,7 @@ impl Broker {
         let Some(fetcher) = self.fetchers.get_mut(&key) else { return };
         fetcher.woken = false;
         if let Some(ChannelEvent::Ended(_, calls)) = fetcher.channel.on_deadline(now.mono, fx) {
+            fetcher.session.on_failure();
             delay_all(fetcher, calls.into_iter().map(|c| c.about), backoff);
         }
         self.run_fetcher(now, key, fx);
@@ -173,7 +179,10 @@ impl Broker {
                 }
                 _ => {}
             },
-            ChannelEvent::Ended(_, calls) => delay_all(fetcher, calls.into_iter().map(|c| c.about), backoff),
+            ChannelEvent::Ended(_, calls) => {
+                fetcher.session.on_failure();
+                delay_all(fetcher, calls.into_iter().map(|c| c.about), backoff);
+            }
             ChannelEvent::Opened | ChannelEvent::Nothing | ChannelEvent::NotMine(_) => {}
         }
         self.run_fetcher(now, key, fx);
@@ -212,7 +221,7 @@ impl Broker {
     fn send_fetch(&mut self, now: Now, key: FetcherKey, fx: &mut Effects<'_>) {
         let Some(fetcher) = self.fetchers.get(&key) else { return };
         let config = &self.setup.config;
-        let mut topics: Vec<FetchTopic> = Vec::new();
+        let mut fetched = Vec::new();
         let mut asked = Vec::new();
         for (ix, followed) in &fetcher.partitions {
             let partition = self.replicas.get(*ix);
@@ -222,25 +231,22 @@ impl Broker {
             }
             let fetch_offset = partition.log_end_offset();
             asked.push(Asked { ix: *ix, leader_epoch: followed.leader_epoch, fetch_offset });
-            let wanted = FetchPartition::default()
-                .with_partition(partition.id.partition)
-                .with_current_leader_epoch(if FollowerRule::FetchTellsTheLeaderEpoch.holds() {
+            let wanted = Wanted {
+                current_leader_epoch: if FollowerRule::FetchTellsTheLeaderEpoch.holds() {
                     followed.leader_epoch
                 } else {
                     -1
-                })
-                .with_fetch_offset(fetch_offset)
-                .with_last_fetched_epoch(self.last_fetched_epoch(partition, followed.history))
-                .with_log_start_offset(if FollowerRule::FetchTellsTheLogStart.holds() {
+                },
+                fetch_offset,
+                last_fetched_epoch: self.last_fetched_epoch(partition, followed.history),
+                log_start_offset: if FollowerRule::FetchTellsTheLogStart.holds() {
                     partition.log.log_start_offset()
                 } else {
                     -1
-                })
-                .with_partition_max_bytes(config.replica_fetch_max_bytes as i32);
-            match topics.last_mut() {
-                Some(topic) if topic.topic_id == partition.topic_id => topic.partitions.push(wanted),
-                _ => topics.push(FetchTopic::default().with_topic_id(partition.topic_id).with_partitions(vec![wanted])),
-            }
+                },
+                max_bytes: config.replica_fetch_max_bytes as i32,
+            };
+            fetched.push(((partition.topic_id, partition.id.partition), wanted));
         }
         if asked.is_empty() {
             return;
@@ -253,11 +259,10 @@ impl Broker {
             .with_replica_state(replica)
             .with_max_wait_ms(config.replica_fetch_wait_max_ms as i32)
             .with_min_bytes(config.replica_fetch_min_bytes as i32)
-            .with_max_bytes(10 << 20)
-            .with_session_epoch(-1)
-            .with_topics(topics);
+            .with_max_bytes(10 << 20);
         fx.charge(3_000);
         let Some(fetcher) = self.fetchers.get_mut(&key) else { return };
+        let request = fetcher.session.build(&fetched, request);
         fetcher.channel.call(now.mono, fx, versions::FETCH, RequestKind::Fetch(request), About::Fetch(asked));
     }
 

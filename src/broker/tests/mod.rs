@@ -3,8 +3,10 @@
 //! The host opens every connection at once, registers the broker and answers its heartbeats. What else it asks for waits
 //! until a story answers: metadata, its fetches as a follower, its AlterPartitions.
 
+mod consumers;
 mod controllers;
 mod divergence;
+mod fetch_sessions;
 mod follower;
 mod in_sync;
 mod leader;

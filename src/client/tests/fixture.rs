@@ -129,6 +129,8 @@ pub struct Bench {
     pub leaders: Vec<(i32, i32)>,
     /// The id of [`TOPIC`] that Metadata answers tell.
     pub topic_id: Uuid,
+    /// The fetch session that brokers offer, 0: none.
+    pub session_id: i32,
     pub metadata_requests: u32,
     /// What the next InitProducerId requests are answered; then producers 7, 8 … in epoch 0.
     pub producer_ids: VecDeque<(i64, i16)>,
@@ -140,11 +142,15 @@ pub struct Bench {
 impl Bench {
     /// Three brokers, one topic with partitions led by these brokers in epoch 5.
     pub fn new(role: Role, leaders: &[i32]) -> Self {
-        let mut bench = Bench::unstarted(role, leaders, Zoo::default());
+        Bench::with(role, leaders, Zoo::default())
+    }
+    /// The same with bugs of the past.
+    pub fn with(role: Role, leaders: &[i32], zoo: Zoo) -> Self {
+        let mut bench = Bench::unstarted(role, leaders, zoo);
         bench.start();
         bench
     }
-    /// The same, with bugs of the past, before the client has done anything.
+    /// The same, before the client has done anything.
     pub fn unstarted(role: Role, leaders: &[i32], zoo: Zoo) -> Self {
         let bootstrap = vec![Endpoint { host: "b1".into(), port: 9092 }, Endpoint { host: "b2".into(), port: 9092 }];
         let client = Client::new(ClientSetup { client_id: "test".into(), bootstrap, role, zoo });
@@ -160,6 +166,7 @@ impl Bench {
             delivered: Vec::new(),
             down: BTreeSet::new(),
             topic_id: TOPIC_ID,
+            session_id: 0,
             leaders: leaders.iter().map(|id| (*id, 5)).collect(),
             metadata_requests: 0,
             producer_ids: VecDeque::new(),
@@ -272,6 +279,8 @@ impl Bench {
                 .with_partition_index(index as i32)
                 .with_leader_id((*leader).into())
                 .with_leader_epoch(*epoch)
+                .with_replica_nodes((1..=3).map(Into::into).collect())
+                .with_offline_replicas(self.down.iter().map(|id| (*id).into()).collect())
                 .with_error_code(if *leader < 0 { ResponseError::LeaderNotAvailable.code() } else { 0 })
         };
         let topic = |asked: &metadata_request::MetadataRequestTopic| {
@@ -353,8 +362,35 @@ impl Bench {
                 t.partitions.iter().map(|p| serve(p).with_partition_index(p.partition)).collect::<Vec<_>>();
             FetchableTopicResponse::default().with_topic_id(t.topic_id).with_partitions(partitions)
         };
-        let response = FetchResponse::default().with_responses(request.topics.iter().map(topic).collect());
+        let response = FetchResponse::default()
+            .with_session_id(self.session_id)
+            .with_responses(request.topics.iter().map(topic).collect());
         self.answer(call, response.into())
+    }
+    /// Answers where epochs end, partition by partition. Returns what was asked: current and wanted leader epoch of each.
+    pub fn answer_end_of_epoch(&mut self, call: Call, end: Result<(i32, i64), ResponseError>) -> Vec<(i32, i32)> {
+        let RequestKind::OffsetForLeaderEpoch(request) = call.request.clone() else { panic!("not that: {call:?}") };
+        let partition = |p: &offset_for_leader_epoch_request::OffsetForLeaderPartition| {
+            let answer = offset_for_leader_epoch_response::EpochEndOffset::default().with_partition(p.partition);
+            match end {
+                Ok((epoch, offset)) => answer.with_leader_epoch(epoch).with_end_offset(offset),
+                Err(error) => answer.with_error_code(error.code()),
+            }
+        };
+        let topic = |t: &offset_for_leader_epoch_request::OffsetForLeaderTopic| {
+            offset_for_leader_epoch_response::OffsetForLeaderTopicResult::default()
+                .with_topic(t.topic.clone())
+                .with_partitions(t.partitions.iter().map(partition).collect())
+        };
+        let response = OffsetForLeaderEpochResponse::default().with_topics(request.topics.iter().map(topic).collect());
+        self.answer(call, response.into());
+        let asked = request.topics.iter().flat_map(|t| t.partitions.iter());
+        asked.map(|p| (p.current_leader_epoch, p.leader_epoch)).collect()
+    }
+    /// The leader finds the position that it is asked for in its history.
+    pub fn history_goes_on(&mut self) -> Vec<(i32, i32)> {
+        let call = self.next_call();
+        self.answer_end_of_epoch(call, Ok((5, i64::MAX)))
     }
     /// Answers a ListOffsets with the same end for each of its partitions. Returns the timestamps asked for.
     pub fn answer_list_offsets(&mut self, call: Call, end: Result<i64, ResponseError>) -> Vec<i64> {
