@@ -24,6 +24,19 @@ pub enum TruncationReason {
     ToHighWatermark,
 }
 
+/// Why a log begins later than before.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub enum LogStartReason {
+    /// A client had the records below deleted (KIP-107).
+    DeleteRecords,
+    /// They were older than `retention.ms`.
+    RetentionTime,
+    /// The log was larger than `retention.bytes`.
+    RetentionSize,
+    /// The leader's log begins there.
+    Leader,
+}
+
 /// How a partition got its leader.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum ElectionKind {
@@ -265,6 +278,8 @@ pub enum Event {
     Appended { partition: TopicPartition, first_offset: i64, last_offset: i64, leader_epoch: i32, as_leader: bool },
     /// Cut the log: `to` is the new log end offset.
     Truncated { partition: TopicPartition, from: i64, to: i64, reason: TruncationReason },
+    /// The log begins at `to` from now on.
+    LogStartMoved { partition: TopicPartition, from: i64, to: i64, why: LogStartReason },
     /// The leader told a follower that its history differs.
     DivergenceFound { partition: TopicPartition, replica: BrokerId, epoch: i32, end_offset: i64 },
     /// The leader learnt that a follower has everything below `log_end_offset`.
@@ -322,6 +337,7 @@ impl Event {
             | BecameFollower { partition, .. }
             | Appended { partition, .. }
             | Truncated { partition, .. }
+            | LogStartMoved { partition, .. }
             | DivergenceFound { partition, .. }
             | ReplicaCaughtUpTo { partition, .. }
             | HighWatermark { partition, .. }
@@ -448,6 +464,7 @@ impl Event {
         "became-follower",
         "appended",
         "truncated",
+        "log-start-moved",
         "divergence-found",
         "replica-caught-up-to",
         "high-watermark",
@@ -512,6 +529,7 @@ impl Event {
             BecameFollower { .. } => "became-follower",
             Appended { .. } => "appended",
             Truncated { .. } => "truncated",
+            LogStartMoved { .. } => "log-start-moved",
             DivergenceFound { .. } => "divergence-found",
             ReplicaCaughtUpTo { .. } => "replica-caught-up-to",
             HighWatermark { .. } => "high-watermark",
@@ -753,6 +771,15 @@ impl fmt::Display for Event {
                     TruncationReason::ToHighWatermark => "to its own high watermark",
                 };
                 write!(f, "truncated {partition} from log end offset {from} to {to} {why}")
+            }
+            LogStartMoved { partition, from, to, why } => {
+                let why = match why {
+                    LogStartReason::DeleteRecords => "because a client deleted the records below",
+                    LogStartReason::RetentionTime => "because the records below are older than retention.ms",
+                    LogStartReason::RetentionSize => "because the log was larger than retention.bytes",
+                    LogStartReason::Leader => "because the leader's log starts there",
+                };
+                write!(f, "moved the log start of {partition} from {from} to {to} {why}")
             }
             DivergenceFound { partition, replica, epoch, end_offset } => {
                 write!(

@@ -36,6 +36,7 @@ impl Broker {
             RequestKind::Produce(request) => self.on_produce(now, req, conn, request, disk, fx),
             RequestKind::Fetch(request) => self.on_fetch(now, req, header.api_version, request, disk, fx),
             RequestKind::ListOffsets(request) => self.on_list_offsets(req, header.api_version, &request, disk, fx),
+            RequestKind::DeleteRecords(request) => self.on_delete_records(now, req, request, disk, fx),
             RequestKind::Metadata(request) => self.on_metadata_request(now, req, header.api_version, request, fx),
             RequestKind::ApiVersions(_) => fx.answer(req, ResponseKind::ApiVersions(api_versions())),
             RequestKind::DescribeConfigs(request) => {

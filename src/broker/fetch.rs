@@ -29,6 +29,8 @@ pub(super) struct AskedPartition {
     current_leader_epoch: i32,
     fetch_offset: i64,
     last_fetched_epoch: i32,
+    /// Where the follower's log begins; -1 of a consumer.
+    log_start_offset: i64,
     max_bytes: i32,
 }
 
@@ -93,6 +95,7 @@ impl Broker {
                     current_leader_epoch: asked.current_leader_epoch,
                     fetch_offset: asked.fetch_offset,
                     last_fetched_epoch: asked.last_fetched_epoch,
+                    log_start_offset: asked.log_start_offset,
                     max_bytes: asked.partition_max_bytes,
                 });
             }
@@ -187,6 +190,9 @@ impl Broker {
                     self.on_follower_position(now, ix, follower, part.fetch_offset, done.log_end_offset, fx)
             {
                 read = Err(error);
+            }
+            if update_follower && let (Some(follower), Some(ix), Ok(_)) = (fetch.follower, part.ix, &read) {
+                self.note_follower_log_start(ix, follower.broker, part.log_start_offset);
             }
             if let Ok(read) = &read {
                 any |= !read.records.is_empty();

@@ -18,6 +18,7 @@ mod alter_partition;
 mod api;
 mod apply_metadata;
 mod controller_link;
+mod delete_records;
 mod describe_configs;
 mod fetch;
 mod fetcher;
@@ -31,6 +32,7 @@ pub mod partition;
 mod produce;
 mod purgatory;
 mod replicas;
+mod retention;
 #[cfg(test)]
 mod tests;
 mod timers;
@@ -46,6 +48,7 @@ use crate::metadata::MetadataImage;
 use crate::node::{Command, Effects, Endpoint, Input, Lane, LocalStep, Nanos, Node, Now, Ticket};
 use crate::zoo::Zoo;
 use alter_partition::AlterPartitionManager;
+use delete_records::DelayedDeletes;
 use fetcher::Fetcher;
 use forward::Forwarder;
 use lifecycle::Lifecycle;
@@ -102,6 +105,7 @@ pub struct Broker {
     replicas: Replicas,
     fetchers: BTreeMap<BrokerId, Fetcher>,
     purgatory: Purgatory,
+    deletes: DelayedDeletes,
     syncs: BTreeMap<Ticket, SyncPurpose>,
     timers: Timers,
     shutdown: maintenance::Shutdown,
@@ -122,6 +126,7 @@ impl Broker {
             replicas: Replicas::default(),
             fetchers: BTreeMap::new(),
             purgatory: Purgatory::default(),
+            deletes: DelayedDeletes::default(),
             syncs: BTreeMap::new(),
             timers: Timers::new(config),
             shutdown: maintenance::Shutdown::No,
@@ -186,6 +191,8 @@ impl Broker {
                     Timer::IsrShrink => self.shrink_isrs(now, fx),
                     Timer::HighWatermarkCheckpoint => self.checkpoint_high_watermarks(disk, fx),
                     Timer::RecoveryPointCheckpoint => self.checkpoint_recovery_points(disk, fx),
+                    Timer::LogStartCheckpoint => self.checkpoint_log_starts(disk, fx),
+                    Timer::Retention => self.delete_old_segments(now, disk, fx),
                 }
             }
         }
@@ -198,7 +205,8 @@ impl Broker {
         self.timers.set(Timer::AlterPartition, self.alter_partition.next_deadline(&self.observer.view));
         self.timers.set(Timer::Forward, self.forwarder.next_deadline(&self.observer.view));
         self.timers.set(Timer::Fetchers, self.fetchers.values().filter_map(Fetcher::next_deadline).min());
-        self.timers.set(Timer::Purgatory, self.purgatory.next_deadline());
+        let deletes = self.deletes.next_deadline();
+        self.timers.set(Timer::Purgatory, self.purgatory.next_deadline().into_iter().chain(deletes).min());
     }
 
     /// Hands a connection's input to whoever dialed it.
@@ -287,6 +295,7 @@ impl Node for Broker {
             }
         }
         self.settle_ready(now, disk, fx);
+        self.settle_deletes(now, fx);
         self.refresh_timers();
     }
 

@@ -26,10 +26,14 @@ pub enum Timer {
     HighWatermarkCheckpoint,
     /// `log.flush.offset.checkpoint.interval.ms`.
     RecoveryPointCheckpoint,
+    /// `log.flush.start.offset.checkpoint.interval.ms`.
+    LogStartCheckpoint,
+    /// `log.retention.check.interval.ms`.
+    Retention,
 }
 
 impl Timer {
-    const ALL: [Timer; 9] = [
+    const ALL: [Timer; 11] = [
         Timer::Lifecycle,
         Timer::Observer,
         Timer::AlterPartition,
@@ -39,6 +43,8 @@ impl Timer {
         Timer::IsrShrink,
         Timer::HighWatermarkCheckpoint,
         Timer::RecoveryPointCheckpoint,
+        Timer::LogStartCheckpoint,
+        Timer::Retention,
     ];
 
     /// The lane of its work.
@@ -48,7 +54,11 @@ impl Timer {
             Timer::Observer | Timer::AlterPartition => Lane::Metadata,
             Timer::Forward | Timer::Purgatory => Lane::Request,
             Timer::Fetchers => Lane::Fetcher,
-            Timer::IsrShrink | Timer::HighWatermarkCheckpoint | Timer::RecoveryPointCheckpoint => Lane::Log,
+            Timer::IsrShrink
+            | Timer::HighWatermarkCheckpoint
+            | Timer::RecoveryPointCheckpoint
+            | Timer::LogStartCheckpoint
+            | Timer::Retention => Lane::Log,
         }
     }
 }
@@ -61,6 +71,8 @@ pub(super) struct Timers {
     isr_shrink_every: Nanos,
     high_watermark_checkpoint_every: Nanos,
     recovery_point_checkpoint_every: Nanos,
+    log_start_checkpoint_every: Nanos,
+    retention_check_every: Nanos,
 }
 
 impl Timers {
@@ -71,6 +83,8 @@ impl Timers {
             isr_shrink_every: ms(config.replica_lag_time_max_ms / 2).max(1),
             high_watermark_checkpoint_every: ms(config.replica_high_watermark_checkpoint_interval_ms).max(1),
             recovery_point_checkpoint_every: ms(config.log_flush_offset_checkpoint_interval_ms).max(1),
+            log_start_checkpoint_every: ms(config.log_flush_start_offset_checkpoint_interval_ms).max(1),
+            retention_check_every: ms(config.log_retention_check_interval_ms).max(1),
         }
     }
     /// Starts the periodic ones.
@@ -78,6 +92,9 @@ impl Timers {
         self.set(Timer::IsrShrink, Some(now + self.isr_shrink_every));
         self.set(Timer::HighWatermarkCheckpoint, Some(now + self.high_watermark_checkpoint_every));
         self.set(Timer::RecoveryPointCheckpoint, Some(now + self.recovery_point_checkpoint_every));
+        self.set(Timer::LogStartCheckpoint, Some(now + self.log_start_checkpoint_every));
+        // Kafka looks first 30 s after the start, whatever the interval (`LogManager.InitialTaskDelayMs`).
+        self.set(Timer::Retention, Some(now + self.retention_check_every.min(ms(30_000))));
     }
     /// Sets or clears a timer.
     pub(super) fn set(&mut self, timer: Timer, due: Option<Nanos>) {
@@ -100,6 +117,8 @@ impl Timers {
                 Timer::IsrShrink => Some(now + self.isr_shrink_every),
                 Timer::HighWatermarkCheckpoint => Some(now + self.high_watermark_checkpoint_every),
                 Timer::RecoveryPointCheckpoint => Some(now + self.recovery_point_checkpoint_every),
+                Timer::LogStartCheckpoint => Some(now + self.log_start_checkpoint_every),
+                Timer::Retention => Some(now + self.retention_check_every),
                 _ => None,
             };
             taken.push(timer);

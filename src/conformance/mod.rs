@@ -16,17 +16,20 @@
 #![doc = include_str!("table.md")]
 
 mod broker_rules;
+mod log_start_rules;
 mod partition_rules;
 mod quorum_rules;
 #[cfg(test)]
 mod tests;
 
 pub use self::broker_rules::BrokerRule;
+pub use self::log_start_rules::LogStartRule;
 pub use self::partition_rules::PartitionRule;
 pub use self::quorum_rules::QuorumRule;
 
 /// Every section, in order.
-pub const SECTIONS: [Section; 3] = [PartitionRule::SECTION, BrokerRule::SECTION, QuorumRule::SECTION];
+pub const SECTIONS: [Section; 4] =
+    [PartitionRule::SECTION, BrokerRule::SECTION, LogStartRule::SECTION, QuorumRule::SECTION];
 
 /// A section of the notes on Kafka's semantics.
 #[derive(Clone, Copy, Debug)]

@@ -108,6 +108,7 @@ impl Broker {
         if let Some((from, to)) = partition.set_follower_high_watermark(data.high_watermark) {
             fx.record(Event::HighWatermark { partition: partition.id.clone(), from, to });
         }
+        self.follow_log_start(ix, data.log_start_offset, disk, fx);
     }
 
     /// Cuts the log back to where the leader's history and ours agree, or nearer to it
@@ -139,7 +140,9 @@ impl Broker {
             Ok(end) => {
                 if end < from {
                     fx.record(Event::Truncated { partition: partition.id.clone(), from, to: end, reason });
+                    self.checkpoint_after_cut(ix, disk, fx);
                 }
+                let partition = self.replicas.get(ix);
                 let now_at = partition.high_watermark();
                 if now_at != high_watermark {
                     fx.record(Event::HighWatermark {

@@ -8,11 +8,12 @@ pub mod leader;
 #[cfg(test)]
 mod tests;
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 
-use trial_storage::{Disk, Log, LogError};
+use trial_storage::{Disk, FileId, Log, LogError, Retention, SyncTarget};
 use uuid::Uuid;
 
+use crate::conformance::LogStartRule;
 use crate::ids::{BrokerId, NO_BROKER, TopicPartition};
 use crate::metadata::PartitionRegistration;
 use crate::node::EventId;
@@ -61,9 +62,17 @@ pub struct Partition {
     pub min_insync_replicas: i64,
     /// `flush.messages` of the topic.
     pub flush_messages: i64,
+    /// `retention.ms` and `retention.bytes` of the topic.
+    pub retention: Retention,
     /// While a flush that the log asked for (`flush.messages`) is under way, what lies at or above this offset counts for
     /// nobody: in Kafka the thread that appends stands still meanwhile.
     pub flushing_from: Option<i64>,
+    /// `partition.metadata`, while it is not known to be durable.
+    pub unsynced_metadata: Option<FileId>,
+    /// Checkpoints of recovery points under way because the log was cut; meanwhile nothing is fetched for it.
+    pub checkpoints_awaited: u32,
+    /// Log start offsets of the other replicas, from their fetches of this leader (`ReplicaState.logStartOffset`).
+    pub(in crate::broker) follower_log_starts: BTreeMap<BrokerId, i64>,
     /// acks=all requests that wait here, in the order of what they need.
     pub produce_waiters: VecDeque<ProduceWaiter>,
     /// Requests that wait for the flush under way.
@@ -107,7 +116,11 @@ impl Partition {
             role: Role::Follower,
             min_insync_replicas: 1,
             flush_messages: i64::MAX,
+            retention: Retention { ms: -1, bytes: -1 },
             flushing_from: None,
+            unsynced_metadata: None,
+            checkpoints_awaited: 0,
+            follower_log_starts: BTreeMap::new(),
             produce_waiters: VecDeque::new(),
             flush_waiters: Vec::new(),
             fetch_waiters: Vec::new(),
@@ -126,6 +139,11 @@ impl Partition {
     /// The end of what this replica may be counted to have: the log end, or less while it is being flushed.
     pub fn own_end_offset(&self) -> i64 {
         self.flushing_from.unwrap_or_else(|| self.log.log_end_offset())
+    }
+    /// What a sync must name so that `partition.metadata` is durable.
+    pub fn unsynced_metadata(&self) -> Vec<SyncTarget> {
+        let of = |file| [SyncTarget::File(file), SyncTarget::Dir(self.log.dir())];
+        self.unsynced_metadata.map(of).into_iter().flatten().collect()
     }
     /// Does this broker lead?
     pub fn is_leader(&self) -> bool {
@@ -170,6 +188,7 @@ impl Partition {
         } else {
             let was_leader = self.is_leader();
             self.role = Role::Follower;
+            self.follower_log_starts.clear();
             Ok(if new_epoch || was_leader { RoleChange::NewFollower } else { RoleChange::SameFollower })
         }
     }
@@ -236,6 +255,31 @@ impl Partition {
         self.high_watermark = offset;
         self.flushing_from = None;
         Ok(())
+    }
+
+    /// The log begins at `to` from now on, if that lies above its start: never beyond the high watermark, for what is not
+    /// committed must not be skipped. Gives the move, if it is one (`UnifiedLog.maybeIncrementLogStartOffset`).
+    pub fn increment_log_start_offset(
+        &mut self,
+        disk: &mut dyn Disk,
+        to: i64,
+    ) -> Result<Option<(i64, i64)>, LogError> {
+        let from = self.log.log_start_offset();
+        if to > self.high_watermark && LogStartRule::NotBeyondTheHighWatermark.holds() {
+            let log_end_offset = self.high_watermark;
+            return Err(LogError::OffsetOutOfRange { requested: to, log_start_offset: from, log_end_offset });
+        }
+        let moved = self.log.maybe_increment_log_start_offset(disk, to)?;
+        Ok(moved.then_some((from, to)))
+    }
+
+    /// As [`Self::increment_log_start_offset`], at the word of the leader: what its log does not have any more is
+    /// committed, whatever this replica's high watermark says, which then moves along (`UnifiedLog.updateLogStartOffset`).
+    pub fn follow_log_start_offset(&mut self, disk: &mut dyn Disk, to: i64) -> Result<Option<(i64, i64)>, LogError> {
+        let from = self.log.log_start_offset();
+        let moved = self.log.maybe_increment_log_start_offset(disk, to)?;
+        self.high_watermark = self.high_watermark.max(self.log.log_start_offset());
+        Ok(moved.then_some((from, to)))
     }
 
     fn move_high_watermark(&mut self, to: i64) -> Option<(i64, i64)> {

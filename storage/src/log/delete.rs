@@ -5,6 +5,23 @@ use crate::Disk;
 use super::{Log, LogError, open};
 
 impl Log {
+    /// The log begins at `log_start_offset` from now on, if that lies above its present start and not behind its end.
+    /// Nothing is deleted: what lies below is not served any more, until a restart, which knows nothing of this.
+    pub fn maybe_increment_log_start_offset(
+        &mut self,
+        disk: &mut dyn Disk,
+        log_start_offset: i64,
+    ) -> Result<bool, LogError> {
+        if log_start_offset <= self.log_start_offset || log_start_offset > self.log_end_offset {
+            return Ok(false);
+        }
+        self.log_start_offset = log_start_offset;
+        if self.epochs.truncate_from_start(log_start_offset) {
+            self.store_epochs(disk)?;
+        }
+        Ok(true)
+    }
+
     /// The log begins at `log_start_offset` from now on, if that is above its present start; segments wholly below are
     /// deleted. The active one never is, nor is a segment in which the start lies: what it holds below is not served.
     /// Gives the number of segments deleted.
