@@ -68,7 +68,10 @@ topic = "payments"
 partition = 1
 replicas = [3, 1]
 [[admin]]
-at = "12s"
+after = "isr-changed of orders-0"
+not-before = "8s..9s"
+occurrence = "2..5"
+delay = "0s..10ms"
 do = "reassign"
 topic = "payments"
 "#;

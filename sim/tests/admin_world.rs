@@ -74,6 +74,32 @@ fn orders() -> TopicPartition {
 }
 
 #[test]
+fn a_step_that_waits_for_an_event_is_done_right_after_it_and_not_before() {
+    let story = Story::told(
+        3,
+        r#"
+[[admin]]
+after = "leader-changed of orders-0"
+not-before = "10s"
+delay = "5s..6s"
+do = "elect-leaders"
+[[fault]]
+kind = "crash"
+target = "b1"
+at = "12s"
+restart-after = "500ms"
+"#,
+    );
+    let leader_is =
+        |wanted: i32| move |event: &Event| matches!(event, Event::LeaderChanged { leader, .. } if *leader == wanted);
+    let elections: Vec<Nanos> = story.events("c1", leader_is(1)).iter().map(|event| event.time).collect();
+    let after_crash = story.events("c1", leader_is(2)).first().expect("b2 takes over").time;
+    let asked = elections.iter().find(|time| **time > after_crash).expect("the preferred leader is elected on request");
+    let waited = asked - after_crash;
+    assert!((5 * SECOND..7 * SECOND).contains(&waited), "{waited} ns after the election of b2");
+}
+
+#[test]
 fn a_broker_that_sleeps_while_a_topic_is_deleted_and_created_again_uses_nothing_of_the_old_one() {
     let story = Story::told(
         3,

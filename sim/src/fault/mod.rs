@@ -36,7 +36,7 @@ mod text;
 
 pub use chaos::Chaos;
 pub use count::CountRange;
-pub use draw::timeline;
+pub use draw::{admin_times, timeline};
 pub use metadata::MetadataKind;
 pub use text::{TextError, parse_peer, parse_target, parse_trigger};
 

@@ -1,22 +1,24 @@
 //! The section `[[admin]]`: what an administrator does while the cluster is at work, and when.
 //!
-//! Steps are done one after the other, in the order of their times; one that cannot be done yet (no controller, no answer)
-//! is tried again until it is done or the faults end. A topic may be named that an earlier step creates.
+//! A step is due at an instant or after an event, as a fault is. Steps are done one after the other, as they become due; one
+//! that cannot be done yet (no controller, no answer) is tried again until it is done or the faults end. A topic may be named that an earlier step creates.
 
 use trial_kafka::config::{BrokerConfig, ConfigKey, DYNAMIC_BROKER_KEYS, TopicConfig};
 use trial_kafka::ids::{Topic, TopicPartition};
-use trial_kafka::node::{Command, ConfigResource, ElectionType, Nanos};
+use trial_kafka::node::{Command, ConfigResource, ElectionType};
 
 use super::error::Wrong;
-use super::read::{Reader, duration, list, number, text};
+use super::faults::when;
+use super::read::{Reader, list, number, text};
 use super::tree::{Placed, Value};
 use super::{DurationRange, Scenario, TopicSpec, check, kafka};
+use crate::fault::When;
 
 /// One thing that an administrator does.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AdminStep {
-    /// Virtual time at which it is tried first.
-    pub at: Nanos,
+    /// When it is tried first.
+    pub when: When<DurationRange>,
     /// What is done.
     pub action: AdminAction,
 }
@@ -95,7 +97,10 @@ impl AdminAction {
     }
 }
 
-/// The keys of an action, besides `at` and `do`.
+/// The keys that every step may have.
+pub(super) const WHAT_AND_WHEN: [&str; 6] = ["do", "at", "after", "not-before", "occurrence", "delay"];
+
+/// The keys of an action, besides those.
 pub(super) fn keys_of_action(action: &str) -> &'static [&'static str] {
     match action {
         "create-topic" => &["topic", "partitions", "replication.factor", "assignments"],
@@ -124,17 +129,13 @@ pub(super) fn admin(mut reader: Reader<'_, '_, '_>, scenario: &Scenario) -> Opti
         let known = ACTION_NAMES.into_iter().find(|&name| name == given);
         known.ok_or_else(|| Wrong::new(format!("an administrator cannot do {given:?}")).among(&given, ACTION_NAMES))
     });
-    let at = reader.require("at", |found| {
-        let at = duration(found)?;
-        check::instant(scenario, DurationRange::exactly(at))?;
-        Ok(at)
-    });
+    let when = when(&mut reader, scenario);
     let Some(name) = name else {
         // Which keys are valid depends on the action: without it, nothing is said of them.
         reader.rest(|_, _| Ok(()));
         return None;
     };
-    reader.valid = ["at", "do"].iter().chain(keys_of_action(name)).copied().collect();
+    reader.valid = WHAT_AND_WHEN.iter().chain(keys_of_action(name)).copied().collect();
     let action = match name {
         // Takes what is left of the section as the topic's configs.
         "create-topic" => create_topic(reader, scenario).map(AdminAction::CreateTopic),
@@ -144,7 +145,7 @@ pub(super) fn admin(mut reader: Reader<'_, '_, '_>, scenario: &Scenario) -> Opti
             action
         }
     };
-    Some(AdminStep { at: at?, action: action? })
+    Some(AdminStep { when: when?, action: action? })
 }
 
 fn action_of(name: &str, reader: &mut Reader<'_, '_, '_>, scenario: &Scenario) -> Option<AdminAction> {

@@ -107,12 +107,13 @@ pub(super) fn fault(mut reader: Reader<'_, '_, '_>, scenario: &Scenario, positio
     Some(FaultSpec { id, when: when?, target: target?, kind: kind? })
 }
 
-fn when(reader: &mut Reader<'_, '_, '_>, scenario: &Scenario) -> Option<When<DurationRange>> {
+/// Reads when a fault or a step of an administrator is due.
+pub(super) fn when(reader: &mut Reader<'_, '_, '_>, scenario: &Scenario) -> Option<When<DurationRange>> {
     let at = reader.take("at", duration_range);
     let trigger = reader.take("after", trigger(scenario));
     match (reader.has("at"), reader.has("after")) {
         (true, true) => {
-            reader.fail("after", Wrong::new("a fault stands at an instant or comes after an event, not both"));
+            reader.fail("after", Wrong::new("it stands at an instant or comes after an event, not both"));
         }
         (false, false) => {
             reader.fail_here(Wrong::new("when? say at = \"5s\", or after = \"leader-changed\""));

@@ -130,7 +130,11 @@ const CHAOS: &[Key] = keys! {
     "metadata-late-by" "duration or range" "\"10ms..5s\"" "how late metadata is";
 };
 const ADMIN: &[Key] = keys! {
-    "at" "time" "(needed)" "when it is tried first, counted from the start of the trial";
+    "at" "time or range" "(this or after)" "when it is tried first, counted from the start of the trial";
+    "after" "an event" "(this or at)" "the event that it waits for: \"isr-changed\", \"leader-changed of orders-0\", \"truncated on b1\"";
+    "not-before" "time or range" "the end of the warm-up" "with after: events count from here on";
+    "occurrence" "number or range" "1" "with after: it waits for the n-th such event; \"1..20\" is drawn by the seed";
+    "delay" "duration or range" "\"0s\"" "with after: from the event to the step";
     "do" "an action" "(needed)" "what is done; tried again while no controller answers, until the faults end";
     "topic" "text" "(needed)" "the topic's name; a create-topic takes Kafka's topic keys too";
     "partitions" "1..=10000" "1" "partitions, in all";
@@ -202,7 +206,7 @@ pub fn schema() -> String {
             }
         }
         if name == "admin" {
-            out.push_str("\n  The keys of each action, besides at and do:\n");
+            out.push_str("\n  The keys of each action, besides those that say what and when:\n");
             for action in ACTION_NAMES {
                 line(&mut out, &format!("    {action:<18} {}", keys_of_action(action).join(", ")));
             }

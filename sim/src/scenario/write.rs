@@ -84,7 +84,7 @@ pub fn to_toml(scenario: &Scenario) -> String {
     }
     for step in &scenario.admin {
         w.header("[[admin]]");
-        w.admin(step);
+        w.admin(step, scenario);
     }
     let expect = &scenario.expect;
     if !expect.never.is_empty() || !expect.any.is_empty() {
@@ -153,8 +153,8 @@ impl Writer {
         }
     }
 
-    fn admin(&mut self, step: &AdminStep) {
-        self.key("at", time(step.at));
+    fn admin(&mut self, step: &AdminStep, scenario: &Scenario) {
+        self.when(&step.when, scenario);
         self.key("do", quoted(step.action.name()));
         match &step.action {
             AdminAction::CreateTopic(topic) => {
@@ -191,10 +191,8 @@ impl Writer {
         }
     }
 
-    fn fault(&mut self, fault: &FaultSpec, scenario: &Scenario) {
-        self.key("kind", quoted(fault.kind.kind_name()));
-        self.key("target", quoted(&fault.target));
-        match &fault.when {
+    fn when(&mut self, when: &When<DurationRange>, scenario: &Scenario) {
+        match when {
             When::At(at) => self.key("at", range(*at)),
             When::After { trigger, occurrence, not_before, delay } => {
                 self.key("after", quoted(trigger));
@@ -204,6 +202,12 @@ impl Writer {
                 self.unless(*delay == DurationRange::exactly(0), "delay", range(*delay));
             }
         }
+    }
+
+    fn fault(&mut self, fault: &FaultSpec, scenario: &Scenario) {
+        self.key("kind", quoted(fault.kind.kind_name()));
+        self.key("target", quoted(&fault.target));
+        self.when(&fault.when, scenario);
         match &fault.kind {
             FaultKind::Crash { restart_after }
             | FaultKind::PowerLoss { restart_after }

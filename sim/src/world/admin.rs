@@ -1,22 +1,28 @@
-//! The administrator: does the steps of `[[admin]]` one after the other.
+//! The administrator: does the steps of `[[admin]]` one after the other, as they become due.
 //!
 //! A step that ends without an answer of the controller (there was none, or it was lost) is tried again until it is done
 //! or the faults end: as a person would who reads "try again". What was asked and lost may have been done, so that the
 //! next try is told "there is no such topic"; that ends the step too.
+
+use std::collections::VecDeque;
 
 use trial_kafka::ids::{Topic, TopicPartition};
 use trial_kafka::node::{Nanos, OpId, Outcome};
 
 use super::life::{LifeStep, Phase};
 use super::{What, World};
-use crate::scenario::{AdminAction, AdminStep, Scenario};
+use crate::fault::When;
+use crate::scenario::{AdminAction, Scenario};
 
 /// Where the administrator is in the scenario's steps.
 #[derive(Clone, Debug)]
 pub(super) struct Administrator {
-    /// In the order in which they are done.
-    steps: Vec<AdminStep>,
-    next: usize,
+    /// As in the scenario.
+    steps: Vec<AdminAction>,
+    /// When each is due.
+    times: Vec<When>,
+    /// Those that are due and not done yet, in the order in which they became due.
+    due: VecDeque<usize>,
     under_way: bool,
     /// The topics that are there by what was done, and how many partitions they have.
     topics: Vec<(String, i32)>,
@@ -26,11 +32,11 @@ pub(super) struct Administrator {
 const AGAIN_AFTER: Nanos = 100_000_000;
 
 impl Administrator {
-    pub(super) fn new(scenario: &Scenario) -> Self {
-        let mut steps = scenario.admin.clone();
-        steps.sort_by_key(|step| step.at);
+    pub(super) fn new(scenario: &Scenario, seed: u64) -> Self {
+        let steps = scenario.admin.iter().map(|step| step.action.clone()).collect();
+        let times = crate::fault::admin_times(scenario, seed);
         let topics = scenario.topics.iter().map(|topic| (topic.name.clone(), topic.partitions)).collect();
-        Administrator { steps, next: 0, under_way: false, topics }
+        Administrator { steps, times, due: VecDeque::new(), under_way: false, topics }
     }
 
     /// The step is done: which topics are there now?
@@ -78,25 +84,23 @@ impl World {
     }
 
     pub(super) fn begin_administration(&mut self) {
-        if let Some(step) = self.life.administrator.steps.first() {
-            self.queue.push(step.at, What::Life(LifeStep::Administer));
-        }
+        let times = std::mem::take(&mut self.life.administrator.times);
+        self.schedule_admin_steps(times);
     }
 
-    /// Does the next step, if its time has come.
+    pub(super) fn on_admin_step_due(&mut self, step: usize) {
+        self.life.administrator.due.push_back(step);
+        self.administer();
+    }
+
+    /// Does the next step that is due.
     pub(super) fn administer(&mut self) {
         let administrator = &mut self.life.administrator;
-        let Some(step) = administrator.steps.get(administrator.next).filter(|_| !administrator.under_way) else {
-            return;
-        };
-        if self.life.phase > Phase::Faults {
+        if administrator.under_way || self.life.phase > Phase::Faults {
             return;
         }
-        if step.at > self.now {
-            let at = step.at;
-            return self.queue.push(at, What::Life(LifeStep::Administer));
-        }
-        let command = step.action.command();
+        let Some(action) = administrator.due.front().map(|step| &administrator.steps[*step]) else { return };
+        let command = action.command();
         administrator.under_way = true;
         self.command(self.life.admin, World::ADMIN_OP, command);
     }
@@ -108,19 +112,21 @@ impl World {
         }
         let administrator = &mut self.life.administrator;
         administrator.under_way = false;
-        let Some(step) = administrator.steps.get(administrator.next).cloned() else { return true };
+        let Some(action) = administrator.due.front().map(|step| administrator.steps[*step].clone()) else {
+            return true;
+        };
         let done = match outcome {
             Outcome::Refused { error } if is_worth_another_try(error) => {
                 self.queue.push(self.now + AGAIN_AFTER, What::Life(LifeStep::Administer));
                 return true;
             }
-            Outcome::Refused { error } => is_so_already(&step.action, error),
+            Outcome::Refused { error } => is_so_already(&action, error),
             _ => true,
         };
         if done {
-            administrator.follow(&step.action);
+            administrator.follow(&action);
         }
-        administrator.next += 1;
+        administrator.due.pop_front();
         self.queue.push(self.now, What::Life(LifeStep::Administer));
         true
     }

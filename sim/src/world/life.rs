@@ -59,6 +59,8 @@ pub(super) enum LifeStep {
     Produce(u32),
     Assign(u32),
     Poll(u32),
+    /// A step of the administrator is due.
+    AdminStepDue(usize),
     Administer,
     BeginHeal,
     LookHealed,
@@ -122,7 +124,7 @@ pub(super) fn reader_config() -> ConsumerConfig {
 }
 
 impl Life {
-    pub(super) fn new(scenario: &Scenario) -> Self {
+    pub(super) fn new(scenario: &Scenario, seed: u64) -> Self {
         let mut next = scenario.cluster.own_controllers() + scenario.cluster.brokers;
         let mut node = || {
             next += 1;
@@ -139,7 +141,7 @@ impl Life {
             readers,
             admin,
             final_reader,
-            administrator: Administrator::new(scenario),
+            administrator: Administrator::new(scenario, seed),
             topics_created: 0,
             creating: false,
             next_record: 0,
@@ -215,6 +217,7 @@ impl World {
                 let node = self.life.readers[reader as usize].node;
                 self.command(node, OpId(CONTROL_OPS + u64::from(reader)), Command::Poll { max_wait_ms: 500 });
             }
+            LifeStep::AdminStepDue(step) => self.on_admin_step_due(step),
             LifeStep::Administer => self.administer(),
             LifeStep::BeginHeal => {
                 self.enter(Phase::Heal);

@@ -180,7 +180,7 @@ impl World {
             tracer: Tracer::default(),
             faults: Faults::new(timeline),
             coverage: Coverage::default(),
-            life: Life::new(&scenario),
+            life: Life::new(&scenario, seed),
             notes: Vec::new(),
             externals: Vec::new(),
             last_fresh: 0,
