@@ -112,6 +112,15 @@ pub enum Fault {
         /// Bytes that were on the old one.
         lost_bytes: u64,
     },
+    /// The process is dead, its disk as it was some time ago.
+    RestoreDisk {
+        /// How long ago, in milliseconds.
+        age_ms: u64,
+        /// So many bytes fewer than it had.
+        lost_bytes: u64,
+        /// Only the checkpoint files are of that age.
+        checkpoints_only: bool,
+    },
     /// The disk failed in the middle of an operation, and the process died of it.
     DiskFailed,
     /// Syncs are answered, and nothing becomes durable.
@@ -584,6 +593,12 @@ impl fmt::Display for Fault {
             Fault::ClockJump { by_ms } => write!(f, "has a wall clock that jumped by {by_ms} ms"),
             Fault::ReplaceDisk { lost_bytes } => {
                 write!(f, "lost its disk with {lost_bytes} bytes and has an empty one now")
+            }
+            Fault::RestoreDisk { age_ms, checkpoints_only: true, .. } => {
+                write!(f, "died and finds its checkpoint files as they were {age_ms} ms ago")
+            }
+            Fault::RestoreDisk { age_ms, lost_bytes, checkpoints_only: false } => {
+                write!(f, "died and finds its disk as it was {age_ms} ms ago, with {lost_bytes} bytes less")
             }
             Fault::DiskFailed => write!(f, "died in the middle of an operation of its disk"),
             Fault::LostSync { begins: true } => write!(f, "has a disk that answers syncs and keeps nothing"),

@@ -366,6 +366,14 @@ pub enum Command {
         /// Its replicas, the preferred leader first; `None` cancels the reassignment under way.
         replicas: Option<Vec<i32>>,
     },
+    /// Delete the records of a partition below an offset (KIP-107). Answered by [`Outcome::Offset`] with the low watermark,
+    /// or [`Outcome::Refused`].
+    DeleteRecords {
+        /// The partition.
+        partition: TopicPartition,
+        /// Where its log is to begin; -1 at the high watermark.
+        before: i64,
+    },
     /// Earliest (-2) or latest (-1) offset of a partition. Answered by [`Outcome::Offset`].
     ListOffset {
         /// The partition.

@@ -30,7 +30,8 @@ impl Broker {
         disk: &mut dyn Disk,
         fx: &mut Effects<'_>,
     ) {
-        if self.lifecycle.state() == LifecycleState::ShuttingDown && BrokerRule::StoppingBrokerActsOnNoMetadata.holds() {
+        if self.lifecycle.state() == LifecycleState::ShuttingDown && BrokerRule::StoppingBrokerActsOnNoMetadata.holds()
+        {
             return;
         }
         let me = self.setup.node_id;

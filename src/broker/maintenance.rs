@@ -9,8 +9,8 @@ use std::collections::BTreeMap;
 
 use bytes::Bytes;
 use trial_storage::{
-    DirId, Disk, DiskError, FileId, Log, LogConfig, LogError, OpenMode, Opening, SyncMark, SyncTarget, read_offset_checkpoint,
-    write_offset_checkpoint,
+    DirId, Disk, DiskError, FileId, Log, LogConfig, LogError, OpenMode, Opening, SyncMark, SyncTarget,
+    read_offset_checkpoint, write_offset_checkpoint,
 };
 use uuid::Uuid;
 

@@ -61,11 +61,25 @@ pub enum AdminAction {
         /// Its replicas; `None` cancels the reassignment under way.
         replicas: Option<Vec<i32>>,
     },
+    /// Delete the records at the beginning of a partition.
+    DeleteRecords {
+        /// The partition.
+        partition: TopicPartition,
+        /// Those below this offset; `None`: all that are committed.
+        before: Option<i64>,
+    },
 }
 
 /// The names of actions, for `do`.
-pub const ACTION_NAMES: [&str; 6] =
-    ["create-topic", "delete-topic", "create-partitions", "alter-config", "elect-leaders", "reassign"];
+pub const ACTION_NAMES: [&str; 7] = [
+    "create-topic",
+    "delete-topic",
+    "create-partitions",
+    "alter-config",
+    "elect-leaders",
+    "reassign",
+    "delete-records",
+];
 
 impl AdminAction {
     /// Its name in a scenario.
@@ -77,6 +91,7 @@ impl AdminAction {
             AdminAction::AlterConfig { .. } => 3,
             AdminAction::ElectLeaders { .. } => 4,
             AdminAction::Reassign { .. } => 5,
+            AdminAction::DeleteRecords { .. } => 6,
         }]
     }
 
@@ -93,6 +108,9 @@ impl AdminAction {
                 Command::ElectLeaders { election, partitions: partition.into_iter().collect() }
             }
             AdminAction::Reassign { partition, replicas } => Command::Reassign { partition, replicas },
+            AdminAction::DeleteRecords { partition, before } => {
+                Command::DeleteRecords { partition, before: before.unwrap_or(-1) }
+            }
         }
     }
 }
@@ -109,6 +127,7 @@ pub(super) fn keys_of_action(action: &str) -> &'static [&'static str] {
         "alter-config" => &["resource", "set", "remove"],
         "elect-leaders" => &["election", "topic", "partition"],
         "reassign" => &["topic", "partition", "replicas"],
+        "delete-records" => &["topic", "partition", "before"],
         _ => &[],
     }
 }
@@ -157,6 +176,11 @@ fn action_of(name: &str, reader: &mut Reader<'_, '_, '_>, scenario: &Scenario) -
             Some(AdminAction::CreatePartitions { topic: topic?, partitions: partitions? })
         }
         "alter-config" => alter_config(reader, scenario),
+        "delete-records" => {
+            let partition = partition(reader, scenario);
+            let before = reader.take("before", number(0, i64::MAX));
+            Some(AdminAction::DeleteRecords { partition: partition?, before })
+        }
         "elect-leaders" => {
             let election = reader.take("election", election).unwrap_or(ElectionType::Preferred);
             let partition = if reader.has("topic") { Some(partition(reader, scenario)?) } else { None };

@@ -51,7 +51,10 @@ impl Administrator {
                 let known = self.topics.iter_mut().find(|(name, _)| name == topic);
                 known.into_iter().for_each(|(_, count)| *count = *partitions);
             }
-            AdminAction::AlterConfig { .. } | AdminAction::ElectLeaders { .. } | AdminAction::Reassign { .. } => {}
+            AdminAction::AlterConfig { .. }
+            | AdminAction::ElectLeaders { .. }
+            | AdminAction::Reassign { .. }
+            | AdminAction::DeleteRecords { .. } => {}
         }
     }
 }

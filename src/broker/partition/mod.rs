@@ -259,11 +259,7 @@ impl Partition {
 
     /// The log begins at `to` from now on, if that lies above its start: never beyond the high watermark, for what is not
     /// committed must not be skipped. Gives the move, if it is one (`UnifiedLog.maybeIncrementLogStartOffset`).
-    pub fn increment_log_start_offset(
-        &mut self,
-        disk: &mut dyn Disk,
-        to: i64,
-    ) -> Result<Option<(i64, i64)>, LogError> {
+    pub fn increment_log_start_offset(&mut self, disk: &mut dyn Disk, to: i64) -> Result<Option<(i64, i64)>, LogError> {
         let from = self.log.log_start_offset();
         if to > self.high_watermark && LogStartRule::NotBeyondTheHighWatermark.holds() {
             let log_end_offset = self.high_watermark;

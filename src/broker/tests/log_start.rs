@@ -104,7 +104,10 @@ fn a_dead_follower_is_not_waited_for() {
     let req = room.delete_records(1);
     assert_eq!(room.deleted(req), Some(("NONE".to_string(), 1)));
     let (low, high) = (room.fetch(Fetching::default()), room.fetch(Fetching { offset: 1, ..Fetching::default() }));
-    assert_eq!((error_of(&low), error_of(&high), high.log_start_offset), ("OFFSET_OUT_OF_RANGE".into(), "NONE".into(), 1));
+    assert_eq!(
+        (error_of(&low), error_of(&high), high.log_start_offset),
+        ("OFFSET_OUT_OF_RANGE".into(), "NONE".into(), 1)
+    );
     assert_eq!(room.list_offset(-2, 0), ("NONE".to_string(), 1));
 }
 
@@ -127,11 +130,8 @@ fn a_follower_takes_the_leaders_start_along() {
 
 #[test]
 fn retention_deletes_whole_committed_segments() {
-    let config = || BrokerConfig {
-        log_segment_bytes: 100,
-        log_retention_check_interval_ms: 1_000,
-        ..BrokerConfig::default()
-    };
+    let config =
+        || BrokerConfig { log_segment_bytes: 100, log_retention_check_interval_ms: 1_000, ..BrokerConfig::default() };
     let mut room =
         Room::with(Story { config: config(), topic: &[("retention.bytes", "1")], ..Story::default() }, 1, &[1, 2]);
     (0..3).for_each(|_| {
@@ -160,10 +160,7 @@ fn retention_deletes_whole_committed_segments() {
 /// As in Kafka: until the checkpoint is written a crash brings deleted records back.
 #[test]
 fn the_start_survives_a_crash_once_it_is_written_down() {
-    let config = || BrokerConfig {
-        log_flush_start_offset_checkpoint_interval_ms: 1_000,
-        ..BrokerConfig::default()
-    };
+    let config = || BrokerConfig { log_flush_start_offset_checkpoint_interval_ms: 1_000, ..BrokerConfig::default() };
     for (wait_ms, log_start) in [(0, 0), (1_000, 1)] {
         let mut room = Room::with_two_records(config());
         room.delete_records(1);

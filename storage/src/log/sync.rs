@@ -129,9 +129,8 @@ impl Log {
         if mark.segments_below == i64::MAX {
             self.sync.segments_synced = self.sync.segments_synced.max(mark.changes);
         }
-        let covered = |segment: &&mut Segment| {
-            segment.base_offset < mark.segments_below && segment.changed <= mark.changes
-        };
+        let covered =
+            |segment: &&mut Segment| segment.base_offset < mark.segments_below && segment.changed <= mark.changes;
         self.segments.iter_mut().filter(covered).for_each(|segment| segment.changed = 0);
         let sync = &mut self.sync;
         let cuts_since = sync.cuts.iter().filter(|(change, _)| *change > mark.changes).map(|(_, offset)| *offset);
