@@ -74,6 +74,11 @@ occurrence = "2..5"
 delay = "0s..10ms"
 do = "reassign"
 topic = "payments"
+[[admin]]
+at = "12s"
+do = "delete-records"
+topic = "payments"
+before = 40
 "#;
 
 #[test]
