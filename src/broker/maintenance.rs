@@ -27,7 +27,7 @@ use crate::node::{Effects, Lane, Now, Ticket};
 /// Root of the log directory, among the directories of the disk.
 pub const ROOT_DIR: &str = ".";
 const HIGH_WATERMARKS: &str = "replication-offset-checkpoint";
-const RECOVERY_POINTS: &str = "recovery-point-offset-checkpoint";
+pub(super) const RECOVERY_POINTS: &str = "recovery-point-offset-checkpoint";
 const CLEAN_SHUTDOWN: &str = ".kafka_cleanshutdown";
 const PARTITION_METADATA: &str = "partition.metadata";
 
@@ -263,37 +263,6 @@ impl Broker {
         self.syncs.insert(ticket, SyncPurpose::Log { ix, mark, flush });
     }
 
-    /// After an effective cut the recovery points are written at once, and the log is not fetched for before they are durable:
-    /// an old recovery point would keep the next start from looking at what is appended behind the cut
-    /// (`LogManager.truncateTo`, `truncateFullyAndStartAt`; the fetcher's thread stands still in there).
-    pub(super) fn checkpoint_after_cut(&mut self, ix: PartitionIx, disk: &mut dyn Disk, fx: &mut Effects<'_>) {
-        if !BrokerRule::CutIsCheckpointedAtOnce.holds() {
-            return;
-        }
-        if BrokerRule::FetchWaitsForTheCheckpoint.holds() {
-            self.replicas.get_mut(ix).checkpoints_awaited += 1;
-        }
-        let offsets = self.offsets(|partition| partition.log.recovery_point());
-        self.write_checkpoint(RECOVERY_POINTS, &offsets, SyncPurpose::RecoveryPoints { ix }, disk, fx);
-    }
-
-    /// `partition.metadata` was among what was synced.
-    fn metadata_is_durable(&mut self, ix: PartitionIx, disk: &mut dyn Disk) {
-        let partition = self.replicas.try_get_mut(ix);
-        if let Some(file) = partition.and_then(|partition| partition.unsynced_metadata.take()) {
-            disk.close(file);
-        }
-    }
-
-    fn on_recovery_points_synced(&mut self, now: Now, ix: PartitionIx, fx: &mut Effects<'_>) {
-        let Some(partition) = self.replicas.try_get_mut(ix) else { return };
-        partition.checkpoints_awaited = partition.checkpoints_awaited.saturating_sub(1);
-        if partition.checkpoints_awaited == 0 && !partition.is_leader() {
-            let leader = partition.leader;
-            self.run_fetcher(now, leader, fx);
-        }
-    }
-
     fn sync_small_file(&mut self, targets: Vec<SyncTarget>, fx: &mut Effects<'_>) {
         let ticket = fx.sync(targets);
         self.syncs.insert(ticket, SyncPurpose::SmallFile);
@@ -390,7 +359,7 @@ impl Broker {
         }
     }
 
-    fn write_checkpoint(
+    pub(super) fn write_checkpoint(
         &mut self,
         name: &str,
         offsets: &BTreeMap<(String, i32), i64>,

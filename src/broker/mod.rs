@@ -20,6 +20,7 @@ mod apply_metadata;
 mod controller_link;
 mod delete_records;
 mod describe_configs;
+mod durable_order;
 mod fetch;
 mod fetcher;
 mod forward;

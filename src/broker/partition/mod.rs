@@ -269,8 +269,8 @@ impl Partition {
         Ok(moved.then_some((from, to)))
     }
 
-    /// As [`Self::increment_log_start_offset`], at the word of the leader: what its log does not have any more is
-    /// committed, whatever this replica's high watermark says, which then moves along (`UnifiedLog.updateLogStartOffset`).
+    /// As [`Self::increment_log_start_offset`], at the word of the leader: what its log does not have any more was
+    /// committed, and the high watermark is never below the start (`UnifiedLog.updateLogStartOffset`).
     pub fn follow_log_start_offset(&mut self, disk: &mut dyn Disk, to: i64) -> Result<Option<(i64, i64)>, LogError> {
         let from = self.log.log_start_offset();
         let moved = self.log.maybe_increment_log_start_offset(disk, to)?;

@@ -122,7 +122,7 @@ fn a_follower_takes_the_leaders_start_along() {
     assert_eq!((room.log_start(), room.ends()), (1, (3, 2)));
     room.leader_answers(tells(2, 0));
     assert_eq!(room.log_start(), 1, "it never goes back");
-    // A young leader may know less of the high watermark than of what was deleted below it.
+    // What was deleted was committed: the high watermark is never below the start.
     room.leader_answers(tells(0, 3));
     assert_eq!((room.log_start(), room.ends()), (3, (3, 3)));
     assert_eq!(room.moves(), [(0, 1, LogStartReason::Leader), (1, 3, LogStartReason::Leader)]);
