@@ -15,7 +15,7 @@ impl Room {
         self.send(versions::DELETE_RECORDS, request)
     }
     /// Error name and low watermark, if it is answered.
-    fn deleted(&self, req: ReqId) -> Option<(String, i64)> {
+    fn low_watermark_told(&self, req: ReqId) -> Option<(String, i64)> {
         let ResponseKind::DeleteRecords(response) = self.answers.get(&req)? else { return None };
         let part = &response.topics[0].partitions[0];
         Some((code_name(part.error_code), part.low_watermark))
@@ -45,7 +45,7 @@ fn who_does_not_lead_deletes_nothing() {
     let mut room = Room::follows();
     room.leader_sends(0, &[0, 0], 2);
     let req = room.delete_records(1);
-    assert_eq!(room.deleted(req), Some(("NOT_LEADER_OR_FOLLOWER".to_string(), -1)));
+    assert_eq!(room.low_watermark_told(req), Some(("NOT_LEADER_OR_FOLLOWER".to_string(), -1)));
     assert_eq!(room.log_start(), 0);
 }
 
@@ -55,7 +55,7 @@ fn minus_one_deletes_up_to_the_high_watermark() {
     room.delete_records(-1);
     assert_eq!((room.log_start(), room.ends()), (2, (2, 2)));
     let req = room.delete_records(-2);
-    assert_eq!(room.deleted(req), Some(("OFFSET_OUT_OF_RANGE".to_string(), -1)));
+    assert_eq!(room.low_watermark_told(req), Some(("OFFSET_OUT_OF_RANGE".to_string(), -1)));
 }
 
 #[test]
@@ -63,7 +63,7 @@ fn what_is_not_committed_is_not_deleted() {
     let mut room = Room::leads(&[1, 2]);
     room.produce(1);
     let req = room.delete_records(1);
-    assert_eq!(room.deleted(req), Some(("OFFSET_OUT_OF_RANGE".to_string(), -1)));
+    assert_eq!(room.low_watermark_told(req), Some(("OFFSET_OUT_OF_RANGE".to_string(), -1)));
     assert_eq!((room.log_start(), room.ends()), (0, (1, 0)));
 }
 
@@ -81,19 +81,19 @@ fn the_answer_waits_for_the_followers() {
     };
     room.fetch(fetch(0));
     let req = room.delete_records(1);
-    assert_eq!((room.deleted(req), room.log_start()), (None, 1), "gone already, but not everywhere");
+    assert_eq!((room.low_watermark_told(req), room.log_start()), (None, 1), "gone already, but not everywhere");
     room.fetch(fetch(0));
-    assert_eq!(room.deleted(req), None);
+    assert_eq!(room.low_watermark_told(req), None);
     room.fetch(fetch(1));
-    assert_eq!(room.deleted(req), Some(("NONE".to_string(), 1)));
+    assert_eq!(room.low_watermark_told(req), Some(("NONE".to_string(), 1)));
     // A follower that does not come is waited for only so long.
     let req = room.delete_records(2);
     room.pass(1_000);
-    assert_eq!(room.deleted(req), Some(("REQUEST_TIMED_OUT".to_string(), 1)));
+    assert_eq!(room.low_watermark_told(req), Some(("REQUEST_TIMED_OUT".to_string(), 1)));
     // Whoever no longer leads cannot know.
     let req = room.delete_records(2);
     room.elect(2, &[2]);
-    assert_eq!(room.deleted(req), Some(("NOT_LEADER_OR_FOLLOWER".to_string(), 1)));
+    assert_eq!(room.low_watermark_told(req), Some(("NOT_LEADER_OR_FOLLOWER".to_string(), 1)));
 }
 
 #[test]
@@ -102,7 +102,7 @@ fn a_dead_follower_is_not_waited_for() {
     room.fence(2, true);
     room.fence(3, true);
     let req = room.delete_records(1);
-    assert_eq!(room.deleted(req), Some(("NONE".to_string(), 1)));
+    assert_eq!(room.low_watermark_told(req), Some(("NONE".to_string(), 1)));
     let (low, high) = (room.fetch(Fetching::default()), room.fetch(Fetching { offset: 1, ..Fetching::default() }));
     assert_eq!(
         (error_of(&low), error_of(&high), high.log_start_offset),
