@@ -202,6 +202,7 @@ configs! {
         "replica.fetch.min.bytes" replica_fetch_min_bytes: i64 = 1, Int, "1", "bytes for which a follower's fetch waits";
         "replica.fetch.max.bytes" replica_fetch_max_bytes: i64 = 1_048_576, Int, "1048576", "bytes per partition of a follower's fetch";
         "replica.fetch.backoff.ms" replica_fetch_backoff_ms: i64 = 1_000, Millis, "1000", "pause of a fetcher after an error";
+        "num.replica.fetchers" num_replica_fetchers: i64 = 1, Int, "1", "fetchers of a broker for each broker that it follows";
         "replica.high.watermark.checkpoint.interval.ms" replica_high_watermark_checkpoint_interval_ms: i64 = 5_000, Millis, "5000", "how often high watermarks are written to disk";
         "broker.heartbeat.interval.ms" broker_heartbeat_interval_ms: i64 = 2_000, Millis, "2000", "pause between a broker's heartbeats";
         "broker.session.timeout.ms" broker_session_timeout_ms: i64 = 9_000, Millis, "9000", "silence after which the controller fences a broker";
@@ -219,6 +220,8 @@ configs! {
         "log.retention.ms" log_retention_ms: i64 = 604_800_000, Millis, "604800000", "age of its newest record at which a segment is deleted; -1: never (Kafka's default says it in log.retention.hours)";
         "log.retention.bytes" log_retention_bytes: i64 = -1, Int, "-1", "size of a partition's log beyond which its oldest segments are deleted; -1: never";
         "log.retention.check.interval.ms" log_retention_check_interval_ms: i64 = 300_000, Millis, "300000", "how often segments to delete are looked for";
+        "producer.id.expiration.ms" producer_id_expiration_ms: i64 = 86_400_000, Millis, "86400000", "age of its last record at which a partition forgets an idempotent producer";
+        "producer.id.expiration.check.interval.ms" producer_id_expiration_check_interval_ms: i64 = 600_000, Millis, "600000", "how often that is looked at";
         "message.max.bytes" message_max_bytes: i64 = 1_048_588, Int, "1048588", "largest record batch";
         "fetch.max.bytes" fetch_max_bytes: i64 = 57_671_680, Int, "57671680", "most bytes of one fetch response";
         "controlled.shutdown.enable" controlled_shutdown_enable: bool = true, Bool, "true", "move leadership away before stopping";
@@ -242,7 +245,7 @@ configs! {
     /// A producer's configuration. Times are milliseconds.
     ProducerConfig {
         "acks" acks: Acks = Acks::ALL, Text, "all", "0: nobody answers; 1: the leader alone; all: every in-sync replica";
-        "enable.idempotence" enable_idempotence: bool = false, Bool, "true", "this version of the model has only false";
+        "enable.idempotence" enable_idempotence: bool = true, Bool, "true", "each batch is written once and in its order; off where acks is 0 or 1 or retries is 0, unless asked for";
         "linger.ms" linger_ms: i64 = 5, Millis, "5", "how long a batch waits for company";
         "batch.size" batch_size: i64 = 16_384, Int, "16384", "bytes at which a batch is full";
         "max.in.flight.requests.per.connection" max_in_flight: i64 = 5, Int, "5", "requests on one connection without an answer";
@@ -255,6 +258,48 @@ configs! {
         "reconnect.backoff.max.ms" reconnect_backoff_max_ms: i64 = 1_000, Millis, "1000", "longest pause before dialing again";
         "metadata.max.age.ms" metadata_max_age_ms: i64 = 300_000, Millis, "300000", "age at which metadata is asked again";
         "max.block.ms" max_block_ms: i64 = 60_000, Millis, "60000", "longest wait for metadata of a topic";
+    }
+}
+
+/// A producer was asked to be idempotent, and another key forbids it.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{key}: {wrong}; {right}")]
+pub struct NotIdempotent {
+    /// The key that forbids it.
+    pub key: &'static str,
+    /// What is wrong with its value.
+    pub wrong: String,
+    /// What would be right.
+    pub right: &'static str,
+}
+
+impl ProducerConfig {
+    /// Most requests in flight that keep their order: a broker remembers as many batches of a producer.
+    const MAX_IN_FLIGHT_FOR_IDEMPOTENCE: i64 = 5;
+
+    /// Settles whether the producer is idempotent. What is on by default gives way to `acks` and `retries`; what was
+    /// asked for does not, and too many requests in flight are an error either way, since 4.0.
+    /// Source: `ProducerConfig.postProcessAndValidateIdempotenceConfigs`.
+    pub fn resolve_idempotence(&mut self, asked_for: bool) -> Result<(), NotIdempotent> {
+        if !self.enable_idempotence {
+            return Ok(());
+        }
+        let (no_retries, not_all) = (self.retries == 0, self.acks != Acks::ALL);
+        if asked_for && no_retries {
+            let wrong = "an idempotent producer must be able to send again".to_owned();
+            return Err(NotIdempotent { key: "retries", wrong, right: "at least 1, or enable.idempotence = false" });
+        }
+        if asked_for && not_all {
+            let wrong = format!("an idempotent producer needs acks=all, not acks={}", self.acks);
+            return Err(NotIdempotent { key: "acks", wrong, right: "acks = \"all\", or enable.idempotence = false" });
+        }
+        if self.max_in_flight > Self::MAX_IN_FLIGHT_FOR_IDEMPOTENCE {
+            let wrong = format!("an idempotent producer has at most 5 requests in flight, not {}", self.max_in_flight);
+            let key = "max.in.flight.requests.per.connection";
+            return Err(NotIdempotent { key, wrong, right: "at most 5, or enable.idempotence = false" });
+        }
+        self.enable_idempotence = !(no_retries || not_all);
+        Ok(())
     }
 }
 
@@ -298,7 +343,7 @@ impl<T: FromValue> FromValue for Option<T> {
 }
 
 /// The broker keys of this model that Kafka changes while a broker runs, for one broker or for all (KIP-226,
-/// `DynamicLogConfig.ReconfigurableConfigs`); all others are read when it starts.
+/// `DynamicLogConfig.ReconfigurableConfigs`, `DynamicProducerStateManagerConfig`); all others are read when it starts.
 pub const DYNAMIC_BROKER_KEYS: &[&str] = &[
     "log.flush.interval.messages",
     "log.index.interval.bytes",
@@ -307,6 +352,7 @@ pub const DYNAMIC_BROKER_KEYS: &[&str] = &[
     "log.segment.bytes",
     "message.max.bytes",
     "min.insync.replicas",
+    "producer.id.expiration.ms",
     "unclean.leader.election.enable",
 ];
 
@@ -332,7 +378,6 @@ pub const NOT_MODELLED: &[&str] = &[
     "partitioner.ignore.keys",
     "buffer.memory",
     "client.rack",
-    "num.replica.fetchers",
     "num.network.threads",
     "num.io.threads",
     "replica.selector.class",
@@ -450,7 +495,6 @@ pub const NOT_MODELLED: &[&str] = &[
     "transactional.id.expiration.ms",
     "transaction.max.timeout.ms",
     "transaction.abort.timed.out.transaction.cleanup.interval.ms",
-    "producer.id.expiration.ms",
     "transaction.partition.verification.enable",
     "transaction.two.phase.commit.enable",
     "group.min.session.timeout.ms",

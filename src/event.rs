@@ -216,6 +216,8 @@ pub enum Event {
     TopicDeleted { topic: String, topic_id: Uuid },
     /// Changed a configuration; `resource` is `topic orders`, `broker 1` or `all brokers`.
     ConfigChanged { resource: String, name: String, value: Option<String> },
+    /// Gave a broker producer ids to hand out, both ends included.
+    ProducerIdsAllocated { broker: BrokerId, first: i64, last: i64 },
     /// Changed who may lead a partition whose in-sync replicas are too few (KIP-966).
     EligibleLeadersChanged {
         partition: TopicPartition,
@@ -248,6 +250,9 @@ pub enum Event {
     VoteGranted { epoch: i32, candidate: i32, pre_vote: bool },
     /// Refused its vote.
     VoteRefused { epoch: i32, candidate: i32, pre_vote: bool, why: String },
+    /// Another set of voters is in force for this node: the last in its metadata log, committed or not (KIP-853). `offset` is
+    /// that of its record, -1 for the voters that the cluster was formatted with. Each is a node id and a directory id.
+    VotersChanged { offset: i64, voters: Vec<(i32, Uuid)> },
     /// Appended to the metadata log. Offsets are inclusive.
     MetadataAppended { first_offset: i64, last_offset: i64, epoch: i32, as_leader: bool },
     /// The metadata log's high watermark moved, as this node knows it.
@@ -262,8 +267,6 @@ pub enum Event {
     SnapshotLoaded { end_offset: i64, epoch: i32 },
     /// The metadata log begins here now.
     MetadataLogStart { to: i64 },
-    /// A broker has replayed the committed metadata below this offset.
-    MetadataReplayed { to: i64 },
 
     // ── partition on a broker ────────────────────────────────────────────────────────────────────────────────────
     /// Leads from here on.
@@ -285,6 +288,15 @@ pub enum Event {
     },
     /// Appended one or more batches. Offsets are inclusive.
     Appended { partition: TopicPartition, first_offset: i64, last_offset: i64, leader_epoch: i32, as_leader: bool },
+    /// An idempotent producer sent a batch that stands in the log already. Offsets are inclusive.
+    DuplicateFound {
+        partition: TopicPartition,
+        producer_id: i64,
+        producer_epoch: i16,
+        first_sequence: i32,
+        first_offset: i64,
+        last_offset: i64,
+    },
     /// Cut the log: `to` is the new log end offset.
     Truncated { partition: TopicPartition, from: i64, to: i64, reason: TruncationReason },
     /// The log begins at `to` from now on.
@@ -315,6 +327,10 @@ pub enum Event {
     BatchFailed { partition: TopicPartition, first_op: OpId, records: u32, error: String, unknown: bool },
     /// A batch was refused or its answer lost, and will be sent again.
     BatchRetried { partition: TopicPartition, first_op: OpId, records: u32, error: String },
+    /// A producer was given its id.
+    ProducerIdGiven { producer_id: i64, epoch: i16 },
+    /// A producer raised its own epoch; its sequences begin anew in these partitions at once, in others when they are idle.
+    ProducerEpochRaised { producer_id: i64, epoch: i16, partitions: Vec<TopicPartition> },
     /// Records were handed out. Offsets are inclusive.
     Consumed { partition: TopicPartition, first_offset: i64, last_offset: i64, records: u32 },
     /// A consumer's position was reset.
@@ -345,6 +361,7 @@ impl Event {
             | BecameLeader { partition, .. }
             | BecameFollower { partition, .. }
             | Appended { partition, .. }
+            | DuplicateFound { partition, .. }
             | Truncated { partition, .. }
             | LogStartMoved { partition, .. }
             | DivergenceFound { partition, .. }
@@ -380,6 +397,7 @@ impl Event {
             | ControllerStoodDown { .. }
             | TopicDeleted { .. }
             | ConfigChanged { .. }
+            | ProducerIdsAllocated { .. }
             | BecameUnattached { .. }
             | BecameProspective { .. }
             | BecameCandidate { .. }
@@ -388,6 +406,7 @@ impl Event {
             | ResignedAsQuorumLeader { .. }
             | VoteGranted { .. }
             | VoteRefused { .. }
+            | VotersChanged { .. }
             | MetadataAppended { .. }
             | MetadataHighWatermark { .. }
             | MetadataTruncated { .. }
@@ -395,7 +414,8 @@ impl Event {
             | SnapshotWritten { .. }
             | SnapshotLoaded { .. }
             | MetadataLogStart { .. }
-            | MetadataReplayed { .. } => None,
+            | ProducerIdGiven { .. }
+            | ProducerEpochRaised { .. } => None,
         }
     }
 
@@ -413,7 +433,6 @@ impl Event {
             | Consumed { .. }
             | MetadataAppended { .. }
             | MetadataHighWatermark { .. }
-            | MetadataReplayed { .. }
             | Dropped { .. } => Weight::Traffic,
             Phase { .. }
             | Fault(_)
@@ -451,6 +470,7 @@ impl Event {
         "controller-stood-down",
         "topic-deleted",
         "config-changed",
+        "producer-ids-allocated",
         "eligible-leaders-changed",
         "reassignment-changed",
         "became-unattached",
@@ -461,6 +481,7 @@ impl Event {
         "resigned",
         "vote-granted",
         "vote-refused",
+        "voters-changed",
         "metadata-appended",
         "metadata-high-watermark",
         "metadata-truncated",
@@ -468,10 +489,10 @@ impl Event {
         "snapshot-written",
         "snapshot-loaded",
         "metadata-log-start",
-        "metadata-replayed",
         "became-leader",
         "became-follower",
         "appended",
+        "duplicate-found",
         "truncated",
         "log-start-moved",
         "divergence-found",
@@ -486,6 +507,8 @@ impl Event {
         "batch-acked",
         "batch-failed",
         "batch-retried",
+        "producer-id-given",
+        "producer-epoch-raised",
         "consumed",
         "position-reset",
     ];
@@ -516,6 +539,7 @@ impl Event {
             ControllerStoodDown { .. } => "controller-stood-down",
             TopicDeleted { .. } => "topic-deleted",
             ConfigChanged { .. } => "config-changed",
+            ProducerIdsAllocated { .. } => "producer-ids-allocated",
             EligibleLeadersChanged { .. } => "eligible-leaders-changed",
             ReassignmentChanged { .. } => "reassignment-changed",
             BecameUnattached { .. } => "became-unattached",
@@ -526,6 +550,7 @@ impl Event {
             ResignedAsQuorumLeader { .. } => "resigned",
             VoteGranted { .. } => "vote-granted",
             VoteRefused { .. } => "vote-refused",
+            VotersChanged { .. } => "voters-changed",
             MetadataAppended { .. } => "metadata-appended",
             MetadataHighWatermark { .. } => "metadata-high-watermark",
             MetadataTruncated { .. } => "metadata-truncated",
@@ -533,10 +558,10 @@ impl Event {
             SnapshotWritten { .. } => "snapshot-written",
             SnapshotLoaded { .. } => "snapshot-loaded",
             MetadataLogStart { .. } => "metadata-log-start",
-            MetadataReplayed { .. } => "metadata-replayed",
             BecameLeader { .. } => "became-leader",
             BecameFollower { .. } => "became-follower",
             Appended { .. } => "appended",
+            DuplicateFound { .. } => "duplicate-found",
             Truncated { .. } => "truncated",
             LogStartMoved { .. } => "log-start-moved",
             DivergenceFound { .. } => "divergence-found",
@@ -551,6 +576,8 @@ impl Event {
             BatchAcked { .. } => "batch-acked",
             BatchFailed { .. } => "batch-failed",
             BatchRetried { .. } => "batch-retried",
+            ProducerIdGiven { .. } => "producer-id-given",
+            ProducerEpochRaised { .. } => "producer-epoch-raised",
             Consumed { .. } => "consumed",
             PositionReset { .. } => "position-reset",
         }
@@ -693,6 +720,9 @@ impl fmt::Display for Event {
             }
             TopicDeleted { topic, topic_id } => write!(f, "deleted topic {topic} (id {topic_id})"),
             ConfigChanged { resource, name, value: Some(value) } => write!(f, "set {name}={value} for {resource}"),
+            ProducerIdsAllocated { broker, first, last } => {
+                write!(f, "gave broker {broker} the producer ids {first} to {last}")
+            }
             ConfigChanged { resource, name, value: None } => write!(f, "removed {name} from {resource}"),
             EligibleLeadersChanged { partition, elr, last_known_elr, .. } => write!(
                 f,
@@ -729,6 +759,15 @@ impl fmt::Display for Event {
             VoteRefused { epoch, candidate, pre_vote: true, why } => {
                 write!(f, "would not vote for {candidate} after quorum epoch {epoch}: {why}")
             }
+            VotersChanged { offset, voters } => {
+                let voters: Vec<i32> = voters.iter().map(|(id, _)| *id).collect();
+                let since = if *offset < 0 {
+                    "as formatted".to_string()
+                } else {
+                    format!("by offset {offset} of the metadata log")
+                };
+                write!(f, "takes {} for the quorum's voters, {since}", broker_list(&voters))
+            }
             MetadataAppended { first_offset, last_offset, epoch, as_leader } => write!(
                 f,
                 "appended {} of the metadata log as {} in epoch {epoch}",
@@ -754,7 +793,6 @@ impl fmt::Display for Event {
                 write!(f, "loaded the snapshot of the metadata below offset {end_offset}, epoch {epoch}")
             }
             MetadataLogStart { to } => write!(f, "begins its metadata log at offset {to}"),
-            MetadataReplayed { to } => write!(f, "has replayed the metadata below offset {to}"),
             ReplicaDeleted { partition, topic_id } => {
                 write!(f, "deleted its replica of {partition} (topic id {topic_id})")
             }
@@ -776,6 +814,13 @@ impl fmt::Display for Event {
                     "appended {} of {partition} as {} in epoch {leader_epoch}",
                     Offsets(*first_offset, *last_offset),
                     if *as_leader { "leader" } else { "follower" }
+                )
+            }
+            DuplicateFound { partition, producer_id, producer_epoch, first_sequence, first_offset, last_offset } => {
+                write!(
+                    f,
+                    "has the batch of {partition} from producer {producer_id}, epoch {producer_epoch}, sequence {first_sequence} already, at {}",
+                    Offsets(*first_offset, *last_offset)
                 )
             }
             Truncated { partition, from, to, reason } => {
@@ -849,6 +894,17 @@ impl fmt::Display for Event {
             }
             BatchRetried { partition, first_op, records, error } => {
                 write!(f, "will send {} to {partition} again: {error}", Records(first_op.0, *records))
+            }
+            ProducerIdGiven { producer_id, epoch } => {
+                write!(f, "is producer {producer_id} from now on, in epoch {epoch}")
+            }
+            ProducerEpochRaised { producer_id, epoch, partitions } => {
+                let names: Vec<String> = partitions.iter().map(ToString::to_string).collect();
+                let names = names.join(", ");
+                write!(
+                    f,
+                    "raised the epoch of producer {producer_id} to {epoch}: its sequences in {names} begin anew at 0"
+                )
             }
             Consumed { partition, first_offset, last_offset, .. } => {
                 write!(f, "consumed {} of {partition}", Offsets(*first_offset, *last_offset))

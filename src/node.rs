@@ -64,8 +64,9 @@ pub enum Lane {
     Request,
     /// Broker registration and heartbeats (`BrokerLifecycleManager`).
     Heartbeat,
-    /// Replica fetchers (`ReplicaFetcherThread`).
-    Fetcher,
+    /// A replica fetcher (`ReplicaFetcherThread`), by a number below [`Lane::FETCHERS`] that the broker gives it while it
+    /// lives: each is a thread of its own, and one that is stuck does not stop the others.
+    Fetcher(u8),
     /// Replay and publishing of metadata (`MetadataLoader`), and AlterPartition (`AlterPartitionManager`).
     Metadata,
     /// Log maintenance: flush, checkpoints, recovery (`LogManager`).
@@ -75,9 +76,34 @@ pub enum Lane {
 }
 
 impl Lane {
-    /// All lanes, in declaration order; `lane as usize` indexes it.
-    pub const ALL: [Lane; 7] =
-        [Lane::Timer, Lane::Request, Lane::Heartbeat, Lane::Fetcher, Lane::Metadata, Lane::Log, Lane::Raft];
+    /// How many replica fetchers can have a lane of their own. Where a broker has more, some share one.
+    pub const FETCHERS: u8 = 8;
+    /// How many lanes there are.
+    pub const COUNT: usize = 6 + Lane::FETCHERS as usize;
+    /// All lanes; [`Lane::index`] is the place of each.
+    pub const ALL: [Lane; Lane::COUNT] = {
+        let mut all = [Lane::Timer; Lane::COUNT];
+        (all[1], all[2], all[3], all[4], all[5]) =
+            (Lane::Request, Lane::Heartbeat, Lane::Metadata, Lane::Log, Lane::Raft);
+        let mut n = 0;
+        while n < Lane::FETCHERS {
+            all[6 + n as usize] = Lane::Fetcher(n);
+            n += 1;
+        }
+        all
+    };
+    /// Its place in [`Lane::ALL`].
+    pub const fn index(self) -> usize {
+        match self {
+            Lane::Timer => 0,
+            Lane::Request => 1,
+            Lane::Heartbeat => 2,
+            Lane::Metadata => 3,
+            Lane::Log => 4,
+            Lane::Raft => 5,
+            Lane::Fetcher(n) => 6 + (n % Lane::FETCHERS) as usize,
+        }
+    }
 }
 
 macro_rules! id {
@@ -373,6 +399,22 @@ pub enum Command {
         partition: TopicPartition,
         /// Where its log is to begin; -1 at the high watermark.
         before: i64,
+    },
+    /// Make a controller a voter of the metadata quorum (KIP-853). Answered by [`Outcome::Done`] or [`Outcome::Refused`].
+    AddVoter {
+        /// Its `node.id`.
+        id: i32,
+        /// The `directory.id` of its metadata log directory.
+        directory_id: Uuid,
+        /// Where controllers reach it.
+        endpoint: Endpoint,
+    },
+    /// Make a voter of the metadata quorum none (KIP-853). Answered by [`Outcome::Done`] or [`Outcome::Refused`].
+    RemoveVoter {
+        /// Its `node.id`.
+        id: i32,
+        /// The `directory.id` by which it is a voter.
+        directory_id: Uuid,
     },
     /// Earliest (-2) or latest (-1) offset of a partition. Answered by [`Outcome::Offset`].
     ListOffset {

@@ -2,12 +2,15 @@
 
 use std::collections::BTreeMap;
 
+use serde::{Deserialize, Serialize};
+
 use crate::observation::Time;
 
 /// The configuration of one trial as far as verdicts depend on it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Settings {
-    /// By topic name. A topic that is not here has [`TopicSettings::default`].
+    /// By topic name, until [`crate::Observation::TopicSettingsChanged`] tells otherwise. A topic that is not here has
+    /// [`TopicSettings::default`].
     pub topics: BTreeMap<String, TopicSettings>,
     /// By producer number. One that is not here has [`ProducerSettings::default`].
     pub producers: BTreeMap<u32, ProducerSettings>,
@@ -49,7 +52,7 @@ impl QuorumSettings {
 }
 
 /// What a topic promises.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TopicSettings {
     /// How many replicas each partition has.
     pub replication_factor: i16,

@@ -3,7 +3,9 @@
 //! The bound is [`crate::QuorumSettings::recovery`]. The host derives it from the configuration, and tells of nothing
 //! that is excused: it waits only for what the machines that run could do. Excused are a partition whose in-sync and
 //! eligible replicas are all on machines that are down or whose disks were replaced (and unclean election is off), a
-//! quorum of whose voters no majority runs on the disks it was formed with, and whatever waits on these.
+//! quorum of whose voters no majority runs on the disks it was formed with, and whatever waits on these. Whether producers
+//! and consumers get on is asked only once the whole cluster has healed, by one record more of each producer; those with
+//! acks=0 are not asked, nor consumers with auto.offset.reset=none.
 
 use std::collections::BTreeSet;
 
@@ -51,6 +53,9 @@ fn kind(what: &Waiting) -> (&'static str, Option<&Partition>) {
         Waiting::BrokerUnfenced { .. } => ("broker-never-unfenced", None),
         Waiting::PartitionLeader { partition } => ("no-leader", Some(partition)),
         Waiting::InSync { partition, .. } => ("never-in-sync", Some(partition)),
+        Waiting::Committed { partition } => ("high-watermark-stands-still", Some(partition)),
+        Waiting::Acknowledgement { .. } => ("producer-does-not-get-on", None),
+        Waiting::Reading { partition, .. } => ("consumer-does-not-get-on", Some(partition)),
     }
 }
 
@@ -65,6 +70,15 @@ fn sentence(what: &Waiting, settings: &Settings) -> String {
         }
         Waiting::InSync { partition, broker } => {
             format!("{} runs and is not in sync in {partition}", settings.broker_name(*broker))
+        }
+        Waiting::Committed { partition } => {
+            format!("the high watermark of {partition} stands still below the log end, though its in-sync replicas run")
+        }
+        Waiting::Acknowledgement { producer } => {
+            format!("producer {} got no acknowledgement of a record it sent after everything had healed", producer + 1)
+        }
+        Waiting::Reading { consumer, partition } => {
+            format!("consumer {} does not come to an acknowledged record of {partition}", consumer + 1)
         }
     }
 }

@@ -85,6 +85,44 @@ fn a_deposed_leader_may_not_ack_with_acks_all() {
     assert_eq!(play.judged(), [(BUG, "ack-before-committed", None), (BUG, "lost-write", None)]);
 }
 
+/// b3 is elected uncleanly, the others having died; `before` and `after` that election a config is changed.
+fn configured(before: Option<bool>, after: Option<bool>) -> Play {
+    let mut play = three_brokers(-1);
+    play.write(0).in_sync(&[1, 2]).write(1).crash(1).crash(2);
+    let set = |play: &mut Play, enabled: Option<bool>| {
+        if let Some(enabled) = enabled {
+            play.configure(|topic| topic.unclean_leader_election_enable = enabled);
+        }
+    };
+    set(&mut play, before);
+    play.elect_uncleanly(3);
+    set(&mut play, after);
+    play.restart(2).follows(2).truncate(2, 1).in_sync(&[3, 2]);
+    play
+}
+
+#[test]
+fn unclean_election_is_judged_by_what_was_configured_when_it_happened() {
+    let rule = Some("unclean-election");
+    let allowed = [(ALLOWED, "lost-write", rule), (ALLOWED, "unsafe-election", rule)];
+    let bug = [(BUG, "lost-write", None), (BUG, "unsafe-election", None)];
+    assert_eq!(configured(Some(true), None).judged(), allowed);
+    assert_eq!(configured(Some(true), Some(false)).judged(), allowed, "what is taken back later has been allowed");
+    assert_eq!(configured(None, Some(true)).judged(), bug, "what is allowed later was not");
+    assert_eq!(configured(Some(false), None).judged(), bug);
+}
+
+#[test]
+fn min_insync_replicas_count_as_they_were_at_the_acknowledgement() {
+    let mut play = three_brokers(-1);
+    play.in_sync(&[1]).configure(|topic| topic.min_insync_replicas = 1).send(0).ack(0);
+    play.configure(|topic| topic.min_insync_replicas = 2);
+    assert_eq!(play.judged(), []);
+    let mut play = three_brokers(-1);
+    play.in_sync(&[1]).send(0).ack(0).configure(|topic| topic.min_insync_replicas = 1);
+    assert_eq!(play.judged(), [(BUG, "ack-before-committed", None)]);
+}
+
 fn unclean(enabled: bool) -> Play {
     let mut settings = settings(-1);
     topic(&mut settings).unclean_leader_election_enable = enabled;

@@ -56,6 +56,7 @@ fn is_about_metadata(event: &Event) -> bool {
             | ResignedAsQuorumLeader { .. }
             | VoteGranted { .. }
             | VoteRefused { .. }
+            | VotersChanged { .. }
             | MetadataAppended { .. }
             | MetadataHighWatermark { .. }
             | MetadataTruncated { .. }
@@ -63,7 +64,6 @@ fn is_about_metadata(event: &Event) -> bool {
             | SnapshotWritten { .. }
             | SnapshotLoaded { .. }
             | MetadataLogStart { .. }
-            | MetadataReplayed { .. }
     )
 }
 
@@ -100,7 +100,6 @@ impl Views {
             Event::MetadataTruncated { to, .. } => view.log_end_offset = Some(*to),
             Event::MetadataHighWatermark { to, .. } => view.high_watermark = Some(*to),
             // A broker has no metadata log of its own: what it has replayed stands for it.
-            Event::MetadataReplayed { to } => view.log_end_offset = Some(*to),
             Event::SnapshotLoaded { end_offset, .. } => {
                 view.log_end_offset = view.log_end_offset.max(Some(*end_offset));
             }
@@ -183,20 +182,22 @@ pub fn glyph(event: &Event) -> char {
         | BrokerUnfenced { .. }
         | ControllerActive { .. }
         | ConfigChanged { .. }
+        | ProducerIdsAllocated { .. }
         | TopicCreated { .. }
         | PartitionCreated { .. } => '+',
         LeaderChanged { .. } | BecameLeader { .. } | BecameQuorumLeader { .. } => '^',
         BecameFollower { .. } | BecameQuorumFollower { .. } => 'v',
         BecameUnattached { .. } | BecameProspective { .. } | BecameCandidate { .. } | VoteGranted { .. } => '%',
-        VoteRefused { .. } => '%',
+        VoteRefused { .. } | VotersChanged { .. } => '%',
         ControllerStoodDown { .. } | ResignedAsQuorumLeader { .. } => '-',
         TopicDeleted { .. } | ReplicaDeleted { .. } => '-',
         MetadataTruncated { .. } | MetadataDivergenceFound { .. } => 'X',
         EligibleLeadersChanged { .. } | ReassignmentChanged { .. } => '~',
         SnapshotWritten { .. } | SnapshotLoaded { .. } | MetadataLogStart { .. } => '+',
-        MetadataAppended { .. } | MetadataHighWatermark { .. } | MetadataReplayed { .. } => '.',
+        MetadataAppended { .. } | MetadataHighWatermark { .. } => '.',
         IsrChanged { .. } | IsrChangeAsked { .. } | IsrAdopted { .. } | AlterPartitionRefused { .. } => '~',
         Truncated { .. } | LogStartMoved { .. } | DivergenceFound { .. } => 'X',
+        DuplicateFound { .. } => '=',
         ProduceAnswered { error: Some(_), .. } | BatchFailed { .. } | BatchRetried { .. } | PositionReset { .. } => '?',
         Appended { .. }
         | ReplicaCaughtUpTo { .. }
@@ -206,6 +207,7 @@ pub fn glyph(event: &Event) -> char {
         | BatchSent { .. }
         | BatchAcked { .. }
         | Consumed { .. } => '.',
+        ProducerIdGiven { .. } | ProducerEpochRaised { .. } => '+',
     }
 }
 

@@ -1,7 +1,9 @@
 //! `[[admin]]` in scenario files: what reads, what is written back, and what is refused in which words.
 
-use trial_kafka::node::{Command, ConfigResource, ElectionType};
+use trial_kafka::controller::Voter;
+use trial_kafka::node::{Command, ConfigResource, ElectionType, Endpoint};
 use trial_sim::scenario::{ACTION_NAMES, AdminAction, Scenario, parse, schema, to_toml};
+use uuid::Uuid;
 
 const HEAD: &str = "\
 format = 1
@@ -79,6 +81,15 @@ at = "12s"
 do = "delete-records"
 topic = "payments"
 before = 40
+[[admin]]
+at = "13s"
+do = "remove-voter"
+controller = 1
+once = true
+[[admin]]
+at = "14s"
+do = "add-voter"
+controller = 1
 "#;
 
 #[test]
@@ -90,7 +101,18 @@ fn every_action_reads_and_is_written_so_that_it_reads_back_equal() {
         assert!(scenario.admin.iter().any(|step| step.action.name() == name), "{name}");
         assert!(schema().contains(name), "{name}");
     }
-    let commands: Vec<Command> = scenario.admin.iter().map(|step| step.action.command()).collect();
+    // The voter has got another disk: it is removed by the old one and added with the new.
+    let voter = |n: u32, as_it_stands: bool| Voter {
+        id: n as i32,
+        directory_id: Uuid::from_u128(if as_it_stands { 2 } else { 1 }),
+        endpoint: Endpoint { host: format!("c{n}"), port: 9093 },
+    };
+    let commands: Vec<Command> = scenario.admin.iter().map(|step| step.action.command(voter)).collect();
+    let disk_of = |command: &Command| match command {
+        Command::AddVoter { id: 1, directory_id, .. } | Command::RemoveVoter { id: 1, directory_id } => *directory_id,
+        other => panic!("{other:?}"),
+    };
+    assert_eq!([&commands[11], &commands[12]].map(disk_of), [1, 2].map(Uuid::from_u128));
     assert!(matches!(&commands[1], Command::CreateTopic { partitions: 2, configs, .. } if configs.len() == 1));
     assert!(
         matches!(&commands[3], Command::AlterConfigs { resource: ConfigResource::Topic(_), changes } if changes.len() == 3)
@@ -121,6 +143,8 @@ fn a_wrong_step_is_told_with_its_line_and_what_would_be_right() {
             "cannot be changed for a running",
         ),
         ("do = \"elect-leaders\"\nelection = \"uncleanly\"", "unclean"),
+        ("do = \"add-voter\"", "\"controller\" is missing"),
+        ("do = \"remove-voter\"\ncontroller = 9", "must be from 1"),
         ("do = \"reassign\"\ntopic = \"orders\"\nreplicas = [1, 1]", "names broker 1 twice"),
     ];
     for (rest, expected) in cases {

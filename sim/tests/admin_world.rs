@@ -217,3 +217,48 @@ partitions = 2
     let length = |id| story.world.broker(id).and_then(|b| b.partition(&orders())).map(|p| p.log_end_offset());
     assert!(length(4) == length(2) && length(4) > Some(0));
 }
+
+/// b3 falls out of the ISR alive, and the other two die: nobody but it can lead, and it lacks what was acknowledged.
+const ONLY_THE_ONE_THAT_IS_BEHIND_IS_LEFT: &str = r#"
+[[fault]]
+kind = "cut"
+target = "b3"
+at = "7s"
+peers = ["b1", "b2"]
+lasts = "33s"
+[[fault]]
+kind = "crash"
+target = "b1"
+at = "16s"
+restart-after = "20s"
+[[fault]]
+kind = "crash"
+target = "b2"
+at = "16500ms"
+restart-after = "20s"
+"#;
+
+#[test]
+fn unclean_election_enabled_at_run_time_makes_its_loss_allowed_from_then_on() {
+    let text = format!(
+        "{HEAD}[cluster]\nbrokers = 3\nmin.insync.replicas = 2\nreplica.lag.time.max.ms = \"3s\"\n\
+         eligible.leader.replicas.version = 0\n{ONLY_THE_ONE_THAT_IS_BEHIND_IS_LEFT}"
+    );
+    let enable = "[[admin]]\nat = \"26s\"\ndo = \"alter-config\"\nresource = \"topic orders\"\n\
+                  set = \"unclean.leader.election.enable=true\"\n";
+    let run = |text: &str| {
+        let scenario = parse("admin.toml", text, &[]).unwrap_or_else(|e| panic!("{e}"));
+        trial_sim::trial::run(&Arc::new(scenario), 7, &mut trial_sim::world::Unwatched)
+    };
+    let lost = |report: &trial_sim::trial::Report| -> Vec<_> {
+        let findings = report.verdict.findings.iter().filter(|finding| finding.code == "lost-write");
+        findings.map(|finding| (finding.class, finding.rule)).collect()
+    };
+    assert_eq!(lost(&run(&text)), [], "it waits for those that are in sync");
+    let enabled = run(&format!("{text}{enable}"));
+    assert!(enabled.verdict.counters["unclean_elections"] > 0, "{:?}", enabled.verdict.counters);
+    let lost = lost(&enabled);
+    let rule = (trial_checker::Class::Allowed, Some("unclean-election"));
+    assert!(!lost.is_empty() && lost.iter().all(|found| *found == rule), "{lost:?}");
+    assert!(!enabled.failed(), "{:?}", enabled.verdict.groups);
+}

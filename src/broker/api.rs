@@ -43,6 +43,7 @@ impl Broker {
                 fx.charge(5_000);
                 fx.answer(req, ResponseKind::DescribeConfigs(self.describe_configs(&request)));
             }
+            RequestKind::InitProducerId(request) => self.on_init_producer_id(now, req, &request, fx),
             body @ (RequestKind::CreateTopics(_)
             | RequestKind::DeleteTopics(_)
             | RequestKind::CreatePartitions(_)
@@ -50,7 +51,9 @@ impl Broker {
             | RequestKind::ElectLeaders(_)
             | RequestKind::AlterPartitionReassignments(_)
             | RequestKind::ListPartitionReassignments(_)
-            | RequestKind::DescribeQuorum(_)) => {
+            | RequestKind::DescribeQuorum(_)
+            | RequestKind::AddRaftVoter(_)
+            | RequestKind::RemoveRaftVoter(_)) => {
                 self.forward(now, req, conn, header.api_version, body, fx);
             }
             // Not among what ApiVersions offered: Kafka closes such a connection.

@@ -12,7 +12,7 @@ use super::lifecycle::LifecycleState;
 use super::maintenance::log_config;
 use super::partition::{Partition, RoleChange};
 use super::replicas::PartitionIx;
-use crate::conformance::BrokerRule;
+use crate::conformance::{BrokerRule, FollowerRule};
 use crate::event::{Event, TruncationReason};
 use crate::ids::{BrokerId, TopicPartition};
 use crate::metadata::{ALL_BROKERS, MetadataImage, PartitionRegistration, TopicImage};
@@ -108,10 +108,14 @@ impl Broker {
             RoleChange::Confirmed => {}
             RoleChange::NewLeader => {
                 partition.role_event = fx.record(became_leader(partition));
-                self.stop_fetching(ix);
+                if FollowerRule::LeaderStopsFetching.holds() {
+                    self.stop_fetching(ix);
+                }
                 // Requests of an earlier reign go on waiting: this replica led all along and cut nothing.
                 self.note_fetches(ix);
-                self.sync_epoch_checkpoint(ix, fx);
+                if FollowerRule::AssignedEpochIsFlushed.holds() {
+                    self.sync_epoch_checkpoint(ix, fx);
+                }
             }
             RoleChange::SameLeader => {
                 self.alter_partition.forget(ix);
@@ -132,11 +136,14 @@ impl Broker {
                 self.alter_partition.forget(ix);
                 self.note_all_waiters(ix);
                 if self.setup.zoo.on(Switch::TruncateToHw) {
-                    self.truncate_to_high_watermark(ix, disk, fx);
+                    self.truncate_to_high_watermark(now, ix, disk, fx);
                 }
-                self.start_fetching(ix, fx);
+                if FollowerRule::NewEpochBeginsAnew.holds() {
+                    self.start_fetching(ix, fx);
+                }
             }
-            RoleChange::SameFollower => {}
+            RoleChange::SameFollower if FollowerRule::SameEpochGoesOn.holds() => {}
+            RoleChange::SameFollower => self.start_fetching(ix, fx),
         }
         // "Always re-try": the new ISR or assignment may let the high watermark move.
         self.try_high_watermark(now, ix, fx);
@@ -144,16 +151,17 @@ impl Broker {
 
     /// The rule before KIP-101, brought back by the zoo switch `truncate-to-hw` (KAFKA-1211,
     /// `ReplicaManager.makeFollowers` up to 0.10): every follower cuts its log to its own high watermark.
-    fn truncate_to_high_watermark(&mut self, ix: PartitionIx, disk: &mut dyn Disk, fx: &mut Effects<'_>) {
+    fn truncate_to_high_watermark(&mut self, now: Now, ix: PartitionIx, disk: &mut dyn Disk, fx: &mut Effects<'_>) {
         let partition = self.replicas.get_mut(ix);
         let (from, to) = (partition.log_end_offset(), partition.high_watermark());
         if to >= from {
             return;
         }
-        match partition.truncate_to(disk, to) {
+        match partition.truncate_to(disk, to, now.wall) {
             Ok(to) => {
                 let reason = TruncationReason::ToHighWatermark;
                 fx.record(Event::Truncated { partition: partition.id.clone(), from, to, reason });
+                self.sync_producer_snapshots(ix, fx);
                 self.checkpoint_after_cut(ix, disk, fx);
             }
             Err(error) => {
@@ -190,7 +198,7 @@ impl Broker {
         partition.min_insync_replicas = config.min_insync_replicas;
         partition.flush_messages = config.flush_messages;
         partition.retention = Retention { ms: config.retention_ms, bytes: config.retention_bytes };
-        partition.log.set_config(log_config(&config));
+        partition.log.set_config(log_config(&config, self.setup.zoo));
     }
 
     /// Was this broker's configuration, or that of all brokers, changed?

@@ -35,8 +35,9 @@ impl Broker {
         let Some(partition) = self.replicas.try_get_mut(ix) else { return };
         partition.checkpoints_awaited = partition.checkpoints_awaited.saturating_sub(1);
         if partition.checkpoints_awaited == 0 && !partition.is_leader() {
-            let leader = partition.leader;
-            self.run_fetcher(now, leader, fx);
+            let partition = self.replicas.get(ix);
+            let key = self.fetcher_key(partition.leader, &partition.id);
+            self.run_fetcher(now, key, fx);
         }
     }
 }

@@ -15,9 +15,11 @@ use uuid::Uuid;
 use super::Broker;
 use super::partition::{Partition, Role};
 use super::replicas::PartitionIx;
+use crate::conformance::FollowerRule;
 use crate::event::Event;
 use crate::ids::{BrokerId, TopicPartition};
 use crate::node::{Effects, Nanos, Now, ReqId, ms};
+use crate::zoo::{Switch, Zoo};
 
 /// One partition of a fetch request.
 #[derive(Clone, Debug)]
@@ -60,6 +62,9 @@ struct Read {
     log_end_offset: i64,
     records: Bytes,
     diverging: Option<trial_storage::EpochEndOffset>,
+    /// Answered in another leader epoch than the fetch's, which only the zoo does: what it says of the follower's position
+    /// counts for nothing.
+    of_other_epoch: bool,
 }
 
 impl Broker {
@@ -108,7 +113,7 @@ impl Broker {
         let at_once = request.max_wait_ms <= 0
             || fetch.parts.is_empty()
             || bytes as i64 >= i64::from(request.min_bytes)
-            || reads.iter().any(|read| read.as_ref().map_or(true, |r| r.diverging.is_some()))
+            || reads.iter().any(|read| read.as_ref().map_or(true, |r| r.diverging.is_some() || r.of_other_epoch))
             || fetch.parts.iter().any(|part| self.is_beyond_readable_end(fetch.follower, part));
         if at_once {
             self.answer_reads(&fetch, reads, fx);
@@ -185,7 +190,8 @@ impl Broker {
             let mut read = self.read_one(fetch.follower, part, left, !any, disk, fx);
             if update_follower
                 && let (Some(follower), Some(ix), Ok(done)) = (fetch.follower, part.ix, &read)
-                && done.diverging.is_none()
+                && (done.diverging.is_none() || !FollowerRule::DivergingFetchDoesNotCount.holds())
+                && !done.of_other_epoch
                 && let Err(error) =
                     self.on_follower_position(now, ix, follower, part.fetch_offset, done.log_end_offset, fx)
             {
@@ -215,7 +221,13 @@ impl Broker {
     ) -> Result<Read, ResponseError> {
         let Some(ix) = part.ix else { return Err(self.error_for_absent(&part.topic, part.topic_id, part.index)) };
         let partition = self.replicas.try_get(ix).ok_or(ResponseError::UnknownTopicOrPartition)?;
-        check_leader_and_epoch(partition, part.current_leader_epoch)?;
+        let mut of_other_epoch = false;
+        if let Err(error) = check_leader_and_epoch(partition, part.current_leader_epoch) {
+            of_other_epoch = answers_in_other_epoch(partition, part, follower, error, self.setup.zoo);
+            if !of_other_epoch {
+                return Err(error);
+            }
+        }
         if let Some(follower) = follower {
             check_follower(partition, follower)?;
         }
@@ -225,8 +237,11 @@ impl Broker {
             log_end_offset: partition.log_end_offset(),
             records: Bytes::new(),
             diverging: None,
+            of_other_epoch,
         };
-        if let Some(diverging) = diverging_epoch(partition, part)? {
+        // Of the two switches that answer in another epoch one serves data, and the other compares histories.
+        let compares = !of_other_epoch || self.setup.zoo.on(Switch::TruncateFromOtherEpoch);
+        if compares && let Some(diverging) = diverging_epoch(partition, part, self.setup.zoo)? {
             if let Some(follower) = follower {
                 fx.record(Event::DivergenceFound {
                     partition: partition.id.clone(),
@@ -238,7 +253,11 @@ impl Broker {
             read.diverging = Some(diverging);
             return Ok(read);
         }
-        if part.fetch_offset < read.log_start_offset || part.fetch_offset > read.log_end_offset {
+        if of_other_epoch && compares {
+            return Ok(read);
+        }
+        let beyond_the_end = part.fetch_offset > read.log_end_offset && FollowerRule::BeyondTheEndIsOutOfRange.holds();
+        if part.fetch_offset < read.log_start_offset || beyond_the_end {
             return Err(ResponseError::OffsetOutOfRange);
         }
         let end = readable_end(partition, follower);
@@ -355,36 +374,72 @@ fn readable_end(partition: &Partition, follower: Option<Follower>) -> i64 {
 /// Is this broker the leader, in the epoch the caller believes in (KIP-320, `Partition.checkCurrentLeaderEpoch`)?
 /// A negative epoch is not checked.
 pub(super) fn check_leader_and_epoch(partition: &Partition, current_leader_epoch: i32) -> Result<(), ResponseError> {
-    if current_leader_epoch >= 0 && current_leader_epoch < partition.leader_epoch {
+    let is_older = current_leader_epoch >= 0 && current_leader_epoch < partition.leader_epoch;
+    if is_older && FollowerRule::OlderLeaderEpochIsFenced.holds() {
         return Err(ResponseError::FencedLeaderEpoch);
     }
-    if current_leader_epoch > partition.leader_epoch {
+    if current_leader_epoch > partition.leader_epoch && FollowerRule::NewerLeaderEpochIsUnknown.holds() {
         return Err(ResponseError::UnknownLeaderEpoch);
     }
-    if partition.is_leader() { Ok(()) } else { Err(ResponseError::NotLeaderOrFollower) }
+    if partition.is_leader() || !FollowerRule::OnlyTheLeaderAnswers.holds() {
+        Ok(())
+    } else {
+        Err(ResponseError::NotLeaderOrFollower)
+    }
 }
 
 /// Is the follower assigned (`Partition.followerReplicaOrThrow`)? If not, this leader may not have seen the assignment
 /// yet, so the follower shall try again.
 fn check_follower(partition: &Partition, follower: Follower) -> Result<(), ResponseError> {
     let assigned = partition.leader_state().is_some_and(|s| s.remote(follower.broker).is_some());
-    if assigned { Ok(()) } else { Err(ResponseError::UnknownLeaderEpoch) }
+    if assigned || !FollowerRule::UnassignedReplicaTriesAgain.holds() {
+        Ok(())
+    } else {
+        Err(ResponseError::UnknownLeaderEpoch)
+    }
+}
+
+/// Is a follower of another leader epoch answered nevertheless? Only by two of the zoo's switches, which take KIP-320
+/// (KAFKA-7395) apart: `serve-fetch-other-epoch` gives it records, `truncate-from-other-epoch` tells it where its history
+/// diverges from that of a leader who may be the leader of the past.
+fn answers_in_other_epoch(
+    partition: &Partition,
+    part: &AskedPartition,
+    follower: Option<Follower>,
+    error: ResponseError,
+    zoo: Zoo,
+) -> bool {
+    let is_of_epoch = matches!(error, ResponseError::FencedLeaderEpoch | ResponseError::UnknownLeaderEpoch);
+    let tells_where_to_cut = zoo.on(Switch::TruncateFromOtherEpoch) && part.last_fetched_epoch >= 0;
+    let switched = zoo.on(Switch::ServeFetchOtherEpoch) || tells_where_to_cut;
+    switched && is_of_epoch && follower.is_some() && partition.is_leader()
 }
 
 /// Where the asker's history parts from the leader's, if it does (KIP-595; `Partition.readRecords`).
 fn diverging_epoch(
     partition: &Partition,
     part: &AskedPartition,
+    zoo: Zoo,
 ) -> Result<Option<trial_storage::EpochEndOffset>, ResponseError> {
     if part.last_fetched_epoch < 0 {
         return Ok(None);
     }
-    let end = partition.log.end_offset_for(part.last_fetched_epoch).ok_or(ResponseError::OffsetOutOfRange)?;
-    if part.fetch_offset < partition.log.log_start_offset() {
+    let end = match partition.log.end_offset_for(part.last_fetched_epoch) {
+        // Zoo switch `epoch-answer-without-epoch` (KAFKA-6361, before KIP-279): only the end is told, where the first epoch
+        // begins that is larger than the one asked for, whether or not this leader ever had the one asked for.
+        Some(end) if zoo.on(Switch::EpochAnswerWithoutEpoch) => {
+            trial_storage::EpochEndOffset { epoch: part.last_fetched_epoch, ..end }
+        }
+        Some(end) => end,
+        None if FollowerRule::UnknownLastEpochIsOutOfRange.holds() => return Err(ResponseError::OffsetOutOfRange),
+        None => return Ok(None),
+    };
+    if part.fetch_offset < partition.log.log_start_offset() && FollowerRule::BelowTheStartIsOutOfRange.holds() {
         return Err(ResponseError::OffsetOutOfRange);
     }
-    let diverges = end.epoch < part.last_fetched_epoch || end.end_offset < part.fetch_offset;
-    Ok(diverges.then_some(end))
+    let lower_epoch = end.epoch < part.last_fetched_epoch && FollowerRule::LowerEpochDiverges.holds();
+    let longer_history = end.end_offset < part.fetch_offset && FollowerRule::LongerHistoryDiverges.holds();
+    Ok((lower_epoch || longer_history).then_some(end))
 }
 
 fn read_error(error: &LogError) -> ResponseError {

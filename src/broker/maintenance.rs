@@ -2,15 +2,15 @@
 //!
 //! Source: `LogManager`, `ReplicaManager.checkpointHighWatermarks`, `CleanShutdownFileHandler`, `PartitionMetadataFile`.
 //! Files in the root of the log directory: `replication-offset-checkpoint` (high watermarks),
-//! `recovery-point-offset-checkpoint`, `log-start-offset-checkpoint` ([`super::retention`]), `.kafka_cleanshutdown` (holds the broker epoch of an orderly stop). Each becomes
-//! durable on its own. In a partition's directory `partition.metadata` holds the topic id.
+//! `recovery-point-offset-checkpoint`, `log-start-offset-checkpoint` ([`super::retention`]), `.kafka_cleanshutdown` (holds
+//! the broker epoch of an orderly stop). Each becomes durable on its own. In a partition's directory `partition.metadata` holds the topic id.
 
 use std::collections::BTreeMap;
 
 use bytes::Bytes;
 use trial_storage::{
-    DirId, Disk, DiskError, FileId, Log, LogConfig, LogError, OpenMode, Opening, SyncMark, SyncTarget,
-    read_offset_checkpoint, write_offset_checkpoint,
+    DirId, Disk, DiskError, FileId, Log, LogConfig, LogError, OpenMode, Opening, ProducerConfig,
+    ProducerRule as LogRule, SyncMark, SyncTarget, read_offset_checkpoint, write_offset_checkpoint,
 };
 use uuid::Uuid;
 
@@ -18,11 +18,12 @@ use super::partition::Partition;
 use super::replicas::PartitionIx;
 use super::retention::LOG_STARTS;
 use super::{Broker, LifecycleState};
-use crate::conformance::{BrokerRule, LogStartRule};
+use crate::conformance::{self, BrokerRule, FollowerRule, LogStartRule, ProducerRule};
 use crate::event::Event;
 use crate::ids::TopicPartition;
 use crate::metadata::{EffectiveTopicConfig, METADATA_TOPIC};
 use crate::node::{Effects, Lane, Now, Ticket};
+use crate::zoo::{Switch, Zoo};
 
 /// Root of the log directory, among the directories of the disk.
 pub const ROOT_DIR: &str = ".";
@@ -50,16 +51,6 @@ pub(super) enum SyncPurpose {
     Marker,
 }
 
-impl SyncPurpose {
-    pub(super) fn lane(&self) -> Lane {
-        match self {
-            SyncPurpose::Log { flush: true, .. } => Lane::Request,
-            SyncPurpose::RecoveryPoints { .. } => Lane::Fetcher,
-            _ => Lane::Log,
-        }
-    }
-}
-
 /// How far the orderly stop is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Shutdown {
@@ -70,7 +61,7 @@ pub(super) enum Shutdown {
 impl Broker {
     pub(super) fn start(&mut self, now: Now, incarnation: Uuid, disk: &mut dyn Disk, fx: &mut Effects<'_>) {
         self.incarnation = incarnation;
-        match self.load(disk, fx) {
+        match self.load(now, disk, fx) {
             Ok(clean) => {
                 fx.record(Event::Started { incarnation, clean });
             }
@@ -84,7 +75,7 @@ impl Broker {
     }
 
     /// Loads every log. After an orderly stop the files are trusted; else each log is scanned from its recovery point.
-    fn load(&mut self, disk: &mut dyn Disk, fx: &mut Effects<'_>) -> Result<bool, LogError> {
+    fn load(&mut self, now: Now, disk: &mut dyn Disk, fx: &mut Effects<'_>) -> Result<bool, LogError> {
         let root = disk.open_dir(ROOT_DIR)?;
         let marker = read_small_file(disk, root, CLEAN_SHUTDOWN)?.and_then(|text| parse_marker(&text));
         self.lifecycle.previous_broker_epoch = match marker {
@@ -102,6 +93,7 @@ impl Broker {
         let high_watermarks = read_offset_checkpoint(disk, root, HIGH_WATERMARKS).unwrap_or_default();
         let log_starts = self.read_log_starts(disk, root);
         let mut found_any = false;
+        let mut snapshots = Vec::new();
         for dir_name in disk.list_dirs()? {
             // The metadata log of a process that is a controller too is not the broker's (`LogManager.loadLogs`).
             let id = TopicPartition::from_dir_name(&dir_name).filter(|id| id.topic.as_str() != METADATA_TOPIC);
@@ -124,7 +116,8 @@ impl Broker {
                 false => Opening::Unclean { recovery_point: recovery_points.get(&key).copied().unwrap_or(0) },
             };
             let log_start = log_starts.get(&key).copied().unwrap_or(0);
-            let (log, recovered) = Log::open_from(disk, &dir_name, self.log_config(), opening, log_start)?;
+            let (log, recovered) = Log::open_at(disk, &dir_name, self.log_config(), opening, log_start, now.wall)?;
+            snapshots.extend(log.unsynced_producer_snapshots());
             if !trusted {
                 fx.charge(log.size_in_bytes());
                 let (log_end_offset, discarded_bytes) = (recovered.log_end_offset, recovered.discarded_bytes);
@@ -138,6 +131,9 @@ impl Broker {
             }
             self.replicas.insert(partition);
         }
+        if !snapshots.is_empty() {
+            self.sync_small_file(snapshots, fx);
+        }
         Ok(marker.is_some() || !found_any)
     }
 
@@ -148,6 +144,7 @@ impl Broker {
             segment_bytes: u64::try_from(config.log_segment_bytes).unwrap_or(u64::MAX),
             index_interval_bytes: u64::try_from(config.log_index_interval_bytes).unwrap_or(4_096),
             max_batch_bytes: usize::try_from(config.message_max_bytes).unwrap_or(usize::MAX),
+            producers: Some(producer_config(config.producer_id_expiration_ms, self.setup.zoo)),
         }
     }
 
@@ -239,6 +236,14 @@ impl Broker {
         }
     }
 
+    /// After a truncation: what went out of the epoch cache is made durable by and by. Nobody waits for it, for epochs that
+    /// come back after a crash are cut again (`LeaderEpochFileCache.truncateFromEndAsyncFlush`).
+    pub(super) fn flush_cut_epochs(&mut self, ix: PartitionIx, fx: &mut Effects<'_>) {
+        if FollowerRule::CutEpochsAreFlushedInTheBackground.holds() {
+            self.sync_epoch_checkpoint(ix, fx);
+        }
+    }
+
     fn start_log_sync(&mut self, ix: PartitionIx, flush: bool, fx: &mut Effects<'_>) {
         let log = &self.replicas.get(ix).log;
         let (targets, mark) = (log.unsynced(), log.sync_started());
@@ -263,9 +268,44 @@ impl Broker {
         self.syncs.insert(ticket, SyncPurpose::Log { ix, mark, flush });
     }
 
+    /// After a truncation the snapshot of the producers at the log's new end is synced, as Kafka does on the spot.
+    pub(super) fn sync_producer_snapshots(&mut self, ix: PartitionIx, fx: &mut Effects<'_>) {
+        let targets = self.replicas.get(ix).log.unsynced_producer_snapshots();
+        if !targets.is_empty() {
+            self.sync_small_file(targets, fx);
+        }
+    }
+
+    /// Forgets producers that were silent for too long, in every log (`UnifiedLog.producerExpireCheck`).
+    pub(super) fn remove_expired_producers(&mut self, now: Now) {
+        for ix in self.replicas.iter().map(|(ix, _)| ix).collect::<Vec<_>>() {
+            self.replicas.get_mut(ix).log.remove_expired_producers(now.wall);
+        }
+    }
+
+    fn take_producer_snapshots(&mut self, disk: &mut dyn Disk) -> Result<(), (TopicPartition, LogError)> {
+        for ix in self.replicas.iter().map(|(ix, _)| ix).collect::<Vec<_>>() {
+            let partition = self.replicas.get_mut(ix);
+            partition.log.take_producer_snapshot(disk).map_err(|error| (partition.id.clone(), error))?;
+        }
+        Ok(())
+    }
+
     fn sync_small_file(&mut self, targets: Vec<SyncTarget>, fx: &mut Effects<'_>) {
         let ticket = fx.sync(targets);
         self.syncs.insert(ticket, SyncPurpose::SmallFile);
+    }
+
+    /// Where the end of a sync is handled: in the lane of whoever stands still for it.
+    pub(super) fn sync_lane(&self, ticket: Ticket) -> Lane {
+        match self.syncs.get(&ticket) {
+            Some(SyncPurpose::Log { flush: true, .. }) => Lane::Request,
+            Some(SyncPurpose::RecoveryPoints { ix }) => {
+                let key = self.replicas.try_get(*ix).map(|partition| self.fetcher_key(partition.leader, &partition.id));
+                key.map_or(Lane::Log, |key| self.fetcher_lane(key))
+            }
+            _ => Lane::Log,
+        }
     }
 
     pub(super) fn on_synced(
@@ -318,13 +358,17 @@ impl Broker {
         }
         let end = partition.log.log_end_offset();
         let flushed = partition.flushing_from.unwrap_or(end).max(mark.log_end_offset().min(end));
-        partition.flushing_from = (flushed < end).then_some(flushed);
+        // What was appended since waits for a flush of its own if it asked for one. If not, nobody will ever report it.
+        let is_for_this =
+            |purpose: &SyncPurpose| matches!(purpose, SyncPurpose::Log { ix: other, flush: true, .. } if *other == ix);
+        let another_is_under_way = self.syncs.values().any(is_for_this);
+        partition.flushing_from = (another_is_under_way && flushed < end).then_some(flushed);
         self.note_flush_waiters(ix);
         self.try_high_watermark(now, ix, fx);
         let partition = self.replicas.get(ix);
         if partition.flushing_from.is_none() && !partition.is_leader() {
-            let leader = partition.leader;
-            self.run_fetcher(now, leader, fx);
+            let key = self.fetcher_key(partition.leader, &partition.id);
+            self.run_fetcher(now, key, fx);
         }
     }
 
@@ -377,18 +421,24 @@ impl Broker {
         }
     }
 
-    pub(super) fn begin_shutdown(&mut self, now: Now, fx: &mut Effects<'_>) {
+    pub(super) fn begin_shutdown(&mut self, now: Now, disk: &mut dyn Disk, fx: &mut Effects<'_>) {
         if self.shutdown == Shutdown::No {
             self.shutdown = Shutdown::UnderWay;
-            self.ask_for_shutdown(now, fx);
+            self.ask_for_shutdown(now, disk, fx);
         }
     }
 
-    /// Leads nothing any more: flushes all logs, then marks the stop as clean.
-    pub(super) fn stop_orderly(&mut self, fx: &mut Effects<'_>) {
+    /// Leads nothing any more: flushes all logs, then marks the stop as clean. What is known of producers is written down
+    /// first, so that the next start need not look through the logs (`UnifiedLog.close`).
+    pub(super) fn stop_orderly(&mut self, disk: &mut dyn Disk, fx: &mut Effects<'_>) {
         self.observer.stop();
         for fetcher in std::mem::take(&mut self.fetchers).into_values() {
             fetcher.close(fx);
+        }
+        if ProducerRule::SnapshotAtAnOrderlyStop.holds()
+            && let Err((id, error)) = self.take_producer_snapshots(disk)
+        {
+            return self.log_failed(&id, &error, fx);
         }
         let mut targets = Vec::new();
         let mut marks = Vec::new();
@@ -448,12 +498,21 @@ impl Broker {
 }
 
 /// The sizes of a topic's logs.
-pub(super) fn log_config(config: &EffectiveTopicConfig) -> LogConfig {
+pub(super) fn log_config(config: &EffectiveTopicConfig, zoo: Zoo) -> LogConfig {
     LogConfig {
         segment_bytes: u64::try_from(config.segment_bytes).unwrap_or(u64::MAX),
         index_interval_bytes: u64::try_from(config.index_interval_bytes).unwrap_or(4_096),
         max_batch_bytes: usize::try_from(config.message_max_bytes).unwrap_or(usize::MAX),
+        producers: Some(producer_config(config.producer_id_expiration_ms, zoo)),
     }
+}
+
+/// How logs keep their producers. The zoo switch `first-seq-any` takes away what is left of the demand that a producer
+/// begins at sequence 0 (KAFKA-14359): a bumped epoch may begin anywhere, as if the partition knew nothing of the producer.
+fn producer_config(expiration_ms: i64, zoo: Zoo) -> ProducerConfig {
+    let rules = conformance::producer_rules_of_logs();
+    let rules = if zoo.on(Switch::FirstSeqAny) { rules.without(LogRule::NewEpochBeginsAtZero) } else { rules };
+    ProducerConfig { expiration_ms, rules }
 }
 
 fn write_small_file(disk: &mut dyn Disk, dir: DirId, name: &str, text: String) -> Result<FileId, DiskError> {

@@ -6,11 +6,11 @@
 
 use std::collections::BTreeMap;
 
-use trial_storage::{Breach, DirId, Disk, read_offset_checkpoint};
+use trial_storage::{Breach, DirId, Disk, LogError, read_offset_checkpoint};
 
 use super::Broker;
 use super::replicas::PartitionIx;
-use crate::conformance::LogStartRule;
+use crate::conformance::{FollowerRule, LogStartRule};
 use crate::event::{Event, LogStartReason};
 use crate::node::{Effects, Now};
 
@@ -29,6 +29,10 @@ impl Broker {
             };
             match partition.log.delete_old_segments(disk, retention, high_watermark, now.wall) {
                 Ok(moves) => {
+                    // Where all segments went a new one was begun, and a roll has its snapshot of the producers flushed.
+                    if !moves.is_empty() && partition.log.size_in_bytes() == 0 {
+                        self.sync_producer_snapshots(ix, fx);
+                    }
                     for (breach, from, to) in moves {
                         let why = match breach {
                             Breach::Age => LogStartReason::RetentionTime,
@@ -51,21 +55,17 @@ impl Broker {
         disk: &mut dyn Disk,
         fx: &mut Effects<'_>,
     ) {
-        let partition = self.replicas.get_mut(ix);
-        if !LogStartRule::FollowersFollow.holds() {
+        if !FollowerRule::LogStartFollowsTheLeaders.holds() {
             return;
         }
+        let partition = self.replicas.get_mut(ix);
         let id = partition.id.clone();
-        let high_watermark = partition.high_watermark();
-        match partition.follow_log_start_offset(disk, leader_log_start_offset) {
+        match partition.increment_log_start_offset(disk, leader_log_start_offset) {
             Ok(Some((from, to))) => {
-                fx.record(Event::LogStartMoved { partition: id.clone(), from, to, why: LogStartReason::Leader });
-                let now_at = self.replicas.get(ix).high_watermark();
-                if now_at != high_watermark {
-                    fx.record(Event::HighWatermark { partition: id, from: high_watermark, to: now_at });
-                }
+                fx.record(Event::LogStartMoved { partition: id, from, to, why: LogStartReason::Leader });
             }
-            Ok(None) => {}
+            // Above the high watermark that the same answer told: a later one will tell both again.
+            Ok(None) | Err(LogError::OffsetOutOfRange { .. }) => {}
             Err(error) => self.log_failed(&id, &error, fx),
         }
     }

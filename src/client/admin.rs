@@ -213,7 +213,7 @@ impl Admin {
 
 fn may_try_again(ask: &Ask, error: ResponseError) -> bool {
     match ask {
-        Ask::Controller(_) => ControllerAsk::is_tried_again_after(error),
+        Ask::Controller(ask) => ask.is_tried_again_after(error),
         Ask::ListOffset { .. } => error.is_retriable(),
         Ask::DeleteRecords { .. } => error.is_retriable() && error != ResponseError::OffsetOutOfRange,
     }

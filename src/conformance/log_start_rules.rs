@@ -1,4 +1,5 @@
-//! Where a log begins: deletion by clients and by retention. No section of its own; it stands with the restart lines of 4.7.
+//! Where a log begins: deletion by clients and by retention. No section of its own; it stands with the restart lines of
+//! 4.7. That followers follow their leader's start stands in 4.5.
 
 use super::rules;
 
@@ -22,11 +23,6 @@ rules! {
         DeadReplicasDoNotHoldUpDeletion: "A replica whose broker is fenced is not waited for.",
             "`Partition.lowWatermarkIfLeader`",
             "broker::tests::log_start::a_dead_follower_is_not_waited_for";
-    }
-    "Followers" {
-        FollowersFollow: "A follower's log begins where its leader's does, at the latest.",
-            "`ReplicaFetcherThread.processPartitionData`",
-            "broker::tests::log_start::a_follower_takes_the_leaders_start_along";
     }
     "Retention" {
         RetentionStopsAtTheHighWatermark: "Retention deletes no segment that is not committed whole.",

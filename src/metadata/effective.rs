@@ -54,6 +54,8 @@ pub struct EffectiveTopicConfig {
     pub index_interval_bytes: i64,
     /// `message.max.bytes`: no topic key in this model.
     pub message_max_bytes: i64,
+    /// `producer.id.expiration.ms`: a broker key only.
+    pub producer_id_expiration_ms: i64,
 }
 
 /// A configuration's text as a value of that kind; `None` if it is none.
@@ -153,6 +155,7 @@ impl MetadataImage {
         }
         let broker = self.effective_config_of_node(node, given);
         EffectiveTopicConfig {
+            producer_id_expiration_ms: broker.producer_id_expiration_ms,
             min_insync_replicas: own.min_insync_replicas.unwrap_or(broker.min_insync_replicas),
             unclean_leader_election_enable: own
                 .unclean_leader_election_enable

@@ -62,14 +62,24 @@ pub mod versions {
     pub const ALTER_PARTITION: i16 = 3;
     /// BrokerRegistration: 3 carries the previous broker epoch, by which a clean shutdown is told (KIP-966).
     pub const BROKER_REGISTRATION: i16 = 4;
+    /// AllocateProducerIds (KIP-730).
+    pub const ALLOCATE_PRODUCER_IDS: i16 = 0;
     /// BrokerHeartbeat.
     pub const BROKER_HEARTBEAT: i16 = 1;
+    /// InitProducerId: 5 knows TRANSACTION_ABORTABLE (KIP-890); 6 is for two-phase commits and not stable (KIP-939).
+    pub const INIT_PRODUCER_ID: i16 = 5;
     /// Vote: 2 has pre-votes (KIP-996) and, since 1, directory ids (KIP-853).
     pub const VOTE: i16 = 2;
     /// BeginQuorumEpoch: 1 has directory ids and endpoints (KIP-853).
     pub const BEGIN_QUORUM_EPOCH: i16 = 1;
     /// EndQuorumEpoch: 1 has directory ids and endpoints (KIP-853).
     pub const END_QUORUM_EPOCH: i16 = 1;
+    /// AddRaftVoter (KIP-853). 1, which may be answered before the commit, the kafka-protocol crate does not have.
+    pub const ADD_RAFT_VOTER: i16 = 0;
+    /// RemoveRaftVoter (KIP-853).
+    pub const REMOVE_RAFT_VOTER: i16 = 0;
+    /// UpdateRaftVoter (KIP-853).
+    pub const UPDATE_RAFT_VOTER: i16 = 0;
 }
 
 /// An API and the versions of it that a broker answers.
@@ -107,6 +117,9 @@ pub const BROKER_APIS: &[OfferedApi] = {
         offered(ApiKey::AlterPartitionReassignments, 0, 1),
         offered(ApiKey::ListPartitionReassignments, 0, 0),
         offered(ApiKey::DescribeQuorum, 0, 2),
+        offered(ApiKey::InitProducerId, 0, 5),
+        offered(ApiKey::AddRaftVoter, 0, 0),
+        offered(ApiKey::RemoveRaftVoter, 0, 0),
     ]
 };
 
@@ -133,11 +146,16 @@ pub fn api_key_of(message: &kafka_protocol::messages::RequestKind) -> Option<kaf
         RequestKind::BrokerHeartbeat(_) => ApiKey::BrokerHeartbeat,
         RequestKind::AlterPartition(_) => ApiKey::AlterPartition,
         RequestKind::OffsetForLeaderEpoch(_) => ApiKey::OffsetForLeaderEpoch,
+        RequestKind::AllocateProducerIds(_) => ApiKey::AllocateProducerIds,
         RequestKind::DescribeQuorum(_) => ApiKey::DescribeQuorum,
         RequestKind::Vote(_) => ApiKey::Vote,
         RequestKind::BeginQuorumEpoch(_) => ApiKey::BeginQuorumEpoch,
         RequestKind::EndQuorumEpoch(_) => ApiKey::EndQuorumEpoch,
+        RequestKind::AddRaftVoter(_) => ApiKey::AddRaftVoter,
+        RequestKind::RemoveRaftVoter(_) => ApiKey::RemoveRaftVoter,
+        RequestKind::UpdateRaftVoter(_) => ApiKey::UpdateRaftVoter,
         RequestKind::DescribeCluster(_) => ApiKey::DescribeCluster,
+        RequestKind::InitProducerId(_) => ApiKey::InitProducerId,
         _ => return None,
     })
 }
@@ -167,11 +185,16 @@ pub fn api_key_of_response(
         ResponseKind::BrokerHeartbeat(_) => ApiKey::BrokerHeartbeat,
         ResponseKind::AlterPartition(_) => ApiKey::AlterPartition,
         ResponseKind::OffsetForLeaderEpoch(_) => ApiKey::OffsetForLeaderEpoch,
+        ResponseKind::AllocateProducerIds(_) => ApiKey::AllocateProducerIds,
         ResponseKind::DescribeQuorum(_) => ApiKey::DescribeQuorum,
         ResponseKind::Vote(_) => ApiKey::Vote,
         ResponseKind::BeginQuorumEpoch(_) => ApiKey::BeginQuorumEpoch,
         ResponseKind::EndQuorumEpoch(_) => ApiKey::EndQuorumEpoch,
+        ResponseKind::AddRaftVoter(_) => ApiKey::AddRaftVoter,
+        ResponseKind::RemoveRaftVoter(_) => ApiKey::RemoveRaftVoter,
+        ResponseKind::UpdateRaftVoter(_) => ApiKey::UpdateRaftVoter,
         ResponseKind::DescribeCluster(_) => ApiKey::DescribeCluster,
+        ResponseKind::InitProducerId(_) => ApiKey::InitProducerId,
         _ => return None,
     })
 }

@@ -88,7 +88,7 @@ fn a_log_that_ends_before_its_start_begins_anew_there() {
     assert_eq!((log.log_start_offset(), recovered.log_end_offset, bases(&disk)), (100, 100, vec![100]));
     assert!(log.epochs().is_empty());
     assert!(!log.unsynced().is_empty());
-    log.append_as_follower(&mut disk, leader_batch(2, "v", 100, 5)).unwrap();
+    log.append_as_follower(&mut disk, leader_batch(2, "v", 100, 5), i32::MAX).unwrap();
     assert_eq!((log.log_end_offset(), epochs(&log)), (102, vec![(5, 100)]));
     let (again, _) = Log::open_from(&mut disk, "m-0", small(), UNCLEAN, 100).unwrap();
     assert_eq!((again.log_start_offset(), again.log_end_offset()), (100, 102));

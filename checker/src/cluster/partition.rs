@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::ghost::Ghost;
+use super::producer_sequences::ProducerSequences;
 use super::replica::{Batch, Replica};
 use crate::observation::{EventRef, Partition};
 use crate::settings::TopicSettings;
@@ -44,6 +45,8 @@ pub(crate) struct Ack {
     pub(crate) last: i64,
     pub(crate) leader_epoch: i32,
     pub(crate) acks: i16,
+    /// The effective `min.insync.replicas` that the leader went by.
+    pub(crate) min_insync_replicas: i32,
     /// Its part of [`PartitionTruth::positions`].
     positions: (u32, u32),
 }
@@ -80,9 +83,13 @@ pub(crate) struct Deletion {
 #[derive(Clone, Debug)]
 pub(crate) struct PartitionTruth {
     pub(crate) name: Partition,
+    /// What is promised now.
     pub(crate) topic: TopicSettings,
+    /// What was promised before, each until that observation.
+    promised_until: Vec<(u64, TopicSettings)>,
     pub(crate) replicas: BTreeMap<i32, Replica>,
     pub(crate) ghost: Ghost,
+    pub(crate) producers: ProducerSequences,
     // ── the controller's view ──
     pub(crate) leader: i32,
     pub(crate) leader_epoch: i32,
@@ -124,8 +131,10 @@ impl PartitionTruth {
         PartitionTruth {
             name,
             topic,
+            promised_until: Vec::new(),
             replicas: BTreeMap::new(),
             ghost: Ghost::default(),
+            producers: ProducerSequences::default(),
             leader: -1,
             leader_epoch: -1,
             partition_epoch: -1,
@@ -144,6 +153,28 @@ impl PartitionTruth {
             produced: Vec::new(),
             deletions: Vec::new(),
         }
+    }
+
+    /// The topic promises something else from this observation on.
+    pub(crate) fn promise(&mut self, seq: u64, settings: TopicSettings) {
+        let before = std::mem::replace(&mut self.topic, settings);
+        if before != settings {
+            self.promised_until.push((seq, before));
+        }
+    }
+
+    /// What the topic promised at an observation.
+    pub(crate) fn promised_at(&self, seq: u64) -> TopicSettings {
+        let place = self.promised_until.partition_point(|(until, _)| *until <= seq);
+        self.promised_until.get(place).map_or(self.topic, |(_, promised)| *promised)
+    }
+
+    /// The smallest `min.insync.replicas` that was in force from one observation to another: the promise is as weak as the
+    /// configuration was at its weakest.
+    pub(crate) fn weakest_min_insync_replicas(&self, from: u64, to: u64) -> i32 {
+        let in_between = self.promised_until.iter().filter(|(until, _)| *until > from && *until <= to);
+        let in_between = in_between.map(|(_, promised)| promised.effective_min_insync_replicas());
+        in_between.fold(self.promised_at(to).effective_min_insync_replicas(), i32::min)
     }
 
     /// A replica, made when first seen.
@@ -199,6 +230,7 @@ impl PartitionTruth {
 
 impl Ack {
     /// An ack whose positions are yet to be noted.
+    #[allow(clippy::too_many_arguments)] // an acknowledgement is all of these
     pub(crate) fn new(
         at: EventRef,
         seq: u64,
@@ -206,7 +238,8 @@ impl Ack {
         (first, last): (i64, i64),
         leader_epoch: i32,
         acks: i16,
+        min_insync_replicas: i32,
     ) -> Self {
-        Ack { at, seq, broker, first, last, leader_epoch, acks, positions: (0, 0) }
+        Ack { at, seq, broker, first, last, leader_epoch, acks, min_insync_replicas, positions: (0, 0) }
     }
 }

@@ -58,10 +58,15 @@ pub(crate) fn request(api: ApiKey) -> Option<&'static Shape> {
         ApiKey::BrokerHeartbeat => &BROKER_HEARTBEAT_REQUEST,
         ApiKey::AlterPartition => &ALTER_PARTITION_REQUEST,
         ApiKey::DescribeQuorum => &DESCRIBE_QUORUM_REQUEST,
+        ApiKey::InitProducerId => &INIT_PRODUCER_ID_REQUEST,
+        ApiKey::AllocateProducerIds => &ALLOCATE_PRODUCER_IDS_REQUEST,
         ApiKey::Vote => &VOTE_REQUEST,
         ApiKey::BeginQuorumEpoch => &BEGIN_QUORUM_EPOCH_REQUEST,
         ApiKey::EndQuorumEpoch => &END_QUORUM_EPOCH_REQUEST,
         ApiKey::FetchSnapshot => &FETCH_SNAPSHOT_REQUEST,
+        ApiKey::AddRaftVoter => &ADD_RAFT_VOTER_REQUEST,
+        ApiKey::RemoveRaftVoter => &REMOVE_RAFT_VOTER_REQUEST,
+        ApiKey::UpdateRaftVoter => &UPDATE_RAFT_VOTER_REQUEST,
         _ => return None,
     })
 }
@@ -87,13 +92,21 @@ pub(crate) fn response(api: ApiKey) -> Option<&'static Shape> {
         ApiKey::BrokerHeartbeat => &BROKER_HEARTBEAT_RESPONSE,
         ApiKey::AlterPartition => &ALTER_PARTITION_RESPONSE,
         ApiKey::DescribeQuorum => &DESCRIBE_QUORUM_RESPONSE,
+        ApiKey::InitProducerId => &INIT_PRODUCER_ID_RESPONSE,
+        ApiKey::AllocateProducerIds => &ALLOCATE_PRODUCER_IDS_RESPONSE,
         ApiKey::Vote => &VOTE_RESPONSE,
         ApiKey::BeginQuorumEpoch | ApiKey::EndQuorumEpoch => &QUORUM_EPOCH_RESPONSE,
         ApiKey::FetchSnapshot => &FETCH_SNAPSHOT_RESPONSE,
+        ApiKey::AddRaftVoter | ApiKey::RemoveRaftVoter => &CHANGE_RAFT_VOTER_RESPONSE,
+        ApiKey::UpdateRaftVoter => &UPDATE_RAFT_VOTER_RESPONSE,
         _ => return None,
     })
 }
 
+static INIT_PRODUCER_ID_REQUEST: Shape = shape!(2, TEXT, I32, I64.since(3), I16.since(3));
+static INIT_PRODUCER_ID_RESPONSE: Shape = shape!(2, I32, I16, I64, I16);
+static ALLOCATE_PRODUCER_IDS_REQUEST: Shape = shape!(0, I32, I64);
+static ALLOCATE_PRODUCER_IDS_RESPONSE: Shape = shape!(0, I32, I16, I64, I32);
 static PRODUCE_REQUEST: Shape = shape!(9, TEXT, I16, I32, array!(TEXT.until(12), UUID.since(13), array!(I32, BLOB)));
 static FETCH_REQUEST: Shape = shape!(
     12, I32.until(14), I32, I32, I32, I8, I32.since(7), I32.since(7),
@@ -156,7 +169,12 @@ static FETCH_SNAPSHOT_REQUEST: Shape = shape!(
     0, I32, I32, array!(TEXT, array!(I32, I32, nested!(I64, I32), I64; 0 => UUID.since(1)));
     0 => TEXT
 );
+static ADD_RAFT_VOTER_REQUEST: Shape = shape!(0, TEXT, I32, I32, UUID, array!(TEXT, TEXT, I16));
+static REMOVE_RAFT_VOTER_REQUEST: Shape = shape!(0, TEXT, I32, UUID);
+static UPDATE_RAFT_VOTER_REQUEST: Shape = shape!(0, TEXT, I32, I32, UUID, array!(TEXT, TEXT, I16), nested!(I16, I16));
 
+static CHANGE_RAFT_VOTER_RESPONSE: Shape = shape!(0, I32, I16, TEXT);
+static UPDATE_RAFT_VOTER_RESPONSE: Shape = shape!(0, I32, I16; 0 => nested!(I32, I32, TEXT, I32));
 static PRODUCE_RESPONSE: Shape = shape!(
     9,
     array!(

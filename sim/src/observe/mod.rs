@@ -10,6 +10,7 @@ mod durable;
 mod liveness;
 mod logs;
 mod metadata;
+mod producers;
 mod settings;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -38,8 +39,6 @@ pub struct Observer {
     known: KnownLogs,
     metadata: MetadataTruth,
     liveness: Liveness,
-    /// Topics any replica of which may lead.
-    unclean: BTreeSet<String>,
     /// Topics that were deleted at least once.
     deleted: BTreeSet<String>,
     /// Brokers that have started before: a first start is no restart.
@@ -55,12 +54,10 @@ impl Observer {
     /// An observer of a trial of this scenario.
     pub fn new(scenario: &Scenario, expected_fault_kinds: Vec<String>) -> Self {
         let settings = settings::of_scenario(scenario, expected_fault_kinds);
-        let unclean = settings.topics.iter().filter(|(_, topic)| topic.unclean_leader_election_enable);
         Observer {
-            unclean: unclean.map(|(name, _)| name.clone()).collect(),
             checker: Checker::new(settings),
             known: KnownLogs::default(),
-            metadata: MetadataTruth::default(),
+            metadata: MetadataTruth::new(scenario.cluster.config.clone()),
             liveness: Liveness::default(),
             deleted: BTreeSet::new(),
             started: BTreeSet::new(),
@@ -123,6 +120,7 @@ impl Observer {
                     acks: *acks,
                     leader_epoch: replica.map_or(-1, |r| r.leader_epoch),
                     maximal_isr,
+                    min_insync_replicas: replica.map(|r| r.effective_min_isr() as i32),
                 }
             }
             (Event::BecameLeader { partition, leader_epoch, leader_epoch_start_offset, .. }, Some(broker)) => {
@@ -265,6 +263,14 @@ impl Observer {
         }
     }
 
+    /// What a log knows of its producers follows from what it holds: after each start, each truncation, and at the end.
+    fn look_at_producers(&mut self, world: &World, at: EventRef, node: NodeIx, id: &TopicPartition) {
+        if let Some(message) = producers::difference(world, node, id) {
+            let node = world.node_name(node).to_string();
+            self.checker.observe(at, Observation::InternalAssertion { node, message });
+        }
+    }
+
     /// Looks where the log was cut: a report that nothing in the log bears out is told as the node's failed assertion.
     #[allow(clippy::too_many_arguments)] // a report is all of these
     fn on_truncated(
@@ -294,6 +300,7 @@ impl Observer {
             let partition = self.name(id);
             self.checker.observe(at, Observation::LogTruncated { broker, partition, to, why });
         }
+        self.look_at_producers(world, at, node, id);
     }
 
     /// A broker is up: what did its disk keep, and what did it bring back?
@@ -315,6 +322,7 @@ impl Observer {
                 self.checker.observe(at, Observation::LogLost { broker, partition, log_end });
                 self.tell_rest(at, broker, &id, difference);
             }
+            self.look_at_producers(world, at, node, &id);
         }
         let kept: Vec<_> = loaded.partitions().map(|p| (p.id.clone(), p.high_watermark(), p.leader_epoch)).collect();
         for (id, to, leader_epoch) in kept {
@@ -404,6 +412,7 @@ impl Observer {
                     );
                     self.found_out(world, at, node, broker, &id, what);
                 }
+                self.look_at_producers(world, at, node, &id);
             }
         }
     }
@@ -509,9 +518,11 @@ impl Sink for Observer {
         }
         self.audit(world, events);
         self.look_at_brokers(world, events);
-        let Observer { liveness, metadata, unclean, .. } = self;
+        let Observer { liveness, metadata, .. } = self;
         let mut told = Vec::new();
-        liveness.look(world, metadata.image(), |topic| unclean.contains(topic), &mut told);
+        let unclean =
+            |topic: &str| metadata.promised(topic).is_some_and(|promised| promised.unclean_leader_election_enable);
+        liveness.look(world, metadata.image(), unclean, &mut told);
         told.into_iter().for_each(|(at, what)| self.checker.observe(at, what));
         if events.iter().any(|event| matches!(&event.event, Event::Phase { name } if name == Phase::Read.name())) {
             self.audit_everything(world, EventRef { id: world.event_count(), time: world.now() });

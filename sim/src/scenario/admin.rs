@@ -4,14 +4,15 @@
 //! that cannot be done yet (no controller, no answer) is tried again until it is done or the faults end. A topic may be named that an earlier step creates.
 
 use trial_kafka::config::{BrokerConfig, ConfigKey, DYNAMIC_BROKER_KEYS, TopicConfig};
+use trial_kafka::controller::Voter;
 use trial_kafka::ids::{Topic, TopicPartition};
 use trial_kafka::node::{Command, ConfigResource, ElectionType};
 
 use super::error::Wrong;
 use super::faults::when;
-use super::read::{Reader, list, number, text};
+use super::read::{Reader, boolean, list, number, text};
 use super::tree::{Placed, Value};
-use super::{DurationRange, Scenario, TopicSpec, check, kafka};
+use super::{DurationRange, Scenario, TopicSpec, check, kafka, parse};
 use crate::fault::When;
 
 /// One thing that an administrator does.
@@ -68,10 +69,24 @@ pub enum AdminAction {
         /// Those below this offset; `None`: all that are committed.
         before: Option<i64>,
     },
+    /// Make a controller a voter of the quorum, on the disk that it has then.
+    AddVoter {
+        /// Its number.
+        controller: u32,
+        /// Whatever the answer is, it is not tried again.
+        once: bool,
+    },
+    /// Make a controller no voter of the quorum any more, on whatever disk it is one then.
+    RemoveVoter {
+        /// Its number.
+        controller: u32,
+        /// Whatever the answer is, it is not tried again.
+        once: bool,
+    },
 }
 
 /// The names of actions, for `do`.
-pub const ACTION_NAMES: [&str; 7] = [
+pub const ACTION_NAMES: [&str; 9] = [
     "create-topic",
     "delete-topic",
     "create-partitions",
@@ -79,6 +94,8 @@ pub const ACTION_NAMES: [&str; 7] = [
     "elect-leaders",
     "reassign",
     "delete-records",
+    "add-voter",
+    "remove-voter",
 ];
 
 impl AdminAction {
@@ -92,12 +109,23 @@ impl AdminAction {
             AdminAction::ElectLeaders { .. } => 4,
             AdminAction::Reassign { .. } => 5,
             AdminAction::DeleteRecords { .. } => 6,
+            AdminAction::AddVoter { .. } => 7,
+            AdminAction::RemoveVoter { .. } => 8,
         }]
     }
 
-    /// What the admin client is told.
-    pub fn command(&self) -> Command {
+    /// What the admin client is told. `voter` gives what the cluster knows of a controller at that time: as it stands
+    /// there (`true`), and as the quorum has it for a voter (`false`).
+    pub fn command(&self, voter: impl Fn(u32, bool) -> Voter) -> Command {
         match self.clone() {
+            AdminAction::AddVoter { controller, .. } => {
+                let Voter { id, directory_id, endpoint } = voter(controller, true);
+                Command::AddVoter { id, directory_id, endpoint }
+            }
+            AdminAction::RemoveVoter { controller, .. } => {
+                let Voter { id, directory_id, .. } = voter(controller, false);
+                Command::RemoveVoter { id, directory_id }
+            }
             AdminAction::CreateTopic(topic) => topic.creation(),
             AdminAction::DeleteTopic { topic } => Command::DeleteTopic { topic: Topic::new(&topic) },
             AdminAction::CreatePartitions { topic, partitions } => {
@@ -128,6 +156,7 @@ pub(super) fn keys_of_action(action: &str) -> &'static [&'static str] {
         "elect-leaders" => &["election", "topic", "partition"],
         "reassign" => &["topic", "partition", "replicas"],
         "delete-records" => &["topic", "partition", "before"],
+        "add-voter" | "remove-voter" => &["controller", "once"],
         _ => &[],
     }
 }
@@ -181,6 +210,15 @@ fn action_of(name: &str, reader: &mut Reader<'_, '_, '_>, scenario: &Scenario) -
             let before = reader.take("before", number(0, i64::MAX));
             Some(AdminAction::DeleteRecords { partition: partition?, before })
         }
+        "add-voter" | "remove-voter" => {
+            let controller = controller(reader, scenario);
+            let once = reader.take("once", boolean).unwrap_or(false);
+            let controller = controller?;
+            Some(match name {
+                "add-voter" => AdminAction::AddVoter { controller, once },
+                _ => AdminAction::RemoveVoter { controller, once },
+            })
+        }
         "elect-leaders" => {
             let election = reader.take("election", election).unwrap_or(ElectionType::Preferred);
             let partition = if reader.has("topic") { Some(partition(reader, scenario)?) } else { None };
@@ -201,6 +239,11 @@ fn action_of(name: &str, reader: &mut Reader<'_, '_, '_>, scenario: &Scenario) -
             Some(AdminAction::Reassign { partition: partition?, replicas })
         }
     }
+}
+
+/// The number of a controller of the cluster.
+fn controller(reader: &mut Reader<'_, '_, '_>, scenario: &Scenario) -> Option<u32> {
+    reader.require("controller", number(1, i64::from(scenario.cluster.controllers)))
 }
 
 /// Topics that there are at some time: those of the start and those of earlier steps.
@@ -244,23 +287,7 @@ fn create_topic(mut reader: Reader<'_, '_, '_>, scenario: &Scenario) -> Option<T
         check::legal_topic_name(&name)?;
         Ok(name)
     });
-    let brokers = scenario.cluster.brokers;
-    let partitions: i32 = reader.take("partitions", number(1, 10_000)).unwrap_or(1);
-    let replication_factor = reader
-        .take("replication.factor", |found| {
-            let factor = number(1, i64::from(i16::MAX))(found)?;
-            check::replication_factor(brokers, factor)?;
-            Ok(factor)
-        })
-        .unwrap_or(brokers.min(3) as i16);
-    let assignments = reader.take("assignments", list(list(number(1, i64::from(i32::MAX))))).unwrap_or_default();
-    if !assignments.is_empty()
-        && let Err(wrong) = check::assignments(brokers, partitions, replication_factor, &assignments)
-    {
-        reader.fail("assignments", wrong);
-    }
-    let config = kafka::config(&mut reader);
-    Some(TopicSpec { name: name?, partitions, replication_factor, assignments, config })
+    parse::topic_settings(reader, name, scenario.cluster.brokers)
 }
 
 fn alter_config(reader: &mut Reader<'_, '_, '_>, scenario: &Scenario) -> Option<AdminAction> {

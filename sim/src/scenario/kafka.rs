@@ -61,14 +61,10 @@ fn not_here<S: ConfigSet>(name: &str, valid: &[&str]) -> Wrong {
         return wrong.help(format!("it is a key of {}", elsewhere.join(" and ")));
     }
     if NOT_MODELLED.contains(&name) {
-        return not_modelled(&format!("{name:?}"));
+        return Wrong::new(format!("{name:?} is known to Kafka, not modelled"))
+            .help("leave it out: a run that ignored it would not be the run you asked for");
     }
     unknown_key(name, valid, "")
-}
-
-fn not_modelled(what: &str) -> Wrong {
-    Wrong::new(format!("{what} is known to Kafka, not modelled"))
-        .help("leave it out: a run that ignored it would not be the run you asked for")
 }
 
 pub(super) fn set_one<S: ConfigSet>(set: &mut S, key: &ConfigKey, value: &Placed) -> Result<(), Wrong> {
@@ -84,9 +80,6 @@ pub(super) fn set_one<S: ConfigSet>(set: &mut S, key: &ConfigKey, value: &Placed
         (Value::Text(text), _) => ConfigValue::Text(text.clone()),
         (Value::List(_) | Value::Other(_), _) => return Err(wrong_type(key, value, expected_kind(key.kind))),
     };
-    if let ("enable.idempotence", ConfigValue::Bool(true)) = (key.name, &given) {
-        return Err(not_modelled("enable.idempotence=true"));
-    }
     if let ConfigValue::Int(n) = given
         && key.kind != ValueKind::Text
     {

@@ -301,6 +301,7 @@ pub const FINDING_CODES: &[&str] = &[
     "unsafe-election",
     "unclean-election",
     "ack-before-committed",
+    "producer-sequence",
     "leader-not-in-isr",
     "two-leaders-one-epoch",
     "epoch-regression",

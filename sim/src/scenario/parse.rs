@@ -3,7 +3,7 @@
 //! Sections are read in the order in which they need each other: the cluster, topics, clients, surroundings, faults.
 //! Problems are collected; a scenario with any problem is none.
 
-use trial_kafka::config::ProducerConfig;
+use trial_kafka::config::{NotIdempotent, ProducerConfig};
 use trial_kafka::zoo::{Switch, Zoo};
 
 use super::error::{ScenarioError, Wrong};
@@ -160,7 +160,6 @@ fn name(found: &Placed) -> Result<String, Wrong> {
 }
 
 fn topic(mut reader: Reader<'_, '_, '_>, scenario: &Scenario) -> Option<TopicSpec> {
-    let brokers = scenario.cluster.brokers;
     let name = reader.require("name", |found| {
         let name = text(found)?;
         check::legal_topic_name(&name)?;
@@ -169,6 +168,11 @@ fn topic(mut reader: Reader<'_, '_, '_>, scenario: &Scenario) -> Option<TopicSpe
         }
         Ok(name)
     });
+    topic_settings(reader, name, scenario.cluster.brokers)
+}
+
+/// What is said of a topic besides its name.
+pub(super) fn topic_settings(mut reader: Reader<'_, '_, '_>, name: Option<String>, brokers: u32) -> Option<TopicSpec> {
     let partitions: i32 = reader.take("partitions", number(1, 10_000)).unwrap_or(1);
     let replication_factor = reader
         .take("replication.factor", |found| {
@@ -212,6 +216,7 @@ fn producer(mut reader: Reader<'_, '_, '_>, scenario: &Scenario) -> ProducerSpec
         config: Default::default(),
     };
     let given = reader.has("delivery.timeout.ms");
+    let idempotence_asked_for = reader.has("enable.idempotence");
     let mut config: ProducerConfig = kafka::config(&mut reader);
     // KafkaProducer.configureDeliveryTimeout: the default gives way, a given value must fit.
     let least = config.linger_ms.saturating_add(config.request_timeout_ms);
@@ -220,6 +225,9 @@ fn producer(mut reader: Reader<'_, '_, '_>, scenario: &Scenario) -> ProducerSpec
         reader.fail("delivery.timeout.ms", Wrong::new(message));
     }
     config.delivery_timeout_ms = config.delivery_timeout_ms.max(least);
+    if let Err(NotIdempotent { key, wrong, right }) = config.resolve_idempotence(idempotence_asked_for) {
+        reader.fail(key, Wrong::new(wrong).help(right));
+    }
     ProducerSpec { config, ..spec }
 }
 

@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use trial_kafka::config::{ConfigKey, NOT_MODELLED};
+use trial_kafka::config::NOT_MODELLED;
 use trial_kafka::event::Event;
 use trial_kafka::zoo::Switch;
 
@@ -147,6 +147,8 @@ const ADMIN: &[Key] = keys! {
     "replicas" "list of brokers" "(cancel)" "where the partition moves; without, the reassignment under way is cancelled";
     "before" "an offset" "(the high watermark)" "records below it are deleted";
     "election" "preferred, unclean" "\"preferred\"" "which kind of election";
+    "controller" "1..=controllers" "(needed)" "whom add-voter makes a voter of the quorum, on the disk that it has then; whom remove-voter makes none";
+    "once" "true, false" "false" "add-voter, remove-voter: not tried again, whatever the answer is";
     "resource" "\"topic orders\", \"b1\", \"all brokers\"" "(needed)" "whose configs are changed";
     "set" "list of \"KEY=VALUE\"" "[]" "configs that are set";
     "remove" "list of keys" "[]" "configs that are removed: the next default holds";
@@ -192,8 +194,8 @@ peers     everyone, brokers, controllers, clients, or any target
 ";
 
 const TAIL: &str = "\
-Kafka enables idempotence by default; this version of the model does not have it, so enable.idempotence is false
-here for every value of acks, and enable.idempotence=true is an error.
+As in Kafka, idempotence is on by default, and off without a word where acks is 0 or 1 or retries is 0: whoever compares
+values of acks sets enable.idempotence too, or two things change at once. Asked for with such values it is an error.
 ";
 
 /// The whole format, for people.
@@ -263,19 +265,11 @@ pub fn schema_entries() -> Vec<SchemaEntry> {
             section,
             key: config.name,
             takes: format!("{:?}", config.kind).to_lowercase(),
-            default: default_of(config),
+            default: config.default,
             about: config.about,
         }));
     }
     entries
-}
-
-/// The table shows Kafka's defaults; the one that differs here is said in words.
-fn default_of(config: &ConfigKey) -> &'static str {
-    match config.name {
-        "enable.idempotence" => "false (Kafka: true)",
-        _ => config.default,
-    }
 }
 
 fn line(out: &mut String, text: &str) {
@@ -289,9 +283,8 @@ fn section(out: &mut String, header: &str, name: &str) {
         line(out, &format!("  {:<24} {:<26} {:<28} {}", key.name, key.takes, key.default, key.about));
     }
     for config in SETS.iter().filter(|(section, _)| *section == name).flat_map(|(_, keys)| keys.iter()) {
-        let default = default_of(config);
         let takes = format!("{:?}", config.kind).to_lowercase();
-        line(out, &format!("  {:<46} {takes:<7} {default:<22} {}", config.name, config.about));
+        line(out, &format!("  {:<46} {takes:<7} {:<22} {}", config.name, config.default, config.about));
     }
 }
 

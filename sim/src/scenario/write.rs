@@ -188,6 +188,10 @@ impl Writer {
                 self.key("partition", partition.partition);
                 self.some("before", *before);
             }
+            AdminAction::AddVoter { controller, once } | AdminAction::RemoveVoter { controller, once } => {
+                self.key("controller", controller);
+                self.unless(!once, "once", true);
+            }
             AdminAction::Reassign { partition, replicas } => {
                 self.key("topic", quoted(&partition.topic));
                 self.key("partition", partition.partition);

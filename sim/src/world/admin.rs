@@ -6,10 +6,12 @@
 
 use std::collections::VecDeque;
 
+use trial_kafka::controller::Voter;
 use trial_kafka::ids::{Topic, TopicPartition};
 use trial_kafka::node::{Nanos, OpId, Outcome};
 
 use super::life::{LifeStep, Phase};
+use super::slot::SimNode;
 use super::{What, World};
 use crate::fault::When;
 use crate::scenario::{AdminAction, Scenario};
@@ -54,7 +56,9 @@ impl Administrator {
             AdminAction::AlterConfig { .. }
             | AdminAction::ElectLeaders { .. }
             | AdminAction::Reassign { .. }
-            | AdminAction::DeleteRecords { .. } => {}
+            | AdminAction::DeleteRecords { .. }
+            | AdminAction::AddVoter { .. }
+            | AdminAction::RemoveVoter { .. } => {}
         }
     }
 }
@@ -65,12 +69,19 @@ fn is_so_already(action: &AdminAction, error: &str) -> bool {
         (action, error),
         (AdminAction::CreateTopic(_), "TOPIC_ALREADY_EXISTS")
             | (AdminAction::DeleteTopic { .. }, "UNKNOWN_TOPIC_OR_PARTITION")
+            | (AdminAction::AddVoter { .. }, "DUPLICATE_VOTER")
+            | (AdminAction::RemoveVoter { .. }, "VOTER_NOT_FOUND")
     )
+}
+
+/// Does the administrator leave it at one try?
+fn is_tried_once(action: &AdminAction) -> bool {
+    matches!(action, AdminAction::AddVoter { once: true, .. } | AdminAction::RemoveVoter { once: true, .. })
 }
 
 /// Nobody said no.
 fn is_worth_another_try(error: &str) -> bool {
-    matches!(error, "NOT_CONTROLLER" | "TIMEOUT" | "REQUEST_TIMED_OUT" | "NETWORK_EXCEPTION")
+    matches!(error, "NOT_CONTROLLER" | "TIMEOUT" | "REQUEST_TIMED_OUT" | "NETWORK_EXCEPTION" | "NOT_LEADER_OR_FOLLOWER")
 }
 
 impl World {
@@ -102,10 +113,29 @@ impl World {
         if administrator.under_way || self.life.phase > Phase::Faults {
             return;
         }
-        let Some(action) = administrator.due.front().map(|step| &administrator.steps[*step]) else { return };
-        let command = action.command();
+        let Some(action) = administrator.due.front().map(|step| administrator.steps[*step].clone()) else { return };
         administrator.under_way = true;
+        let command = action.command(|controller, as_it_stands| self.voter_named(controller, as_it_stands));
         self.command(self.life.admin, World::ADMIN_OP, command);
+    }
+
+    /// A controller, with the disk that it stands there with; or with that by which the quorum has it for a voter, as the
+    /// controller says that knows most of it.
+    fn voter_named(&self, n: u32, as_it_stands: bool) -> Voter {
+        let slot = &self.slots[self.controller_ix(n).map_or(0, |node| node.0 as usize)];
+        let setup = match &slot.blank {
+            SimNode::Controller(blank) => blank.setup().clone(),
+            SimNode::Combined(blank) => blank.controller().setup().clone(),
+            SimNode::Broker(_) | SimNode::Client(_) => unreachable!("a scenario's controllers stand first"),
+        };
+        let here = Voter { id: setup.node_id, directory_id: setup.directory_id, endpoint: setup.endpoint };
+        if as_it_stands {
+            return here;
+        }
+        let running = self.controllers().filter(|(node, _)| self.slots[node.0 as usize].is_up());
+        let knows_most = running.max_by_key(|(_, c)| (c.is_active(), c.epoch(), c.high_watermark()));
+        let voters = knows_most.map_or_else(Vec::new, |(_, controller)| controller.voters());
+        voters.into_iter().find(|voter| voter.id == here.id).unwrap_or(here)
     }
 
     /// The administrator's operation has ended. False if it was somebody else's.
@@ -119,7 +149,7 @@ impl World {
             return true;
         };
         let done = match outcome {
-            Outcome::Refused { error } if is_worth_another_try(error) => {
+            Outcome::Refused { error } if is_worth_another_try(error) && !is_tried_once(&action) => {
                 self.queue.push(self.now + AGAIN_AFTER, What::Life(LifeStep::Administer));
                 return true;
             }

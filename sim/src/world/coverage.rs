@@ -44,7 +44,7 @@ impl Coverage {
     }
 
     /// All, with their names.
-    pub(crate) fn named(&self) -> [(&'static str, u64); 13] {
+    pub(crate) fn named(&self) -> [(&'static str, u64); 15] {
         [
             ("controller_elections", self.controller_elections),
             ("controller_candidacies", self.candidacies),
@@ -55,6 +55,8 @@ impl Coverage {
             ("metadata_truncations", self.metadata_truncations),
             ("metadata_snapshots_written", self.snapshots_written),
             ("metadata_snapshots_loaded", self.snapshots_loaded),
+            ("trials_that_wrote_metadata_snapshots", u64::from(self.snapshots_written > 0)),
+            ("trials_that_loaded_metadata_snapshots", u64::from(self.snapshots_loaded > 0)),
             ("metadata_bytes_lost", self.metadata_bytes_lost),
             ("trials_that_lost_metadata", u64::from(self.metadata_bytes_lost > 0)),
             ("elr_elections", self.elr_elections),

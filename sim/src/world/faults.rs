@@ -462,7 +462,7 @@ impl World {
                         self.queue.push(self.now, What::Release { node, incarnation, effects });
                     }
                     for lane in trial_kafka::node::Lane::ALL {
-                        if !self.slots[node.0 as usize].lanes[lane as usize].waiting.is_empty() {
+                        if !self.slots[node.0 as usize].lanes[lane.index()].waiting.is_empty() {
                             self.wake_lane(node, lane);
                         }
                     }

@@ -18,6 +18,7 @@ use trial_kafka::ids::{Topic, TopicPartition};
 use trial_kafka::node::{Command, EventId, Input, Nanos, OpId, Outcome};
 
 use super::admin::Administrator;
+use super::probes::Probes;
 use super::{Note, Power, What, World, encode_value};
 use crate::scenario::Scenario;
 use crate::trace::NodeIx;
@@ -69,29 +70,30 @@ pub(super) enum LifeStep {
 }
 
 #[derive(Clone, Debug)]
-struct Writer {
-    node: NodeIx,
-    spec: usize,
+pub(super) struct Writer {
+    pub(super) node: NodeIx,
+    pub(super) spec: usize,
     sent: u64,
     /// Records of its present incarnation that it was not told the end of.
     unsettled: u64,
 }
 
 #[derive(Clone, Debug)]
-struct Reader {
-    node: NodeIx,
-    spec: usize,
+pub(super) struct Reader {
+    pub(super) node: NodeIx,
+    pub(super) spec: usize,
 }
 
 /// See the module documentation.
 #[derive(Clone, Debug)]
 pub(super) struct Life {
     pub(super) phase: Phase,
-    writers: Vec<Writer>,
-    readers: Vec<Reader>,
+    pub(super) writers: Vec<Writer>,
+    pub(super) readers: Vec<Reader>,
     pub(super) admin: NodeIx,
     final_reader: NodeIx,
     pub(super) administrator: Administrator,
+    pub(super) probes: Probes,
     topics_created: usize,
     creating: bool,
     next_record: u64,
@@ -142,6 +144,7 @@ impl Life {
             admin,
             final_reader,
             administrator: Administrator::new(scenario, seed),
+            probes: Probes::default(),
             topics_created: 0,
             creating: false,
             next_record: 0,
@@ -226,8 +229,12 @@ impl World {
             }
             LifeStep::LookHealed => {
                 let bound = self.scenario.phases.faults_end() + self.scenario.phases.heal;
-                if self.is_healed() || self.now >= bound {
+                let is_healed = self.is_healed();
+                if is_healed || self.now >= bound {
                     self.enter(Phase::Drain);
+                    if is_healed {
+                        self.send_probes();
+                    }
                     self.live(LifeStep::LookDrained);
                 } else {
                     self.again(LOOK_EVERY, LifeStep::LookHealed);
@@ -236,7 +243,8 @@ impl World {
             LifeStep::LookDrained => {
                 let phases = self.scenario.phases;
                 let bound = phases.faults_end() + phases.heal + phases.drain;
-                if self.unsettled_sends() == 0 && self.is_committed() || self.now >= bound {
+                let is_drained = self.unsettled_sends() == 0 && self.is_committed() && self.unanswered().is_empty();
+                if is_drained || self.now >= bound {
                     self.begin_final_read();
                 } else {
                     self.again(LOOK_EVERY, LifeStep::LookDrained);
@@ -276,7 +284,7 @@ impl World {
         self.live(LifeStep::Poll(reader as u32));
     }
 
-    fn partitions_of(&self, topics: &[String]) -> Vec<TopicPartition> {
+    pub(super) fn partitions_of(&self, topics: &[String]) -> Vec<TopicPartition> {
         let specs = self.scenario.topics.iter().filter(|t| topics.contains(&t.name));
         let of = |t: &crate::scenario::TopicSpec| {
             let topic = Topic::new(&t.name);
@@ -290,17 +298,37 @@ impl World {
             return;
         }
         let writer = &mut self.life.writers[number];
-        let scenario = std::sync::Arc::clone(&self.scenario);
-        let spec = &scenario.producers[writer.spec];
+        let spec = &self.scenario.producers[writer.spec];
         if spec.records.is_some_and(|most| writer.sent >= most) || spec.topics.is_empty() {
             return;
         }
         let nth = writer.sent;
         writer.sent += 1;
+        let interval = 1_000_000_000 / Nanos::from(spec.rate.max(1));
+        let topic = (nth % spec.topics.len() as u64) as usize;
+        self.produce_one(number, topic);
+        self.again(interval, LifeStep::Produce(number as u32));
+    }
+
+    /// Every producer shows that it gets on.
+    fn send_probes(&mut self) {
+        for number in 0..self.life.writers.len() {
+            if let Some(topic) = self.probe_topic(number) {
+                let record = self.produce_one(number, topic);
+                self.life.probes.sent(record, number as u32, self.now);
+            }
+        }
+    }
+
+    /// Hands the next record to a producer. Gives its number.
+    fn produce_one(&mut self, number: usize, topic: usize) -> u64 {
+        let writer = &self.life.writers[number];
+        let scenario = std::sync::Arc::clone(&self.scenario);
+        let spec = &scenario.producers[writer.spec];
         let node = writer.node;
         let record = self.life.next_record;
         self.life.next_record += 1;
-        let topic = Topic::new(&spec.topics[(nth % spec.topics.len() as u64) as usize]);
+        let topic = Topic::new(&spec.topics[topic]);
         let key = spec.keys.map(|keys| {
             let bits = [record, number as u64].map(u64::to_le_bytes).concat();
             let key = xxhash_rust::xxh3::xxh3_64_with_seed(&bits, 0) % keys.max(1);
@@ -313,8 +341,7 @@ impl World {
             self.notes.push(Note::SendInvoked { record, producer: number as u32 });
             self.command(node, OpId(record), command);
         }
-        let interval = 1_000_000_000 / Nanos::from(spec.rate.max(1));
-        self.again(interval, LifeStep::Produce(number as u32));
+        record
     }
 
     /// Does one controller lead and all others follow it, is every broker unfenced in its present incarnation, has every
@@ -415,6 +442,7 @@ impl World {
                 if let Some(writer) = self.life.writers.iter_mut().find(|writer| writer.node == node) {
                     writer.unsettled = writer.unsettled.saturating_sub(1);
                 }
+                self.life.probes.settled(op.0, partition.as_ref(), &belief);
                 self.notes.push(Note::SendSettled { record: op.0, partition, belief, attempts, event });
             }
             Outcome::Polled { records, .. } if node == self.life.final_reader => {
@@ -433,6 +461,7 @@ impl World {
             Outcome::Polled { records, .. } => {
                 let Some(number) = self.life.readers.iter().position(|r| r.node == node) else { return };
                 if !records.is_empty() {
+                    self.life.probes.polled(number as u32, &records, self.now);
                     self.notes.push(Note::Polled { consumer: number as u32, records, event });
                 }
                 if self.life.phase <= Phase::Drain {

@@ -25,6 +25,7 @@ mod machines;
 mod network;
 mod notes;
 mod outside;
+mod probes;
 mod process;
 mod queue;
 mod slot;
@@ -57,6 +58,7 @@ pub use faults::FaultCounter;
 pub use life::Phase;
 pub use notes::{Note, decode_value, encode_value};
 pub use outside::{External, ExternalInput};
+pub use probes::Unanswered;
 pub use slot::{Power, SimNode};
 
 /// How messages travel between nodes. Outside digest and randomness: both give the same run.

@@ -13,7 +13,7 @@ use std::collections::{BTreeMap, VecDeque};
 use trial_storage::{Disk, FileId, Log, LogError, Retention, SyncTarget};
 use uuid::Uuid;
 
-use crate::conformance::LogStartRule;
+use crate::conformance::{FollowerRule, LogStartRule};
 use crate::ids::{BrokerId, NO_BROKER, TopicPartition};
 use crate::metadata::PartitionRegistration;
 use crate::node::EventId;
@@ -217,7 +217,9 @@ impl Partition {
                 Ok(RoleChange::SameLeader)
             }
             role => {
-                self.log.assign_epoch(disk, registration.leader_epoch, log_end_offset)?;
+                if FollowerRule::LeaderAssignsItsEpoch.holds() {
+                    self.log.assign_epoch(disk, registration.leader_epoch, log_end_offset)?;
+                }
                 let known = match role {
                     Role::Leader(state) => Some(std::mem::take(&mut state.remotes)),
                     Role::Follower => None,
@@ -242,10 +244,12 @@ impl Partition {
         self.move_high_watermark(to)
     }
     /// Cuts the log and with it the high watermark (`UnifiedLog.truncateTo`). Returns the new log end offset.
-    pub fn truncate_to(&mut self, disk: &mut dyn Disk, offset: i64) -> Result<i64, LogError> {
-        self.log.truncate_to(disk, offset)?;
+    pub fn truncate_to(&mut self, disk: &mut dyn Disk, offset: i64, wall: i64) -> Result<i64, LogError> {
+        self.log.truncate_to_at(disk, offset, wall)?;
         let end = self.log.log_end_offset();
-        self.high_watermark = self.high_watermark.min(end);
+        if FollowerRule::HighWatermarkFallsWithTheLog.holds() {
+            self.high_watermark = self.high_watermark.min(end);
+        }
         self.flushing_from = self.flushing_from.map(|from| from.min(end));
         Ok(end)
     }
@@ -266,15 +270,6 @@ impl Partition {
             return Err(LogError::OffsetOutOfRange { requested: to, log_start_offset: from, log_end_offset });
         }
         let moved = self.log.maybe_increment_log_start_offset(disk, to)?;
-        Ok(moved.then_some((from, to)))
-    }
-
-    /// As [`Self::increment_log_start_offset`], at the word of the leader: what its log does not have any more was
-    /// committed, and the high watermark is never below the start (`UnifiedLog.updateLogStartOffset`).
-    pub fn follow_log_start_offset(&mut self, disk: &mut dyn Disk, to: i64) -> Result<Option<(i64, i64)>, LogError> {
-        let from = self.log.log_start_offset();
-        let moved = self.log.maybe_increment_log_start_offset(disk, to)?;
-        self.high_watermark = self.high_watermark.max(self.log.log_start_offset());
         Ok(moved.then_some((from, to)))
     }
 

@@ -23,7 +23,7 @@ impl Room {
     fn log_start(&self) -> i64 {
         self.orders().log.log_start_offset()
     }
-    fn moves(&self) -> Vec<(i64, i64, LogStartReason)> {
+    pub(super) fn moves(&self) -> Vec<(i64, i64, LogStartReason)> {
         let of = |event: &Event| match event {
             Event::LogStartMoved { from, to, why, .. } => Some((*from, *to, *why)),
             _ => None,
@@ -109,23 +109,6 @@ fn a_dead_follower_is_not_waited_for() {
         ("OFFSET_OUT_OF_RANGE".into(), "NONE".into(), 1)
     );
     assert_eq!(room.list_offset(-2, 0), ("NONE".to_string(), 1));
-}
-
-#[test]
-fn a_follower_takes_the_leaders_start_along() {
-    let mut room = Room::follows();
-    room.leader_sends(0, &[0, 0, 0], 0);
-    let tells = |high_watermark, log_start| {
-        PartitionData::default().with_high_watermark(high_watermark).with_log_start_offset(log_start)
-    };
-    room.leader_answers(tells(2, 1));
-    assert_eq!((room.log_start(), room.ends()), (1, (3, 2)));
-    room.leader_answers(tells(2, 0));
-    assert_eq!(room.log_start(), 1, "it never goes back");
-    // What was deleted was committed: the high watermark is never below the start.
-    room.leader_answers(tells(0, 3));
-    assert_eq!((room.log_start(), room.ends()), (3, (3, 3)));
-    assert_eq!(room.moves(), [(0, 1, LogStartReason::Leader), (1, 3, LogStartReason::Leader)]);
 }
 
 #[test]

@@ -5,11 +5,14 @@
 
 mod controllers;
 mod disk;
+mod divergence;
 mod follower;
 mod in_sync;
 mod leader;
 mod lifecycle;
 mod log_start;
+mod producer_state;
+mod producers;
 mod snapshot;
 mod topics;
 

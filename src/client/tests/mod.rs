@@ -4,5 +4,7 @@ mod admin;
 mod belief;
 mod consumer;
 mod fixture;
+mod log;
 mod producer;
+mod producer_idempotence;
 mod view;

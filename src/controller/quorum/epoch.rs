@@ -269,7 +269,7 @@ impl Quorum {
     /// The leader of the epoch and where it is reached, for those that ask the wrong node.
     pub(super) fn leader_endpoint(&self) -> Option<(i32, &Endpoint)> {
         let leader = self.leader_id?;
-        Some((leader, self.voters.endpoint(leader)?))
+        Some((leader, self.endpoint_of(leader)?))
     }
 }
 

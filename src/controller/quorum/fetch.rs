@@ -84,7 +84,7 @@ impl Quorum {
             return Ok(());
         }
         let before = self.high_watermark;
-        match self.try_complete(&fetch, io) {
+        match self.handle_arrival(&fetch, io) {
             FetchResult::Records(records) if records.is_empty() && request.max_wait_ms > 0 => {
                 let until = io.now.mono.saturating_add(ms(request.max_wait_ms.into()));
                 self.waiting.push(WaitingFetch { req, version, fetch, until });
@@ -139,12 +139,31 @@ impl Quorum {
         }
     }
 
+    /// A valid fetch tells what the replica has, and that it lives: once, when it arrives. While it waits here it tells
+    /// nothing new, though Kafka counts it again when it is answered at last.
+    /// Source: `KafkaRaftClient.tryCompleteFetchRequest`, `LeaderState.updateReplicaState`.
+    fn handle_arrival(&mut self, fetch: &ReplicaFetch, io: &mut Io<'_, '_>) -> FetchResult {
+        if self.validate_leader_only_request(fetch.current_leader_epoch).is_ok()
+            && self.validate_fetch_offset_and_epoch(fetch) == ValidOffsetAndEpoch::Valid
+        {
+            if QuorumRule::FetchOffsetCountsAsReplicated.holds() {
+                self.update_replica_state(fetch.replica, fetch.fetch_offset, io);
+            }
+            self.maybe_update_high_watermark(io);
+        }
+        self.try_complete(fetch, io)
+    }
+
+    fn validate_fetch_offset_and_epoch(&self, fetch: &ReplicaFetch) -> ValidOffsetAndEpoch {
+        validate_fetch(&self.log, &self.snapshots, fetch.fetch_offset, fetch.last_fetched_epoch)
+    }
+
     /// Source: `KafkaRaftClient.tryCompleteFetchRequest`. A fetch whose history differs counts for nothing.
     fn try_complete(&mut self, fetch: &ReplicaFetch, io: &mut Io<'_, '_>) -> FetchResult {
         if let Err(error) = self.validate_leader_only_request(fetch.current_leader_epoch) {
             return FetchResult::Error(error);
         }
-        match validate_fetch(&self.log, &self.snapshots, fetch.fetch_offset, fetch.last_fetched_epoch) {
+        match self.validate_fetch_offset_and_epoch(fetch) {
             ValidOffsetAndEpoch::Valid => {}
             ValidOffsetAndEpoch::Snapshot(id) => return FetchResult::Snapshot(id),
             ValidOffsetAndEpoch::Diverging(diverging) => {
@@ -153,10 +172,6 @@ impl Quorum {
                 return FetchResult::Diverging(diverging);
             }
         }
-        if QuorumRule::FetchOffsetCountsAsReplicated.holds() {
-            self.update_replica_state(fetch.replica, fetch.fetch_offset, io);
-        }
-        self.maybe_update_high_watermark(io);
         let sees_all = self.voters.is_voter(fetch.replica) && fetch.replica.id >= 0;
         let readable = if sees_all || !QuorumRule::ObserversGetWhatIsCommitted.holds() {
             self.log.log_end_offset()

@@ -71,10 +71,10 @@ impl Quorum {
 
     /// The vote is given, once it is durable. Source: `QuorumState.unattachedAddVotedState`, `prospectiveAddVotedState`.
     fn add_voted_state(&mut self, candidate: ReplicaKey, io: &mut Io<'_, '_>) -> Result<(), QuorumError> {
-        let timeout = io.now.mono.saturating_add(self.random_election_timeout(io));
+        let timeout = self.election_deadline(io);
         match &mut self.role {
-            Role::Unattached { until } => *until = Some(timeout),
-            Role::Prospective { until, .. } => *until = timeout,
+            Role::Unattached { until } => *until = timeout,
+            Role::Prospective { until, .. } => *until = timeout.unwrap_or(*until),
             _ => {}
         }
         let (epoch, leader_id) = (self.epoch, self.leader_id);
@@ -82,14 +82,15 @@ impl Quorum {
         self.transition_to(role, ElectionState { epoch, leader_id, voted: Some(candidate) }, io)
     }
 
-    /// May this candidate have this node's vote? If not, why. Sources: `canGrantVote` of each `EpochState`.
+    /// May this candidate have this node's vote? If not, why. An observer grants its vote as a voter does: the candidate may
+    /// have a newer set of voters, in which it is one (KIP-853). Sources: `canGrantVote` of each `EpochState`.
     fn can_grant_vote(
         &self,
         candidate: ReplicaKey,
         is_log_up_to_date: bool,
         pre_vote: bool,
     ) -> Result<(), &'static str> {
-        if !self.is_voter() {
+        if !self.is_voter() && !QuorumRule::ObserverGrantsItsVote.holds() {
             return Err("an observer has no vote");
         }
         if pre_vote {

@@ -41,10 +41,15 @@ pub(super) struct SyncState {
 }
 
 impl SyncState {
-    /// A segment file changed; the caller notes the returned number on the segment.
+    /// A file (segment, producer snapshot) changed; the caller notes the returned number on it.
     pub(super) fn segment_changed(&mut self) -> u64 {
         self.changes += 1;
         self.changes
+    }
+
+    /// Of files that changed after this change, the last state is not durable.
+    pub(super) fn segments_synced(&self) -> u64 {
+        self.segments_synced
     }
 
     /// The epoch checkpoint was replaced, which changes the directory too.
@@ -73,14 +78,14 @@ impl SyncState {
 }
 
 impl Log {
-    /// What a sync must name so that everything up to now is durable: segment files, the epoch checkpoint, the
-    /// directory, each only if it changed. Empty if all is durable.
+    /// What a sync must name so that everything up to now is durable: segment files, the epoch checkpoint, producer
+    /// snapshots, the directory, each only if it changed. Empty if all is durable.
     pub fn unsynced(&self) -> Vec<SyncTarget> {
         self.unsynced_segments_below(i64::MAX)
     }
 
     /// As [`Log::unsynced`], without the active segment: what Kafka flushes when it rolls (`UnifiedLog.roll`, which flushes
-    /// up to the new segment's base offset). To be reported with the mark of [`Log::sync_of_full_segments_started`].
+    /// the snapshot of the producers, and the log up to the new segment's base offset). To be reported with the mark of [`Log::sync_of_full_segments_started`].
     pub fn unsynced_full_segments(&self) -> Vec<SyncTarget> {
         self.unsynced_segments_below(self.active_base_offset())
     }
@@ -90,6 +95,7 @@ impl Log {
         let segments = self.segments.iter().filter(|segment| segment.base_offset < base_offset).filter(changed);
         let mut targets: Vec<_> = segments.map(|segment| SyncTarget::File(segment.file)).collect();
         targets.extend(self.unsynced_epoch_checkpoint());
+        targets.extend(self.unsynced_producer_snapshots());
         if self.sync.dir_changed > self.sync.dir_synced && !targets.contains(&SyncTarget::Dir(self.dir)) {
             targets.push(SyncTarget::Dir(self.dir));
         }
@@ -132,6 +138,10 @@ impl Log {
         let covered =
             |segment: &&mut Segment| segment.base_offset < mark.segments_below && segment.changed <= mark.changes;
         self.segments.iter_mut().filter(covered).for_each(|segment| segment.changed = 0);
+        // Every sync names all of them, that of the full segments too.
+        if let Some(producers) = &mut self.producers {
+            producers.snapshots_synced(mark.changes);
+        }
         let sync = &mut self.sync;
         let cuts_since = sync.cuts.iter().filter(|(change, _)| *change > mark.changes).map(|(_, offset)| *offset);
         let durable = cuts_since.fold(mark.log_end_offset, i64::min);
