@@ -307,6 +307,10 @@ configs! {
         "log.index.interval.bytes" log_index_interval_bytes: i64 = 4_096, Int, "4096", "bytes between entries of the offset index";
         "log.flush.interval.messages" log_flush_interval_messages: i64 = i64::MAX, Int, "9223372036854775807", "records after which a partition is synced to disk";
         "log.flush.offset.checkpoint.interval.ms" log_flush_offset_checkpoint_interval_ms: i64 = 60_000, Millis, "60000", "how often recovery points are written";
+        "log.flush.start.offset.checkpoint.interval.ms" log_flush_start_offset_checkpoint_interval_ms: i64 = 60_000, Millis, "60000", "how often log start offsets are written";
+        "log.retention.ms" log_retention_ms: i64 = 604_800_000, Millis, "604800000", "age of its newest record at which a segment is deleted; -1: never (Kafka's default says it in log.retention.hours)";
+        "log.retention.bytes" log_retention_bytes: i64 = -1, Int, "-1", "size of a partition's log beyond which its oldest segments are deleted; -1: never";
+        "log.retention.check.interval.ms" log_retention_check_interval_ms: i64 = 300_000, Millis, "300000", "how often segments to delete are looked for";
         "producer.id.expiration.ms" producer_id_expiration_ms: i64 = 86_400_000, Millis, "86400000", "age of its last record at which a partition forgets an idempotent producer";
         "producer.id.expiration.check.interval.ms" producer_id_expiration_check_interval_ms: i64 = 600_000, Millis, "600000", "how often that is looked at";
         "message.max.bytes" message_max_bytes: i64 = 1_048_588, Int, "1048588", "largest record batch";
@@ -417,6 +421,8 @@ configs! {
         "min.insync.replicas" min_insync_replicas: Option<i64> = None, Int, "(broker's)", "see the broker key";
         "unclean.leader.election.enable" unclean_leader_election_enable: Option<bool> = None, Bool, "(broker's)", "see the broker key";
         "flush.messages" flush_messages: Option<i64> = None, Int, "(broker's log.flush.interval.messages)", "records after which a partition is synced to disk";
+        "retention.ms" retention_ms: Option<i64> = None, Millis, "(broker's log.retention.ms)", "age of its newest record at which a segment is deleted; -1: never";
+        "retention.bytes" retention_bytes: Option<i64> = None, Int, "(broker's)", "size of a partition's log beyond which its oldest segments are deleted; -1: never";
         "segment.bytes" segment_bytes: Option<i64> = None, Int, "(broker's log.segment.bytes)", "size at which a segment file is rolled";
     }
 }
@@ -435,6 +441,8 @@ impl<T: FromValue> FromValue for Option<T> {
 pub const DYNAMIC_BROKER_KEYS: &[&str] = &[
     "log.flush.interval.messages",
     "log.index.interval.bytes",
+    "log.retention.bytes",
+    "log.retention.ms",
     "log.segment.bytes",
     "message.max.bytes",
     "min.insync.replicas",
@@ -444,12 +452,8 @@ pub const DYNAMIC_BROKER_KEYS: &[&str] = &[
 
 /// Keys that Kafka knows and this model does not have yet; using one is an error that says so, never ignored.
 pub const NOT_MODELLED: &[&str] = &[
-    "retention.ms",
-    "retention.bytes",
     "cleanup.policy",
-    "log.retention.ms",
     "log.retention.hours",
-    "log.retention.bytes",
     "log.cleanup.policy",
     "compression.type",
     "transactional.id",
@@ -496,14 +500,12 @@ pub const NOT_MODELLED: &[&str] = &[
     "transaction.state.log.replication.factor",
     "group.initial.rebalance.delay.ms",
     "log.retention.minutes",
-    "log.retention.check.interval.ms",
     "log.roll.hours",
     "log.roll.jitter.ms",
     "log.segment.delete.delay.ms",
     "log.index.size.max.bytes",
     "log.preallocate",
     "log.flush.scheduler.interval.ms",
-    "log.flush.start.offset.checkpoint.interval.ms",
     "log.cleaner.enable",
     "log.cleaner.threads",
     "log.cleaner.min.cleanable.ratio",

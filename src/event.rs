@@ -24,6 +24,19 @@ pub enum TruncationReason {
     ToHighWatermark,
 }
 
+/// Why a log begins later than before.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub enum LogStartReason {
+    /// A client had the records below deleted (KIP-107).
+    DeleteRecords,
+    /// They were older than `retention.ms`.
+    RetentionTime,
+    /// The log was larger than `retention.bytes`.
+    RetentionSize,
+    /// The leader's log begins there.
+    Leader,
+}
+
 /// How a partition got its leader.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum ElectionKind {
@@ -98,6 +111,15 @@ pub enum Fault {
     ReplaceDisk {
         /// Bytes that were on the old one.
         lost_bytes: u64,
+    },
+    /// The process is dead, its disk as it was some time ago.
+    RestoreDisk {
+        /// How long ago, in milliseconds.
+        age_ms: u64,
+        /// So many bytes fewer than it had.
+        lost_bytes: u64,
+        /// Only the checkpoint files are of that age.
+        checkpoints_only: bool,
     },
     /// The disk failed in the middle of an operation, and the process died of it.
     DiskFailed,
@@ -277,6 +299,8 @@ pub enum Event {
     },
     /// Cut the log: `to` is the new log end offset.
     Truncated { partition: TopicPartition, from: i64, to: i64, reason: TruncationReason },
+    /// The log begins at `to` from now on.
+    LogStartMoved { partition: TopicPartition, from: i64, to: i64, why: LogStartReason },
     /// The leader told a follower that its history differs.
     DivergenceFound { partition: TopicPartition, replica: BrokerId, epoch: i32, end_offset: i64 },
     /// The leader learnt that a follower has everything below `log_end_offset`.
@@ -341,6 +365,7 @@ impl Event {
             | Appended { partition, .. }
             | DuplicateFound { partition, .. }
             | Truncated { partition, .. }
+            | LogStartMoved { partition, .. }
             | DivergenceFound { partition, .. }
             | ReplicaCaughtUpTo { partition, .. }
             | HighWatermark { partition, .. }
@@ -472,6 +497,7 @@ impl Event {
         "appended",
         "duplicate-found",
         "truncated",
+        "log-start-moved",
         "divergence-found",
         "replica-caught-up-to",
         "high-watermark",
@@ -541,6 +567,7 @@ impl Event {
             Appended { .. } => "appended",
             DuplicateFound { .. } => "duplicate-found",
             Truncated { .. } => "truncated",
+            LogStartMoved { .. } => "log-start-moved",
             DivergenceFound { .. } => "divergence-found",
             ReplicaCaughtUpTo { .. } => "replica-caught-up-to",
             HighWatermark { .. } => "high-watermark",
@@ -598,6 +625,12 @@ impl fmt::Display for Fault {
             Fault::ClockJump { by_ms } => write!(f, "has a wall clock that jumped by {by_ms} ms"),
             Fault::ReplaceDisk { lost_bytes } => {
                 write!(f, "lost its disk with {lost_bytes} bytes and has an empty one now")
+            }
+            Fault::RestoreDisk { age_ms, checkpoints_only: true, .. } => {
+                write!(f, "died and finds its checkpoint files as they were {age_ms} ms ago")
+            }
+            Fault::RestoreDisk { age_ms, lost_bytes, checkpoints_only: false } => {
+                write!(f, "died and finds its disk as it was {age_ms} ms ago, with {lost_bytes} bytes less")
             }
             Fault::DiskFailed => write!(f, "died in the middle of an operation of its disk"),
             Fault::LostSync { begins: true } => write!(f, "has a disk that answers syncs and keeps nothing"),
@@ -803,6 +836,15 @@ impl fmt::Display for Event {
                     TruncationReason::ToHighWatermark => "to its own high watermark",
                 };
                 write!(f, "truncated {partition} from log end offset {from} to {to} {why}")
+            }
+            LogStartMoved { partition, from, to, why } => {
+                let why = match why {
+                    LogStartReason::DeleteRecords => "because a client deleted the records below",
+                    LogStartReason::RetentionTime => "because the records below are older than retention.ms",
+                    LogStartReason::RetentionSize => "because the log was larger than retention.bytes",
+                    LogStartReason::Leader => "because the leader's log starts there",
+                };
+                write!(f, "moved the log start of {partition} from {from} to {to} {why}")
             }
             DivergenceFound { partition, replica, epoch, end_offset } => {
                 write!(

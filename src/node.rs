@@ -402,6 +402,14 @@ pub enum Command {
         /// Its replicas, the preferred leader first; `None` cancels the reassignment under way.
         replicas: Option<Vec<i32>>,
     },
+    /// Delete the records of a partition below an offset (KIP-107). Answered by [`Outcome::Offset`] with the low watermark,
+    /// or [`Outcome::Refused`].
+    DeleteRecords {
+        /// The partition.
+        partition: TopicPartition,
+        /// Where its log is to begin; -1 at the high watermark.
+        before: i64,
+    },
     /// Make a controller a voter of the metadata quorum (KIP-853). Answered by [`Outcome::Done`] or [`Outcome::Refused`].
     AddVoter {
         /// Its `node.id`.

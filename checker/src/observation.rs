@@ -87,6 +87,17 @@ pub struct ProducerBatch {
     pub last_sequence: i32,
 }
 
+/// Why a log begins later than before.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum StartCause {
+    /// By age or size.
+    Retention,
+    /// A client asked for it.
+    DeleteRecords,
+    /// The leader's log begins there.
+    Leader,
+}
+
 /// Something that happens in a bounded time once all faults have healed.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum Waiting {
@@ -226,6 +237,8 @@ pub enum Observation {
         partition: Partition,
         /// The new log start offset.
         to: i64,
+        /// Why.
+        cause: StartCause,
     },
     /// What a broker's disk had kept when it came back.
     LogLost {

@@ -342,6 +342,32 @@ fn below_the_log_start_is_retention() {
     assert_eq!(kinds(&play.verdict()), [(ALLOWED, "lost-write", Some("retention"))]);
 }
 
+/// A record that its replica had when it deleted it: retention, or a client. One that was lost before is no less lost because
+/// the log begins behind it since.
+#[test]
+fn only_what_a_replica_had_when_it_deleted_it_was_deleted() {
+    use trial_checker::StartCause;
+    let story = |cause: StartCause, lost_before: bool| {
+        let mut play = three_brokers(-1);
+        play.write(0);
+        if lost_before {
+            play.lose_power(1, 0).lose_power(2, 0).lose_power(3, 0).restart(1).restart(2).restart(3);
+            play.elect(1, &[1, 2, 3]);
+        }
+        play.write(1);
+        let start = if lost_before { 1 } else { 2 };
+        play.see(Observation::LogStartMoved { broker: 1, partition: orders(), to: start, cause });
+        play.see(Observation::FinalReadEnd { partition: orders(), log_start: start, log_end: start, complete: true });
+        kinds(&play.verdict())
+    };
+    assert_eq!(story(StartCause::Retention, false), [(ALLOWED, "lost-write", Some("retention"))]);
+    assert_eq!(story(StartCause::DeleteRecords, false), [(ALLOWED, "lost-write", Some("delete-records"))]);
+    let rules: Vec<_> =
+        story(StartCause::DeleteRecords, true).iter().filter(|k| k.1 == "lost-write").map(|k| k.2).collect();
+    assert!(rules.contains(&Some("delete-records")), "{rules:?}: r1 was deleted");
+    assert!(rules.iter().any(|rule| *rule != Some("delete-records")), "{rules:?}: r0 had been lost before");
+}
+
 #[test]
 fn without_a_final_read_what_readers_passed_is_lost() {
     let passed = |last: i64| {

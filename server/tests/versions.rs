@@ -9,6 +9,7 @@ use kafka_protocol::messages::alter_partition_reassignments_request::{Reassignab
 use kafka_protocol::messages::alter_partition_request::{PartitionData as AlteredPartition, TopicData as AlteredTopic};
 use kafka_protocol::messages::create_partitions_request::CreatePartitionsTopic;
 use kafka_protocol::messages::create_topics_request::CreatableTopic;
+use kafka_protocol::messages::delete_records_request::{DeleteRecordsPartition, DeleteRecordsTopic};
 use kafka_protocol::messages::delete_topics_request::DeleteTopicState;
 use kafka_protocol::messages::describe_configs_request::DescribeConfigsResource;
 use kafka_protocol::messages::describe_quorum_request::{PartitionData as QuorumPartition, TopicData as QuorumTopic};
@@ -23,11 +24,11 @@ use kafka_protocol::messages::produce_request::{PartitionProduceData, TopicProdu
 use kafka_protocol::messages::{
     AddRaftVoterRequest, AllocateProducerIdsRequest, AlterPartitionReassignmentsRequest, AlterPartitionRequest, ApiKey,
     ApiVersionsRequest, BeginQuorumEpochRequest, BrokerHeartbeatRequest, BrokerId, BrokerRegistrationRequest,
-    CreatePartitionsRequest, CreateTopicsRequest, DeleteTopicsRequest, DescribeConfigsRequest, DescribeQuorumRequest,
-    ElectLeadersRequest, EndQuorumEpochRequest, FetchRequest, FetchSnapshotRequest, IncrementalAlterConfigsRequest,
-    InitProducerIdRequest, ListOffsetsRequest, ListPartitionReassignmentsRequest, MetadataRequest,
-    OffsetForLeaderEpochRequest, ProduceRequest, ProducerId, RemoveRaftVoterRequest, RequestHeader, RequestKind,
-    ResponseKind, TopicName, TransactionalId, UpdateRaftVoterRequest, VoteRequest, add_raft_voter_request,
+    CreatePartitionsRequest, CreateTopicsRequest, DeleteRecordsRequest, DeleteTopicsRequest, DescribeConfigsRequest,
+    DescribeQuorumRequest, ElectLeadersRequest, EndQuorumEpochRequest, FetchRequest, FetchSnapshotRequest,
+    IncrementalAlterConfigsRequest, InitProducerIdRequest, ListOffsetsRequest, ListPartitionReassignmentsRequest,
+    MetadataRequest, OffsetForLeaderEpochRequest, ProduceRequest, ProducerId, RemoveRaftVoterRequest, RequestHeader,
+    RequestKind, ResponseKind, TopicName, TransactionalId, UpdateRaftVoterRequest, VoteRequest, add_raft_voter_request,
     begin_quorum_epoch_request, end_quorum_epoch_request, fetch_snapshot_request, update_raft_voter_request,
     vote_request,
 };
@@ -197,6 +198,16 @@ fn requests(api: ApiKey, version: i16, topic_id: Uuid) -> Vec<RequestKind> {
                 })
             };
             vec![of(NO_TOPIC), of("created-at-2"), of("not a name")]
+        }
+        ApiKey::DeleteRecords => {
+            let of = |topic: &str, offset| {
+                let partition = DeleteRecordsPartition::default().with_partition_index(0).with_offset(offset);
+                let topic = DeleteRecordsTopic::default().with_name(name(topic)).with_partitions(vec![partition]);
+                RequestKind::DeleteRecords(
+                    DeleteRecordsRequest::default().with_topics(vec![topic]).with_timeout_ms(5_000),
+                )
+            };
+            vec![of(TOPIC, 0), of(TOPIC, 1_000_000), of(NO_TOPIC, 0)]
         }
         ApiKey::CreatePartitions => {
             let of = |topic, count| {

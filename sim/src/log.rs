@@ -114,8 +114,8 @@ impl Views {
             self.of.retain(|(node, _), _| *node != event.node);
             self.of_metadata.remove(&event.node);
         }
-        if let Event::Fault(Fault::Crash | Fault::PowerLoss { .. } | Fault::DiskFailed) | Event::ShutDownCleanly =
-            event.event
+        if let Event::Fault(Fault::Crash | Fault::PowerLoss { .. } | Fault::DiskFailed | Fault::RestoreDisk { .. })
+        | Event::ShutDownCleanly = event.event
         {
             // What a process believed dies with it.
             for ((_, _), view) in self.of.iter_mut().filter(|((node, _), _)| *node == event.node) {
@@ -196,7 +196,7 @@ pub fn glyph(event: &Event) -> char {
         SnapshotWritten { .. } | SnapshotLoaded { .. } | MetadataLogStart { .. } => '+',
         MetadataAppended { .. } | MetadataHighWatermark { .. } => '.',
         IsrChanged { .. } | IsrChangeAsked { .. } | IsrAdopted { .. } | AlterPartitionRefused { .. } => '~',
-        Truncated { .. } | DivergenceFound { .. } => 'X',
+        Truncated { .. } | LogStartMoved { .. } | DivergenceFound { .. } => 'X',
         DuplicateFound { .. } => '=',
         ProduceAnswered { error: Some(_), .. } | BatchFailed { .. } | BatchRetried { .. } | PositionReset { .. } => '?',
         ReadReplicaChosen { .. } => '~',

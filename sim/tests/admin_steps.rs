@@ -77,6 +77,11 @@ delay = "0s..10ms"
 do = "reassign"
 topic = "payments"
 [[admin]]
+at = "12s"
+do = "delete-records"
+topic = "payments"
+before = 40
+[[admin]]
 at = "13s"
 do = "remove-voter"
 controller = 1
@@ -107,7 +112,7 @@ fn every_action_reads_and_is_written_so_that_it_reads_back_equal() {
         Command::AddVoter { id: 1, directory_id, .. } | Command::RemoveVoter { id: 1, directory_id } => *directory_id,
         other => panic!("{other:?}"),
     };
-    assert_eq!([&commands[10], &commands[11]].map(disk_of), [1, 2].map(Uuid::from_u128));
+    assert_eq!([&commands[11], &commands[12]].map(disk_of), [1, 2].map(Uuid::from_u128));
     assert!(matches!(&commands[1], Command::CreateTopic { partitions: 2, configs, .. } if configs.len() == 1));
     assert!(
         matches!(&commands[3], Command::AlterConfigs { resource: ConfigResource::Topic(_), changes } if changes.len() == 3)
@@ -126,7 +131,7 @@ fn a_wrong_step_is_told_with_its_line_and_what_would_be_right() {
         ("do = \"delete-topic\"", "\"topic\" is missing"),
         ("do = \"delete-topic\"\ntopic = \"order\"", "orders"),
         ("do = \"delete-topic\"\ntopic = \"orders\"\nreplicas = [1]", "replicas"),
-        ("do = \"create-topic\"\ntopic = \"new\"\nretention.ms = 1", "known to Kafka, not modelled"),
+        ("do = \"create-topic\"\ntopic = \"new\"\nsegment.ms = 1", "known to Kafka, not modelled"),
         ("do = \"create-topic\"\ntopic = \"new\"\nreplication.factor = 4", "impossible with 3 brokers"),
         ("do = \"alter-config\"\nresource = \"topic orders\"", "what is changed?"),
         ("do = \"alter-config\"\nresource = \"b9\"\nset = \"min.insync.replicas=2\"", "there are b1 to b3"),

@@ -150,7 +150,7 @@ fn errors_name_place_and_key_and_say_what_would_be_right() {
         ("idempotence with acks", SMALL.replace("acks = \"all\"", "acks = 1\nenable.idempotence = true")),
         ("idempotence without retries", SMALL.replace("\"all\"", "\"all\"\nenable.idempotence = true\nretries = 0")),
         ("too many in flight", SMALL.replace("\"all\"", "1\nmax.in.flight.requests.per.connection = 6")),
-        ("not modelled in the cluster", SMALL.replace("brokers = 3", "controllers = 6\nlog.retention.ms = 5")),
+        ("not modelled in the cluster", SMALL.replace("brokers = 3", "controllers = 6\nlog.roll.ms = 5")),
         ("a bad duration", SMALL.replace("format = 1", "format = 1\nrun = \"5 parsecs\"\nheal = 5\ndrain = \"0s\"")),
         ("a duration finer than Kafka's", SMALL.replace("\"all\"", "1\nlinger.ms = \"5us\"")),
         ("a delivery timeout that cannot be", SMALL.replace("\"all\"", "1\ndelivery.timeout.ms = 1000")),

@@ -37,6 +37,7 @@ impl Broker {
             RequestKind::Fetch(request) => self.on_fetch(now, req, header.api_version, request, disk, fx),
             RequestKind::ListOffsets(request) => self.on_list_offsets(req, header.api_version, &request, disk, fx),
             RequestKind::OffsetForLeaderEpoch(request) => self.on_offset_for_leader_epoch(req, &request, fx),
+            RequestKind::DeleteRecords(request) => self.on_delete_records(now, req, request, disk, fx),
             RequestKind::Metadata(request) => self.on_metadata_request(now, req, header.api_version, request, fx),
             RequestKind::ApiVersions(_) => fx.answer(req, ResponseKind::ApiVersions(api_versions())),
             RequestKind::DescribeConfigs(request) => {

@@ -5,13 +5,14 @@
 
 use std::sync::Arc;
 
-use trial_storage::Disk;
+use trial_storage::{Disk, Retention};
 
 use super::Broker;
+use super::lifecycle::LifecycleState;
 use super::maintenance::log_config;
 use super::partition::{Partition, RoleChange};
 use super::replicas::PartitionIx;
-use crate::conformance::FollowerRule;
+use crate::conformance::{BrokerRule, FollowerRule};
 use crate::event::{Event, TruncationReason};
 use crate::ids::{BrokerId, TopicPartition};
 use crate::metadata::{ALL_BROKERS, MetadataImage, PartitionRegistration, TopicImage};
@@ -19,7 +20,9 @@ use crate::node::{Effects, Now};
 use crate::zoo::Switch;
 
 impl Broker {
-    /// Applies the difference between two images to the replicas on this broker.
+    /// Applies the difference between two images to the replicas on this broker. Not once it stops: the logs are being
+    /// flushed then, and what was appended behind that would be missing though the stop is marked as clean
+    /// (`BrokerServer.shutdown`, which closes the metadata publishers before the logs).
     pub(super) fn publish_metadata(
         &mut self,
         now: Now,
@@ -27,6 +30,10 @@ impl Broker {
         disk: &mut dyn Disk,
         fx: &mut Effects<'_>,
     ) {
+        if self.lifecycle.state() == LifecycleState::ShuttingDown && BrokerRule::StoppingBrokerActsOnNoMetadata.holds()
+        {
+            return;
+        }
         let me = self.setup.node_id;
         let node_configs_changed = self.node_configs_differ(before);
         let changed: Vec<Arc<TopicImage>> = self
@@ -155,6 +162,7 @@ impl Broker {
                 let reason = TruncationReason::ToHighWatermark;
                 fx.record(Event::Truncated { partition: partition.id.clone(), from, to, reason });
                 self.sync_producer_snapshots(ix, fx);
+                self.checkpoint_after_cut(ix, disk, fx);
             }
             Err(error) => {
                 let id = partition.id.clone();
@@ -189,6 +197,7 @@ impl Broker {
         let partition = self.replicas.get_mut(ix);
         partition.min_insync_replicas = config.min_insync_replicas;
         partition.flush_messages = config.flush_messages;
+        partition.retention = Retention { ms: config.retention_ms, bytes: config.retention_bytes };
         partition.log.set_config(log_config(&config, self.setup.zoo));
     }
 

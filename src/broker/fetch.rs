@@ -32,7 +32,7 @@ pub(super) struct AskedPartition {
     current_leader_epoch: i32,
     fetch_offset: i64,
     last_fetched_epoch: i32,
-    /// First offset of a follower's log.
+    /// Where the follower's log begins; -1 of a consumer.
     log_start_offset: i64,
     max_bytes: i32,
 }

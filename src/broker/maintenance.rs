@@ -2,22 +2,23 @@
 //!
 //! Source: `LogManager`, `ReplicaManager.checkpointHighWatermarks`, `CleanShutdownFileHandler`, `PartitionMetadataFile`.
 //! Files in the root of the log directory: `replication-offset-checkpoint` (high watermarks),
-//! `recovery-point-offset-checkpoint`, `.kafka_cleanshutdown` (holds the broker epoch of an orderly stop). Each becomes
-//! durable on its own. In a partition's directory `partition.metadata` holds the topic id.
+//! `recovery-point-offset-checkpoint`, `log-start-offset-checkpoint` ([`super::retention`]), `.kafka_cleanshutdown` (holds
+//! the broker epoch of an orderly stop). Each becomes durable on its own. In a partition's directory `partition.metadata` holds the topic id.
 
 use std::collections::BTreeMap;
 
 use bytes::Bytes;
 use trial_storage::{
-    DirId, Disk, DiskError, Log, LogConfig, LogError, OpenMode, Opening, ProducerConfig, ProducerRule as LogRule,
-    SyncMark, SyncTarget, read_offset_checkpoint, write_offset_checkpoint,
+    DirId, Disk, DiskError, FileId, Log, LogConfig, LogError, OpenMode, Opening, ProducerConfig,
+    ProducerRule as LogRule, SyncMark, SyncTarget, read_offset_checkpoint, write_offset_checkpoint,
 };
 use uuid::Uuid;
 
 use super::partition::Partition;
 use super::replicas::PartitionIx;
+use super::retention::LOG_STARTS;
 use super::{Broker, LifecycleState};
-use crate::conformance::{self, BrokerRule, FollowerRule, ProducerRule};
+use crate::conformance::{self, BrokerRule, FollowerRule, LogStartRule, ProducerRule};
 use crate::event::Event;
 use crate::ids::TopicPartition;
 use crate::metadata::{EffectiveTopicConfig, METADATA_TOPIC};
@@ -27,7 +28,7 @@ use crate::zoo::{Switch, Zoo};
 /// Root of the log directory, among the directories of the disk.
 pub const ROOT_DIR: &str = ".";
 const HIGH_WATERMARKS: &str = "replication-offset-checkpoint";
-const RECOVERY_POINTS: &str = "recovery-point-offset-checkpoint";
+pub(super) const RECOVERY_POINTS: &str = "recovery-point-offset-checkpoint";
 const CLEAN_SHUTDOWN: &str = ".kafka_cleanshutdown";
 const PARTITION_METADATA: &str = "partition.metadata";
 
@@ -38,18 +39,16 @@ pub(super) enum SyncPurpose {
     Log { ix: PartitionIx, mark: SyncMark, flush: bool },
     /// The leader-epoch checkpoint of a log.
     EpochCheckpoint { ix: PartitionIx, mark: SyncMark },
+    /// The recovery points, because that log was cut.
+    RecoveryPoints { ix: PartitionIx },
+    /// `partition.metadata`.
+    PartitionMetadata { ix: PartitionIx },
     /// A checkpoint or another small file; nobody waits.
     SmallFile,
     /// All logs, before an orderly stop.
     AllLogs(Vec<(PartitionIx, SyncMark)>),
     /// Checkpoints and the clean-shutdown marker.
     Marker,
-}
-
-impl SyncPurpose {
-    pub(super) fn lane(&self) -> Lane {
-        if matches!(self, SyncPurpose::Log { flush: true, .. }) { Lane::Request } else { Lane::Log }
-    }
 }
 
 /// How far the orderly stop is.
@@ -92,6 +91,7 @@ impl Broker {
         // A checkpoint that is missing or torn says nothing: scan from the start, begin with high watermark 0.
         let recovery_points = read_offset_checkpoint(disk, root, RECOVERY_POINTS).unwrap_or_default();
         let high_watermarks = read_offset_checkpoint(disk, root, HIGH_WATERMARKS).unwrap_or_default();
+        let log_starts = self.read_log_starts(disk, root);
         let mut found_any = false;
         let mut snapshots = Vec::new();
         for dir_name in disk.list_dirs()? {
@@ -115,7 +115,8 @@ impl Broker {
                 true => Opening::Clean,
                 false => Opening::Unclean { recovery_point: recovery_points.get(&key).copied().unwrap_or(0) },
             };
-            let (log, recovered) = Log::open_at(disk, &dir_name, self.log_config(), opening, now.wall)?;
+            let log_start = log_starts.get(&key).copied().unwrap_or(0);
+            let (log, recovered) = Log::open_at(disk, &dir_name, self.log_config(), opening, log_start, now.wall)?;
             snapshots.extend(log.unsynced_producer_snapshots());
             if !trusted {
                 fx.charge(log.size_in_bytes());
@@ -123,7 +124,12 @@ impl Broker {
                 fx.record(Event::Recovered { partition: id.clone(), log_end_offset, discarded_bytes });
             }
             let high_watermark = high_watermarks.get(&key).copied().unwrap_or(0);
-            self.replicas.insert(Partition::new(id, topic_id, log, high_watermark));
+            let mut partition = Partition::new(id, topic_id, log, high_watermark);
+            if !trusted {
+                // Whoever created it may have died before the file was durable.
+                partition.unsynced_metadata = Some(disk.open(dir, PARTITION_METADATA, OpenMode::Existing)?);
+            }
+            self.replicas.insert(partition);
         }
         if !snapshots.is_empty() {
             self.sync_small_file(snapshots, fx);
@@ -152,18 +158,22 @@ impl Broker {
         fx: &mut Effects<'_>,
     ) -> Option<PartitionIx> {
         let config = self.log_config();
-        let mut create = || -> Result<Log, LogError> {
+        let mut create = || -> Result<(Log, FileId, Ticket), LogError> {
             let (log, _) = Log::open(disk, &id.dir_name(), config, Opening::Clean)?;
             let text = format!("version: 0\ntopic_id: {topic_id}\n");
             let file = write_small_file(disk, log.dir(), PARTITION_METADATA, text)?;
             let root = disk.open_dir(ROOT_DIR)?;
-            let targets = vec![file, SyncTarget::Dir(log.dir()), SyncTarget::Dir(root)];
-            let ticket = fx.sync(targets);
-            self.syncs.insert(ticket, SyncPurpose::SmallFile);
-            Ok(log)
+            let targets = vec![SyncTarget::File(file), SyncTarget::Dir(log.dir()), SyncTarget::Dir(root)];
+            Ok((log, file, fx.sync(targets)))
         };
         match create() {
-            Ok(log) => Some(self.replicas.insert(Partition::new(id.clone(), topic_id, log, 0))),
+            Ok((log, file, ticket)) => {
+                let mut partition = Partition::new(id.clone(), topic_id, log, 0);
+                partition.unsynced_metadata = Some(file);
+                let ix = self.replicas.insert(partition);
+                self.syncs.insert(ticket, SyncPurpose::PartitionMetadata { ix });
+                Some(ix)
+            }
             Err(error) => {
                 self.log_failed(id, &error, fx);
                 None
@@ -194,6 +204,7 @@ impl Broker {
         }
         self.checkpoint_high_watermarks(disk, fx);
         self.checkpoint_recovery_points(disk, fx);
+        self.checkpoint_log_starts(disk, fx);
     }
 
     /// After an append: the first offset of what was appended may have to be flushed before it counts
@@ -205,7 +216,13 @@ impl Broker {
             partition.flushing_from.get_or_insert(first_offset);
             self.start_log_sync(ix, true, fx);
         } else if rolled && BrokerRule::RolledSegmentIsFlushed.holds() {
-            self.start_log_sync(ix, false, fx);
+            if BrokerRule::ActiveSegmentIsLeftAlone.holds() {
+                let log = &partition.log;
+                let (targets, mark) = (log.unsynced_full_segments(), log.sync_of_full_segments_started());
+                self.sync_log(ix, targets, mark, false, fx);
+            } else {
+                self.start_log_sync(ix, false, fx);
+            }
         }
     }
 
@@ -230,6 +247,23 @@ impl Broker {
     fn start_log_sync(&mut self, ix: PartitionIx, flush: bool, fx: &mut Effects<'_>) {
         let log = &self.replicas.get(ix).log;
         let (targets, mark) = (log.unsynced(), log.sync_started());
+        self.sync_log(ix, targets, mark, flush, fx);
+    }
+
+    /// Syncs what a log has to sync. `partition.metadata` comes with it as long as it is not known to be durable: records
+    /// without the file that says whose they are would be thrown away at the next start (`UnifiedLog.append`,
+    /// `maybeFlushMetadataFile`).
+    fn sync_log(
+        &mut self,
+        ix: PartitionIx,
+        mut targets: Vec<SyncTarget>,
+        mark: SyncMark,
+        flush: bool,
+        fx: &mut Effects<'_>,
+    ) {
+        if BrokerRule::MetadataFileIsFlushedWithTheLog.holds() {
+            targets.extend(self.replicas.get(ix).unsynced_metadata());
+        }
         let ticket = fx.sync(targets);
         self.syncs.insert(ticket, SyncPurpose::Log { ix, mark, flush });
     }
@@ -262,6 +296,18 @@ impl Broker {
         self.syncs.insert(ticket, SyncPurpose::SmallFile);
     }
 
+    /// Where the end of a sync is handled: in the lane of whoever stands still for it.
+    pub(super) fn sync_lane(&self, ticket: Ticket) -> Lane {
+        match self.syncs.get(&ticket) {
+            Some(SyncPurpose::Log { flush: true, .. }) => Lane::Request,
+            Some(SyncPurpose::RecoveryPoints { ix }) => {
+                let key = self.replicas.try_get(*ix).map(|partition| self.fetcher_key(partition.leader, &partition.id));
+                key.map_or(Lane::Log, |key| self.fetcher_lane(key))
+            }
+            _ => Lane::Log,
+        }
+    }
+
     pub(super) fn on_synced(
         &mut self,
         now: Now,
@@ -277,12 +323,17 @@ impl Broker {
             return fx.halt(format!("a sync failed: {error}"));
         }
         match purpose {
-            SyncPurpose::Log { ix, mark, flush } => self.on_log_synced(now, ix, mark, flush, fx),
+            SyncPurpose::Log { ix, mark, flush } => {
+                self.metadata_is_durable(ix, disk);
+                self.on_log_synced(now, ix, mark, flush, fx);
+            }
             SyncPurpose::EpochCheckpoint { ix, mark } => {
                 if let Some(partition) = self.replicas.try_get_mut(ix) {
                     partition.log.epoch_checkpoint_synced(mark);
                 }
             }
+            SyncPurpose::RecoveryPoints { ix } => self.on_recovery_points_synced(now, ix, fx),
+            SyncPurpose::PartitionMetadata { ix } => self.metadata_is_durable(ix, disk),
             SyncPurpose::SmallFile => {}
             SyncPurpose::AllLogs(marks) => {
                 for (ix, mark) in marks {
@@ -331,22 +382,41 @@ impl Broker {
         self.checkpoint(RECOVERY_POINTS, &offsets, disk, fx);
     }
 
-    fn offsets(&self, of: impl Fn(&Partition) -> i64) -> BTreeMap<(String, i32), i64> {
+    pub(super) fn offsets(&self, of: impl Fn(&Partition) -> i64) -> BTreeMap<(String, i32), i64> {
         let entry = |p: &Partition| ((p.id.topic.as_str().to_string(), p.id.partition), of(p));
         self.partitions().map(entry).collect()
     }
 
-    fn checkpoint(
+    pub(super) fn checkpoint(
         &mut self,
         name: &str,
         offsets: &BTreeMap<(String, i32), i64>,
         disk: &mut dyn Disk,
         fx: &mut Effects<'_>,
     ) {
+        if BrokerRule::CheckpointsAreDurableByThemselves.holds() {
+            return self.write_checkpoint(name, offsets, SyncPurpose::SmallFile, disk, fx);
+        }
+        let written = disk.open_dir(ROOT_DIR).and_then(|root| write_offset_checkpoint(disk, root, name, offsets));
+        if let Err(error) = written {
+            fx.halt(format!("{name} cannot be written: {error}"));
+        }
+    }
+
+    pub(super) fn write_checkpoint(
+        &mut self,
+        name: &str,
+        offsets: &BTreeMap<(String, i32), i64>,
+        purpose: SyncPurpose,
+        disk: &mut dyn Disk,
+        fx: &mut Effects<'_>,
+    ) {
         let written = disk.open_dir(ROOT_DIR).and_then(|root| write_offset_checkpoint(disk, root, name, offsets));
         match written {
-            Ok(targets) if BrokerRule::CheckpointsAreDurableByThemselves.holds() => self.sync_small_file(targets, fx),
-            Ok(_) => {}
+            Ok(targets) => {
+                let ticket = fx.sync(targets);
+                self.syncs.insert(ticket, purpose);
+            }
             Err(error) => fx.halt(format!("{name} cannot be written: {error}")),
         }
     }
@@ -375,6 +445,7 @@ impl Broker {
         for (ix, partition) in self.replicas.iter() {
             if BrokerRule::MarkerComesAfterTheFlush.holds() {
                 targets.extend(partition.log.unsynced());
+                targets.extend(partition.unsynced_metadata());
             }
             marks.push((ix, partition.log.sync_started()));
         }
@@ -385,13 +456,18 @@ impl Broker {
     fn write_marker(&mut self, disk: &mut dyn Disk, fx: &mut Effects<'_>) {
         let high_watermarks = self.offsets(Partition::high_watermark);
         let recovery_points = self.offsets(|partition| partition.log.recovery_point());
+        let log_starts = self.log_starts();
         let epoch =
             self.lifecycle.broker_epoch().filter(|_| BrokerRule::MarkerHoldsTheBrokerEpoch.holds()).unwrap_or(-1);
         let mut write = || -> Result<Vec<SyncTarget>, DiskError> {
             let root = disk.open_dir(ROOT_DIR)?;
             let mut targets = write_offset_checkpoint(disk, root, HIGH_WATERMARKS, &high_watermarks)?;
             targets.extend(write_offset_checkpoint(disk, root, RECOVERY_POINTS, &recovery_points)?);
-            targets.push(write_small_file(disk, root, CLEAN_SHUTDOWN, format!("version: 0\nbroker_epoch: {epoch}\n"))?);
+            if LogStartRule::CheckpointAtTheCleanStop.holds() {
+                targets.extend(write_offset_checkpoint(disk, root, LOG_STARTS, &log_starts)?);
+            }
+            let marker = write_small_file(disk, root, CLEAN_SHUTDOWN, format!("version: 0\nbroker_epoch: {epoch}\n"))?;
+            targets.push(SyncTarget::File(marker));
             targets.push(SyncTarget::Dir(root));
             Ok(targets)
         };
@@ -439,10 +515,10 @@ fn producer_config(expiration_ms: i64, zoo: Zoo) -> ProducerConfig {
     ProducerConfig { expiration_ms, rules }
 }
 
-fn write_small_file(disk: &mut dyn Disk, dir: DirId, name: &str, text: String) -> Result<SyncTarget, DiskError> {
+fn write_small_file(disk: &mut dyn Disk, dir: DirId, name: &str, text: String) -> Result<FileId, DiskError> {
     let file = disk.open(dir, name, OpenMode::CreateEmpty)?;
     disk.write(file, 0, Bytes::from(text))?;
-    Ok(SyncTarget::File(file))
+    Ok(file)
 }
 
 fn read_small_file(disk: &mut dyn Disk, dir: DirId, name: &str) -> Result<Option<String>, DiskError> {

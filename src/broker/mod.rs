@@ -18,7 +18,9 @@ mod alter_partition;
 mod api;
 mod apply_metadata;
 mod controller_link;
+mod delete_records;
 mod describe_configs;
+mod durable_order;
 mod fetch;
 mod fetch_session;
 mod fetcher;
@@ -35,6 +37,7 @@ mod produce;
 mod producer_ids;
 mod purgatory;
 mod replicas;
+mod retention;
 #[cfg(test)]
 mod tests;
 mod timers;
@@ -50,6 +53,7 @@ use crate::metadata::MetadataImage;
 use crate::node::{Command, Effects, Endpoint, Input, Lane, LocalStep, Nanos, Node, Now, Ticket};
 use crate::zoo::Zoo;
 use alter_partition::AlterPartitionManager;
+use delete_records::DelayedDeletes;
 use fetch_session::FetchSessions;
 use fetcher::Fetcher;
 pub use fetcher::FetcherKey;
@@ -110,6 +114,7 @@ pub struct Broker {
     fetchers: BTreeMap<FetcherKey, Fetcher>,
     purgatory: Purgatory,
     fetch_sessions: FetchSessions,
+    deletes: DelayedDeletes,
     producer_ids: ProducerIdManager,
     syncs: BTreeMap<Ticket, SyncPurpose>,
     timers: Timers,
@@ -132,6 +137,7 @@ impl Broker {
             fetchers: BTreeMap::new(),
             purgatory: Purgatory::default(),
             fetch_sessions: FetchSessions::new(config.max_incremental_fetch_session_cache_slots),
+            deletes: DelayedDeletes::default(),
             producer_ids: ProducerIdManager::new(),
             syncs: BTreeMap::new(),
             timers: Timers::new(config),
@@ -203,6 +209,8 @@ impl Broker {
                     Timer::HighWatermarkCheckpoint => self.checkpoint_high_watermarks(disk, fx),
                     Timer::ProducerExpiration => self.remove_expired_producers(now),
                     Timer::RecoveryPointCheckpoint => self.checkpoint_recovery_points(disk, fx),
+                    Timer::LogStartCheckpoint => self.checkpoint_log_starts(disk, fx),
+                    Timer::Retention => self.delete_old_segments(now, disk, fx),
                 }
             }
         }
@@ -215,7 +223,8 @@ impl Broker {
         self.timers.set(Timer::AlterPartition, self.alter_partition.next_deadline(&self.observer.view));
         self.timers.set(Timer::Forward, self.forwarder.next_deadline(&self.observer.view));
         self.timers.set(Timer::Fetchers, self.fetchers.values().filter_map(Fetcher::next_deadline).min());
-        self.timers.set(Timer::Purgatory, self.purgatory.next_deadline());
+        let deletes = self.deletes.next_deadline();
+        self.timers.set(Timer::Purgatory, self.purgatory.next_deadline().into_iter().chain(deletes).min());
     }
 
     /// Hands a connection's input to whoever dialed it.
@@ -274,7 +283,7 @@ impl Node for Broker {
             Input::Local(LocalStep::Broker(Step::Tick(timer))) => timer.lane(),
             Input::Local(LocalStep::Broker(Step::Fetch(key))) => self.fetcher_lane(*key),
             Input::Local(_) => Lane::Timer,
-            Input::Synced { ticket, .. } => self.syncs.get(ticket).map_or(Lane::Log, SyncPurpose::lane),
+            Input::Synced { ticket, .. } => self.sync_lane(*ticket),
             Input::Opened { conn }
             | Input::DialFailed { conn }
             | Input::Closed { conn }
@@ -305,6 +314,7 @@ impl Node for Broker {
             }
         }
         self.settle_ready(now, disk, fx);
+        self.settle_deletes(now, fx);
         self.refresh_timers();
     }
 

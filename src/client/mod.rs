@@ -16,6 +16,7 @@ pub(crate) mod backoff;
 mod channel;
 mod cluster;
 mod consumer;
+mod delete_records;
 pub(crate) mod fetch_session;
 mod list_offsets;
 mod producer;

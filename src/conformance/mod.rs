@@ -1,8 +1,8 @@
 //! Which of Kafka's rules are built, where, and which test fails without each.
 //!
-//! A rule is named once, in the table of its section ([`FollowerRule`], [`PartitionRule`], [`BrokerRule`], [`ProducerRule`],
-//! [`ProducerClientRule`], [`QuorumRule`], [`ConsumerRule`]), with a sentence, its source
-//! in Kafka and a test. The code asks at the rule's place whether it holds:
+//! A rule is named once, in the table of its section ([`FollowerRule`], [`PartitionRule`], [`BrokerRule`], [`LogStartRule`],
+//! [`ProducerRule`], [`ProducerClientRule`], [`QuorumRule`], [`ConsumerRule`]), with a sentence, its source in Kafka and a
+//! test. The code asks at the rule's place whether it holds:
 //!
 //! ```text
 //!   if PartitionRule::SenderLeads.holds() && broker != partition.leader { return Err(InvalidRequest) }
@@ -13,14 +13,15 @@
 //! demands that the rule's test passes with it and fails without it; `tests/conformance.sh` runs it and prints the count.
 //! Rules that live in the log engine, which does not know this crate, are asked for there by `rules.hold(..)` of a value
 //! that stands in a log's configuration ([`producer_rules_of_logs`]); they bear the same names.
-//! What no rule stands for is told too ([`UNRULED`]). The table below is made from the code, the column "Where" by looking for the places that ask; a test holds the two
-//! together. Sections and lines are those of the project's notes on Kafka's semantics.
+//! What no rule stands for is told too ([`UNRULED`]). The table below is made from the code, the column "Where" by looking
+//! for the places that ask; a test holds the two together. Sections and lines are those of the project's notes on Kafka's semantics.
 //!
 #![doc = include_str!("table.md")]
 
 mod broker_rules;
 mod consumer_rules;
 mod follower_rules;
+mod log_start_rules;
 mod partition_rules;
 mod producer_client_rules;
 mod producer_rules;
@@ -31,16 +32,18 @@ mod tests;
 pub use self::broker_rules::BrokerRule;
 pub use self::consumer_rules::ConsumerRule;
 pub use self::follower_rules::FollowerRule;
+pub use self::log_start_rules::LogStartRule;
 pub use self::partition_rules::PartitionRule;
 pub use self::producer_client_rules::ProducerClientRule;
 pub use self::producer_rules::{ProducerRule, producer_rules_of_logs};
 pub use self::quorum_rules::QuorumRule;
 
 /// Every section, in order.
-pub const SECTIONS: [Section; 7] = [
+pub const SECTIONS: [Section; 8] = [
     FollowerRule::SECTION,
     PartitionRule::SECTION,
     BrokerRule::SECTION,
+    LogStartRule::SECTION,
     ProducerRule::SECTION,
     ProducerClientRule::SECTION,
     QuorumRule::SECTION,
@@ -134,8 +137,8 @@ pub const UNRULED: [Unruled; 21] = [
     },
     Unruled {
         section: "4.5",
-        line: "OFFSET_MOVED_TO_TIERED_STORAGE; a follower's log start as the leader's low watermark (DeleteRecords).",
-        instead: "Not modelled: there is no tiered storage, and DeleteRecords is not served.",
+        line: "OFFSET_MOVED_TO_TIERED_STORAGE.",
+        instead: "Not modelled: there is no tiered storage.",
     },
     Unruled {
         section: "4.5",

@@ -44,6 +44,10 @@ pub struct EffectiveTopicConfig {
     pub unclean_leader_election_enable: bool,
     /// `flush.messages`.
     pub flush_messages: i64,
+    /// `retention.ms`, negative: unlimited.
+    pub retention_ms: i64,
+    /// `retention.bytes`, negative: unlimited.
+    pub retention_bytes: i64,
     /// `segment.bytes`.
     pub segment_bytes: i64,
     /// `log.index.interval.bytes`: no topic key in this model.
@@ -80,6 +84,8 @@ fn broker_synonym(topic_key: &'static str) -> &'static str {
     match topic_key {
         "flush.messages" => "log.flush.interval.messages",
         "segment.bytes" => "log.segment.bytes",
+        "retention.ms" => "log.retention.ms",
+        "retention.bytes" => "log.retention.bytes",
         same => same,
     }
 }
@@ -155,6 +161,8 @@ impl MetadataImage {
                 .unclean_leader_election_enable
                 .unwrap_or(broker.unclean_leader_election_enable),
             flush_messages: own.flush_messages.unwrap_or(broker.log_flush_interval_messages),
+            retention_ms: own.retention_ms.unwrap_or(broker.log_retention_ms),
+            retention_bytes: own.retention_bytes.unwrap_or(broker.log_retention_bytes),
             segment_bytes: own.segment_bytes.unwrap_or(broker.log_segment_bytes),
             index_interval_bytes: broker.log_index_interval_bytes,
             message_max_bytes: broker.message_max_bytes,

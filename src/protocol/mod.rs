@@ -38,6 +38,8 @@ pub mod versions {
     pub const FETCH_SNAPSHOT: i16 = 1;
     /// ListOffsets: 10 has a time-out for lookups in remote storage (KIP-1075).
     pub const LIST_OFFSETS: i16 = 10;
+    /// DeleteRecords (KIP-107).
+    pub const DELETE_RECORDS: i16 = 2;
     /// Metadata: 13 has a top-level error code (KIP-1102).
     pub const METADATA: i16 = 13;
     /// CreateTopics: 7 answers topic ids.
@@ -108,6 +110,7 @@ pub const BROKER_APIS: &[OfferedApi] = {
         offered(ApiKey::CreateTopics, 2, 7),
         offered(ApiKey::OffsetForLeaderEpoch, 2, 4),
         offered(ApiKey::DeleteTopics, 1, 6),
+        offered(ApiKey::DeleteRecords, 0, 2),
         offered(ApiKey::DescribeConfigs, 1, 4),
         offered(ApiKey::CreatePartitions, 0, 3),
         offered(ApiKey::ElectLeaders, 0, 2),
@@ -133,6 +136,7 @@ pub fn api_key_of(message: &kafka_protocol::messages::RequestKind) -> Option<kaf
         RequestKind::ApiVersions(_) => ApiKey::ApiVersions,
         RequestKind::CreateTopics(_) => ApiKey::CreateTopics,
         RequestKind::DeleteTopics(_) => ApiKey::DeleteTopics,
+        RequestKind::DeleteRecords(_) => ApiKey::DeleteRecords,
         RequestKind::ElectLeaders(_) => ApiKey::ElectLeaders,
         RequestKind::DescribeConfigs(_) => ApiKey::DescribeConfigs,
         RequestKind::CreatePartitions(_) => ApiKey::CreatePartitions,
@@ -171,6 +175,7 @@ pub fn api_key_of_response(
         ResponseKind::ApiVersions(_) => ApiKey::ApiVersions,
         ResponseKind::CreateTopics(_) => ApiKey::CreateTopics,
         ResponseKind::DeleteTopics(_) => ApiKey::DeleteTopics,
+        ResponseKind::DeleteRecords(_) => ApiKey::DeleteRecords,
         ResponseKind::ElectLeaders(_) => ApiKey::ElectLeaders,
         ResponseKind::DescribeConfigs(_) => ApiKey::DescribeConfigs,
         ResponseKind::CreatePartitions(_) => ApiKey::CreatePartitions,

@@ -21,6 +21,7 @@ pub use batch::{
 pub use checkpoint::{CheckpointError, read_offset_checkpoint, write_offset_checkpoint};
 pub use disk::{DirId, Disk, DiskError, FileId, OpenMode, SyncTarget};
 pub use log::{
-    Appended, EpochEndOffset, EpochEntry, Log, LogConfig, LogError, Opening, Recovered, SyncMark, TimestampedOffset,
+    Appended, Breach, EpochEndOffset, EpochEntry, Log, LogConfig, LogError, Opening, Recovered, Retention, SyncMark,
+    TimestampedOffset,
 };
 pub use producers::{ProducerConfig, ProducerError, ProducerRule, ProducerRules, ProducerStates};

@@ -8,7 +8,9 @@ use std::collections::BTreeMap;
 use common::{MemoryDisk, small};
 use proptest::prelude::*;
 use trial_storage::producers::{sequence_after, sequence_before};
-use trial_storage::{BuildOptions, Log, LogConfig, LogError, NewRecord, Opening, ProducerConfig, build_batch};
+use trial_storage::{
+    Breach, BuildOptions, Log, LogConfig, LogError, NewRecord, Opening, ProducerConfig, Retention, build_batch,
+};
 
 fn config() -> LogConfig {
     LogConfig { producers: Some(ProducerConfig::default()), ..small() }
@@ -94,7 +96,9 @@ impl Pair {
         last.map_or((0, i32::MAX - 3), |(epoch, first, records, _)| (*epoch, sequence_after(*first, *records)))
     }
     fn open(&mut self, opening: Opening) {
-        self.log = Log::open_at(&mut self.disk, "orders-0", config(), opening, 1).expect("the disk works").0;
+        self.log = Log::open_at(&mut self.disk, "orders-0", config(), opening, self.log.log_start_offset(), 1)
+            .expect("the disk works")
+            .0;
     }
     fn keep_below(&mut self, end: i64) {
         self.batches
@@ -183,4 +187,92 @@ proptest! {
             pair.check()?;
         }
     }
+}
+
+/// A log of batches that fill a segment by three, from two producers: 7 is heard only at offset 0, 8 from there on.
+fn nine() -> (Log, MemoryDisk) {
+    let mut disk = MemoryDisk::default();
+    let (mut log, _) = Log::open(&mut disk, "orders-0", config(), Opening::Clean).unwrap();
+    for at in 0..9 {
+        append(&mut log, &mut disk, at);
+    }
+    assert_eq!(snapshots(&disk), segments(&disk)[1..], "one stands where each new segment begins");
+    (log, disk)
+}
+
+fn append(log: &mut Log, disk: &mut MemoryDisk, at: i32) -> bool {
+    let (producer_id, base_sequence) = if at == 0 { (7, 0) } else { (8, at) };
+    let options = BuildOptions { producer_id, producer_epoch: 0, base_sequence, ..BuildOptions::default() };
+    let record = NewRecord { timestamp: 1_000, value: Some("v".repeat(60).into()), ..NewRecord::default() };
+    log.append_as_leader(disk, build_batch(&[record], options), 0).expect("it is the next or known").duplicate
+}
+
+fn offsets_of(disk: &MemoryDisk, suffix: &str) -> Vec<i64> {
+    disk.files.keys().filter_map(|(_, name)| name.strip_suffix(suffix)?.parse().ok()).collect()
+}
+fn snapshots(disk: &MemoryDisk) -> Vec<i64> {
+    offsets_of(disk, ".snapshot")
+}
+fn segments(disk: &MemoryDisk) -> Vec<i64> {
+    offsets_of(disk, ".log")
+}
+fn known(log: &Log) -> Vec<i64> {
+    log.producers().expect("it knows its producers").entries().keys().copied().collect()
+}
+fn open_at(disk: &mut MemoryDisk, opening: Opening, log_start_offset: i64) -> Log {
+    Log::open_at(disk, "orders-0", config(), opening, log_start_offset, 1_000).expect("the disk works").0
+}
+
+#[test]
+fn producers_stay_when_the_log_gives_up_its_beginning() {
+    let (mut log, mut disk) = nine();
+    assert_eq!(log.maybe_increment_log_start_offset(&mut disk, 4), Ok(true));
+    assert_eq!((segments(&disk), snapshots(&disk)), (vec![0, 3, 6], vec![3, 6]), "nothing is deleted yet");
+    assert!(append(&mut log, &mut disk, 0), "the batch is gone, and known");
+
+    assert_eq!(log.delete_before(&mut disk, 7), Ok(2));
+    assert_eq!((segments(&disk), snapshots(&disk)), (vec![6], vec![6]), "a snapshot goes with its segment");
+    assert_eq!(known(&log), [7, 8]);
+
+    log.take_producer_snapshot(&mut disk).unwrap();
+    let log = open_at(&mut disk, Opening::Clean, 7);
+    assert_eq!((log.log_start_offset(), known(&log)), (7, vec![7, 8]), "the stop wrote them down");
+}
+
+/// After a crash a producer is known by a snapshot above the log's start, or by what is left of the log.
+#[test]
+fn a_crash_costs_a_producer_that_only_the_lost_beginning_knew() {
+    let (_, disk) = nine();
+    for (start, remembered) in [(4, vec![7, 8]), (7, vec![8])] {
+        let mut disk = disk.clone();
+        let log = open_at(&mut disk, Opening::Unclean { recovery_point: 6 }, start);
+        assert_eq!((log.log_start_offset(), known(&log)), (start, remembered), "{:?}", snapshots(&disk));
+    }
+}
+
+/// As in Kafka: the snapshot of the last roll serves a log that goes on, and no start, for it does not lie above the log's
+/// own start.
+#[test]
+fn who_is_known_after_retention_took_everything_is_forgotten_at_the_next_start() {
+    let (mut log, mut disk) = nine();
+    let moves = log.delete_old_segments(&mut disk, Retention { ms: -1, bytes: 0 }, 9, 1_000).unwrap();
+    assert_eq!(moves, [(Breach::Size, 0, 9)]);
+    assert_eq!((segments(&disk), snapshots(&disk), known(&log)), (vec![9], vec![9], vec![7, 8]));
+    assert!(append(&mut log, &mut disk, 8), "the batch is gone, and known");
+    let log = open_at(&mut disk, Opening::Unclean { recovery_point: 9 }, 0);
+    assert_eq!((log.log_start_offset(), known(&log), snapshots(&disk)), (9, vec![], vec![]));
+}
+
+#[test]
+fn a_snapshot_is_synced_with_the_segment_that_ends_there() {
+    let (mut log, mut disk) = nine();
+    let mark = log.sync_of_full_segments_started();
+    assert!(log.unsynced_producer_snapshots().iter().all(|target| log.unsynced_full_segments().contains(target)));
+    assert!(!append(&mut log, &mut disk, 9));
+    assert_eq!((segments(&disk), log.unsynced_producer_snapshots().len()), (vec![0, 3, 6, 9], 3));
+    log.synced(mark);
+    assert_eq!(log.unsynced_producer_snapshots().len(), 1, "that of the roll since");
+    let mark = log.sync_of_full_segments_started();
+    log.synced(mark);
+    assert_eq!(log.unsynced_producer_snapshots(), []);
 }

@@ -33,10 +33,10 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crate::findings::Findings;
-use crate::observation::{Entry, EventRef, Observation, Partition};
+use crate::observation::{Entry, EventRef, Observation, Partition, StartCause};
 use crate::partitions::Partitions;
 use crate::settings::{Settings, TopicSettings};
-use partition::{Ack, Election, PartitionTruth, Produced, Reign};
+use partition::{Ack, Deletion, Election, PartitionTruth, Produced, Reign};
 use replica::{Batch, CutKind};
 
 /// A broker went down.
@@ -120,9 +120,16 @@ impl Cluster {
                 truth.replica(broker).cut(to, at, seq, CutKind::Truncated { why });
                 committed_truncated::check(truth, broker, at, seq, settings, found);
             }
-            LogStartMoved { broker, partition, to } => {
+            LogStartMoved { broker, partition, to, cause } => {
                 let number = self.number(settings, &partition);
-                self.partitions[number].replica(broker).log_start = to;
+                let truth = &mut self.partitions[number];
+                truth.replica(broker).log_start = to;
+                let rule = match cause {
+                    StartCause::Retention => Some("retention"),
+                    StartCause::DeleteRecords => Some("delete-records"),
+                    StartCause::Leader => None,
+                };
+                truth.deletions.extend(rule.map(|rule| Deletion { seq, broker, to, rule }));
             }
             LogLost { broker, partition, log_end } => {
                 let number = self.number(settings, &partition);

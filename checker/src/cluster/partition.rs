@@ -68,6 +68,17 @@ pub(crate) struct Produced {
     pub(crate) seq: u64,
 }
 
+/// A replica deleted the beginning of its log on its own account, or a client's.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Deletion {
+    pub(crate) seq: u64,
+    pub(crate) broker: i32,
+    /// Where its log begins since.
+    pub(crate) to: i64,
+    /// The rule that allows it.
+    pub(crate) rule: &'static str,
+}
+
 /// One partition.
 #[derive(Clone, Debug)]
 pub(crate) struct PartitionTruth {
@@ -101,9 +112,20 @@ pub(crate) struct PartitionTruth {
     pub(crate) acks: Vec<Ack>,
     positions: Vec<Position>,
     pub(crate) produced: Vec<Produced>,
+    pub(crate) deletions: Vec<Deletion>,
 }
 
 impl PartitionTruth {
+    /// The rule by which an offset of this batch was deleted, by a replica that had it then. The start of a log may lie inside
+    /// a batch.
+    pub(crate) fn deleted_by(&self, batch: &Batch, offset: i64) -> Option<&'static str> {
+        let had_it = |deletion: &&Deletion| {
+            deletion.to > offset
+                && self.replicas.get(&deletion.broker).is_some_and(|replica| replica.held_at(batch, deletion.seq))
+        };
+        self.deletions.iter().find(had_it).map(|deletion| deletion.rule)
+    }
+
     /// A partition of which nothing is known yet.
     pub(crate) fn new(name: Partition, topic: TopicSettings) -> Self {
         PartitionTruth {
@@ -129,6 +151,7 @@ impl PartitionTruth {
             acks: Vec::new(),
             positions: Vec::new(),
             produced: Vec::new(),
+            deletions: Vec::new(),
         }
     }
 

@@ -49,6 +49,7 @@ pub(crate) fn request(api: ApiKey) -> Option<&'static Shape> {
         ApiKey::CreateTopics => &CREATE_TOPICS_REQUEST,
         ApiKey::ElectLeaders => &ELECT_LEADERS_REQUEST,
         ApiKey::DeleteTopics => &DELETE_TOPICS_REQUEST,
+        ApiKey::DeleteRecords => &DELETE_RECORDS_REQUEST,
         ApiKey::DescribeConfigs => &DESCRIBE_CONFIGS_REQUEST,
         ApiKey::CreatePartitions => &CREATE_PARTITIONS_REQUEST,
         ApiKey::IncrementalAlterConfigs => &INCREMENTAL_ALTER_CONFIGS_REQUEST,
@@ -83,6 +84,7 @@ pub(crate) fn response(api: ApiKey) -> Option<&'static Shape> {
         ApiKey::CreateTopics => &CREATE_TOPICS_RESPONSE,
         ApiKey::ElectLeaders => &ELECT_LEADERS_RESPONSE,
         ApiKey::DeleteTopics => &DELETE_TOPICS_RESPONSE,
+        ApiKey::DeleteRecords => &DELETE_RECORDS_RESPONSE,
         ApiKey::DescribeConfigs => &DESCRIBE_CONFIGS_RESPONSE,
         ApiKey::CreatePartitions => &CREATE_PARTITIONS_RESPONSE,
         ApiKey::IncrementalAlterConfigs => &INCREMENTAL_ALTER_CONFIGS_RESPONSE,
@@ -128,6 +130,8 @@ static CREATE_TOPICS_REQUEST: Shape =
     shape!(5, array!(TEXT, I32, I16, array!(I32, I32_ARRAY), array!(TEXT, TEXT)), I32, BOOL);
 static ELECT_LEADERS_REQUEST: Shape = shape!(2, I8.since(1), array!(TEXT, I32_ARRAY), I32);
 static DELETE_TOPICS_REQUEST: Shape = shape!(4, array!(TEXT, UUID).since(6), TEXT_ARRAY.until(5), I32);
+static DELETE_RECORDS_REQUEST: Shape = shape!(2, array!(TEXT, array!(I32, I64)), I32);
+static DELETE_RECORDS_RESPONSE: Shape = shape!(2, I32, array!(TEXT, array!(I32, I64, I16)));
 static DESCRIBE_CONFIGS_REQUEST: Shape = shape!(4, array!(I8, TEXT, TEXT_ARRAY), BOOL, BOOL.since(3));
 static CREATE_PARTITIONS_REQUEST: Shape = shape!(2, array!(TEXT, I32, array!(I32_ARRAY)), I32, BOOL);
 static INCREMENTAL_ALTER_CONFIGS_REQUEST: Shape = shape!(1, array!(I8, TEXT, array!(TEXT, I8, TEXT)), BOOL);

@@ -205,6 +205,11 @@ impl Chaos {
             "slow-fetch" => FaultKind::SlowFetch { by: self.slow_fetch_by, lasts },
             "clock-jump" => FaultKind::ClockJump { by: self.clock_jump_by, back: stream.below(2) == 0 },
             "replace-disk" => FaultKind::ReplaceDisk { restart_after: Some(down_for) },
+            "restore-disk" => FaultKind::RestoreDisk {
+                age: self.lasts,
+                checkpoints_only: stream.below(2) == 0,
+                restart_after: Some(down_for),
+            },
             "disk-fails" => {
                 FaultKind::DiskFails { after_operations: self.disk_fails_after, restart_after: Some(down_for) }
             }

@@ -155,6 +155,9 @@ impl<D> FaultKind<D> {
             FaultKind::SlowFetch { by, lasts } => FaultKind::SlowFetch { by: of(by), lasts: lasts.map(of) },
             FaultKind::ClockJump { by, back } => FaultKind::ClockJump { by: of(by), back },
             FaultKind::ReplaceDisk { restart_after } => FaultKind::ReplaceDisk { restart_after: restart_after.map(of) },
+            FaultKind::RestoreDisk { age, checkpoints_only, restart_after } => {
+                FaultKind::RestoreDisk { age: of(age), checkpoints_only, restart_after: restart_after.map(of) }
+            }
             FaultKind::DiskFails { after_operations, restart_after } => {
                 FaultKind::DiskFails { after_operations, restart_after: restart_after.map(of) }
             }

@@ -15,9 +15,9 @@ mod settings;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use trial_checker::{Belief, Checker, EventRef, Observation, Partition};
+use trial_checker::{Belief, Checker, EventRef, Observation, Partition, StartCause};
 use trial_kafka::broker::partition;
-use trial_kafka::event::{Event, Fault};
+use trial_kafka::event::{Event, Fault, LogStartReason};
 use trial_kafka::ids::TopicPartition;
 use trial_kafka::metadata::MetadataImage;
 use trial_kafka::node::{self, ConsumedRecord, EventId};
@@ -153,7 +153,22 @@ impl Observer {
                 let why = "because it is a replica no more".to_string();
                 Observation::LogTruncated { broker, partition: self.name(partition), to: 0, why }
             }
-            (Event::Fault(Fault::Crash | Fault::DiskFailed), Some(broker)) => Observation::BrokerCrashed { broker },
+            (Event::LogStartMoved { partition, to, why, .. }, Some(broker)) => {
+                let cause = match why {
+                    LogStartReason::DeleteRecords => StartCause::DeleteRecords,
+                    LogStartReason::RetentionTime | LogStartReason::RetentionSize => StartCause::Retention,
+                    LogStartReason::Leader => StartCause::Leader,
+                };
+                Observation::LogStartMoved { broker, partition: self.name(partition), to: *to, cause }
+            }
+            (
+                Event::Fault(Fault::Crash | Fault::DiskFailed | Fault::RestoreDisk { checkpoints_only: true, .. }),
+                Some(broker),
+            ) => Observation::BrokerCrashed { broker },
+            // What a disk of the past lacks is lost as what a loss of power takes.
+            (Event::Fault(Fault::RestoreDisk { lost_bytes, .. }), Some(broker)) => {
+                Observation::BrokerLostPower { broker, lost_bytes: *lost_bytes }
+            }
             (Event::Fault(Fault::PowerLoss { lost_bytes } | Fault::ReplaceDisk { lost_bytes }), Some(broker)) => {
                 Observation::BrokerLostPower { broker, lost_bytes: *lost_bytes }
             }

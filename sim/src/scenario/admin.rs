@@ -62,6 +62,13 @@ pub enum AdminAction {
         /// Its replicas; `None` cancels the reassignment under way.
         replicas: Option<Vec<i32>>,
     },
+    /// Delete the records at the beginning of a partition.
+    DeleteRecords {
+        /// The partition.
+        partition: TopicPartition,
+        /// Those below this offset; `None`: all that are committed.
+        before: Option<i64>,
+    },
     /// Make a controller a voter of the quorum, on the disk that it has then.
     AddVoter {
         /// Its number.
@@ -79,13 +86,14 @@ pub enum AdminAction {
 }
 
 /// The names of actions, for `do`.
-pub const ACTION_NAMES: [&str; 8] = [
+pub const ACTION_NAMES: [&str; 9] = [
     "create-topic",
     "delete-topic",
     "create-partitions",
     "alter-config",
     "elect-leaders",
     "reassign",
+    "delete-records",
     "add-voter",
     "remove-voter",
 ];
@@ -100,8 +108,9 @@ impl AdminAction {
             AdminAction::AlterConfig { .. } => 3,
             AdminAction::ElectLeaders { .. } => 4,
             AdminAction::Reassign { .. } => 5,
-            AdminAction::AddVoter { .. } => 6,
-            AdminAction::RemoveVoter { .. } => 7,
+            AdminAction::DeleteRecords { .. } => 6,
+            AdminAction::AddVoter { .. } => 7,
+            AdminAction::RemoveVoter { .. } => 8,
         }]
     }
 
@@ -127,6 +136,9 @@ impl AdminAction {
                 Command::ElectLeaders { election, partitions: partition.into_iter().collect() }
             }
             AdminAction::Reassign { partition, replicas } => Command::Reassign { partition, replicas },
+            AdminAction::DeleteRecords { partition, before } => {
+                Command::DeleteRecords { partition, before: before.unwrap_or(-1) }
+            }
         }
     }
 }
@@ -143,6 +155,7 @@ pub(super) fn keys_of_action(action: &str) -> &'static [&'static str] {
         "alter-config" => &["resource", "set", "remove"],
         "elect-leaders" => &["election", "topic", "partition"],
         "reassign" => &["topic", "partition", "replicas"],
+        "delete-records" => &["topic", "partition", "before"],
         "add-voter" | "remove-voter" => &["controller", "once"],
         _ => &[],
     }
@@ -192,6 +205,11 @@ fn action_of(name: &str, reader: &mut Reader<'_, '_, '_>, scenario: &Scenario) -
             Some(AdminAction::CreatePartitions { topic: topic?, partitions: partitions? })
         }
         "alter-config" => alter_config(reader, scenario),
+        "delete-records" => {
+            let partition = partition(reader, scenario);
+            let before = reader.take("before", number(0, i64::MAX));
+            Some(AdminAction::DeleteRecords { partition: partition?, before })
+        }
         "add-voter" | "remove-voter" => {
             let controller = controller(reader, scenario);
             let once = reader.take("once", boolean).unwrap_or(false);

@@ -121,6 +121,7 @@ fn bounds(name: &str) -> (i64, i64) {
     let int = i64::from(i32::MAX);
     match name {
         "log.flush.interval.messages" | "flush.messages" => (1, i64::MAX),
+        "log.retention.ms" | "retention.ms" | "log.retention.bytes" | "retention.bytes" => (-1, i64::MAX),
         "fetch.max.bytes" => (1024, int),
         "log.segment.bytes" | "segment.bytes" => (14, int),
         "eligible.leader.replicas.version" => (0, 1),
@@ -133,6 +134,8 @@ fn bounds(name: &str) -> (i64, i64) {
         | "replica.fetch.backoff.ms"
         | "replica.high.watermark.checkpoint.interval.ms"
         | "log.flush.offset.checkpoint.interval.ms"
+        | "log.flush.start.offset.checkpoint.interval.ms"
+        | "log.retention.check.interval.ms"
         | "broker.heartbeat.interval.ms"
         | "broker.session.timeout.ms"
         | "controller.quorum.fetch.timeout.ms"

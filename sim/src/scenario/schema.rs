@@ -99,6 +99,8 @@ const FAULT: &[Key] = keys! {
     "by" "duration or range" "(needed)" "how much is added; how far the clock jumps; how late metadata is";
     "of" "list of kinds of metadata" "[] (all)" "with which record the delay begins; what follows it is late too";
     "back" "true or false" "false" "the clock jumps back";
+    "age" "duration or range" "(needed)" "how old the disk is that a broker comes back with";
+    "only" "[\"checkpoints\"]" "(the whole disk)" "only the checkpoint files are that old";
     "id" "a number" "its position" "the fault's name for the seed: it keeps its random choices when others go";
 };
 const CHAOS: &[Key] = keys! {
@@ -114,6 +116,7 @@ const CHAOS: &[Key] = keys! {
     "mix.slow-fetch" "weight" "1" "how often a slow fetcher";
     "mix.clock-jump" "weight" "1" "how often a clock that jumps";
     "mix.replace-disk" "weight" "0" "how often an empty disk; never unless asked for";
+    "mix.restore-disk" "weight" "0" "how often a disk, or its checkpoint files, as they were; never unless asked for";
     "mix.disk-fails" "weight" "1" "how often a disk that fails in the middle of what its node does";
     "mix.late-metadata" "weight" "1" "how often metadata that reaches a broker late";
     "mix.lost-sync" "weight" "0" "how often a disk that answers syncs and keeps nothing; never unless asked for";
@@ -145,6 +148,7 @@ const ADMIN: &[Key] = keys! {
     "assignments" "list of lists of brokers" "(the controller's choice)" "replicas of each partition, the preferred leader first";
     "partition" "a number" "0" "the partition; elect-leaders without topic: all partitions";
     "replicas" "list of brokers" "(cancel)" "where the partition moves; without, the reassignment under way is cancelled";
+    "before" "an offset" "(the high watermark)" "records below it are deleted";
     "election" "preferred, unclean" "\"preferred\"" "which kind of election";
     "controller" "1..=controllers" "(needed)" "whom add-voter makes a voter of the quorum, on the disk that it has then; whom remove-voter makes none";
     "once" "true, false" "false" "add-voter, remove-voter: not tried again, whatever the answer is";

@@ -197,6 +197,11 @@ impl Writer {
                 self.some("topic", partition.as_ref().map(|partition| quoted(&partition.topic)));
                 self.some("partition", partition.as_ref().map(|partition| partition.partition));
             }
+            AdminAction::DeleteRecords { partition, before } => {
+                self.key("topic", quoted(&partition.topic));
+                self.key("partition", partition.partition);
+                self.some("before", *before);
+            }
             AdminAction::AddVoter { controller, once } | AdminAction::RemoveVoter { controller, once } => {
                 self.key("controller", controller);
                 self.unless(!once, "once", true);
@@ -230,6 +235,11 @@ impl Writer {
             FaultKind::Crash { restart_after }
             | FaultKind::PowerLoss { restart_after }
             | FaultKind::ReplaceDisk { restart_after } => self.some("restart-after", restart_after.map(range)),
+            FaultKind::RestoreDisk { age, checkpoints_only, restart_after } => {
+                self.key("age", range(*age));
+                self.unless(!checkpoints_only, "only", list(["checkpoints"]));
+                self.some("restart-after", restart_after.map(range));
+            }
             FaultKind::DiskFails { after_operations, restart_after } => {
                 self.key("after-operations", count(*after_operations));
                 self.some("restart-after", restart_after.map(range));

@@ -56,6 +56,7 @@ impl Administrator {
             AdminAction::AlterConfig { .. }
             | AdminAction::ElectLeaders { .. }
             | AdminAction::Reassign { .. }
+            | AdminAction::DeleteRecords { .. }
             | AdminAction::AddVoter { .. }
             | AdminAction::RemoveVoter { .. } => {}
         }

@@ -7,6 +7,7 @@ use trial_kafka::controller::Controller;
 use trial_kafka::event::{Event, Fault as FaultEvent};
 use trial_kafka::node::{Command, EventId, Input, Nanos, OpId};
 
+use super::images::Images;
 use super::late_metadata::{LateMetadata, MetadataAnswer};
 use super::life::LifeStep;
 use super::machines::{directory_id, disk_of};
@@ -58,6 +59,8 @@ pub(super) struct Faults {
     over: bool,
     /// Number of the last fault that made metadata late.
     last_late: u32,
+    /// Images of disks, for those that are to be restored.
+    pub(super) images: Images,
 }
 
 impl Faults {
@@ -66,7 +69,8 @@ impl Faults {
         for fault in &timeline {
             counters.entry(fault.kind.kind_name()).or_default().scheduled += 1;
         }
-        Faults { timeline, armed: Vec::new(), counters, lasting: Vec::new(), over: false, last_late: 0 }
+        let images = Images::for_faults(&timeline);
+        Faults { timeline, armed: Vec::new(), counters, lasting: Vec::new(), over: false, last_late: 0, images }
     }
     pub(super) fn counters(&self) -> impl Iterator<Item = (&'static str, FaultCounter)> {
         self.counters.iter().map(|(name, counter)| (*name, *counter))
@@ -248,6 +252,9 @@ impl World {
                 by_ms != 0
             }
             FaultKind::ReplaceDisk { restart_after } => self.replace_disk(node, *restart_after, cause),
+            FaultKind::RestoreDisk { age, checkpoints_only, restart_after } => {
+                self.restore_disk(node, *age, *checkpoints_only, *restart_after, cause)
+            }
             FaultKind::DiskFails { after_operations, restart_after } => {
                 let slot = &mut self.slots[node.0 as usize];
                 if slot.is_up() && !matches!(slot.node, SimNode::Client(_)) {
@@ -389,7 +396,7 @@ impl World {
         until
     }
 
-    fn restart_later(&mut self, node: NodeIx, after: Option<Nanos>) {
+    pub(super) fn restart_later(&mut self, node: NodeIx, after: Option<Nanos>) {
         let incarnation = self.slots[node.0 as usize].incarnation;
         self.end_after(after, FaultEnd::Restart { node, incarnation });
     }

@@ -18,6 +18,7 @@ mod carry;
 mod coverage;
 mod faults;
 mod host;
+mod images;
 mod late_metadata;
 mod life;
 mod machines;
@@ -85,6 +86,8 @@ impl Sink for Unwatched {
 /// What is scheduled.
 #[derive(Clone, Debug)]
 enum What {
+    /// Images of disks are due.
+    TakeImages,
     Input {
         to: NodeIx,
         incarnation: u32,
@@ -194,6 +197,7 @@ impl World {
         };
         world.begin_life();
         world.schedule_faults();
+        world.begin_images();
         world
     }
 
@@ -404,6 +408,7 @@ impl World {
                 }
             }
             What::Fault { fault, cause, that_node } => self.start_fault(fault, cause, that_node),
+            What::TakeImages => self.take_images(),
             What::FaultEnd(end) => self.end_fault(*end),
             What::Life(step) => self.live(step),
             What::External(input) => self.on_external(*input),

@@ -167,13 +167,7 @@ impl Broker {
             // Consumers may wait at a follower too (KIP-392; `ReplicaFetcherThread.completeDelayedFetchRequests`).
             self.note_fetches(ix);
         }
-        let partition = self.replicas.get_mut(ix);
-        if FollowerRule::LogStartFollowsTheLeaders.holds()
-            && let Err(error) = partition.maybe_increment_log_start_offset(disk, data.log_start_offset)
-        {
-            let id = partition.id.clone();
-            self.log_failed(&id, &error, fx);
-        }
+        self.follow_log_start(ix, data.log_start_offset, disk, fx);
     }
 
     /// Cuts the log back to where the leader's history and ours agree, or nearer to it
@@ -219,6 +213,9 @@ impl Broker {
                     });
                 }
                 self.sync_producer_snapshots(ix, fx);
+                if end < from {
+                    self.checkpoint_after_cut(ix, disk, fx);
+                }
             }
             Err(error) => {
                 let id = partition.id.clone();

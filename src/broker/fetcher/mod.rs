@@ -226,7 +226,9 @@ impl Broker {
         for (ix, followed) in &fetcher.partitions {
             let partition = self.replicas.get(*ix);
             // While appended records are being flushed, Kafka's fetcher stands still in the append.
-            if followed.state != State::Fetching || partition.flushing_from.is_some() {
+            // The same goes for a cut whose checkpoint is not durable yet.
+            let stands_still = partition.flushing_from.is_some() || partition.checkpoints_awaited > 0;
+            if followed.state != State::Fetching || stands_still {
                 continue;
             }
             let fetch_offset = partition.log_end_offset();

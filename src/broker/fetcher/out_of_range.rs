@@ -104,6 +104,7 @@ impl Broker {
                 if high_watermark != offset {
                     fx.record(Event::HighWatermark { partition: id, from: high_watermark, to: offset });
                 }
+                self.checkpoint_after_cut(ix, disk, fx);
             }
             Err(error) => self.log_failed(&id, &error, fx),
         }

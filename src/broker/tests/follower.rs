@@ -1,7 +1,7 @@
 //! A follower's day: fetch, append, cut.
 
 use super::*;
-use crate::event::TruncationReason;
+use crate::event::{LogStartReason, TruncationReason};
 
 impl Room {
     fn fetch_in_flight(&self) -> &Call {
@@ -272,6 +272,7 @@ fn the_log_start_follows_the_leaders() {
     assert_eq!(told(&mut room, 0), 1, "it is never lowered");
     assert_eq!(told(&mut room, 3), 1, "nor raised above the high watermark");
     assert_eq!(told(&mut room, 2), 2);
+    assert_eq!(room.moves(), [(0, 1, LogStartReason::Leader), (1, 2, LogStartReason::Leader)]);
 }
 
 #[test]

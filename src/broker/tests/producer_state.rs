@@ -77,7 +77,7 @@ impl Kept {
     }
     /// A new process opens the log at this wall time.
     fn open_again(&mut self, opening: Opening, wall: i64) {
-        let opened = Log::open_at(&mut self.disk, "orders-0", config(), opening, wall);
+        let opened = Log::open_at(&mut self.disk, "orders-0", config(), opening, 0, wall);
         self.log = opened.expect("the disk works").0;
     }
     fn sync(&mut self) {

@@ -177,14 +177,19 @@ impl Log {
         if active.size == 0 || active.size + incoming <= self.config.segment_bytes {
             return Ok(false);
         }
+        self.roll(disk)?;
+        Ok(true)
+    }
+
+    /// Begins a new segment at the log's end (`UnifiedLog.roll`).
+    pub(super) fn roll(&mut self, disk: &mut dyn Disk) -> Result<(), LogError> {
         let file = disk.open(self.dir, &open::file_name(self.log_end_offset), OpenMode::CreateEmpty)?;
         let mut segment = Segment::new(self.log_end_offset, file);
         segment.changed = self.sync.segment_changed();
         self.segments.push(segment);
         self.sync.dir_changed();
         self.recent.clear();
-        self.snapshot_producers_at_roll(disk)?;
-        Ok(true)
+        self.snapshot_producers_at_roll(disk)
     }
 }
 

@@ -6,7 +6,8 @@ use super::{Log, LogError, open};
 
 impl Log {
     /// The log begins at `log_start_offset` from now on, if that lies above its present start and not behind its end.
-    /// Nothing is deleted: what lies below is not served any more, until a restart, which knows nothing of this.
+    /// Nothing is deleted: what lies below is not served any more, until a restart that does not know of this. Snapshots
+    /// of producers below it go with their segments.
     pub fn maybe_increment_log_start_offset(
         &mut self,
         disk: &mut dyn Disk,
@@ -16,9 +17,7 @@ impl Log {
             return Ok(false);
         }
         self.log_start_offset = log_start_offset;
-        if self.epochs.truncate_from_start(log_start_offset) {
-            self.store_epochs(disk)?;
-        }
+        self.follow_start(disk)?;
         Ok(true)
     }
 
@@ -41,12 +40,18 @@ impl Log {
             self.sync.dir_changed();
             deleted += 1;
         }
+        self.follow_start(disk)?;
+        Ok(deleted)
+    }
+
+    /// What is known of producers and epochs begins no earlier than the log.
+    fn follow_start(&mut self, disk: &mut dyn Disk) -> Result<(), LogError> {
         if let Some(producers) = &mut self.producers {
             producers.on_log_start_offset_incremented(self.log_start_offset);
         }
         if self.epochs.truncate_from_start(self.log_start_offset) {
             self.store_epochs(disk)?;
         }
-        Ok(deleted)
+        Ok(())
     }
 }

@@ -16,9 +16,10 @@
 //! - The offset index is sparse as Kafka's but lives in memory only; it is rebuilt from the headers on open. Index files,
 //!   time index and transaction index are not modelled, and neither are their corruptions.
 //! - Nothing is compacted: offsets are contiguous from the log's start to its end, and that is checked. Nothing is deleted
-//!   but what [`Log::delete_before`] is told to.
+//!   but what [`Log::delete_before`] and [`Log::delete_old_segments`] are told to.
 //! - The log's start offset is in memory only. Whoever cuts a log's beginning knows where to after a crash too, as the
-//!   metadata log's owner does from its snapshots, and says so to [`Log::open_from`].
+//!   metadata log's owner does from its snapshots, and a broker from its checkpoint of log starts or, where whole segments
+//!   were deleted, from those that are left, and says so to [`Log::open_from`].
 //! - Recovery cuts the log also where a batch has a lower leader epoch than the one before it: that is what an older log
 //!   left there, when a truncation was lost but what was appended after it was not. Journaling file systems keep these in
 //!   order, [`Disk`] does not promise it, and Kafka does not look.
@@ -31,6 +32,7 @@ mod epochs;
 mod open;
 mod producers;
 mod read;
+mod retention;
 mod segment;
 mod sync;
 mod truncate;
@@ -43,6 +45,7 @@ pub use append::Appended;
 pub use epochs::{EpochEndOffset, EpochEntry};
 pub use open::{Opening, Recovered};
 pub use read::TimestampedOffset;
+pub use retention::{Breach, Retention};
 pub use sync::SyncMark;
 
 use epochs::EpochCache;
@@ -135,6 +138,11 @@ impl Log {
     /// First offset of the log.
     pub fn log_start_offset(&self) -> i64 {
         self.log_start_offset
+    }
+
+    /// Where the first segment begins: at the log's start, or before it.
+    pub fn first_segment_offset(&self) -> i64 {
+        self.segments.first().map_or(self.log_start_offset, |segment| segment.base_offset)
     }
 
     /// The offset the next record gets.

@@ -55,19 +55,6 @@ impl Log {
         Log::open_from(disk, dir_name, config, opening, 0)
     }
 
-    /// As [`Log::open`], at the wall time `wall` in milliseconds: a producer that was silent for too long is not loaded.
-    pub fn open_at(
-        disk: &mut dyn Disk,
-        dir_name: &str,
-        config: LogConfig,
-        opening: Opening,
-        wall: i64,
-    ) -> Result<(Log, Recovered), LogError> {
-        let (mut log, recovered) = Log::load(disk, dir_name, config, opening, 0)?;
-        log.load_producers(disk, opening, wall)?;
-        Ok((log, recovered))
-    }
-
     /// As [`Log::open`], for a log whose beginning was cut ([`Log::delete_before`]): it is known to begin at
     /// `log_start_offset` or later. What lies in segments wholly below is removed before anything else is looked at, for
     /// a crash may have brought some of them back and not others. A log that ends before that offset is begun anew there.
@@ -78,8 +65,21 @@ impl Log {
         opening: Opening,
         log_start_offset: i64,
     ) -> Result<(Log, Recovered), LogError> {
+        Log::open_at(disk, dir_name, config, opening, log_start_offset, i64::MIN)
+    }
+
+    /// As [`Log::open_from`], at the wall time `wall` in milliseconds: a producer that was silent for too long is not
+    /// loaded.
+    pub fn open_at(
+        disk: &mut dyn Disk,
+        dir_name: &str,
+        config: LogConfig,
+        opening: Opening,
+        log_start_offset: i64,
+        wall: i64,
+    ) -> Result<(Log, Recovered), LogError> {
         let (mut log, recovered) = Log::load(disk, dir_name, config, opening, log_start_offset)?;
-        log.load_producers(disk, opening, i64::MIN)?;
+        log.load_producers(disk, opening, wall)?;
         Ok((log, recovered))
     }
 

@@ -46,7 +46,7 @@ impl Default for ProducerConfig {
 struct SnapshotFile {
     /// Open since this process wrote it, for syncing.
     file: Option<FileId>,
-    /// The change of the log that wrote it (`SyncState`); 0 if an earlier process did.
+    /// The change of the log that wrote it (`SyncState`); 0 if it is durable, or an earlier process did.
     written: u64,
 }
 
@@ -274,6 +274,11 @@ impl ProducerStates {
     pub(crate) fn unsynced_snapshots(&self, synced: u64) -> impl Iterator<Item = SyncTarget> {
         let unsynced = self.snapshots.values().filter(move |snapshot| snapshot.written > synced);
         unsynced.filter_map(|snapshot| snapshot.file).map(SyncTarget::File)
+    }
+    /// Those that were written up to this change of the log are durable.
+    pub(crate) fn snapshots_synced(&mut self, change: u64) {
+        let covered = |snapshot: &&mut SnapshotFile| snapshot.written <= change;
+        self.snapshots.values_mut().filter(covered).for_each(|snapshot| snapshot.written = 0);
     }
     /// Gives the handles back.
     pub(crate) fn close(self, disk: &mut dyn Disk) {
