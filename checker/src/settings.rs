@@ -16,7 +16,7 @@ pub struct Settings {
     pub producers: BTreeMap<u32, ProducerSettings>,
     /// By consumer number. One that is not here has [`ConsumerSettings::default`].
     pub consumers: BTreeMap<u32, ConsumerSettings>,
-    /// A switch of the bug zoo is on: a lost or changed record is then a BUG even where a rule would allow it.
+    /// A switch of the bug zoo is on that does harm: a lost or changed record is then a BUG even where a rule would allow it.
     pub zoo_on: bool,
     /// Names of brokers; `b1` for broker 1 where none is given.
     pub broker_names: BTreeMap<i32, String>,

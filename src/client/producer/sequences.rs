@@ -153,7 +153,7 @@ fn in_heap_order(sorted: &mut Vec<InFlight>) {
     let (mut hole, mut heap) = (0, Vec::with_capacity(sorted.len() + 1));
     // With the smaller element in front, element k of the list stood at place k + 1.
     heap.push(last);
-    heap.extend(sorted.drain(..));
+    heap.append(sorted);
     while let Some(left) = heap.get(2 * hole + 1) {
         let right_is_smaller = heap.get(2 * hole + 2).is_some_and(|right| is_before(right, left));
         let child = 2 * hole + 1 + usize::from(right_is_smaller);
