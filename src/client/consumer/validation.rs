@@ -65,6 +65,9 @@ impl Consumer {
                 let request = (versions::OFFSET_FOR_LEADER_EPOCH, request_for(&asked));
                 let call = ConsumerCall::Validate { broker, partitions: asked };
                 self.cluster.call(Peer::Broker(broker), now, fx, request, call);
+            } else if self.cluster.view().endpoint(broker).is_none() {
+                // A leader that metadata does not show alive: what is known is out of date, or soon will be.
+                self.cluster.request_refresh();
             }
         }
     }

@@ -125,6 +125,8 @@ pub struct Bench {
     pub delivered: Vec<OpId>,
     /// Brokers by id; those that are down refuse connections.
     pub down: BTreeSet<i32>,
+    /// Brokers that Metadata answers do not name: fenced ones.
+    pub unlisted: BTreeSet<i32>,
     /// Leader and leader epoch of each partition of the topic; empty: the topic does not exist.
     pub leaders: Vec<(i32, i32)>,
     /// The id of [`TOPIC`] that Metadata answers tell.
@@ -165,6 +167,7 @@ impl Bench {
             outcomes: BTreeMap::new(),
             delivered: Vec::new(),
             down: BTreeSet::new(),
+            unlisted: BTreeSet::new(),
             topic_id: TOPIC_ID,
             session_id: 0,
             leaders: leaders.iter().map(|id| (*id, 5)).collect(),
@@ -294,7 +297,7 @@ impl Bench {
                 .with_partitions(self.leaders.iter().enumerate().map(partition).collect())
         };
         MetadataResponse::default()
-            .with_brokers((1..=3).map(broker).collect())
+            .with_brokers((1..=3).filter(|id| !self.unlisted.contains(id)).map(broker).collect())
             .with_topics(request.topics.iter().flatten().map(topic).collect())
     }
 

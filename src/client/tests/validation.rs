@@ -40,6 +40,19 @@ fn a_new_leader_is_asked_before_anything_is_fetched_from_it() {
 }
 
 #[test]
+fn a_leader_that_metadata_does_not_name_is_looked_for_until_it_does() {
+    let (mut bench, call) = reads_on_after_an_election(OffsetReset::Earliest, Zoo::default());
+    bench.unlisted.insert(3);
+    bench.answer_end_of_epoch(call, Err(ResponseError::NotLeaderOrFollower));
+    bench.sleep(3_000);
+    bench.unlisted.clear();
+    bench.sleep(2_000);
+    let call = bench.next_call();
+    assert_eq!(bench.answer_end_of_epoch(call, Ok((5, 2))), [(6, 5)]);
+    assert_eq!(Bench::fetch_asked(&bench.next_call()), (3, vec![(0, 2, 6)]));
+}
+
+#[test]
 fn a_truncated_history_is_taken_up_where_the_two_part() {
     let (mut bench, call) = reads_on_after_an_election(OffsetReset::Earliest, Zoo::default());
     bench.answer_end_of_epoch(call, Ok((4, 1)));
