@@ -16,7 +16,7 @@ use trial_storage as storage;
 use super::role::Role;
 use super::snapshots::{ValidOffsetAndEpoch, validate_fetch};
 use super::voters::ReplicaKey;
-use super::{Io, Quorum, QuorumError, fit_to_version};
+use super::{Io, Quorum, QuorumError, fit_to_version, the_only};
 use crate::conformance::QuorumRule;
 use crate::event::Event;
 use crate::metadata::METADATA_TOPIC_ID;
@@ -130,13 +130,9 @@ impl Quorum {
         if !self.is_valid_cluster_id(request.cluster_id.as_ref()) {
             return Err(ResponseError::InconsistentClusterId);
         }
-        match &request.topics[..] {
-            [topic] if topic.topic_id == METADATA_TOPIC_ID => match &topic.partitions[..] {
-                [partition] if partition.partition == 0 => Ok(partition),
-                _ => Err(ResponseError::InvalidRequest),
-            },
-            _ => Err(ResponseError::InvalidRequest),
-        }
+        the_only(&request.topics, |topic| topic.topic_id == METADATA_TOPIC_ID)
+            .and_then(|topic| the_only(&topic.partitions, |partition| partition.partition == 0))
+            .ok_or(ResponseError::InvalidRequest)
     }
 
     /// A valid fetch tells what the replica has, and that it lives: once, when it arrives. While it waits here it tells

@@ -499,3 +499,12 @@ fn fit_to_version(response: &mut ResponseKind, version: i16) {
         _ => {}
     }
 }
+
+/// The one element of a list, if it is what is asked for: requests of the quorum name one topic and one partition of it
+/// (`RaftUtil.hasValidTopicPartition`).
+fn the_only<T>(list: &[T], is_meant: impl Fn(&T) -> bool) -> Option<&T> {
+    match list {
+        [only] if is_meant(only) => Some(only),
+        _ => None,
+    }
+}

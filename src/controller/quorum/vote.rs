@@ -8,7 +8,7 @@ use kafka_protocol::protocol::StrBytes;
 use super::role::Role;
 use super::state_file::ElectionState;
 use super::voters::ReplicaKey;
-use super::{Io, Quorum, QuorumError};
+use super::{Io, Quorum, QuorumError, the_only};
 use crate::conformance::QuorumRule;
 use crate::event::Event;
 use crate::metadata::METADATA_TOPIC;
@@ -24,12 +24,10 @@ impl Quorum {
         if !self.is_valid_cluster_id(request.cluster_id.as_ref()) {
             return Ok(VoteResponse::default().with_error_code(ResponseError::InconsistentClusterId.code()));
         }
-        let partition = match &request.topics[..] {
-            [topic] if topic.topic_name.as_str() == METADATA_TOPIC => match &topic.partitions[..] {
-                [partition] if partition.partition_index == 0 => partition,
-                _ => return Ok(VoteResponse::default().with_error_code(ResponseError::InvalidRequest.code())),
-            },
-            _ => return Ok(VoteResponse::default().with_error_code(ResponseError::InvalidRequest.code())),
+        let Some(partition) = the_only(&request.topics, |topic| topic.topic_name.as_str() == METADATA_TOPIC)
+            .and_then(|topic| the_only(&topic.partitions, |partition| partition.partition_index == 0))
+        else {
+            return Ok(VoteResponse::default().with_error_code(ResponseError::InvalidRequest.code()));
         };
         let (epoch, pre_vote) = (partition.replica_epoch, partition.pre_vote);
         let candidate = ReplicaKey::of(partition.replica_id.0, partition.replica_directory_id);
