@@ -1,11 +1,9 @@
 //! A short campaign: seeds of every scenario with safe settings give no BUG and are not vacuous; the zoo's switches are
 //! found with the code they must have, and nothing else is.
 
-mod common;
-
-use common::{built_in, reproduce, run, run_all};
 use trial_checker::{Class, Outcome};
 use trial_kafka::zoo::Switch;
+use trial_tests::{built_in, reproduce, run, run_all};
 
 /// Scenarios whose settings promise that nothing acknowledged is lost.
 const SAFE: &[&str] = &[
