@@ -117,13 +117,54 @@ impl FromValue for Acks {
         })
     }
 }
+impl FromValue for String {
+    fn from_value(value: &ConfigValue) -> Result<Self, ConfigError> {
+        match value {
+            ConfigValue::Text(text) => Ok(text.clone()),
+            // A name may consist of digits.
+            ConfigValue::Int(n) => Ok(n.to_string()),
+            ConfigValue::Bool(_) => Err(ConfigError::WrongType { expected: "a word" }),
+        }
+    }
+    fn to_value(&self) -> Option<ConfigValue> {
+        Some(ConfigValue::Text(self.clone()))
+    }
+}
+impl FromValue for ReplicaSelector {
+    fn from_value(value: &ConfigValue) -> Result<Self, ConfigError> {
+        let word = match value {
+            ConfigValue::Text(text) => text.rsplit('.').next().unwrap_or_default(),
+            _ => "",
+        };
+        match word {
+            "LeaderSelector" => Ok(ReplicaSelector::Leader),
+            "RackAwareReplicaSelector" => Ok(ReplicaSelector::RackAware),
+            _ => Err(ConfigError::WrongType { expected: "\"LeaderSelector\" or \"RackAwareReplicaSelector\"" }),
+        }
+    }
+    fn to_value(&self) -> Option<ConfigValue> {
+        let word = match self {
+            ReplicaSelector::Leader => "LeaderSelector",
+            ReplicaSelector::RackAware => "RackAwareReplicaSelector",
+        };
+        Some(ConfigValue::Text(word.to_owned()))
+    }
+}
 impl FromValue for OffsetReset {
     fn from_value(value: &ConfigValue) -> Result<Self, ConfigError> {
         match value {
+            ConfigValue::Text(t) if t.starts_with(BY_DURATION) => {
+                let millis = milliseconds_of(&t[BY_DURATION.len()..]);
+                millis.map(OffsetReset::ByDuration).ok_or(ConfigError::WrongType {
+                    expected: "\"by_duration:\" and a duration as ISO 8601 has it, such as \"by_duration:PT30S\"",
+                })
+            }
             ConfigValue::Text(t) if t == "earliest" => Ok(OffsetReset::Earliest),
             ConfigValue::Text(t) if t == "latest" => Ok(OffsetReset::Latest),
             ConfigValue::Text(t) if t == "none" => Ok(OffsetReset::None),
-            _ => Err(ConfigError::WrongType { expected: "\"earliest\", \"latest\" or \"none\"" }),
+            _ => {
+                Err(ConfigError::WrongType { expected: "\"earliest\", \"latest\", \"none\" or \"by_duration:PT…S\"" })
+            }
         }
     }
     fn to_value(&self) -> Option<ConfigValue> {
@@ -131,6 +172,11 @@ impl FromValue for OffsetReset {
             OffsetReset::Earliest => "earliest",
             OffsetReset::Latest => "latest",
             OffsetReset::None => "none",
+            OffsetReset::ByDuration(millis) => {
+                let (seconds, rest) = (millis / 1_000, millis % 1_000);
+                let fraction = if rest == 0 { String::new() } else { format!(".{rest:03}") };
+                return Some(ConfigValue::Text(format!("{BY_DURATION}PT{seconds}{fraction}S")));
+            }
         };
         Some(ConfigValue::Text(word.to_owned()))
     }
@@ -149,6 +195,49 @@ impl fmt::Display for Acks {
     }
 }
 
+/// The brokers' `replica.selector.class`: who is told to a consumer to read from (KIP-392). Its package may be left out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ReplicaSelector {
+    /// `org.apache.kafka.common.replica.LeaderSelector`, and what holds without one.
+    Leader,
+    /// `org.apache.kafka.common.replica.RackAwareReplicaSelector`: an in-sync replica in the consumer's rack.
+    RackAware,
+}
+
+const BY_DURATION: &str = "by_duration:";
+
+/// Milliseconds of a duration as ISO 8601 has it and `java.time.Duration` reads it: days, hours, minutes, seconds with a
+/// fraction. `None` if it is no such thing, or negative.
+fn milliseconds_of(text: &str) -> Option<i64> {
+    let rest = text.strip_prefix(['P', 'p'])?;
+    let (days, time) = rest.split_once(['T', 't']).map_or((rest, ""), |(days, time)| (days, time));
+    if days.is_empty() && time.is_empty() {
+        return None;
+    }
+    let mut total: i64 = 0;
+    for (part, units) in [(days, &[('D', 86_400_000)][..]), (time, &[('H', 3_600_000), ('M', 60_000), ('S', 1_000)])] {
+        let mut part = part;
+        for (unit, millis) in units {
+            let Some(at) = part.find([*unit, unit.to_ascii_lowercase()]) else { continue };
+            let number = &part[..at];
+            let (whole, fraction) = number.split_once('.').unwrap_or((number, ""));
+            if !fraction.is_empty() && *unit != 'S' {
+                return None;
+            }
+            let whole: u32 = whole.parse().ok()?;
+            let thousandths: String = fraction.chars().chain("000".chars()).take(3).collect();
+            let thousandths: u32 = thousandths.parse().ok()?;
+            total = total.checked_add(i64::from(whole).checked_mul(*millis)?)?;
+            total = total.checked_add(i64::from(thousandths) * millis / 1_000)?;
+            part = &part[at + 1..];
+        }
+        if !part.is_empty() {
+            return None;
+        }
+    }
+    Some(total)
+}
+
 /// The consumer's `auto.offset.reset`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum OffsetReset {
@@ -158,6 +247,8 @@ pub enum OffsetReset {
     Latest,
     /// Report the error.
     None,
+    /// From the first record that is at most so many milliseconds old (KIP-1106).
+    ByDuration(i64),
 }
 
 macro_rules! configs {
@@ -202,6 +293,7 @@ configs! {
         "replica.fetch.min.bytes" replica_fetch_min_bytes: i64 = 1, Int, "1", "bytes for which a follower's fetch waits";
         "replica.fetch.max.bytes" replica_fetch_max_bytes: i64 = 1_048_576, Int, "1048576", "bytes per partition of a follower's fetch";
         "replica.fetch.backoff.ms" replica_fetch_backoff_ms: i64 = 1_000, Millis, "1000", "pause of a fetcher after an error";
+        "num.replica.fetchers" num_replica_fetchers: i64 = 1, Int, "1", "fetchers of a broker for each broker that it follows";
         "replica.high.watermark.checkpoint.interval.ms" replica_high_watermark_checkpoint_interval_ms: i64 = 5_000, Millis, "5000", "how often high watermarks are written to disk";
         "broker.heartbeat.interval.ms" broker_heartbeat_interval_ms: i64 = 2_000, Millis, "2000", "pause between a broker's heartbeats";
         "broker.session.timeout.ms" broker_session_timeout_ms: i64 = 9_000, Millis, "9000", "silence after which the controller fences a broker";
@@ -215,7 +307,15 @@ configs! {
         "log.index.interval.bytes" log_index_interval_bytes: i64 = 4_096, Int, "4096", "bytes between entries of the offset index";
         "log.flush.interval.messages" log_flush_interval_messages: i64 = i64::MAX, Int, "9223372036854775807", "records after which a partition is synced to disk";
         "log.flush.offset.checkpoint.interval.ms" log_flush_offset_checkpoint_interval_ms: i64 = 60_000, Millis, "60000", "how often recovery points are written";
+        "log.flush.start.offset.checkpoint.interval.ms" log_flush_start_offset_checkpoint_interval_ms: i64 = 60_000, Millis, "60000", "how often log start offsets are written";
+        "log.retention.ms" log_retention_ms: i64 = 604_800_000, Millis, "604800000", "age of its newest record at which a segment is deleted; -1: never (Kafka's default says it in log.retention.hours)";
+        "log.retention.bytes" log_retention_bytes: i64 = -1, Int, "-1", "size of a partition's log beyond which its oldest segments are deleted; -1: never";
+        "log.retention.check.interval.ms" log_retention_check_interval_ms: i64 = 300_000, Millis, "300000", "how often segments to delete are looked for";
+        "producer.id.expiration.ms" producer_id_expiration_ms: i64 = 86_400_000, Millis, "86400000", "age of its last record at which a partition forgets an idempotent producer";
+        "producer.id.expiration.check.interval.ms" producer_id_expiration_check_interval_ms: i64 = 600_000, Millis, "600000", "how often that is looked at";
         "message.max.bytes" message_max_bytes: i64 = 1_048_588, Int, "1048588", "largest record batch";
+        "max.incremental.fetch.session.cache.slots" max_incremental_fetch_session_cache_slots: i64 = 1_000, Int, "1000", "most fetch sessions of one broker (KIP-227)";
+        "replica.selector.class" replica_selector_class: ReplicaSelector = ReplicaSelector::Leader, Text, "LeaderSelector", "who is told to a consumer to read from: \"LeaderSelector\" or \"RackAwareReplicaSelector\" (KIP-392)";
         "fetch.max.bytes" fetch_max_bytes: i64 = 57_671_680, Int, "57671680", "most bytes of one fetch response";
         "controlled.shutdown.enable" controlled_shutdown_enable: bool = true, Bool, "true", "move leadership away before stopping";
         "eligible.leader.replicas.version" eligible_leader_replicas_version: i64 = 1, Int, "1", "1: replicas that leave an ISR too small stay eligible leaders (KIP-966); 0: the last one stays in the ISR; decided when the cluster is formatted";
@@ -238,7 +338,7 @@ configs! {
     /// A producer's configuration. Times are milliseconds.
     ProducerConfig {
         "acks" acks: Acks = Acks::ALL, Text, "all", "0: nobody answers; 1: the leader alone; all: every in-sync replica";
-        "enable.idempotence" enable_idempotence: bool = false, Bool, "true", "this version of the model has only false";
+        "enable.idempotence" enable_idempotence: bool = true, Bool, "true", "each batch is written once and in its order; off where acks is 0 or 1 or retries is 0, unless asked for";
         "linger.ms" linger_ms: i64 = 5, Millis, "5", "how long a batch waits for company";
         "batch.size" batch_size: i64 = 16_384, Int, "16384", "bytes at which a batch is full";
         "max.in.flight.requests.per.connection" max_in_flight: i64 = 5, Int, "5", "requests on one connection without an answer";
@@ -254,10 +354,53 @@ configs! {
     }
 }
 
+/// A producer was asked to be idempotent, and another key forbids it.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{key}: {wrong}; {right}")]
+pub struct NotIdempotent {
+    /// The key that forbids it.
+    pub key: &'static str,
+    /// What is wrong with its value.
+    pub wrong: String,
+    /// What would be right.
+    pub right: &'static str,
+}
+
+impl ProducerConfig {
+    /// Most requests in flight that keep their order: a broker remembers as many batches of a producer.
+    const MAX_IN_FLIGHT_FOR_IDEMPOTENCE: i64 = 5;
+
+    /// Settles whether the producer is idempotent. What is on by default gives way to `acks` and `retries`; what was
+    /// asked for does not, and too many requests in flight are an error either way, since 4.0.
+    /// Source: `ProducerConfig.postProcessAndValidateIdempotenceConfigs`.
+    pub fn resolve_idempotence(&mut self, asked_for: bool) -> Result<(), NotIdempotent> {
+        if !self.enable_idempotence {
+            return Ok(());
+        }
+        let (no_retries, not_all) = (self.retries == 0, self.acks != Acks::ALL);
+        if asked_for && no_retries {
+            let wrong = "an idempotent producer must be able to send again".to_owned();
+            return Err(NotIdempotent { key: "retries", wrong, right: "at least 1, or enable.idempotence = false" });
+        }
+        if asked_for && not_all {
+            let wrong = format!("an idempotent producer needs acks=all, not acks={}", self.acks);
+            return Err(NotIdempotent { key: "acks", wrong, right: "acks = \"all\", or enable.idempotence = false" });
+        }
+        if self.max_in_flight > Self::MAX_IN_FLIGHT_FOR_IDEMPOTENCE {
+            let wrong = format!("an idempotent producer has at most 5 requests in flight, not {}", self.max_in_flight);
+            let key = "max.in.flight.requests.per.connection";
+            return Err(NotIdempotent { key, wrong, right: "at most 5, or enable.idempotence = false" });
+        }
+        self.enable_idempotence = !(no_retries || not_all);
+        Ok(())
+    }
+}
+
 configs! {
     /// A consumer's configuration. Times are milliseconds.
     ConsumerConfig {
         "fetch.min.bytes" fetch_min_bytes: i64 = 1, Int, "1", "bytes for which a fetch waits";
+        "client.rack" client_rack: String = String::new(), Text, "", "where it stands, for replica.selector.class";
         "fetch.max.wait.ms" fetch_max_wait_ms: i64 = 500, Millis, "500", "longest wait of a fetch at the broker";
         "fetch.max.bytes" fetch_max_bytes: i64 = 52_428_800, Int, "52428800", "most bytes of one fetch response";
         "max.partition.fetch.bytes" max_partition_fetch_bytes: i64 = 1_048_576, Int, "1048576", "most bytes of one partition in a fetch response";
@@ -278,6 +421,8 @@ configs! {
         "min.insync.replicas" min_insync_replicas: Option<i64> = None, Int, "(broker's)", "see the broker key";
         "unclean.leader.election.enable" unclean_leader_election_enable: Option<bool> = None, Bool, "(broker's)", "see the broker key";
         "flush.messages" flush_messages: Option<i64> = None, Int, "(broker's log.flush.interval.messages)", "records after which a partition is synced to disk";
+        "retention.ms" retention_ms: Option<i64> = None, Millis, "(broker's log.retention.ms)", "age of its newest record at which a segment is deleted; -1: never";
+        "retention.bytes" retention_bytes: Option<i64> = None, Int, "(broker's)", "size of a partition's log beyond which its oldest segments are deleted; -1: never";
         "segment.bytes" segment_bytes: Option<i64> = None, Int, "(broker's log.segment.bytes)", "size at which a segment file is rolled";
     }
 }
@@ -292,24 +437,23 @@ impl<T: FromValue> FromValue for Option<T> {
 }
 
 /// The broker keys of this model that Kafka changes while a broker runs, for one broker or for all (KIP-226,
-/// `DynamicLogConfig.ReconfigurableConfigs`); all others are read when it starts.
+/// `DynamicLogConfig.ReconfigurableConfigs`, `DynamicProducerStateManagerConfig`); all others are read when it starts.
 pub const DYNAMIC_BROKER_KEYS: &[&str] = &[
     "log.flush.interval.messages",
     "log.index.interval.bytes",
+    "log.retention.bytes",
+    "log.retention.ms",
     "log.segment.bytes",
     "message.max.bytes",
     "min.insync.replicas",
+    "producer.id.expiration.ms",
     "unclean.leader.election.enable",
 ];
 
 /// Keys that Kafka knows and this model does not have yet; using one is an error that says so, never ignored.
 pub const NOT_MODELLED: &[&str] = &[
-    "retention.ms",
-    "retention.bytes",
     "cleanup.policy",
-    "log.retention.ms",
     "log.retention.hours",
-    "log.retention.bytes",
     "log.cleanup.policy",
     "compression.type",
     "transactional.id",
@@ -327,11 +471,8 @@ pub const NOT_MODELLED: &[&str] = &[
     "partitioner.class",
     "partitioner.ignore.keys",
     "buffer.memory",
-    "client.rack",
-    "num.replica.fetchers",
     "num.network.threads",
     "num.io.threads",
-    "replica.selector.class",
     "log.message.timestamp.type",
     "message.timestamp.type",
     "log.flush.interval.ms",
@@ -359,14 +500,12 @@ pub const NOT_MODELLED: &[&str] = &[
     "transaction.state.log.replication.factor",
     "group.initial.rebalance.delay.ms",
     "log.retention.minutes",
-    "log.retention.check.interval.ms",
     "log.roll.hours",
     "log.roll.jitter.ms",
     "log.segment.delete.delay.ms",
     "log.index.size.max.bytes",
     "log.preallocate",
     "log.flush.scheduler.interval.ms",
-    "log.flush.start.offset.checkpoint.interval.ms",
     "log.cleaner.enable",
     "log.cleaner.threads",
     "log.cleaner.min.cleanable.ratio",
@@ -412,7 +551,6 @@ pub const NOT_MODELLED: &[&str] = &[
     "max.connections",
     "max.connections.per.ip",
     "max.connection.creation.rate",
-    "max.incremental.fetch.session.cache.slots",
     "fetch.purgatory.purge.interval.requests",
     "producer.purgatory.purge.interval.requests",
     "delete.records.purgatory.purge.interval.requests",
@@ -448,7 +586,6 @@ pub const NOT_MODELLED: &[&str] = &[
     "transactional.id.expiration.ms",
     "transaction.max.timeout.ms",
     "transaction.abort.timed.out.transaction.cleanup.interval.ms",
-    "producer.id.expiration.ms",
     "transaction.partition.verification.enable",
     "transaction.two.phase.commit.enable",
     "group.min.session.timeout.ms",
@@ -490,3 +627,32 @@ pub const NOT_MODELLED: &[&str] = &[
     "ssl.keystore.location",
     "ssl.truststore.location",
 ];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn durations_as_iso_8601_has_them() {
+        let table = [
+            ("PT30S", Some(30_000)),
+            ("P1DT2H3M4.5S", Some(86_400_000 + 2 * 3_600_000 + 3 * 60_000 + 4_500)),
+            ("pt0.25s", Some(250)),
+            ("P2D", Some(172_800_000)),
+            ("30S", None),
+            ("P", None),
+            ("PT-5S", None),
+            ("PT5", None),
+            ("PT1.5H", None),
+            ("PT1S2M", None),
+        ];
+        for (text, expected) in table {
+            assert_eq!(milliseconds_of(text), expected, "{text}");
+        }
+        let value = ConfigValue::Text("by_duration:PT1H0.5S".to_string());
+        let reset = OffsetReset::from_value(&value);
+        assert_eq!(reset, Ok(OffsetReset::ByDuration(3_600_500)));
+        let written = reset.ok().and_then(|reset| reset.to_value());
+        assert_eq!(written, Some(ConfigValue::Text("by_duration:PT3600.500S".to_string())));
+    }
+}

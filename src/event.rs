@@ -24,6 +24,19 @@ pub enum TruncationReason {
     ToHighWatermark,
 }
 
+/// Why a log begins later than before.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub enum LogStartReason {
+    /// A client had the records below deleted (KIP-107).
+    DeleteRecords,
+    /// They were older than `retention.ms`.
+    RetentionTime,
+    /// The log was larger than `retention.bytes`.
+    RetentionSize,
+    /// The leader's log begins there.
+    Leader,
+}
+
 /// How a partition got its leader.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum ElectionKind {
@@ -98,6 +111,15 @@ pub enum Fault {
     ReplaceDisk {
         /// Bytes that were on the old one.
         lost_bytes: u64,
+    },
+    /// The process is dead, its disk as it was some time ago.
+    RestoreDisk {
+        /// How long ago, in milliseconds.
+        age_ms: u64,
+        /// So many bytes fewer than it had.
+        lost_bytes: u64,
+        /// Only the checkpoint files are of that age.
+        checkpoints_only: bool,
     },
     /// The disk failed in the middle of an operation, and the process died of it.
     DiskFailed,
@@ -194,6 +216,8 @@ pub enum Event {
     TopicDeleted { topic: String, topic_id: Uuid },
     /// Changed a configuration; `resource` is `topic orders`, `broker 1` or `all brokers`.
     ConfigChanged { resource: String, name: String, value: Option<String> },
+    /// Gave a broker producer ids to hand out, both ends included.
+    ProducerIdsAllocated { broker: BrokerId, first: i64, last: i64 },
     /// Changed who may lead a partition whose in-sync replicas are too few (KIP-966).
     EligibleLeadersChanged {
         partition: TopicPartition,
@@ -226,6 +250,9 @@ pub enum Event {
     VoteGranted { epoch: i32, candidate: i32, pre_vote: bool },
     /// Refused its vote.
     VoteRefused { epoch: i32, candidate: i32, pre_vote: bool, why: String },
+    /// Another set of voters is in force for this node: the last in its metadata log, committed or not (KIP-853). `offset` is
+    /// that of its record, -1 for the voters that the cluster was formatted with. Each is a node id and a directory id.
+    VotersChanged { offset: i64, voters: Vec<(i32, Uuid)> },
     /// Appended to the metadata log. Offsets are inclusive.
     MetadataAppended { first_offset: i64, last_offset: i64, epoch: i32, as_leader: bool },
     /// The metadata log's high watermark moved, as this node knows it.
@@ -240,8 +267,6 @@ pub enum Event {
     SnapshotLoaded { end_offset: i64, epoch: i32 },
     /// The metadata log begins here now.
     MetadataLogStart { to: i64 },
-    /// A broker has replayed the committed metadata below this offset.
-    MetadataReplayed { to: i64 },
 
     // ── partition on a broker ────────────────────────────────────────────────────────────────────────────────────
     /// Leads from here on.
@@ -263,8 +288,19 @@ pub enum Event {
     },
     /// Appended one or more batches. Offsets are inclusive.
     Appended { partition: TopicPartition, first_offset: i64, last_offset: i64, leader_epoch: i32, as_leader: bool },
+    /// An idempotent producer sent a batch that stands in the log already. Offsets are inclusive.
+    DuplicateFound {
+        partition: TopicPartition,
+        producer_id: i64,
+        producer_epoch: i16,
+        first_sequence: i32,
+        first_offset: i64,
+        last_offset: i64,
+    },
     /// Cut the log: `to` is the new log end offset.
     Truncated { partition: TopicPartition, from: i64, to: i64, reason: TruncationReason },
+    /// The log begins at `to` from now on.
+    LogStartMoved { partition: TopicPartition, from: i64, to: i64, why: LogStartReason },
     /// The leader told a follower that its history differs.
     DivergenceFound { partition: TopicPartition, replica: BrokerId, epoch: i32, end_offset: i64 },
     /// The leader learnt that a follower has everything below `log_end_offset`.
@@ -291,10 +327,16 @@ pub enum Event {
     BatchFailed { partition: TopicPartition, first_op: OpId, records: u32, error: String, unknown: bool },
     /// A batch was refused or its answer lost, and will be sent again.
     BatchRetried { partition: TopicPartition, first_op: OpId, records: u32, error: String },
+    /// A producer was given its id.
+    ProducerIdGiven { producer_id: i64, epoch: i16 },
+    /// A producer raised its own epoch; its sequences begin anew in these partitions at once, in others when they are idle.
+    ProducerEpochRaised { producer_id: i64, epoch: i16, partitions: Vec<TopicPartition> },
     /// Records were handed out. Offsets are inclusive.
     Consumed { partition: TopicPartition, first_offset: i64, last_offset: i64, records: u32 },
     /// A consumer's position was reset.
     PositionReset { partition: TopicPartition, to: i64, why: String },
+    /// A consumer reads from another replica than before (KIP-392).
+    ReadReplicaChosen { partition: TopicPartition, broker: BrokerId, why: String },
 }
 
 /// How an event stands out in the short log, which shows [`Weight::State`] and above.
@@ -321,7 +363,9 @@ impl Event {
             | BecameLeader { partition, .. }
             | BecameFollower { partition, .. }
             | Appended { partition, .. }
+            | DuplicateFound { partition, .. }
             | Truncated { partition, .. }
+            | LogStartMoved { partition, .. }
             | DivergenceFound { partition, .. }
             | ReplicaCaughtUpTo { partition, .. }
             | HighWatermark { partition, .. }
@@ -337,7 +381,8 @@ impl Event {
             | BatchFailed { partition, .. }
             | BatchRetried { partition, .. }
             | Consumed { partition, .. }
-            | PositionReset { partition, .. } => Some(partition),
+            | PositionReset { partition, .. }
+            | ReadReplicaChosen { partition, .. } => Some(partition),
             Phase { .. }
             | Fault(_)
             | Dropped { .. }
@@ -355,6 +400,7 @@ impl Event {
             | ControllerStoodDown { .. }
             | TopicDeleted { .. }
             | ConfigChanged { .. }
+            | ProducerIdsAllocated { .. }
             | BecameUnattached { .. }
             | BecameProspective { .. }
             | BecameCandidate { .. }
@@ -363,6 +409,7 @@ impl Event {
             | ResignedAsQuorumLeader { .. }
             | VoteGranted { .. }
             | VoteRefused { .. }
+            | VotersChanged { .. }
             | MetadataAppended { .. }
             | MetadataHighWatermark { .. }
             | MetadataTruncated { .. }
@@ -370,7 +417,8 @@ impl Event {
             | SnapshotWritten { .. }
             | SnapshotLoaded { .. }
             | MetadataLogStart { .. }
-            | MetadataReplayed { .. } => None,
+            | ProducerIdGiven { .. }
+            | ProducerEpochRaised { .. } => None,
         }
     }
 
@@ -388,7 +436,6 @@ impl Event {
             | Consumed { .. }
             | MetadataAppended { .. }
             | MetadataHighWatermark { .. }
-            | MetadataReplayed { .. }
             | Dropped { .. } => Weight::Traffic,
             Phase { .. }
             | Fault(_)
@@ -426,6 +473,7 @@ impl Event {
         "controller-stood-down",
         "topic-deleted",
         "config-changed",
+        "producer-ids-allocated",
         "eligible-leaders-changed",
         "reassignment-changed",
         "became-unattached",
@@ -436,6 +484,7 @@ impl Event {
         "resigned",
         "vote-granted",
         "vote-refused",
+        "voters-changed",
         "metadata-appended",
         "metadata-high-watermark",
         "metadata-truncated",
@@ -443,11 +492,12 @@ impl Event {
         "snapshot-written",
         "snapshot-loaded",
         "metadata-log-start",
-        "metadata-replayed",
         "became-leader",
         "became-follower",
         "appended",
+        "duplicate-found",
         "truncated",
+        "log-start-moved",
         "divergence-found",
         "replica-caught-up-to",
         "high-watermark",
@@ -460,8 +510,11 @@ impl Event {
         "batch-acked",
         "batch-failed",
         "batch-retried",
+        "producer-id-given",
+        "producer-epoch-raised",
         "consumed",
         "position-reset",
+        "read-replica-chosen",
     ];
 
     /// The event's name in fixed columns and in exports: lower case, with hyphens.
@@ -490,6 +543,7 @@ impl Event {
             ControllerStoodDown { .. } => "controller-stood-down",
             TopicDeleted { .. } => "topic-deleted",
             ConfigChanged { .. } => "config-changed",
+            ProducerIdsAllocated { .. } => "producer-ids-allocated",
             EligibleLeadersChanged { .. } => "eligible-leaders-changed",
             ReassignmentChanged { .. } => "reassignment-changed",
             BecameUnattached { .. } => "became-unattached",
@@ -500,6 +554,7 @@ impl Event {
             ResignedAsQuorumLeader { .. } => "resigned",
             VoteGranted { .. } => "vote-granted",
             VoteRefused { .. } => "vote-refused",
+            VotersChanged { .. } => "voters-changed",
             MetadataAppended { .. } => "metadata-appended",
             MetadataHighWatermark { .. } => "metadata-high-watermark",
             MetadataTruncated { .. } => "metadata-truncated",
@@ -507,11 +562,12 @@ impl Event {
             SnapshotWritten { .. } => "snapshot-written",
             SnapshotLoaded { .. } => "snapshot-loaded",
             MetadataLogStart { .. } => "metadata-log-start",
-            MetadataReplayed { .. } => "metadata-replayed",
             BecameLeader { .. } => "became-leader",
             BecameFollower { .. } => "became-follower",
             Appended { .. } => "appended",
+            DuplicateFound { .. } => "duplicate-found",
             Truncated { .. } => "truncated",
+            LogStartMoved { .. } => "log-start-moved",
             DivergenceFound { .. } => "divergence-found",
             ReplicaCaughtUpTo { .. } => "replica-caught-up-to",
             HighWatermark { .. } => "high-watermark",
@@ -524,8 +580,11 @@ impl Event {
             BatchAcked { .. } => "batch-acked",
             BatchFailed { .. } => "batch-failed",
             BatchRetried { .. } => "batch-retried",
+            ProducerIdGiven { .. } => "producer-id-given",
+            ProducerEpochRaised { .. } => "producer-epoch-raised",
             Consumed { .. } => "consumed",
             PositionReset { .. } => "position-reset",
+            ReadReplicaChosen { .. } => "read-replica-chosen",
         }
     }
 }
@@ -566,6 +625,12 @@ impl fmt::Display for Fault {
             Fault::ClockJump { by_ms } => write!(f, "has a wall clock that jumped by {by_ms} ms"),
             Fault::ReplaceDisk { lost_bytes } => {
                 write!(f, "lost its disk with {lost_bytes} bytes and has an empty one now")
+            }
+            Fault::RestoreDisk { age_ms, checkpoints_only: true, .. } => {
+                write!(f, "died and finds its checkpoint files as they were {age_ms} ms ago")
+            }
+            Fault::RestoreDisk { age_ms, lost_bytes, checkpoints_only: false } => {
+                write!(f, "died and finds its disk as it was {age_ms} ms ago, with {lost_bytes} bytes less")
             }
             Fault::DiskFailed => write!(f, "died in the middle of an operation of its disk"),
             Fault::LostSync { begins: true } => write!(f, "has a disk that answers syncs and keeps nothing"),
@@ -660,6 +725,9 @@ impl fmt::Display for Event {
             }
             TopicDeleted { topic, topic_id } => write!(f, "deleted topic {topic} (id {topic_id})"),
             ConfigChanged { resource, name, value: Some(value) } => write!(f, "set {name}={value} for {resource}"),
+            ProducerIdsAllocated { broker, first, last } => {
+                write!(f, "gave broker {broker} the producer ids {first} to {last}")
+            }
             ConfigChanged { resource, name, value: None } => write!(f, "removed {name} from {resource}"),
             EligibleLeadersChanged { partition, elr, last_known_elr, .. } => write!(
                 f,
@@ -696,6 +764,15 @@ impl fmt::Display for Event {
             VoteRefused { epoch, candidate, pre_vote: true, why } => {
                 write!(f, "would not vote for {candidate} after quorum epoch {epoch}: {why}")
             }
+            VotersChanged { offset, voters } => {
+                let voters: Vec<i32> = voters.iter().map(|(id, _)| *id).collect();
+                let since = if *offset < 0 {
+                    "as formatted".to_string()
+                } else {
+                    format!("by offset {offset} of the metadata log")
+                };
+                write!(f, "takes {} for the quorum's voters, {since}", broker_list(&voters))
+            }
             MetadataAppended { first_offset, last_offset, epoch, as_leader } => write!(
                 f,
                 "appended {} of the metadata log as {} in epoch {epoch}",
@@ -721,7 +798,6 @@ impl fmt::Display for Event {
                 write!(f, "loaded the snapshot of the metadata below offset {end_offset}, epoch {epoch}")
             }
             MetadataLogStart { to } => write!(f, "begins its metadata log at offset {to}"),
-            MetadataReplayed { to } => write!(f, "has replayed the metadata below offset {to}"),
             ReplicaDeleted { partition, topic_id } => {
                 write!(f, "deleted its replica of {partition} (topic id {topic_id})")
             }
@@ -745,6 +821,13 @@ impl fmt::Display for Event {
                     if *as_leader { "leader" } else { "follower" }
                 )
             }
+            DuplicateFound { partition, producer_id, producer_epoch, first_sequence, first_offset, last_offset } => {
+                write!(
+                    f,
+                    "has the batch of {partition} from producer {producer_id}, epoch {producer_epoch}, sequence {first_sequence} already, at {}",
+                    Offsets(*first_offset, *last_offset)
+                )
+            }
             Truncated { partition, from, to, reason } => {
                 let why = match reason {
                     TruncationReason::DivergingEpoch => "because the leader's history differs from there",
@@ -753,6 +836,15 @@ impl fmt::Display for Event {
                     TruncationReason::ToHighWatermark => "to its own high watermark",
                 };
                 write!(f, "truncated {partition} from log end offset {from} to {to} {why}")
+            }
+            LogStartMoved { partition, from, to, why } => {
+                let why = match why {
+                    LogStartReason::DeleteRecords => "because a client deleted the records below",
+                    LogStartReason::RetentionTime => "because the records below are older than retention.ms",
+                    LogStartReason::RetentionSize => "because the log was larger than retention.bytes",
+                    LogStartReason::Leader => "because the leader's log starts there",
+                };
+                write!(f, "moved the log start of {partition} from {from} to {to} {why}")
             }
             DivergenceFound { partition, replica, epoch, end_offset } => {
                 write!(
@@ -808,10 +900,22 @@ impl fmt::Display for Event {
             BatchRetried { partition, first_op, records, error } => {
                 write!(f, "will send {} to {partition} again: {error}", Records(first_op.0, *records))
             }
+            ProducerIdGiven { producer_id, epoch } => {
+                write!(f, "is producer {producer_id} from now on, in epoch {epoch}")
+            }
+            ProducerEpochRaised { producer_id, epoch, partitions } => {
+                let names: Vec<String> = partitions.iter().map(ToString::to_string).collect();
+                let names = names.join(", ");
+                write!(
+                    f,
+                    "raised the epoch of producer {producer_id} to {epoch}: its sequences in {names} begin anew at 0"
+                )
+            }
             Consumed { partition, first_offset, last_offset, .. } => {
                 write!(f, "consumed {} of {partition}", Offsets(*first_offset, *last_offset))
             }
             PositionReset { partition, to, why } => write!(f, "moved its position in {partition} to {to}: {why}"),
+            ReadReplicaChosen { partition, broker, why } => write!(f, "reads {partition} from broker {broker}: {why}"),
         }
     }
 }

@@ -64,8 +64,9 @@ pub enum Lane {
     Request,
     /// Broker registration and heartbeats (`BrokerLifecycleManager`).
     Heartbeat,
-    /// Replica fetchers (`ReplicaFetcherThread`).
-    Fetcher,
+    /// A replica fetcher (`ReplicaFetcherThread`), by a number below [`Lane::FETCHERS`] that the broker gives it while it
+    /// lives: each is a thread of its own, and one that is stuck does not stop the others.
+    Fetcher(u8),
     /// Replay and publishing of metadata (`MetadataLoader`), and AlterPartition (`AlterPartitionManager`).
     Metadata,
     /// Log maintenance: flush, checkpoints, recovery (`LogManager`).
@@ -75,9 +76,34 @@ pub enum Lane {
 }
 
 impl Lane {
-    /// All lanes, in declaration order; `lane as usize` indexes it.
-    pub const ALL: [Lane; 7] =
-        [Lane::Timer, Lane::Request, Lane::Heartbeat, Lane::Fetcher, Lane::Metadata, Lane::Log, Lane::Raft];
+    /// How many replica fetchers can have a lane of their own. Where a broker has more, some share one.
+    pub const FETCHERS: u8 = 8;
+    /// How many lanes there are.
+    pub const COUNT: usize = 6 + Lane::FETCHERS as usize;
+    /// All lanes; [`Lane::index`] is the place of each.
+    pub const ALL: [Lane; Lane::COUNT] = {
+        let mut all = [Lane::Timer; Lane::COUNT];
+        (all[1], all[2], all[3], all[4], all[5]) =
+            (Lane::Request, Lane::Heartbeat, Lane::Metadata, Lane::Log, Lane::Raft);
+        let mut n = 0;
+        while n < Lane::FETCHERS {
+            all[6 + n as usize] = Lane::Fetcher(n);
+            n += 1;
+        }
+        all
+    };
+    /// Its place in [`Lane::ALL`].
+    pub const fn index(self) -> usize {
+        match self {
+            Lane::Timer => 0,
+            Lane::Request => 1,
+            Lane::Heartbeat => 2,
+            Lane::Metadata => 3,
+            Lane::Log => 4,
+            Lane::Raft => 5,
+            Lane::Fetcher(n) => 6 + (n % Lane::FETCHERS) as usize,
+        }
+    }
 }
 
 macro_rules! id {
@@ -184,6 +210,8 @@ pub enum RandomFor {
     Election,
     /// A member id of a consumer group.
     MemberId,
+    /// A fetch session's id.
+    FetchSession,
 }
 
 /// On which of a process's listeners a connection was accepted: a process with both roles has one for each
@@ -314,6 +342,14 @@ pub enum Command {
         /// Partitions and positions.
         partitions: Vec<(TopicPartition, Option<i64>)>,
     },
+    /// Go on elsewhere in a partition that is assigned. Answered by [`Outcome::Done`] at once: where an offset must be
+    /// found first, the next poll waits for it.
+    Seek {
+        /// The partition.
+        partition: TopicPartition,
+        /// Where to.
+        to: SeekTo,
+    },
     /// Hand out what was fetched; waits up to `max_wait_ms` for at least one record. Answered by
     /// [`Outcome::Polled`]. At most one poll may be pending.
     Poll {
@@ -366,17 +402,54 @@ pub enum Command {
         /// Its replicas, the preferred leader first; `None` cancels the reassignment under way.
         replicas: Option<Vec<i32>>,
     },
+    /// Delete the records of a partition below an offset (KIP-107). Answered by [`Outcome::Offset`] with the low watermark,
+    /// or [`Outcome::Refused`].
+    DeleteRecords {
+        /// The partition.
+        partition: TopicPartition,
+        /// Where its log is to begin; -1 at the high watermark.
+        before: i64,
+    },
+    /// Make a controller a voter of the metadata quorum (KIP-853). Answered by [`Outcome::Done`] or [`Outcome::Refused`].
+    AddVoter {
+        /// Its `node.id`.
+        id: i32,
+        /// The `directory.id` of its metadata log directory.
+        directory_id: Uuid,
+        /// Where controllers reach it.
+        endpoint: Endpoint,
+    },
+    /// Make a voter of the metadata quorum none (KIP-853). Answered by [`Outcome::Done`] or [`Outcome::Refused`].
+    RemoveVoter {
+        /// Its `node.id`.
+        id: i32,
+        /// The `directory.id` by which it is a voter.
+        directory_id: Uuid,
+    },
     /// Earliest (-2) or latest (-1) offset of a partition. Answered by [`Outcome::Offset`].
     ListOffset {
         /// The partition.
         partition: TopicPartition,
-        /// -2 earliest, -1 latest, else the first offset at or after this timestamp in milliseconds.
+        /// -2 earliest, -1 latest, -3 the record with the largest timestamp, else the first offset at or after this timestamp in milliseconds.
         timestamp: i64,
     },
     /// Settle everything pending as it stands and stop. Answered by [`Outcome::Done`].
     Close,
     /// To a server: shut down in an orderly way, as on SIGTERM. It ends with [`Effect::Halt`]; no outcome is delivered.
     ShutDown,
+}
+
+/// A place in a partition, for a consumer (`seek`, `seekToBeginning`, `seekToEnd`, `offsetsForTimes`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SeekTo {
+    /// This offset.
+    Offset(i64),
+    /// The log's start.
+    Earliest,
+    /// The high watermark.
+    Latest,
+    /// The first record at or after this time; the high watermark if there is none.
+    Timestamp(Millis),
 }
 
 /// Whose configs are changed (`ConfigResource`).

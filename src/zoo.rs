@@ -32,6 +32,10 @@ pub enum Switch {
     RaftTruncateBelowHw,
     /// KIP-853: a voter with an empty disk and its old id votes as if it remembered (before 3.9).
     RaftBlankDiskSameId,
+    /// Raft thesis (2015 correction): voters are changed before anything of the leader's epoch is committed.
+    ReconfigBeforeEpochCommit,
+    /// KAFKA-16530: a leader that is no voter any more counts for the high watermark (before 3.9).
+    HwAssumesLeaderIsVoter,
     /// KAFKA-15345: the new controller decides before it has replayed up to the start of its epoch (before 3.6.0).
     LeaderCallbackBeforeCatchup,
     /// KIP-903: AlterPartition admits a replica by what its earlier incarnation had fetched (before 3.5.0).
@@ -46,6 +50,31 @@ pub enum Switch {
     ElectFencedLastKnownLeader,
     /// KAFKA-16952: the same incarnation registering again gets a new broker epoch (before 3.9.0).
     BrokerEpochBumpOnAmend,
+    /// KIP-320, KAFKA-7747: a consumer goes on at its offset in whatever history a new leader has (before 2.3.0).
+    SilentConsumerTruncation,
+    /// A rule removed: an idempotent producer sends its batches without sequences, five at once, and again what fails.
+    ReorderInflight,
+    /// KAFKA-5793, KIP-360: UNKNOWN_PRODUCER_ID makes the client begin its sequences anew under the same epoch (before 2.5).
+    UnknownProducerReset,
+    /// KAFKA-8483, KAFKA-12152: batches in flight get new sequences in the order of a heap, idle partitions none.
+    ClientSeqReassignOrder,
+    /// KAFKA-14359, KAFKA-14920, a rule removed: a partition that knows a producer accepts any first sequence of its next
+    /// epoch, as one that does not know it does to this day. Not in [`Switch::ALL`] before an idempotent client can show it:
+    /// the first two batches of a bumped epoch are in flight, the first alone is refused (NOT_ENOUGH_REPLICAS, then the
+    /// ISR recovers), the second is appended, and the first is out of order for ever: stuck, or appended behind it.
+    FirstSeqAny,
+    /// KAFKA-6361 / KIP-279: a leader tells where an epoch ends that it never had, and not that it never had it (before 2.0.0).
+    EpochAnswerWithoutEpoch,
+    /// KAFKA-7395 / KIP-320: a follower takes its truncation point from a leader in another epoch (before 2.1.0).
+    TruncateFromOtherEpoch,
+    /// KAFKA-7395 / KIP-320, a part of it that does no harm: a leader gives records to a follower in another epoch (before 2.1.0).
+    ServeFetchOtherEpoch,
+    /// KAFKA-7164: a follower that missed a leader epoch does not look for a truncation point if the leader is the same (before 2.0.1).
+    SkipTruncateSameLeader,
+    /// A rule removed: a follower applies a fetch response of the past.
+    AcceptStaleFetchResponse,
+    /// KAFKA-2143: a follower ahead of its leader throws its whole log away if the leader has caught up when it asks (before 0.9.0.1).
+    OorTruncateFully,
     /// KIP-320, KAFKA-7395: a leader counts, for its high watermark and the ISR, a follower that fetches in another leader epoch
     /// (before 2.1.0).
     HwCountsOtherEpoch,
@@ -68,8 +97,8 @@ pub enum Switch {
 }
 
 impl Switch {
-    /// All switches.
-    pub const ALL: [Switch; 27] = [
+    /// All switches that have a scenario.
+    pub const ALL: [Switch; 39] = [
         Switch::TruncateToHw,
         Switch::IsrExpandBeforeLeso,
         Switch::AckBeforeHighWatermark,
@@ -81,6 +110,8 @@ impl Switch {
         Switch::RaftNoPrevote,
         Switch::RaftTruncateBelowHw,
         Switch::RaftBlankDiskSameId,
+        Switch::ReconfigBeforeEpochCommit,
+        Switch::HwAssumesLeaderIsVoter,
         Switch::LeaderCallbackBeforeCatchup,
         Switch::NoBrokerEpochCheck,
         Switch::FencedJoinsIsr,
@@ -88,6 +119,16 @@ impl Switch {
         Switch::LastReplicaStanding,
         Switch::ElectFencedLastKnownLeader,
         Switch::BrokerEpochBumpOnAmend,
+        Switch::SilentConsumerTruncation,
+        Switch::ReorderInflight,
+        Switch::UnknownProducerReset,
+        Switch::ClientSeqReassignOrder,
+        Switch::EpochAnswerWithoutEpoch,
+        Switch::TruncateFromOtherEpoch,
+        Switch::ServeFetchOtherEpoch,
+        Switch::SkipTruncateSameLeader,
+        Switch::AcceptStaleFetchResponse,
+        Switch::OorTruncateFully,
         Switch::HwCountsOtherEpoch,
         Switch::CountDivergingFetch,
         Switch::HwOverCommittedIsr,
@@ -113,6 +154,8 @@ impl Switch {
             Switch::RaftNoPrevote => "raft-no-prevote",
             Switch::RaftTruncateBelowHw => "raft-truncate-below-hw",
             Switch::RaftBlankDiskSameId => "raft-blank-disk-same-id",
+            Switch::ReconfigBeforeEpochCommit => "reconfig-before-epoch-commit",
+            Switch::HwAssumesLeaderIsVoter => "hw-assumes-leader-is-voter",
             Switch::LeaderCallbackBeforeCatchup => "leader-callback-before-catchup",
             Switch::NoBrokerEpochCheck => "no-broker-epoch-check",
             Switch::FencedJoinsIsr => "fenced-joins-isr",
@@ -120,6 +163,17 @@ impl Switch {
             Switch::LastReplicaStanding => "last-replica-standing",
             Switch::ElectFencedLastKnownLeader => "elect-fenced-last-known-leader",
             Switch::BrokerEpochBumpOnAmend => "broker-epoch-bump-on-amend",
+            Switch::SilentConsumerTruncation => "silent-consumer-truncation",
+            Switch::ReorderInflight => "reorder-inflight",
+            Switch::UnknownProducerReset => "unknown-producer-reset",
+            Switch::ClientSeqReassignOrder => "client-seq-reassign-order",
+            Switch::FirstSeqAny => "first-seq-any",
+            Switch::EpochAnswerWithoutEpoch => "epoch-answer-without-epoch",
+            Switch::TruncateFromOtherEpoch => "truncate-from-other-epoch",
+            Switch::ServeFetchOtherEpoch => "serve-fetch-other-epoch",
+            Switch::SkipTruncateSameLeader => "skip-truncate-same-leader",
+            Switch::AcceptStaleFetchResponse => "accept-stale-fetch-response",
+            Switch::OorTruncateFully => "oor-truncate-fully",
             Switch::HwCountsOtherEpoch => "hw-counts-other-epoch",
             Switch::CountDivergingFetch => "count-diverging-fetch",
             Switch::HwOverCommittedIsr => "hw-over-committed-isr",
@@ -166,6 +220,12 @@ impl Switch {
             Switch::RaftBlankDiskSameId => {
                 "KIP-853: a voter with an empty disk and its old id votes as if it remembered (before 3.9)"
             }
+            Switch::ReconfigBeforeEpochCommit => {
+                "the correction to Raft's change of members, left out: voters are changed before anything of the leader's epoch is committed"
+            }
+            Switch::HwAssumesLeaderIsVoter => {
+                "KAFKA-16530: a leader that is no voter any more counts for the high watermark (before 3.9)"
+            }
             Switch::LeaderCallbackBeforeCatchup => {
                 "KAFKA-15345: the new controller decides before it has replayed up to the start of its epoch (before 3.6.0)"
             }
@@ -186,6 +246,37 @@ impl Switch {
             }
             Switch::BrokerEpochBumpOnAmend => {
                 "KAFKA-16952: the same incarnation registering again gets a new broker epoch (before 3.9.0)"
+            }
+            Switch::SilentConsumerTruncation => {
+                "KIP-320 / KAFKA-7747: a consumer goes on at its offset in another history (before 2.3.0)"
+            }
+            Switch::ReorderInflight => {
+                "a rule removed: an idempotent producer sends its batches without sequences, several at once"
+            }
+            Switch::UnknownProducerReset => {
+                "KAFKA-5793 / KIP-360: a producer that a broker forgot begins its sequences anew under the same epoch (before 2.5)"
+            }
+            Switch::ClientSeqReassignOrder => {
+                "KAFKA-8483 / KAFKA-12152: batches in flight get new sequences out of order, idle partitions none (before 2.8.0)"
+            }
+            Switch::FirstSeqAny => {
+                "KAFKA-14359, a rule removed: a bumped producer epoch may begin at any sequence, though the producer is known"
+            }
+            Switch::EpochAnswerWithoutEpoch => {
+                "KAFKA-6361 / KIP-279: a leader tells where an epoch ends that it never had, and not that it never had it (before 2.0.0)"
+            }
+            Switch::TruncateFromOtherEpoch => {
+                "KAFKA-7395 / KIP-320: a follower takes its truncation point from a leader in another epoch (before 2.1.0)"
+            }
+            Switch::ServeFetchOtherEpoch => {
+                "KAFKA-7395 / KIP-320, a part of it that does no harm: a leader gives records to a follower in another epoch (before 2.1.0)"
+            }
+            Switch::SkipTruncateSameLeader => {
+                "KAFKA-7164: a follower that missed a leader epoch does not look for a truncation point if the leader is the same (before 2.0.1)"
+            }
+            Switch::AcceptStaleFetchResponse => "a rule removed: a follower applies a fetch response of the past",
+            Switch::OorTruncateFully => {
+                "KAFKA-2143: a follower ahead of its leader throws its whole log away if the leader has caught up when it asks (before 0.9.0.1)"
             }
             Switch::HwCountsOtherEpoch => {
                 "KIP-320: a leader counts a follower that fetches in another leader epoch (before 2.1.0)"
@@ -231,6 +322,8 @@ impl Switch {
             Switch::RaftNoPrevote => &["stuck"],
             Switch::RaftTruncateBelowHw => &["quorum-split"],
             Switch::RaftBlankDiskSameId => &["quorum-split"],
+            Switch::ReconfigBeforeEpochCommit => &["quorum-split"],
+            Switch::HwAssumesLeaderIsVoter => &["quorum-split", "commit-without-majority"],
             Switch::LeaderCallbackBeforeCatchup => &["metadata-divergence", "stuck"],
             Switch::NoBrokerEpochCheck => &["lost-write"],
             Switch::FencedJoinsIsr => &["fenced-in-isr", "stuck", "lost-write"],
@@ -238,6 +331,17 @@ impl Switch {
             Switch::LastReplicaStanding => &["lost-write"],
             Switch::ElectFencedLastKnownLeader => &["unsafe-election"],
             Switch::BrokerEpochBumpOnAmend => &["broker-epoch-changed", "stuck"],
+            Switch::SilentConsumerTruncation => &["poll-skip"],
+            Switch::ReorderInflight => &["nonmonotonic-send", "duplicate"],
+            Switch::UnknownProducerReset => &["duplicate", "nonmonotonic-send", "lost-write"],
+            Switch::ClientSeqReassignOrder => &["nonmonotonic-send"],
+            Switch::FirstSeqAny => &["producer-sequence", "stuck", "lost-write"],
+            Switch::EpochAnswerWithoutEpoch => &["log-mismatch"],
+            Switch::TruncateFromOtherEpoch => &["log-mismatch"],
+            Switch::ServeFetchOtherEpoch => &[],
+            Switch::SkipTruncateSameLeader => &["log-mismatch"],
+            Switch::AcceptStaleFetchResponse => &["committed-truncated", "lost-write", "log-mismatch"],
+            Switch::OorTruncateFully => &["committed-truncated"],
             Switch::HwCountsOtherEpoch => &["lost-write", "inconsistent-offsets"],
             Switch::CountDivergingFetch => &["lost-write"],
             Switch::HwOverCommittedIsr => &["lost-write"],
@@ -248,6 +352,12 @@ impl Switch {
             Switch::NoHwAfterIsrChange => &["stuck"],
             Switch::HwWaitsForIneligible => &["stuck"],
         }
+    }
+
+    /// Is it a negative control: a rule taken away whose absence, alone, nobody suffers from? Then nothing must be found, and
+    /// nothing may.
+    pub fn is_harmless(self) -> bool {
+        self.must_any().is_empty()
     }
 
     /// Codes that may be found besides; any other BUG is a failure of the zoo.
@@ -276,6 +386,11 @@ impl Switch {
             Switch::RaftBlankDiskSameId => {
                 &["commit-without-majority", "stuck", "metadata-divergence", "epoch-regression"]
             }
+            // Two disjoint majorities decide, and each has its brokers.
+            Switch::ReconfigBeforeEpochCommit => {
+                &["commit-without-majority", "stuck", "metadata-divergence", "epoch-regression"]
+            }
+            Switch::HwAssumesLeaderIsVoter => &["metadata-divergence", "epoch-regression"],
             Switch::LeaderCallbackBeforeCatchup => &["epoch-regression", "broker-epoch-regression"],
             Switch::NoBrokerEpochCheck => {
                 &["unsafe-election", "inconsistent-offsets", "log-mismatch", "committed-truncated"]
@@ -289,6 +404,30 @@ impl Switch {
             }
             Switch::ElectFencedLastKnownLeader => &["stuck"],
             Switch::BrokerEpochBumpOnAmend => &[],
+            Switch::SilentConsumerTruncation => &["inconsistent-offsets", "lost-write", "unsafe-election"],
+            // Of two copies the acknowledged one may be either.
+            Switch::ReorderInflight => &["ack-offset-mismatch", "realtime-append-inversion"],
+            Switch::UnknownProducerReset => {
+                &["producer-sequence", "ack-offset-mismatch", "realtime-append-inversion", "stuck"]
+            }
+            Switch::ClientSeqReassignOrder => {
+                &["producer-sequence", "duplicate", "ack-offset-mismatch", "realtime-append-inversion", "stuck"]
+            }
+            Switch::FirstSeqAny => &["realtime-append-inversion", "nonmonotonic-send"],
+            Switch::EpochAnswerWithoutEpoch => {
+                &["lost-write", "inconsistent-offsets", "unsafe-election", "committed-truncated"]
+            }
+            Switch::TruncateFromOtherEpoch => {
+                &["lost-write", "inconsistent-offsets", "unsafe-election", "committed-truncated"]
+            }
+            Switch::ServeFetchOtherEpoch => &[],
+            Switch::SkipTruncateSameLeader => {
+                &["lost-write", "inconsistent-offsets", "unsafe-election", "committed-truncated"]
+            }
+            Switch::AcceptStaleFetchResponse => &["inconsistent-offsets", "unsafe-election"],
+            Switch::OorTruncateFully => {
+                &["lost-write", "ack-before-committed", "inconsistent-offsets", "log-mismatch", "unsafe-election"]
+            }
             Switch::HwCountsOtherEpoch => &["log-mismatch", "unsafe-election", "committed-truncated"],
             Switch::CountDivergingFetch => {
                 &["log-mismatch", "inconsistent-offsets", "unsafe-election", "committed-truncated"]

@@ -1,12 +1,10 @@
 //! Same scenario, same seed, same bytes: twice in a row, after other runs, over either carriage, from a fork.
 
-mod common;
-
 use std::sync::Arc;
 
-use common::{built_in, run};
 use trial_sim::trial::run_carried;
 use trial_sim::world::{Carriage, Unwatched, World};
+use trial_tests::{built_in, run};
 
 /// A commit that changes these says so.
 #[test]

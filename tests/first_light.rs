@@ -1,10 +1,8 @@
 //! One record, one knob: acks=1 loses acknowledged records when the leader dies, acks=all does not, acks=0 never
 //! promised any.
 
-mod common;
-
-use common::{built_in, reproduce, run_all};
 use trial_checker::{Class, Outcome};
+use trial_tests::{built_in, reproduce, run_all};
 
 #[test]
 fn acks_1_loses_acknowledged_records_and_the_chain_says_how() {

@@ -77,12 +77,14 @@ impl Checker {
         match what {
             SendInvoked { record, producer, partition } => self.history.send_invoked(at, record, producer, &partition),
             SendSettled { record, belief, attempts } => self.history.send_settled(at, record, belief, attempts),
-            Read { consumer, partition, offset, record, .. } => {
+            Read { consumer, partition, offset, leader_epoch, record } => {
                 let manual = self.settings.consumer(consumer).manual;
-                self.history.read(at, consumer, manual, &partition, offset, record);
+                self.history.read(at, consumer, manual, &partition, (offset, leader_epoch), record);
             }
             PositionReset { consumer, partition, .. } => self.history.position_reset(consumer, &partition),
-            FinalRead { partition, offset, record, .. } => self.history.final_read(at, &partition, offset, record),
+            FinalRead { partition, offset, leader_epoch, record } => {
+                self.history.final_read(at, &partition, (offset, leader_epoch), record);
+            }
             FinalReadEnd { partition, log_start, log_end, complete } => {
                 self.history.final_read_end(at, &partition, log_start, log_end, complete);
             }

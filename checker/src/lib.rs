@@ -31,6 +31,6 @@ mod checker;
 
 pub use checker::Checker;
 pub use history::belief_truth::{BeliefTruth, Row};
-pub use observation::{Belief, Entry, EventRef, Observation, Partition, Time, Waiting};
+pub use observation::{Belief, Entry, EventRef, Observation, Partition, ProducerBatch, StartCause, Time, Waiting};
 pub use settings::{ConsumerSettings, ProducerSettings, QuorumSettings, Settings, TopicSettings};
 pub use verdict::{Class, Finding, Group, Outcome, Step, Verdict};

@@ -5,6 +5,8 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
+use crate::settings::TopicSettings;
+
 /// Virtual time in nanoseconds.
 pub type Time = u64;
 
@@ -68,9 +70,35 @@ pub struct Entry {
     pub hash: u64,
     /// The ids of its records in order of offset. A follower's may be left empty.
     pub records: Vec<u64>,
+    /// The idempotent producer it is from, if it is from one.
+    pub producer: Option<ProducerBatch>,
 }
 
-/// Something that happens in a bounded time, most of it once all faults have healed.
+/// Which of a producer's batches it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct ProducerBatch {
+    /// The producer's id.
+    pub id: i64,
+    /// Its epoch.
+    pub epoch: i16,
+    /// Sequence of the first record.
+    pub first_sequence: i32,
+    /// Sequence of the last record; behind the largest comes 0.
+    pub last_sequence: i32,
+}
+
+/// Why a log begins later than before.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum StartCause {
+    /// By age or size.
+    Retention,
+    /// A client asked for it.
+    DeleteRecords,
+    /// The leader's log begins there.
+    Leader,
+}
+
+/// Something that happens in a bounded time once all faults have healed.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum Waiting {
     /// The quorum has no leader that decides, though a majority of the voters runs.
@@ -92,13 +120,22 @@ pub enum Waiting {
         /// The broker.
         broker: i32,
     },
-    /// A leader's high watermark stands, though every replica that counts has more. A bound of its own: nothing has to heal
-    /// for this.
-    HighWatermark {
+    /// The high watermark of a partition stands still below the log end, though enough of its in-sync replicas run.
+    Committed {
         /// The partition.
         partition: Partition,
-        /// Its leader.
-        broker: i32,
+    },
+    /// A producer's record, sent after everything had healed, is not acknowledged.
+    Acknowledgement {
+        /// The producer.
+        producer: u32,
+    },
+    /// A consumer does not come to a record that was acknowledged after everything had healed.
+    Reading {
+        /// The consumer.
+        consumer: u32,
+        /// The partition.
+        partition: Partition,
     },
 }
 
@@ -200,6 +237,8 @@ pub enum Observation {
         partition: Partition,
         /// The new log start offset.
         to: i64,
+        /// Why.
+        cause: StartCause,
     },
     /// What a broker's disk had kept when it came back.
     LogLost {
@@ -239,6 +278,9 @@ pub enum Observation {
         leader_epoch: i32,
         /// The leader's ISR together with replicas it has asked to add (KIP-497).
         maximal_isr: Vec<i32>,
+        /// The effective `min.insync.replicas` that the leader knows of, which may hear late of a change; `None`: what
+        /// the topic promises at this moment.
+        min_insync_replicas: Option<i32>,
     },
     /// The controller chose a leader, or took it away.
     LeaderElected {
@@ -338,6 +380,14 @@ pub enum Observation {
         /// The last known eligible leader replicas.
         last_known_elr: Vec<i32>,
     },
+    /// What a topic promises from here on: its configuration and that of the cluster, as the metadata log has them. Told
+    /// in the order of that log, so before the elections that it decides.
+    TopicSettingsChanged {
+        /// Its name.
+        topic: Arc<str>,
+        /// What it promises.
+        settings: TopicSettings,
+    },
     /// The controller deleted a topic: nothing of it is promised any more. One of the same name is another.
     TopicDeleted {
         /// Its name.
@@ -363,6 +413,14 @@ pub enum Observation {
     ControllerStopped {
         /// The controller.
         controller: i32,
+    },
+    /// Whom a controller takes for the voters from now on: the last set in its log, committed or not (KIP-853). Until one is
+    /// told, those of the settings.
+    QuorumVoters {
+        /// The controller.
+        controller: i32,
+        /// Their node ids.
+        voters: Vec<i32>,
     },
     /// A controller told others, or acted on it, that this is the epoch it lives in.
     QuorumEpoch {

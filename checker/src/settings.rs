@@ -2,18 +2,21 @@
 
 use std::collections::BTreeMap;
 
+use serde::{Deserialize, Serialize};
+
 use crate::observation::Time;
 
 /// The configuration of one trial as far as verdicts depend on it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Settings {
-    /// By topic name. A topic that is not here has [`TopicSettings::default`].
+    /// By topic name, until [`crate::Observation::TopicSettingsChanged`] tells otherwise. A topic that is not here has
+    /// [`TopicSettings::default`].
     pub topics: BTreeMap<String, TopicSettings>,
     /// By producer number. One that is not here has [`ProducerSettings::default`].
     pub producers: BTreeMap<u32, ProducerSettings>,
     /// By consumer number. One that is not here has [`ConsumerSettings::default`].
     pub consumers: BTreeMap<u32, ConsumerSettings>,
-    /// A switch of the bug zoo is on: a lost or changed record is then a BUG even where a rule would allow it.
+    /// A switch of the bug zoo is on that does harm: a lost or changed record is then a BUG even where a rule would allow it.
     pub zoo_on: bool,
     /// Names of brokers; `b1` for broker 1 where none is given.
     pub broker_names: BTreeMap<i32, String>,
@@ -49,7 +52,7 @@ impl QuorumSettings {
 }
 
 /// What a topic promises.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TopicSettings {
     /// How many replicas each partition has.
     pub replication_factor: i16,

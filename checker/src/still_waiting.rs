@@ -1,10 +1,11 @@
 //! stuck: what nothing hinders any more happens within a bound of virtual time after all faults have healed.
 //!
-//! The bound is [`crate::QuorumSettings::recovery`], and a second for a high watermark that could move, which needs no healing.
-//! The host derives it from the configuration, and tells of nothing
+//! The bound is [`crate::QuorumSettings::recovery`]. The host derives it from the configuration, and tells of nothing
 //! that is excused: it waits only for what the machines that run could do. Excused are a partition whose in-sync and
 //! eligible replicas are all on machines that are down or whose disks were replaced (and unclean election is off), a
-//! quorum of whose voters no majority runs on the disks it was formed with, and whatever waits on these.
+//! quorum of whose voters no majority runs on the disks it was formed with, and whatever waits on these. Whether producers
+//! and consumers get on is asked only once the whole cluster has healed, by one record more of each producer; those with
+//! acks=0 are not asked, nor consumers with auto.offset.reset=none.
 
 use std::collections::BTreeSet;
 
@@ -29,7 +30,7 @@ impl StillWaiting {
         found: &mut Findings,
     ) {
         let lasted = at.time.saturating_sub(since);
-        if lasted <= bound(what, settings) || !self.0.insert(what.clone()) {
+        if lasted <= settings.quorum.recovery || !self.0.insert(what.clone()) {
             return;
         }
         let (rule, partition) = kind(what);
@@ -46,23 +47,15 @@ impl StillWaiting {
     }
 }
 
-/// A leader moves its high watermark in the handler that lets it move.
-const HIGH_WATERMARK_BOUND: Time = 1_000_000_000;
-
-fn bound(what: &Waiting, settings: &Settings) -> Time {
-    match what {
-        Waiting::HighWatermark { .. } => HIGH_WATERMARK_BOUND,
-        _ => settings.quorum.recovery,
-    }
-}
-
 fn kind(what: &Waiting) -> (&'static str, Option<&Partition>) {
     match what {
         Waiting::ActiveController => ("no-active-controller", None),
         Waiting::BrokerUnfenced { .. } => ("broker-never-unfenced", None),
         Waiting::PartitionLeader { partition } => ("no-leader", Some(partition)),
         Waiting::InSync { partition, .. } => ("never-in-sync", Some(partition)),
-        Waiting::HighWatermark { partition, .. } => ("high-watermark-stands", Some(partition)),
+        Waiting::Committed { partition } => ("high-watermark-stands-still", Some(partition)),
+        Waiting::Acknowledgement { .. } => ("producer-does-not-get-on", None),
+        Waiting::Reading { partition, .. } => ("consumer-does-not-get-on", Some(partition)),
     }
 }
 
@@ -78,11 +71,14 @@ fn sentence(what: &Waiting, settings: &Settings) -> String {
         Waiting::InSync { partition, broker } => {
             format!("{} runs and is not in sync in {partition}", settings.broker_name(*broker))
         }
-        Waiting::HighWatermark { partition, broker } => {
-            let leader = settings.broker_name(*broker);
-            format!(
-                "{leader} leads {partition} and does not move its high watermark, though every replica that counts has more"
-            )
+        Waiting::Committed { partition } => {
+            format!("the high watermark of {partition} stands still below the log end, though its in-sync replicas run")
+        }
+        Waiting::Acknowledgement { producer } => {
+            format!("producer {} got no acknowledgement of a record it sent after everything had healed", producer + 1)
+        }
+        Waiting::Reading { consumer, partition } => {
+            format!("consumer {} does not come to an acknowledged record of {partition}", consumer + 1)
         }
     }
 }

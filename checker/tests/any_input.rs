@@ -4,7 +4,7 @@ mod play;
 
 use play::{orders, settings};
 use proptest::prelude::*;
-use trial_checker::{Belief, Checker, Entry, EventRef, Observation, Partition};
+use trial_checker::{Belief, Checker, Entry, EventRef, Observation, Partition, ProducerBatch, TopicSettings};
 
 fn partition() -> impl Strategy<Value = Partition> {
     prop_oneof![4 => Just(orders()), 1 => Just(Partition::new("orders", 1))]
@@ -23,9 +23,19 @@ fn isr() -> impl Strategy<Value = Vec<i32>> {
 }
 
 fn entries() -> impl Strategy<Value = Vec<Entry>> {
-    let entry = (offset(), offset(), 0i32..4, 0u64..3, prop::collection::vec(record(), 0..3)).prop_map(
-        |(first_offset, last_offset, epoch, hash, records)| Entry { first_offset, last_offset, epoch, hash, records },
-    );
+    let producer =
+        (0i64..2, 0i16..2, any::<i32>(), any::<i32>()).prop_map(|(id, epoch, first_sequence, last_sequence)| {
+            ProducerBatch { id, epoch, first_sequence, last_sequence }
+        });
+    let of = (offset(), offset(), 0i32..4, 0u64..3, prop::collection::vec(record(), 0..3), prop::option::of(producer));
+    let entry = of.prop_map(|(first_offset, last_offset, epoch, hash, records, producer)| Entry {
+        first_offset,
+        last_offset,
+        epoch,
+        hash,
+        records,
+        producer,
+    });
     prop::collection::vec(entry, 0..3)
 }
 
@@ -90,7 +100,8 @@ fn observation() -> impl Strategy<Value = Observation> {
                 last_offset,
                 acks,
                 leader_epoch,
-                maximal_isr
+                maximal_isr,
+                min_insync_replicas: None
             }
         ),
         (partition(), -1i32..4, 0i32..4, 0i32..9, isr(), any::<bool>()).prop_map(
@@ -125,6 +136,15 @@ fn observation() -> impl Strategy<Value = Observation> {
             replicas,
             elr,
             last_known_elr
+        }),
+        (0i32..4, any::<bool>(), any::<bool>()).prop_map(|(min, unclean, elr)| TopicSettingsChanged {
+            topic: "orders".into(),
+            settings: TopicSettings {
+                replication_factor: 3,
+                min_insync_replicas: min,
+                unclean_leader_election_enable: unclean,
+                eligible_leader_replicas: elr
+            }
         }),
         Just(TopicDeleted { topic: "orders".into() }),
         quorum(),

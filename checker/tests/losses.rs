@@ -85,6 +85,44 @@ fn a_deposed_leader_may_not_ack_with_acks_all() {
     assert_eq!(play.judged(), [(BUG, "ack-before-committed", None), (BUG, "lost-write", None)]);
 }
 
+/// b3 is elected uncleanly, the others having died; `before` and `after` that election a config is changed.
+fn configured(before: Option<bool>, after: Option<bool>) -> Play {
+    let mut play = three_brokers(-1);
+    play.write(0).in_sync(&[1, 2]).write(1).crash(1).crash(2);
+    let set = |play: &mut Play, enabled: Option<bool>| {
+        if let Some(enabled) = enabled {
+            play.configure(|topic| topic.unclean_leader_election_enable = enabled);
+        }
+    };
+    set(&mut play, before);
+    play.elect_uncleanly(3);
+    set(&mut play, after);
+    play.restart(2).follows(2).truncate(2, 1).in_sync(&[3, 2]);
+    play
+}
+
+#[test]
+fn unclean_election_is_judged_by_what_was_configured_when_it_happened() {
+    let rule = Some("unclean-election");
+    let allowed = [(ALLOWED, "lost-write", rule), (ALLOWED, "unsafe-election", rule)];
+    let bug = [(BUG, "lost-write", None), (BUG, "unsafe-election", None)];
+    assert_eq!(configured(Some(true), None).judged(), allowed);
+    assert_eq!(configured(Some(true), Some(false)).judged(), allowed, "what is taken back later has been allowed");
+    assert_eq!(configured(None, Some(true)).judged(), bug, "what is allowed later was not");
+    assert_eq!(configured(Some(false), None).judged(), bug);
+}
+
+#[test]
+fn min_insync_replicas_count_as_they_were_at_the_acknowledgement() {
+    let mut play = three_brokers(-1);
+    play.in_sync(&[1]).configure(|topic| topic.min_insync_replicas = 1).send(0).ack(0);
+    play.configure(|topic| topic.min_insync_replicas = 2);
+    assert_eq!(play.judged(), []);
+    let mut play = three_brokers(-1);
+    play.in_sync(&[1]).send(0).ack(0).configure(|topic| topic.min_insync_replicas = 1);
+    assert_eq!(play.judged(), [(BUG, "ack-before-committed", None)]);
+}
+
 fn unclean(enabled: bool) -> Play {
     let mut settings = settings(-1);
     topic(&mut settings).unclean_leader_election_enable = enabled;
@@ -302,6 +340,32 @@ fn below_the_log_start_is_retention() {
     play.see(Observation::FinalRead { partition: orders(), offset: 1, leader_epoch: 5, record: Some(1) });
     play.see(Observation::FinalReadEnd { partition: orders(), log_start: 1, log_end: 2, complete: true });
     assert_eq!(kinds(&play.verdict()), [(ALLOWED, "lost-write", Some("retention"))]);
+}
+
+/// A record that its replica had when it deleted it: retention, or a client. One that was lost before is no less lost because
+/// the log begins behind it since.
+#[test]
+fn only_what_a_replica_had_when_it_deleted_it_was_deleted() {
+    use trial_checker::StartCause;
+    let story = |cause: StartCause, lost_before: bool| {
+        let mut play = three_brokers(-1);
+        play.write(0);
+        if lost_before {
+            play.lose_power(1, 0).lose_power(2, 0).lose_power(3, 0).restart(1).restart(2).restart(3);
+            play.elect(1, &[1, 2, 3]);
+        }
+        play.write(1);
+        let start = if lost_before { 1 } else { 2 };
+        play.see(Observation::LogStartMoved { broker: 1, partition: orders(), to: start, cause });
+        play.see(Observation::FinalReadEnd { partition: orders(), log_start: start, log_end: start, complete: true });
+        kinds(&play.verdict())
+    };
+    assert_eq!(story(StartCause::Retention, false), [(ALLOWED, "lost-write", Some("retention"))]);
+    assert_eq!(story(StartCause::DeleteRecords, false), [(ALLOWED, "lost-write", Some("delete-records"))]);
+    let rules: Vec<_> =
+        story(StartCause::DeleteRecords, true).iter().filter(|k| k.1 == "lost-write").map(|k| k.2).collect();
+    assert!(rules.contains(&Some("delete-records")), "{rules:?}: r1 was deleted");
+    assert!(rules.iter().any(|rule| *rule != Some("delete-records")), "{rules:?}: r0 had been lost before");
 }
 
 #[test]

@@ -137,6 +137,31 @@ fn a_manual_consumer_reads_each_record_after_the_one_before() {
     assert_eq!(story(true, &[2, 1, 2]), []);
 }
 
+/// KIP-320. In epoch 5 offsets 0 to 2 held r0, r1 and r2; a leader from outside has only r0 of them, and writes r3, r4 and
+/// r5 to offsets 1 to 3 in epoch 6. Who has read r2 and then reads r5 has gone over r3 and r4.
+#[test]
+fn who_reads_on_in_another_history_must_have_been_told() {
+    let story = |told: bool| {
+        let mut settings = settings(-1);
+        topic(&mut settings).unclean_leader_election_enable = true;
+        let mut play = Play::new(settings);
+        play.write(0).in_sync(&[1, 2]).write(1).write(2).read(0, 0).read(1, 1).read(2, 2);
+        play.crash(1).crash(2).elect_uncleanly(3).restart(1).follows(1).truncate(1, 1).in_sync(&[3, 1]);
+        play.write(3).write(4).write(5);
+        let from = if told { 1 } else { 3 };
+        if told {
+            play.see(Observation::PositionReset { consumer: 1, partition: orders(), to: 1 });
+        }
+        for offset in from..=3i64 {
+            let record = Some(offset as u64 + 2);
+            play.see(Observation::Read { consumer: 1, partition: orders(), offset, leader_epoch: 6, record });
+        }
+        play.judged().into_iter().filter(|(_, code, _)| *code == "poll-skip").collect::<Vec<_>>()
+    };
+    assert_eq!(story(true), []);
+    assert_eq!(story(false), [(BUG, "poll-skip", None)]);
+}
+
 #[test]
 fn a_hole_is_not_skipped() {
     // Offset 1 holds no record that anybody ever saw, as a transaction marker would.

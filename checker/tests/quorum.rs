@@ -1,8 +1,6 @@
 //! The metadata quorum: for each invariant a story that breaks it, and beside it the one that just does not.
 
-use trial_checker::{
-    Checker, Class, Entry, EventRef, Observation, Partition, QuorumSettings, Settings, Verdict, Waiting,
-};
+use trial_checker::{Checker, Class, Entry, EventRef, Observation, QuorumSettings, Settings, Verdict, Waiting};
 
 const SECOND: u64 = 1_000_000_000;
 
@@ -49,7 +47,7 @@ impl Quorum {
     fn append(&mut self, controller: i32, epoch: i32, hash: u64) -> &mut Self {
         let first_offset = self.log(controller).len() as i64;
         self.log(controller).push((epoch, hash));
-        let entry = Entry { first_offset, last_offset: first_offset, epoch, hash, records: vec![] };
+        let entry = Entry { first_offset, last_offset: first_offset, epoch, hash, records: vec![], producer: None };
         self.see(Observation::MetadataAppended { controller, entries: vec![entry] })
     }
     fn truncate(&mut self, controller: i32, to: usize) -> &mut Self {
@@ -116,6 +114,25 @@ fn a_leader_that_takes_up_its_office_late_need_not_have_what_later_epochs_commit
     };
     assert_eq!(late(1), []);
     assert_eq!(late(0), split("committed-lost"));
+}
+
+#[test]
+fn a_majority_is_one_of_the_voters_in_force() {
+    // c1 leads, and removes itself: c2 and c3 must have that.
+    let removed = |voters: &[i32], holders: &[i32]| {
+        let mut play = three_voters();
+        play.leads(1, 1).write(1, 1, 10);
+        play.see(Observation::QuorumVoters { controller: 1, voters: voters.to_vec() });
+        for controller in 1..=3 {
+            play.append(controller, 1, 11);
+        }
+        let durable = voters.iter().map(|voter| (*voter, if holders.contains(voter) { 2 } else { 1 })).collect();
+        play.see(Observation::MetadataHighWatermark { controller: 1, to: 2, leads: Some(1), durable });
+        play.found()
+    };
+    assert_eq!(removed(&[2, 3], &[2, 3]), []);
+    assert_eq!(removed(&[2, 3], &[1, 2]), [("commit-without-majority", None)]);
+    assert_eq!(removed(&[1, 2, 3], &[1, 2]), []);
 }
 
 #[test]
@@ -339,16 +356,4 @@ fn what_nothing_hinders_happens_within_the_bound() {
     assert_eq!(play.see(waits(since)).found(), []);
     play.now += 2 * SECOND;
     assert_eq!(play.see(waits(since)).found(), [("stuck", Some("broker-never-unfenced"))]);
-}
-
-/// A leader that may move its high watermark does so at once, whatever faults there are.
-#[test]
-fn a_high_watermark_that_could_move_does_not_stand() {
-    let mut play = three_voters();
-    let since = play.now;
-    let what = Waiting::HighWatermark { partition: Partition::new("orders", 0), broker: 2 };
-    let waits = || Observation::StillWaiting { what: what.clone(), since };
-    assert_eq!(play.see(waits()).found(), []);
-    play.now += SECOND;
-    assert_eq!(play.see(waits()).found(), [("stuck", Some("high-watermark-stands"))]);
 }

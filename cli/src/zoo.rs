@@ -26,7 +26,7 @@ pub fn zoo(args: &ZooArgs, json: bool, out: &mut Out) -> Result<Ending, Failure>
     for (switch, sources) in hunted {
         let (hunt, times) = hunt(switch, &sources, args);
         let interrupted = interrupt::happened();
-        if interrupted && hunt.first_find.is_none() {
+        if interrupted && hunt.first_find.is_none() && hunt.unexpected.is_empty() {
             // A hunt that was cut short does not say that there is nothing to find.
             if !json {
                 out.line(format_args!("{switch}: interrupted after {} seeds, not found by then", hunt.seeds()))?;
@@ -98,6 +98,9 @@ fn print(hunt: &Hunt, times: &[Duration], sources: &[Source], out: &mut Out) -> 
                 seeds(worst)
             ))?;
             out.line(format_args!("  {}", sources[find.scenario].reproduce(find.seed)))?;
+        }
+        _ if switch.is_harmless() => {
+            out.line(format_args!("  a negative control: {} seeds, BUGs found: {codes}", hunt.seeds()))?;
         }
         _ => out.line(format_args!("  NOT FOUND: {must} wanted, BUGs found: {codes}"))?,
     }

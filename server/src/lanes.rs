@@ -7,7 +7,7 @@ use trial_kafka::node::{EventId, Input, Lane};
 /// FIFO queues, one a lane, taken in turn.
 #[derive(Debug, Default)]
 pub(crate) struct Lanes {
-    waiting: [VecDeque<(Input, EventId)>; Lane::ALL.len()],
+    waiting: [VecDeque<(Input, EventId)>; Lane::COUNT],
     /// The lane whose turn is next.
     turn: usize,
 }
@@ -15,7 +15,7 @@ pub(crate) struct Lanes {
 impl Lanes {
     /// Puts an input behind everything that waits in its lane; `cause` is the event it follows from.
     pub(crate) fn push(&mut self, lane: Lane, input: Input, cause: EventId) {
-        self.waiting[lane as usize].push_back((input, cause));
+        self.waiting[lane.index()].push_back((input, cause));
     }
     /// The next input, of the first lane in turn that has one.
     pub(crate) fn pop(&mut self) -> Option<(Input, EventId)> {

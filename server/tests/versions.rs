@@ -9,6 +9,7 @@ use kafka_protocol::messages::alter_partition_reassignments_request::{Reassignab
 use kafka_protocol::messages::alter_partition_request::{PartitionData as AlteredPartition, TopicData as AlteredTopic};
 use kafka_protocol::messages::create_partitions_request::CreatePartitionsTopic;
 use kafka_protocol::messages::create_topics_request::CreatableTopic;
+use kafka_protocol::messages::delete_records_request::{DeleteRecordsPartition, DeleteRecordsTopic};
 use kafka_protocol::messages::delete_topics_request::DeleteTopicState;
 use kafka_protocol::messages::describe_configs_request::DescribeConfigsResource;
 use kafka_protocol::messages::describe_quorum_request::{PartitionData as QuorumPartition, TopicData as QuorumTopic};
@@ -21,13 +22,15 @@ use kafka_protocol::messages::metadata_request::MetadataRequestTopic;
 use kafka_protocol::messages::offset_for_leader_epoch_request::{OffsetForLeaderPartition, OffsetForLeaderTopic};
 use kafka_protocol::messages::produce_request::{PartitionProduceData, TopicProduceData};
 use kafka_protocol::messages::{
-    AlterPartitionReassignmentsRequest, AlterPartitionRequest, ApiKey, ApiVersionsRequest, BeginQuorumEpochRequest,
-    BrokerHeartbeatRequest, BrokerRegistrationRequest, CreatePartitionsRequest, CreateTopicsRequest,
-    DeleteTopicsRequest, DescribeConfigsRequest, DescribeQuorumRequest, ElectLeadersRequest, EndQuorumEpochRequest,
-    FetchRequest, FetchSnapshotRequest, IncrementalAlterConfigsRequest, ListOffsetsRequest,
-    ListPartitionReassignmentsRequest, MetadataRequest, OffsetForLeaderEpochRequest, ProduceRequest, RequestHeader,
-    RequestKind, ResponseKind, TopicName, VoteRequest, begin_quorum_epoch_request, end_quorum_epoch_request,
-    fetch_snapshot_request, vote_request,
+    AddRaftVoterRequest, AllocateProducerIdsRequest, AlterPartitionReassignmentsRequest, AlterPartitionRequest, ApiKey,
+    ApiVersionsRequest, BeginQuorumEpochRequest, BrokerHeartbeatRequest, BrokerId, BrokerRegistrationRequest,
+    CreatePartitionsRequest, CreateTopicsRequest, DeleteRecordsRequest, DeleteTopicsRequest, DescribeConfigsRequest,
+    DescribeQuorumRequest, ElectLeadersRequest, EndQuorumEpochRequest, FetchRequest, FetchSnapshotRequest,
+    IncrementalAlterConfigsRequest, InitProducerIdRequest, ListOffsetsRequest, ListPartitionReassignmentsRequest,
+    MetadataRequest, OffsetForLeaderEpochRequest, ProduceRequest, ProducerId, RemoveRaftVoterRequest, RequestHeader,
+    RequestKind, ResponseKind, TopicName, TransactionalId, UpdateRaftVoterRequest, VoteRequest, add_raft_voter_request,
+    begin_quorum_epoch_request, end_quorum_epoch_request, fetch_snapshot_request, update_raft_voter_request,
+    vote_request,
 };
 use kafka_protocol::protocol::{Encodable, StrBytes};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -149,13 +152,13 @@ fn requests(api: ApiKey, version: i16, topic_id: Uuid) -> Vec<RequestKind> {
             vec![of(TOPIC, -1), of(TOPIC, -2), of(TOPIC, 0), of(TOPIC, -3), of(NO_TOPIC, -1)]
         }
         ApiKey::OffsetForLeaderEpoch => {
-            let of = |topic, current, epoch| {
-                let partition =
-                    OffsetForLeaderPartition::default().with_current_leader_epoch(current).with_leader_epoch(epoch);
+            let of = |topic, leader_epoch| {
+                let partition = OffsetForLeaderPartition::default().with_leader_epoch(leader_epoch);
                 let topic = OffsetForLeaderTopic::default().with_topic(name(topic)).with_partitions(vec![partition]);
-                RequestKind::OffsetForLeaderEpoch(OffsetForLeaderEpochRequest::default().with_topics(vec![topic]))
+                let request = OffsetForLeaderEpochRequest::default().with_topics(vec![topic]);
+                RequestKind::OffsetForLeaderEpoch(request)
             };
-            vec![of(TOPIC, -1, 0), of(TOPIC, 99, 0), of(TOPIC, -1, 99), of(NO_TOPIC, -1, 0)]
+            vec![of(TOPIC, 0), of(TOPIC, 99), of(TOPIC, -1), of(NO_TOPIC, 0)]
         }
         ApiKey::Metadata => {
             let of = |topics| {
@@ -195,6 +198,16 @@ fn requests(api: ApiKey, version: i16, topic_id: Uuid) -> Vec<RequestKind> {
                 })
             };
             vec![of(NO_TOPIC), of("created-at-2"), of("not a name")]
+        }
+        ApiKey::DeleteRecords => {
+            let of = |topic: &str, offset| {
+                let partition = DeleteRecordsPartition::default().with_partition_index(0).with_offset(offset);
+                let topic = DeleteRecordsTopic::default().with_name(name(topic)).with_partitions(vec![partition]);
+                RequestKind::DeleteRecords(
+                    DeleteRecordsRequest::default().with_topics(vec![topic]).with_timeout_ms(5_000),
+                )
+            };
+            vec![of(TOPIC, 0), of(TOPIC, 1_000_000), of(NO_TOPIC, 0)]
         }
         ApiKey::CreatePartitions => {
             let of = |topic, count| {
@@ -260,8 +273,23 @@ fn requests(api: ApiKey, version: i16, topic_id: Uuid) -> Vec<RequestKind> {
             let topic = QuorumTopic::default().with_topic_name(name(METADATA)).with_partitions(partitions);
             vec![RequestKind::DescribeQuorum(DescribeQuorumRequest::default().with_topics(vec![topic]))]
         }
+        ApiKey::InitProducerId => {
+            let of = |id| InitProducerIdRequest::default().with_transactional_id(id).with_transaction_timeout_ms(1_000);
+            let nobody = of(None).with_producer_id(ProducerId(-1)).with_producer_epoch(-1);
+            let transactional =
+                nobody.clone().with_transactional_id(Some(TransactionalId(StrBytes::from_static_str("t"))));
+            [nobody, transactional].map(RequestKind::InitProducerId).into()
+        }
+        ApiKey::AddRaftVoter => vec![RequestKind::AddRaftVoter(add_voter())],
+        ApiKey::RemoveRaftVoter => vec![RequestKind::RemoveRaftVoter(RemoveRaftVoterRequest::default())],
         other => panic!("{other:?} is offered and not tried here"),
     }
+}
+
+/// For a voter that does not say on which disk it is, so that it is refused.
+fn add_voter() -> AddRaftVoterRequest {
+    let listener = add_raft_voter_request::Listener::default().with_name("CONTROLLER".into()).with_port(9);
+    AddRaftVoterRequest::default().with_voter_id(9).with_listeners(vec![listener])
 }
 
 /// As [`requests`], for the listener of a controller. What is asked of the quorum is of an epoch long past, or of nobody.
@@ -293,6 +321,10 @@ fn controller_requests(api: ApiKey, version: i16, topic_id: Uuid) -> Vec<Request
             };
             vec![of(METADATA, 1), of(METADATA, 0), of(TOPIC, 1)]
         }
+        ApiKey::AllocateProducerIds => {
+            let request = AllocateProducerIdsRequest::default().with_broker_id(BrokerId(1)).with_broker_epoch(-1);
+            vec![RequestKind::AllocateProducerIds(request)]
+        }
         ApiKey::Vote => {
             let of = |topic, candidate: i32| {
                 let partition = vote_request::PartitionData::default().with_replica_id(candidate.into());
@@ -321,6 +353,12 @@ fn controller_requests(api: ApiKey, version: i16, topic_id: Uuid) -> Vec<Request
                 RequestKind::EndQuorumEpoch(EndQuorumEpochRequest::default().with_topics(vec![topic]))
             };
             vec![of(METADATA), of(TOPIC)]
+        }
+        ApiKey::UpdateRaftVoter => {
+            let listener = update_raft_voter_request::Listener::default().with_name("CONTROLLER".into()).with_port(9);
+            let of = |epoch| UpdateRaftVoterRequest::default().with_current_leader_epoch(epoch);
+            let known = of(1).with_listeners(vec![listener]);
+            vec![RequestKind::UpdateRaftVoter(of(0)), RequestKind::UpdateRaftVoter(known)]
         }
         ApiKey::BrokerRegistration => {
             let of = |cluster, id: i32| {
@@ -369,6 +407,47 @@ async fn every_version_that_is_offered_is_answered_at_that_version() {
             }
         }
     }
+    cluster.kill().await;
+}
+
+/// A client that knows nothing of us but Kafka's protocol: its first id may take a moment, and what it sends again is
+/// written once.
+#[tokio::test]
+async fn an_idempotent_producer_gets_an_id_and_writes_once() {
+    let directory = Directory::new("idempotent");
+    let (cluster, _) = two_brokers(&directory).await;
+    let mut raw = Raw::to(&cluster.bootstrap()[0]).await;
+    let init = InitProducerIdRequest::default()
+        .with_transactional_id(None)
+        .with_producer_id(ProducerId(-1))
+        .with_producer_epoch(-1);
+    let load_in_progress = kafka_protocol::ResponseError::CoordinatorLoadInProgress.code();
+    let producer_id = loop {
+        match raw.call(ApiKey::InitProducerId, 5, &RequestKind::InitProducerId(init.clone())).await {
+            Some(ResponseKind::InitProducerId(answer)) if answer.error_code == 0 => break answer.producer_id.0,
+            Some(ResponseKind::InitProducerId(answer)) => assert_eq!(answer.error_code, load_in_progress),
+            other => panic!("{other:?}"),
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+    };
+    let mut send = async |sequence: i32| {
+        let record = NewRecord { value: Some(Bytes::from_static(b"value")), ..NewRecord::default() };
+        let options =
+            BuildOptions { producer_id, producer_epoch: 0, base_sequence: sequence, ..BuildOptions::default() };
+        let data = PartitionProduceData::default().with_records(Some(build_batch(&[record], options)));
+        let topic = TopicProduceData::default().with_name(name(TOPIC)).with_partition_data(vec![data]);
+        let request = ProduceRequest::default().with_acks(-1).with_timeout_ms(10_000).with_topic_data(vec![topic]);
+        match raw.call(ApiKey::Produce, 12, &RequestKind::Produce(request)).await {
+            Some(ResponseKind::Produce(answer)) => {
+                let part = &answer.responses[0].partition_responses[0];
+                (part.error_code, part.base_offset)
+            }
+            other => panic!("{other:?}"),
+        }
+    };
+    let out_of_order = kafka_protocol::ResponseError::OutOfOrderSequenceNumber.code();
+    let answers = [send(0).await, send(1).await, send(0).await, send(3).await, send(2).await];
+    assert_eq!(answers, [(0, 0), (0, 1), (0, 0), (out_of_order, -1), (0, 2)]);
     cluster.kill().await;
 }
 

@@ -22,7 +22,7 @@ pub struct Identity {
 }
 
 /// What a reader must see first; codes that are not here stand between these and [`LIGHT`].
-const GRAVE: [&str; 8] = [
+const GRAVE: [&str; 9] = [
     "internal-assertion",
     "lost-write",
     "inconsistent-offsets",
@@ -30,6 +30,7 @@ const GRAVE: [&str; 8] = [
     "unsafe-election",
     "committed-truncated",
     "ack-before-committed",
+    "producer-sequence",
     "stuck",
 ];
 /// What a reader may see last.

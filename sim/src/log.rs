@@ -56,6 +56,7 @@ fn is_about_metadata(event: &Event) -> bool {
             | ResignedAsQuorumLeader { .. }
             | VoteGranted { .. }
             | VoteRefused { .. }
+            | VotersChanged { .. }
             | MetadataAppended { .. }
             | MetadataHighWatermark { .. }
             | MetadataTruncated { .. }
@@ -63,7 +64,6 @@ fn is_about_metadata(event: &Event) -> bool {
             | SnapshotWritten { .. }
             | SnapshotLoaded { .. }
             | MetadataLogStart { .. }
-            | MetadataReplayed { .. }
     )
 }
 
@@ -100,7 +100,6 @@ impl Views {
             Event::MetadataTruncated { to, .. } => view.log_end_offset = Some(*to),
             Event::MetadataHighWatermark { to, .. } => view.high_watermark = Some(*to),
             // A broker has no metadata log of its own: what it has replayed stands for it.
-            Event::MetadataReplayed { to } => view.log_end_offset = Some(*to),
             Event::SnapshotLoaded { end_offset, .. } => {
                 view.log_end_offset = view.log_end_offset.max(Some(*end_offset));
             }
@@ -115,8 +114,8 @@ impl Views {
             self.of.retain(|(node, _), _| *node != event.node);
             self.of_metadata.remove(&event.node);
         }
-        if let Event::Fault(Fault::Crash | Fault::PowerLoss { .. } | Fault::DiskFailed) | Event::ShutDownCleanly =
-            event.event
+        if let Event::Fault(Fault::Crash | Fault::PowerLoss { .. } | Fault::DiskFailed | Fault::RestoreDisk { .. })
+        | Event::ShutDownCleanly = event.event
         {
             // What a process believed dies with it.
             for ((_, _), view) in self.of.iter_mut().filter(|((node, _), _)| *node == event.node) {
@@ -183,21 +182,24 @@ pub fn glyph(event: &Event) -> char {
         | BrokerUnfenced { .. }
         | ControllerActive { .. }
         | ConfigChanged { .. }
+        | ProducerIdsAllocated { .. }
         | TopicCreated { .. }
         | PartitionCreated { .. } => '+',
         LeaderChanged { .. } | BecameLeader { .. } | BecameQuorumLeader { .. } => '^',
         BecameFollower { .. } | BecameQuorumFollower { .. } => 'v',
         BecameUnattached { .. } | BecameProspective { .. } | BecameCandidate { .. } | VoteGranted { .. } => '%',
-        VoteRefused { .. } => '%',
+        VoteRefused { .. } | VotersChanged { .. } => '%',
         ControllerStoodDown { .. } | ResignedAsQuorumLeader { .. } => '-',
         TopicDeleted { .. } | ReplicaDeleted { .. } => '-',
         MetadataTruncated { .. } | MetadataDivergenceFound { .. } => 'X',
         EligibleLeadersChanged { .. } | ReassignmentChanged { .. } => '~',
         SnapshotWritten { .. } | SnapshotLoaded { .. } | MetadataLogStart { .. } => '+',
-        MetadataAppended { .. } | MetadataHighWatermark { .. } | MetadataReplayed { .. } => '.',
+        MetadataAppended { .. } | MetadataHighWatermark { .. } => '.',
         IsrChanged { .. } | IsrChangeAsked { .. } | IsrAdopted { .. } | AlterPartitionRefused { .. } => '~',
-        Truncated { .. } | DivergenceFound { .. } => 'X',
+        Truncated { .. } | LogStartMoved { .. } | DivergenceFound { .. } => 'X',
+        DuplicateFound { .. } => '=',
         ProduceAnswered { error: Some(_), .. } | BatchFailed { .. } | BatchRetried { .. } | PositionReset { .. } => '?',
+        ReadReplicaChosen { .. } => '~',
         Appended { .. }
         | ReplicaCaughtUpTo { .. }
         | HighWatermark { .. }
@@ -206,6 +208,7 @@ pub fn glyph(event: &Event) -> char {
         | BatchSent { .. }
         | BatchAcked { .. }
         | Consumed { .. } => '.',
+        ProducerIdGiven { .. } | ProducerEpochRaised { .. } => '+',
     }
 }
 

@@ -141,11 +141,14 @@ impl Story {
                     format!("{}: its copy is gone", event.event),
                 );
             }
-            Event::Fault(Fault::Crash | Fault::PowerLoss { .. } | Fault::DiskFailed | Fault::Pause | Fault::Resume)
-                if has(self, 0, i64::MAX) =>
-            {
-                self.quote(world, event)
-            }
+            Event::Fault(
+                Fault::Crash
+                | Fault::PowerLoss { .. }
+                | Fault::DiskFailed
+                | Fault::RestoreDisk { .. }
+                | Fault::Pause
+                | Fault::Resume,
+            ) if has(self, 0, i64::MAX) => self.quote(world, event),
             Event::Fault(Fault::ReplaceDisk { .. }) if has(self, 0, i64::MAX) => {
                 self.forget_from(broker, 0);
                 let sentence = format!("{}: its copy is gone", event.event);

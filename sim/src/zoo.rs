@@ -98,9 +98,9 @@ impl Hunt {
     pub fn is_over(&self) -> bool {
         self.needed.len() >= FINDS
     }
-    /// Was the switch found, and nothing else?
+    /// Was the switch found, or is it harmless, and was nothing else found?
     pub fn is_good(&self) -> bool {
-        self.first_find.is_some() && self.unexpected.is_empty()
+        (self.first_find.is_some() || self.switch.is_harmless()) && self.unexpected.is_empty()
     }
     /// The median number of seeds of a find.
     pub fn seeds_median(&self) -> Option<u64> {
@@ -145,6 +145,15 @@ mod tests {
         assert_eq!(switch_of("zoo-raft-no-flush-three-voters"), Some(Switch::RaftNoFlush));
         assert_eq!(switch_of("zoo-raft-no-flusher"), None);
         assert_eq!(switch_of("raft-no-flush"), None);
+    }
+
+    #[test]
+    fn a_negative_control_is_good_as_long_as_nothing_is_found() {
+        let mut hunt = Hunt::new(Switch::ServeFetchOtherEpoch);
+        assert!(!hunt.take(1, &[trial(&[])]));
+        assert!(hunt.is_good());
+        assert!(!hunt.take(2, &[trial(&["lost-write"])]));
+        assert!(!hunt.is_good());
     }
 
     #[test]

@@ -1,7 +1,9 @@
 //! `[[admin]]` in scenario files: what reads, what is written back, and what is refused in which words.
 
-use trial_kafka::node::{Command, ConfigResource, ElectionType};
+use trial_kafka::controller::Voter;
+use trial_kafka::node::{Command, ConfigResource, ElectionType, Endpoint};
 use trial_sim::scenario::{ACTION_NAMES, AdminAction, Scenario, parse, schema, to_toml};
+use uuid::Uuid;
 
 const HEAD: &str = "\
 format = 1
@@ -68,9 +70,26 @@ topic = "payments"
 partition = 1
 replicas = [3, 1]
 [[admin]]
-at = "12s"
+after = "isr-changed of orders-0"
+not-before = "8s..9s"
+occurrence = "2..5"
+delay = "0s..10ms"
 do = "reassign"
 topic = "payments"
+[[admin]]
+at = "12s"
+do = "delete-records"
+topic = "payments"
+before = 40
+[[admin]]
+at = "13s"
+do = "remove-voter"
+controller = 1
+once = true
+[[admin]]
+at = "14s"
+do = "add-voter"
+controller = 1
 "#;
 
 #[test]
@@ -82,7 +101,18 @@ fn every_action_reads_and_is_written_so_that_it_reads_back_equal() {
         assert!(scenario.admin.iter().any(|step| step.action.name() == name), "{name}");
         assert!(schema().contains(name), "{name}");
     }
-    let commands: Vec<Command> = scenario.admin.iter().map(|step| step.action.command()).collect();
+    // The voter has got another disk: it is removed by the old one and added with the new.
+    let voter = |n: u32, as_it_stands: bool| Voter {
+        id: n as i32,
+        directory_id: Uuid::from_u128(if as_it_stands { 2 } else { 1 }),
+        endpoint: Endpoint { host: format!("c{n}"), port: 9093 },
+    };
+    let commands: Vec<Command> = scenario.admin.iter().map(|step| step.action.command(voter)).collect();
+    let disk_of = |command: &Command| match command {
+        Command::AddVoter { id: 1, directory_id, .. } | Command::RemoveVoter { id: 1, directory_id } => *directory_id,
+        other => panic!("{other:?}"),
+    };
+    assert_eq!([&commands[11], &commands[12]].map(disk_of), [1, 2].map(Uuid::from_u128));
     assert!(matches!(&commands[1], Command::CreateTopic { partitions: 2, configs, .. } if configs.len() == 1));
     assert!(
         matches!(&commands[3], Command::AlterConfigs { resource: ConfigResource::Topic(_), changes } if changes.len() == 3)
@@ -101,7 +131,7 @@ fn a_wrong_step_is_told_with_its_line_and_what_would_be_right() {
         ("do = \"delete-topic\"", "\"topic\" is missing"),
         ("do = \"delete-topic\"\ntopic = \"order\"", "orders"),
         ("do = \"delete-topic\"\ntopic = \"orders\"\nreplicas = [1]", "replicas"),
-        ("do = \"create-topic\"\ntopic = \"new\"\nretention.ms = 1", "known to Kafka, not modelled"),
+        ("do = \"create-topic\"\ntopic = \"new\"\nsegment.ms = 1", "known to Kafka, not modelled"),
         ("do = \"create-topic\"\ntopic = \"new\"\nreplication.factor = 4", "impossible with 3 brokers"),
         ("do = \"alter-config\"\nresource = \"topic orders\"", "what is changed?"),
         ("do = \"alter-config\"\nresource = \"b9\"\nset = \"min.insync.replicas=2\"", "there are b1 to b3"),
@@ -113,6 +143,8 @@ fn a_wrong_step_is_told_with_its_line_and_what_would_be_right() {
             "cannot be changed for a running",
         ),
         ("do = \"elect-leaders\"\nelection = \"uncleanly\"", "unclean"),
+        ("do = \"add-voter\"", "\"controller\" is missing"),
+        ("do = \"remove-voter\"\ncontroller = 9", "must be from 1"),
         ("do = \"reassign\"\ntopic = \"orders\"\nreplicas = [1, 1]", "names broker 1 twice"),
     ];
     for (rest, expected) in cases {

@@ -74,6 +74,32 @@ fn orders() -> TopicPartition {
 }
 
 #[test]
+fn a_step_that_waits_for_an_event_is_done_right_after_it_and_not_before() {
+    let story = Story::told(
+        3,
+        r#"
+[[admin]]
+after = "leader-changed of orders-0"
+not-before = "10s"
+delay = "5s..6s"
+do = "elect-leaders"
+[[fault]]
+kind = "crash"
+target = "b1"
+at = "12s"
+restart-after = "500ms"
+"#,
+    );
+    let leader_is =
+        |wanted: i32| move |event: &Event| matches!(event, Event::LeaderChanged { leader, .. } if *leader == wanted);
+    let elections: Vec<Nanos> = story.events("c1", leader_is(1)).iter().map(|event| event.time).collect();
+    let after_crash = story.events("c1", leader_is(2)).first().expect("b2 takes over").time;
+    let asked = elections.iter().find(|time| **time > after_crash).expect("the preferred leader is elected on request");
+    let waited = asked - after_crash;
+    assert!((5 * SECOND..7 * SECOND).contains(&waited), "{waited} ns after the election of b2");
+}
+
+#[test]
 fn a_broker_that_sleeps_while_a_topic_is_deleted_and_created_again_uses_nothing_of_the_old_one() {
     let story = Story::told(
         3,
@@ -190,4 +216,49 @@ partitions = 2
     assert!(done.iter().any(|time| *time > 20 * SECOND), "b4 serves");
     let length = |id| story.world.broker(id).and_then(|b| b.partition(&orders())).map(|p| p.log_end_offset());
     assert!(length(4) == length(2) && length(4) > Some(0));
+}
+
+/// b3 falls out of the ISR alive, and the other two die: nobody but it can lead, and it lacks what was acknowledged.
+const ONLY_THE_ONE_THAT_IS_BEHIND_IS_LEFT: &str = r#"
+[[fault]]
+kind = "cut"
+target = "b3"
+at = "7s"
+peers = ["b1", "b2"]
+lasts = "33s"
+[[fault]]
+kind = "crash"
+target = "b1"
+at = "16s"
+restart-after = "20s"
+[[fault]]
+kind = "crash"
+target = "b2"
+at = "16500ms"
+restart-after = "20s"
+"#;
+
+#[test]
+fn unclean_election_enabled_at_run_time_makes_its_loss_allowed_from_then_on() {
+    let text = format!(
+        "{HEAD}[cluster]\nbrokers = 3\nmin.insync.replicas = 2\nreplica.lag.time.max.ms = \"3s\"\n\
+         eligible.leader.replicas.version = 0\n{ONLY_THE_ONE_THAT_IS_BEHIND_IS_LEFT}"
+    );
+    let enable = "[[admin]]\nat = \"26s\"\ndo = \"alter-config\"\nresource = \"topic orders\"\n\
+                  set = \"unclean.leader.election.enable=true\"\n";
+    let run = |text: &str| {
+        let scenario = parse("admin.toml", text, &[]).unwrap_or_else(|e| panic!("{e}"));
+        trial_sim::trial::run(&Arc::new(scenario), 7, &mut trial_sim::world::Unwatched)
+    };
+    let lost = |report: &trial_sim::trial::Report| -> Vec<_> {
+        let findings = report.verdict.findings.iter().filter(|finding| finding.code == "lost-write");
+        findings.map(|finding| (finding.class, finding.rule)).collect()
+    };
+    assert_eq!(lost(&run(&text)), [], "it waits for those that are in sync");
+    let enabled = run(&format!("{text}{enable}"));
+    assert!(enabled.verdict.counters["unclean_elections"] > 0, "{:?}", enabled.verdict.counters);
+    let lost = lost(&enabled);
+    let rule = (trial_checker::Class::Allowed, Some("unclean-election"));
+    assert!(!lost.is_empty() && lost.iter().all(|found| *found == rule), "{lost:?}");
+    assert!(!enabled.failed(), "{:?}", enabled.verdict.groups);
 }

@@ -113,7 +113,10 @@ fn when_nobody_is_eligible_the_last_known_leader_is_waited_for() {
 fn chaos_of_a_quorum_reaches_elections_and_losses_and_finds_nothing() {
     let sum = campaign("quorum-chaos", &[]);
     assert!(sum.median_controller_elections() >= 3, "{:?}", sum.controller_elections);
+    assert!(sum.coverage["trials_that_wrote_metadata_snapshots"] * 2 > sum.trials, "most");
+    assert!(sum.coverage["trials_that_loaded_metadata_snapshots"] * 2 > sum.trials, "most");
     if sum.trials >= 50 {
+        assert!(sum.coverage["fault:late-metadata"] * 10 >= sum.trials, "one in ten");
         assert!(sum.coverage["trials_that_lost_metadata"] * 5 >= sum.trials, "one in five");
     }
 }
@@ -136,4 +139,50 @@ fn what_lying_disks_lose_is_allowed_and_nobody_cuts_what_it_knows_to_be_committe
     assert!(lost(("quorum-split", "disk-fault")), "{:?}", sum.findings);
     let sum = campaign_with_findings("zoo-raft-truncate-below-hw", &[]);
     assert!(sum.findings.keys().any(|found| found.rule == Some("committed-cut")), "{:?}", sum.findings);
+}
+
+#[test]
+fn a_disk_is_compared_with_the_log_of_whoever_leads_now() {
+    let (name, text) = builtin().iter().find(|(name, _)| *name == "quorum-chaos").expect("it is built in");
+    let scenario = parse(&format!("{name}.toml"), text, &[]).unwrap_or_else(|e| panic!("{e}"));
+    // In this seed the disk of a voter is compared first with the log of a leader that had loaded a snapshot, then with
+    // one that begins where the voter's does.
+    let report = trial::run(&Arc::new(scenario), 2738, &mut Unwatched);
+    assert!(!report.failed(), "{:?}", report.verdict.groups);
+}
+
+#[test]
+fn a_leader_hears_fetches_that_a_cut_kept_back_though_their_senders_stand_still_by_then() {
+    let text = r#"
+format = 1
+run = "30s"
+[cluster]
+brokers = 3
+controllers = 3
+[[topic]]
+name = "orders"
+[[producer]]
+[[fault]]
+kind = "cut"
+target = "active controller"
+peers = ["controllers"]
+direction = "in"
+at = "10s"
+lasts = "2.8s"
+[[fault]]
+kind = "pause"
+target = "standby controller 1"
+at = "10.9s"
+lasts = "4.7s"
+[[fault]]
+kind = "pause"
+target = "standby controller 2"
+at = "10.9s"
+lasts = "4.7s"
+"#;
+    let scenario = Arc::new(parse("kept-back.toml", text, &[]).unwrap_or_else(|e| panic!("{e}")));
+    for seed in 1..=5 {
+        let report = trial::run(&scenario, seed, &mut Unwatched);
+        assert!(!report.failed(), "seed {seed}: {:?}", report.verdict.groups);
+    }
 }

@@ -49,11 +49,18 @@ fn every_builtin_scenario_reads_and_says_what_it_is_about() {
 }
 
 #[test]
-fn every_builtin_scenario_takes_any_acks() {
+fn every_builtin_scenario_takes_any_acks_unless_it_asks_for_idempotence() {
     for (name, text) in builtin() {
         for acks in ["0", "1", "all"] {
-            let scenario = set(text, &[&format!("producer.acks={acks}")]).unwrap_or_else(|error| panic!("{error}"));
-            assert!(scenario.producers.iter().all(|p| p.config.acks.to_string() == acks), "{name}");
+            match set(text, &[&format!("producer.acks={acks}")]) {
+                Ok(scenario) => {
+                    assert!(scenario.producers.iter().all(|p| p.config.acks.to_string() == acks), "{name}");
+                }
+                Err(error) => {
+                    let asks = text.contains("enable.idempotence = true") && acks != "all";
+                    assert!(asks && error.to_string().contains("enable.idempotence = false"), "{name}: {error}");
+                }
+            }
         }
     }
 }
@@ -95,6 +102,10 @@ fn an_odd_scenario_reads_back_equal() {
         [[consumer]]
         poll-interval = "0.5s"
         auto.offset.reset = "none"
+        client.rack = "x"
+        start = 7
+        seek-at = "5s"
+        seek-to = "4.5s"
         [network.latency]
         min = "1us"
         max = "1s"
@@ -135,8 +146,11 @@ fn errors_name_place_and_key_and_say_what_would_be_right() {
         ("a wrong type of Kafka's", SMALL.replace("\"all\"", "\"most\"\nlinger.ms = true\nretries = [1]")),
         ("an impossible number", SMALL.replace("brokers = 3", "brokers = 0")),
         ("more replicas than brokers", SMALL.replace("replication.factor = 3", "replication.factor = 5")),
-        ("not modelled", SMALL.replace("acks = \"all\"", "compression.type = \"zstd\"\nenable.idempotence = true")),
-        ("not modelled in the cluster", SMALL.replace("brokers = 3", "controllers = 6\nlog.retention.ms = 5")),
+        ("not modelled", SMALL.replace("acks = \"all\"", "compression.type = \"zstd\"\ntransactional.id = \"t\"")),
+        ("idempotence with acks", SMALL.replace("acks = \"all\"", "acks = 1\nenable.idempotence = true")),
+        ("idempotence without retries", SMALL.replace("\"all\"", "\"all\"\nenable.idempotence = true\nretries = 0")),
+        ("too many in flight", SMALL.replace("\"all\"", "1\nmax.in.flight.requests.per.connection = 6")),
+        ("not modelled in the cluster", SMALL.replace("brokers = 3", "controllers = 6\nlog.roll.ms = 5")),
         ("a bad duration", SMALL.replace("format = 1", "format = 1\nrun = \"5 parsecs\"\nheal = 5\ndrain = \"0s\"")),
         ("a duration finer than Kafka's", SMALL.replace("\"all\"", "1\nlinger.ms = \"5us\"")),
         ("a delivery timeout that cannot be", SMALL.replace("\"all\"", "1\ndelivery.timeout.ms = 1000")),

@@ -37,12 +37,14 @@ impl Broker {
             RequestKind::Fetch(request) => self.on_fetch(now, req, header.api_version, request, disk, fx),
             RequestKind::ListOffsets(request) => self.on_list_offsets(req, header.api_version, &request, disk, fx),
             RequestKind::OffsetForLeaderEpoch(request) => self.on_offset_for_leader_epoch(req, &request, fx),
+            RequestKind::DeleteRecords(request) => self.on_delete_records(now, req, request, disk, fx),
             RequestKind::Metadata(request) => self.on_metadata_request(now, req, header.api_version, request, fx),
             RequestKind::ApiVersions(_) => fx.answer(req, ResponseKind::ApiVersions(api_versions())),
             RequestKind::DescribeConfigs(request) => {
                 fx.charge(5_000);
                 fx.answer(req, ResponseKind::DescribeConfigs(self.describe_configs(&request)));
             }
+            RequestKind::InitProducerId(request) => self.on_init_producer_id(now, req, &request, fx),
             body @ (RequestKind::CreateTopics(_)
             | RequestKind::DeleteTopics(_)
             | RequestKind::CreatePartitions(_)
@@ -50,7 +52,9 @@ impl Broker {
             | RequestKind::ElectLeaders(_)
             | RequestKind::AlterPartitionReassignments(_)
             | RequestKind::ListPartitionReassignments(_)
-            | RequestKind::DescribeQuorum(_)) => {
+            | RequestKind::DescribeQuorum(_)
+            | RequestKind::AddRaftVoter(_)
+            | RequestKind::RemoveRaftVoter(_)) => {
                 self.forward(now, req, conn, header.api_version, body, fx);
             }
             // Not among what ApiVersions offered: Kafka closes such a connection.

@@ -5,13 +5,14 @@
 
 use std::sync::Arc;
 
-use trial_storage::Disk;
+use trial_storage::{Disk, Retention};
 
 use super::Broker;
+use super::lifecycle::LifecycleState;
 use super::maintenance::log_config;
 use super::partition::{Partition, RoleChange};
 use super::replicas::PartitionIx;
-use crate::conformance::HighWatermarkRule;
+use crate::conformance::{BrokerRule, FollowerRule, HighWatermarkRule};
 use crate::event::{Event, TruncationReason};
 use crate::ids::{BrokerId, TopicPartition};
 use crate::metadata::{ALL_BROKERS, MetadataImage, PartitionRegistration, TopicImage};
@@ -19,7 +20,9 @@ use crate::node::{Effects, Now};
 use crate::zoo::Switch;
 
 impl Broker {
-    /// Applies the difference between two images to the replicas on this broker.
+    /// Applies the difference between two images to the replicas on this broker. Not once it stops: the logs are being
+    /// flushed then, and what was appended behind that would be missing though the stop is marked as clean
+    /// (`BrokerServer.shutdown`, which closes the metadata publishers before the logs).
     pub(super) fn publish_metadata(
         &mut self,
         now: Now,
@@ -27,6 +30,10 @@ impl Broker {
         disk: &mut dyn Disk,
         fx: &mut Effects<'_>,
     ) {
+        if self.lifecycle.state() == LifecycleState::ShuttingDown && BrokerRule::StoppingBrokerActsOnNoMetadata.holds()
+        {
+            return;
+        }
         let me = self.setup.node_id;
         let node_configs_changed = self.node_configs_differ(before);
         let changed: Vec<Arc<TopicImage>> = self
@@ -101,10 +108,14 @@ impl Broker {
             RoleChange::Confirmed => {}
             RoleChange::NewLeader => {
                 partition.role_event = fx.record(became_leader(partition));
-                self.stop_fetching(ix);
+                if FollowerRule::LeaderStopsFetching.holds() {
+                    self.stop_fetching(ix);
+                }
                 // Requests of an earlier reign go on waiting: this replica led all along and cut nothing.
                 self.note_fetches(ix);
-                self.sync_epoch_checkpoint(ix, fx);
+                if FollowerRule::AssignedEpochIsFlushed.holds() {
+                    self.sync_epoch_checkpoint(ix, fx);
+                }
                 if self.setup.zoo.on(Switch::KeepOosFollowerState) {
                     self.expand_without_a_fetch(now, ix, fx);
                 }
@@ -128,11 +139,14 @@ impl Broker {
                 self.alter_partition.forget(ix);
                 self.note_all_waiters(ix);
                 if self.setup.zoo.on(Switch::TruncateToHw) {
-                    self.truncate_to_high_watermark(ix, disk, fx);
+                    self.truncate_to_high_watermark(now, ix, disk, fx);
                 }
-                self.start_fetching(ix, fx);
+                if FollowerRule::NewEpochBeginsAnew.holds() {
+                    self.start_fetching(ix, fx);
+                }
             }
-            RoleChange::SameFollower => {}
+            RoleChange::SameFollower if FollowerRule::SameEpochGoesOn.holds() => {}
+            RoleChange::SameFollower => self.start_fetching(ix, fx),
         }
         // "Always re-try": the new ISR or assignment may let the high watermark move (KAFKA-13091; what the zoo switch
         // `no-hw-after-isr-change` leaves out is the same after an answer, which most often comes first).
@@ -155,16 +169,18 @@ impl Broker {
 
     /// The rule before KIP-101, brought back by the zoo switch `truncate-to-hw` (KAFKA-1211,
     /// `ReplicaManager.makeFollowers` up to 0.10): every follower cuts its log to its own high watermark.
-    fn truncate_to_high_watermark(&mut self, ix: PartitionIx, disk: &mut dyn Disk, fx: &mut Effects<'_>) {
+    fn truncate_to_high_watermark(&mut self, now: Now, ix: PartitionIx, disk: &mut dyn Disk, fx: &mut Effects<'_>) {
         let partition = self.replicas.get_mut(ix);
         let (from, to) = (partition.log_end_offset(), partition.high_watermark());
         if to >= from {
             return;
         }
-        match partition.truncate_to(disk, to) {
+        match partition.truncate_to(disk, to, now.wall) {
             Ok(to) => {
                 let reason = TruncationReason::ToHighWatermark;
                 fx.record(Event::Truncated { partition: partition.id.clone(), from, to, reason });
+                self.sync_producer_snapshots(ix, fx);
+                self.checkpoint_after_cut(ix, disk, fx);
             }
             Err(error) => {
                 let id = partition.id.clone();
@@ -199,7 +215,8 @@ impl Broker {
         let partition = self.replicas.get_mut(ix);
         partition.min_insync_replicas = config.min_insync_replicas;
         partition.flush_messages = config.flush_messages;
-        partition.log.set_config(log_config(&config));
+        partition.retention = Retention { ms: config.retention_ms, bytes: config.retention_bytes };
+        partition.log.set_config(log_config(&config, self.setup.zoo));
     }
 
     /// Was this broker's configuration, or that of all brokers, changed?

@@ -8,18 +8,19 @@ use kafka_protocol::error::ResponseError;
 use kafka_protocol::messages::fetch_response::{
     EpochEndOffset, FetchableTopicResponse, LeaderIdAndEpoch, PartitionData,
 };
-use kafka_protocol::messages::{FetchRequest, FetchResponse, ResponseKind, TopicName};
+use kafka_protocol::messages::{BrokerId as WireBrokerId, FetchRequest, FetchResponse, ResponseKind, TopicName};
 use trial_storage::{Disk, LogError};
 use uuid::Uuid;
 
 use super::Broker;
+use super::fetch_session::{FetchContext, PartitionKey, SessionRequest};
 use super::partition::{Partition, Role};
 use super::replicas::PartitionIx;
-use crate::conformance::{HighWatermarkRule, ReplicaRule};
+use crate::conformance::{ConsumerRule, FollowerRule, HighWatermarkRule, ReplicaRule};
 use crate::event::Event;
 use crate::ids::{BrokerId, TopicPartition};
 use crate::node::{Effects, Nanos, Now, ReqId, ms};
-use crate::zoo::Switch;
+use crate::zoo::{Switch, Zoo};
 
 /// One partition of a fetch request.
 #[derive(Clone, Debug)]
@@ -31,7 +32,21 @@ pub(super) struct AskedPartition {
     current_leader_epoch: i32,
     fetch_offset: i64,
     last_fetched_epoch: i32,
+    /// Where the follower's log begins; -1 of a consumer.
+    log_start_offset: i64,
     max_bytes: i32,
+}
+
+impl AskedPartition {
+    /// How a session finds it again.
+    pub(super) fn key(&self) -> PartitionKey {
+        key_of(&self.topic, self.topic_id, self.index)
+    }
+}
+
+fn key_of(topic: &TopicName, topic_id: Uuid, index: i32) -> PartitionKey {
+    let name = if topic_id.is_nil() { topic.as_str().to_string() } else { String::new() };
+    (topic_id, name, index)
 }
 
 /// The follower that asks.
@@ -41,12 +56,37 @@ struct Follower {
     broker_epoch: i64,
 }
 
+/// Who asks (`FetchParams`).
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Asker {
+    Follower(Follower),
+    /// A consumer, with its rack, perhaps empty (`client.rack`). Before version 11 it could not tell one, and may read
+    /// from leaders only (KIP-392).
+    Consumer {
+        rack: Option<String>,
+    },
+}
+
+impl Asker {
+    fn follower(&self) -> Option<Follower> {
+        match self {
+            Asker::Follower(follower) => Some(*follower),
+            Asker::Consumer { .. } => None,
+        }
+    }
+    /// `FetchParams.fetchOnlyLeader`.
+    fn reads_from_leaders_only(&self) -> bool {
+        !matches!(self, Asker::Consumer { rack: Some(_) }) || !ConsumerRule::FollowersServeConsumers.holds()
+    }
+}
+
 /// A fetch request that waits for data.
 #[derive(Clone, Debug)]
 pub(super) struct DelayedFetch {
     req: ReqId,
     pub(super) deadline: Nanos,
-    follower: Option<Follower>,
+    asker: Asker,
+    context: FetchContext,
     min_bytes: i32,
     max_bytes: i32,
     parts: Vec<AskedPartition>,
@@ -60,6 +100,18 @@ struct Read {
     log_end_offset: i64,
     records: Bytes,
     diverging: Option<trial_storage::EpochEndOffset>,
+    /// Answered in another leader epoch than the fetch's, which only the zoo does: what it says of the follower's position
+    /// counts for nothing.
+    of_other_epoch: bool,
+    /// Who is nearer to the consumer than this leader; nothing was read then.
+    preferred: Option<BrokerId>,
+}
+
+impl Read {
+    /// Is there nothing to wait for?
+    fn is_to_be_told(&self) -> bool {
+        self.diverging.is_some() || self.preferred.is_some() || self.of_other_epoch
+    }
 }
 
 impl Broker {
@@ -78,39 +130,61 @@ impl Broker {
         } else {
             (request.replica_id.0, -1)
         };
-        let follower = (replica >= 0).then_some(Follower { broker: replica, broker_epoch });
-        let mut parts = Vec::new();
+        let asker = match replica {
+            0.. => Asker::Follower(Follower { broker: replica, broker_epoch }),
+            _ => Asker::Consumer { rack: (api_version >= 11).then(|| request.rack_id.to_string()) },
+        };
+        let mut asked = Vec::new();
         for topic in request.topics {
-            for asked in topic.partitions {
-                let ix = if topic.topic_id.is_nil() {
-                    self.replicas.find(&TopicPartition::new(&topic.topic.as_str().into(), asked.partition))
-                } else {
-                    self.replicas.find_by_id(topic.topic_id, asked.partition)
-                };
-                parts.push(AskedPartition {
-                    topic: topic.topic.clone(),
-                    topic_id: topic.topic_id,
-                    index: asked.partition,
-                    ix,
-                    current_leader_epoch: asked.current_leader_epoch,
-                    fetch_offset: asked.fetch_offset,
-                    last_fetched_epoch: asked.last_fetched_epoch,
-                    max_bytes: asked.partition_max_bytes,
-                });
+            asked.extend(topic.partitions.into_iter().map(|asked| AskedPartition {
+                topic: topic.topic.clone(),
+                topic_id: topic.topic_id,
+                index: asked.partition,
+                ix: None,
+                current_leader_epoch: asked.current_leader_epoch,
+                fetch_offset: asked.fetch_offset,
+                last_fetched_epoch: asked.last_fetched_epoch,
+                log_start_offset: asked.log_start_offset,
+                max_bytes: asked.partition_max_bytes,
+            }));
+        }
+        let forgotten = request.forgotten_topics_data.iter();
+        let forgotten = forgotten.flat_map(|t| t.partitions.iter().map(|index| key_of(&t.topic, t.topic_id, *index)));
+        let session = SessionRequest {
+            id: request.session_id,
+            epoch: request.session_epoch,
+            privileged: asker.follower().is_some(),
+            uses_topic_ids: api_version >= 13,
+            forgotten: forgotten.collect(),
+        };
+        let (context, mut parts) = match self.fetch_sessions.context(now.mono, session, asked) {
+            Ok(context) => context,
+            Err(error) => {
+                let refusal = FetchResponse::default().with_error_code(error.code());
+                return fx.answer(req, ResponseKind::Fetch(refusal));
             }
+        };
+        for part in &mut parts {
+            part.ix = if part.topic_id.is_nil() {
+                self.replicas.find(&TopicPartition::new(&part.topic.as_str().into(), part.index))
+            } else {
+                self.replicas.find_by_id(part.topic_id, part.index)
+            };
         }
         let deadline = now.mono + ms(i64::from(request.max_wait_ms));
         let max_bytes = i64::from(request.max_bytes).min(self.setup.config.fetch_max_bytes) as i32;
-        let fetch = DelayedFetch { req, deadline, follower, min_bytes: request.min_bytes, max_bytes, parts };
+        // Nobody waits for more than will be sent (`KafkaApis.handleFetchRequest`).
+        let min_bytes = request.min_bytes.min(max_bytes);
+        let fetch = DelayedFetch { req, deadline, asker, context, min_bytes, max_bytes, parts };
         let reads = self.read_all(now, &fetch, true, disk, fx);
         let bytes: usize = reads.iter().flatten().map(|r| r.records.len()).sum();
         let at_once = request.max_wait_ms <= 0
             || fetch.parts.is_empty()
-            || bytes as i64 >= i64::from(request.min_bytes)
-            || reads.iter().any(|read| read.as_ref().map_or(true, |r| r.diverging.is_some()))
-            || fetch.parts.iter().any(|part| self.is_beyond_readable_end(fetch.follower, part));
+            || bytes as i64 >= i64::from(min_bytes)
+            || reads.iter().any(|read| read.as_ref().map_or(true, Read::is_to_be_told))
+            || fetch.parts.iter().any(|part| self.is_beyond_readable_end(&fetch.asker, part));
         if at_once {
-            self.answer_reads(&fetch, reads, fx);
+            self.answer_reads(now, &fetch, reads, fx);
         } else {
             let ixs: Vec<_> = fetch.parts.iter().filter_map(|p| p.ix).collect();
             let id = self.purgatory.park_fetch(fetch);
@@ -122,13 +196,13 @@ impl Broker {
     pub(super) fn try_complete_fetch(&mut self, now: Now, id: u64, disk: &mut dyn Disk, fx: &mut Effects<'_>) {
         let Some(fetch) = self.purgatory.fetch(id) else { return };
         let complete = if fetch.min_bytes <= 1 {
-            fetch.parts.iter().any(|part| self.has_news(fetch.follower, part))
+            fetch.parts.iter().any(|part| self.has_news(&fetch.asker, part))
         } else {
             let fetch = fetch.clone();
             let reads = self.read_all(now, &fetch, false, disk, fx);
             let bytes: usize = reads.iter().flatten().map(|r| r.records.len()).sum();
             bytes as i64 >= i64::from(fetch.min_bytes)
-                || reads.iter().any(|r| r.as_ref().map_or(true, |r| r.diverging.is_some()))
+                || reads.iter().any(|r| r.as_ref().map_or(true, Read::is_to_be_told))
         };
         if complete {
             let fetch = self.purgatory.take_fetch(id).expect("just seen");
@@ -138,17 +212,16 @@ impl Broker {
 
     /// Nothing is waited for behind the end of what the asker may read (`DelayedFetch`, case F): a consumer that knows a
     /// higher high watermark than this leader does is answered at once, with nothing.
-    fn is_beyond_readable_end(&self, follower: Option<Follower>, part: &AskedPartition) -> bool {
+    fn is_beyond_readable_end(&self, asker: &Asker, part: &AskedPartition) -> bool {
         let partition = part.ix.and_then(|ix| self.replicas.try_get(ix));
-        partition.is_some_and(|partition| part.fetch_offset > readable_end(partition, follower))
+        partition.is_some_and(|partition| part.fetch_offset > readable_end(partition, asker.follower()))
     }
 
     /// Is there data beyond the asked offset, or an error to tell?
-    fn has_news(&self, follower: Option<Follower>, part: &AskedPartition) -> bool {
+    fn has_news(&self, asker: &Asker, part: &AskedPartition) -> bool {
         let Some(partition) = part.ix.and_then(|ix| self.replicas.try_get(ix)) else { return true };
-        let end = readable_end(partition, follower);
-        let epoch_is_other = part.current_leader_epoch >= 0 && part.current_leader_epoch != partition.leader_epoch;
-        !partition.is_leader() || epoch_is_other || part.fetch_offset < end
+        let end = readable_end(partition, asker.follower());
+        check_replica(partition, part.current_leader_epoch, asker).is_err() || part.fetch_offset != end
     }
 
     /// Answers a parked fetch with what is there now.
@@ -166,7 +239,7 @@ impl Broker {
             }
         }
         let reads = self.read_all(now, &fetch, false, disk, fx);
-        self.answer_reads(&fetch, reads, fx);
+        self.answer_reads(now, &fetch, reads, fx);
     }
 
     fn read_all(
@@ -181,11 +254,12 @@ impl Broker {
         let mut any = false;
         let mut reads = Vec::with_capacity(fetch.parts.len());
         for part in &fetch.parts {
-            let mut read = self.read_one(fetch.follower, part, left, !any, disk, fx);
+            let at_least_one = !any && ConsumerRule::FirstBatchIsSentWhole.holds();
+            let mut read = self.read_one(now, &fetch.asker, part, left, at_least_one, disk, fx);
             if update_follower
-                && let (Some(follower), Some(ix)) = (fetch.follower, part.ix)
+                && let (Some(follower), Some(ix)) = (fetch.asker.follower(), part.ix)
                 && let Some(leader_end) = self.leader_end_if_it_counts(ix, &read)
-                && let Err(error) = self.on_follower_position(now, ix, follower, part.fetch_offset, leader_end, fx)
+                && let Err(error) = self.on_follower_position(now, ix, follower, part, leader_end, fx)
             {
                 read = Err(error);
             }
@@ -208,8 +282,9 @@ impl Broker {
     /// back by the zoo switch `count-diverging-fetch`; `Partition.fetchRecords`).
     fn leader_end_if_it_counts(&self, ix: PartitionIx, read: &Result<Read, ResponseError>) -> Option<i64> {
         let counts_diverging =
-            self.setup.zoo.on(Switch::CountDivergingFetch) || !ReplicaRule::DivergingFetchDoesNotCount.holds();
+            self.setup.zoo.on(Switch::CountDivergingFetch) || !FollowerRule::DivergingFetchDoesNotCount.holds();
         match read {
+            Ok(read) if read.of_other_epoch => None,
             Ok(read) => (read.diverging.is_none() || counts_diverging).then_some(read.log_end_offset),
             Err(_) if ReplicaRule::RefusedFetchDoesNotCount.holds() => None,
             Err(_) => self.replicas.try_get(ix).map(Partition::log_end_offset),
@@ -217,9 +292,11 @@ impl Broker {
     }
 
     /// `Partition.fetchRecords` and `readRecords`: checks of role and epochs, divergence, then the read.
+    #[allow(clippy::too_many_arguments)] // a read is all of these
     fn read_one(
         &mut self,
-        follower: Option<Follower>,
+        now: Now,
+        asker: &Asker,
         part: &AskedPartition,
         max_bytes: usize,
         at_least_one: bool,
@@ -228,9 +305,17 @@ impl Broker {
     ) -> Result<Read, ResponseError> {
         let Some(ix) = part.ix else { return Err(self.error_for_absent(&part.topic, part.topic_id, part.index)) };
         let partition = self.replicas.try_get(ix).ok_or(ResponseError::UnknownTopicOrPartition)?;
+        let follower = asker.follower();
         // The zoo switch `hw-counts-other-epoch` brings back the fetch before KIP-320, which told no epoch.
         let tells_no_epoch = follower.is_some() && self.setup.zoo.on(Switch::HwCountsOtherEpoch);
-        check_leader_and_epoch(partition, if tells_no_epoch { -1 } else { part.current_leader_epoch })?;
+        let current_leader_epoch = if tells_no_epoch { -1 } else { part.current_leader_epoch };
+        let mut of_other_epoch = false;
+        if let Err(error) = check_replica(partition, current_leader_epoch, asker) {
+            of_other_epoch = answers_in_other_epoch(partition, part, follower, error, self.setup.zoo);
+            if !of_other_epoch {
+                return Err(error);
+            }
+        }
         if let Some(follower) = follower {
             check_follower(partition, follower)?;
         }
@@ -240,8 +325,18 @@ impl Broker {
             log_end_offset: partition.log_end_offset(),
             records: Bytes::new(),
             diverging: None,
+            of_other_epoch,
+            preferred: None,
         };
-        if let Some(diverging) = diverging_epoch(partition, part)? {
+        if let Asker::Consumer { rack: Some(rack) } = asker {
+            read.preferred = self.preferred_read_replica(partition, rack, part.fetch_offset, now.wall);
+            if read.preferred.is_some() {
+                return Ok(read);
+            }
+        }
+        // Of the two switches that answer in another epoch one serves data, and the other compares histories.
+        let compares = !of_other_epoch || self.setup.zoo.on(Switch::TruncateFromOtherEpoch);
+        if compares && let Some(diverging) = diverging_epoch(partition, part, self.setup.zoo)? {
             if let Some(follower) = follower {
                 fx.record(Event::DivergenceFound {
                     partition: partition.id.clone(),
@@ -253,7 +348,11 @@ impl Broker {
             read.diverging = Some(diverging);
             return Ok(read);
         }
-        if part.fetch_offset < read.log_start_offset || part.fetch_offset > read.log_end_offset {
+        if of_other_epoch && compares {
+            return Ok(read);
+        }
+        let beyond_the_end = part.fetch_offset > read.log_end_offset && FollowerRule::BeyondTheEndIsOutOfRange.holds();
+        if part.fetch_offset < read.log_start_offset || beyond_the_end {
             return Err(ResponseError::OffsetOutOfRange);
         }
         let end = readable_end(partition, follower);
@@ -283,10 +382,11 @@ impl Broker {
         now: Now,
         ix: PartitionIx,
         follower: Follower,
-        fetch_offset: i64,
+        part: &AskedPartition,
         leader_log_end_offset: i64,
         fx: &mut Effects<'_>,
     ) -> Result<(), ResponseError> {
+        let fetch_offset = part.fetch_offset;
         let (me, zoo) = (self.as_isr_member(), self.setup.zoo);
         self.check_broker_epoch(follower)?;
         let partition = self.replicas.get_mut(ix);
@@ -294,6 +394,7 @@ impl Broker {
         let Some(remote) = state.remote_mut(follower.broker) else { return Err(ResponseError::UnknownLeaderEpoch) };
         let known = remote.log_end_offset;
         remote.update_fetch_state(fetch_offset, leader_log_end_offset, follower.broker_epoch, now.wall);
+        remote.log_start_offset = part.log_start_offset;
         if known != fetch_offset {
             let (id, replica) = (partition.id.clone(), follower.broker);
             fx.record(Event::ReplicaCaughtUpTo { partition: id, replica, log_end_offset: fetch_offset });
@@ -310,10 +411,25 @@ impl Broker {
         Ok(())
     }
 
-    fn answer_reads(&mut self, fetch: &DelayedFetch, reads: Vec<Result<Read, ResponseError>>, fx: &mut Effects<'_>) {
+    fn answer_reads(
+        &mut self,
+        now: Now,
+        fetch: &DelayedFetch,
+        reads: Vec<Result<Read, ResponseError>>,
+        fx: &mut Effects<'_>,
+    ) {
+        let answers: Vec<_> =
+            fetch.parts.iter().zip(reads).map(|(part, read)| self.partition_data(part, read)).collect();
+        let told = self.fetch_sessions.respond(now.mono, &fetch.context, &fetch.parts, &answers, fx);
+        let (session_id, told) = match told {
+            Ok(told) => told,
+            Err(error) => {
+                let refusal = FetchResponse::default().with_error_code(error.code());
+                return fx.answer(fetch.req, ResponseKind::Fetch(refusal));
+            }
+        };
         let mut topics: Vec<FetchableTopicResponse> = Vec::new();
-        for (part, read) in fetch.parts.iter().zip(reads) {
-            let data = self.partition_data(part, read);
+        for ((part, data), _) in fetch.parts.iter().zip(answers).zip(told).filter(|(_, told)| *told) {
             match topics.last_mut() {
                 Some(topic) if topic.topic == part.topic && topic.topic_id == part.topic_id => {
                     topic.partitions.push(data)
@@ -326,7 +442,8 @@ impl Broker {
                 ),
             }
         }
-        fx.answer(fetch.req, ResponseKind::Fetch(FetchResponse::default().with_responses(topics)));
+        let response = FetchResponse::default().with_session_id(session_id).with_responses(topics);
+        fx.answer(fetch.req, ResponseKind::Fetch(response));
     }
 
     fn partition_data(&self, part: &AskedPartition, read: Result<Read, ResponseError>) -> PartitionData {
@@ -339,6 +456,9 @@ impl Broker {
                     .with_last_stable_offset(read.high_watermark)
                     .with_log_start_offset(read.log_start_offset)
                     .with_records(Some(read.records));
+                if let Some(preferred) = read.preferred {
+                    data.preferred_read_replica = WireBrokerId(preferred);
+                }
                 if let Some(diverging) = read.diverging {
                     data.diverging_epoch =
                         EpochEndOffset::default().with_epoch(diverging.epoch).with_end_offset(diverging.end_offset);
@@ -377,42 +497,87 @@ fn readable_end(partition: &Partition, follower: Option<Follower>) -> i64 {
 /// Is this broker the leader, in the epoch the caller believes in (`Partition.getLocalLog`)?
 pub(super) fn check_leader_and_epoch(partition: &Partition, current_leader_epoch: i32) -> Result<(), ResponseError> {
     check_epoch(partition, current_leader_epoch)?;
-    if partition.is_leader() { Ok(()) } else { Err(ResponseError::NotLeaderOrFollower) }
+    if partition.is_leader() || !FollowerRule::OnlyTheLeaderAnswers.holds() {
+        Ok(())
+    } else {
+        Err(ResponseError::NotLeaderOrFollower)
+    }
 }
 
 /// Is the partition in the epoch the caller believes in (KIP-320, `Partition.checkCurrentLeaderEpoch`)? A negative epoch is
 /// not checked.
 pub(super) fn check_epoch(partition: &Partition, current_leader_epoch: i32) -> Result<(), ResponseError> {
-    if current_leader_epoch >= 0 && current_leader_epoch < partition.leader_epoch {
+    let is_older = current_leader_epoch >= 0 && current_leader_epoch < partition.leader_epoch;
+    if is_older && FollowerRule::OlderLeaderEpochIsFenced.holds() {
         return Err(ResponseError::FencedLeaderEpoch);
     }
-    if current_leader_epoch > partition.leader_epoch {
+    if current_leader_epoch > partition.leader_epoch && FollowerRule::NewerLeaderEpochIsUnknown.holds() {
         return Err(ResponseError::UnknownLeaderEpoch);
     }
     Ok(())
+}
+
+/// May the asker read from this replica (`Partition.getLocalLog`)? A consumer that could tell its rack may from a
+/// follower too, if both are of one epoch (KIP-392).
+fn check_replica(partition: &Partition, current_leader_epoch: i32, asker: &Asker) -> Result<(), ResponseError> {
+    match check_leader_and_epoch(partition, current_leader_epoch) {
+        Err(ResponseError::NotLeaderOrFollower) if !asker.reads_from_leaders_only() => Ok(()),
+        checked => checked,
+    }
 }
 
 /// Is the follower assigned (`Partition.followerReplicaOrThrow`)? If not, this leader may not have seen the assignment
 /// yet, so the follower shall try again.
 fn check_follower(partition: &Partition, follower: Follower) -> Result<(), ResponseError> {
     let assigned = partition.leader_state().is_some_and(|s| s.remote(follower.broker).is_some());
-    if assigned { Ok(()) } else { Err(ResponseError::UnknownLeaderEpoch) }
+    if assigned || !FollowerRule::UnassignedReplicaTriesAgain.holds() {
+        Ok(())
+    } else {
+        Err(ResponseError::UnknownLeaderEpoch)
+    }
+}
+
+/// Is a follower of another leader epoch answered nevertheless? Only by two of the zoo's switches, which take KIP-320
+/// (KAFKA-7395) apart: `serve-fetch-other-epoch` gives it records, `truncate-from-other-epoch` tells it where its history
+/// diverges from that of a leader who may be the leader of the past.
+fn answers_in_other_epoch(
+    partition: &Partition,
+    part: &AskedPartition,
+    follower: Option<Follower>,
+    error: ResponseError,
+    zoo: Zoo,
+) -> bool {
+    let is_of_epoch = matches!(error, ResponseError::FencedLeaderEpoch | ResponseError::UnknownLeaderEpoch);
+    let tells_where_to_cut = zoo.on(Switch::TruncateFromOtherEpoch) && part.last_fetched_epoch >= 0;
+    let switched = zoo.on(Switch::ServeFetchOtherEpoch) || tells_where_to_cut;
+    switched && is_of_epoch && follower.is_some() && partition.is_leader()
 }
 
 /// Where the asker's history parts from the leader's, if it does (KIP-595; `Partition.readRecords`).
 fn diverging_epoch(
     partition: &Partition,
     part: &AskedPartition,
+    zoo: Zoo,
 ) -> Result<Option<trial_storage::EpochEndOffset>, ResponseError> {
     if part.last_fetched_epoch < 0 {
         return Ok(None);
     }
-    let end = partition.log.end_offset_for(part.last_fetched_epoch).ok_or(ResponseError::OffsetOutOfRange)?;
-    if part.fetch_offset < partition.log.log_start_offset() {
+    let end = match partition.log.end_offset_for(part.last_fetched_epoch) {
+        // Zoo switch `epoch-answer-without-epoch` (KAFKA-6361, before KIP-279): only the end is told, where the first epoch
+        // begins that is larger than the one asked for, whether or not this leader ever had the one asked for.
+        Some(end) if zoo.on(Switch::EpochAnswerWithoutEpoch) => {
+            trial_storage::EpochEndOffset { epoch: part.last_fetched_epoch, ..end }
+        }
+        Some(end) => end,
+        None if FollowerRule::UnknownLastEpochIsOutOfRange.holds() => return Err(ResponseError::OffsetOutOfRange),
+        None => return Ok(None),
+    };
+    if part.fetch_offset < partition.log.log_start_offset() && FollowerRule::BelowTheStartIsOutOfRange.holds() {
         return Err(ResponseError::OffsetOutOfRange);
     }
-    let diverges = end.epoch < part.last_fetched_epoch || end.end_offset < part.fetch_offset;
-    Ok(diverges.then_some(end))
+    let lower_epoch = end.epoch < part.last_fetched_epoch && FollowerRule::LowerEpochDiverges.holds();
+    let longer_history = end.end_offset < part.fetch_offset && FollowerRule::LongerHistoryDiverges.holds();
+    Ok((lower_epoch || longer_history).then_some(end))
 }
 
 fn read_error(error: &LogError) -> ResponseError {

@@ -20,7 +20,7 @@ const FORWARD_TIMEOUT: Nanos = ms(60_000);
 
 #[derive(Clone, Debug)]
 struct Forwarded {
-    /// Whom to answer; nobody when the broker itself asked (automatic topic creation).
+    /// Whom to answer; nobody when the broker itself asked (automatic topic creation, producer ids).
     req: Option<(ReqId, ConnId)>,
     version: i16,
     body: RequestKind,
@@ -86,10 +86,31 @@ impl Broker {
             .with_num_partitions(config.num_partitions as i32)
             .with_replication_factor(config.default_replication_factor as i16);
         let request = CreateTopicsRequest::default().with_topics(vec![topic]).with_timeout_ms(30_000);
-        let body = RequestKind::CreateTopics(request);
+        self.forward_own(now, RequestKind::CreateTopics(request), fx);
+    }
+
+    /// Asks the controller for something that this broker itself wants.
+    pub(super) fn forward_own(&mut self, now: Now, body: RequestKind, fx: &mut Effects<'_>) {
+        let version = match body {
+            RequestKind::AllocateProducerIds(_) => versions::ALLOCATE_PRODUCER_IDS,
+            _ => versions::CREATE_TOPICS,
+        };
         let give_up_at = now.mono.saturating_add(FORWARD_TIMEOUT);
-        self.forwarder.waiting.push(Forwarded { req: None, version: versions::CREATE_TOPICS, body, give_up_at });
+        self.forwarder.waiting.push(Forwarded { req: None, version, body, give_up_at });
         self.run_forwarder(now, fx);
+    }
+
+    /// What the broker itself asked for has come; `None` if nobody served it in time.
+    fn on_own_answered(&mut self, now: Now, body: &RequestKind, response: Option<&ResponseKind>) {
+        match (body, response) {
+            (RequestKind::CreateTopics(request), _) => {
+                self.forwarder.creating.retain(|name| !request.topics.iter().any(|t| t.name == *name));
+            }
+            (_, Some(ResponseKind::AllocateProducerIds(response))) => {
+                self.on_producer_ids_allocated(now, Some(response));
+            }
+            _ => self.on_producer_ids_allocated(now, None),
+        }
     }
 
     pub(super) fn on_forward_deadline(&mut self, now: Now, fx: &mut Effects<'_>) {
@@ -116,7 +137,7 @@ impl Broker {
             }
             ChannelEvent::Response(response, forwarded) => match forwarded.req {
                 Some((req, _)) => fx.answer(req, *response),
-                None => self.forget_creating(&forwarded.body),
+                None => self.on_own_answered(now, &forwarded.body, Some(&response)),
             },
             ChannelEvent::Ended(_, calls) => self.forwarder.wait_again(calls.into_iter().map(|call| call.about)),
             ChannelEvent::Opened | ChannelEvent::Nothing | ChannelEvent::NotMine(_) => {}
@@ -132,14 +153,8 @@ impl Broker {
                     Some(response) => fx.answer(req, response),
                     None => fx.hang_up(conn),
                 },
-                None => self.forget_creating(&body),
+                None => self.on_own_answered(now, &body, None),
             }
-        }
-    }
-
-    fn forget_creating(&mut self, body: &RequestKind) {
-        if let RequestKind::CreateTopics(request) = body {
-            self.forwarder.creating.retain(|name| !request.topics.iter().any(|t| t.name == *name));
         }
     }
 
@@ -164,8 +179,11 @@ fn is_not_controller(response: &ResponseKind) -> bool {
         ResponseKind::DeleteTopics(r) => r.responses.iter().any(|topic| not_controller(topic.error_code)),
         ResponseKind::CreatePartitions(r) => r.results.iter().any(|topic| not_controller(topic.error_code)),
         ResponseKind::IncrementalAlterConfigs(r) => r.responses.iter().any(|config| not_controller(config.error_code)),
+        ResponseKind::AllocateProducerIds(r) => not_controller(r.error_code),
         ResponseKind::AlterPartitionReassignments(r) => not_controller(r.error_code),
         ResponseKind::ListPartitionReassignments(r) => not_controller(r.error_code),
+        ResponseKind::AddRaftVoter(r) => not_controller(r.error_code),
+        ResponseKind::RemoveRaftVoter(r) => not_controller(r.error_code),
         ResponseKind::ElectLeaders(r) => {
             let partitions = r.replica_election_results.iter().flat_map(|topic| &topic.partition_result);
             not_controller(r.error_code) || partitions.into_iter().any(|p| not_controller(p.error_code))

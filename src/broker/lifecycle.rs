@@ -118,7 +118,7 @@ impl Broker {
                     self.on_registered(now, response.error_code, response.broker_epoch, disk, fx);
                 }
                 (Asked::Heartbeat, ResponseKind::BrokerHeartbeat(response)) => {
-                    self.on_heartbeat_answered(now, &response, fx);
+                    self.on_heartbeat_answered(now, &response, disk, fx);
                 }
                 _ => {}
             }
@@ -238,7 +238,13 @@ impl Broker {
     }
 
     /// Source: `BrokerLifecycleManager.BrokerHeartbeatResponseEvent`.
-    fn on_heartbeat_answered(&mut self, now: Now, response: &BrokerHeartbeatResponse, fx: &mut Effects<'_>) {
+    fn on_heartbeat_answered(
+        &mut self,
+        now: Now,
+        response: &BrokerHeartbeatResponse,
+        disk: &mut dyn Disk,
+        fx: &mut Effects<'_>,
+    ) {
         if response.error_code == ResponseError::NotController.code() {
             return self.ask_next_controller(now, fx);
         }
@@ -258,7 +264,7 @@ impl Broker {
             LifecycleState::Recovery if !response.is_fenced => lifecycle.state = LifecycleState::Running,
             LifecycleState::PendingControlledShutdown if response.should_shut_down => {
                 lifecycle.state = LifecycleState::ShuttingDown;
-                self.stop_orderly(fx);
+                self.stop_orderly(disk, fx);
             }
             LifecycleState::PendingControlledShutdown if !lifecycle.got_controlled_shutdown_response => {
                 // The first answer only says that leaders begin to move, which seldom takes long.
@@ -271,7 +277,7 @@ impl Broker {
 
     /// Asks the controller for a controlled shutdown, or stops at once if it is not at work.
     /// Source: `BrokerLifecycleManager.BeginControlledShutdownEvent`.
-    pub(super) fn ask_for_shutdown(&mut self, now: Now, fx: &mut Effects<'_>) {
+    pub(super) fn ask_for_shutdown(&mut self, now: Now, disk: &mut dyn Disk, fx: &mut Effects<'_>) {
         let is_running = self.lifecycle.state == LifecycleState::Running;
         let orderly = self.setup.config.controlled_shutdown_enable && is_running;
         if orderly {
@@ -280,7 +286,7 @@ impl Broker {
             self.run_lifecycle(now, fx);
         } else {
             self.lifecycle.state = LifecycleState::ShuttingDown;
-            self.stop_orderly(fx);
+            self.stop_orderly(disk, fx);
         }
     }
 }

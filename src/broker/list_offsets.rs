@@ -1,5 +1,4 @@
-//! ListOffsets: earliest, latest, the largest timestamp, and by timestamp (`ReplicaManager.fetchOffset`,
-//! `Partition.fetchOffsetForTimestamp`).
+//! ListOffsets: earliest, latest, by timestamp, and the largest timestamp (`ReplicaManager.fetchOffset`, `Partition.fetchOffsetForTimestamp`).
 
 use std::collections::BTreeMap;
 
@@ -17,23 +16,11 @@ use crate::conformance::HighWatermarkRule;
 use crate::ids::TopicPartition;
 use crate::node::{Effects, ReqId};
 
-/// Timestamps with a meaning of their own (`ListOffsetsRequest`).
-const LATEST: i64 = -1;
-const EARLIEST: i64 = -2;
-const MAX_TIMESTAMP: i64 = -3;
-const EARLIEST_LOCAL: i64 = -4;
-const LATEST_TIERED: i64 = -5;
-
-/// The replica id of a tool that asks any replica, leader or not.
-const DEBUGGING_REPLICA: i32 = -2;
-
 struct Found {
     offset: i64,
     timestamp: i64,
     leader_epoch: i32,
 }
-
-const NOT_FOUND: Found = Found { offset: -1, timestamp: -1, leader_epoch: -1 };
 
 impl Broker {
     pub(super) fn on_list_offsets(
@@ -55,6 +42,7 @@ impl Broker {
         for topic in &request.topics {
             let mut partitions = Vec::new();
             for asked in &topic.partitions {
+                // Which of the two would be meant? (`ListOffsetsRequest.duplicatePartitions`)
                 let is_repeated = times_asked.get(&(topic.name.as_str(), asked.partition_index)) > Some(&1);
                 let found = if is_repeated {
                     Err(ResponseError::InvalidRequest)
@@ -76,9 +64,7 @@ impl Broker {
         api_version: i16,
         disk: &mut dyn Disk,
     ) -> Result<Found, ResponseError> {
-        if !is_supported(asked.timestamp, api_version) {
-            return Err(ResponseError::UnsupportedVersion);
-        }
+        check_timestamp(asked.timestamp, api_version)?;
         let id = TopicPartition::new(&topic.into(), asked.partition_index);
         let Some(ix) = self.replicas.find(&id) else {
             return Err(self.error_for_absent(topic, Uuid::nil(), asked.partition_index));
@@ -89,7 +75,7 @@ impl Broker {
         } else {
             check_leader_and_epoch(partition, asked.current_leader_epoch)?;
         }
-        find_offset(partition, asked.timestamp, replica_id == -1, disk)
+        find_offset(partition, asked.timestamp, replica_id == CONSUMER, disk)
     }
 }
 
@@ -113,59 +99,69 @@ fn answer(index: i32, found: Result<Found, ResponseError>, api_version: i16) -> 
     answer
 }
 
-/// Has a request of this version this timestamp (`ReplicaManager.isListOffsetsTimestampUnsupported`)?
-fn is_supported(timestamp: i64, api_version: i16) -> bool {
+/// The replica id of a consumer.
+const CONSUMER: i32 = -1;
+/// The replica id of a tool that asks any replica, leader or not (`ListOffsetsRequest.DEBUGGING_REPLICA_ID`).
+const DEBUGGING_REPLICA: i32 = -2;
+
+const LATEST: i64 = -1;
+const EARLIEST: i64 = -2;
+/// The record with the largest timestamp (KIP-734).
+const MAX_TIMESTAMP: i64 = -3;
+/// The first offset that is not in remote storage alone (KIP-405); here all is local.
+const EARLIEST_LOCAL: i64 = -4;
+/// The last offset that is in remote storage (KIP-1005); here there is none.
+const LATEST_TIERED: i64 = -5;
+
+/// Which special timestamps a version knows (`KafkaApis.isListOffsetsTimestampUnsupported`).
+fn check_timestamp(timestamp: i64, api_version: i16) -> Result<(), ResponseError> {
     let since = match timestamp {
-        0.. | LATEST | EARLIEST => 1,
+        LATEST | EARLIEST | 0.. => 0,
         MAX_TIMESTAMP => 7,
         EARLIEST_LOCAL => 8,
         LATEST_TIERED => 9,
-        _ => return false,
+        _ => i16::MAX,
     };
-    api_version >= since
+    if api_version >= since { Ok(()) } else { Err(ResponseError::UnsupportedVersion) }
 }
 
-/// The offset that a timestamp stands for, else the first record at or after it. Clients see what is below the high watermark,
-/// replicas and tools all of the log.
+/// Latest, earliest, or the first record at or after that timestamp. A leader does not know where the end is
+/// while its high watermark has not reached the start of its reign: OFFSET_NOT_AVAILABLE (KIP-207). Replicas and tools
+/// are answered with the log end instead.
 fn find_offset(
     partition: &Partition,
     timestamp: i64,
-    for_client: bool,
+    for_consumer: bool,
     disk: &mut dyn Disk,
 ) -> Result<Found, ResponseError> {
-    let end = if for_client { partition.high_watermark() } else { partition.log_end_offset() };
-    let is_known = !for_client || end_is_known(partition);
-    let found = match timestamp {
-        LATEST if !is_known && HighWatermarkRule::LatestIsNotAvailableAtFirst.holds() => {
-            return Err(ResponseError::OffsetNotAvailable);
-        }
-        LATEST => return Ok(Found { offset: end, timestamp: -1, leader_epoch: partition.leader_epoch }),
-        EARLIEST | EARLIEST_LOCAL => {
-            let offset = partition.log.log_start_offset();
-            let leader_epoch = partition.log.epoch_of_offset(offset).unwrap_or(-1);
-            return Ok(Found { offset, timestamp: -1, leader_epoch });
-        }
-        // There is no remote storage here, and so nothing in it.
-        LATEST_TIERED => return Ok(NOT_FOUND),
-        MAX_TIMESTAMP => partition.log.max_timestamp(disk).and_then(|largest| match largest {
-            Some(largest) => partition.log.offset_for_timestamp(disk, largest),
-            None => Ok(None),
-        }),
-        timestamp => partition.log.offset_for_timestamp(disk, timestamp),
-    };
-    match found.map_err(|_| ResponseError::KafkaStorageError)? {
-        Some(found) if found.offset < end => {
-            Ok(Found { offset: found.offset, timestamp: found.timestamp, leader_epoch: found.leader_epoch })
-        }
-        // No answer within what may be read, but the end of that is about to move.
-        _ if !is_known && HighWatermarkRule::LookupBeyondTheEndIsNotAvailableAtFirst.holds() => {
+    let epoch_start_offset = partition.leader_state().map_or(0, |s| s.epoch_start_offset);
+    let end_is_known = !for_consumer || partition.high_watermark() >= epoch_start_offset;
+    let end = if for_consumer { partition.high_watermark() } else { partition.log_end_offset() };
+    match timestamp {
+        LATEST if !end_is_known && HighWatermarkRule::LatestIsNotAvailableAtFirst.holds() => {
             Err(ResponseError::OffsetNotAvailable)
         }
-        _ => Ok(NOT_FOUND),
+        LATEST => Ok(Found { offset: end, timestamp: -1, leader_epoch: partition.leader_epoch }),
+        EARLIEST | EARLIEST_LOCAL => {
+            let offset = partition.log.log_start_offset();
+            Ok(Found { offset, timestamp: -1, leader_epoch: partition.log.epoch_of_offset(offset).unwrap_or(-1) })
+        }
+        LATEST_TIERED => Ok(Found { offset: -1, timestamp: -1, leader_epoch: -1 }),
+        timestamp => {
+            let found = match timestamp {
+                MAX_TIMESTAMP => partition.log.offset_of_max_timestamp(disk),
+                timestamp => partition.log.offset_for_timestamp(disk, timestamp),
+            };
+            match found.map_err(|_| ResponseError::KafkaStorageError)? {
+                Some(found) if found.offset < end => {
+                    Ok(Found { offset: found.offset, timestamp: found.timestamp, leader_epoch: found.leader_epoch })
+                }
+                // No answer within what may be read, but the end of that is about to move.
+                _ if !end_is_known && HighWatermarkRule::LookupBeyondTheEndIsNotAvailableAtFirst.holds() => {
+                    Err(ResponseError::OffsetNotAvailable)
+                }
+                _ => Ok(Found { offset: -1, timestamp: -1, leader_epoch: -1 }),
+            }
+        }
     }
-}
-
-/// A leader does not know what is committed while its high watermark has not reached the start of its reign (KIP-207).
-fn end_is_known(partition: &Partition) -> bool {
-    partition.leader_state().is_none_or(|state| partition.high_watermark() >= state.epoch_start_offset)
 }

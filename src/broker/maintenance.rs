@@ -2,31 +2,33 @@
 //!
 //! Source: `LogManager`, `ReplicaManager.checkpointHighWatermarks`, `CleanShutdownFileHandler`, `PartitionMetadataFile`.
 //! Files in the root of the log directory: `replication-offset-checkpoint` (high watermarks),
-//! `recovery-point-offset-checkpoint`, `.kafka_cleanshutdown` (holds the broker epoch of an orderly stop). Each becomes
-//! durable on its own. In a partition's directory `partition.metadata` holds the topic id.
+//! `recovery-point-offset-checkpoint`, `log-start-offset-checkpoint` ([`super::retention`]), `.kafka_cleanshutdown` (holds
+//! the broker epoch of an orderly stop). Each becomes durable on its own. In a partition's directory `partition.metadata` holds the topic id.
 
 use std::collections::BTreeMap;
 
 use bytes::Bytes;
 use trial_storage::{
-    DirId, Disk, DiskError, Log, LogConfig, LogError, OpenMode, Opening, SyncMark, SyncTarget, read_offset_checkpoint,
-    write_offset_checkpoint,
+    DirId, Disk, DiskError, FileId, Log, LogConfig, LogError, OpenMode, Opening, ProducerConfig,
+    ProducerRule as LogRule, SyncMark, SyncTarget, read_offset_checkpoint, write_offset_checkpoint,
 };
 use uuid::Uuid;
 
 use super::partition::Partition;
 use super::replicas::PartitionIx;
+use super::retention::LOG_STARTS;
 use super::{Broker, LifecycleState};
-use crate::conformance::{BrokerRule, HighWatermarkRule};
+use crate::conformance::{self, BrokerRule, FollowerRule, HighWatermarkRule, LogStartRule, ProducerRule};
 use crate::event::Event;
 use crate::ids::TopicPartition;
 use crate::metadata::{EffectiveTopicConfig, METADATA_TOPIC};
 use crate::node::{Effects, Lane, Now, Ticket};
+use crate::zoo::{Switch, Zoo};
 
 /// Root of the log directory, among the directories of the disk.
 pub const ROOT_DIR: &str = ".";
 const HIGH_WATERMARKS: &str = "replication-offset-checkpoint";
-const RECOVERY_POINTS: &str = "recovery-point-offset-checkpoint";
+pub(super) const RECOVERY_POINTS: &str = "recovery-point-offset-checkpoint";
 const CLEAN_SHUTDOWN: &str = ".kafka_cleanshutdown";
 const PARTITION_METADATA: &str = "partition.metadata";
 
@@ -37,18 +39,16 @@ pub(super) enum SyncPurpose {
     Log { ix: PartitionIx, mark: SyncMark, flush: bool },
     /// The leader-epoch checkpoint of a log.
     EpochCheckpoint { ix: PartitionIx, mark: SyncMark },
+    /// The recovery points, because that log was cut.
+    RecoveryPoints { ix: PartitionIx },
+    /// `partition.metadata`.
+    PartitionMetadata { ix: PartitionIx },
     /// A checkpoint or another small file; nobody waits.
     SmallFile,
     /// All logs, before an orderly stop.
     AllLogs(Vec<(PartitionIx, SyncMark)>),
     /// Checkpoints and the clean-shutdown marker.
     Marker,
-}
-
-impl SyncPurpose {
-    pub(super) fn lane(&self) -> Lane {
-        if matches!(self, SyncPurpose::Log { flush: true, .. }) { Lane::Request } else { Lane::Log }
-    }
 }
 
 /// How far the orderly stop is.
@@ -61,7 +61,7 @@ pub(super) enum Shutdown {
 impl Broker {
     pub(super) fn start(&mut self, now: Now, incarnation: Uuid, disk: &mut dyn Disk, fx: &mut Effects<'_>) {
         self.incarnation = incarnation;
-        match self.load(disk, fx) {
+        match self.load(now, disk, fx) {
             Ok(clean) => {
                 fx.record(Event::Started { incarnation, clean });
             }
@@ -75,7 +75,7 @@ impl Broker {
     }
 
     /// Loads every log. After an orderly stop the files are trusted; else each log is scanned from its recovery point.
-    fn load(&mut self, disk: &mut dyn Disk, fx: &mut Effects<'_>) -> Result<bool, LogError> {
+    fn load(&mut self, now: Now, disk: &mut dyn Disk, fx: &mut Effects<'_>) -> Result<bool, LogError> {
         let root = disk.open_dir(ROOT_DIR)?;
         let marker = read_small_file(disk, root, CLEAN_SHUTDOWN)?.and_then(|text| parse_marker(&text));
         self.lifecycle.previous_broker_epoch = match marker {
@@ -91,7 +91,9 @@ impl Broker {
         // A checkpoint that is missing or torn says nothing: scan from the start, begin with high watermark 0.
         let recovery_points = read_offset_checkpoint(disk, root, RECOVERY_POINTS).unwrap_or_default();
         let high_watermarks = read_offset_checkpoint(disk, root, HIGH_WATERMARKS).unwrap_or_default();
+        let log_starts = self.read_log_starts(disk, root);
         let mut found_any = false;
+        let mut snapshots = Vec::new();
         for dir_name in disk.list_dirs()? {
             // The metadata log of a process that is a controller too is not the broker's (`LogManager.loadLogs`).
             let id = TopicPartition::from_dir_name(&dir_name).filter(|id| id.topic.as_str() != METADATA_TOPIC);
@@ -113,7 +115,9 @@ impl Broker {
                 true => Opening::Clean,
                 false => Opening::Unclean { recovery_point: recovery_points.get(&key).copied().unwrap_or(0) },
             };
-            let (log, recovered) = Log::open(disk, &dir_name, self.log_config(), opening)?;
+            let log_start = log_starts.get(&key).copied().unwrap_or(0);
+            let (log, recovered) = Log::open_at(disk, &dir_name, self.log_config(), opening, log_start, now.wall)?;
+            snapshots.extend(log.unsynced_producer_snapshots());
             if !trusted {
                 fx.charge(log.size_in_bytes());
                 let (log_end_offset, discarded_bytes) = (recovered.log_end_offset, recovered.discarded_bytes);
@@ -121,7 +125,15 @@ impl Broker {
             }
             let missing = if HighWatermarkRule::MissingCheckpointIsZero.holds() { 0 } else { i64::MAX };
             let high_watermark = high_watermarks.get(&key).copied().unwrap_or(missing);
-            self.replicas.insert(Partition::new(id, topic_id, log, high_watermark));
+            let mut partition = Partition::new(id, topic_id, log, high_watermark);
+            if !trusted {
+                // Whoever created it may have died before the file was durable.
+                partition.unsynced_metadata = Some(disk.open(dir, PARTITION_METADATA, OpenMode::Existing)?);
+            }
+            self.replicas.insert(partition);
+        }
+        if !snapshots.is_empty() {
+            self.sync_small_file(snapshots, fx);
         }
         Ok(marker.is_some() || !found_any)
     }
@@ -133,6 +145,7 @@ impl Broker {
             segment_bytes: u64::try_from(config.log_segment_bytes).unwrap_or(u64::MAX),
             index_interval_bytes: u64::try_from(config.log_index_interval_bytes).unwrap_or(4_096),
             max_batch_bytes: usize::try_from(config.message_max_bytes).unwrap_or(usize::MAX),
+            producers: Some(producer_config(config.producer_id_expiration_ms, self.setup.zoo)),
         }
     }
 
@@ -146,18 +159,22 @@ impl Broker {
         fx: &mut Effects<'_>,
     ) -> Option<PartitionIx> {
         let config = self.log_config();
-        let mut create = || -> Result<Log, LogError> {
+        let mut create = || -> Result<(Log, FileId, Ticket), LogError> {
             let (log, _) = Log::open(disk, &id.dir_name(), config, Opening::Clean)?;
             let text = format!("version: 0\ntopic_id: {topic_id}\n");
             let file = write_small_file(disk, log.dir(), PARTITION_METADATA, text)?;
             let root = disk.open_dir(ROOT_DIR)?;
-            let targets = vec![file, SyncTarget::Dir(log.dir()), SyncTarget::Dir(root)];
-            let ticket = fx.sync(targets);
-            self.syncs.insert(ticket, SyncPurpose::SmallFile);
-            Ok(log)
+            let targets = vec![SyncTarget::File(file), SyncTarget::Dir(log.dir()), SyncTarget::Dir(root)];
+            Ok((log, file, fx.sync(targets)))
         };
         match create() {
-            Ok(log) => Some(self.replicas.insert(Partition::new(id.clone(), topic_id, log, 0))),
+            Ok((log, file, ticket)) => {
+                let mut partition = Partition::new(id.clone(), topic_id, log, 0);
+                partition.unsynced_metadata = Some(file);
+                let ix = self.replicas.insert(partition);
+                self.syncs.insert(ticket, SyncPurpose::PartitionMetadata { ix });
+                Some(ix)
+            }
             Err(error) => {
                 self.log_failed(id, &error, fx);
                 None
@@ -188,6 +205,7 @@ impl Broker {
         }
         self.checkpoint_high_watermarks(disk, fx);
         self.checkpoint_recovery_points(disk, fx);
+        self.checkpoint_log_starts(disk, fx);
     }
 
     /// After an append: the first offset of what was appended may have to be flushed before it counts
@@ -199,7 +217,13 @@ impl Broker {
             partition.flushing_from.get_or_insert(first_offset);
             self.start_log_sync(ix, true, fx);
         } else if rolled && BrokerRule::RolledSegmentIsFlushed.holds() {
-            self.start_log_sync(ix, false, fx);
+            if BrokerRule::ActiveSegmentIsLeftAlone.holds() {
+                let log = &partition.log;
+                let (targets, mark) = (log.unsynced_full_segments(), log.sync_of_full_segments_started());
+                self.sync_log(ix, targets, mark, false, fx);
+            } else {
+                self.start_log_sync(ix, false, fx);
+            }
         }
     }
 
@@ -213,16 +237,76 @@ impl Broker {
         }
     }
 
+    /// After a truncation: what went out of the epoch cache is made durable by and by. Nobody waits for it, for epochs that
+    /// come back after a crash are cut again (`LeaderEpochFileCache.truncateFromEndAsyncFlush`).
+    pub(super) fn flush_cut_epochs(&mut self, ix: PartitionIx, fx: &mut Effects<'_>) {
+        if FollowerRule::CutEpochsAreFlushedInTheBackground.holds() {
+            self.sync_epoch_checkpoint(ix, fx);
+        }
+    }
+
     fn start_log_sync(&mut self, ix: PartitionIx, flush: bool, fx: &mut Effects<'_>) {
         let log = &self.replicas.get(ix).log;
         let (targets, mark) = (log.unsynced(), log.sync_started());
+        self.sync_log(ix, targets, mark, flush, fx);
+    }
+
+    /// Syncs what a log has to sync. `partition.metadata` comes with it as long as it is not known to be durable: records
+    /// without the file that says whose they are would be thrown away at the next start (`UnifiedLog.append`,
+    /// `maybeFlushMetadataFile`).
+    fn sync_log(
+        &mut self,
+        ix: PartitionIx,
+        mut targets: Vec<SyncTarget>,
+        mark: SyncMark,
+        flush: bool,
+        fx: &mut Effects<'_>,
+    ) {
+        if BrokerRule::MetadataFileIsFlushedWithTheLog.holds() {
+            targets.extend(self.replicas.get(ix).unsynced_metadata());
+        }
         let ticket = fx.sync(targets);
         self.syncs.insert(ticket, SyncPurpose::Log { ix, mark, flush });
+    }
+
+    /// After a truncation the snapshot of the producers at the log's new end is synced, as Kafka does on the spot.
+    pub(super) fn sync_producer_snapshots(&mut self, ix: PartitionIx, fx: &mut Effects<'_>) {
+        let targets = self.replicas.get(ix).log.unsynced_producer_snapshots();
+        if !targets.is_empty() {
+            self.sync_small_file(targets, fx);
+        }
+    }
+
+    /// Forgets producers that were silent for too long, in every log (`UnifiedLog.producerExpireCheck`).
+    pub(super) fn remove_expired_producers(&mut self, now: Now) {
+        for ix in self.replicas.iter().map(|(ix, _)| ix).collect::<Vec<_>>() {
+            self.replicas.get_mut(ix).log.remove_expired_producers(now.wall);
+        }
+    }
+
+    fn take_producer_snapshots(&mut self, disk: &mut dyn Disk) -> Result<(), (TopicPartition, LogError)> {
+        for ix in self.replicas.iter().map(|(ix, _)| ix).collect::<Vec<_>>() {
+            let partition = self.replicas.get_mut(ix);
+            partition.log.take_producer_snapshot(disk).map_err(|error| (partition.id.clone(), error))?;
+        }
+        Ok(())
     }
 
     fn sync_small_file(&mut self, targets: Vec<SyncTarget>, fx: &mut Effects<'_>) {
         let ticket = fx.sync(targets);
         self.syncs.insert(ticket, SyncPurpose::SmallFile);
+    }
+
+    /// Where the end of a sync is handled: in the lane of whoever stands still for it.
+    pub(super) fn sync_lane(&self, ticket: Ticket) -> Lane {
+        match self.syncs.get(&ticket) {
+            Some(SyncPurpose::Log { flush: true, .. }) => Lane::Request,
+            Some(SyncPurpose::RecoveryPoints { ix }) => {
+                let key = self.replicas.try_get(*ix).map(|partition| self.fetcher_key(partition.leader, &partition.id));
+                key.map_or(Lane::Log, |key| self.fetcher_lane(key))
+            }
+            _ => Lane::Log,
+        }
     }
 
     pub(super) fn on_synced(
@@ -240,12 +324,17 @@ impl Broker {
             return fx.halt(format!("a sync failed: {error}"));
         }
         match purpose {
-            SyncPurpose::Log { ix, mark, flush } => self.on_log_synced(now, ix, mark, flush, fx),
+            SyncPurpose::Log { ix, mark, flush } => {
+                self.metadata_is_durable(ix, disk);
+                self.on_log_synced(now, ix, mark, flush, fx);
+            }
             SyncPurpose::EpochCheckpoint { ix, mark } => {
                 if let Some(partition) = self.replicas.try_get_mut(ix) {
                     partition.log.epoch_checkpoint_synced(mark);
                 }
             }
+            SyncPurpose::RecoveryPoints { ix } => self.on_recovery_points_synced(now, ix, fx),
+            SyncPurpose::PartitionMetadata { ix } => self.metadata_is_durable(ix, disk),
             SyncPurpose::SmallFile => {}
             SyncPurpose::AllLogs(marks) => {
                 for (ix, mark) in marks {
@@ -270,13 +359,17 @@ impl Broker {
         }
         let end = partition.log.log_end_offset();
         let flushed = partition.flushing_from.unwrap_or(end).max(mark.log_end_offset().min(end));
-        partition.flushing_from = (flushed < end).then_some(flushed);
+        // What was appended since waits for a flush of its own if it asked for one. If not, nobody will ever report it.
+        let is_for_this =
+            |purpose: &SyncPurpose| matches!(purpose, SyncPurpose::Log { ix: other, flush: true, .. } if *other == ix);
+        let another_is_under_way = self.syncs.values().any(is_for_this);
+        partition.flushing_from = (another_is_under_way && flushed < end).then_some(flushed);
         self.note_flush_waiters(ix);
         self.try_high_watermark(now, ix, fx);
         let partition = self.replicas.get(ix);
         if partition.flushing_from.is_none() && !partition.is_leader() {
-            let leader = partition.leader;
-            self.run_fetcher(now, leader, fx);
+            let key = self.fetcher_key(partition.leader, &partition.id);
+            self.run_fetcher(now, key, fx);
         }
     }
 
@@ -290,44 +383,70 @@ impl Broker {
         self.checkpoint(RECOVERY_POINTS, &offsets, disk, fx);
     }
 
-    fn offsets(&self, of: impl Fn(&Partition) -> i64) -> BTreeMap<(String, i32), i64> {
+    pub(super) fn offsets(&self, of: impl Fn(&Partition) -> i64) -> BTreeMap<(String, i32), i64> {
         let entry = |p: &Partition| ((p.id.topic.as_str().to_string(), p.id.partition), of(p));
         self.partitions().map(entry).collect()
     }
 
-    fn checkpoint(
+    pub(super) fn checkpoint(
         &mut self,
         name: &str,
         offsets: &BTreeMap<(String, i32), i64>,
         disk: &mut dyn Disk,
         fx: &mut Effects<'_>,
     ) {
+        if BrokerRule::CheckpointsAreDurableByThemselves.holds() {
+            return self.write_checkpoint(name, offsets, SyncPurpose::SmallFile, disk, fx);
+        }
+        let written = disk.open_dir(ROOT_DIR).and_then(|root| write_offset_checkpoint(disk, root, name, offsets));
+        if let Err(error) = written {
+            fx.halt(format!("{name} cannot be written: {error}"));
+        }
+    }
+
+    pub(super) fn write_checkpoint(
+        &mut self,
+        name: &str,
+        offsets: &BTreeMap<(String, i32), i64>,
+        purpose: SyncPurpose,
+        disk: &mut dyn Disk,
+        fx: &mut Effects<'_>,
+    ) {
         let written = disk.open_dir(ROOT_DIR).and_then(|root| write_offset_checkpoint(disk, root, name, offsets));
         match written {
-            Ok(targets) if BrokerRule::CheckpointsAreDurableByThemselves.holds() => self.sync_small_file(targets, fx),
-            Ok(_) => {}
+            Ok(targets) => {
+                let ticket = fx.sync(targets);
+                self.syncs.insert(ticket, purpose);
+            }
             Err(error) => fx.halt(format!("{name} cannot be written: {error}")),
         }
     }
 
-    pub(super) fn begin_shutdown(&mut self, now: Now, fx: &mut Effects<'_>) {
+    pub(super) fn begin_shutdown(&mut self, now: Now, disk: &mut dyn Disk, fx: &mut Effects<'_>) {
         if self.shutdown == Shutdown::No {
             self.shutdown = Shutdown::UnderWay;
-            self.ask_for_shutdown(now, fx);
+            self.ask_for_shutdown(now, disk, fx);
         }
     }
 
-    /// Leads nothing any more: flushes all logs, then marks the stop as clean.
-    pub(super) fn stop_orderly(&mut self, fx: &mut Effects<'_>) {
+    /// Leads nothing any more: flushes all logs, then marks the stop as clean. What is known of producers is written down
+    /// first, so that the next start need not look through the logs (`UnifiedLog.close`).
+    pub(super) fn stop_orderly(&mut self, disk: &mut dyn Disk, fx: &mut Effects<'_>) {
         self.observer.stop();
         for fetcher in std::mem::take(&mut self.fetchers).into_values() {
             fetcher.close(fx);
+        }
+        if ProducerRule::SnapshotAtAnOrderlyStop.holds()
+            && let Err((id, error)) = self.take_producer_snapshots(disk)
+        {
+            return self.log_failed(&id, &error, fx);
         }
         let mut targets = Vec::new();
         let mut marks = Vec::new();
         for (ix, partition) in self.replicas.iter() {
             if BrokerRule::MarkerComesAfterTheFlush.holds() {
                 targets.extend(partition.log.unsynced());
+                targets.extend(partition.unsynced_metadata());
             }
             marks.push((ix, partition.log.sync_started()));
         }
@@ -338,6 +457,7 @@ impl Broker {
     fn write_marker(&mut self, disk: &mut dyn Disk, fx: &mut Effects<'_>) {
         let high_watermarks = self.offsets(Partition::high_watermark);
         let recovery_points = self.offsets(|partition| partition.log.recovery_point());
+        let log_starts = self.log_starts();
         let epoch =
             self.lifecycle.broker_epoch().filter(|_| BrokerRule::MarkerHoldsTheBrokerEpoch.holds()).unwrap_or(-1);
         let mut write = || -> Result<Vec<SyncTarget>, DiskError> {
@@ -347,7 +467,11 @@ impl Broker {
                 targets.extend(write_offset_checkpoint(disk, root, HIGH_WATERMARKS, &high_watermarks)?);
             }
             targets.extend(write_offset_checkpoint(disk, root, RECOVERY_POINTS, &recovery_points)?);
-            targets.push(write_small_file(disk, root, CLEAN_SHUTDOWN, format!("version: 0\nbroker_epoch: {epoch}\n"))?);
+            if LogStartRule::CheckpointAtTheCleanStop.holds() {
+                targets.extend(write_offset_checkpoint(disk, root, LOG_STARTS, &log_starts)?);
+            }
+            let marker = write_small_file(disk, root, CLEAN_SHUTDOWN, format!("version: 0\nbroker_epoch: {epoch}\n"))?;
+            targets.push(SyncTarget::File(marker));
             targets.push(SyncTarget::Dir(root));
             Ok(targets)
         };
@@ -378,18 +502,27 @@ impl Broker {
 }
 
 /// The sizes of a topic's logs.
-pub(super) fn log_config(config: &EffectiveTopicConfig) -> LogConfig {
+pub(super) fn log_config(config: &EffectiveTopicConfig, zoo: Zoo) -> LogConfig {
     LogConfig {
         segment_bytes: u64::try_from(config.segment_bytes).unwrap_or(u64::MAX),
         index_interval_bytes: u64::try_from(config.index_interval_bytes).unwrap_or(4_096),
         max_batch_bytes: usize::try_from(config.message_max_bytes).unwrap_or(usize::MAX),
+        producers: Some(producer_config(config.producer_id_expiration_ms, zoo)),
     }
 }
 
-fn write_small_file(disk: &mut dyn Disk, dir: DirId, name: &str, text: String) -> Result<SyncTarget, DiskError> {
+/// How logs keep their producers. The zoo switch `first-seq-any` takes away what is left of the demand that a producer
+/// begins at sequence 0 (KAFKA-14359): a bumped epoch may begin anywhere, as if the partition knew nothing of the producer.
+fn producer_config(expiration_ms: i64, zoo: Zoo) -> ProducerConfig {
+    let rules = conformance::producer_rules_of_logs();
+    let rules = if zoo.on(Switch::FirstSeqAny) { rules.without(LogRule::NewEpochBeginsAtZero) } else { rules };
+    ProducerConfig { expiration_ms, rules }
+}
+
+fn write_small_file(disk: &mut dyn Disk, dir: DirId, name: &str, text: String) -> Result<FileId, DiskError> {
     let file = disk.open(dir, name, OpenMode::CreateEmpty)?;
     disk.write(file, 0, Bytes::from(text))?;
-    Ok(SyncTarget::File(file))
+    Ok(file)
 }
 
 fn read_small_file(disk: &mut dyn Disk, dir: DirId, name: &str) -> Result<Option<String>, DiskError> {

@@ -18,8 +18,11 @@ mod alter_partition;
 mod api;
 mod apply_metadata;
 mod controller_link;
+mod delete_records;
 mod describe_configs;
+mod durable_order;
 mod fetch;
+mod fetch_session;
 mod fetcher;
 mod forward;
 mod leader_view;
@@ -29,9 +32,12 @@ mod maintenance;
 mod observer;
 mod offset_for_leader_epoch;
 pub mod partition;
+mod preferred_replica;
 mod produce;
+mod producer_ids;
 mod purgatory;
 mod replicas;
+mod retention;
 #[cfg(test)]
 mod tests;
 mod timers;
@@ -48,12 +54,16 @@ use crate::metadata::MetadataImage;
 use crate::node::{Command, Effects, Endpoint, Input, Lane, LocalStep, Nanos, Node, Now, Ticket};
 use crate::zoo::Zoo;
 use alter_partition::AlterPartitionManager;
+use delete_records::DelayedDeletes;
+use fetch_session::FetchSessions;
 use fetcher::Fetcher;
+pub use fetcher::FetcherKey;
 use forward::Forwarder;
 use lifecycle::Lifecycle;
 use maintenance::SyncPurpose;
 use observer::Observer;
 use partition::Partition;
+use producer_ids::ProducerIdManager;
 use purgatory::Purgatory;
 use replicas::Replicas;
 use timers::{Timer, Timers};
@@ -66,8 +76,8 @@ pub use timers::Timer as BrokerTimer;
 pub enum Step {
     /// A timer has come, and its work belongs to a lane.
     Tick(Timer),
-    /// Look whether the fetcher for that leader has something to do.
-    Fetch(BrokerId),
+    /// Look whether that fetcher has something to do.
+    Fetch(FetcherKey),
 }
 
 /// What a broker is told before it starts.
@@ -102,8 +112,11 @@ pub struct Broker {
     alter_partition: AlterPartitionManager,
     forwarder: Forwarder,
     replicas: Replicas,
-    fetchers: BTreeMap<BrokerId, Fetcher>,
+    fetchers: BTreeMap<FetcherKey, Fetcher>,
     purgatory: Purgatory,
+    fetch_sessions: FetchSessions,
+    deletes: DelayedDeletes,
+    producer_ids: ProducerIdManager,
     syncs: BTreeMap<Ticket, SyncPurpose>,
     timers: Timers,
     shutdown: maintenance::Shutdown,
@@ -124,6 +137,9 @@ impl Broker {
             replicas: Replicas::default(),
             fetchers: BTreeMap::new(),
             purgatory: Purgatory::default(),
+            fetch_sessions: FetchSessions::new(config.max_incremental_fetch_session_cache_slots),
+            deletes: DelayedDeletes::default(),
+            producer_ids: ProducerIdManager::new(),
             syncs: BTreeMap::new(),
             timers: Timers::new(config),
             shutdown: maintenance::Shutdown::No,
@@ -169,13 +185,18 @@ impl Broker {
 
     fn on_deadline(&mut self, now: Now, fx: &mut Effects<'_>) {
         for timer in self.timers.take_due(now.mono) {
+            if timer == Timer::Fetchers {
+                self.timers.done(timer);
+                self.wake_fetchers(now, fx);
+                continue;
+            }
             fx.defer(timer.lane(), LocalStep::Broker(Step::Tick(timer)));
         }
     }
 
     fn on_step(&mut self, now: Now, step: Step, disk: &mut dyn Disk, fx: &mut Effects<'_>) {
         match step {
-            Step::Fetch(leader) => self.run_fetcher(now, leader, fx),
+            Step::Fetch(key) => self.on_fetcher_step(now, key, fx),
             Step::Tick(timer) => {
                 self.timers.done(timer);
                 match timer {
@@ -183,7 +204,7 @@ impl Broker {
                     Timer::Observer => self.on_observer_deadline(now, fx),
                     Timer::AlterPartition => self.on_alter_partition_deadline(now, fx),
                     Timer::Forward => self.on_forward_deadline(now, fx),
-                    Timer::Fetchers => self.on_fetcher_deadline(now, fx),
+                    Timer::Fetchers => self.wake_fetchers(now, fx),
                     Timer::Purgatory => self.expire_delayed(now, disk, fx),
                     Timer::IsrShrink => self.shrink_isrs(now, fx),
                     Timer::HighWatermarkCheckpoint => {
@@ -191,7 +212,10 @@ impl Broker {
                             self.checkpoint_high_watermarks(disk, fx);
                         }
                     }
+                    Timer::ProducerExpiration => self.remove_expired_producers(now),
                     Timer::RecoveryPointCheckpoint => self.checkpoint_recovery_points(disk, fx),
+                    Timer::LogStartCheckpoint => self.checkpoint_log_starts(disk, fx),
+                    Timer::Retention => self.delete_old_segments(now, disk, fx),
                 }
             }
         }
@@ -204,7 +228,8 @@ impl Broker {
         self.timers.set(Timer::AlterPartition, self.alter_partition.next_deadline(&self.observer.view));
         self.timers.set(Timer::Forward, self.forwarder.next_deadline(&self.observer.view));
         self.timers.set(Timer::Fetchers, self.fetchers.values().filter_map(Fetcher::next_deadline).min());
-        self.timers.set(Timer::Purgatory, self.purgatory.next_deadline());
+        let deletes = self.deletes.next_deadline();
+        self.timers.set(Timer::Purgatory, self.purgatory.next_deadline().into_iter().chain(deletes).min());
     }
 
     /// Hands a connection's input to whoever dialed it.
@@ -217,7 +242,7 @@ impl Broker {
             _ => return,
         };
         match self.owner_of(conn) {
-            Some(Owner::Fetcher(leader)) => self.on_fetcher_input(now, leader, input, disk, fx),
+            Some(Owner::Fetcher(key)) => self.on_fetcher_input(now, key, input, disk, fx),
             Some(Owner::Lifecycle) => self.on_lifecycle_input(now, input, disk, fx),
             Some(Owner::Observer) => self.on_observer_input(now, input, disk, fx),
             Some(Owner::AlterPartition) => self.on_alter_partition_input(now, input, fx),
@@ -228,8 +253,8 @@ impl Broker {
     }
 
     fn owner_of(&self, conn: crate::node::ConnId) -> Option<Owner> {
-        if let Some((leader, _)) = self.fetchers.iter().find(|(_, f)| f.owns(conn)) {
-            return Some(Owner::Fetcher(*leader));
+        if let Some((key, _)) = self.fetchers.iter().find(|(_, f)| f.owns(conn)) {
+            return Some(Owner::Fetcher(*key));
         }
         if self.observer.owns(conn) {
             Some(Owner::Observer)
@@ -246,7 +271,7 @@ impl Broker {
 }
 
 enum Owner {
-    Fetcher(BrokerId),
+    Fetcher(FetcherKey),
     Lifecycle,
     Observer,
     AlterPartition,
@@ -261,13 +286,14 @@ impl Node for Broker {
             Input::Request { .. } => Lane::Request,
             Input::Command { .. } => Lane::Heartbeat,
             Input::Local(LocalStep::Broker(Step::Tick(timer))) => timer.lane(),
-            Input::Local(_) => Lane::Fetcher,
-            Input::Synced { ticket, .. } => self.syncs.get(ticket).map_or(Lane::Log, SyncPurpose::lane),
+            Input::Local(LocalStep::Broker(Step::Fetch(key))) => self.fetcher_lane(*key),
+            Input::Local(_) => Lane::Timer,
+            Input::Synced { ticket, .. } => self.sync_lane(*ticket),
             Input::Opened { conn }
             | Input::DialFailed { conn }
             | Input::Closed { conn }
             | Input::Response { conn, .. } => match self.owner_of(*conn) {
-                Some(Owner::Fetcher(_)) => Lane::Fetcher,
+                Some(Owner::Fetcher(key)) => self.fetcher_lane(key),
                 Some(Owner::Lifecycle) => Lane::Heartbeat,
                 Some(Owner::Observer | Owner::AlterPartition) => Lane::Metadata,
                 Some(Owner::Forwarder) | None => Lane::Request,
@@ -283,7 +309,7 @@ impl Node for Broker {
             Input::Synced { ticket, result } => self.on_synced(now, ticket, result, disk, fx),
             Input::Local(LocalStep::Broker(step)) => self.on_step(now, step, disk, fx),
             Input::Local(_) => {}
-            Input::Command { command: Command::ShutDown, .. } => self.begin_shutdown(now, fx),
+            Input::Command { command: Command::ShutDown, .. } => self.begin_shutdown(now, disk, fx),
             Input::Command { .. } => {}
             input @ (Input::Opened { .. }
             | Input::DialFailed { .. }
@@ -293,6 +319,7 @@ impl Node for Broker {
             }
         }
         self.settle_ready(now, disk, fx);
+        self.settle_deletes(now, fx);
         self.refresh_timers();
     }
 

@@ -7,13 +7,13 @@ use bytes::Bytes;
 use kafka_protocol::error::ResponseError;
 use kafka_protocol::messages::produce_response::{LeaderIdAndEpoch, PartitionProduceResponse, TopicProduceResponse};
 use kafka_protocol::messages::{ProduceRequest, ProduceResponse, ResponseKind, TopicName};
-use trial_storage::{BatchError, Batches, Disk, LogError};
+use trial_storage::{Appended, BatchError, BatchHeader, Batches, Disk, Log, LogError, ProducerError};
 use uuid::Uuid;
 
 use super::Broker;
 use super::partition::ProduceWaiter;
 use super::replicas::PartitionIx;
-use crate::conformance::{BrokerRule, HighWatermarkRule, ProduceRule};
+use crate::conformance::{BrokerRule, HighWatermarkRule, ProduceRule, ProducerRule};
 use crate::event::Event;
 use crate::ids::TopicPartition;
 use crate::node::{ConnId, Effects, EventId, Nanos, Now, ReqId, ms};
@@ -33,6 +33,8 @@ pub(super) struct ProducedPartition {
     outcome: Option<i16>,
     first_offset: i64,
     last_offset: i64,
+    /// An idempotent producer's batch that stood in the log before: its timestamp there, told as log append time.
+    duplicate_of: Option<i64>,
     appended: EventId,
 }
 
@@ -72,6 +74,7 @@ impl Broker {
                     outcome: None,
                     first_offset: -1,
                     last_offset: -1,
+                    duplicate_of: None,
                     appended: EventId::NONE,
                 };
                 if let Err(error) = self.append_to_leader(now, &mut part, acks, data.records, disk, fx) {
@@ -129,11 +132,19 @@ impl Broker {
         if acks == -1 && too_few && ProduceRule::TooFewMembersRefuseAcksAll.holds() {
             return Err(ResponseError::NotEnoughReplicas);
         }
-        let records = validate_one_batch(records)?;
+        let (records, header) = validate_one_batch(records)?;
+        if self.setup.zoo.on(Switch::UnknownProducerReset) && has_forgotten(&partition.log, &header) {
+            return Err(ResponseError::UnknownProducerId);
+        }
         fx.charge(8_000 + records.len() as u64 / 2);
         let leader_epoch = if ProduceRule::AppendsInTheLeaderEpoch.holds() { partition.leader_epoch } else { 0 };
         let appended = partition.log.append_as_leader(disk, records, leader_epoch).map_err(|e| append_error(&e))?;
         (part.first_offset, part.last_offset) = (appended.first_offset, appended.last_offset);
+        if appended.duplicate {
+            self.note_duplicate(ix, part, &header, &appended, fx);
+            self.try_high_watermark(now, ix, fx);
+            return Ok(());
+        }
         let role_event = partition.role_event;
         part.appended = fx.record_because(
             Event::Appended {
@@ -151,6 +162,27 @@ impl Broker {
         }
         self.note_fetches(ix);
         Ok(())
+    }
+
+    /// The batch is in the log: it is answered with the offsets it got then, and waits as the first attempt did, which may
+    /// not be committed yet (`UnifiedLog.append`, `ReplicaManager.appendRecords`).
+    fn note_duplicate(
+        &self,
+        ix: PartitionIx,
+        part: &mut ProducedPartition,
+        header: &BatchHeader,
+        appended: &Appended,
+        fx: &mut Effects<'_>,
+    ) {
+        part.duplicate_of = Some(appended.max_timestamp);
+        part.appended = fx.record(Event::DuplicateFound {
+            partition: self.replicas.get(ix).id.clone(),
+            producer_id: header.producer_id,
+            producer_epoch: header.producer_epoch,
+            first_sequence: header.base_sequence,
+            first_offset: appended.first_offset,
+            last_offset: appended.last_offset,
+        });
     }
 
     /// The error for a partition that has no replica here (`ReplicaManager.getPartitionOrError`).
@@ -178,8 +210,10 @@ impl Broker {
         for (ix, needs) in waits {
             let partition = self.replicas.get_mut(ix);
             if acks == -1 {
-                // Appends come in order of offset, so what they need does too.
-                partition.produce_waiters.push_back(ProduceWaiter { needs, delayed });
+                // In order of what they need. Appends come so; a duplicate needs less than what was appended since.
+                let waiters = &mut partition.produce_waiters;
+                let at = waiters.partition_point(|waiter| waiter.needs <= needs);
+                waiters.insert(at, ProduceWaiter { needs, delayed });
             } else {
                 partition.flush_waiters.push(delayed);
             }
@@ -212,7 +246,8 @@ impl Broker {
             let told = ProduceRule::LostLeadershipIsTold.holds();
             return told.then_some(ResponseError::NotLeaderOrFollower.code());
         };
-        if partition.high_watermark() < needs {
+        let waits = part.duplicate_of.is_none() || ProducerRule::DuplicateWaitsForTheHighWatermark.holds();
+        if waits && partition.high_watermark() < needs {
             return None;
         }
         let members = match ProduceRule::MaximalIsrIsEnough.holds() {
@@ -275,10 +310,10 @@ impl Broker {
     fn partition_response(&self, part: &ProducedPartition, error: i16) -> PartitionProduceResponse {
         let mut response = PartitionProduceResponse::default().with_index(part.index).with_error_code(error);
         response.base_offset = if error == NONE { part.first_offset } else { -1 };
-        response.log_append_time_ms = -1;
+        response.log_append_time_ms = part.duplicate_of.filter(|_| error == NONE).unwrap_or(-1);
         response.log_start_offset = -1;
         if let Some(partition) = part.ix.and_then(|ix| self.replicas.try_get(ix)) {
-            if error == NONE {
+            if error == NONE || tells_log_start(error) {
                 response.log_start_offset = partition.log.log_start_offset();
             } else if error == ResponseError::NotLeaderOrFollower.code() {
                 // KIP-951: tell who leads instead.
@@ -309,7 +344,7 @@ impl Broker {
 
 /// Produce requests since v3 carry exactly one batch of format 2 per partition, and clients write no control batches
 /// (`ProduceRequest.validateRecords`, `LogValidator`).
-fn validate_one_batch(records: Option<Bytes>) -> Result<Bytes, ResponseError> {
+fn validate_one_batch(records: Option<Bytes>) -> Result<(Bytes, BatchHeader), ResponseError> {
     let records = records.filter(|r| !r.is_empty()).ok_or(ResponseError::InvalidRecord)?;
     let mut batches = Batches::new(records.clone());
     let first = batches.next().ok_or(ResponseError::InvalidRecord)?.map_err(|error| match error {
@@ -319,13 +354,34 @@ fn validate_one_batch(records: Option<Bytes>) -> Result<Bytes, ResponseError> {
     if batches.next().is_some() || first.header.is_control() {
         return Err(ResponseError::InvalidRecord);
     }
-    Ok(records)
+    // Kafka says so of a batch whose transaction its coordinator knows nothing of, and here there are no coordinators yet
+    // (`UnifiedLog.analyzeAndValidateProducerState`).
+    if first.header.is_transactional() {
+        return Err(ResponseError::InvalidTxnState);
+    }
+    Ok((records, first.header))
+}
+
+/// Is this a later batch of a producer of which the log knows nothing? Before 2.5 that was refused; since KIP-360 any
+/// sequence will do then (`ProducerAppendInfo.checkSequence`).
+fn has_forgotten(log: &Log, header: &BatchHeader) -> bool {
+    let known = log.producers().is_some_and(|producers| producers.entries().contains_key(&header.producer_id));
+    header.producer_id >= 0 && header.base_sequence != 0 && !known
+}
+
+/// An idempotent producer that is refused learns where the log begins: it may be that its earlier batches were deleted
+/// (`ReplicaManager.appendToLocalLog`, `processFailedRecord`).
+fn tells_log_start(error: i16) -> bool {
+    use ResponseError::{InvalidProducerEpoch, OutOfOrderSequenceNumber, UnknownProducerId};
+    [OutOfOrderSequenceNumber, InvalidProducerEpoch, UnknownProducerId].iter().any(|known| known.code() == error)
 }
 
 fn append_error(error: &LogError) -> ResponseError {
     match error {
         LogError::Disk(_) => ResponseError::KafkaStorageError,
         LogError::TooLarge { .. } => ResponseError::MessageTooLarge,
+        LogError::Producer(ProducerError::InvalidProducerEpoch { .. }) => ResponseError::InvalidProducerEpoch,
+        LogError::Producer(ProducerError::OutOfOrderSequence { .. }) => ResponseError::OutOfOrderSequenceNumber,
         // The checksum is right: it was made wrong, and sending it again will not help (`InvalidRecordException`).
         LogError::InvalidBatch(BatchError::Malformed(_)) => ResponseError::InvalidRecord,
         LogError::InvalidBatch(_) => ResponseError::CorruptMessage,

@@ -27,10 +27,16 @@ pub enum Timer {
     HighWatermarkCheckpoint,
     /// `log.flush.offset.checkpoint.interval.ms`.
     RecoveryPointCheckpoint,
+    /// `log.flush.start.offset.checkpoint.interval.ms`.
+    LogStartCheckpoint,
+    /// `log.retention.check.interval.ms`.
+    Retention,
+    /// `producer.id.expiration.check.interval.ms`.
+    ProducerExpiration,
 }
 
 impl Timer {
-    const ALL: [Timer; 9] = [
+    const ALL: [Timer; 12] = [
         Timer::Lifecycle,
         Timer::Observer,
         Timer::AlterPartition,
@@ -40,16 +46,25 @@ impl Timer {
         Timer::IsrShrink,
         Timer::HighWatermarkCheckpoint,
         Timer::RecoveryPointCheckpoint,
+        Timer::LogStartCheckpoint,
+        Timer::Retention,
+        Timer::ProducerExpiration,
     ];
 
     /// The lane of its work.
     pub fn lane(self) -> Lane {
         match self {
+            // It wakes each fetcher in that one's lane.
+            Timer::Fetchers => Lane::Timer,
             Timer::Lifecycle => Lane::Heartbeat,
             Timer::Observer | Timer::AlterPartition => Lane::Metadata,
             Timer::Forward | Timer::Purgatory => Lane::Request,
-            Timer::Fetchers => Lane::Fetcher,
-            Timer::IsrShrink | Timer::HighWatermarkCheckpoint | Timer::RecoveryPointCheckpoint => Lane::Log,
+            Timer::IsrShrink
+            | Timer::HighWatermarkCheckpoint
+            | Timer::RecoveryPointCheckpoint
+            | Timer::LogStartCheckpoint
+            | Timer::Retention
+            | Timer::ProducerExpiration => Lane::Log,
         }
     }
 }
@@ -68,6 +83,9 @@ pub(super) struct Timers {
     isr_shrink_every: Nanos,
     high_watermark_checkpoint_every: Nanos,
     recovery_point_checkpoint_every: Nanos,
+    log_start_checkpoint_every: Nanos,
+    retention_check_every: Nanos,
+    producer_expiration_every: Nanos,
 }
 
 impl Timers {
@@ -78,6 +96,9 @@ impl Timers {
             isr_shrink_every: isr_shrink_every(config.replica_lag_time_max_ms),
             high_watermark_checkpoint_every: ms(config.replica_high_watermark_checkpoint_interval_ms).max(1),
             recovery_point_checkpoint_every: ms(config.log_flush_offset_checkpoint_interval_ms).max(1),
+            log_start_checkpoint_every: ms(config.log_flush_start_offset_checkpoint_interval_ms).max(1),
+            retention_check_every: ms(config.log_retention_check_interval_ms).max(1),
+            producer_expiration_every: ms(config.producer_id_expiration_check_interval_ms).max(1),
         }
     }
     /// Starts the periodic ones.
@@ -85,6 +106,10 @@ impl Timers {
         self.set(Timer::IsrShrink, Some(now + self.isr_shrink_every));
         self.set(Timer::HighWatermarkCheckpoint, Some(now + self.high_watermark_checkpoint_every));
         self.set(Timer::RecoveryPointCheckpoint, Some(now + self.recovery_point_checkpoint_every));
+        self.set(Timer::LogStartCheckpoint, Some(now + self.log_start_checkpoint_every));
+        // Kafka looks first 30 s after the start, whatever the interval (`LogManager.InitialTaskDelayMs`).
+        self.set(Timer::Retention, Some(now + self.retention_check_every.min(ms(30_000))));
+        self.set(Timer::ProducerExpiration, Some(now + self.producer_expiration_every));
     }
     /// Sets or clears a timer.
     pub(super) fn set(&mut self, timer: Timer, due: Option<Nanos>) {
@@ -107,6 +132,9 @@ impl Timers {
                 Timer::IsrShrink => Some(now + self.isr_shrink_every),
                 Timer::HighWatermarkCheckpoint => Some(now + self.high_watermark_checkpoint_every),
                 Timer::RecoveryPointCheckpoint => Some(now + self.recovery_point_checkpoint_every),
+                Timer::LogStartCheckpoint => Some(now + self.log_start_checkpoint_every),
+                Timer::Retention => Some(now + self.retention_check_every),
+                Timer::ProducerExpiration => Some(now + self.producer_expiration_every),
                 _ => None,
             };
             taken.push(timer);

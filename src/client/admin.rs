@@ -15,6 +15,7 @@ use kafka_protocol::protocol::StrBytes;
 use super::admin_requests::ControllerAsk;
 use super::backoff::{Backoff, WakeUp};
 use super::cluster::{Cluster, ClusterConfig, Happening, Peer, Versioned};
+use super::delete_records;
 use super::list_offsets;
 use super::{CLOSED, FailedCall, TIMEOUT, is_invalid_metadata};
 use crate::ids::TopicPartition;
@@ -27,6 +28,7 @@ const RETRY_BACKOFF: Backoff = Backoff { first_ms: 100, longest_ms: 1_000 };
 enum Ask {
     Controller(ControllerAsk),
     ListOffset { partition: TopicPartition, timestamp: i64 },
+    DeleteRecords { partition: TopicPartition, before: i64 },
 }
 
 #[derive(Clone, Debug)]
@@ -105,6 +107,7 @@ impl Admin {
                 ))
             }
             Command::ListOffset { partition, timestamp } => Ask::ListOffset { partition, timestamp },
+            Command::DeleteRecords { partition, before } => Ask::DeleteRecords { partition, before },
             command => match ControllerAsk::of(command) {
                 Some(ask) => Ask::Controller(ask),
                 None => return fx.deliver(op, super::refused_by_role()),
@@ -162,6 +165,10 @@ impl Admin {
                 list_offsets::answer_for(answer, partition)
                     .map(|found| found.map(|f| Outcome::Offset { offset: f.offset, leader_epoch: f.leader_epoch }))
             }
+            (Ask::DeleteRecords { partition, .. }, ResponseKind::DeleteRecords(answer)) => {
+                delete_records::answer_for(answer, partition)
+                    .map(|low| low.map(|offset| Outcome::Offset { offset, leader_epoch: -1 }))
+            }
             _ => None,
         };
         self.end_attempt(now, op, end.unwrap_or(Err(ResponseError::UnknownServerError)), fx);
@@ -206,8 +213,9 @@ impl Admin {
 
 fn may_try_again(ask: &Ask, error: ResponseError) -> bool {
     match ask {
-        Ask::Controller(_) => ControllerAsk::is_tried_again_after(error),
+        Ask::Controller(ask) => ask.is_tried_again_after(error),
         Ask::ListOffset { .. } => error.is_retriable(),
+        Ask::DeleteRecords { .. } => error.is_retriable() && error != ResponseError::OffsetOutOfRange,
     }
 }
 
@@ -230,6 +238,15 @@ fn prepare(
                 return None;
             };
             let request = list_offsets::request(&[(partition.clone(), leader.epoch, *timestamp)], timeout_ms);
+            cluster.connect(leader.broker, now, fx).then_some((Peer::Broker(leader.broker), request))
+        }
+        Ask::DeleteRecords { partition, before } => {
+            cluster.want(&partition.topic);
+            let Some(leader) = cluster.view().leader(partition) else {
+                cluster.request_refresh();
+                return None;
+            };
+            let request = delete_records::request(partition, *before, timeout_ms);
             cluster.connect(leader.broker, now, fx).then_some((Peer::Broker(leader.broker), request))
         }
     }

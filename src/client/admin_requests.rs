@@ -4,6 +4,7 @@
 //! answer and a time-out are tried again (`handleNotControllerError`, `Call.fail`).
 
 use kafka_protocol::error::ResponseError;
+use kafka_protocol::messages::add_raft_voter_request::Listener;
 use kafka_protocol::messages::alter_partition_reassignments_request::{ReassignablePartition, ReassignableTopic};
 use kafka_protocol::messages::create_partitions_request::CreatePartitionsTopic;
 use kafka_protocol::messages::create_topics_request::CreatableTopic;
@@ -11,15 +12,18 @@ use kafka_protocol::messages::delete_topics_request::DeleteTopicState;
 use kafka_protocol::messages::elect_leaders_request::TopicPartitions;
 use kafka_protocol::messages::incremental_alter_configs_request::{AlterConfigsResource, AlterableConfig};
 use kafka_protocol::messages::{
-    AlterPartitionReassignmentsRequest, CreatePartitionsRequest, CreateTopicsRequest, DeleteTopicsRequest,
-    ElectLeadersRequest, IncrementalAlterConfigsRequest, RequestKind, ResponseKind,
+    AddRaftVoterRequest, AlterPartitionReassignmentsRequest, CreatePartitionsRequest, CreateTopicsRequest,
+    DeleteTopicsRequest, ElectLeadersRequest, IncrementalAlterConfigsRequest, RemoveRaftVoterRequest, RequestKind,
+    ResponseKind,
 };
 use kafka_protocol::protocol::StrBytes;
+use uuid::Uuid;
 
 use super::cluster::Versioned;
 use crate::ids::{Topic, TopicPartition};
+use crate::metadata::voters_record::LISTENER;
 use crate::metadata::{ALL_BROKERS, BROKER_RESOURCE, TOPIC_RESOURCE};
-use crate::node::{Command, ConfigResource, ElectionType};
+use crate::node::{Command, ConfigResource, ElectionType, Endpoint};
 use crate::protocol::{topic_name, versions};
 
 /// Something that the controller does.
@@ -31,6 +35,8 @@ pub(super) enum ControllerAsk {
     AlterConfigs { resource: ConfigResource, changes: Vec<(String, Option<String>)> },
     ElectLeaders { election: ElectionType, partitions: Vec<TopicPartition> },
     Reassign { partition: TopicPartition, replicas: Option<Vec<i32>> },
+    AddVoter { id: i32, directory_id: Uuid, endpoint: Endpoint },
+    RemoveVoter { id: i32, directory_id: Uuid },
 }
 
 impl ControllerAsk {
@@ -42,6 +48,8 @@ impl ControllerAsk {
             Command::AlterConfigs { resource, changes } => ControllerAsk::AlterConfigs { resource, changes },
             Command::ElectLeaders { election, partitions } => ControllerAsk::ElectLeaders { election, partitions },
             Command::Reassign { partition, replicas } => ControllerAsk::Reassign { partition, replicas },
+            Command::AddVoter { id, directory_id, endpoint } => ControllerAsk::AddVoter { id, directory_id, endpoint },
+            Command::RemoveVoter { id, directory_id } => ControllerAsk::RemoveVoter { id, directory_id },
             _ => return None,
         })
     }
@@ -94,6 +102,26 @@ impl ControllerAsk {
                     AlterPartitionReassignmentsRequest::default().with_topics(vec![topic]).with_timeout_ms(timeout_ms);
                 (versions::ALTER_PARTITION_REASSIGNMENTS, RequestKind::AlterPartitionReassignments(request))
             }
+            ControllerAsk::AddVoter { id, directory_id, endpoint } => {
+                let listener = Listener::default()
+                    .with_name(StrBytes::from_static_str(LISTENER))
+                    .with_host(StrBytes::from_string(endpoint.host.clone()))
+                    .with_port(endpoint.port);
+                let request = AddRaftVoterRequest::default()
+                    .with_cluster_id(None)
+                    .with_timeout_ms(timeout_ms)
+                    .with_voter_id(*id)
+                    .with_voter_directory_id(*directory_id)
+                    .with_listeners(vec![listener]);
+                (versions::ADD_RAFT_VOTER, RequestKind::AddRaftVoter(request))
+            }
+            ControllerAsk::RemoveVoter { id, directory_id } => {
+                let request = RemoveRaftVoterRequest::default()
+                    .with_cluster_id(None)
+                    .with_voter_id(*id)
+                    .with_voter_directory_id(*directory_id);
+                (versions::REMOVE_RAFT_VOTER, RequestKind::RemoveRaftVoter(request))
+            }
         }
     }
 
@@ -123,6 +151,8 @@ impl ControllerAsk {
                 let partitions = answer.responses.iter().flat_map(|topic| &topic.partitions);
                 std::iter::once(answer.error_code).chain(partitions.map(|p| p.error_code)).collect()
             }
+            (ControllerAsk::AddVoter { .. }, ResponseKind::AddRaftVoter(answer)) => vec![answer.error_code],
+            (ControllerAsk::RemoveVoter { .. }, ResponseKind::RemoveRaftVoter(answer)) => vec![answer.error_code],
             _ => return None,
         };
         let error = codes.iter().find_map(|code| ResponseError::try_from_code(*code));
@@ -130,10 +160,16 @@ impl ControllerAsk {
         (!codes.is_empty()).then_some(error.map_or(Ok(()), Err))
     }
 
-    /// May the same be asked again after this error?
-    pub(super) fn is_tried_again_after(error: ResponseError) -> bool {
+    /// May the same be asked again after this error? The leader of the quorum says REQUEST_TIMED_OUT of a change of the
+    /// voters that it does not begin or has given up: that is for the caller to judge.
+    pub(super) fn is_tried_again_after(&self, error: ResponseError) -> bool {
         use ResponseError::*;
-        matches!(error, NotController | RequestTimedOut | NetworkException)
+        match self {
+            ControllerAsk::AddVoter { .. } | ControllerAsk::RemoveVoter { .. } => {
+                matches!(error, NotController | NetworkException)
+            }
+            _ => matches!(error, NotController | RequestTimedOut | NetworkException),
+        }
     }
 }
 

@@ -16,6 +16,8 @@ pub(crate) mod backoff;
 mod channel;
 mod cluster;
 mod consumer;
+mod delete_records;
+pub(crate) mod fetch_session;
 mod list_offsets;
 mod producer;
 #[cfg(test)]
@@ -30,6 +32,7 @@ use self::consumer::Consumer;
 use self::producer::Producer;
 use crate::config::{ConsumerConfig, ProducerConfig};
 use crate::node::{Effects, Endpoint, Input, Lane, Nanos, Node, Now, Outcome};
+use crate::zoo::Zoo;
 
 pub use channel::{Channel, ChannelEvent, ChannelTimeouts, Ended, FailedCall};
 pub use producer::{murmur2, partition_for_key};
@@ -43,7 +46,7 @@ pub enum Step {}
 pub enum Role {
     /// Takes `Command::Produce`.
     Producer(ProducerConfig),
-    /// Takes `Command::Assign` and `Command::Poll`.
+    /// Takes `Command::Assign`, `Command::Seek` and `Command::Poll`.
     Consumer(ConsumerConfig),
     /// Takes `Command::ListOffset` and everything that changes topics, configs and leaders.
     Admin {
@@ -61,6 +64,8 @@ pub struct ClientSetup {
     pub bootstrap: Vec<Endpoint>,
     /// What it does.
     pub role: Role,
+    /// Bugs of the past that are brought back.
+    pub zoo: Zoo,
 }
 
 /// A client. Commands that its role does not take, and any after `Command::Close`, end as [`Outcome::Refused`].
@@ -80,10 +85,10 @@ enum Part {
 impl Client {
     /// A client that has not spoken to anybody yet.
     pub fn new(setup: ClientSetup) -> Self {
-        let ClientSetup { client_id, bootstrap, role } = setup;
+        let ClientSetup { client_id, bootstrap, role, zoo } = setup;
         let part = match role {
-            Role::Producer(config) => Part::Producer(Box::new(Producer::new(config, bootstrap))),
-            Role::Consumer(config) => Part::Consumer(Box::new(Consumer::new(config, bootstrap))),
+            Role::Producer(config) => Part::Producer(Box::new(Producer::new(config, bootstrap, zoo))),
+            Role::Consumer(config) => Part::Consumer(Box::new(Consumer::new(config, bootstrap, zoo))),
             Role::Admin { request_timeout_ms } => Part::Admin(Box::new(Admin::new(request_timeout_ms, bootstrap))),
         };
         Client { client_id, part }

@@ -27,6 +27,8 @@ struct TopicView {
     /// Why the last answer did not describe the topic; leader epochs seen before are kept for comparison.
     error: Option<ResponseError>,
     partitions: BTreeMap<i32, Leader>,
+    /// The replicas of each partition that are alive.
+    online: BTreeMap<i32, Vec<BrokerId>>,
 }
 
 /// See the module documentation.
@@ -34,6 +36,7 @@ struct TopicView {
 pub(crate) struct View {
     brokers: BTreeMap<BrokerId, Endpoint>,
     topics: BTreeMap<Topic, TopicView>,
+    version: u64,
 }
 
 impl View {
@@ -62,6 +65,15 @@ impl View {
         let leader = *self.known(&partition.topic)?.partitions.get(&partition.partition)?;
         self.brokers.contains_key(&leader.broker).then_some(leader)
     }
+    /// Has that partition a replica on that broker, alive and reachable (`Cluster.nodeIfOnline`)?
+    pub(crate) fn is_online(&self, partition: &TopicPartition, broker: BrokerId) -> bool {
+        let replicas = self.known(&partition.topic).and_then(|topic| topic.online.get(&partition.partition));
+        self.brokers.contains_key(&broker) && replicas.is_some_and(|replicas| replicas.contains(&broker))
+    }
+    /// Grows with everything that is learnt.
+    pub(crate) fn version(&self) -> u64 {
+        self.version
+    }
     fn known(&self, topic: &Topic) -> Option<&TopicView> {
         self.topics.get(topic).filter(|t| t.error.is_none())
     }
@@ -74,6 +86,7 @@ impl View {
             Some((b.node_id.0, Endpoint { host: b.host.to_string(), port }))
         });
         self.brokers = brokers.collect();
+        self.version += 1;
         let mut open = false;
         for topic in &answer.topics {
             open |= self.update_topic(topic);
@@ -89,6 +102,7 @@ impl View {
             topic_id: answer.topic_id,
             error: None,
             partitions: BTreeMap::new(),
+            online: BTreeMap::new(),
         });
         known.error = error;
         if let Some(error) = error {
@@ -107,6 +121,8 @@ impl View {
                 *now_known = told;
             }
             open |= now_known.broker == NO_BROKER;
+            let online = partition.replica_nodes.iter().filter(|b| !partition.offline_replicas.contains(b));
+            known.online.insert(partition.partition_index, online.map(|b| b.0).collect());
         }
         open
     }
@@ -118,6 +134,7 @@ impl View {
         match topic.partitions.get_mut(&partition.partition) {
             Some(known) if reachable && leader.epoch > known.epoch => {
                 *known = leader;
+                self.version += 1;
                 true
             }
             _ => false,

@@ -119,6 +119,21 @@ rules! {
         RolledSegmentIsFlushed: "A segment that is full is flushed.",
             "`UnifiedLog.roll`",
             "broker::tests::lifecycle::a_full_segment_survives_a_loss_of_power";
+        ActiveSegmentIsLeftAlone: "The segment that is begun instead is not flushed with it.",
+            "`UnifiedLog.roll`, `flushUptoOffsetExclusive`",
+            "broker::tests::disk::a_roll_does_not_flush_what_comes_after_it";
+        CutIsCheckpointedAtOnce: "A log that is cut has its recovery point written at once.",
+            "`LogManager.truncateTo`",
+            "broker::tests::disk::a_cut_is_in_the_checkpoint_at_once";
+        FetchWaitsForTheCheckpoint: "Nothing is fetched behind a cut before its checkpoint is durable.",
+            "`LogManager.truncateTo`, which the fetcher's thread waits for",
+            "broker::tests::disk::nothing_is_fetched_behind_a_cut_before_the_checkpoint_is_durable";
+        MetadataFileIsFlushedWithTheLog: "What is flushed is not durable before the file that says whose partition it is.",
+            "`UnifiedLog.append`, `maybeFlushMetadataFile`",
+            "broker::tests::disk::flushed_records_have_their_partition_metadata";
+        StoppingBrokerActsOnNoMetadata: "A broker that flushes its logs to stop acts on no metadata any more.",
+            "`BrokerServer.shutdown`",
+            "broker::tests::disk::metadata_that_comes_while_the_logs_are_flushed_is_too_late";
         CheckpointsAreDurableByThemselves: "The high watermarks' checkpoint is durable by itself, logs or no logs.",
             "`OffsetCheckpointFile.write`",
             "broker::tests::lifecycle::a_checkpoint_survives_a_loss_of_power";

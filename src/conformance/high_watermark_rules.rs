@@ -50,18 +50,12 @@ rules! {
             "broker::tests::in_sync::a_fetch_that_brings_no_news_does_not_try_the_high_watermark";
     }
     "The follower's" {
-        FollowerTakesTheLeaders: "A follower takes what its leader tells.",
-            "`ReplicaFetcherThread.processPartitionData`",
-            "broker::partition::tests::high_watermark::a_follower_takes_the_leaders_within_its_own_log_even_downwards";
         FollowerStaysWithinItsLog: "A follower's lies within its own log.",
             "`UnifiedLog.maybeUpdateHighWatermark`",
             "broker::partition::tests::high_watermark::a_follower_takes_the_leaders_within_its_own_log_even_downwards";
         FollowerMayGoDown: "A follower's may go down.",
             "`UnifiedLog.maybeUpdateHighWatermark`",
             "broker::partition::tests::high_watermark::a_follower_takes_the_leaders_within_its_own_log_even_downwards";
-        TruncationTakesItAlong: "Truncation below it takes it along.",
-            "`UnifiedLog.truncateTo`",
-            "broker::partition::tests::high_watermark::truncation_takes_it_along";
     }
     "Its checkpoint" {
         CheckpointAtIntervals: "It is written down every replica.high.watermark.checkpoint.interval.ms.",

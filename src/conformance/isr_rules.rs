@@ -119,15 +119,9 @@ rules! {
         ReignStartsAtTheLogEnd: "A new leader epoch starts at the log end.",
             "`Partition.makeLeader`",
             "broker::partition::tests::registration::a_reign_begins_at_the_log_end";
-        ReignIsNotedInTheEpochCache: "A new leader epoch is noted in the epoch cache, though it has no record yet.",
-            "`Partition.makeLeader`",
-            "broker::partition::tests::registration::a_reign_begins_at_the_log_end";
         ReignGoesOnInTheSameEpoch: "The same leader epoch brings assignment and ISR, and starts nothing anew.",
             "`Partition.makeLeader`",
             "broker::partition::tests::registration::the_same_reign_goes_on_through_isr_and_assignment";
-        FollowerFetchesAnewInANewEpoch: "A follower fetches anew only in a new leader epoch.",
-            "KAFKA-7164, `Partition.makeFollower`",
-            "broker::partition::tests::registration::a_follower_fetches_anew_only_in_a_new_epoch";
         MinIsrIsWithinTheReplicas: "min.insync.replicas counts up to the number of replicas.",
             "`Partition.effectiveMinIsr`",
             "broker::partition::tests::registration::the_same_reign_goes_on_through_isr_and_assignment";

@@ -181,6 +181,65 @@ rules! {
             "KIP-853, `KafkaRaftClient.isValidVoterKey`",
             "controller::tests::quorum_rules::every_check_of_a_vote_request_has_its_error";
     }
+    "How voters change" {
+        VoterChangesComeOneByOne: "While a change of the voters is under way another is refused: REQUEST_TIMED_OUT.",
+            "KIP-853, `LeaderState.isOperationPending`",
+            "controller::tests::membership::one_change_comes_after_the_other";
+        VotersChangeAfterTheEpochsFirstCommit: "Voters change only once something of the leader's epoch is committed: REQUEST_TIMED_OUT before.",
+            "KIP-853, `AddVoterHandler.handleAddVoterRequest`",
+            "controller::tests::membership::nothing_changes_before_the_epochs_first_commit";
+        VotersChangeOnceTheFormerAreCommitted: "Voters change only once the set before is committed: REQUEST_TIMED_OUT before.",
+            "KIP-853, `RemoveVoterHandler.handleRemoveVoterRequest`",
+            "controller::tests::membership::nothing_changes_before_the_change_before_is_committed";
+        NodeIsAVoterOnce: "A node that is a voter, on whatever disk, is not added: DUPLICATE_VOTER.",
+            "KIP-853, `VoterSet.addVoter`",
+            "controller::tests::membership::every_refusal_has_its_error";
+        OnlyAVoterIsRemoved: "Who is no voter, by node id and disk, is not removed: VOTER_NOT_FOUND.",
+            "KIP-853, `VoterSet.removeVoter`",
+            "controller::tests::membership::every_refusal_has_its_error";
+        LastVoterStays: "The only voter is not removed: VOTER_NOT_FOUND.",
+            "KIP-853, `VoterSet.removeVoter`",
+            "controller::tests::membership::the_last_voter_is_not_removed";
+        OnlyAVoterIsUpdated: "Who is no voter, by node id and disk, is not updated: VOTER_NOT_FOUND.",
+            "KIP-853, `VoterSet.updateVoter`",
+            "controller::tests::membership::every_refusal_has_its_error";
+        NewVoterUnderstandsTheKraftVersion: "Who does not support the kraft.version in force is not added: INVALID_REQUEST.",
+            "KIP-853, `AddVoterHandler.handleApiVersionsResponse`",
+            "controller::tests::membership::a_new_voter_must_answer_understand_and_be_caught_up";
+        NewVoterIsCaughtUp: "Who has not caught up with the log is not added: REQUEST_TIMED_OUT.",
+            "KIP-853, `LeaderState.isReplicaCaughtUp`",
+            "controller::tests::membership::a_new_voter_must_answer_understand_and_be_caught_up";
+        VoterChangeIsAnsweredOnceCommitted: "A change of the voters is answered once it is committed.",
+            "KIP-853, `AddVoterHandler.highWatermarkUpdated`",
+            "controller::tests::membership::nothing_changes_before_the_change_before_is_committed";
+        LeaderCountsVotersFromTheirAppend: "For the leader a set of voters counts from when it appends it.",
+            "KIP-853, `KRaftControlRecordStateMachine.updateState`",
+            "controller::tests::membership::a_spare_controller_is_added_and_counts";
+        FollowerCountsVotersFromTheirAppend: "And for a follower.",
+            "KIP-853, `KRaftControlRecordStateMachine.updateState`",
+            "controller::tests::membership::a_spare_controller_is_added_and_counts";
+        CutVotersCountNoMore: "A set of voters that is cut off the log counts no more: the one before it does.",
+            "KIP-853, `VoterSetHistory.truncateNewEntries`",
+            "controller::tests::membership::a_change_that_is_cut_off_is_undone";
+        SnapshotTellsTheVoters: "A snapshot tells the voters in force at its end.",
+            "KIP-853, `RecordsSnapshotWriter.Builder.build`",
+            "controller::tests::membership::a_snapshot_tells_the_voters";
+        RemovedLeaderResigns: "A leader that was removed leads on until that is committed, and resigns then.",
+            "KIP-853, `RemoveVoterHandler.highWatermarkUpdated`",
+            "controller::tests::membership::a_leader_that_is_removed_leads_until_that_is_committed";
+        RemovedLeaderDoesNotCount: "It does not count for the high watermark.",
+            "KAFKA-16530, `LeaderState.maybeUpdateHighWatermark`",
+            "controller::tests::membership::a_leader_that_is_removed_leads_until_that_is_committed";
+        RemovedLeaderNeedsAMajorityOfOthers: "Nor for the majority that must fetch from it.",
+            "KAFKA-16531, `LeaderState.updateCheckQuorumForFollowingVoter`",
+            "controller::tests::membership::a_leader_that_is_removed_needs_the_fetches_of_a_majority_without_it";
+        VoterTellsItsEndpoint: "A voter that is reached elsewhere than the set of voters says tells so: UpdateRaftVoter.",
+            "KIP-853, `KafkaRaftClient.pollFollowerAsVoter`, `LeaderState.appendStartOfEpochControlRecords`",
+            "controller::tests::membership::a_voter_that_moved_tells_where_it_is";
+        ObserverGrantsItsVote: "An observer grants its vote as a voter does: it may be one in a newer set.",
+            "KIP-853, `UnattachedState.canGrantVote`",
+            "controller::tests::membership::an_observer_grants_its_vote";
+    }
     "The controller on top" {
         AnswersWaitForTheCommit: "An answer waits until all that was decided before it is committed.",
             "`QuorumController.ControllerWriteEvent.run`",

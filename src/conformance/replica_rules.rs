@@ -33,9 +33,6 @@ rules! {
         EarlierIncarnationIsRefused: "A fetch with a broker epoch below the one the metadata shows alive: NOT_LEADER_OR_FOLLOWER.",
             "KIP-903, `Replica.updateFetchStateOrThrow`",
             "broker::tests::leader::a_fetch_of_an_earlier_incarnation_is_refused_once_the_new_one_is_alive";
-        DivergingFetchDoesNotCount: "A fetch that is answered with a diverging epoch changes nothing.",
-            "KAFKA-13141, `Partition.fetchRecords`",
-            "broker::tests::leader::a_diverging_fetch_is_told_and_does_not_count";
         RefusedFetchDoesNotCount: "A fetch that is answered with an error changes nothing.",
             "`Partition.fetchRecords`",
             "broker::tests::leader::a_fetch_that_was_refused_leaves_no_trace";

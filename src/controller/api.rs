@@ -1,7 +1,7 @@
 //! Which requests the controller serves, at which versions, and how it says no.
 
 use kafka_protocol::ResponseError;
-use kafka_protocol::messages::api_versions_response::ApiVersion;
+use kafka_protocol::messages::api_versions_response::{ApiVersion, SupportedFeatureKey};
 use kafka_protocol::messages::create_partitions_response::CreatePartitionsTopicResult;
 use kafka_protocol::messages::create_topics_response::CreatableTopicResult;
 use kafka_protocol::messages::delete_topics_response::DeletableTopicResult;
@@ -9,15 +9,22 @@ use kafka_protocol::messages::elect_leaders_response::{PartitionResult, ReplicaE
 use kafka_protocol::messages::incremental_alter_configs_request::AlterConfigsResource;
 use kafka_protocol::messages::incremental_alter_configs_response::AlterConfigsResourceResponse;
 use kafka_protocol::messages::{
-    AlterPartitionReassignmentsResponse, AlterPartitionResponse, ApiKey, ApiVersionsResponse, BrokerHeartbeatResponse,
-    BrokerRegistrationResponse, CreatePartitionsResponse, CreateTopicsResponse, DeleteTopicsResponse,
-    ElectLeadersRequest, ElectLeadersResponse, IncrementalAlterConfigsResponse, ListPartitionReassignmentsResponse,
-    RequestKind, ResponseKind,
+    AddRaftVoterResponse, AllocateProducerIdsResponse, AlterPartitionReassignmentsResponse, AlterPartitionResponse,
+    ApiKey, ApiVersionsResponse, BrokerHeartbeatResponse, BrokerRegistrationResponse, CreatePartitionsResponse,
+    CreateTopicsResponse, DeleteTopicsResponse, ElectLeadersRequest, ElectLeadersResponse,
+    IncrementalAlterConfigsResponse, ListPartitionReassignmentsResponse, RemoveRaftVoterResponse, RequestKind,
+    ResponseKind,
 };
+use kafka_protocol::protocol::StrBytes;
 use uuid::Uuid;
 
+use crate::metadata::voters_record::KRAFT_VERSION_LEVEL;
+
+/// The feature that a voter must support (`KRaftVersion.FEATURE_NAME`).
+pub(super) const KRAFT_VERSION_FEATURE: &str = "kraft.version";
+
 /// Requests served on the controller's listener with their least and greatest version.
-pub const SERVED: [(ApiKey, i16, i16); 17] = [
+pub const SERVED: [(ApiKey, i16, i16); 21] = [
     (ApiKey::FetchSnapshot, 0, 1),
     (ApiKey::Fetch, 13, 17),
     (ApiKey::ApiVersions, 0, 4),
@@ -32,9 +39,13 @@ pub const SERVED: [(ApiKey, i16, i16); 17] = [
     (ApiKey::IncrementalAlterConfigs, 0, 1),
     (ApiKey::AlterPartitionReassignments, 0, 1),
     (ApiKey::ListPartitionReassignments, 0, 0),
+    (ApiKey::AllocateProducerIds, 0, 0),
     (ApiKey::Vote, 0, 2),
     (ApiKey::BeginQuorumEpoch, 0, 1),
     (ApiKey::EndQuorumEpoch, 0, 1),
+    (ApiKey::AddRaftVoter, 0, 0),
+    (ApiKey::RemoveRaftVoter, 0, 0),
+    (ApiKey::UpdateRaftVoter, 0, 0),
 ];
 
 /// Which of [`SERVED`] a request is, if it is one at a version that is served.
@@ -54,9 +65,13 @@ pub fn served(body: &RequestKind, version: i16) -> Option<ApiKey> {
         RequestKind::AlterPartition(_) => ApiKey::AlterPartition,
         RequestKind::BrokerRegistration(_) => ApiKey::BrokerRegistration,
         RequestKind::BrokerHeartbeat(_) => ApiKey::BrokerHeartbeat,
+        RequestKind::AllocateProducerIds(_) => ApiKey::AllocateProducerIds,
         RequestKind::Vote(_) => ApiKey::Vote,
         RequestKind::BeginQuorumEpoch(_) => ApiKey::BeginQuorumEpoch,
         RequestKind::EndQuorumEpoch(_) => ApiKey::EndQuorumEpoch,
+        RequestKind::AddRaftVoter(_) => ApiKey::AddRaftVoter,
+        RequestKind::RemoveRaftVoter(_) => ApiKey::RemoveRaftVoter,
+        RequestKind::UpdateRaftVoter(_) => ApiKey::UpdateRaftVoter,
         _ => return None,
     };
     SERVED.iter().any(|(k, least, greatest)| *k == key && (*least..=*greatest).contains(&version)).then_some(key)
@@ -72,6 +87,9 @@ pub fn is_for_the_quorum(api: ApiKey) -> bool {
             | ApiKey::Vote
             | ApiKey::BeginQuorumEpoch
             | ApiKey::EndQuorumEpoch
+            | ApiKey::AddRaftVoter
+            | ApiKey::RemoveRaftVoter
+            | ApiKey::UpdateRaftVoter
     )
 }
 
@@ -85,10 +103,20 @@ pub fn api_versions(version: i16) -> ApiVersionsResponse {
         })
         .collect();
     let error = if (0..=4).contains(&version) { 0 } else { ResponseError::UnsupportedVersion.code() };
-    ApiVersionsResponse::default().with_error_code(error).with_api_keys(keys)
+    let response = ApiVersionsResponse::default().with_error_code(error).with_api_keys(keys);
+    // Before version 3 there is no room for features, at 3 none for one that begins with level 0 (KIP-1022).
+    if version != 4 {
+        return response;
+    }
+    let kraft_version = SupportedFeatureKey::default()
+        .with_name(StrBytes::from_static_str(KRAFT_VERSION_FEATURE))
+        .with_min_version(0)
+        .with_max_version(KRAFT_VERSION_LEVEL);
+    response.with_supported_features(vec![kraft_version])
 }
 
-/// The answer that carries an error and nothing else; `None` for requests that the quorum answers itself.
+/// The answer that carries an error and nothing else; `None` for requests that the quorum answers itself and that nobody
+/// hands on.
 pub fn error_response(body: &RequestKind, version: i16, error: ResponseError) -> Option<ResponseKind> {
     let code = error.code();
     Some(match body {
@@ -128,9 +156,12 @@ pub fn error_response(body: &RequestKind, version: i16, error: ResponseError) ->
         RequestKind::AlterPartitionReassignments(_) => {
             AlterPartitionReassignmentsResponse::default().with_error_code(code).into()
         }
+        RequestKind::AllocateProducerIds(_) => AllocateProducerIdsResponse::default().with_error_code(code).into(),
         RequestKind::ListPartitionReassignments(_) => {
             ListPartitionReassignmentsResponse::default().with_error_code(code).into()
         }
+        RequestKind::AddRaftVoter(_) => AddRaftVoterResponse::default().with_error_code(code).into(),
+        RequestKind::RemoveRaftVoter(_) => RemoveRaftVoterResponse::default().with_error_code(code).into(),
         _ => return None,
     })
 }

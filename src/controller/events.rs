@@ -1,6 +1,7 @@
 //! What records of the metadata log mean in the words of the trace.
 
 use super::rules::Decision;
+use super::rules::producer_ids::PRODUCER_ID_BLOCK_SIZE;
 use crate::event::{ElectionKind, Event};
 use crate::ids::{NO_BROKER, Topic, TopicPartition};
 use crate::metadata::{
@@ -90,6 +91,11 @@ fn creation_event(image: &MetadataImage, record: &MetadataRecord, following: &[M
                 partition_epoch: *partition_epoch,
             })
         }
+        MetadataRecord::ProducerIds { broker, next_producer_id, .. } => Some(Event::ProducerIdsAllocated {
+            broker: *broker,
+            first: next_producer_id - PRODUCER_ID_BLOCK_SIZE,
+            last: next_producer_id - 1,
+        }),
         _ => config_event(record),
     }
 }

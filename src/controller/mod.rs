@@ -222,6 +222,10 @@ impl Controller {
         let response = self.quorum.as_ref()?.describe(now, &request);
         response.topics.into_iter().flat_map(|topic| topic.partitions).find(|partition| partition.error_code == 0)
     }
+    /// The voters in force for it, by node id: the last set in its log, or those the cluster was formatted with.
+    pub fn voters(&self) -> Vec<Voter> {
+        self.quorum.as_ref().map_or_else(|| self.setup.voters.clone(), |quorum| quorum.voters().cloned().collect())
+    }
     /// The metadata log, once it is open.
     pub fn log(&self) -> Option<&Log> {
         self.quorum.as_ref().map(Quorum::log)
@@ -299,6 +303,10 @@ impl Controller {
     fn replay(&mut self, end: i64, io: &mut Io<'_, '_>) -> Result<(), QuorumError> {
         let Some(quorum) = &self.quorum else { return Ok(()) };
         let from = self.committed_image.next_offset;
+        // What lies below the log is in the snapshot that it begins at, which is to be loaded next.
+        if end <= from.max(quorum.log().log_start_offset()) {
+            return Ok(());
+        }
         for (offset, record) in quorum.read_records(io.disk, from, end)? {
             note_registration(&mut self.committed_registration_offsets, offset, &record);
             self.committed_image.apply(offset, &record);

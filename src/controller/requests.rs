@@ -102,6 +102,10 @@ impl Controller {
             RequestKind::ListPartitionReassignments(request) => {
                 (Decision::default(), cluster.list_partition_reassignments(request).into())
             }
+            RequestKind::AllocateProducerIds(request) => match cluster.allocate_producer_ids(request) {
+                Ok((decision, response)) => (decision, response.into()),
+                Err(error) => return Ok(Err(error)),
+            },
             _ => return Ok(Err(ResponseError::InvalidRequest)),
         };
         self.write(decision, io)?;

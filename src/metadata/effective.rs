@@ -44,12 +44,18 @@ pub struct EffectiveTopicConfig {
     pub unclean_leader_election_enable: bool,
     /// `flush.messages`.
     pub flush_messages: i64,
+    /// `retention.ms`, negative: unlimited.
+    pub retention_ms: i64,
+    /// `retention.bytes`, negative: unlimited.
+    pub retention_bytes: i64,
     /// `segment.bytes`.
     pub segment_bytes: i64,
     /// `log.index.interval.bytes`: no topic key in this model.
     pub index_interval_bytes: i64,
     /// `message.max.bytes`: no topic key in this model.
     pub message_max_bytes: i64,
+    /// `producer.id.expiration.ms`: a broker key only.
+    pub producer_id_expiration_ms: i64,
 }
 
 /// A configuration's text as a value of that kind; `None` if it is none.
@@ -78,6 +84,8 @@ fn broker_synonym(topic_key: &'static str) -> &'static str {
     match topic_key {
         "flush.messages" => "log.flush.interval.messages",
         "segment.bytes" => "log.segment.bytes",
+        "retention.ms" => "log.retention.ms",
+        "retention.bytes" => "log.retention.bytes",
         same => same,
     }
 }
@@ -147,11 +155,14 @@ impl MetadataImage {
         }
         let broker = self.effective_config_of_node(node, given);
         EffectiveTopicConfig {
+            producer_id_expiration_ms: broker.producer_id_expiration_ms,
             min_insync_replicas: own.min_insync_replicas.unwrap_or(broker.min_insync_replicas),
             unclean_leader_election_enable: own
                 .unclean_leader_election_enable
                 .unwrap_or(broker.unclean_leader_election_enable),
             flush_messages: own.flush_messages.unwrap_or(broker.log_flush_interval_messages),
+            retention_ms: own.retention_ms.unwrap_or(broker.log_retention_ms),
+            retention_bytes: own.retention_bytes.unwrap_or(broker.log_retention_bytes),
             segment_bytes: own.segment_bytes.unwrap_or(broker.log_segment_bytes),
             index_interval_bytes: broker.log_index_interval_bytes,
             message_max_bytes: broker.message_max_bytes,

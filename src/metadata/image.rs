@@ -132,6 +132,8 @@ pub struct MetadataImage {
     pub features: BTreeMap<String, i16>,
     /// Dynamic configs of brokers by node id as text; those of [`ALL_BROKERS`] hold for all that have none of their own.
     pub broker_configs: BTreeMap<String, BTreeMap<String, String>>,
+    /// The first producer id that no broker has been given (`ProducerIdsImage`).
+    pub next_producer_id: i64,
 }
 
 /// Resource type of a topic in config records (`ConfigResource.Type.TOPIC`).
@@ -237,6 +239,7 @@ impl MetadataImage {
             MetadataRecord::FeatureLevel { name, level } => {
                 self.features.insert(name.clone(), *level);
             }
+            MetadataRecord::ProducerIds { next_producer_id, .. } => self.next_producer_id = *next_producer_id,
             MetadataRecord::NoOp => {}
             MetadataRecord::ClearElr { topic } => self.clear_elr(topic.as_ref()),
         }

@@ -9,6 +9,7 @@ mod image;
 mod record;
 pub mod snapshot;
 pub mod uuid_text;
+pub mod voters_record;
 
 pub use effective::{ConfigSource, Effective, EffectiveTopicConfig, parse_config};
 pub use image::{

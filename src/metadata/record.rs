@@ -98,6 +98,8 @@ pub enum MetadataRecord {
     RemoveTopic { topic_id: Uuid },
     /// `FeatureLevelRecord` (12).
     FeatureLevel { name: String, level: i16 },
+    /// `ProducerIdsRecord` (15): every producer id below the next one has been given to some broker, and these to this.
+    ProducerIds { broker: BrokerId, broker_epoch: i64, next_producer_id: i64 },
     /// `BrokerRegistrationChangeRecord` (17).
     BrokerRegistrationChange(BrokerRegistrationChange),
     /// `NoOpRecord` (20).

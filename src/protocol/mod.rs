@@ -38,6 +38,8 @@ pub mod versions {
     pub const FETCH_SNAPSHOT: i16 = 1;
     /// ListOffsets: 10 has a time-out for lookups in remote storage (KIP-1075).
     pub const LIST_OFFSETS: i16 = 10;
+    /// DeleteRecords (KIP-107).
+    pub const DELETE_RECORDS: i16 = 2;
     /// Metadata: 13 has a top-level error code (KIP-1102).
     pub const METADATA: i16 = 13;
     /// CreateTopics: 7 answers topic ids.
@@ -60,14 +62,24 @@ pub mod versions {
     pub const ALTER_PARTITION: i16 = 3;
     /// BrokerRegistration: 3 carries the previous broker epoch, by which a clean shutdown is told (KIP-966).
     pub const BROKER_REGISTRATION: i16 = 4;
+    /// AllocateProducerIds (KIP-730).
+    pub const ALLOCATE_PRODUCER_IDS: i16 = 0;
     /// BrokerHeartbeat.
     pub const BROKER_HEARTBEAT: i16 = 1;
+    /// InitProducerId: 5 knows TRANSACTION_ABORTABLE (KIP-890); 6 is for two-phase commits and not stable (KIP-939).
+    pub const INIT_PRODUCER_ID: i16 = 5;
     /// Vote: 2 has pre-votes (KIP-996) and, since 1, directory ids (KIP-853).
     pub const VOTE: i16 = 2;
     /// BeginQuorumEpoch: 1 has directory ids and endpoints (KIP-853).
     pub const BEGIN_QUORUM_EPOCH: i16 = 1;
     /// EndQuorumEpoch: 1 has directory ids and endpoints (KIP-853).
     pub const END_QUORUM_EPOCH: i16 = 1;
+    /// AddRaftVoter (KIP-853). 1, which may be answered before the commit, the kafka-protocol crate does not have.
+    pub const ADD_RAFT_VOTER: i16 = 0;
+    /// RemoveRaftVoter (KIP-853).
+    pub const REMOVE_RAFT_VOTER: i16 = 0;
+    /// UpdateRaftVoter (KIP-853).
+    pub const UPDATE_RAFT_VOTER: i16 = 0;
 }
 
 /// An API and the versions of it that a broker answers.
@@ -97,7 +109,9 @@ pub const BROKER_APIS: &[OfferedApi] = {
         offered(ApiKey::Metadata, 0, 13),
         offered(ApiKey::ApiVersions, 0, 4),
         offered(ApiKey::CreateTopics, 2, 7),
+        offered(ApiKey::OffsetForLeaderEpoch, 2, 4),
         offered(ApiKey::DeleteTopics, 1, 6),
+        offered(ApiKey::DeleteRecords, 0, 2),
         offered(ApiKey::DescribeConfigs, 1, 4),
         offered(ApiKey::CreatePartitions, 0, 3),
         offered(ApiKey::ElectLeaders, 0, 2),
@@ -105,6 +119,9 @@ pub const BROKER_APIS: &[OfferedApi] = {
         offered(ApiKey::AlterPartitionReassignments, 0, 1),
         offered(ApiKey::ListPartitionReassignments, 0, 0),
         offered(ApiKey::DescribeQuorum, 0, 2),
+        offered(ApiKey::InitProducerId, 0, 5),
+        offered(ApiKey::AddRaftVoter, 0, 0),
+        offered(ApiKey::RemoveRaftVoter, 0, 0),
     ]
 };
 
@@ -120,6 +137,7 @@ pub fn api_key_of(message: &kafka_protocol::messages::RequestKind) -> Option<kaf
         RequestKind::ApiVersions(_) => ApiKey::ApiVersions,
         RequestKind::CreateTopics(_) => ApiKey::CreateTopics,
         RequestKind::DeleteTopics(_) => ApiKey::DeleteTopics,
+        RequestKind::DeleteRecords(_) => ApiKey::DeleteRecords,
         RequestKind::ElectLeaders(_) => ApiKey::ElectLeaders,
         RequestKind::DescribeConfigs(_) => ApiKey::DescribeConfigs,
         RequestKind::CreatePartitions(_) => ApiKey::CreatePartitions,
@@ -130,11 +148,16 @@ pub fn api_key_of(message: &kafka_protocol::messages::RequestKind) -> Option<kaf
         RequestKind::BrokerHeartbeat(_) => ApiKey::BrokerHeartbeat,
         RequestKind::AlterPartition(_) => ApiKey::AlterPartition,
         RequestKind::OffsetForLeaderEpoch(_) => ApiKey::OffsetForLeaderEpoch,
+        RequestKind::AllocateProducerIds(_) => ApiKey::AllocateProducerIds,
         RequestKind::DescribeQuorum(_) => ApiKey::DescribeQuorum,
         RequestKind::Vote(_) => ApiKey::Vote,
         RequestKind::BeginQuorumEpoch(_) => ApiKey::BeginQuorumEpoch,
         RequestKind::EndQuorumEpoch(_) => ApiKey::EndQuorumEpoch,
+        RequestKind::AddRaftVoter(_) => ApiKey::AddRaftVoter,
+        RequestKind::RemoveRaftVoter(_) => ApiKey::RemoveRaftVoter,
+        RequestKind::UpdateRaftVoter(_) => ApiKey::UpdateRaftVoter,
         RequestKind::DescribeCluster(_) => ApiKey::DescribeCluster,
+        RequestKind::InitProducerId(_) => ApiKey::InitProducerId,
         _ => return None,
     })
 }
@@ -153,6 +176,7 @@ pub fn api_key_of_response(
         ResponseKind::ApiVersions(_) => ApiKey::ApiVersions,
         ResponseKind::CreateTopics(_) => ApiKey::CreateTopics,
         ResponseKind::DeleteTopics(_) => ApiKey::DeleteTopics,
+        ResponseKind::DeleteRecords(_) => ApiKey::DeleteRecords,
         ResponseKind::ElectLeaders(_) => ApiKey::ElectLeaders,
         ResponseKind::DescribeConfigs(_) => ApiKey::DescribeConfigs,
         ResponseKind::CreatePartitions(_) => ApiKey::CreatePartitions,
@@ -163,11 +187,16 @@ pub fn api_key_of_response(
         ResponseKind::BrokerHeartbeat(_) => ApiKey::BrokerHeartbeat,
         ResponseKind::AlterPartition(_) => ApiKey::AlterPartition,
         ResponseKind::OffsetForLeaderEpoch(_) => ApiKey::OffsetForLeaderEpoch,
+        ResponseKind::AllocateProducerIds(_) => ApiKey::AllocateProducerIds,
         ResponseKind::DescribeQuorum(_) => ApiKey::DescribeQuorum,
         ResponseKind::Vote(_) => ApiKey::Vote,
         ResponseKind::BeginQuorumEpoch(_) => ApiKey::BeginQuorumEpoch,
         ResponseKind::EndQuorumEpoch(_) => ApiKey::EndQuorumEpoch,
+        ResponseKind::AddRaftVoter(_) => ApiKey::AddRaftVoter,
+        ResponseKind::RemoveRaftVoter(_) => ApiKey::RemoveRaftVoter,
+        ResponseKind::UpdateRaftVoter(_) => ApiKey::UpdateRaftVoter,
         ResponseKind::DescribeCluster(_) => ApiKey::DescribeCluster,
+        ResponseKind::InitProducerId(_) => ApiKey::InitProducerId,
         _ => return None,
     })
 }

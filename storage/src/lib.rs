@@ -1,4 +1,4 @@
-//! The log on a disk: record batches, segments, indexes, leader-epoch cache, checkpoints, recovery.
+//! The log on a disk: record batches, segments, indexes, leader-epoch cache, producer state, checkpoints, recovery.
 //!
 //! ```text
 //!   batches (Bytes) ──▶ Log::append_as_leader / append_as_follower ──▶ Disk (files) ──▶ host syncs SyncTargets
@@ -12,13 +12,16 @@ pub mod batch;
 pub mod checkpoint;
 mod disk;
 pub mod log;
+pub mod producers;
 
 pub use batch::{
     Batch, BatchBuilder, BatchError, BatchHeader, Batches, BuildOptions, Compression, HEADER_BYTES, NewRecord, Record,
-    build_batch, check_batch, parse_header, records, set_base_offset_and_epoch,
+    build_batch, check_batch, parse_header, records, set_base_offset_and_epoch, set_producer_state,
 };
 pub use checkpoint::{CheckpointError, read_offset_checkpoint, write_offset_checkpoint};
 pub use disk::{DirId, Disk, DiskError, FileId, OpenMode, SyncTarget};
 pub use log::{
-    Appended, EpochEndOffset, EpochEntry, Log, LogConfig, LogError, Opening, Recovered, SyncMark, TimestampedOffset,
+    Appended, Breach, EpochEndOffset, EpochEntry, Log, LogConfig, LogError, Opening, Recovered, Retention, SyncMark,
+    TimestampedOffset,
 };
+pub use producers::{ProducerConfig, ProducerError, ProducerRule, ProducerRules, ProducerStates};

@@ -3,7 +3,7 @@
 mod common;
 
 use common::{MemoryDisk, batch, leader_batch, small};
-use trial_storage::{Disk, Log, LogError, Opening};
+use trial_storage::{Breach, Disk, Log, LogError, Opening, Retention};
 
 const UNCLEAN: Opening = Opening::Unclean { recovery_point: 0 };
 
@@ -88,7 +88,7 @@ fn a_log_that_ends_before_its_start_begins_anew_there() {
     assert_eq!((log.log_start_offset(), recovered.log_end_offset, bases(&disk)), (100, 100, vec![100]));
     assert!(log.epochs().is_empty());
     assert!(!log.unsynced().is_empty());
-    log.append_as_follower(&mut disk, leader_batch(2, "v", 100, 5)).unwrap();
+    log.append_as_follower(&mut disk, leader_batch(2, "v", 100, 5), i32::MAX).unwrap();
     assert_eq!((log.log_end_offset(), epochs(&log)), (102, vec![(5, 100)]));
     let (again, _) = Log::open_from(&mut disk, "m-0", small(), UNCLEAN, 100).unwrap();
     assert_eq!((again.log_start_offset(), again.log_end_offset()), (100, 102));
@@ -113,4 +113,49 @@ fn what_the_server_itself_made_may_be_larger_than_a_segment() {
     assert!(matches!(log.append_as_leader(&mut disk, large(), 2), Err(LogError::TooLarge { .. })));
     log.append_control_as_leader(&mut disk, large(), 2).unwrap();
     assert_eq!((log.log_end_offset(), log.segment_count()), (13, 5));
+}
+
+#[test]
+fn retention_takes_the_oldest_segments_that_are_committed() {
+    let mut disk = MemoryDisk::default();
+    let (mut log, _) = Log::open(&mut disk, "m-0", small(), Opening::Clean).unwrap();
+    for at in 0..9 {
+        log.append_as_leader(&mut disk, batch(1, "x".repeat(100).as_str(), 1_000 * at), 0).unwrap();
+    }
+    let all = bases(&disk);
+    assert!(all.len() > 2, "{all:?}");
+    let unlimited = Retention { ms: -1, bytes: -1 };
+    assert_eq!(log.delete_old_segments(&mut disk, unlimited, 9, i64::MAX).unwrap(), []);
+    let nothing_committed = log.delete_old_segments(&mut disk, Retention { ms: 0, bytes: 0 }, 0, i64::MAX).unwrap();
+    assert_eq!((nothing_committed, bases(&disk)), (vec![], all.clone()));
+    // The first segment's newest record is a millisecond too young, then old enough.
+    let newest = 1_000 * (all[1] - 1);
+    let aged = Retention { ms: 500, bytes: -1 };
+    assert_eq!(log.delete_old_segments(&mut disk, aged, 9, newest + 500).unwrap(), []);
+    assert_eq!(log.delete_old_segments(&mut disk, aged, 9, newest + 501).unwrap(), [(Breach::Age, 0, all[1])]);
+    // The last segment ends behind the high watermark; all go once it is committed, and a new one is begun.
+    let none = Retention { ms: -1, bytes: 0 };
+    let last = *all.last().unwrap();
+    assert_eq!(log.delete_old_segments(&mut disk, none, 8, 0).unwrap(), [(Breach::Size, all[1], last)]);
+    assert_eq!(log.delete_old_segments(&mut disk, none, 9, 0).unwrap(), [(Breach::Size, last, 9)]);
+    assert_eq!((log.log_start_offset(), log.log_end_offset(), bases(&disk)), (9, 9, vec![9]));
+    assert_eq!(log.delete_old_segments(&mut disk, none, 9, 0).unwrap(), [], "an empty segment stays");
+}
+
+#[test]
+fn full_segments_are_synced_without_the_active_one() {
+    let mut disk = MemoryDisk::default();
+    let (mut log, _) = Log::open(&mut disk, "m-0", small(), Opening::Clean).unwrap();
+    for at in 0..9 {
+        log.append_as_leader(&mut disk, batch(1, "x".repeat(100).as_str(), at), 0).unwrap();
+    }
+    let active = *bases(&disk).last().unwrap();
+    let (all, full, mark) =
+        (log.unsynced().len(), log.unsynced_full_segments().len(), log.sync_of_full_segments_started());
+    assert_eq!(full, all - 1);
+    log.synced(mark);
+    assert_eq!((log.recovery_point(), log.unsynced().len()), (active, 1), "the active segment is left");
+    let mark = log.sync_started();
+    log.synced(mark);
+    assert_eq!((log.recovery_point(), log.unsynced()), (9, vec![]));
 }

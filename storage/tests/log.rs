@@ -76,7 +76,7 @@ fn a_bad_batch_behind_a_good_one_refuses_both() {
     let mut two = [batch(1, "a", 0), batch(1, "b", 0)].concat();
     *two.last_mut().unwrap() ^= 1;
     assert!(log.append_as_leader(&mut disk, two.clone().into(), 0).is_err());
-    assert!(log.append_as_follower(&mut disk, two.into()).is_err());
+    assert!(log.append_as_follower(&mut disk, two.into(), i32::MAX).is_err());
     assert_eq!((log.log_end_offset(), log.size_in_bytes()), (0, 0));
 }
 
@@ -86,14 +86,14 @@ fn a_follower_keeps_the_leaders_offsets_and_ignores_a_partial_batch() {
     let first = leader_batch(3, "a", 0, 1);
     let second = leader_batch(2, "b", 3, 4);
     let sent = [&first[..], &second[..], &second[..50]].concat();
-    let appended = log.append_as_follower(&mut disk, sent.into()).unwrap();
+    let appended = log.append_as_follower(&mut disk, sent.into(), i32::MAX).unwrap();
     assert_eq!((appended.first_offset, appended.last_offset, appended.leader_epoch), (0, 4, 4));
     assert_eq!(epochs(&log), [(1, 0), (4, 3)]);
     assert_eq!(read_all(&log, &mut disk, 1), [first, second].concat());
 
-    let gap = log.append_as_follower(&mut disk, leader_batch(1, "c", 9, 4));
+    let gap = log.append_as_follower(&mut disk, leader_batch(1, "c", 9, 4), i32::MAX);
     assert_eq!(gap, Err(LogError::OutOfOrder { expected: 5, got: 9 }));
-    let nothing = log.append_as_follower(&mut disk, leader_batch(1, "c", 5, 4).slice(..68)).unwrap();
+    let nothing = log.append_as_follower(&mut disk, leader_batch(1, "c", 5, 4).slice(..68), i32::MAX).unwrap();
     assert_eq!((nothing.batches, nothing.first_offset, nothing.last_offset), (0, 5, 4));
 }
 
@@ -153,7 +153,7 @@ fn starting_anew_behind_the_leaders_start() {
     log.append_as_leader(&mut disk, batch(2, "a", 0), 1).unwrap();
     log.truncate_fully_and_start_at(&mut disk, 50).unwrap();
     assert_eq!((log.log_start_offset(), log.log_end_offset(), log.latest_epoch()), (50, 50, None));
-    log.append_as_follower(&mut disk, leader_batch(1, "b", 50, 2)).unwrap();
+    log.append_as_follower(&mut disk, leader_batch(1, "b", 50, 2), i32::MAX).unwrap();
     log.truncate_to(&mut disk, 20).unwrap();
     assert_eq!((log.log_start_offset(), log.log_end_offset()), (20, 20), "below the start: empty, from there");
     let (log, _) = open(&mut disk, Opening::Clean);
@@ -245,6 +245,9 @@ fn a_roll_begins_a_file_at_the_logs_end() {
     let names: Vec<_> = disk.segments().into_iter().map(|(name, _)| name).collect();
     assert_eq!(names, ["00000000000000000000.log", "00000000000000000009.log"]);
     let sent = [leader_batch(9, "a", 18, 0), leader_batch(9, "a", 27, 0)].concat();
-    assert!(log.append_as_follower(&mut disk, sent.into()).unwrap().rolled, "a follower keeps what exceeds a segment");
+    assert!(
+        log.append_as_follower(&mut disk, sent.into(), i32::MAX).unwrap().rolled,
+        "a follower keeps what exceeds a segment"
+    );
     assert_eq!(log.segment_count(), 3);
 }

@@ -131,7 +131,7 @@ fn remains_of_an_older_log_are_cut() {
     let (mut log, _) = open(&mut disk, Opening::Clean);
     let batches: Vec<_> =
         [(0, 3), (1, 5), (2, 4)].map(|(offset, epoch)| leader_batch(1, "v", offset, epoch).to_vec()).into();
-    log.append_as_follower(&mut disk, batches.concat().into()).unwrap();
+    log.append_as_follower(&mut disk, batches.concat().into(), i32::MAX).unwrap();
     let (log, _) = open(&mut disk, UNCLEAN);
     assert_prefix(&log, &mut disk, &batches, 2, "epoch 4 behind epoch 5");
 }
@@ -239,7 +239,7 @@ proptest! {
                         model.push(next);
                     }
                     sent.extend_from_slice(&leader_batch(1, "partial", model.end(), 0)[..65]);
-                    let appended = log.append_as_follower(&mut disk, sent.into()).unwrap();
+                    let appended = log.append_as_follower(&mut disk, sent.into(), i32::MAX).unwrap();
                     prop_assert_eq!(appended.batches as usize, batches);
                 }
                 Op::Truncate(to) => {

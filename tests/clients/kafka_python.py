@@ -1,4 +1,5 @@
-"""One round with kafka-python: 100 records to a topic that is created by that, read back by an assigned consumer.
+"""One round with kafka-python: 100 records to a topic that is created by that, read back by an assigned consumer. The
+producer is what it is by default: idempotent, with acks=all.
 
     kafka_python.py <bootstrap servers>
 """
@@ -10,7 +11,7 @@ from kafka import KafkaConsumer, KafkaProducer, TopicPartition
 TOPIC = "from-python"
 servers = sys.argv[1].split(",")
 
-producer = KafkaProducer(bootstrap_servers=servers, enable_idempotence=False, acks="all")
+producer = KafkaProducer(bootstrap_servers=servers, enable_idempotence=True, acks="all")
 values = [b"value %d" % n for n in range(100)]
 sends = [producer.send(TOPIC, key=b"key %d" % n, value=value) for n, value in enumerate(values)]
 producer.flush(timeout=30)

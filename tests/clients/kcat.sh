@@ -104,6 +104,8 @@ check "kcat -L -t: a leader, three replicas, all in sync" has_leader_and_isr
 check "kcat -P acks=1 with gzip" produces zipped -X acks=1 -z gzip
 check "kcat -C: the same lines, unzipped" consumes zipped
 check "kcat -P acks=0" produces careless -X acks=0
+check "kcat -P with an idempotent producer" produces once -X enable.idempotence=true
+check "kcat -C: the same lines, each once" consumes once
 
 offset_is() {
     kcat_ -Q -t "$1:0:$2" >"$scratch/offset" 2>&1

@@ -1,5 +1,4 @@
 //! What whole-system tests share.
-#![allow(dead_code)] // each test uses its part
 
 use std::sync::Arc;
 

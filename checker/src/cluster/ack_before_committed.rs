@@ -11,7 +11,7 @@ use crate::words::{brokers, offsets, seconds, step};
 
 /// A leader answered an acks=all request.
 pub(crate) fn check(truth: &PartitionTruth, ack: &Ack, maximal_isr: &[i32], settings: &Settings, found: &mut Findings) {
-    let min = truth.topic.effective_min_insync_replicas();
+    let min = ack.min_insync_replicas;
     let too_few = (maximal_isr.len() as i64) < i64::from(min);
     let Some(batch) = acked_batch(truth, ack) else { return };
     let without = |b: &&i32| **b != ack.broker && !truth.replicas.get(*b).is_some_and(|r| r.ever_held(&batch));

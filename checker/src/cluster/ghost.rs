@@ -85,6 +85,16 @@ impl Ghost {
         self.find(batch).is_some()
     }
 
+    /// How often a leader took over without some of it.
+    pub(crate) fn rebases(&self) -> usize {
+        self.lost.len()
+    }
+
+    /// What is committed from an offset on.
+    pub(crate) fn committed_from(&self, offset: i64) -> &[Committed] {
+        &self.log[self.log.partition_point(|c| c.batch.first < offset)..]
+    }
+
     fn find(&self, batch: &Batch) -> Option<&Committed> {
         find(&self.log, batch)
     }

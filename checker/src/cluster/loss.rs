@@ -117,7 +117,8 @@ pub(crate) fn judge_reign(
     let winner = settings.broker_name(reign.leader);
     let election = truth.election(reign.leader, reign.leader_epoch);
     if let Some(election) = election {
-        let last_known_leader = truth.topic.eligible_leader_replicas && election.last_known_leader;
+        let eligible_leader_replicas = truth.promised_at(election.seq).eligible_leader_replicas;
+        let last_known_leader = eligible_leader_replicas && election.last_known_leader;
         if !election.clean && !last_known_leader {
             return unclean_election(truth, election, settings);
         }
@@ -150,11 +151,11 @@ pub(crate) fn judge_reign(
     }
 }
 
-/// Rule `unclean-election`: allowed exactly where `unclean.leader.election.enable` is on (KIP-106).
+/// Rule `unclean-election`: allowed exactly where `unclean.leader.election.enable` was on then (KIP-106).
 fn unclean_election(truth: &PartitionTruth, election: &Election, settings: &Settings) -> Judgement {
     let winner = settings.broker_name(election.leader);
     let because = format!("{winner} was elected uncleanly, from outside the in-sync replicas");
-    if truth.topic.unclean_leader_election_enable {
+    if truth.promised_at(election.seq).unclean_leader_election_enable {
         Judgement::allowed("unclean-election", settings, because)
     } else {
         Judgement::bug(format!("{because}, though unclean.leader.election.enable=false"))
@@ -211,8 +212,8 @@ fn power_loss(
     if let Some(because) = readmitted(truth, reign, outage) {
         return Judgement::bug(format!("{lost}, and {because}"));
     }
-    let topic = &truth.topic;
-    let min = topic.effective_min_insync_replicas();
+    let topic = truth.promised_at(election.map_or(reign.seq, |election| election.seq));
+    let min = weakest_min_insync_replicas(truth, batch, reign);
     if min == 1 {
         let because = format!("{lost}; with min.insync.replicas=1 one loss of power is enough");
         return Judgement::allowed("min-isr-1", settings, because);
@@ -248,6 +249,14 @@ fn power_loss(
     Judgement::bug(format!("{lost}, and yet was elected while {} had it and could have led", brokers(settings, &kept)))
 }
 
+/// The smallest `min.insync.replicas` that a batch lived under, or was acknowledged by, before the reign that lacks it.
+fn weakest_min_insync_replicas(truth: &PartitionTruth, batch: &Batch, reign: &Reign) -> i32 {
+    let produced = truth.produced.iter().find(|produced| produced.batch == *batch);
+    let acknowledged = produced.and_then(|produced| ack_of(truth, produced)).map(|ack| ack.min_insync_replicas);
+    let weakest = truth.weakest_min_insync_replicas(produced.map_or(0, |produced| produced.seq), reign.seq);
+    acknowledged.map_or(weakest, |acknowledged| weakest.min(acknowledged))
+}
+
 /// With KIP-966 the promise holds for up to min.insync.replicas - 1 unclean shutdowns; kill -9 counts as one.
 fn with_eligible_leader_replicas(
     cluster: &Cluster,
@@ -259,7 +268,7 @@ fn with_eligible_leader_replicas(
     settings: &Settings,
 ) -> Judgement {
     let since = truth.produced.iter().find(|p| p.batch == *batch).map_or(0, |p| p.seq);
-    let min = truth.topic.effective_min_insync_replicas();
+    let min = weakest_min_insync_replicas(truth, batch, reign);
     let unclean: Vec<i32> = truth
         .replicas
         .keys()

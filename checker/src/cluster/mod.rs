@@ -23,18 +23,20 @@ mod leader_in_sync;
 mod log_mismatch;
 pub(crate) mod loss;
 pub(crate) mod partition;
+mod producer_sequences;
 pub(crate) mod replica;
 mod replica_sets;
 mod two_leaders_one_epoch;
 mod unsafe_election;
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use crate::findings::Findings;
-use crate::observation::{Entry, EventRef, Observation, Partition};
+use crate::observation::{Entry, EventRef, Observation, Partition, StartCause};
 use crate::partitions::Partitions;
-use crate::settings::Settings;
-use partition::{Ack, Election, PartitionTruth, Produced, Reign};
+use crate::settings::{Settings, TopicSettings};
+use partition::{Ack, Deletion, Election, PartitionTruth, Produced, Reign};
 use replica::{Batch, CutKind};
 
 /// A broker went down.
@@ -66,6 +68,8 @@ pub(crate) struct Cluster {
     /// Number of the current observation, from 1.
     pub(crate) seq: u64,
     names: Partitions,
+    /// What topics promise, where it was told.
+    promised: BTreeMap<Arc<str>, TopicSettings>,
     pub(crate) partitions: Vec<PartitionTruth>,
     pub(crate) outages: BTreeMap<i32, Vec<Outage>>,
     pub(crate) brokers: BTreeMap<i32, Registration>,
@@ -81,7 +85,9 @@ impl Cluster {
     fn number(&mut self, settings: &Settings, partition: &Partition) -> usize {
         let number = self.names.number(partition) as usize;
         if number == self.partitions.len() {
-            self.partitions.push(PartitionTruth::new(partition.clone(), settings.topic(&partition.topic)));
+            let promised = self.promised.get(&partition.topic).copied();
+            let promised = promised.unwrap_or_else(|| settings.topic(&partition.topic));
+            self.partitions.push(PartitionTruth::new(partition.clone(), promised));
         }
         number
     }
@@ -114,9 +120,16 @@ impl Cluster {
                 truth.replica(broker).cut(to, at, seq, CutKind::Truncated { why });
                 committed_truncated::check(truth, broker, at, seq, settings, found);
             }
-            LogStartMoved { broker, partition, to } => {
+            LogStartMoved { broker, partition, to, cause } => {
                 let number = self.number(settings, &partition);
-                self.partitions[number].replica(broker).log_start = to;
+                let truth = &mut self.partitions[number];
+                truth.replica(broker).log_start = to;
+                let rule = match cause {
+                    StartCause::Retention => Some("retention"),
+                    StartCause::DeleteRecords => Some("delete-records"),
+                    StartCause::Leader => None,
+                };
+                truth.deletions.extend(rule.map(|rule| Deletion { seq, broker, to, rule }));
             }
             LogLost { broker, partition, log_end } => {
                 let number = self.number(settings, &partition);
@@ -130,16 +143,27 @@ impl Cluster {
                 (replica.high_watermark, replica.leader_epoch) = (to, leader_epoch);
                 if legitimate_leader {
                     truth.ghost.extend(replica, to, in_sync, at);
+                    producer_sequences::check(truth, broker, at, settings, found);
                 }
                 high_watermark::check(truth, broker, at, settings, found);
                 if !legitimate_leader && leader_epoch == truth.leader_epoch {
                     log_mismatch::check(truth, broker, at, settings, found);
                 }
             }
-            Acknowledged { broker, partition, first_offset, last_offset, acks, leader_epoch, maximal_isr } => {
+            Acknowledged {
+                broker,
+                partition,
+                first_offset,
+                last_offset,
+                acks,
+                leader_epoch,
+                maximal_isr,
+                min_insync_replicas,
+            } => {
                 let number = self.number(settings, &partition);
-                let ack = Ack::new(at, seq, broker, (first_offset, last_offset), leader_epoch, acks);
                 let truth = &mut self.partitions[number];
+                let min = min_insync_replicas.unwrap_or_else(|| truth.topic.effective_min_insync_replicas());
+                let ack = Ack::new(at, seq, broker, (first_offset, last_offset), leader_epoch, acks, min);
                 truth.acknowledged(ack, &maximal_isr);
                 if acks < 0 {
                     ack_before_committed::check(truth, &ack, &maximal_isr, settings, found);
@@ -209,6 +233,12 @@ impl Cluster {
                 (truth.assigned, truth.elr, truth.last_known_elr) = (replicas, elr, last_known_elr);
                 replica_sets::check(truth, at, settings, found);
             }
+            TopicSettingsChanged { topic, settings } => {
+                for truth in self.partitions.iter_mut().filter(|truth| truth.name.topic == topic) {
+                    truth.promise(seq, settings);
+                }
+                self.promised.insert(topic, settings);
+            }
             BrokerFenced { broker, fenced } => {
                 let registration = self.brokers.entry(broker).or_default();
                 registration.fenced = fenced;
@@ -269,7 +299,7 @@ impl Cluster {
         replica.outages_seen = self.outages.get(&broker).map_or(0, Vec::len);
         for entry in entries {
             let (first, last) = (entry.first_offset, entry.last_offset.max(entry.first_offset));
-            let batch = Batch { first, last, epoch: entry.epoch, hash: entry.hash };
+            let batch = Batch { first, last, epoch: entry.epoch, hash: entry.hash, producer: entry.producer };
             replica.append(batch, seq);
             if !as_leader {
                 continue;
@@ -311,6 +341,7 @@ impl Cluster {
 
     /// The controller deleted a topic: what was known of its partitions says nothing of a later topic of that name.
     pub(crate) fn topic_deleted(&mut self, topic: &str, settings: &Settings) {
+        self.promised.remove(topic);
         for number in self.names.forget(topic) {
             if let Some(truth) = self.partitions.get_mut(number as usize) {
                 *truth = PartitionTruth::new(truth.name.clone(), settings.topic(topic));

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::ghost::Ghost;
+use super::producer_sequences::ProducerSequences;
 use super::replica::{Batch, Replica};
 use crate::observation::{EventRef, Partition};
 use crate::settings::TopicSettings;
@@ -44,6 +45,8 @@ pub(crate) struct Ack {
     pub(crate) last: i64,
     pub(crate) leader_epoch: i32,
     pub(crate) acks: i16,
+    /// The effective `min.insync.replicas` that the leader went by.
+    pub(crate) min_insync_replicas: i32,
     /// Its part of [`PartitionTruth::positions`].
     positions: (u32, u32),
 }
@@ -65,13 +68,28 @@ pub(crate) struct Produced {
     pub(crate) seq: u64,
 }
 
+/// A replica deleted the beginning of its log on its own account, or a client's.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Deletion {
+    pub(crate) seq: u64,
+    pub(crate) broker: i32,
+    /// Where its log begins since.
+    pub(crate) to: i64,
+    /// The rule that allows it.
+    pub(crate) rule: &'static str,
+}
+
 /// One partition.
 #[derive(Clone, Debug)]
 pub(crate) struct PartitionTruth {
     pub(crate) name: Partition,
+    /// What is promised now.
     pub(crate) topic: TopicSettings,
+    /// What was promised before, each until that observation.
+    promised_until: Vec<(u64, TopicSettings)>,
     pub(crate) replicas: BTreeMap<i32, Replica>,
     pub(crate) ghost: Ghost,
+    pub(crate) producers: ProducerSequences,
     // ── the controller's view ──
     pub(crate) leader: i32,
     pub(crate) leader_epoch: i32,
@@ -94,16 +112,29 @@ pub(crate) struct PartitionTruth {
     pub(crate) acks: Vec<Ack>,
     positions: Vec<Position>,
     pub(crate) produced: Vec<Produced>,
+    pub(crate) deletions: Vec<Deletion>,
 }
 
 impl PartitionTruth {
+    /// The rule by which an offset of this batch was deleted, by a replica that had it then. The start of a log may lie inside
+    /// a batch.
+    pub(crate) fn deleted_by(&self, batch: &Batch, offset: i64) -> Option<&'static str> {
+        let had_it = |deletion: &&Deletion| {
+            deletion.to > offset
+                && self.replicas.get(&deletion.broker).is_some_and(|replica| replica.held_at(batch, deletion.seq))
+        };
+        self.deletions.iter().find(had_it).map(|deletion| deletion.rule)
+    }
+
     /// A partition of which nothing is known yet.
     pub(crate) fn new(name: Partition, topic: TopicSettings) -> Self {
         PartitionTruth {
             name,
             topic,
+            promised_until: Vec::new(),
             replicas: BTreeMap::new(),
             ghost: Ghost::default(),
+            producers: ProducerSequences::default(),
             leader: -1,
             leader_epoch: -1,
             partition_epoch: -1,
@@ -120,7 +151,30 @@ impl PartitionTruth {
             acks: Vec::new(),
             positions: Vec::new(),
             produced: Vec::new(),
+            deletions: Vec::new(),
         }
+    }
+
+    /// The topic promises something else from this observation on.
+    pub(crate) fn promise(&mut self, seq: u64, settings: TopicSettings) {
+        let before = std::mem::replace(&mut self.topic, settings);
+        if before != settings {
+            self.promised_until.push((seq, before));
+        }
+    }
+
+    /// What the topic promised at an observation.
+    pub(crate) fn promised_at(&self, seq: u64) -> TopicSettings {
+        let place = self.promised_until.partition_point(|(until, _)| *until <= seq);
+        self.promised_until.get(place).map_or(self.topic, |(_, promised)| *promised)
+    }
+
+    /// The smallest `min.insync.replicas` that was in force from one observation to another: the promise is as weak as the
+    /// configuration was at its weakest.
+    pub(crate) fn weakest_min_insync_replicas(&self, from: u64, to: u64) -> i32 {
+        let in_between = self.promised_until.iter().filter(|(until, _)| *until > from && *until <= to);
+        let in_between = in_between.map(|(_, promised)| promised.effective_min_insync_replicas());
+        in_between.fold(self.promised_at(to).effective_min_insync_replicas(), i32::min)
     }
 
     /// A replica, made when first seen.
@@ -176,6 +230,7 @@ impl PartitionTruth {
 
 impl Ack {
     /// An ack whose positions are yet to be noted.
+    #[allow(clippy::too_many_arguments)] // an acknowledgement is all of these
     pub(crate) fn new(
         at: EventRef,
         seq: u64,
@@ -183,7 +238,8 @@ impl Ack {
         (first, last): (i64, i64),
         leader_epoch: i32,
         acks: i16,
+        min_insync_replicas: i32,
     ) -> Self {
-        Ack { at, seq, broker, first, last, leader_epoch, acks, positions: (0, 0) }
+        Ack { at, seq, broker, first, last, leader_epoch, acks, min_insync_replicas, positions: (0, 0) }
     }
 }

@@ -1,6 +1,6 @@
 //! One replica's log as it truly is, batch by batch, and everything it ever held.
 
-use crate::observation::EventRef;
+use crate::observation::{EventRef, ProducerBatch};
 
 /// A batch's identity: the same content at the same place in the same epoch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -9,6 +9,7 @@ pub(crate) struct Batch {
     pub(crate) last: i64,
     pub(crate) epoch: i32,
     pub(crate) hash: u64,
+    pub(crate) producer: Option<ProducerBatch>,
 }
 
 /// A batch in a replica's log.

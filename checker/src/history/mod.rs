@@ -11,6 +11,7 @@
 pub(crate) mod ack_offset_mismatch;
 pub mod belief_truth;
 pub(crate) mod duplicate;
+pub(crate) mod history_skip;
 pub(crate) mod inconsistent_offsets;
 pub(crate) mod lost_write;
 pub(crate) mod nonmonotonic_send;
@@ -71,6 +72,7 @@ pub struct History {
     pub(crate) elsewhere: Vec<(u64, i64, EventRef)>,
     pub(crate) final_elsewhere: Vec<(u64, i64, EventRef)>,
     poll_order: poll_order::PollOrder,
+    history_skips: history_skip::HistorySkips,
     inconsistent: inconsistent_offsets::InconsistentOffsets,
     phantoms: phantom_read::PhantomReads,
     reads: u64,
@@ -110,7 +112,7 @@ impl History {
         consumer: u32,
         manual: bool,
         partition: &Partition,
-        offset: i64,
+        (offset, leader_epoch): (i64, i32),
         record: Option<u64>,
     ) {
         let number = self.number(partition);
@@ -119,10 +121,12 @@ impl History {
             // From a leader that had not heard of the deletion, or from the topic that followed: nobody knows, and what
             // comes after it follows nothing.
             self.poll_order.reset(consumer, number);
+            self.history_skips.reset(consumer, number);
             return;
         }
         if manual {
             self.poll_order.read(at, consumer, number, offset);
+            self.history_skips.read(at, consumer, number, offset, leader_epoch);
         }
         self.see(at, number, offset, record);
     }
@@ -131,11 +135,19 @@ impl History {
     pub fn position_reset(&mut self, consumer: u32, partition: &Partition) {
         let number = self.number(partition);
         self.poll_order.reset(consumer, number);
+        self.history_skips.reset(consumer, number);
     }
 
     /// One record of the final read.
-    pub fn final_read(&mut self, at: EventRef, partition: &Partition, offset: i64, record: Option<u64>) {
+    pub fn final_read(
+        &mut self,
+        at: EventRef,
+        partition: &Partition,
+        (offset, leader_epoch): (i64, i32),
+        record: Option<u64>,
+    ) {
         let number = self.number(partition);
+        self.history_skips.final_read(at, number, offset, leader_epoch);
         self.final_reads += 1;
         self.settle_in(record, number);
         self.see(at, number, offset, record);
@@ -225,6 +237,7 @@ impl History {
         self.inconsistent.finish(self, &mut found);
         self.phantoms.finish(self, &mut found);
         self.poll_order.finish(self, &mut found);
+        self.history_skips.finish(self, &mut found);
         duplicate::find(self, &mut found);
         lost_write::find(self, &mut found);
         stuck::find(self, &mut found);

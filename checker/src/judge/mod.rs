@@ -62,10 +62,10 @@ impl<'a> Judge<'a> {
             }
             LostWrite { partition, record, acked_offset, log_start, log_end, at } => {
                 let end = format!("the final read of {partition} from {log_start} to {log_end}");
-                if acked_offset.is_some_and(|offset| offset < log_start) {
-                    self.retention(&partition, record, acked_offset, log_start, at, found);
-                } else {
-                    self.lost(&partition, record, acked_offset, end, at, found);
+                let below = acked_offset.filter(|offset| *offset < log_start);
+                match below.and_then(|offset| self.deletion(&partition, record, offset)) {
+                    Some(rule) => self.deleted(&partition, record, rule, acked_offset, log_start, at, found),
+                    None => self.lost(&partition, record, acked_offset, end, at, found),
                 }
             }
             Unseen { partition, record, acked_offset, read_up_to, at } => {
@@ -87,11 +87,28 @@ impl<'a> Judge<'a> {
         }
     }
 
-    /// lost-write, by retention: what lies below the log's start was meant to go.
-    fn retention(
+    /// The rule by which a record below the log's start went: retention, or a client's DeleteRecords. `None` if no replica
+    /// that deleted had it: it was lost before. Where nobody saw who deleted what, the log's start says enough.
+    fn deletion(&self, partition: &Partition, record: u64, acked_offset: i64) -> Option<&'static str> {
+        let Some(truth) = self.cluster.partition(partition).filter(|truth| !truth.deletions.is_empty()) else {
+            return Some("retention");
+        };
+        let covers = |p: &&Produced| p.batch.first <= acked_offset && acked_offset <= p.batch.last;
+        let batches = self.cluster.batches_of(truth, record);
+        match batches.into_iter().find(covers) {
+            // The start may lie inside the batch.
+            Some(produced) => truth.deleted_by(&produced.batch, acked_offset),
+            None => truth.deletions.iter().find(|deletion| deletion.to > acked_offset).map(|deletion| deletion.rule),
+        }
+    }
+
+    /// lost-write, by retention or DeleteRecords: what lies below the log's start was meant to go.
+    #[allow(clippy::too_many_arguments)] // a finding is all of these
+    fn deleted(
         &self,
         partition: &Partition,
         record: u64,
+        rule: &'static str,
         offset: Option<i64>,
         log_start: i64,
         at: EventRef,
@@ -99,7 +116,7 @@ impl<'a> Judge<'a> {
     ) {
         let headline = Headline {
             class: Class::Allowed,
-            rule: Some("retention"),
+            rule: Some(rule),
             record: Some(record),
             ..Headline::bug("lost-write", partition, offset, at)
         };

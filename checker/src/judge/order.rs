@@ -52,6 +52,17 @@ pub(super) fn judge(judge: &mut Judge<'_>, violation: Violation, found: &mut Fin
                 (summary, poll(&name, &partition, after, read, at))
             });
         }
+        HistorySkip { partition, consumer, after, epoch, skipped, read, read_epoch, at } => {
+            found.add(Headline::bug("poll-skip", &partition, Some(skipped), at), || {
+                let name = judge.settings.consumer_name(consumer);
+                let summary = format!(
+                    "{name} read {partition} up to offset {after} in epoch {epoch} and on from {read} in epoch \
+                     {read_epoch}, in whose history offset {skipped} holds another record: it was never told, and went \
+                     over that one"
+                );
+                (summary, poll(&name, &partition, after, read, at))
+            });
+        }
         NonmonotonicPoll { partition, consumer, after, read, at } => {
             found.add(Headline::bug("nonmonotonic-poll", &partition, Some(read), at), || {
                 let name = judge.settings.consumer_name(consumer);

@@ -27,6 +27,9 @@
 //! Where a disk lost what it had answered to have synced, what the quorum forgets is ALLOWED (disk-fault); a voter that
 //! cuts what it knows to be committed is a BUG even then.
 //!
+//! A majority is one of the voters in force for the controller in question: the last set in its log, committed or not
+//! (KIP-853). Who is no voter counts in none, and yet has no other log than the voters.
+//!
 //! A controller whose disk was replaced is another one: what the former incarnation did is not held against it, and it
 //! counts in no majority. After a split the new leader's log is the truth, as it is for the cluster; the split is told once.
 
@@ -95,6 +98,7 @@ impl Quorum {
                 }
                 (replica.voter, replica.leads, replica.known_committed) = (*voter, None, None);
             }
+            QuorumVoters { controller, voters } => self.replica(*controller).voters = voters.len(),
             ControllerStopped { controller } => self.replica(*controller).leads = None,
             QuorumEpoch { controller, epoch } => {
                 violations.extend(epochs_monotone::check(self.replica(*controller), *controller, *epoch));
@@ -169,7 +173,7 @@ impl Quorum {
                         self.ghost.extend(replica, *epoch, *to, at);
                         self.last_commit.insert(*controller, at.time);
                         if *to > before {
-                            let majority = settings.quorum.majority();
+                            let majority = self.majority(*controller, settings);
                             violations.extend(majority_is_durable::check(*controller, *epoch, *to, durable, majority));
                         }
                     }
@@ -187,6 +191,14 @@ impl Quorum {
         violations
     }
 
+    /// How many voters are a majority of those in force for this controller.
+    fn majority(&self, controller: i32, settings: &Settings) -> usize {
+        match self.replicas.get(&controller).map_or(0, |replica| replica.voters) {
+            0 => settings.quorum.majority(),
+            voters => voters / 2 + 1,
+        }
+    }
+
     fn replica(&mut self, controller: i32) -> &mut Replica {
         self.replicas.entry(controller).or_default()
     }
@@ -199,6 +211,7 @@ pub(crate) fn concerns(what: &Observation) -> bool {
         what,
         ControllerStarted { .. }
             | ControllerStopped { .. }
+            | QuorumVoters { .. }
             | QuorumEpoch { .. }
             | QuorumVoted { .. }
             | QuorumCandidate { .. }

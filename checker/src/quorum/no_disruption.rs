@@ -20,7 +20,7 @@ pub(super) fn check(
     now: Time,
     settings: &Settings,
 ) -> Option<Violation> {
-    if consents as usize >= settings.quorum.majority() {
+    if consents as usize >= quorum.majority(controller, settings) {
         return None;
     }
     let at_work = |leader: &i32| quorum.last_commit.get(leader).is_some_and(|last| now.saturating_sub(*last) < AT_WORK);

@@ -43,6 +43,8 @@ pub(super) struct Replica {
     pub(super) votes: BTreeMap<i32, i32>,
     /// The epoch it leads.
     pub(super) leads: Option<i32>,
+    /// How many voters are in force for it; 0 until that is told.
+    pub(super) voters: usize,
     /// It is a voter by node id and directory id.
     pub(super) voter: bool,
     /// Below this offset its log is known to equal the ghost log.

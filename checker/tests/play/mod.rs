@@ -105,6 +105,13 @@ impl Play {
         self.elect_only(leader, &[leader], false).leads(leader)
     }
 
+    /// An administrator's change of the topic's configuration is committed.
+    pub fn configure(&mut self, change: impl FnOnce(&mut TopicSettings)) -> &mut Self {
+        let mut promised = topic(&mut settings(self.acks)).to_owned();
+        change(&mut promised);
+        self.see(Observation::TopicSettingsChanged { topic: "orders".into(), settings: promised })
+    }
+
     /// The controller elects it; whether it hears of that is another matter.
     pub fn elect_only(&mut self, leader: i32, isr: &[i32], clean: bool) -> &mut Self {
         let previous = std::mem::replace(&mut self.leader, leader);
@@ -190,8 +197,16 @@ impl Play {
     pub fn ack_by(&mut self, broker: i32, leader_epoch: i32, maximal_isr: &[i32], record: u64) -> &mut Self {
         let (first_offset, acks, maximal_isr) = (self.offsets[&record], self.acks, maximal_isr.to_vec());
         let (partition, last_offset) = (orders(), first_offset);
-        let acked =
-            Observation::Acknowledged { broker, partition, first_offset, last_offset, acks, leader_epoch, maximal_isr };
+        let acked = Observation::Acknowledged {
+            broker,
+            partition,
+            first_offset,
+            last_offset,
+            acks,
+            leader_epoch,
+            maximal_isr,
+            min_insync_replicas: None,
+        };
         self.see(acked).told(record, Belief::Acked { offset: Some(first_offset) }, 1)
     }
 
@@ -296,5 +311,12 @@ pub fn told(verdict: &Verdict) -> String {
 }
 
 fn entry(offset: i64, epoch: i32, record: u64) -> Entry {
-    Entry { first_offset: offset, last_offset: offset, epoch, hash: record * 7 + 1, records: vec![record] }
+    Entry {
+        first_offset: offset,
+        last_offset: offset,
+        epoch,
+        hash: record * 7 + 1,
+        records: vec![record],
+        producer: None,
+    }
 }

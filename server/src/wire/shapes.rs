@@ -49,6 +49,7 @@ pub(crate) fn request(api: ApiKey) -> Option<&'static Shape> {
         ApiKey::CreateTopics => &CREATE_TOPICS_REQUEST,
         ApiKey::ElectLeaders => &ELECT_LEADERS_REQUEST,
         ApiKey::DeleteTopics => &DELETE_TOPICS_REQUEST,
+        ApiKey::DeleteRecords => &DELETE_RECORDS_REQUEST,
         ApiKey::DescribeConfigs => &DESCRIBE_CONFIGS_REQUEST,
         ApiKey::CreatePartitions => &CREATE_PARTITIONS_REQUEST,
         ApiKey::IncrementalAlterConfigs => &INCREMENTAL_ALTER_CONFIGS_REQUEST,
@@ -58,10 +59,15 @@ pub(crate) fn request(api: ApiKey) -> Option<&'static Shape> {
         ApiKey::BrokerHeartbeat => &BROKER_HEARTBEAT_REQUEST,
         ApiKey::AlterPartition => &ALTER_PARTITION_REQUEST,
         ApiKey::DescribeQuorum => &DESCRIBE_QUORUM_REQUEST,
+        ApiKey::InitProducerId => &INIT_PRODUCER_ID_REQUEST,
+        ApiKey::AllocateProducerIds => &ALLOCATE_PRODUCER_IDS_REQUEST,
         ApiKey::Vote => &VOTE_REQUEST,
         ApiKey::BeginQuorumEpoch => &BEGIN_QUORUM_EPOCH_REQUEST,
         ApiKey::EndQuorumEpoch => &END_QUORUM_EPOCH_REQUEST,
         ApiKey::FetchSnapshot => &FETCH_SNAPSHOT_REQUEST,
+        ApiKey::AddRaftVoter => &ADD_RAFT_VOTER_REQUEST,
+        ApiKey::RemoveRaftVoter => &REMOVE_RAFT_VOTER_REQUEST,
+        ApiKey::UpdateRaftVoter => &UPDATE_RAFT_VOTER_REQUEST,
         _ => return None,
     })
 }
@@ -78,6 +84,7 @@ pub(crate) fn response(api: ApiKey) -> Option<&'static Shape> {
         ApiKey::CreateTopics => &CREATE_TOPICS_RESPONSE,
         ApiKey::ElectLeaders => &ELECT_LEADERS_RESPONSE,
         ApiKey::DeleteTopics => &DELETE_TOPICS_RESPONSE,
+        ApiKey::DeleteRecords => &DELETE_RECORDS_RESPONSE,
         ApiKey::DescribeConfigs => &DESCRIBE_CONFIGS_RESPONSE,
         ApiKey::CreatePartitions => &CREATE_PARTITIONS_RESPONSE,
         ApiKey::IncrementalAlterConfigs => &INCREMENTAL_ALTER_CONFIGS_RESPONSE,
@@ -87,13 +94,21 @@ pub(crate) fn response(api: ApiKey) -> Option<&'static Shape> {
         ApiKey::BrokerHeartbeat => &BROKER_HEARTBEAT_RESPONSE,
         ApiKey::AlterPartition => &ALTER_PARTITION_RESPONSE,
         ApiKey::DescribeQuorum => &DESCRIBE_QUORUM_RESPONSE,
+        ApiKey::InitProducerId => &INIT_PRODUCER_ID_RESPONSE,
+        ApiKey::AllocateProducerIds => &ALLOCATE_PRODUCER_IDS_RESPONSE,
         ApiKey::Vote => &VOTE_RESPONSE,
         ApiKey::BeginQuorumEpoch | ApiKey::EndQuorumEpoch => &QUORUM_EPOCH_RESPONSE,
         ApiKey::FetchSnapshot => &FETCH_SNAPSHOT_RESPONSE,
+        ApiKey::AddRaftVoter | ApiKey::RemoveRaftVoter => &CHANGE_RAFT_VOTER_RESPONSE,
+        ApiKey::UpdateRaftVoter => &UPDATE_RAFT_VOTER_RESPONSE,
         _ => return None,
     })
 }
 
+static INIT_PRODUCER_ID_REQUEST: Shape = shape!(2, TEXT, I32, I64.since(3), I16.since(3));
+static INIT_PRODUCER_ID_RESPONSE: Shape = shape!(2, I32, I16, I64, I16);
+static ALLOCATE_PRODUCER_IDS_REQUEST: Shape = shape!(0, I32, I64);
+static ALLOCATE_PRODUCER_IDS_RESPONSE: Shape = shape!(0, I32, I16, I64, I32);
 static PRODUCE_REQUEST: Shape = shape!(9, TEXT, I16, I32, array!(TEXT.until(12), UUID.since(13), array!(I32, BLOB)));
 static FETCH_REQUEST: Shape = shape!(
     12, I32.until(14), I32, I32, I32, I8, I32.since(7), I32.since(7),
@@ -107,7 +122,7 @@ static FETCH_REQUEST: Shape = shape!(
 );
 static LIST_OFFSETS_REQUEST: Shape =
     shape!(6, I32, I8.since(2), array!(TEXT, array!(I32, I32.since(4), I64)), I32.since(10));
-static OFFSET_FOR_LEADER_EPOCH_REQUEST: Shape = shape!(4, I32.since(3), array!(TEXT, array!(I32, I32, I32)));
+static OFFSET_FOR_LEADER_EPOCH_REQUEST: Shape = shape!(4, I32.since(3), array!(TEXT, array!(I32, I32.since(2), I32)));
 static METADATA_REQUEST: Shape =
     shape!(9, array!(UUID.since(10), TEXT), BOOL.since(4), BOOL.since(8).until(10), BOOL.since(8));
 static API_VERSIONS_REQUEST: Shape = shape!(3, TEXT.since(3), TEXT.since(3));
@@ -115,6 +130,8 @@ static CREATE_TOPICS_REQUEST: Shape =
     shape!(5, array!(TEXT, I32, I16, array!(I32, I32_ARRAY), array!(TEXT, TEXT)), I32, BOOL);
 static ELECT_LEADERS_REQUEST: Shape = shape!(2, I8.since(1), array!(TEXT, I32_ARRAY), I32);
 static DELETE_TOPICS_REQUEST: Shape = shape!(4, array!(TEXT, UUID).since(6), TEXT_ARRAY.until(5), I32);
+static DELETE_RECORDS_REQUEST: Shape = shape!(2, array!(TEXT, array!(I32, I64)), I32);
+static DELETE_RECORDS_RESPONSE: Shape = shape!(2, I32, array!(TEXT, array!(I32, I64, I16)));
 static DESCRIBE_CONFIGS_REQUEST: Shape = shape!(4, array!(I8, TEXT, TEXT_ARRAY), BOOL, BOOL.since(3));
 static CREATE_PARTITIONS_REQUEST: Shape = shape!(2, array!(TEXT, I32, array!(I32_ARRAY)), I32, BOOL);
 static INCREMENTAL_ALTER_CONFIGS_REQUEST: Shape = shape!(1, array!(I8, TEXT, array!(TEXT, I8, TEXT)), BOOL);
@@ -155,7 +172,12 @@ static FETCH_SNAPSHOT_REQUEST: Shape = shape!(
     0, I32, I32, array!(TEXT, array!(I32, I32, nested!(I64, I32), I64; 0 => UUID.since(1)));
     0 => TEXT
 );
+static ADD_RAFT_VOTER_REQUEST: Shape = shape!(0, TEXT, I32, I32, UUID, array!(TEXT, TEXT, I16));
+static REMOVE_RAFT_VOTER_REQUEST: Shape = shape!(0, TEXT, I32, UUID);
+static UPDATE_RAFT_VOTER_REQUEST: Shape = shape!(0, TEXT, I32, I32, UUID, array!(TEXT, TEXT, I16), nested!(I16, I16));
 
+static CHANGE_RAFT_VOTER_RESPONSE: Shape = shape!(0, I32, I16, TEXT);
+static UPDATE_RAFT_VOTER_RESPONSE: Shape = shape!(0, I32, I16; 0 => nested!(I32, I32, TEXT, I32));
 static PRODUCE_RESPONSE: Shape = shape!(
     9,
     array!(
@@ -180,7 +202,8 @@ static FETCH_RESPONSE: Shape = shape!(
     0 => array!(I32, TEXT, I32, TEXT).since(16)
 );
 static LIST_OFFSETS_RESPONSE: Shape = shape!(6, I32.since(2), array!(TEXT, array!(I32, I16, I64, I64, I32.since(4))));
-static OFFSET_FOR_LEADER_EPOCH_RESPONSE: Shape = shape!(4, I32, array!(TEXT, array!(I16, I32, I32, I64)));
+static OFFSET_FOR_LEADER_EPOCH_RESPONSE: Shape =
+    shape!(4, I32.since(2), array!(TEXT, array!(I16, I32, I32.since(1), I64)));
 static METADATA_RESPONSE: Shape = shape!(
     9,
     I32.since(3),

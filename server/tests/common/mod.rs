@@ -46,7 +46,8 @@ pub async fn start(setup: ClusterSetup) -> Cluster {
 }
 
 pub fn client(cluster: &Cluster, client_id: &str, role: Role) -> ClientProcess {
-    let setup = ClientSetup { client_id: client_id.to_string(), bootstrap: cluster.bootstrap(), role };
+    let setup =
+        ClientSetup { client_id: client_id.to_string(), bootstrap: cluster.bootstrap(), role, zoo: Default::default() };
     ClientProcess::start(setup).expect("starts")
 }
 

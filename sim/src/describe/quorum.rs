@@ -116,9 +116,12 @@ pub fn quorum(world: &World) -> QuorumDescription {
 fn describe_leader(controller: &Controller, now: Now) -> Option<LeaderDescription> {
     let told = controller.describe_quorum(now)?;
     let leader_id = told.leader_id.0;
-    let leader_end = told.current_voters.iter().find(|voter| voter.replica_id.0 == leader_id)?.log_end_offset;
+    // A leader that was removed is among the observers.
+    let mut replicas = told.current_voters.iter().chain(&told.observers);
+    let leader_end = replicas.find(|voter| voter.replica_id.0 == leader_id)?.log_end_offset;
+    let known = controller.voters();
     let describe = |replica: &WireReplica, status: &'static str| {
-        let voter = controller.setup().voters.iter().find(|voter| voter.id == replica.replica_id.0);
+        let voter = known.iter().find(|voter| voter.id == replica.replica_id.0);
         ReplicaState {
             node_id: replica.replica_id.0,
             directory_id: Some(replica.replica_directory_id).filter(|id| !id.is_nil()).map(kafka_uuid),

@@ -127,17 +127,31 @@ impl Chaos {
         let is_first = id == FIRST_DRAWN_ID;
         let latest = if is_first { phases.warm_up + phases.run / 4 * 3 } else { phases.faults_end() };
         let instant = stream.within(DurationRange { min: phases.warm_up, max: latest });
-        let instant = DurationRange::exactly(instant);
+        let mut instant = DurationRange::exactly(instant);
         let hangs_on_an_event = stream.below(100) < u64::from(self.by_event);
         let by_event = hangs_on_an_event && (!is_first || self.by_event >= 100);
         let trigger = stream.pick(&self.events).filter(|_| by_event).cloned();
-        let target = self.target(scenario, trigger.is_some(), stream);
+        let mut target = self.target(scenario, trigger.is_some(), stream);
         // Swarm may have left only kinds that this one cannot suffer: then any of the mix will do.
         let fitting = |kinds: &[(&'static str, u32)]| -> Vec<_> {
             kinds.iter().copied().filter(|(kind, _)| target.can_suffer(kind)).collect()
         };
         let kind = weighted(&fitting(kinds), stream).or_else(|| weighted(&fitting(&self.mix), stream))?;
-        let kind = self.kind(kind, &target, stream);
+        let mut trigger = trigger;
+        if kind == "late-metadata" && trigger.is_some() {
+            // Held back is only what is under way while it lasts, and metadata seldom is: it begins with a decision, of
+            // which brokers have not heard yet. That is a controller's event, and late is what brokers are told.
+            trigger = self.decision(stream).or(trigger);
+            // Decisions come seldom, in heaps after other faults: whichever is the n-th, wait for it from the start.
+            instant = DurationRange::exactly(phases.warm_up);
+            target = if target == Target::ThatNode { Target::AnyBroker } else { target };
+        }
+        let mut kind = self.kind(kind, &target, stream);
+        if let (FaultKind::LateMetadata { of, .. }, Some(trigger)) = (&mut kind, &trigger)
+            && !of.is_empty()
+        {
+            *of = decided_by(trigger).into_iter().collect();
+        }
         let when = match trigger {
             Some(trigger) => {
                 When::After { trigger, occurrence: self.occurrence, not_before: instant, delay: self.delay }
@@ -145,6 +159,13 @@ impl Chaos {
             None => When::At(instant),
         };
         Some(FaultSpec { id, when, target, kind })
+    }
+
+    /// One of the events that faults hang on by which a controller tells what it has decided.
+    fn decision(&self, stream: &mut Stream) -> Option<Trigger> {
+        let is_decision = |event: &&Trigger| decided_by(event).is_some();
+        let decisions: Vec<&Trigger> = self.events.iter().filter(is_decision).collect();
+        stream.pick(&decisions).map(|event| (*event).clone())
     }
 
     fn target(&self, scenario: &Scenario, by_event: bool, stream: &mut Stream) -> Target {
@@ -184,6 +205,11 @@ impl Chaos {
             "slow-fetch" => FaultKind::SlowFetch { by: self.slow_fetch_by, lasts },
             "clock-jump" => FaultKind::ClockJump { by: self.clock_jump_by, back: stream.below(2) == 0 },
             "replace-disk" => FaultKind::ReplaceDisk { restart_after: Some(down_for) },
+            "restore-disk" => FaultKind::RestoreDisk {
+                age: self.lasts,
+                checkpoints_only: stream.below(2) == 0,
+                restart_after: Some(down_for),
+            },
             "disk-fails" => {
                 FaultKind::DiskFails { after_operations: self.disk_fails_after, restart_after: Some(down_for) }
             }
@@ -193,6 +219,11 @@ impl Chaos {
             _ => FaultKind::Pause { lasts },
         }
     }
+}
+
+/// The change of metadata that an event is the decision of.
+fn decided_by(event: &Trigger) -> Option<MetadataKind> {
+    MetadataKind::NAMES.into_iter().find(|(name, _)| *name == event.event).map(|(_, kind)| kind)
 }
 
 fn weighted(kinds: &[(&'static str, u32)], stream: &mut Stream) -> Option<&'static str> {

@@ -65,12 +65,7 @@ impl FaultSpec {
     /// and counts.
     fn draw(self, scenario: &Scenario, seed: u64) -> Fault {
         let mut stream = Stream::new(seed, "fault", self.id);
-        let when = match self.when {
-            When::At(at) => When::At(stream.within(at)),
-            When::After { trigger, occurrence, not_before, delay } => {
-                When::After { trigger, occurrence, not_before: stream.within(not_before), delay: stream.within(delay) }
-            }
-        };
+        let when = self.when.with_times(&mut stream);
         let kind = self.kind.map(&mut |range| stream.within(range));
         let brokers = u64::from(scenario.cluster.brokers);
         let any_broker = 1 + stream.below(brokers) as i32;
@@ -90,13 +85,8 @@ impl FaultSpec {
             Peer::Node(target) => Peer::Node(settle(target, other_broker, 1)),
             peer => peer,
         });
+        let when = when.with_occurrence(&mut stream);
         let mut counted = |range| CountRange::exactly(stream.count(range));
-        let when = match when {
-            When::After { trigger, occurrence, not_before, delay } => {
-                When::After { trigger, occurrence: counted(occurrence), not_before, delay }
-            }
-            at => at,
-        };
         let kind = match kind {
             FaultKind::DiskFails { after_operations, restart_after } => {
                 FaultKind::DiskFails { after_operations: counted(after_operations), restart_after }
@@ -104,6 +94,38 @@ impl FaultSpec {
             kind => kind,
         };
         Fault { id: self.id, when, target, kind }
+    }
+}
+
+/// When each step of `[[admin]]` is due in the trial of this seed, in the order of the file.
+pub fn admin_times(scenario: &Scenario, seed: u64) -> Vec<When> {
+    let draw = |(step, spec): (u32, &crate::scenario::AdminStep)| {
+        let mut stream = Stream::new(seed, "admin", step);
+        spec.when.clone().with_times(&mut stream).with_occurrence(&mut stream)
+    };
+    (0..).zip(&scenario.admin).map(draw).collect()
+}
+
+impl When<DurationRange> {
+    fn with_times(self, stream: &mut Stream) -> When {
+        match self {
+            When::At(at) => When::At(stream.within(at)),
+            When::After { trigger, occurrence, not_before, delay } => {
+                When::After { trigger, occurrence, not_before: stream.within(not_before), delay: stream.within(delay) }
+            }
+        }
+    }
+}
+
+impl When {
+    fn with_occurrence(self, stream: &mut Stream) -> When {
+        match self {
+            When::After { trigger, occurrence, not_before, delay } => {
+                let occurrence = CountRange::exactly(stream.count(occurrence));
+                When::After { trigger, occurrence, not_before, delay }
+            }
+            at => at,
+        }
     }
 }
 
@@ -133,6 +155,9 @@ impl<D> FaultKind<D> {
             FaultKind::SlowFetch { by, lasts } => FaultKind::SlowFetch { by: of(by), lasts: lasts.map(of) },
             FaultKind::ClockJump { by, back } => FaultKind::ClockJump { by: of(by), back },
             FaultKind::ReplaceDisk { restart_after } => FaultKind::ReplaceDisk { restart_after: restart_after.map(of) },
+            FaultKind::RestoreDisk { age, checkpoints_only, restart_after } => {
+                FaultKind::RestoreDisk { age: of(age), checkpoints_only, restart_after: restart_after.map(of) }
+            }
             FaultKind::DiskFails { after_operations, restart_after } => {
                 FaultKind::DiskFails { after_operations, restart_after: restart_after.map(of) }
             }

@@ -20,6 +20,8 @@
 //!
 //! - An operator who replaces a disk formats it: a broker comes back with nothing, a controller with another directory id,
 //!   by which it is no voter any more (KIP-853).
+//! - A disk that is restored is an image of the page cache as it was then, all of it durable: what a backup of the file
+//!   system at one instant gives. Its checkpoint files alone may be that old, as after a file system's repair.
 //! - A disk that fails takes the process with it in the middle of what it does: the operations before are done, nothing
 //!   of what the handler wanted to tell anybody is. The disk is whole again when the process is started.
 //! - Late metadata: a broker's connection to the controllers holds an answer back that has a record of the given kinds,
@@ -36,7 +38,7 @@ mod text;
 
 pub use chaos::Chaos;
 pub use count::CountRange;
-pub use draw::timeline;
+pub use draw::{admin_times, timeline};
 pub use metadata::MetadataKind;
 pub use text::{TextError, parse_peer, parse_target, parse_trigger};
 
@@ -182,7 +184,7 @@ impl Target {
             Target::Producer(_) | Target::Consumer(_) => {
                 matches!(kind, "crash" | "pause" | "cut" | "slow-link" | "clock-jump")
             }
-            target => !(target.is_controller() && matches!(kind, "slow-fetch" | "late-metadata")),
+            target => !(target.is_controller() && matches!(kind, "slow-fetch" | "late-metadata" | "restore-disk")),
         }
     }
 }
@@ -335,6 +337,16 @@ pub enum FaultKind<D = Nanos> {
         /// Time until it is started again.
         restart_after: Option<D>,
     },
+    /// The process dies, and its disk is what it was some time ago, as from a backup. Not of a controller: a quorum does not
+    /// survive voters that forget, and nobody says it does.
+    RestoreDisk {
+        /// How long ago. Images are taken every second.
+        age: D,
+        /// Only the checkpoint files in the root of the log directory are of that age.
+        checkpoints_only: bool,
+        /// Time until it is started again.
+        restart_after: Option<D>,
+    },
     /// The disk fails at one of the node's next operations, and the process dies in the middle of what it does.
     DiskFails {
         /// So many operations still succeed. In a timeline a range of one value.
@@ -359,7 +371,7 @@ pub enum FaultKind<D = Nanos> {
 }
 
 /// The names of all kinds, as scenario files and counters spell them.
-pub const KIND_NAMES: [&str; 14] = [
+pub const KIND_NAMES: [&str; 15] = [
     "crash",
     "power-loss",
     "clean-restart",
@@ -371,13 +383,14 @@ pub const KIND_NAMES: [&str; 14] = [
     "slow-fetch",
     "clock-jump",
     "replace-disk",
+    "restore-disk",
     "disk-fails",
     "late-metadata",
     "lost-sync",
 ];
 
 /// Kinds that break what Kafka builds upon: never drawn unless a scenario asks for them.
-pub const ONLY_IF_ASKED_FOR: [&str; 2] = ["replace-disk", "lost-sync"];
+pub const ONLY_IF_ASKED_FOR: [&str; 3] = ["replace-disk", "restore-disk", "lost-sync"];
 
 impl<D> FaultKind<D> {
     /// The kind's name in scenario files and counters.
@@ -394,6 +407,7 @@ impl<D> FaultKind<D> {
             FaultKind::SlowFetch { .. } => "slow-fetch",
             FaultKind::ClockJump { .. } => "clock-jump",
             FaultKind::ReplaceDisk { .. } => "replace-disk",
+            FaultKind::RestoreDisk { .. } => "restore-disk",
             FaultKind::DiskFails { .. } => "disk-fails",
             FaultKind::LateMetadata { .. } => "late-metadata",
             FaultKind::LostSync { .. } => "lost-sync",

@@ -1,8 +1,10 @@
 //! How far would a controller's disk hold the metadata log after a loss of power?
 //!
-//! Read from what the device has, segment by segment, and compared with a leader's log; what was found equal is not read
-//! again. Whoever cuts the log or changes the disk forgets this.
+//! Everything below the latest snapshot that the device has, and what stands behind it in segments that continue each
+//! other, as far as it equals a leader's log. What was found equal is not read again, unless the segment it was found in
+//! was deleted or a later snapshot is there. Whoever cuts the log or changes the disk forgets this.
 
+use trial_kafka::metadata::snapshot::{SnapshotFile, SnapshotId};
 use trial_storage::{HEADER_BYTES, parse_header};
 
 use super::logs::KnownBatch;
@@ -13,9 +15,11 @@ const DIRECTORY: &str = "__cluster_metadata-0";
 /// Where the comparison stands.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Durable {
-    /// The segment, by the offset it begins with; `None` before the first.
+    /// The segment, by the offset it begins with; `None` if the device has none that continues its snapshot.
     segment: Option<i64>,
     position: u64,
+    /// The batch at that position must begin here.
+    next: i64,
     /// Everything below is durable and equals the leader's log.
     end: i64,
 }
@@ -23,55 +27,73 @@ pub(super) struct Durable {
 impl Durable {
     /// The offset below which the device has this log, as far as it is asked for.
     pub(super) fn end(&mut self, disk: &VirtualDisk, log: &[KnownBatch], to: i64) -> i64 {
-        if self.segment.is_none() {
-            let segments = disk.durable_names(DIRECTORY);
-            let Some(first) = segments.iter().filter_map(|name| base_offset(name)).min() else { return 0 };
-            *self = Durable { segment: Some(first), position: 0, end: first };
-        }
-        let mut place = log.partition_point(|batch| batch.last < self.end);
-        while self.end < to
-            && let Some(batch) = log.get(place)
-            && self.has(disk, batch)
-        {
-            self.end = batch.last + 1;
-            place += 1;
+        self.walk(disk, log, to);
+        if self.end < to && self.begin_anew(disk) {
+            self.walk(disk, log, to);
         }
         self.end
     }
 
-    /// Does this batch stand next on the device? If so, goes on behind it.
-    fn has(&mut self, disk: &VirtualDisk, batch: &KnownBatch) -> bool {
-        if let Some(size) = self.size_here(disk, batch) {
-            self.position += size;
-            return true;
+    /// Begins at the latest snapshot, unless the comparison stands behind it and where it stands is still there.
+    fn begin_anew(&mut self, disk: &VirtualDisk) -> bool {
+        let names = disk.durable_names(DIRECTORY);
+        let snapshot = names.iter().filter_map(|name| snapshot_end(name)).max().unwrap_or(0);
+        let is_there = |segment| names.iter().any(|name| base_offset(name) == Some(segment));
+        if self.segment.is_some_and(is_there) && snapshot <= self.end {
+            return false;
         }
-        // A new segment begins with it.
-        let here = (self.segment, self.position);
-        (self.segment, self.position) = (Some(batch.first), 0);
-        match self.size_here(disk, batch).filter(|_| here.0 != Some(batch.first)) {
-            Some(size) => {
-                self.position = size;
-                true
+        let segment = names.iter().filter_map(|name| base_offset(name)).filter(|base| *base <= snapshot).max();
+        *self = Durable { segment, position: 0, next: segment.unwrap_or(snapshot), end: snapshot };
+        true
+    }
+
+    /// Goes on as long as the device has the next batch of the leader's log. Of batches that lie below all that is known
+    /// of that log, the first that is known tells (log matching); another leader may know more.
+    fn walk(&mut self, disk: &VirtualDisk, log: &[KnownBatch], to: i64) {
+        let first_known = log.first().map_or(i64::MAX, |batch| batch.first);
+        while self.end < to
+            && let Some((batch, size)) = self.next_batch(disk)
+        {
+            if batch.last >= first_known.max(self.end) {
+                if log.get(log.partition_point(|known| known.last < batch.first)) != Some(&batch) {
+                    return;
+                }
+                self.end = batch.last + 1;
             }
-            None => {
-                (self.segment, self.position) = here;
-                false
-            }
+            self.position += size;
+            self.next = batch.last + 1;
         }
     }
 
-    fn size_here(&self, disk: &VirtualDisk, batch: &KnownBatch) -> Option<u64> {
-        let name = format!("{:020}.log", self.segment?);
-        let header = parse_header(&disk.durable_bytes(DIRECTORY, &name, self.position, HEADER_BYTES)?).ok()?;
-        let there = KnownBatch {
+    /// What stands next on the device: in this segment, or in one that begins where this one ends.
+    fn next_batch(&mut self, disk: &VirtualDisk) -> Option<(KnownBatch, u64)> {
+        if let Some(found) = self.batch_at(disk, self.segment?, self.position) {
+            return Some(found);
+        }
+        let found = self.batch_at(disk, self.next, 0).filter(|_| self.segment != Some(self.next))?;
+        (self.segment, self.position) = (Some(self.next), 0);
+        Some(found)
+    }
+
+    fn batch_at(&self, disk: &VirtualDisk, segment: i64, position: u64) -> Option<(KnownBatch, u64)> {
+        let name = format!("{segment:020}.log");
+        let header = parse_header(&disk.durable_bytes(DIRECTORY, &name, position, HEADER_BYTES)?).ok()?;
+        let size = header.size_in_bytes();
+        let is_whole = disk.durable_bytes(DIRECTORY, &name, position, size)?.len() == size;
+        let batch = KnownBatch {
             first: header.base_offset,
             last: header.last_offset(),
             epoch: header.partition_leader_epoch,
             hash: u64::from(header.crc),
         };
-        let size = header.size_in_bytes();
-        let whole = disk.durable_bytes(DIRECTORY, &name, self.position, size)?.len() == size;
-        (there == *batch && whole).then_some(size as u64)
+        (is_whole && batch.first == self.next).then_some((batch, size as u64))
+    }
+}
+
+fn snapshot_end(name: &str) -> Option<i64> {
+    match SnapshotId::parse(name)? {
+        SnapshotFile::Whole(id) => Some(id.end_offset),
+        SnapshotFile::Partial(_) => None,
     }
 }
 

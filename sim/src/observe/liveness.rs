@@ -1,28 +1,29 @@
 //! What has still not happened, though nothing hinders it any more?
 //!
-//! Looked at ten times a second, from the state of the machines. Three things are told, with the time since when they have
+//! Looked at ten times a second, from the state of the machines. Two things are told, with the time since when they have
 //! been so without a break; the checker has the bounds.
 //!
 //! - At any time: a quorum leader that runs, its disk answering, while the links between it and a majority of the voters
 //!   are cut in one direction at least, or the voters are down.
-//! - At any time: a high watermark that stands though it could move ([`super::standing`]).
 //! - Once all faults have healed: no active controller, a broker not unfenced, a partition without leader, a replica not
-//!   in sync. Each is excused while what it waits for cannot be had: a majority of the voters on their own disks; for
+//!   in sync, a high watermark that stands still below the log end. Each is excused while what it waits for cannot be had: a majority of the voters on their own disks; for
 //!   the others an active controller; for a leader a running replica of ISR or ELR (the last known leader, if both are
-//!   empty; any replica, if unclean election is on); for a replica in sync a leader.
+//!   empty; any replica, if unclean election is on); for a replica in sync a leader; for a high watermark so many in-sync
+//!   replicas that run as `min.insync.replicas` asks for.
+//! - Once the cluster has healed: a producer without acknowledgement, a consumer that does not get on (`World::unanswered`).
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use trial_checker::{EventRef, Observation, Partition, Waiting};
-use trial_kafka::controller::{Controller, QuorumRole};
+use trial_kafka::broker::partition::Partition as Replica;
+use trial_kafka::controller::{Controller, QuorumRole, Voter};
 use trial_kafka::event::Event;
 use trial_kafka::ids::{NO_BROKER, TopicPartition};
 use trial_kafka::metadata::{MetadataImage, PartitionRegistration};
 use trial_kafka::node::Nanos;
 
-use super::standing::Standing;
 use crate::trace::{NodeIx, TraceEvent};
-use crate::world::{Power, World};
+use crate::world::{Power, Unanswered, World};
 
 const LOOK_EVERY: Nanos = 100_000_000;
 
@@ -30,9 +31,9 @@ const LOOK_EVERY: Nanos = 100_000_000;
 #[derive(Clone, Debug, Default)]
 pub(super) struct Liveness {
     next_look: Nanos,
-    healed: bool,
-    waiting: BTreeMap<Waiting, Nanos>,
-    standing: Standing,
+    healed_at: Option<Nanos>,
+    /// What waits, how far it is, and since when it has been no farther.
+    waiting: BTreeMap<Waiting, (i64, Nanos)>,
     /// Leaders that no majority reaches.
     cut_off: BTreeMap<NodeIx, CutOff>,
 }
@@ -47,8 +48,8 @@ struct CutOff {
 
 impl Liveness {
     /// All faults are over.
-    pub(super) fn healed(&mut self) {
-        self.healed = true;
+    pub(super) fn healed(&mut self, at: Nanos) {
+        self.healed_at = Some(at);
     }
 
     /// Looks, if it is time. `image` is the committed metadata; `unclean` says of a topic whether any replica may lead.
@@ -66,27 +67,42 @@ impl Liveness {
         self.next_look = now + LOOK_EVERY;
         let at = EventRef { id: world.event_count(), time: now };
         self.look_for_leaders_cut_off(world, at, told);
-        let mut waiting: BTreeSet<Waiting> = self.standing.look(world).into_iter().collect();
-        if self.healed {
-            waiting.extend(what_waits(world, image, unclean));
+        let Some(healed_at) = self.healed_at else { return };
+        let waiting = what_waits(world, image, unclean);
+        self.waiting.retain(|what, (progress, _)| waiting.get(what) == Some(progress));
+        for (what, progress) in waiting {
+            let (_, since) = *self.waiting.entry(what.clone()).or_insert((progress, now.max(healed_at)));
+            told.push((at, Observation::StillWaiting { what, since }));
         }
-        self.waiting.retain(|what, _| waiting.contains(what));
-        for what in waiting {
-            let since = *self.waiting.entry(what.clone()).or_insert(now);
+        for (what, since) in world.unanswered() {
+            let what = match what {
+                Unanswered::Acknowledgement { producer } => Waiting::Acknowledgement { producer },
+                Unanswered::Reading { consumer, partition } => {
+                    let partition = Partition::new(partition.topic.as_str(), partition.partition);
+                    Waiting::Reading { consumer, partition }
+                }
+            };
             told.push((at, Observation::StillWaiting { what, since }));
         }
     }
 
-    /// An event, with the world as it is after the step. A voter may come, fetch and go between two looks; that counts for the leader too (`LeaderState.updateCheckQuorum…`).
-    pub(super) fn on_event(&mut self, world: &World, event: &TraceEvent) {
-        self.standing.on_event(world, event);
-        let (Event::BecameQuorumFollower { epoch, .. } | Event::MetadataAppended { epoch, as_leader: false, .. }) =
-            &event.event
-        else {
-            return;
-        };
-        for cut_off in self.cut_off.values_mut().filter(|cut_off| cut_off.epoch == *epoch) {
-            cut_off.heard.insert(event.node);
+    /// A voter may come, fetch and go between two looks, or have sent a fetch that a cut kept back and that arrives while
+    /// the voter stands still; both count for the leader (`LeaderState.updateCheckQuorum…`).
+    pub(super) fn on_event(&mut self, event: &TraceEvent) {
+        match &event.event {
+            Event::BecameQuorumFollower { epoch, .. } | Event::MetadataAppended { epoch, as_leader: false, .. } => {
+                for cut_off in self.cut_off.values_mut().filter(|cut_off| cut_off.epoch == *epoch) {
+                    cut_off.heard.insert(event.node);
+                }
+            }
+            // Only fetches of a majority move it.
+            Event::MetadataHighWatermark { .. } => {
+                if let Some(cut_off) = self.cut_off.get_mut(&event.node) {
+                    cut_off.since = event.time;
+                    cut_off.heard.clear();
+                }
+            }
+            _ => {}
         }
     }
 
@@ -96,13 +112,16 @@ impl Liveness {
             let epoch = controller.epoch();
             let believes = world.power(node) == Power::Running && controller.role() == QuorumRole::Leader;
             let disk_answers = world.disk(node).stalled_until().is_none_or(|until| until <= now);
-            let voters = controller.setup().voters.len();
-            if !believes || !disk_answers || voters < 2 || reached_by(world, node) > voters / 2 {
+            let voters = controller.voters();
+            let is_alone = voters.len() == 1 && is_one_of(&voters, controller);
+            if !believes || !disk_answers || is_alone || reached_by(world, node, &voters) > voters.len() / 2 {
                 self.cut_off.remove(&node);
                 continue;
             }
             let cut_off = self.cut_off.entry(node).or_insert(CutOff { epoch, since: now, heard: BTreeSet::new() });
-            if cut_off.epoch != epoch || cut_off.heard.len() >= (voters - 1).div_ceil(2) {
+            if cut_off.epoch != epoch
+                || cut_off.heard.len() > voters.len() / 2 - usize::from(is_one_of(&voters, controller))
+            {
                 *cut_off = CutOff { epoch, since: now, heard: BTreeSet::new() };
             }
             let since = cut_off.since;
@@ -112,28 +131,37 @@ impl Liveness {
     }
 }
 
-/// How many voters can talk with this one, itself included.
-fn reached_by(world: &World, node: NodeIx) -> usize {
+/// How many of these voters can talk with this one, itself included if it is one.
+fn reached_by(world: &World, node: NodeIx, voters: &[Voter]) -> usize {
     let reaches = |other: NodeIx| other == node || !(world.is_cut(node, other) || world.is_cut(other, node));
-    running_voters(world).filter(|other| reaches(*other)).count()
+    running(world, voters).filter(|other| reaches(*other)).count()
 }
 
-/// Voters that run, on the disks with which they became voters.
-fn running_voters(world: &World) -> impl Iterator<Item = NodeIx> {
-    let is_voter = |c: &Controller| {
-        let setup = c.setup();
-        setup.voters.iter().any(|v| v.id == setup.node_id && v.directory_id == setup.directory_id)
-    };
-    let running = world.controllers().filter(move |(node, c)| world.power(*node) == Power::Running && is_voter(c));
-    running.map(|(node, _)| node)
+/// Is it a voter of this set, on the disk that it has?
+fn is_one_of(voters: &[Voter], controller: &Controller) -> bool {
+    let setup = controller.setup();
+    voters.iter().any(|v| v.id == setup.node_id && v.directory_id == setup.directory_id)
 }
 
-fn what_waits(world: &World, image: &MetadataImage, unclean: impl Fn(&str) -> bool) -> BTreeSet<Waiting> {
-    let mut waiting = BTreeSet::new();
-    let voters = world.controllers().next().map_or(0, |(_, c)| c.setup().voters.len());
+/// Voters of this set that run, on the disks with which they became voters.
+fn running(world: &World, voters: &[Voter]) -> impl Iterator<Item = NodeIx> {
+    let runs = |(node, c): &(NodeIx, &Controller)| world.power(*node) == Power::Running && is_one_of(voters, c);
+    world.controllers().filter(runs).map(|(node, _)| node)
+}
+
+/// Does a majority of the voters run, whomever of those that run one asks who the voters are?
+fn a_majority_runs(world: &World) -> bool {
+    let mut sets =
+        world.controllers().filter(|(node, _)| world.power(*node) == Power::Running).map(|(_, c)| c.voters());
+    sets.all(|voters| running(world, &voters).count() > voters.len() / 2)
+}
+
+/// What waits, and how far it is, where that is a matter of degree.
+fn what_waits(world: &World, image: &MetadataImage, unclean: impl Fn(&str) -> bool) -> BTreeMap<Waiting, i64> {
+    let mut waiting = BTreeMap::new();
     if world.active_controller().is_none_or(|(node, _)| world.power(node) != Power::Running) {
-        if running_voters(world).count() > voters / 2 {
-            waiting.insert(Waiting::ActiveController);
+        if a_majority_runs(world) {
+            waiting.insert(Waiting::ActiveController, 0);
         }
         return waiting;
     }
@@ -141,31 +169,35 @@ fn what_waits(world: &World, image: &MetadataImage, unclean: impl Fn(&str) -> bo
     for broker in world.scenario().cluster.broker_ids().filter(|broker| runs(*broker)) {
         let registered = image.brokers.get(&broker).filter(|b| b.is_active()).map(|b| b.broker_epoch);
         if registered.is_none() || world.broker(broker).and_then(|b| b.broker_epoch()) != registered {
-            waiting.insert(Waiting::BrokerUnfenced { broker });
+            waiting.insert(Waiting::BrokerUnfenced { broker }, 0);
         }
     }
     for topic in image.topics.values() {
         for (index, registration) in (0..).zip(&topic.partitions) {
             let id = TopicPartition::new(&topic.name, index);
             let partition = || Partition::new(topic.name.as_str(), index);
-            if !leads(world, &id, registration) {
+            let Some(leader) = leader(world, &id, registration) else {
                 if may_lead(registration, unclean(topic.name.as_str())).iter().any(|broker| runs(*broker)) {
-                    waiting.insert(Waiting::PartitionLeader { partition: partition() });
+                    waiting.insert(Waiting::PartitionLeader { partition: partition() }, 0);
                 }
                 continue;
-            }
+            };
             let missing = registration.replicas.iter().filter(|r| !registration.isr.contains(r) && runs(**r));
-            waiting.extend(missing.map(|broker| Waiting::InSync { partition: partition(), broker: *broker }));
+            waiting.extend(missing.map(|broker| (Waiting::InSync { partition: partition(), broker: *broker }, 0)));
+            let in_sync = registration.isr.iter().filter(|r| runs(**r)).count();
+            if leader.high_watermark() < leader.log_end_offset() && in_sync >= leader.effective_min_isr() {
+                waiting.insert(Waiting::Committed { partition: partition() }, leader.high_watermark());
+            }
         }
     }
     waiting
 }
 
-/// Does the elected leader run, and know?
-fn leads(world: &World, id: &TopicPartition, registration: &PartitionRegistration) -> bool {
-    let running = world.broker_ix(registration.leader).filter(|node| world.power(*node) == Power::Running);
-    let replica = running.and_then(|node| world.broker_at(node)).and_then(|broker| broker.partition(id));
-    replica.is_some_and(|replica| replica.is_leader() && replica.leader_epoch == registration.leader_epoch)
+/// The elected leader's replica, if it runs and knows.
+fn leader<'a>(world: &'a World, id: &TopicPartition, registration: &PartitionRegistration) -> Option<&'a Replica> {
+    let running = world.broker_ix(registration.leader).filter(|node| world.power(*node) == Power::Running)?;
+    let replica = world.broker_at(running)?.partition(id)?;
+    (replica.is_leader() && replica.leader_epoch == registration.leader_epoch).then_some(replica)
 }
 
 fn may_lead(registration: &PartitionRegistration, unclean: bool) -> Vec<i32> {

@@ -6,9 +6,10 @@
 
 use std::collections::BTreeMap;
 
-use trial_checker::Entry;
+use trial_checker::{Entry, ProducerBatch};
 use trial_kafka::ids::TopicPartition;
-use trial_storage::{Batch, Batches, Log, records};
+use trial_storage::producers::last_sequence;
+use trial_storage::{Batch, BatchHeader, Batches, Log, records};
 
 use crate::trace::NodeIx;
 use crate::world::{World, decode_value};
@@ -163,5 +164,15 @@ fn entry_of(batch: &Batch, decode: bool) -> Entry {
         // The checksum covers everything but offset and epoch, which stand beside it.
         hash: u64::from(batch.header.crc),
         records: ids.iter().map(|r| r.value.as_deref().and_then(decode_value).unwrap_or(u64::MAX)).collect(),
+        producer: producer_of(&batch.header),
     }
+}
+
+fn producer_of(header: &BatchHeader) -> Option<ProducerBatch> {
+    (header.producer_id >= 0 && !header.is_control()).then(|| ProducerBatch {
+        id: header.producer_id,
+        epoch: header.producer_epoch,
+        first_sequence: header.base_sequence,
+        last_sequence: last_sequence(header),
+    })
 }

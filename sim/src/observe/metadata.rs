@@ -14,17 +14,22 @@
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
-use trial_checker::{EventRef, Observation, Partition};
+use trial_checker::{EventRef, Observation, Partition, TopicSettings};
+use trial_kafka::config::BrokerConfig;
 use trial_kafka::controller::{Controller, QuorumRole};
 use trial_kafka::event::{Event, Fault};
 use trial_kafka::ids::{NO_BROKER, Topic, TopicPartition};
+use trial_kafka::metadata::snapshot::{SnapshotFile, SnapshotId};
 use trial_kafka::metadata::{METADATA_TOPIC, MetadataImage, MetadataRecord, PartitionRegistration};
-use trial_storage::{Batch, Batches, records};
+use trial_storage::{Batch, Batches, Disk, records};
+use uuid::Uuid;
 
 use super::durable::Durable;
 use super::logs::{KnownBatch, KnownLogs};
 use crate::trace::{NodeIx, TraceEvent};
 use crate::world::{Power, World};
+
+const ELIGIBLE_LEADER_REPLICAS_VERSION: &str = "eligible.leader.replicas.version";
 
 /// More states of the image than brokers lag behind are not kept.
 const IMAGES_KEPT: usize = 512;
@@ -48,15 +53,25 @@ pub(super) struct MetadataTruth {
     /// Everything below is in `image`.
     end: i64,
     image: MetadataImage,
+    /// What brokers were given at the start, under what is set at run time.
+    given: BrokerConfig,
+    /// What topics promise by the committed image.
+    promised: BTreeMap<String, TopicSettings>,
     /// The image from each offset on at which it changed, for brokers that are behind.
     images: VecDeque<(i64, MetadataImage)>,
     decided: Vec<Decided>,
     /// Who would vote for each controller since it last asked.
     consents: BTreeMap<i32, BTreeSet<NodeIx>>,
-    directories: BTreeMap<NodeIx, uuid::Uuid>,
+    directories: BTreeMap<NodeIx, Uuid>,
+    /// Who leads by its own word, in which epoch: a leader that was removed resigns in the step that commits it.
+    leads: BTreeMap<NodeIx, i32>,
+    /// Whom each controller has said to take for voters.
+    voters: BTreeMap<NodeIx, Vec<(i32, Uuid)>>,
     durable: BTreeMap<NodeIx, Durable>,
-    /// What voters had whose disks were taken away.
-    former: BTreeMap<i32, Vec<KnownBatch>>,
+    /// Where the latest snapshot of each controller ends.
+    snapshots: BTreeMap<i32, i64>,
+    /// What controllers had on disks that were taken away.
+    former: BTreeMap<(i32, Uuid), Vec<KnownBatch>>,
     /// Epoch and last change of the image when each active controller was last looked at.
     looked_at_active: BTreeMap<i32, (i32, i64)>,
     /// What each broker had replayed when it was last looked at.
@@ -66,6 +81,16 @@ pub(super) struct MetadataTruth {
 type Told = Vec<(EventRef, Observation)>;
 
 impl MetadataTruth {
+    /// Nothing is committed yet; brokers were given this configuration.
+    pub(super) fn new(given: BrokerConfig) -> Self {
+        MetadataTruth { given, ..MetadataTruth::default() }
+    }
+
+    /// What a topic promises, if there is one of that name.
+    pub(super) fn promised(&self, topic: &str) -> Option<&TopicSettings> {
+        self.promised.get(topic)
+    }
+
     /// The committed metadata.
     pub(super) fn image(&self) -> &MetadataImage {
         &self.image
@@ -84,7 +109,9 @@ impl MetadataTruth {
             Event::Fault(Fault::ReplaceDisk { .. }) => {
                 // What it had fetched it may have told, and that may arrive yet.
                 let had = self.known.batches(id, &metadata_partition()).to_vec();
-                self.former.entry(id).or_insert(had);
+                if let Some(directory_id) = self.directories.get(&node) {
+                    self.former.entry((id, *directory_id)).or_insert(had);
+                }
                 told.push((at, Observation::ControllerStopped { controller: id }));
             }
             Event::Fault(Fault::Crash | Fault::PowerLoss { .. } | Fault::DiskFailed) | Event::Halted { .. } => {
@@ -113,12 +140,15 @@ impl MetadataTruth {
             Event::BecameQuorumLeader { epoch, .. } => {
                 told.push((at, Observation::QuorumEpoch { controller: id, epoch: *epoch }));
                 told.push((at, Observation::QuorumLeader { controller: id, epoch: *epoch }));
+                self.leads.insert(node, *epoch);
             }
             Event::BecameQuorumFollower { .. }
             | Event::BecameUnattached { .. }
             | Event::ResignedAsQuorumLeader { .. } => {
                 told.push((at, Observation::QuorumLeaderGone { controller: id }));
+                self.leads.remove(&node);
             }
+            Event::VotersChanged { voters, .. } => self.take_voters(at, node, id, voters.clone(), told),
             Event::MetadataAppended { first_offset, last_offset, epoch, as_leader } => {
                 if *as_leader {
                     let (epoch, first, last) = (*epoch, *first_offset, *last_offset);
@@ -138,6 +168,7 @@ impl MetadataTruth {
                 let (end_offset, epoch) = (*end_offset, *epoch);
                 let loaded = matches!(event.event, Event::SnapshotLoaded { .. });
                 told.push((at, Observation::MetadataSnapshot { controller: id, end_offset, epoch, loaded }));
+                self.snapshots.insert(id, end_offset);
                 if loaded {
                     self.durable.remove(&node);
                     // Dropped whole, to go on there.
@@ -166,10 +197,17 @@ impl MetadataTruth {
         let (setup, id) = (controller.setup(), controller.setup().node_id);
         let before = self.directories.insert(node, setup.directory_id);
         let new_disk = before.is_some_and(|before| before != setup.directory_id);
-        let voter = setup.voters.iter().any(|v| v.id == id && v.directory_id == setup.directory_id);
+        let voters: Vec<(i32, Uuid)> = controller.voters().iter().map(|v| (v.id, v.directory_id)).collect();
+        let voter = voters.contains(&(id, setup.directory_id));
         told.push((at, Observation::ControllerStarted { controller: id, voter, new_disk }));
+        self.take_voters(at, node, id, voters, told);
+        self.leads.remove(&node);
+        if controller.role() == QuorumRole::Leader {
+            self.leads.insert(node, controller.epoch());
+        }
         self.durable.remove(&node);
         if new_disk {
+            self.snapshots.remove(&id);
             self.known.cut(id, &metadata_partition(), 0);
         }
         if let Some(difference) = self.known.compare(world, node, id, &metadata_partition(), controller.log()) {
@@ -177,7 +215,23 @@ impl MetadataTruth {
             self.known.cut(id, &metadata_partition(), log_end);
             told.push((at, Observation::MetadataLost { controller: id, log_end }));
         }
+        // One may have got its name just before its writer died, which told nobody of it.
+        let names = controller.log().and_then(|log| world.disk(node).view().list(log.dir()).ok()).unwrap_or_default();
+        for name in names {
+            if let Some(SnapshotFile::Whole(SnapshotId { end_offset, epoch })) = SnapshotId::parse(&name)
+                && self.snapshots.get(&id).is_none_or(|known| *known < end_offset)
+            {
+                self.snapshots.insert(id, end_offset);
+                told.push((at, Observation::MetadataSnapshot { controller: id, end_offset, epoch, loaded: false }));
+            }
+        }
         self.take_appended(world, at, node, controller, told);
+    }
+
+    fn take_voters(&mut self, at: EventRef, node: NodeIx, id: i32, voters: Vec<(i32, Uuid)>, told: &mut Told) {
+        let ids = voters.iter().map(|(id, _)| *id).collect();
+        told.push((at, Observation::QuorumVoters { controller: id, voters: ids }));
+        self.voters.insert(node, voters);
     }
 
     fn take_appended(&mut self, world: &World, at: EventRef, node: NodeIx, controller: &Controller, told: &mut Told) {
@@ -197,8 +251,8 @@ impl MetadataTruth {
         told: &mut Told,
     ) {
         let (id, to) = (controller.setup().node_id, controller.high_watermark());
-        let leads = (controller.role() == QuorumRole::Leader).then(|| controller.epoch());
-        let durable = if leads.is_some() { self.durable_ends(world, id, controller, to) } else { Vec::new() };
+        let leads = self.leads.get(&node).copied();
+        let durable = if leads.is_some() { self.durable_ends(world, node, id, to) } else { Vec::new() };
         told.push((at, Observation::MetadataHighWatermark { controller: id, to, leads, durable }));
         if leads.is_some() {
             self.commit(world, at, node, controller, to, told);
@@ -221,26 +275,19 @@ impl MetadataTruth {
 
     /// How far the disk of each voter holds this leader's log, or did when it was taken away. A disk is believed what it
     /// says: the quorum cannot know better.
-    fn durable_ends(&mut self, world: &World, leader: i32, controller: &Controller, to: i64) -> Vec<(i32, i64)> {
-        let MetadataTruth { known, durable, former, .. } = self;
+    fn durable_ends(&mut self, world: &World, leader_node: NodeIx, leader: i32, to: i64) -> Vec<(i32, i64)> {
+        let MetadataTruth { known, durable, former, voters, .. } = self;
         let log = known.batches(leader, &metadata_partition());
-        let voters = &controller.setup().voters;
-        let is_voter = |other: &Controller| {
-            let setup = other.setup();
-            voters.iter().any(|v| v.id == setup.node_id && v.directory_id == setup.directory_id)
-        };
-        let voted_for = |id: i32| voters.iter().any(|v| v.id == id);
+        let voters = voters.get(&leader_node).map_or(&[][..], Vec::as_slice);
         let end_of = |(node, other): (NodeIx, &Controller)| {
-            let id = other.setup().node_id;
-            match former.get(&id) {
-                Some(had) if voted_for(id) => {
-                    // The last batch that both have: all before it are the same (log matching).
-                    let last = had.iter().rev().find(|batch| holds(log, batch));
-                    Some((id, last.map_or(0, |batch| batch.last + 1)))
-                }
-                None if is_voter(other) => Some((id, durable.entry(node).or_default().end(world.disk(node), log, to))),
-                _ => None,
+            let setup = other.setup();
+            let voter = *voters.iter().find(|(id, _)| *id == setup.node_id)?;
+            if voter == (setup.node_id, setup.directory_id) {
+                return Some((voter.0, durable.entry(node).or_default().end(world.disk(node), log, to)));
             }
+            // The last batch that both have: all before it are the same (log matching).
+            let last = former.get(&voter)?.iter().rev().find(|batch| holds(log, batch));
+            Some((voter.0, last.map_or(0, |batch| batch.last + 1)))
         };
         world.controllers().filter_map(end_of).collect()
     }
@@ -262,6 +309,7 @@ impl MetadataTruth {
             self.image = controller.committed_image().clone();
             self.end = self.image.next_offset.max(log.log_start_offset());
             self.images.push_back((self.end, self.image.clone()));
+            self.tell_promises(at, told);
         }
         for batch in read_batches(world, node, controller, self.end, to) {
             self.commit_batch(at, &batch, told);
@@ -353,12 +401,26 @@ impl MetadataTruth {
             MetadataRecord::RemoveTopic { topic_id } => {
                 if let Some(topic) = self.image.topics.get(topic_id) {
                     let at = when(&|e| matches!(e, Event::TopicDeleted { topic_id: id, .. } if id == topic_id));
+                    self.promised.remove(topic.name.as_str());
                     told.push((at, Observation::TopicDeleted { topic: topic.name.as_str().into() }));
                 }
             }
             MetadataRecord::Partition { topic_id, partition, .. } => {
                 self.image.apply(offset, record);
+                self.tell_promises(at, told);
                 self.tell_partition(*topic_id, *partition, None, false, decided, at, told);
+                return;
+            }
+            MetadataRecord::Config { resource_name, name, .. } => {
+                let of_it = |resource: &str, key: &str| key == name && resource.ends_with(resource_name.as_str());
+                let at = when(&|e| matches!(e, Event::ConfigChanged { resource, name, .. } if of_it(resource, name)));
+                self.image.apply(offset, record);
+                self.tell_promises(at, told);
+                return;
+            }
+            MetadataRecord::FeatureLevel { .. } => {
+                self.image.apply(offset, record);
+                self.tell_promises(at, told);
                 return;
             }
             MetadataRecord::ClearElr { topic } => {
@@ -379,6 +441,25 @@ impl MetadataTruth {
             _ => {}
         }
         self.image.apply(offset, record);
+    }
+
+    /// Tells which topics promise something else than before.
+    fn tell_promises(&mut self, at: EventRef, told: &mut Told) {
+        let elr = self.image.features.get(ELIGIBLE_LEADER_REPLICAS_VERSION).is_some_and(|level| *level > 0);
+        for topic in self.image.topics.values() {
+            let Some(partition) = topic.partitions.first() else { continue };
+            let config = self.image.effective_config_of_topic(NO_BROKER, &self.given, topic);
+            let settings = TopicSettings {
+                replication_factor: i16::try_from(partition.replicas.len()).unwrap_or(i16::MAX),
+                min_insync_replicas: i32::try_from(config.min_insync_replicas).unwrap_or(i32::MAX),
+                unclean_leader_election_enable: config.unclean_leader_election_enable,
+                eligible_leader_replicas: elr,
+            };
+            let name = topic.name.as_str();
+            if self.promised.insert(name.to_owned(), settings) != Some(settings) {
+                told.push((at, Observation::TopicSettingsChanged { topic: name.into(), settings }));
+            }
+        }
     }
 
     /// The partitions with eligible or last known leaders, of one topic or of all.
@@ -507,6 +588,7 @@ fn is_decision(event: &Event) -> bool {
             | Event::EligibleLeadersChanged { .. }
             | Event::ReassignmentChanged { .. }
             | Event::TopicDeleted { .. }
+            | Event::ConfigChanged { .. }
     )
 }
 

@@ -10,14 +10,14 @@ mod durable;
 mod liveness;
 mod logs;
 mod metadata;
+mod producers;
 mod settings;
-mod standing;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use trial_checker::{Belief, Checker, EventRef, Observation, Partition};
+use trial_checker::{Belief, Checker, EventRef, Observation, Partition, StartCause};
 use trial_kafka::broker::partition;
-use trial_kafka::event::{Event, Fault};
+use trial_kafka::event::{Event, Fault, LogStartReason};
 use trial_kafka::ids::TopicPartition;
 use trial_kafka::metadata::MetadataImage;
 use trial_kafka::node::{self, ConsumedRecord, EventId};
@@ -39,8 +39,6 @@ pub struct Observer {
     known: KnownLogs,
     metadata: MetadataTruth,
     liveness: Liveness,
-    /// Topics any replica of which may lead.
-    unclean: BTreeSet<String>,
     /// Topics that were deleted at least once.
     deleted: BTreeSet<String>,
     /// Brokers that have started before: a first start is no restart.
@@ -56,12 +54,10 @@ impl Observer {
     /// An observer of a trial of this scenario.
     pub fn new(scenario: &Scenario, expected_fault_kinds: Vec<String>) -> Self {
         let settings = settings::of_scenario(scenario, expected_fault_kinds);
-        let unclean = settings.topics.iter().filter(|(_, topic)| topic.unclean_leader_election_enable);
         Observer {
-            unclean: unclean.map(|(name, _)| name.clone()).collect(),
             checker: Checker::new(settings),
             known: KnownLogs::default(),
-            metadata: MetadataTruth::default(),
+            metadata: MetadataTruth::new(scenario.cluster.config.clone()),
             liveness: Liveness::default(),
             deleted: BTreeSet::new(),
             started: BTreeSet::new(),
@@ -124,6 +120,7 @@ impl Observer {
                     acks: *acks,
                     leader_epoch: replica.map_or(-1, |r| r.leader_epoch),
                     maximal_isr,
+                    min_insync_replicas: replica.map(|r| r.effective_min_isr() as i32),
                 }
             }
             (Event::BecameLeader { partition, leader_epoch, leader_epoch_start_offset, .. }, Some(broker)) => {
@@ -156,7 +153,22 @@ impl Observer {
                 let why = "because it is a replica no more".to_string();
                 Observation::LogTruncated { broker, partition: self.name(partition), to: 0, why }
             }
-            (Event::Fault(Fault::Crash | Fault::DiskFailed), Some(broker)) => Observation::BrokerCrashed { broker },
+            (Event::LogStartMoved { partition, to, why, .. }, Some(broker)) => {
+                let cause = match why {
+                    LogStartReason::DeleteRecords => StartCause::DeleteRecords,
+                    LogStartReason::RetentionTime | LogStartReason::RetentionSize => StartCause::Retention,
+                    LogStartReason::Leader => StartCause::Leader,
+                };
+                Observation::LogStartMoved { broker, partition: self.name(partition), to: *to, cause }
+            }
+            (
+                Event::Fault(Fault::Crash | Fault::DiskFailed | Fault::RestoreDisk { checkpoints_only: true, .. }),
+                Some(broker),
+            ) => Observation::BrokerCrashed { broker },
+            // What a disk of the past lacks is lost as what a loss of power takes.
+            (Event::Fault(Fault::RestoreDisk { lost_bytes, .. }), Some(broker)) => {
+                Observation::BrokerLostPower { broker, lost_bytes: *lost_bytes }
+            }
             (Event::Fault(Fault::PowerLoss { lost_bytes } | Fault::ReplaceDisk { lost_bytes }), Some(broker)) => {
                 Observation::BrokerLostPower { broker, lost_bytes: *lost_bytes }
             }
@@ -175,7 +187,7 @@ impl Observer {
             }
             (Event::Phase { name }, _) => {
                 if name == Phase::Heal.name() {
-                    self.liveness.healed();
+                    self.liveness.healed(event.time);
                 }
                 Observation::Phase { name: name.clone() }
             }
@@ -251,6 +263,14 @@ impl Observer {
         }
     }
 
+    /// What a log knows of its producers follows from what it holds: after each start, each truncation, and at the end.
+    fn look_at_producers(&mut self, world: &World, at: EventRef, node: NodeIx, id: &TopicPartition) {
+        if let Some(message) = producers::difference(world, node, id) {
+            let node = world.node_name(node).to_string();
+            self.checker.observe(at, Observation::InternalAssertion { node, message });
+        }
+    }
+
     /// Looks where the log was cut: a report that nothing in the log bears out is told as the node's failed assertion.
     #[allow(clippy::too_many_arguments)] // a report is all of these
     fn on_truncated(
@@ -280,6 +300,7 @@ impl Observer {
             let partition = self.name(id);
             self.checker.observe(at, Observation::LogTruncated { broker, partition, to, why });
         }
+        self.look_at_producers(world, at, node, id);
     }
 
     /// A broker is up: what did its disk keep, and what did it bring back?
@@ -301,6 +322,7 @@ impl Observer {
                 self.checker.observe(at, Observation::LogLost { broker, partition, log_end });
                 self.tell_rest(at, broker, &id, difference);
             }
+            self.look_at_producers(world, at, node, &id);
         }
         let kept: Vec<_> = loaded.partitions().map(|p| (p.id.clone(), p.high_watermark(), p.leader_epoch)).collect();
         for (id, to, leader_epoch) in kept {
@@ -390,6 +412,7 @@ impl Observer {
                     );
                     self.found_out(world, at, node, broker, &id, what);
                 }
+                self.look_at_producers(world, at, node, &id);
             }
         }
     }
@@ -490,14 +513,16 @@ impl Sink for Observer {
             if is_of_a_discarded_handler(event, &events[place..]) {
                 continue;
             }
-            self.liveness.on_event(world, event);
+            self.liveness.on_event(event);
             self.on_event(world, event);
         }
         self.audit(world, events);
         self.look_at_brokers(world, events);
-        let Observer { liveness, metadata, unclean, .. } = self;
+        let Observer { liveness, metadata, .. } = self;
         let mut told = Vec::new();
-        liveness.look(world, metadata.image(), |topic| unclean.contains(topic), &mut told);
+        let unclean =
+            |topic: &str| metadata.promised(topic).is_some_and(|promised| promised.unclean_leader_election_enable);
+        liveness.look(world, metadata.image(), unclean, &mut told);
         told.into_iter().for_each(|(at, what)| self.checker.observe(at, what));
         if events.iter().any(|event| matches!(&event.event, Event::Phase { name } if name == Phase::Read.name())) {
             self.audit_everything(world, EventRef { id: world.event_count(), time: world.now() });

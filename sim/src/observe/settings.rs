@@ -2,6 +2,7 @@
 
 use trial_checker::{ConsumerSettings, ProducerSettings, QuorumSettings, Settings, TopicSettings};
 use trial_kafka::node::{Nanos, ms};
+use trial_kafka::zoo::Switch;
 
 use crate::scenario::{Cluster, Scenario};
 use crate::world::controller_of;
@@ -9,7 +10,8 @@ use crate::world::controller_of;
 /// The promises of a scenario, and the kinds of fault without which a trial of it shows nothing.
 pub(super) fn of_scenario(scenario: &Scenario, expected_fault_kinds: Vec<String>) -> Settings {
     let broker = &scenario.cluster.config;
-    let mut settings = Settings { zoo_on: !scenario.zoo.is_empty(), expected_fault_kinds, ..Settings::default() };
+    let does_harm = Switch::ALL.into_iter().any(|switch| scenario.zoo.on(switch) && !switch.is_harmless());
+    let mut settings = Settings { zoo_on: does_harm, expected_fault_kinds, ..Settings::default() };
     settings.quorum = quorum_of(&scenario.cluster);
     settings.controller_names =
         (1..=scenario.cluster.controllers).map(|n| controller_of(&scenario.cluster, n)).collect();

@@ -1,22 +1,25 @@
 //! The section `[[admin]]`: what an administrator does while the cluster is at work, and when.
 //!
-//! Steps are done one after the other, in the order of their times; one that cannot be done yet (no controller, no answer)
-//! is tried again until it is done or the faults end. A topic may be named that an earlier step creates.
+//! A step is due at an instant or after an event, as a fault is. Steps are done one after the other, as they become due; one
+//! that cannot be done yet (no controller, no answer) is tried again until it is done or the faults end. A topic may be named that an earlier step creates.
 
 use trial_kafka::config::{BrokerConfig, ConfigKey, DYNAMIC_BROKER_KEYS, TopicConfig};
+use trial_kafka::controller::Voter;
 use trial_kafka::ids::{Topic, TopicPartition};
-use trial_kafka::node::{Command, ConfigResource, ElectionType, Nanos};
+use trial_kafka::node::{Command, ConfigResource, ElectionType};
 
 use super::error::Wrong;
-use super::read::{Reader, duration, list, number, text};
+use super::faults::when;
+use super::read::{Reader, boolean, list, number, text};
 use super::tree::{Placed, Value};
-use super::{DurationRange, Scenario, TopicSpec, check, kafka};
+use super::{DurationRange, Scenario, TopicSpec, check, kafka, parse};
+use crate::fault::When;
 
 /// One thing that an administrator does.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AdminStep {
-    /// Virtual time at which it is tried first.
-    pub at: Nanos,
+    /// When it is tried first.
+    pub when: When<DurationRange>,
     /// What is done.
     pub action: AdminAction,
 }
@@ -59,11 +62,41 @@ pub enum AdminAction {
         /// Its replicas; `None` cancels the reassignment under way.
         replicas: Option<Vec<i32>>,
     },
+    /// Delete the records at the beginning of a partition.
+    DeleteRecords {
+        /// The partition.
+        partition: TopicPartition,
+        /// Those below this offset; `None`: all that are committed.
+        before: Option<i64>,
+    },
+    /// Make a controller a voter of the quorum, on the disk that it has then.
+    AddVoter {
+        /// Its number.
+        controller: u32,
+        /// Whatever the answer is, it is not tried again.
+        once: bool,
+    },
+    /// Make a controller no voter of the quorum any more, on whatever disk it is one then.
+    RemoveVoter {
+        /// Its number.
+        controller: u32,
+        /// Whatever the answer is, it is not tried again.
+        once: bool,
+    },
 }
 
 /// The names of actions, for `do`.
-pub const ACTION_NAMES: [&str; 6] =
-    ["create-topic", "delete-topic", "create-partitions", "alter-config", "elect-leaders", "reassign"];
+pub const ACTION_NAMES: [&str; 9] = [
+    "create-topic",
+    "delete-topic",
+    "create-partitions",
+    "alter-config",
+    "elect-leaders",
+    "reassign",
+    "delete-records",
+    "add-voter",
+    "remove-voter",
+];
 
 impl AdminAction {
     /// Its name in a scenario.
@@ -75,12 +108,24 @@ impl AdminAction {
             AdminAction::AlterConfig { .. } => 3,
             AdminAction::ElectLeaders { .. } => 4,
             AdminAction::Reassign { .. } => 5,
+            AdminAction::DeleteRecords { .. } => 6,
+            AdminAction::AddVoter { .. } => 7,
+            AdminAction::RemoveVoter { .. } => 8,
         }]
     }
 
-    /// What the admin client is told.
-    pub fn command(&self) -> Command {
+    /// What the admin client is told. `voter` gives what the cluster knows of a controller at that time: as it stands
+    /// there (`true`), and as the quorum has it for a voter (`false`).
+    pub fn command(&self, voter: impl Fn(u32, bool) -> Voter) -> Command {
         match self.clone() {
+            AdminAction::AddVoter { controller, .. } => {
+                let Voter { id, directory_id, endpoint } = voter(controller, true);
+                Command::AddVoter { id, directory_id, endpoint }
+            }
+            AdminAction::RemoveVoter { controller, .. } => {
+                let Voter { id, directory_id, .. } = voter(controller, false);
+                Command::RemoveVoter { id, directory_id }
+            }
             AdminAction::CreateTopic(topic) => topic.creation(),
             AdminAction::DeleteTopic { topic } => Command::DeleteTopic { topic: Topic::new(&topic) },
             AdminAction::CreatePartitions { topic, partitions } => {
@@ -91,11 +136,17 @@ impl AdminAction {
                 Command::ElectLeaders { election, partitions: partition.into_iter().collect() }
             }
             AdminAction::Reassign { partition, replicas } => Command::Reassign { partition, replicas },
+            AdminAction::DeleteRecords { partition, before } => {
+                Command::DeleteRecords { partition, before: before.unwrap_or(-1) }
+            }
         }
     }
 }
 
-/// The keys of an action, besides `at` and `do`.
+/// The keys that every step may have.
+pub(super) const WHAT_AND_WHEN: [&str; 6] = ["do", "at", "after", "not-before", "occurrence", "delay"];
+
+/// The keys of an action, besides those.
 pub(super) fn keys_of_action(action: &str) -> &'static [&'static str] {
     match action {
         "create-topic" => &["topic", "partitions", "replication.factor", "assignments"],
@@ -104,6 +155,8 @@ pub(super) fn keys_of_action(action: &str) -> &'static [&'static str] {
         "alter-config" => &["resource", "set", "remove"],
         "elect-leaders" => &["election", "topic", "partition"],
         "reassign" => &["topic", "partition", "replicas"],
+        "delete-records" => &["topic", "partition", "before"],
+        "add-voter" | "remove-voter" => &["controller", "once"],
         _ => &[],
     }
 }
@@ -124,17 +177,13 @@ pub(super) fn admin(mut reader: Reader<'_, '_, '_>, scenario: &Scenario) -> Opti
         let known = ACTION_NAMES.into_iter().find(|&name| name == given);
         known.ok_or_else(|| Wrong::new(format!("an administrator cannot do {given:?}")).among(&given, ACTION_NAMES))
     });
-    let at = reader.require("at", |found| {
-        let at = duration(found)?;
-        check::instant(scenario, DurationRange::exactly(at))?;
-        Ok(at)
-    });
+    let when = when(&mut reader, scenario);
     let Some(name) = name else {
         // Which keys are valid depends on the action: without it, nothing is said of them.
         reader.rest(|_, _| Ok(()));
         return None;
     };
-    reader.valid = ["at", "do"].iter().chain(keys_of_action(name)).copied().collect();
+    reader.valid = WHAT_AND_WHEN.iter().chain(keys_of_action(name)).copied().collect();
     let action = match name {
         // Takes what is left of the section as the topic's configs.
         "create-topic" => create_topic(reader, scenario).map(AdminAction::CreateTopic),
@@ -144,7 +193,7 @@ pub(super) fn admin(mut reader: Reader<'_, '_, '_>, scenario: &Scenario) -> Opti
             action
         }
     };
-    Some(AdminStep { at: at?, action: action? })
+    Some(AdminStep { when: when?, action: action? })
 }
 
 fn action_of(name: &str, reader: &mut Reader<'_, '_, '_>, scenario: &Scenario) -> Option<AdminAction> {
@@ -156,6 +205,20 @@ fn action_of(name: &str, reader: &mut Reader<'_, '_, '_>, scenario: &Scenario) -
             Some(AdminAction::CreatePartitions { topic: topic?, partitions: partitions? })
         }
         "alter-config" => alter_config(reader, scenario),
+        "delete-records" => {
+            let partition = partition(reader, scenario);
+            let before = reader.take("before", number(0, i64::MAX));
+            Some(AdminAction::DeleteRecords { partition: partition?, before })
+        }
+        "add-voter" | "remove-voter" => {
+            let controller = controller(reader, scenario);
+            let once = reader.take("once", boolean).unwrap_or(false);
+            let controller = controller?;
+            Some(match name {
+                "add-voter" => AdminAction::AddVoter { controller, once },
+                _ => AdminAction::RemoveVoter { controller, once },
+            })
+        }
         "elect-leaders" => {
             let election = reader.take("election", election).unwrap_or(ElectionType::Preferred);
             let partition = if reader.has("topic") { Some(partition(reader, scenario)?) } else { None };
@@ -176,6 +239,11 @@ fn action_of(name: &str, reader: &mut Reader<'_, '_, '_>, scenario: &Scenario) -
             Some(AdminAction::Reassign { partition: partition?, replicas })
         }
     }
+}
+
+/// The number of a controller of the cluster.
+fn controller(reader: &mut Reader<'_, '_, '_>, scenario: &Scenario) -> Option<u32> {
+    reader.require("controller", number(1, i64::from(scenario.cluster.controllers)))
 }
 
 /// Topics that there are at some time: those of the start and those of earlier steps.
@@ -219,23 +287,7 @@ fn create_topic(mut reader: Reader<'_, '_, '_>, scenario: &Scenario) -> Option<T
         check::legal_topic_name(&name)?;
         Ok(name)
     });
-    let brokers = scenario.cluster.brokers;
-    let partitions: i32 = reader.take("partitions", number(1, 10_000)).unwrap_or(1);
-    let replication_factor = reader
-        .take("replication.factor", |found| {
-            let factor = number(1, i64::from(i16::MAX))(found)?;
-            check::replication_factor(brokers, factor)?;
-            Ok(factor)
-        })
-        .unwrap_or(brokers.min(3) as i16);
-    let assignments = reader.take("assignments", list(list(number(1, i64::from(i32::MAX))))).unwrap_or_default();
-    if !assignments.is_empty()
-        && let Err(wrong) = check::assignments(brokers, partitions, replication_factor, &assignments)
-    {
-        reader.fail("assignments", wrong);
-    }
-    let config = kafka::config(&mut reader);
-    Some(TopicSpec { name: name?, partitions, replication_factor, assignments, config })
+    parse::topic_settings(reader, name, scenario.cluster.brokers)
 }
 
 fn alter_config(reader: &mut Reader<'_, '_, '_>, scenario: &Scenario) -> Option<AdminAction> {

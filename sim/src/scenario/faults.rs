@@ -15,6 +15,7 @@ use crate::fault::{
 pub(super) fn keys_of_kind(kind: &str) -> &'static [&'static str] {
     match kind {
         "crash" | "power-loss" | "replace-disk" => &["restart-after"],
+        "restore-disk" => &["age", "only", "restart-after"],
         "disk-fails" => &["after-operations", "restart-after"],
         "late-metadata" => &["by", "of", "lasts"],
         "clean-restart" => &["down-for"],
@@ -107,12 +108,13 @@ pub(super) fn fault(mut reader: Reader<'_, '_, '_>, scenario: &Scenario, positio
     Some(FaultSpec { id, when: when?, target: target?, kind: kind? })
 }
 
-fn when(reader: &mut Reader<'_, '_, '_>, scenario: &Scenario) -> Option<When<DurationRange>> {
+/// Reads when a fault or a step of an administrator is due.
+pub(super) fn when(reader: &mut Reader<'_, '_, '_>, scenario: &Scenario) -> Option<When<DurationRange>> {
     let at = reader.take("at", duration_range);
     let trigger = reader.take("after", trigger(scenario));
     match (reader.has("at"), reader.has("after")) {
         (true, true) => {
-            reader.fail("after", Wrong::new("a fault stands at an instant or comes after an event, not both"));
+            reader.fail("after", Wrong::new("it stands at an instant or comes after an event, not both"));
         }
         (false, false) => {
             reader.fail_here(Wrong::new("when? say at = \"5s\", or after = \"leader-changed\""));
@@ -161,6 +163,8 @@ fn kind_of(
     let after_operations = if has("after-operations") { reader.take("after-operations", operations) } else { None };
     let of = if has("of") { reader.take("of", list(metadata_kind)) } else { None }.unwrap_or_default();
     let purpose = if has("purpose") { reader.take("purpose", purpose) } else { None };
+    let age = if has("age") { reader.require("age", duration_range) } else { None };
+    let only = if has("only") { reader.take("only", list(part_of_disk)) } else { None };
     let (mut peers, mut way) = (vec![], Direction::Both);
     if has("peers") {
         peers = reader.take("peers", list(peer)).unwrap_or_else(|| vec![Peer::Everyone]);
@@ -181,6 +185,7 @@ fn kind_of(
         "slow-fetch" => FaultKind::SlowFetch { by: by?, lasts },
         "clock-jump" => FaultKind::ClockJump { by: by?, back },
         "replace-disk" => FaultKind::ReplaceDisk { restart_after },
+        "restore-disk" => FaultKind::RestoreDisk { age: age?, checkpoints_only: only.is_some(), restart_after },
         "disk-fails" => {
             let after_operations = after_operations.unwrap_or(CountRange::exactly(0));
             FaultKind::DiskFails { after_operations, restart_after }
@@ -212,6 +217,14 @@ fn count_range(least: i64, most: i64) -> impl Fn(&Placed) -> Result<CountRange, 
 
 fn operations(found: &Placed) -> Result<CountRange, Wrong> {
     count_range(0, 1_000_000)(found)
+}
+
+/// What of a disk may be old alone.
+fn part_of_disk(found: &Placed) -> Result<(), Wrong> {
+    match text(found)?.as_str() {
+        "checkpoints" => Ok(()),
+        other => Err(Wrong::new(format!("{other:?} is no part of a disk")).among(other, ["checkpoints"])),
+    }
 }
 
 fn metadata_kind(found: &Placed) -> Result<MetadataKind, Wrong> {

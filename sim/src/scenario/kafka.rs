@@ -61,14 +61,10 @@ fn not_here<S: ConfigSet>(name: &str, valid: &[&str]) -> Wrong {
         return wrong.help(format!("it is a key of {}", elsewhere.join(" and ")));
     }
     if NOT_MODELLED.contains(&name) {
-        return not_modelled(&format!("{name:?}"));
+        return Wrong::new(format!("{name:?} is known to Kafka, not modelled"))
+            .help("leave it out: a run that ignored it would not be the run you asked for");
     }
     unknown_key(name, valid, "")
-}
-
-fn not_modelled(what: &str) -> Wrong {
-    Wrong::new(format!("{what} is known to Kafka, not modelled"))
-        .help("leave it out: a run that ignored it would not be the run you asked for")
 }
 
 pub(super) fn set_one<S: ConfigSet>(set: &mut S, key: &ConfigKey, value: &Placed) -> Result<(), Wrong> {
@@ -84,9 +80,6 @@ pub(super) fn set_one<S: ConfigSet>(set: &mut S, key: &ConfigKey, value: &Placed
         (Value::Text(text), _) => ConfigValue::Text(text.clone()),
         (Value::List(_) | Value::Other(_), _) => return Err(wrong_type(key, value, expected_kind(key.kind))),
     };
-    if let ("enable.idempotence", ConfigValue::Bool(true)) = (key.name, &given) {
-        return Err(not_modelled("enable.idempotence=true"));
-    }
     if let ConfigValue::Int(n) = given
         && key.kind != ValueKind::Text
     {
@@ -128,6 +121,7 @@ fn bounds(name: &str) -> (i64, i64) {
     let int = i64::from(i32::MAX);
     match name {
         "log.flush.interval.messages" | "flush.messages" => (1, i64::MAX),
+        "log.retention.ms" | "retention.ms" | "log.retention.bytes" | "retention.bytes" => (-1, i64::MAX),
         "fetch.max.bytes" => (1024, int),
         "log.segment.bytes" | "segment.bytes" => (14, int),
         "eligible.leader.replicas.version" => (0, 1),
@@ -140,6 +134,8 @@ fn bounds(name: &str) -> (i64, i64) {
         | "replica.fetch.backoff.ms"
         | "replica.high.watermark.checkpoint.interval.ms"
         | "log.flush.offset.checkpoint.interval.ms"
+        | "log.flush.start.offset.checkpoint.interval.ms"
+        | "log.retention.check.interval.ms"
         | "broker.heartbeat.interval.ms"
         | "broker.session.timeout.ms"
         | "controller.quorum.fetch.timeout.ms"

@@ -187,8 +187,25 @@ pub struct ConsumerSpec {
     pub topics: Vec<String>,
     /// Pause between two polls.
     pub poll_interval: Nanos,
+    /// Where it starts in each partition; `None`: by auto.offset.reset.
+    pub start: Option<ReadFrom>,
+    /// Where it goes later, in each partition, and when.
+    pub seek: Option<(Nanos, ReadFrom)>,
     /// Its configuration.
     pub config: ConsumerConfig,
+}
+
+/// A place in a partition, for a consumer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ReadFrom {
+    /// This offset.
+    Offset(i64),
+    /// The log's start.
+    Earliest,
+    /// The high watermark.
+    Latest,
+    /// The first record that was written at or after this virtual time, by the clocks of the producers.
+    Time(Nanos),
 }
 
 /// The links between all nodes.
@@ -301,6 +318,7 @@ pub const FINDING_CODES: &[&str] = &[
     "unsafe-election",
     "unclean-election",
     "ack-before-committed",
+    "producer-sequence",
     "leader-not-in-isr",
     "two-leaders-one-epoch",
     "epoch-regression",

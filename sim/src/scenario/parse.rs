@@ -3,7 +3,7 @@
 //! Sections are read in the order in which they need each other: the cluster, topics, clients, surroundings, faults.
 //! Problems are collected; a scenario with any problem is none.
 
-use trial_kafka::config::ProducerConfig;
+use trial_kafka::config::{NotIdempotent, ProducerConfig};
 use trial_kafka::zoo::{Switch, Zoo};
 
 use super::error::{ScenarioError, Wrong};
@@ -11,8 +11,8 @@ use super::read::{Problems, Reader, boolean, duration, duration_from, duration_r
 use super::schema::keys_of;
 use super::tree::{Placed, Section, Tree, Value};
 use super::{
-    Cluster, ConsumerSpec, DiskModel, Expect, FINDING_CODES, FORMAT, Latency, Network, Phases, ProducerSpec, Scenario,
-    TopicSpec, admin, check, faults, kafka, tree,
+    Cluster, ConsumerSpec, DiskModel, DurationRange, Expect, FINDING_CODES, FORMAT, Latency, Network, Phases,
+    ProducerSpec, ReadFrom, Scenario, TopicSpec, admin, check, faults, kafka, tree,
 };
 
 const MILLISECOND: u64 = 1_000_000;
@@ -160,7 +160,6 @@ fn name(found: &Placed) -> Result<String, Wrong> {
 }
 
 fn topic(mut reader: Reader<'_, '_, '_>, scenario: &Scenario) -> Option<TopicSpec> {
-    let brokers = scenario.cluster.brokers;
     let name = reader.require("name", |found| {
         let name = text(found)?;
         check::legal_topic_name(&name)?;
@@ -169,6 +168,11 @@ fn topic(mut reader: Reader<'_, '_, '_>, scenario: &Scenario) -> Option<TopicSpe
         }
         Ok(name)
     });
+    topic_settings(reader, name, scenario.cluster.brokers)
+}
+
+/// What is said of a topic besides its name.
+pub(super) fn topic_settings(mut reader: Reader<'_, '_, '_>, name: Option<String>, brokers: u32) -> Option<TopicSpec> {
     let partitions: i32 = reader.take("partitions", number(1, 10_000)).unwrap_or(1);
     let replication_factor = reader
         .take("replication.factor", |found| {
@@ -212,6 +216,7 @@ fn producer(mut reader: Reader<'_, '_, '_>, scenario: &Scenario) -> ProducerSpec
         config: Default::default(),
     };
     let given = reader.has("delivery.timeout.ms");
+    let idempotence_asked_for = reader.has("enable.idempotence");
     let mut config: ProducerConfig = kafka::config(&mut reader);
     // KafkaProducer.configureDeliveryTimeout: the default gives way, a given value must fit.
     let least = config.linger_ms.saturating_add(config.request_timeout_ms);
@@ -220,15 +225,45 @@ fn producer(mut reader: Reader<'_, '_, '_>, scenario: &Scenario) -> ProducerSpec
         reader.fail("delivery.timeout.ms", Wrong::new(message));
     }
     config.delivery_timeout_ms = config.delivery_timeout_ms.max(least);
+    if let Err(NotIdempotent { key, wrong, right }) = config.resolve_idempotence(idempotence_asked_for) {
+        reader.fail(key, Wrong::new(wrong).help(right));
+    }
     ProducerSpec { config, ..spec }
 }
 
 fn consumer(mut reader: Reader<'_, '_, '_>, scenario: &Scenario) -> ConsumerSpec {
+    let (has_at, has_to) = (reader.has("seek-at"), reader.has("seek-to"));
+    let seek_at = reader.take("seek-at", |found| {
+        let at = duration(found)?;
+        check::instant(scenario, DurationRange::exactly(at))?;
+        Ok(at)
+    });
+    let seek_to = reader.take("seek-to", read_from);
+    if has_at != has_to {
+        let (key, other) = if has_at { ("seek-at", "seek-to") } else { ("seek-to", "seek-at") };
+        reader.fail(key, Wrong::new(format!("{key:?} needs {other:?}")).help("when it goes, and where to"));
+    }
     ConsumerSpec {
+        start: reader.take("start", read_from),
+        seek: seek_at.zip(seek_to),
         count: reader.take("count", number(1, 1000)).unwrap_or(1),
         topics: topics(&mut reader, scenario),
         poll_interval: reader.take("poll-interval", duration_from(MILLISECOND)).unwrap_or(100 * MILLISECOND),
         config: kafka::config(&mut reader),
+    }
+}
+
+/// An offset, the log's start or end, or a time.
+fn read_from(found: &Placed) -> Result<ReadFrom, Wrong> {
+    match &found.value {
+        Value::Int(offset) if *offset >= 0 => Ok(ReadFrom::Offset(*offset)),
+        Value::Text(text) if text == "earliest" => Ok(ReadFrom::Earliest),
+        Value::Text(text) if text == "latest" => Ok(ReadFrom::Latest),
+        Value::Text(_) => duration(found).map(ReadFrom::Time),
+        _ => Err(Wrong::new(format!(
+            "an offset, \"earliest\", \"latest\" or a time such as \"6s\", not {}",
+            found.found()
+        ))),
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use trial_kafka::config::{ConfigKey, NOT_MODELLED};
+use trial_kafka::config::NOT_MODELLED;
 use trial_kafka::event::Event;
 use trial_kafka::zoo::Switch;
 
@@ -58,7 +58,7 @@ const PRODUCER: &[Key] = keys! {
     "count" "1..=1000" "1" "so many equal producers; all producers together are p1, p2, …";
     "topics" "list of topics" "all" "what it writes to, in turn";
     "rate" "1..=1000000" "200" "records per second of each producer";
-    "records" "1..=1000000000" "(until the faults end)" "records of each producer after which it stops";
+    "records" "1..=1000000000" "(until the faults end)" "records of each producer after which it stops; one more shows, once all has healed, that it gets on";
     "value-bytes" "16..=1048576" "100" "size of a value; a value carries its record's number";
     "keys" "1..=1000000000" "(no keys)" "number of different keys; without, the sticky partitioner chooses";
 };
@@ -66,6 +66,9 @@ const CONSUMER: &[Key] = keys! {
     "count" "1..=1000" "1" "so many equal consumers; all consumers together are k1, k2, …";
     "topics" "list of topics" "all" "what it reads; all partitions are assigned to it";
     "poll-interval" "duration" "\"100ms\"" "pause between two polls";
+    "start" "offset, \"earliest\", \"latest\" or duration" "(by auto.offset.reset)" "where it starts in each partition; a time: at the first record written then or later";
+    "seek-at" "duration" "(never)" "virtual time at which it goes elsewhere";
+    "seek-to" "as start" "(none)" "where it goes then, in each partition";
 };
 const NETWORK: &[Key] = keys! {
     "latency.min" "duration" "\"200us\"" "a message takes at least this long, one way";
@@ -96,6 +99,8 @@ const FAULT: &[Key] = keys! {
     "by" "duration or range" "(needed)" "how much is added; how far the clock jumps; how late metadata is";
     "of" "list of kinds of metadata" "[] (all)" "with which record the delay begins; what follows it is late too";
     "back" "true or false" "false" "the clock jumps back";
+    "age" "duration or range" "(needed)" "how old the disk is that a broker comes back with";
+    "only" "[\"checkpoints\"]" "(the whole disk)" "only the checkpoint files are that old";
     "id" "a number" "its position" "the fault's name for the seed: it keeps its random choices when others go";
 };
 const CHAOS: &[Key] = keys! {
@@ -111,6 +116,7 @@ const CHAOS: &[Key] = keys! {
     "mix.slow-fetch" "weight" "1" "how often a slow fetcher";
     "mix.clock-jump" "weight" "1" "how often a clock that jumps";
     "mix.replace-disk" "weight" "0" "how often an empty disk; never unless asked for";
+    "mix.restore-disk" "weight" "0" "how often a disk, or its checkpoint files, as they were; never unless asked for";
     "mix.disk-fails" "weight" "1" "how often a disk that fails in the middle of what its node does";
     "mix.late-metadata" "weight" "1" "how often metadata that reaches a broker late";
     "mix.lost-sync" "weight" "0" "how often a disk that answers syncs and keeps nothing; never unless asked for";
@@ -130,7 +136,11 @@ const CHAOS: &[Key] = keys! {
     "metadata-late-by" "duration or range" "\"10ms..5s\"" "how late metadata is";
 };
 const ADMIN: &[Key] = keys! {
-    "at" "time" "(needed)" "when it is tried first, counted from the start of the trial";
+    "at" "time or range" "(this or after)" "when it is tried first, counted from the start of the trial";
+    "after" "an event" "(this or at)" "the event that it waits for: \"isr-changed\", \"leader-changed of orders-0\", \"truncated on b1\"";
+    "not-before" "time or range" "the end of the warm-up" "with after: events count from here on";
+    "occurrence" "number or range" "1" "with after: it waits for the n-th such event; \"1..20\" is drawn by the seed";
+    "delay" "duration or range" "\"0s\"" "with after: from the event to the step";
     "do" "an action" "(needed)" "what is done; tried again while no controller answers, until the faults end";
     "topic" "text" "(needed)" "the topic's name; a create-topic takes Kafka's topic keys too";
     "partitions" "1..=10000" "1" "partitions, in all";
@@ -138,7 +148,10 @@ const ADMIN: &[Key] = keys! {
     "assignments" "list of lists of brokers" "(the controller's choice)" "replicas of each partition, the preferred leader first";
     "partition" "a number" "0" "the partition; elect-leaders without topic: all partitions";
     "replicas" "list of brokers" "(cancel)" "where the partition moves; without, the reassignment under way is cancelled";
+    "before" "an offset" "(the high watermark)" "records below it are deleted";
     "election" "preferred, unclean" "\"preferred\"" "which kind of election";
+    "controller" "1..=controllers" "(needed)" "whom add-voter makes a voter of the quorum, on the disk that it has then; whom remove-voter makes none";
+    "once" "true, false" "false" "add-voter, remove-voter: not tried again, whatever the answer is";
     "resource" "\"topic orders\", \"b1\", \"all brokers\"" "(needed)" "whose configs are changed";
     "set" "list of \"KEY=VALUE\"" "[]" "configs that are set";
     "remove" "list of keys" "[]" "configs that are removed: the next default holds";
@@ -184,8 +197,8 @@ peers     everyone, brokers, controllers, clients, or any target
 ";
 
 const TAIL: &str = "\
-Kafka enables idempotence by default; this version of the model does not have it, so enable.idempotence is false
-here for every value of acks, and enable.idempotence=true is an error.
+As in Kafka, idempotence is on by default, and off without a word where acks is 0 or 1 or retries is 0: whoever compares
+values of acks sets enable.idempotence too, or two things change at once. Asked for with such values it is an error.
 ";
 
 /// The whole format, for people.
@@ -202,7 +215,7 @@ pub fn schema() -> String {
             }
         }
         if name == "admin" {
-            out.push_str("\n  The keys of each action, besides at and do:\n");
+            out.push_str("\n  The keys of each action, besides those that say what and when:\n");
             for action in ACTION_NAMES {
                 line(&mut out, &format!("    {action:<18} {}", keys_of_action(action).join(", ")));
             }
@@ -255,19 +268,11 @@ pub fn schema_entries() -> Vec<SchemaEntry> {
             section,
             key: config.name,
             takes: format!("{:?}", config.kind).to_lowercase(),
-            default: default_of(config),
+            default: config.default,
             about: config.about,
         }));
     }
     entries
-}
-
-/// The table shows Kafka's defaults; the one that differs here is said in words.
-fn default_of(config: &ConfigKey) -> &'static str {
-    match config.name {
-        "enable.idempotence" => "false (Kafka: true)",
-        _ => config.default,
-    }
 }
 
 fn line(out: &mut String, text: &str) {
@@ -281,9 +286,8 @@ fn section(out: &mut String, header: &str, name: &str) {
         line(out, &format!("  {:<24} {:<26} {:<28} {}", key.name, key.takes, key.default, key.about));
     }
     for config in SETS.iter().filter(|(section, _)| *section == name).flat_map(|(_, keys)| keys.iter()) {
-        let default = default_of(config);
         let takes = format!("{:?}", config.kind).to_lowercase();
-        line(out, &format!("  {:<46} {takes:<7} {default:<22} {}", config.name, config.about));
+        line(out, &format!("  {:<46} {takes:<7} {:<22} {}", config.name, config.default, config.about));
     }
 }
 

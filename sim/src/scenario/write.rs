@@ -9,7 +9,7 @@ use trial_kafka::zoo::Switch;
 use super::admin::resource_name;
 use super::kafka::ConfigSet;
 use super::values::show_duration;
-use super::{AdminAction, AdminStep, DiskModel, DurationRange, FORMAT, Latency, Phases, Scenario};
+use super::{AdminAction, AdminStep, DiskModel, DurationRange, FORMAT, Latency, Phases, ReadFrom, Scenario};
 use crate::fault::{Chaos, CountRange, Direction, FaultKind, FaultSpec, Peer, When};
 
 /// Writes a scenario. [`super::parse`] gives an equal one from it.
@@ -56,6 +56,11 @@ pub fn to_toml(scenario: &Scenario) -> String {
         w.unless(consumer.count == 1, "count", consumer.count);
         w.key("topics", list(&consumer.topics));
         w.key("poll-interval", time(consumer.poll_interval));
+        w.some("start", consumer.start.map(read_from));
+        if let Some((at, to)) = consumer.seek {
+            w.key("seek-at", time(at));
+            w.key("seek-to", read_from(to));
+        }
         w.config(&consumer.config);
     }
     let (latency, default) = (&scenario.network.latency, Latency::default());
@@ -84,7 +89,7 @@ pub fn to_toml(scenario: &Scenario) -> String {
     }
     for step in &scenario.admin {
         w.header("[[admin]]");
-        w.admin(step);
+        w.admin(step, scenario);
     }
     let expect = &scenario.expect;
     if !expect.never.is_empty() || !expect.any.is_empty() {
@@ -101,6 +106,15 @@ fn quoted(text: impl Display) -> String {
 
 fn list<T: Display>(items: impl IntoIterator<Item = T>) -> String {
     format!("[{}]", items.into_iter().map(quoted).collect::<Vec<_>>().join(", "))
+}
+
+fn read_from(place: ReadFrom) -> String {
+    match place {
+        ReadFrom::Offset(offset) => offset.to_string(),
+        ReadFrom::Earliest => "\"earliest\"".to_owned(),
+        ReadFrom::Latest => "\"latest\"".to_owned(),
+        ReadFrom::Time(at) => time(at),
+    }
 }
 
 fn time(duration: u64) -> String {
@@ -153,8 +167,8 @@ impl Writer {
         }
     }
 
-    fn admin(&mut self, step: &AdminStep) {
-        self.key("at", time(step.at));
+    fn admin(&mut self, step: &AdminStep, scenario: &Scenario) {
+        self.when(&step.when, scenario);
         self.key("do", quoted(step.action.name()));
         match &step.action {
             AdminAction::CreateTopic(topic) => {
@@ -183,6 +197,15 @@ impl Writer {
                 self.some("topic", partition.as_ref().map(|partition| quoted(&partition.topic)));
                 self.some("partition", partition.as_ref().map(|partition| partition.partition));
             }
+            AdminAction::DeleteRecords { partition, before } => {
+                self.key("topic", quoted(&partition.topic));
+                self.key("partition", partition.partition);
+                self.some("before", *before);
+            }
+            AdminAction::AddVoter { controller, once } | AdminAction::RemoveVoter { controller, once } => {
+                self.key("controller", controller);
+                self.unless(!once, "once", true);
+            }
             AdminAction::Reassign { partition, replicas } => {
                 self.key("topic", quoted(&partition.topic));
                 self.key("partition", partition.partition);
@@ -191,10 +214,8 @@ impl Writer {
         }
     }
 
-    fn fault(&mut self, fault: &FaultSpec, scenario: &Scenario) {
-        self.key("kind", quoted(fault.kind.kind_name()));
-        self.key("target", quoted(&fault.target));
-        match &fault.when {
+    fn when(&mut self, when: &When<DurationRange>, scenario: &Scenario) {
+        match when {
             When::At(at) => self.key("at", range(*at)),
             When::After { trigger, occurrence, not_before, delay } => {
                 self.key("after", quoted(trigger));
@@ -204,10 +225,21 @@ impl Writer {
                 self.unless(*delay == DurationRange::exactly(0), "delay", range(*delay));
             }
         }
+    }
+
+    fn fault(&mut self, fault: &FaultSpec, scenario: &Scenario) {
+        self.key("kind", quoted(fault.kind.kind_name()));
+        self.key("target", quoted(&fault.target));
+        self.when(&fault.when, scenario);
         match &fault.kind {
             FaultKind::Crash { restart_after }
             | FaultKind::PowerLoss { restart_after }
             | FaultKind::ReplaceDisk { restart_after } => self.some("restart-after", restart_after.map(range)),
+            FaultKind::RestoreDisk { age, checkpoints_only, restart_after } => {
+                self.key("age", range(*age));
+                self.unless(!checkpoints_only, "only", list(["checkpoints"]));
+                self.some("restart-after", restart_after.map(range));
+            }
             FaultKind::DiskFails { after_operations, restart_after } => {
                 self.key("after-operations", count(*after_operations));
                 self.some("restart-after", restart_after.map(range));

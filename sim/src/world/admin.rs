@@ -1,22 +1,30 @@
-//! The administrator: does the steps of `[[admin]]` one after the other.
+//! The administrator: does the steps of `[[admin]]` one after the other, as they become due.
 //!
 //! A step that ends without an answer of the controller (there was none, or it was lost) is tried again until it is done
 //! or the faults end: as a person would who reads "try again". What was asked and lost may have been done, so that the
 //! next try is told "there is no such topic"; that ends the step too.
 
+use std::collections::VecDeque;
+
+use trial_kafka::controller::Voter;
 use trial_kafka::ids::{Topic, TopicPartition};
 use trial_kafka::node::{Nanos, OpId, Outcome};
 
 use super::life::{LifeStep, Phase};
+use super::slot::SimNode;
 use super::{What, World};
-use crate::scenario::{AdminAction, AdminStep, Scenario};
+use crate::fault::When;
+use crate::scenario::{AdminAction, Scenario};
 
 /// Where the administrator is in the scenario's steps.
 #[derive(Clone, Debug)]
 pub(super) struct Administrator {
-    /// In the order in which they are done.
-    steps: Vec<AdminStep>,
-    next: usize,
+    /// As in the scenario.
+    steps: Vec<AdminAction>,
+    /// When each is due.
+    times: Vec<When>,
+    /// Those that are due and not done yet, in the order in which they became due.
+    due: VecDeque<usize>,
     under_way: bool,
     /// The topics that are there by what was done, and how many partitions they have.
     topics: Vec<(String, i32)>,
@@ -26,11 +34,11 @@ pub(super) struct Administrator {
 const AGAIN_AFTER: Nanos = 100_000_000;
 
 impl Administrator {
-    pub(super) fn new(scenario: &Scenario) -> Self {
-        let mut steps = scenario.admin.clone();
-        steps.sort_by_key(|step| step.at);
+    pub(super) fn new(scenario: &Scenario, seed: u64) -> Self {
+        let steps = scenario.admin.iter().map(|step| step.action.clone()).collect();
+        let times = crate::fault::admin_times(scenario, seed);
         let topics = scenario.topics.iter().map(|topic| (topic.name.clone(), topic.partitions)).collect();
-        Administrator { steps, next: 0, under_way: false, topics }
+        Administrator { steps, times, due: VecDeque::new(), under_way: false, topics }
     }
 
     /// The step is done: which topics are there now?
@@ -45,7 +53,12 @@ impl Administrator {
                 let known = self.topics.iter_mut().find(|(name, _)| name == topic);
                 known.into_iter().for_each(|(_, count)| *count = *partitions);
             }
-            AdminAction::AlterConfig { .. } | AdminAction::ElectLeaders { .. } | AdminAction::Reassign { .. } => {}
+            AdminAction::AlterConfig { .. }
+            | AdminAction::ElectLeaders { .. }
+            | AdminAction::Reassign { .. }
+            | AdminAction::DeleteRecords { .. }
+            | AdminAction::AddVoter { .. }
+            | AdminAction::RemoveVoter { .. } => {}
         }
     }
 }
@@ -56,12 +69,19 @@ fn is_so_already(action: &AdminAction, error: &str) -> bool {
         (action, error),
         (AdminAction::CreateTopic(_), "TOPIC_ALREADY_EXISTS")
             | (AdminAction::DeleteTopic { .. }, "UNKNOWN_TOPIC_OR_PARTITION")
+            | (AdminAction::AddVoter { .. }, "DUPLICATE_VOTER")
+            | (AdminAction::RemoveVoter { .. }, "VOTER_NOT_FOUND")
     )
+}
+
+/// Does the administrator leave it at one try?
+fn is_tried_once(action: &AdminAction) -> bool {
+    matches!(action, AdminAction::AddVoter { once: true, .. } | AdminAction::RemoveVoter { once: true, .. })
 }
 
 /// Nobody said no.
 fn is_worth_another_try(error: &str) -> bool {
-    matches!(error, "NOT_CONTROLLER" | "TIMEOUT" | "REQUEST_TIMED_OUT" | "NETWORK_EXCEPTION")
+    matches!(error, "NOT_CONTROLLER" | "TIMEOUT" | "REQUEST_TIMED_OUT" | "NETWORK_EXCEPTION" | "NOT_LEADER_OR_FOLLOWER")
 }
 
 impl World {
@@ -78,27 +98,44 @@ impl World {
     }
 
     pub(super) fn begin_administration(&mut self) {
-        if let Some(step) = self.life.administrator.steps.first() {
-            self.queue.push(step.at, What::Life(LifeStep::Administer));
-        }
+        let times = std::mem::take(&mut self.life.administrator.times);
+        self.schedule_admin_steps(times);
     }
 
-    /// Does the next step, if its time has come.
+    pub(super) fn on_admin_step_due(&mut self, step: usize) {
+        self.life.administrator.due.push_back(step);
+        self.administer();
+    }
+
+    /// Does the next step that is due.
     pub(super) fn administer(&mut self) {
         let administrator = &mut self.life.administrator;
-        let Some(step) = administrator.steps.get(administrator.next).filter(|_| !administrator.under_way) else {
-            return;
-        };
-        if self.life.phase > Phase::Faults {
+        if administrator.under_way || self.life.phase > Phase::Faults {
             return;
         }
-        if step.at > self.now {
-            let at = step.at;
-            return self.queue.push(at, What::Life(LifeStep::Administer));
-        }
-        let command = step.action.command();
+        let Some(action) = administrator.due.front().map(|step| administrator.steps[*step].clone()) else { return };
         administrator.under_way = true;
+        let command = action.command(|controller, as_it_stands| self.voter_named(controller, as_it_stands));
         self.command(self.life.admin, World::ADMIN_OP, command);
+    }
+
+    /// A controller, with the disk that it stands there with; or with that by which the quorum has it for a voter, as the
+    /// controller says that knows most of it.
+    fn voter_named(&self, n: u32, as_it_stands: bool) -> Voter {
+        let slot = &self.slots[self.controller_ix(n).map_or(0, |node| node.0 as usize)];
+        let setup = match &slot.blank {
+            SimNode::Controller(blank) => blank.setup().clone(),
+            SimNode::Combined(blank) => blank.controller().setup().clone(),
+            SimNode::Broker(_) | SimNode::Client(_) => unreachable!("a scenario's controllers stand first"),
+        };
+        let here = Voter { id: setup.node_id, directory_id: setup.directory_id, endpoint: setup.endpoint };
+        if as_it_stands {
+            return here;
+        }
+        let running = self.controllers().filter(|(node, _)| self.slots[node.0 as usize].is_up());
+        let knows_most = running.max_by_key(|(_, c)| (c.is_active(), c.epoch(), c.high_watermark()));
+        let voters = knows_most.map_or_else(Vec::new, |(_, controller)| controller.voters());
+        voters.into_iter().find(|voter| voter.id == here.id).unwrap_or(here)
     }
 
     /// The administrator's operation has ended. False if it was somebody else's.
@@ -108,19 +145,21 @@ impl World {
         }
         let administrator = &mut self.life.administrator;
         administrator.under_way = false;
-        let Some(step) = administrator.steps.get(administrator.next).cloned() else { return true };
+        let Some(action) = administrator.due.front().map(|step| administrator.steps[*step].clone()) else {
+            return true;
+        };
         let done = match outcome {
-            Outcome::Refused { error } if is_worth_another_try(error) => {
+            Outcome::Refused { error } if is_worth_another_try(error) && !is_tried_once(&action) => {
                 self.queue.push(self.now + AGAIN_AFTER, What::Life(LifeStep::Administer));
                 return true;
             }
-            Outcome::Refused { error } => is_so_already(&step.action, error),
+            Outcome::Refused { error } => is_so_already(&action, error),
             _ => true,
         };
         if done {
-            administrator.follow(&step.action);
+            administrator.follow(&action);
         }
-        administrator.next += 1;
+        administrator.due.pop_front();
         self.queue.push(self.now, What::Life(LifeStep::Administer));
         true
     }

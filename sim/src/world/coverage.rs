@@ -1,4 +1,4 @@
-//! Which states of the metadata quorum and of its elections a trial has reached: counted, never judged.
+//! Which states of the metadata quorum, of its elections and of consumers a trial has reached: counted, never judged.
 
 use trial_kafka::event::{ElectionKind, Event};
 
@@ -16,6 +16,8 @@ pub(crate) struct Coverage {
     snapshots_loaded: u64,
     elr_elections: u64,
     last_known_leader_elections: u64,
+    read_replicas_chosen: u64,
+    consumer_truncations: u64,
     /// Bytes of metadata logs that were not synced and are gone.
     pub(crate) metadata_bytes_lost: u64,
 }
@@ -33,6 +35,8 @@ impl Coverage {
             Event::MetadataTruncated { .. } => &mut self.metadata_truncations,
             Event::SnapshotWritten { .. } => &mut self.snapshots_written,
             Event::SnapshotLoaded { .. } => &mut self.snapshots_loaded,
+            Event::ReadReplicaChosen { .. } => &mut self.read_replicas_chosen,
+            Event::PositionReset { why, .. } if why.starts_with("LOG_TRUNCATION") => &mut self.consumer_truncations,
             Event::LeaderChanged { election: Some(election), .. } => match election {
                 ElectionKind::Eligible => &mut self.elr_elections,
                 ElectionKind::LastKnownLeader => &mut self.last_known_leader_elections,
@@ -44,7 +48,7 @@ impl Coverage {
     }
 
     /// All, with their names.
-    pub(crate) fn named(&self) -> [(&'static str, u64); 13] {
+    pub(crate) fn named(&self) -> [(&'static str, u64); 17] {
         [
             ("controller_elections", self.controller_elections),
             ("controller_candidacies", self.candidacies),
@@ -55,10 +59,14 @@ impl Coverage {
             ("metadata_truncations", self.metadata_truncations),
             ("metadata_snapshots_written", self.snapshots_written),
             ("metadata_snapshots_loaded", self.snapshots_loaded),
+            ("trials_that_wrote_metadata_snapshots", u64::from(self.snapshots_written > 0)),
+            ("trials_that_loaded_metadata_snapshots", u64::from(self.snapshots_loaded > 0)),
             ("metadata_bytes_lost", self.metadata_bytes_lost),
             ("trials_that_lost_metadata", u64::from(self.metadata_bytes_lost > 0)),
             ("elr_elections", self.elr_elections),
             ("last_known_leader_elections", self.last_known_leader_elections),
+            ("read_replicas_chosen", self.read_replicas_chosen),
+            ("consumer_truncations", self.consumer_truncations),
         ]
     }
 }

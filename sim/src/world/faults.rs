@@ -7,12 +7,14 @@ use trial_kafka::controller::Controller;
 use trial_kafka::event::{Event, Fault as FaultEvent};
 use trial_kafka::node::{Command, EventId, Input, Nanos, OpId};
 
+use super::images::Images;
 use super::late_metadata::{LateMetadata, MetadataAnswer};
+use super::life::LifeStep;
 use super::machines::{directory_id, disk_of};
 use super::network::Slowness;
 use super::slot::SimNode;
 use super::{Phase, Power, What, World};
-use crate::fault::{Fault, FaultKind, MetadataKind, When};
+use crate::fault::{Fault, FaultKind, MetadataKind, Trigger, When};
 use crate::trace::NodeIx;
 
 /// Where a controller keeps the metadata log.
@@ -27,11 +29,22 @@ pub struct FaultCounter {
     pub took_effect: u32,
 }
 
-/// A fault of the timeline that hangs on an event.
+/// Something that hangs on an event.
 #[derive(Clone, Debug)]
 struct Armed {
-    fault: usize,
+    what: WhatIsArmed,
+    trigger: Trigger,
+    not_before: Nanos,
+    delay: Nanos,
     left: u32,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum WhatIsArmed {
+    /// This fault of the timeline.
+    Fault(usize),
+    /// This step of the administrator.
+    AdminStep(usize),
 }
 
 /// The timeline and what of it lasts.
@@ -46,6 +59,8 @@ pub(super) struct Faults {
     over: bool,
     /// Number of the last fault that made metadata late.
     last_late: u32,
+    /// Images of disks, for those that are to be restored.
+    pub(super) images: Images,
 }
 
 impl Faults {
@@ -54,7 +69,8 @@ impl Faults {
         for fault in &timeline {
             counters.entry(fault.kind.kind_name()).or_default().scheduled += 1;
         }
-        Faults { timeline, armed: Vec::new(), counters, lasting: Vec::new(), over: false, last_late: 0 }
+        let images = Images::for_faults(&timeline);
+        Faults { timeline, armed: Vec::new(), counters, lasting: Vec::new(), over: false, last_late: 0, images }
     }
     pub(super) fn counters(&self) -> impl Iterator<Item = (&'static str, FaultCounter)> {
         self.counters.iter().map(|(name, counter)| (*name, *counter))
@@ -81,19 +97,40 @@ fn take_one<T: PartialEq>(added: &mut Vec<T>, by: T) {
     }
 }
 
+impl WhatIsArmed {
+    fn is_due(self, cause: EventId, that_node: Option<NodeIx>) -> What {
+        match self {
+            WhatIsArmed::Fault(fault) => What::Fault { fault, cause, that_node },
+            WhatIsArmed::AdminStep(step) => What::Life(LifeStep::AdminStepDue(step)),
+        }
+    }
+}
+
 impl World {
     pub(super) fn schedule_faults(&mut self) {
-        for (index, fault) in self.faults.timeline.iter().enumerate() {
-            match &fault.when {
-                When::At(at) => {
-                    self.queue.push(*at, What::Fault { fault: index, cause: EventId::NONE, that_node: None });
-                }
-                When::After { occurrence, .. } => self.faults.armed.push(Armed { fault: index, left: occurrence.min }),
+        let times: Vec<When> = self.faults.timeline.iter().map(|fault| fault.when.clone()).collect();
+        for (index, when) in times.into_iter().enumerate() {
+            self.schedule(WhatIsArmed::Fault(index), when);
+        }
+    }
+
+    /// The steps of `[[admin]]`, which are due at these times.
+    pub(super) fn schedule_admin_steps(&mut self, times: Vec<When>) {
+        for (index, when) in times.into_iter().enumerate() {
+            self.schedule(WhatIsArmed::AdminStep(index), when);
+        }
+    }
+
+    fn schedule(&mut self, what: WhatIsArmed, when: When) {
+        match when {
+            When::At(at) => self.queue.push(at, what.is_due(EventId::NONE, None)),
+            When::After { trigger, occurrence, not_before, delay } => {
+                self.faults.armed.push(Armed { what, trigger, not_before, delay, left: occurrence.min })
             }
         }
     }
 
-    /// Looks whether an event of this step fires a fault.
+    /// Looks whether an event of this step fires a fault, or is what a step of the administrator waits for.
     pub(super) fn fire_triggers(&mut self) {
         if self.faults.armed.is_empty() || self.faults.over {
             return;
@@ -102,20 +139,18 @@ impl World {
         for event in &self.tracer.fresh {
             let name = self.slots.get(event.node.0 as usize).map_or("trial", |slot| slot.name.as_str());
             for armed in &mut self.faults.armed {
-                let When::After { trigger, not_before, delay, .. } = &self.faults.timeline[armed.fault].when else {
-                    continue;
-                };
-                if armed.left > 0 && event.time >= *not_before && trigger.matches(name, &event.event) {
+                let is_counted = armed.left > 0 && event.time >= armed.not_before;
+                if is_counted && armed.trigger.matches(name, &event.event) {
                     armed.left -= 1;
                     if armed.left == 0 {
-                        fired.push((self.now + delay, armed.fault, event.id, event.node));
+                        fired.push((self.now + armed.delay, armed.what.is_due(event.id, Some(event.node))));
                     }
                 }
             }
         }
         self.faults.armed.retain(|armed| armed.left > 0);
-        for (at, fault, cause, node) in fired {
-            self.queue.push(at, What::Fault { fault, cause, that_node: Some(node) });
+        for (at, what) in fired {
+            self.queue.push(at, what);
         }
     }
 
@@ -217,6 +252,9 @@ impl World {
                 by_ms != 0
             }
             FaultKind::ReplaceDisk { restart_after } => self.replace_disk(node, *restart_after, cause),
+            FaultKind::RestoreDisk { age, checkpoints_only, restart_after } => {
+                self.restore_disk(node, *age, *checkpoints_only, *restart_after, cause)
+            }
             FaultKind::DiskFails { after_operations, restart_after } => {
                 let slot = &mut self.slots[node.0 as usize];
                 if slot.is_up() && !matches!(slot.node, SimNode::Client(_)) {
@@ -358,7 +396,7 @@ impl World {
         until
     }
 
-    fn restart_later(&mut self, node: NodeIx, after: Option<Nanos>) {
+    pub(super) fn restart_later(&mut self, node: NodeIx, after: Option<Nanos>) {
         let incarnation = self.slots[node.0 as usize].incarnation;
         self.end_after(after, FaultEnd::Restart { node, incarnation });
     }
@@ -424,7 +462,7 @@ impl World {
                         self.queue.push(self.now, What::Release { node, incarnation, effects });
                     }
                     for lane in trial_kafka::node::Lane::ALL {
-                        if !self.slots[node.0 as usize].lanes[lane as usize].waiting.is_empty() {
+                        if !self.slots[node.0 as usize].lanes[lane.index()].waiting.is_empty() {
                             self.wake_lane(node, lane);
                         }
                     }

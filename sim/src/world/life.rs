@@ -15,11 +15,12 @@ use trial_kafka::config::{ConsumerConfig, OffsetReset};
 use trial_kafka::controller::{Controller, QuorumRole};
 use trial_kafka::event::Event;
 use trial_kafka::ids::{Topic, TopicPartition};
-use trial_kafka::node::{Command, EventId, Input, Nanos, OpId, Outcome};
+use trial_kafka::node::{Command, EventId, Input, Nanos, OpId, Outcome, SeekTo};
 
 use super::admin::Administrator;
-use super::{Note, Power, What, World, encode_value};
-use crate::scenario::Scenario;
+use super::probes::Probes;
+use super::{Note, Power, WALL_AT_START_MS, What, World, encode_value};
+use crate::scenario::{ReadFrom, Scenario};
 use crate::trace::NodeIx;
 
 /// Where a trial is in its life.
@@ -57,8 +58,13 @@ pub(super) enum LifeStep {
     CreateTopics,
     BeginFaults,
     Produce(u32),
+    /// A producer shows that it gets on.
+    Probe(u32),
     Assign(u32),
+    Seek(u32),
     Poll(u32),
+    /// A step of the administrator is due.
+    AdminStepDue(usize),
     Administer,
     BeginHeal,
     LookHealed,
@@ -67,29 +73,30 @@ pub(super) enum LifeStep {
 }
 
 #[derive(Clone, Debug)]
-struct Writer {
-    node: NodeIx,
-    spec: usize,
+pub(super) struct Writer {
+    pub(super) node: NodeIx,
+    pub(super) spec: usize,
     sent: u64,
     /// Records of its present incarnation that it was not told the end of.
     unsettled: u64,
 }
 
 #[derive(Clone, Debug)]
-struct Reader {
-    node: NodeIx,
-    spec: usize,
+pub(super) struct Reader {
+    pub(super) node: NodeIx,
+    pub(super) spec: usize,
 }
 
 /// See the module documentation.
 #[derive(Clone, Debug)]
 pub(super) struct Life {
     pub(super) phase: Phase,
-    writers: Vec<Writer>,
-    readers: Vec<Reader>,
+    pub(super) writers: Vec<Writer>,
+    pub(super) readers: Vec<Reader>,
     pub(super) admin: NodeIx,
     final_reader: NodeIx,
     pub(super) administrator: Administrator,
+    pub(super) probes: Probes,
     topics_created: usize,
     creating: bool,
     next_record: u64,
@@ -122,7 +129,7 @@ pub(super) fn reader_config() -> ConsumerConfig {
 }
 
 impl Life {
-    pub(super) fn new(scenario: &Scenario) -> Self {
+    pub(super) fn new(scenario: &Scenario, seed: u64) -> Self {
         let mut next = scenario.cluster.own_controllers() + scenario.cluster.brokers;
         let mut node = || {
             next += 1;
@@ -139,7 +146,8 @@ impl Life {
             readers,
             admin,
             final_reader,
-            administrator: Administrator::new(scenario),
+            administrator: Administrator::new(scenario, seed),
+            probes: Probes::default(),
             topics_created: 0,
             creating: false,
             next_record: 0,
@@ -208,13 +216,26 @@ impl World {
                 self.enter(Phase::Faults);
                 (0..self.life.writers.len()).for_each(|n| self.live(LifeStep::Produce(n as u32)));
                 (0..self.life.readers.len()).for_each(|n| self.live(LifeStep::Assign(n as u32)));
+                for (number, reader) in self.life.readers.iter().enumerate() {
+                    if let Some((at, _)) = self.scenario.consumers[reader.spec].seek {
+                        self.queue.push(at.max(self.now), What::Life(LifeStep::Seek(number as u32)));
+                    }
+                }
             }
             LifeStep::Produce(writer) => self.produce_next(writer as usize),
+            LifeStep::Probe(writer) => self.send_probe(writer as usize),
             LifeStep::Assign(reader) => self.assign(reader as usize),
+            LifeStep::Seek(reader) => {
+                let spec = self.life.readers[reader as usize].spec;
+                if let Some((_, to)) = self.scenario.consumers[spec].seek {
+                    self.seek(reader as usize, to);
+                }
+            }
             LifeStep::Poll(reader) => {
                 let node = self.life.readers[reader as usize].node;
                 self.command(node, OpId(CONTROL_OPS + u64::from(reader)), Command::Poll { max_wait_ms: 500 });
             }
+            LifeStep::AdminStepDue(step) => self.on_admin_step_due(step),
             LifeStep::Administer => self.administer(),
             LifeStep::BeginHeal => {
                 self.enter(Phase::Heal);
@@ -223,8 +244,12 @@ impl World {
             }
             LifeStep::LookHealed => {
                 let bound = self.scenario.phases.faults_end() + self.scenario.phases.heal;
-                if self.is_healed() || self.now >= bound {
+                let is_healed = self.is_healed();
+                if is_healed || self.now >= bound {
                     self.enter(Phase::Drain);
+                    if is_healed {
+                        self.send_probes();
+                    }
                     self.live(LifeStep::LookDrained);
                 } else {
                     self.again(LOOK_EVERY, LifeStep::LookHealed);
@@ -233,7 +258,8 @@ impl World {
             LifeStep::LookDrained => {
                 let phases = self.scenario.phases;
                 let bound = phases.faults_end() + phases.heal + phases.drain;
-                if self.unsettled_sends() == 0 && self.is_committed() || self.now >= bound {
+                let is_drained = self.unsettled_sends() == 0 && self.is_committed() && self.unanswered().is_empty();
+                if is_drained || self.now >= bound {
                     self.begin_final_read();
                 } else {
                     self.again(LOOK_EVERY, LifeStep::LookDrained);
@@ -270,10 +296,29 @@ impl World {
         let op = OpId(CONTROL_OPS + (1 << 20) + reader as u64);
         self.notes.push(Note::Assigned { consumer: reader as u32 });
         self.command(node, op, Command::Assign { partitions });
+        if let Some(start) = self.scenario.consumers[spec].start {
+            self.seek(reader, start);
+        }
         self.live(LifeStep::Poll(reader as u32));
     }
 
-    fn partitions_of(&self, topics: &[String]) -> Vec<TopicPartition> {
+    /// Sends a consumer there in each of its partitions.
+    fn seek(&mut self, reader: usize, to: ReadFrom) {
+        let Reader { node, spec } = self.life.readers[reader];
+        let topics = self.scenario.consumers[spec].topics.clone();
+        let to = match to {
+            ReadFrom::Offset(offset) => SeekTo::Offset(offset),
+            ReadFrom::Earliest => SeekTo::Earliest,
+            ReadFrom::Latest => SeekTo::Latest,
+            ReadFrom::Time(at) => SeekTo::Timestamp(WALL_AT_START_MS + (at / MILLISECOND) as i64),
+        };
+        let op = OpId(CONTROL_OPS + (2 << 20) + reader as u64);
+        for partition in self.partitions_of(&topics) {
+            self.command(node, op, Command::Seek { partition, to });
+        }
+    }
+
+    pub(super) fn partitions_of(&self, topics: &[String]) -> Vec<TopicPartition> {
         let specs = self.scenario.topics.iter().filter(|t| topics.contains(&t.name));
         let of = |t: &crate::scenario::TopicSpec| {
             let topic = Topic::new(&t.name);
@@ -287,17 +332,41 @@ impl World {
             return;
         }
         let writer = &mut self.life.writers[number];
-        let scenario = std::sync::Arc::clone(&self.scenario);
-        let spec = &scenario.producers[writer.spec];
+        let spec = &self.scenario.producers[writer.spec];
         if spec.records.is_some_and(|most| writer.sent >= most) || spec.topics.is_empty() {
             return;
         }
         let nth = writer.sent;
         writer.sent += 1;
+        let interval = 1_000_000_000 / Nanos::from(spec.rate.max(1));
+        let topic = (nth % spec.topics.len() as u64) as usize;
+        self.produce_one(number, topic);
+        self.again(interval, LifeStep::Produce(number as u32));
+    }
+
+    /// Every producer shows that it gets on.
+    fn send_probes(&mut self) {
+        (0..self.life.writers.len()).for_each(|number| self.send_probe(number));
+    }
+
+    fn send_probe(&mut self, number: usize) {
+        if self.life.phase == Phase::Drain
+            && let Some(topic) = self.probe_topic(number)
+        {
+            let record = self.produce_one(number, topic);
+            self.life.probes.sent(record, number as u32, self.now);
+        }
+    }
+
+    /// Hands the next record to a producer. Gives its number.
+    fn produce_one(&mut self, number: usize, topic: usize) -> u64 {
+        let writer = &self.life.writers[number];
+        let scenario = std::sync::Arc::clone(&self.scenario);
+        let spec = &scenario.producers[writer.spec];
         let node = writer.node;
         let record = self.life.next_record;
         self.life.next_record += 1;
-        let topic = Topic::new(&spec.topics[(nth % spec.topics.len() as u64) as usize]);
+        let topic = Topic::new(&spec.topics[topic]);
         let key = spec.keys.map(|keys| {
             let bits = [record, number as u64].map(u64::to_le_bytes).concat();
             let key = xxhash_rust::xxh3::xxh3_64_with_seed(&bits, 0) % keys.max(1);
@@ -310,8 +379,7 @@ impl World {
             self.notes.push(Note::SendInvoked { record, producer: number as u32 });
             self.command(node, OpId(record), command);
         }
-        let interval = 1_000_000_000 / Nanos::from(spec.rate.max(1));
-        self.again(interval, LifeStep::Produce(number as u32));
+        record
     }
 
     /// Does one controller lead and all others follow it, is every broker unfenced in its present incarnation, has every
@@ -409,8 +477,12 @@ impl World {
         }
         match outcome {
             Outcome::Produced { partition, belief, attempts, .. } if op.0 < self.life.next_record => {
-                if let Some(writer) = self.life.writers.iter_mut().find(|writer| writer.node == node) {
-                    writer.unsettled = writer.unsettled.saturating_sub(1);
+                if let Some(writer) = self.life.writers.iter().position(|writer| writer.node == node) {
+                    let unsettled = &mut self.life.writers[writer].unsettled;
+                    *unsettled = unsettled.saturating_sub(1);
+                    if self.life.probes.settled(op.0, partition.as_ref(), &belief) {
+                        self.again(1_000 * MILLISECOND, LifeStep::Probe(writer as u32));
+                    }
                 }
                 self.notes.push(Note::SendSettled { record: op.0, partition, belief, attempts, event });
             }
@@ -430,6 +502,7 @@ impl World {
             Outcome::Polled { records, .. } => {
                 let Some(number) = self.life.readers.iter().position(|r| r.node == node) else { return };
                 if !records.is_empty() {
+                    self.life.probes.polled(number as u32, &records, self.now);
                     self.notes.push(Note::Polled { consumer: number as u32, records, event });
                 }
                 if self.life.phase <= Phase::Drain {

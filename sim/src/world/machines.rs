@@ -91,7 +91,7 @@ pub(super) fn slots_of(scenario: &Scenario) -> Vec<Slot> {
         slots.push(Slot::new(format!("b{id}"), node));
     }
     let mut client = |name: String, role: Role| {
-        let setup = ClientSetup { client_id: name.clone(), bootstrap: bootstrap.clone(), role };
+        let setup = ClientSetup { client_id: name.clone(), bootstrap: bootstrap.clone(), role, zoo: scenario.zoo };
         slots.push(Slot::new(name, SimNode::Client(Box::new(Client::new(setup)))));
     };
     let mut number = 0;

@@ -18,12 +18,14 @@ mod carry;
 mod coverage;
 mod faults;
 mod host;
+mod images;
 mod late_metadata;
 mod life;
 mod machines;
 mod network;
 mod notes;
 mod outside;
+mod probes;
 mod process;
 mod queue;
 mod slot;
@@ -56,6 +58,7 @@ pub use faults::FaultCounter;
 pub use life::Phase;
 pub use notes::{Note, decode_value, encode_value};
 pub use outside::{External, ExternalInput};
+pub use probes::Unanswered;
 pub use slot::{Power, SimNode};
 
 /// How messages travel between nodes. Outside digest and randomness: both give the same run.
@@ -83,6 +86,8 @@ impl Sink for Unwatched {
 /// What is scheduled.
 #[derive(Clone, Debug)]
 enum What {
+    /// Images of disks are due.
+    TakeImages,
     Input {
         to: NodeIx,
         incarnation: u32,
@@ -180,7 +185,7 @@ impl World {
             tracer: Tracer::default(),
             faults: Faults::new(timeline),
             coverage: Coverage::default(),
-            life: Life::new(&scenario),
+            life: Life::new(&scenario, seed),
             notes: Vec::new(),
             externals: Vec::new(),
             last_fresh: 0,
@@ -192,6 +197,7 @@ impl World {
         };
         world.begin_life();
         world.schedule_faults();
+        world.begin_images();
         world
     }
 
@@ -402,6 +408,7 @@ impl World {
                 }
             }
             What::Fault { fault, cause, that_node } => self.start_fault(fault, cause, that_node),
+            What::TakeImages => self.take_images(),
             What::FaultEnd(end) => self.end_fault(*end),
             What::Life(step) => self.live(step),
             What::External(input) => self.on_external(*input),

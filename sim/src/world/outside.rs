@@ -89,7 +89,8 @@ impl World {
         let what = match input {
             ExternalInput::Join { name, role } => {
                 let bootstrap = bootstrap_of(&self.scenario);
-                let client = Client::new(ClientSetup { client_id: name.clone(), bootstrap, role });
+                let zoo = self.scenario.zoo;
+                let client = Client::new(ClientSetup { client_id: name.clone(), bootstrap, role, zoo });
                 self.slots.push(Slot::new(name, SimNode::Client(Box::new(client))));
                 What::Life(LifeStep::Start(NodeIx(self.slots.len() as u32 - 1)))
             }

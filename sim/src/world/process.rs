@@ -22,7 +22,7 @@ impl World {
     pub(super) fn hand_in(&mut self, node: NodeIx, input: Input, cause: EventId) {
         let slot = &mut self.slots[node.0 as usize];
         let lane = slot.node.lane(&input);
-        let state = &mut slot.lanes[lane as usize];
+        let state = &mut slot.lanes[lane.index()];
         let free = state.waiting.is_empty() && state.busy_until <= self.now;
         if free && slot.power == Power::Running {
             self.handle(node, lane, input, cause);
@@ -34,7 +34,7 @@ impl World {
 
     pub(super) fn wake_lane(&mut self, node: NodeIx, lane: Lane) {
         let slot = &mut self.slots[node.0 as usize];
-        let state = &mut slot.lanes[lane as usize];
+        let state = &mut slot.lanes[lane.index()];
         if !state.woken && slot.power == Power::Running {
             state.woken = true;
             let at = state.busy_until.max(self.now);
@@ -47,7 +47,7 @@ impl World {
             return;
         }
         let slot = &mut self.slots[node.0 as usize];
-        let state = &mut slot.lanes[lane as usize];
+        let state = &mut slot.lanes[lane.index()];
         state.woken = false;
         if slot.power != Power::Running {
             return;
@@ -57,7 +57,7 @@ impl World {
         {
             self.handle(node, lane, input, cause);
         }
-        if !self.slots[node.0 as usize].lanes[lane as usize].waiting.is_empty() {
+        if !self.slots[node.0 as usize].lanes[lane.index()].waiting.is_empty() {
             self.wake_lane(node, lane);
         }
     }
@@ -119,7 +119,7 @@ impl World {
         };
         let cost = charged + slot.disk.take_cost() + operations.saturating_mul(each);
         let incarnation = slot.incarnation;
-        slot.lanes[lane as usize].busy_until = self.now + cost;
+        slot.lanes[lane.index()].busy_until = self.now + cost;
         if let Err(message) = ended {
             effects.clear();
             self.effects = effects;

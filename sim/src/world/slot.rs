@@ -85,7 +85,7 @@ pub(crate) struct Slot {
     pub(crate) power: Power,
     /// Counts starts. What was meant for an earlier incarnation is dropped.
     pub(crate) incarnation: u32,
-    pub(crate) lanes: [LaneState; Lane::ALL.len()],
+    pub(crate) lanes: [LaneState; Lane::COUNT],
     /// When the next `Input::Deadline` is scheduled.
     pub(crate) deadline_at: Option<Nanos>,
     /// How far the wall clock is off, in milliseconds.

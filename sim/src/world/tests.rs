@@ -295,7 +295,7 @@ fn a_stalled_disk_stops_requests_while_heartbeats_go_on() {
     // One handler reached the disk and waits there; its effects wait with it.
     let during = story.events("b1", 8 * SECOND + 50 * MILLISECOND, 20 * SECOND, appended);
     assert!(during.is_empty(), "{during:?}");
-    assert!(story.slot("b1").lanes[Lane::Request as usize].busy_until >= 20 * SECOND);
+    assert!(story.slot("b1").lanes[Lane::Request.index()].busy_until >= 20 * SECOND);
     // The session timeout is 9 s.
     let fenced = story.events("c1", 8 * SECOND, 20 * SECOND, |e| matches!(e, Event::BrokerFenced { broker: 1, .. }));
     assert!(fenced.is_empty(), "{fenced:?}");

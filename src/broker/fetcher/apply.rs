@@ -1,45 +1,55 @@
-//! What does a follower do with a fetch response: append, cut, or back off?
+//! What does a follower do with a fetch response: append, cut, or pause?
 //!
 //! Source: `AbstractFetcherThread.processFetchRequest`, `ReplicaFetcherThread.processPartitionData`,
 //! `truncateOnFetchResponse`.
 
-use kafka_protocol::error::ParseResponseErrorCode;
+use kafka_protocol::error::{ParseResponseErrorCode, ResponseError};
 use kafka_protocol::messages::FetchResponse;
 use kafka_protocol::messages::fetch_response::PartitionData;
-use trial_storage::Disk;
+use trial_storage::{Disk, LogError};
 
-use super::{Asked, State};
+use super::{Asked, FetcherKey, State};
 use crate::broker::Broker;
 use crate::broker::partition::Partition;
 use crate::broker::replicas::PartitionIx;
+use crate::conformance::FollowerRule;
 use crate::event::{Event, TruncationReason};
-use crate::ids::BrokerId;
 use crate::node::{Effects, Now, ms};
+use crate::zoo::Switch;
 
 impl Broker {
     pub(super) fn on_fetched(
         &mut self,
         now: Now,
-        leader: BrokerId,
+        key: FetcherKey,
         asked: &[Asked],
         response: FetchResponse,
         disk: &mut dyn Disk,
         fx: &mut Effects<'_>,
     ) {
         fx.charge(3_000);
-        if response.error_code != 0 {
-            let until = now.mono + ms(self.setup.config.replica_fetch_backoff_ms);
-            if let Some(fetcher) = self.fetchers.get_mut(&leader) {
+        let Some(fetcher) = self.fetchers.get_mut(&key) else { return };
+        if !fetcher.session.on_response(&response) {
+            // Nothing of it counts, and the next fetch is a full one: at once, unless topic ids are what the two sides
+            // disagree about (`RemoteLeaderEndPoint.fetch`).
+            if response.error_code == ResponseError::FetchSessionTopicIdError.code() {
+                let until = now.mono + ms(self.setup.config.replica_fetch_backoff_ms);
                 asked.iter().for_each(|a| fetcher.delay(a.ix, until));
             }
             return;
         }
+        let mut untold = asked.to_vec();
         for topic in response.responses {
             for data in topic.partitions {
                 let Some(ix) = self.replicas.find_by_id(topic.topic_id, data.partition_index) else { continue };
                 let Some(asked) = asked.iter().find(|a| a.ix == ix) else { continue };
-                self.process_partition_data(now, leader, *asked, data, disk, fx);
+                untold.retain(|other| other.ix != ix);
+                self.process_partition_data(now, key, *asked, data, disk, fx);
             }
+        }
+        // What a session leaves out has no news, so no divergence either.
+        for asked in untold {
+            self.nothing_diverges(key, asked);
         }
     }
 
@@ -47,18 +57,22 @@ impl Broker {
     fn process_partition_data(
         &mut self,
         now: Now,
-        leader: BrokerId,
+        key: FetcherKey,
         asked: Asked,
         data: PartitionData,
         disk: &mut dyn Disk,
         fx: &mut Effects<'_>,
     ) {
-        if !self.is_current(leader, asked, State::Fetching) {
+        if !self.is_current(key, asked, State::Fetching) {
             return;
         }
         match data.error_code.err() {
             None if data.diverging_epoch.end_offset >= 0 => {
+                if !FollowerRule::DivergenceIsCutFirst.holds() {
+                    self.take_leader_offsets(asked.ix, &data, disk, fx);
+                }
                 self.truncate_on_divergence(
+                    now,
                     asked.ix,
                     data.diverging_epoch.epoch,
                     data.diverging_epoch.end_offset,
@@ -66,25 +80,42 @@ impl Broker {
                     fx,
                 );
             }
-            None => self.append_fetched(now, asked.ix, data, disk, fx),
-            Some(error) => self.on_fetch_error(now, leader, asked.ix, error),
+            None => {
+                self.nothing_diverges(key, asked);
+                self.append_fetched(now, key, asked, data, disk, fx);
+            }
+            Some(error) => self.on_fetch_error(now, key, asked.ix, error),
         }
     }
 
+    fn nothing_diverges(&mut self, key: FetcherKey, asked: Asked) {
+        let zoo = self.setup.zoo;
+        if self.is_current(key, asked, State::Fetching)
+            && let Some(fetcher) = self.fetchers.get_mut(&key)
+        {
+            fetcher.settle_history(asked.ix, zoo);
+        }
+    }
+
+    /// `ReplicaFetcherThread.processPartitionData`.
     fn append_fetched(
         &mut self,
         now: Now,
-        ix: PartitionIx,
-        data: PartitionData,
+        key: FetcherKey,
+        asked: Asked,
+        mut data: PartitionData,
         disk: &mut dyn Disk,
         fx: &mut Effects<'_>,
     ) {
-        let records = data.records.unwrap_or_default();
+        let records = data.records.take().unwrap_or_default();
         if !records.is_empty() {
             fx.charge(4_000 + records.len() as u64 / 4);
-            let partition = self.replicas.get_mut(ix);
-            let leader_epoch = partition.leader_epoch;
-            match partition.log.append_as_follower(disk, records) {
+            let up_to_epoch =
+                if FollowerRule::LaterEpochsAreNotAppended.holds() { asked.leader_epoch } else { i32::MAX };
+            let partition = self.replicas.get_mut(asked.ix);
+            let (leader_epoch, latest_epoch) = (partition.leader_epoch, partition.log.latest_epoch());
+            match partition.log.append_as_follower(disk, records, up_to_epoch) {
+                Ok(appended) if appended.batches == 0 => {}
                 Ok(appended) => {
                     fx.record(Event::Appended {
                         partition: partition.id.clone(),
@@ -93,27 +124,57 @@ impl Broker {
                         leader_epoch,
                         as_leader: false,
                     });
-                    self.after_append(ix, appended.first_offset, appended.rolled, fx);
-                }
-                Err(error) => {
-                    let (leader, id) = (partition.leader, partition.id.clone());
-                    if let Some(fetcher) = self.fetchers.get_mut(&leader) {
-                        fetcher.delay(ix, now.mono + ms(self.setup.config.replica_fetch_backoff_ms));
+                    let is_new_epoch = partition.log.latest_epoch() != latest_epoch;
+                    if is_new_epoch && FollowerRule::AssignedEpochIsFlushed.holds() {
+                        self.sync_epoch_checkpoint(asked.ix, fx);
                     }
-                    return self.log_failed(&id, &error, fx);
+                    self.after_append(asked.ix, appended.first_offset, appended.rolled, fx);
                 }
+                Err(error) => return self.append_failed(now, key, asked.ix, &error, fx),
             }
         }
-        let partition = self.replicas.get_mut(ix);
-        if let Some((from, to)) = partition.set_follower_high_watermark(data.high_watermark) {
-            fx.record(Event::HighWatermark { partition: partition.id.clone(), from, to });
+        self.take_leader_offsets(asked.ix, &data, disk, fx);
+    }
+
+    /// The partition pauses and is fetched again. A corrupt batch may be right the next time, and is nobody's mistake here;
+    /// a batch that does not continue the log must not have come so far.
+    fn append_failed(&mut self, now: Now, key: FetcherKey, ix: PartitionIx, error: &LogError, fx: &mut Effects<'_>) {
+        if FollowerRule::CorruptRecordsPauseTheFetch.holds()
+            && let Some(fetcher) = self.fetchers.get_mut(&key)
+        {
+            fetcher.delay(ix, now.mono + ms(self.setup.config.replica_fetch_backoff_ms));
         }
+        let stale_is_welcome = self.setup.zoo.on(Switch::AcceptStaleFetchResponse);
+        if !matches!(error, LogError::InvalidBatch(_)) && !stale_is_welcome {
+            let id = self.replicas.get(ix).id.clone();
+            self.log_failed(&id, error, fx);
+        }
+    }
+
+    /// Takes the leader's high watermark and log start along, each within the own log.
+    fn take_leader_offsets(
+        &mut self,
+        ix: PartitionIx,
+        data: &PartitionData,
+        disk: &mut dyn Disk,
+        fx: &mut Effects<'_>,
+    ) {
+        let partition = self.replicas.get_mut(ix);
+        if FollowerRule::HighWatermarkComesWithTheData.holds()
+            && let Some((from, to)) = partition.set_follower_high_watermark(data.high_watermark)
+        {
+            fx.record(Event::HighWatermark { partition: partition.id.clone(), from, to });
+            // Consumers may wait at a follower too (KIP-392; `ReplicaFetcherThread.completeDelayedFetchRequests`).
+            self.note_fetches(ix);
+        }
+        self.follow_log_start(ix, data.log_start_offset, disk, fx);
     }
 
     /// Cuts the log back to where the leader's history and ours agree, or nearer to it
     /// (`AbstractFetcherThread.getOffsetTruncationState`, `ReplicaFetcherThread.truncateOnFetchResponse`).
     fn truncate_on_divergence(
         &mut self,
+        now: Now,
         ix: PartitionIx,
         epoch: i32,
         end_offset: i64,
@@ -122,11 +183,12 @@ impl Broker {
     ) {
         let partition = self.replicas.get_mut(ix);
         let to = truncation_offset(partition, epoch, end_offset);
-        self.truncate_follower(ix, to, TruncationReason::DivergingEpoch, disk, fx);
+        self.truncate_follower(now, ix, to, TruncationReason::DivergingEpoch, disk, fx);
     }
 
     pub(super) fn truncate_follower(
         &mut self,
+        now: Now,
         ix: PartitionIx,
         to: i64,
         reason: TruncationReason,
@@ -135,11 +197,13 @@ impl Broker {
     ) {
         let partition = self.replicas.get_mut(ix);
         let (from, high_watermark) = (partition.log_end_offset(), partition.high_watermark());
-        match partition.truncate_to(disk, to) {
+        match partition.truncate_to(disk, to, now.wall) {
             Ok(end) => {
                 if end < from {
                     fx.record(Event::Truncated { partition: partition.id.clone(), from, to: end, reason });
                 }
+                self.flush_cut_epochs(ix, fx);
+                let partition = self.replicas.get(ix);
                 let now_at = partition.high_watermark();
                 if now_at != high_watermark {
                     fx.record(Event::HighWatermark {
@@ -147,6 +211,10 @@ impl Broker {
                         from: high_watermark,
                         to: now_at,
                     });
+                }
+                self.sync_producer_snapshots(ix, fx);
+                if end < from {
+                    self.checkpoint_after_cut(ix, disk, fx);
                 }
             }
             Err(error) => {
@@ -163,7 +231,12 @@ fn truncation_offset(partition: &Partition, epoch: i32, end_offset: i64) -> i64 
     let log_end_offset = partition.log_end_offset();
     match partition.log.end_offset_for(epoch) {
         None => end_offset.min(log_end_offset),
-        Some(own) if own.epoch != epoch => own.end_offset.min(log_end_offset),
-        Some(own) => own.end_offset.min(end_offset).min(log_end_offset),
+        Some(own) if own.epoch != epoch && FollowerRule::UnknownEpochIsCutToTheOneBelow.holds() => {
+            own.end_offset.min(log_end_offset)
+        }
+        Some(own) if FollowerRule::KnownEpochIsCutToTheLesserEnd.holds() => {
+            own.end_offset.min(end_offset).min(log_end_offset)
+        }
+        Some(_) => end_offset.min(log_end_offset),
     }
 }

@@ -8,26 +8,27 @@ use kafka_protocol::messages::list_offsets_request::{ListOffsetsPartition, ListO
 use kafka_protocol::messages::{ListOffsetsRequest, ListOffsetsResponse, RequestKind};
 use trial_storage::Disk;
 
-use super::{About, Asked, EARLIEST, LATEST, State};
+use super::{About, Asked, EARLIEST, FetcherKey, LATEST, State};
 use crate::broker::Broker;
 use crate::broker::replicas::PartitionIx;
+use crate::conformance::FollowerRule;
 use crate::event::{Event, TruncationReason};
-use crate::ids::BrokerId;
 use crate::node::{Effects, Now};
 use crate::protocol::{topic_name, versions};
+use crate::zoo::Switch;
 
 impl Broker {
     pub(super) fn ask_leader_offset(
         &mut self,
         now: Now,
-        leader: BrokerId,
+        key: FetcherKey,
         ix: PartitionIx,
         timestamp: i64,
         fx: &mut Effects<'_>,
     ) {
         let partition = self.replicas.get(ix);
         let fetch_offset = partition.log_end_offset();
-        let Some(fetcher) = self.fetchers.get_mut(&leader) else { return };
+        let Some(fetcher) = self.fetchers.get_mut(&key) else { return };
         let Some(followed) = fetcher.partitions.get(&ix) else { return };
         let wanted = ListOffsetsPartition::default()
             .with_partition_index(partition.id.partition)
@@ -47,38 +48,48 @@ impl Broker {
     pub(super) fn on_leader_offset(
         &mut self,
         now: Now,
-        leader: BrokerId,
+        key: FetcherKey,
         asked: Asked,
         timestamp: i64,
         response: &ListOffsetsResponse,
         disk: &mut dyn Disk,
         fx: &mut Effects<'_>,
     ) {
-        if !self.is_current(leader, asked, State::NeedsOffset { timestamp }) {
+        if !self.is_current(key, asked, State::NeedsOffset { timestamp }) {
             return;
         }
         let answer = response.topics.iter().flat_map(|t| &t.partitions).next();
         let offset = match answer.map(|answer| (answer.error_code.err(), answer.offset)) {
             Some((None, offset)) => offset,
             // The whole lookup begins again after a pause; a fenced one does not (`handleOutOfRangeError`).
-            Some((Some(error), _)) => return self.on_fetch_error(now, leader, asked.ix, error),
-            None => return self.on_fetch_error(now, leader, asked.ix, ResponseError::UnknownServerError),
+            Some((Some(error), _)) => return self.on_fetch_error(now, key, asked.ix, error),
+            None => return self.on_fetch_error(now, key, asked.ix, ResponseError::UnknownServerError),
         };
         let next = match timestamp {
-            LATEST if offset < asked.fetch_offset => {
-                self.truncate_follower(asked.ix, offset, TruncationReason::OutOfRange, disk, fx);
+            LATEST if offset < asked.fetch_offset && FollowerRule::ShorterLeaderLogCuts.holds() => {
+                self.truncate_follower(now, asked.ix, offset, TruncationReason::OutOfRange, disk, fx);
                 State::Fetching
             }
             LATEST => State::NeedsOffset { timestamp: EARLIEST },
-            _ if offset > asked.fetch_offset => {
+            _ if self.begins_anew_at(offset, asked.fetch_offset) => {
                 self.start_log_at(asked.ix, offset, disk, fx);
                 State::Fetching
             }
             _ => State::Fetching,
         };
-        if let Some(fetcher) = self.fetchers.get_mut(&leader) {
+        if let Some(fetcher) = self.fetchers.get_mut(&key) {
             fetcher.set(asked.ix, next);
         }
+    }
+
+    /// Does the leader's log begin where ours has not come yet? Zoo switch `oor-truncate-fully` (KAFKA-2143,
+    /// `ReplicaFetcherThread.handleOffsetOutOfRange` up to 0.9.0.0): that is taken for granted of a leader whose log is not
+    /// shorter than ours.
+    fn begins_anew_at(&self, leader_start_offset: i64, log_end_offset: i64) -> bool {
+        if self.setup.zoo.on(Switch::OorTruncateFully) || !FollowerRule::ElseItGoesOnAtItsEnd.holds() {
+            return true;
+        }
+        leader_start_offset > log_end_offset && FollowerRule::LaterLeaderStartBeginsAnew.holds()
     }
 
     fn start_log_at(&mut self, ix: PartitionIx, offset: i64, disk: &mut dyn Disk, fx: &mut Effects<'_>) {
@@ -87,11 +98,13 @@ impl Broker {
         let high_watermark = partition.high_watermark();
         match partition.truncate_fully_and_start_at(disk, offset) {
             Ok(()) => {
+                self.flush_cut_epochs(ix, fx);
                 let reason = TruncationReason::BehindLogStart;
                 fx.record(Event::Truncated { partition: id.clone(), from, to: offset, reason });
                 if high_watermark != offset {
                     fx.record(Event::HighWatermark { partition: id, from: high_watermark, to: offset });
                 }
+                self.checkpoint_after_cut(ix, disk, fx);
             }
             Err(error) => self.log_failed(&id, &error, fx),
         }

@@ -50,6 +50,8 @@ pub struct RemoteReplica {
     pub broker: BrokerId,
     /// The offset of its last fetch: it has everything below. -1 if it has not fetched in this reign.
     pub log_end_offset: i64,
+    /// First offset of its log, as its last fetch told; -1 before the first.
+    pub log_start_offset: i64,
     /// The leader's log end offset at its last fetch.
     pub last_fetch_leader_log_end_offset: i64,
     /// Wall time of its last fetch, in milliseconds.
@@ -65,6 +67,7 @@ impl RemoteReplica {
         RemoteReplica {
             broker,
             log_end_offset: -1,
+            log_start_offset: -1,
             last_fetch_leader_log_end_offset: -1,
             last_fetch_time: 0,
             last_caught_up_time: 0,

@@ -10,10 +10,10 @@ mod tests;
 
 use std::collections::VecDeque;
 
-use trial_storage::{Disk, Log, LogError};
+use trial_storage::{Disk, FileId, Log, LogError, Retention, SyncTarget};
 use uuid::Uuid;
 
-use crate::conformance::{HighWatermarkRule, IsrRule};
+use crate::conformance::{FollowerRule, HighWatermarkRule, IsrRule, LogStartRule};
 use crate::ids::{BrokerId, NO_BROKER, TopicPartition};
 use crate::metadata::PartitionRegistration;
 use crate::node::EventId;
@@ -63,9 +63,15 @@ pub struct Partition {
     pub min_insync_replicas: i64,
     /// `flush.messages` of the topic.
     pub flush_messages: i64,
+    /// `retention.ms` and `retention.bytes` of the topic.
+    pub retention: Retention,
     /// While a flush that the log asked for (`flush.messages`) is under way, what lies at or above this offset counts for
     /// nobody: in Kafka the thread that appends stands still meanwhile.
     pub flushing_from: Option<i64>,
+    /// `partition.metadata`, while it is not known to be durable.
+    pub unsynced_metadata: Option<FileId>,
+    /// Checkpoints of recovery points under way because the log was cut; meanwhile nothing is fetched for it.
+    pub checkpoints_awaited: u32,
     /// acks=all requests that wait here, in the order of what they need.
     pub produce_waiters: VecDeque<ProduceWaiter>,
     /// Requests that wait for the flush under way.
@@ -112,7 +118,10 @@ impl Partition {
             role: Role::Follower,
             min_insync_replicas: 1,
             flush_messages: i64::MAX,
+            retention: Retention { ms: -1, bytes: -1 },
             flushing_from: None,
+            unsynced_metadata: None,
+            checkpoints_awaited: 0,
             produce_waiters: VecDeque::new(),
             flush_waiters: Vec::new(),
             fetch_waiters: Vec::new(),
@@ -131,6 +140,11 @@ impl Partition {
     /// The end of what this replica may be counted to have: the log end, or less while it is being flushed.
     pub fn own_end_offset(&self) -> i64 {
         self.flushing_from.unwrap_or_else(|| self.log.log_end_offset())
+    }
+    /// What a sync must name so that `partition.metadata` is durable.
+    pub fn unsynced_metadata(&self) -> Vec<SyncTarget> {
+        let of = |file| [SyncTarget::File(file), SyncTarget::Dir(self.log.dir())];
+        self.unsynced_metadata.map(of).into_iter().flatten().collect()
     }
     /// Does this broker lead?
     pub fn is_leader(&self) -> bool {
@@ -177,8 +191,7 @@ impl Partition {
         } else {
             let was_leader = self.is_leader();
             self.role = Role::Follower;
-            let anew = new_epoch || was_leader || !IsrRule::FollowerFetchesAnewInANewEpoch.holds();
-            Ok(if anew { RoleChange::NewFollower } else { RoleChange::SameFollower })
+            Ok(if new_epoch || was_leader { RoleChange::NewFollower } else { RoleChange::SameFollower })
         }
     }
 
@@ -209,7 +222,7 @@ impl Partition {
                 Ok(RoleChange::SameLeader)
             }
             role => {
-                if IsrRule::ReignIsNotedInTheEpochCache.holds() {
+                if FollowerRule::LeaderAssignsItsEpoch.holds() {
                     self.log.assign_epoch(disk, registration.leader_epoch, log_end_offset)?;
                 }
                 let known = match role {
@@ -238,13 +251,13 @@ impl Partition {
             false => leader_high_watermark,
         };
         let to = if HighWatermarkRule::FollowerMayGoDown.holds() { to } else { to.max(self.high_watermark) };
-        if HighWatermarkRule::FollowerTakesTheLeaders.holds() { self.move_high_watermark(to) } else { None }
+        self.move_high_watermark(to)
     }
     /// Cuts the log and with it the high watermark (`UnifiedLog.truncateTo`). Returns the new log end offset.
-    pub fn truncate_to(&mut self, disk: &mut dyn Disk, offset: i64) -> Result<i64, LogError> {
-        self.log.truncate_to(disk, offset)?;
+    pub fn truncate_to(&mut self, disk: &mut dyn Disk, offset: i64, wall: i64) -> Result<i64, LogError> {
+        self.log.truncate_to_at(disk, offset, wall)?;
         let end = self.log.log_end_offset();
-        if HighWatermarkRule::TruncationTakesItAlong.holds() {
+        if FollowerRule::HighWatermarkFallsWithTheLog.holds() {
             self.high_watermark = self.high_watermark.min(end);
         }
         self.flushing_from = self.flushing_from.map(|from| from.min(end));
@@ -256,6 +269,18 @@ impl Partition {
         self.high_watermark = offset;
         self.flushing_from = None;
         Ok(())
+    }
+
+    /// The log begins at `to` from now on, if that lies above its start: never beyond the high watermark, for what is not
+    /// committed must not be skipped. Gives the move, if it is one (`UnifiedLog.maybeIncrementLogStartOffset`).
+    pub fn increment_log_start_offset(&mut self, disk: &mut dyn Disk, to: i64) -> Result<Option<(i64, i64)>, LogError> {
+        let from = self.log.log_start_offset();
+        if to > self.high_watermark && LogStartRule::NotBeyondTheHighWatermark.holds() {
+            let log_end_offset = self.high_watermark;
+            return Err(LogError::OffsetOutOfRange { requested: to, log_start_offset: from, log_end_offset });
+        }
+        let moved = self.log.maybe_increment_log_start_offset(disk, to)?;
+        Ok(moved.then_some((from, to)))
     }
 
     fn move_high_watermark(&mut self, to: i64) -> Option<(i64, i64)> {

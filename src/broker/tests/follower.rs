@@ -1,9 +1,20 @@
 //! A follower's day: fetch, append, cut.
 
 use super::*;
-use crate::event::TruncationReason;
+use crate::event::{LogStartReason, TruncationReason};
 
 impl Room {
+    fn fetch_in_flight(&self) -> &Call {
+        self.calls.iter().find(|call| call.purpose == Purpose::Fetcher).expect("a fetch is in flight")
+    }
+    /// Broker 1 follows broker 2 in this epoch, and has fetched nothing.
+    fn follows_in(leader_epoch: i32) -> Room {
+        let mut room = Room::follows();
+        (0..leader_epoch).for_each(|_| room.elect(2, &[1, 2, 3]));
+        // The fetch of epoch 0.
+        room.leader_sends(0, &[], 0);
+        room
+    }
     fn truncations(&self) -> Vec<(i64, i64, TruncationReason)> {
         let cut = |event: &Event| match event {
             Event::Truncated { from, to, reason, .. } => Some((*from, *to, *reason)),
@@ -23,6 +34,15 @@ fn fetches_from_its_log_end_and_takes_the_high_watermark_along() {
     assert_eq!(room.ends(), (2, 2), "within its own log");
     room.leader_sends(2, &[], 1);
     assert_eq!(room.ends(), (2, 1), "it may go down: a new leader may know less");
+}
+
+#[test]
+fn a_fetch_tells_everything_that_the_leader_checks() {
+    let room = Room::follows();
+    let RequestKind::Fetch(request) = &room.fetch_in_flight().request else { panic!("no fetch") };
+    let part = &request.topics[0].partitions[0];
+    assert_eq!((request.replica_state.replica_id.0, request.replica_state.replica_epoch), (1, 0));
+    assert_eq!((part.current_leader_epoch, part.fetch_offset, part.log_start_offset), (0, 0, 0));
 }
 
 #[test]
@@ -66,10 +86,10 @@ fn a_response_for_another_offset_is_dropped() {
     let mut room = Room::follows();
     let ix = room.broker.replicas.find_by_id(ORDERS, 0).expect("orders-0");
     let records = batch(0, 0, [value()].into_iter());
-    room.broker.replicas.get_mut(ix).log.append_as_follower(&mut room.disk, records).expect("the disk works");
+    room.broker.replicas.get_mut(ix).log.append_as_follower(&mut room.disk, records, i32::MAX).expect("the disk works");
     room.leader_sends(0, &[0], 1);
     assert_eq!((room.ends(), room.asks_leader()), ((1, 0), Some((0, 1, 0))), "it asks anew");
-    room.broker.replicas.get_mut(ix).truncate_to(&mut room.disk, 0).expect("the disk works");
+    room.broker.replicas.get_mut(ix).truncate_to(&mut room.disk, 0, 0).expect("the disk works");
     room.leader_diverges(0, 0, 0);
     assert_eq!((room.truncations(), room.asks_leader()), (vec![], Some((0, 0, -1))));
     assert_eq!(room.count(|event| matches!(event, Event::AssertionFailed { .. })), 0);
@@ -80,6 +100,7 @@ fn a_response_for_another_offset_is_dropped() {
 fn a_follower_cuts_to_where_the_histories_agree_or_nearer() {
     // Own log: epoch 0 at 0..2, epoch 1 at 2..4, epoch 3 at 4..6. (leader's epoch, its end, where to, what it asks next)
     let table = [
+        ("unknown, and the leader's ends before the end of ours below it", 2, 3, 4, 1),
         ("known, ours went on further", 1, 3, 3, 1),
         ("known, the leader's went on further", 1, 9, 4, 1),
         ("known, the latest", 3, 5, 5, 3),
@@ -87,11 +108,11 @@ fn a_follower_cuts_to_where_the_histories_agree_or_nearer() {
         ("below all we know", 0, 1, 1, 0),
     ];
     for (what, epoch, end_offset, to, asks_with) in table {
-        let mut room = Room::follows();
+        let mut room = Room::follows_in(3);
         room.leader_sends(0, &[0, 0, 1, 1, 3, 3], 0);
         room.leader_diverges(epoch, end_offset, 6);
         assert_eq!(room.ends(), (to, 0), "{what}: and the high watermark of that answer is not taken");
-        assert_eq!(room.asks_leader(), Some((0, to, asks_with)), "{what}");
+        assert_eq!(room.asks_leader(), Some((3, to, asks_with)), "{what}");
         assert_eq!(room.truncations(), [(6, to, TruncationReason::DivergingEpoch)], "{what}");
     }
 }
@@ -152,8 +173,9 @@ fn a_fenced_follower_waits_for_metadata_others_pause() {
 fn a_lost_connection_is_tried_again() {
     let mut room = Room::follows();
     room.hang_up_on(Purpose::Fetcher);
-    assert_eq!(room.asks_leader(), None);
-    room.pass(1_100);
+    room.pass(900);
+    assert_eq!(room.asks_leader(), None, "it could be connected again long ago");
+    room.pass(200);
     assert_eq!(room.asks_leader(), Some((0, 0, -1)));
 }
 
@@ -179,6 +201,20 @@ fn out_of_range_asks_for_both_ends_of_the_leaders_log() {
     assert_eq!((room.ends(), room.asks_leader()), ((5, 5), Some((0, 5, -1))), "neither: it goes on where it is");
 }
 
+/// KAFKA-2143: between the refusal and the question the leader has appended.
+#[test]
+fn a_leader_that_caught_up_meanwhile_costs_nothing() {
+    let story = |switch: Option<Switch>| Story { zoo: switch.into_iter().collect(), ..Story::default() };
+    for (switch, log_end_offset) in [(None, 3), (Some(Switch::OorTruncateFully), 0)] {
+        let mut room = Room::with(story(switch), 2, &[1, 2, 3]);
+        room.leader_sends(0, &[0, 0, 0], 3);
+        room.leader_refuses(ResponseError::OffsetOutOfRange);
+        room.leader_tells_offset(4, 0);
+        room.leader_tells_offset(0, 0);
+        assert_eq!(room.ends(), (log_end_offset, log_end_offset));
+    }
+}
+
 #[test]
 fn a_refused_question_for_the_leaders_end_is_asked_again_unless_fenced() {
     let mut room = Room::follows();
@@ -200,4 +236,135 @@ fn nobody_to_follow() {
     assert_eq!((room.ends(), room.waiting(Purpose::Fetcher)), ((0, 0), 0));
     room.elect(3, &[3]);
     assert_eq!(room.asks_leader(), Some((2, 0, -1)));
+}
+
+#[test]
+fn a_batch_of_a_later_epoch_is_left_away() {
+    let mut room = Room::follows_in(1);
+    room.leader_sends(0, &[0, 1, 2, 1], 0);
+    assert_eq!((room.ends(), room.asks_leader()), ((2, 0), Some((1, 2, 1))), "and what stands behind it");
+    room.leader_sends(2, &[2], 0);
+    assert_eq!(room.ends(), (2, 0));
+}
+
+#[test]
+fn a_corrupt_batch_is_fetched_again() {
+    let mut room = Room::follows();
+    let mut records = batch(0, 0, [value()].into_iter()).to_vec();
+    *records.last_mut().expect("a batch") ^= 1;
+    room.leader_answers(PartitionData::default().with_records(Some(records.into())).with_high_watermark(1));
+    assert_eq!((room.ends(), room.asks_leader()), ((0, 0), None));
+    assert_eq!(room.count(|event| matches!(event, Event::AssertionFailed { .. })), 0, "nobody's mistake here");
+    room.pass(1_000);
+    room.leader_sends(0, &[0], 1);
+    assert_eq!(room.ends(), (1, 1));
+}
+
+#[test]
+fn the_log_start_follows_the_leaders() {
+    let mut room = Room::follows();
+    room.leader_sends(0, &[0, 0, 0], 2);
+    let told = |room: &mut Room, log_start_offset| {
+        room.leader_answers(PartitionData::default().with_high_watermark(2).with_log_start_offset(log_start_offset));
+        room.orders().log.log_start_offset()
+    };
+    assert_eq!(told(&mut room, 1), 1);
+    assert_eq!(told(&mut room, 0), 1, "it is never lowered");
+    assert_eq!(told(&mut room, 3), 1, "nor raised above the high watermark");
+    assert_eq!(told(&mut room, 2), 2);
+    assert_eq!(room.moves(), [(0, 1, LogStartReason::Leader), (1, 2, LogStartReason::Leader)]);
+}
+
+#[test]
+fn a_new_epoch_is_flushed_whoever_notes_it() {
+    let mut room = Room::follows_in(2);
+    room.leader_sends(0, &[0, 1, 2], 0);
+    assert_eq!(room.orders().log.unsynced_epoch_checkpoint(), [], "a follower that appends");
+    assert!(!room.orders().log.unsynced().is_empty(), "the records themselves are not flushed");
+    room.elect(1, &[1, 2]);
+    assert_eq!(room.orders().log.latest_epoch(), Some(3));
+    assert_eq!(room.orders().log.unsynced_epoch_checkpoint(), [], "a leader that begins");
+}
+
+#[test]
+fn a_cut_epoch_is_flushed_in_the_background() {
+    let mut room = Room::follows_in(1);
+    room.leader_sends(0, &[0, 1], 0);
+    room.leader_diverges(0, 1, 0);
+    assert_eq!((room.ends(), room.orders().log.unsynced_epoch_checkpoint()), ((1, 0), vec![]));
+}
+
+#[test]
+fn a_change_of_the_isr_does_not_disturb_a_fetch() {
+    let mut room = Room::follows();
+    room.leader_refuses(ResponseError::NotLeaderOrFollower);
+    room.set_isr(&[2]);
+    assert_eq!(room.asks_leader(), None, "it pauses as before");
+}
+
+#[test]
+fn a_stuck_fetcher_does_not_stop_the_others() {
+    let config = BrokerConfig { num_replica_fetchers: 2, ..BrokerConfig::default() };
+    let mut room = Room::with(Story { config, ..Story::default() }, 2, &[1, 2, 3]);
+    room.metadata(vec![MetadataRecord::Partition {
+        topic_id: ORDERS,
+        partition: 1,
+        replicas: vec![1, 2],
+        isr: vec![1, 2],
+        removing_replicas: Vec::new(),
+        adding_replicas: Vec::new(),
+        leader: 2,
+        leader_epoch: 0,
+        partition_epoch: 0,
+        leader_recovery_state: 0,
+        eligible_leader_replicas: vec![],
+        last_known_elr: vec![],
+    }]);
+    assert_eq!(room.waiting(Purpose::Fetcher), 2, "one of each partition");
+    let conns: Vec<ConnId> = room.calls.iter().filter(|c| c.purpose == Purpose::Fetcher).map(|c| c.conn).collect();
+    let lanes: Vec<_> = conns.iter().map(|conn| room.broker.lane(&Input::Closed { conn: *conn })).collect();
+    assert_ne!(conns[0], conns[1]);
+    assert_ne!(lanes[0], lanes[1]);
+    // The fetch of orders-0 gets no answer, that of orders-1 does.
+    let at = room.calls.iter().position(|call| match &call.request {
+        RequestKind::Fetch(request) => {
+            call.purpose == Purpose::Fetcher && request.topics[0].partitions[0].partition == 1
+        }
+        _ => false,
+    });
+    let call = room.calls.remove(at.expect("orders-1 is fetched"));
+    let records = batch(0, 0, [value()].into_iter());
+    let data = PartitionData::default().with_partition_index(1).with_records(Some(records)).with_high_watermark(1);
+    room.reply(&call, fetched(ORDERS, data));
+    let second = room.broker.partition(&TopicPartition::new(&Topic::new("orders"), 1)).expect("the replica exists");
+    assert_eq!((second.log_end_offset(), room.ends()), (1, (0, 0)));
+    assert_eq!(room.waiting(Purpose::Fetcher), 2, "it asks on");
+}
+
+#[test]
+fn the_zoo_takes_any_response() {
+    let zoo = [Switch::AcceptStaleFetchResponse].into_iter().collect();
+    let mut room = Room::with(Story { zoo, ..Story::default() }, 2, &[1, 2, 3]);
+    room.leader_sends(0, &[0, 0, 0], 0);
+    room.elect(3, &[1, 3]);
+    // The fetch to 2 is of the past, and still it cuts.
+    room.leader_diverges(0, 1, 0);
+    assert_eq!(room.ends(), (1, 0));
+}
+
+#[test]
+fn the_zoo_asks_for_a_truncation_point_once_an_epoch_or_not_at_all() {
+    let zoo = [Switch::SkipTruncateSameLeader].into_iter().collect();
+    let mut room = Room::with(Story { zoo, ..Story::default() }, 2, &[1, 2, 3]);
+    room.leader_sends(0, &[0], 0);
+    assert_eq!(room.asks_leader(), Some((0, 1, -1)), "once: the log was empty");
+    room.elect(2, &[1, 2, 3]);
+    room.leader_sends(1, &[], 0);
+    assert_eq!(room.asks_leader(), Some((1, 1, -1)), "the same leader");
+    room.elect(-1, &[2]);
+    room.elect(2, &[1, 2, 3]);
+    room.leader_sends(1, &[], 0);
+    assert_eq!(room.asks_leader(), Some((3, 1, 0)), "nobody led in between");
+    room.leader_sends(1, &[], 0);
+    assert_eq!(room.asks_leader(), Some((3, 1, -1)));
 }

@@ -346,12 +346,14 @@ fn a_follower_waits_for_an_append_and_a_consumer_for_the_high_watermark() {
 #[test]
 fn who_waits_at_a_leader_no_more_is_told() {
     let mut room = Room::leads(&[1, 2]);
-    let waiting = Fetching { max_wait_ms: 500, ..Fetching::default() };
+    let waiting = Fetching { leader_epoch: 0, max_wait_ms: 500, ..Fetching::default() };
     let consumer = room.send_fetch(waiting);
-    let follower = room.send_fetch(Fetching { replica: 2, leader_epoch: 0, ..waiting });
+    let without_epoch = room.send_fetch(Fetching { leader_epoch: -1, ..waiting });
+    let follower = room.send_fetch(Fetching { replica: 2, ..waiting });
     room.elect(2, &[2]);
-    assert_eq!(room.fetched(consumer).map(|data| error_of(&data)), Some("NOT_LEADER_OR_FOLLOWER".to_string()));
+    assert_eq!(room.fetched(consumer).map(|data| error_of(&data)), Some("FENCED_LEADER_EPOCH".to_string()));
     assert_eq!(room.fetched(follower).map(|data| error_of(&data)), Some("FENCED_LEADER_EPOCH".to_string()));
+    assert_eq!(room.fetched(without_epoch), None, "a follower serves it as well (KIP-392)");
 }
 
 /// `DelayedFetch`, case F.

@@ -3,11 +3,18 @@
 //! The host opens every connection at once, registers the broker and answers its heartbeats. What else it asks for waits
 //! until a story answers: metadata, its fetches as a follower, its AlterPartitions.
 
+mod consumers;
 mod controllers;
+mod disk;
+mod divergence;
+mod fetch_sessions;
 mod follower;
 mod in_sync;
 mod leader;
 mod lifecycle;
+mod log_start;
+mod producer_state;
+mod producers;
 mod snapshot;
 mod topics;
 
@@ -41,12 +48,12 @@ use crate::ids::{BrokerId, ControllerNode, Topic, TopicPartition};
 use crate::metadata::{BrokerRegistrationChange, METADATA_TOPIC_ID, MetadataRecord, PartitionChange};
 use crate::node::{
     CallError, CallId, Command, ConnId, Effect, Effects, Endpoint, Input, Listener, Node, Now, OpId, Purpose, ReqId,
-    RequestHeader, ms,
+    RequestHeader, Ticket, ms,
 };
 use crate::protocol::errors::code_name;
 use crate::protocol::{topic_name, versions};
 use crate::testing::TestHost;
-use crate::testing::memory_disk::MemoryDisk;
+use crate::testing::memory_disk::{MemoryDisk, PendingSync};
 use crate::zoo::{Switch, Zoo};
 
 const ORDERS: Uuid = Uuid::from_u128(7);
@@ -85,6 +92,9 @@ struct Room {
     broker_epoch: i64,
     /// Registration and heartbeats wait for a story's answer too.
     lifecycle_waits: bool,
+    /// Syncs do not end before a story says so.
+    syncs_wait: bool,
+    held_syncs: Vec<(Ticket, PendingSync)>,
 }
 
 /// Configuration, topic configs and switches of a story.
@@ -134,6 +144,8 @@ impl Room {
             quorum_leader: (-1, 0),
             broker_epoch: 0,
             lifecycle_waits: false,
+            syncs_wait: false,
+            held_syncs: Vec::new(),
         };
         room.handle(Input::Start { incarnation: Uuid::from_u128(1) });
         room
@@ -226,6 +238,9 @@ impl Room {
             Effect::HangUp { .. } => self.hung_up = true,
             Effect::Sync { ticket, targets } => {
                 let pending = self.disk.snapshot_for_sync(&targets);
+                if self.syncs_wait {
+                    return self.held_syncs.push((ticket, pending));
+                }
                 self.disk.complete_sync(pending);
                 self.feed(Input::Synced { ticket, result: Ok(()) });
             }
@@ -238,6 +253,12 @@ impl Room {
     fn is_inactive(&self, conn: ConnId) -> i16 {
         let inactive = self.inactive.contains(&self.hosts[&conn].as_str());
         if inactive { ResponseError::NotController.code() } else { 0 }
+    }
+    /// The last of the syncs under way ends.
+    fn finish_last_sync(&mut self) {
+        let (ticket, pending) = self.held_syncs.pop().expect("a sync is under way");
+        self.disk.complete_sync(pending);
+        self.handle(Input::Synced { ticket, result: Ok(()) });
     }
     fn respond(&mut self, call: &Call, response: ResponseKind) {
         self.feed(Input::Response { call: call.call, conn: call.conn, result: Ok(Box::new(response)) });
@@ -258,6 +279,8 @@ impl Room {
         let setup = self.broker.setup.clone();
         self.broker = Broker::new(setup);
         self.calls.clear();
+        self.held_syncs.clear();
+        self.syncs_wait = false;
         self.host.effects.clear();
         self.host.events.clear();
         self.answers.clear();
@@ -426,6 +449,7 @@ impl Room {
             .with_current_leader_epoch(fetch.leader_epoch)
             .with_fetch_offset(fetch.offset)
             .with_last_fetched_epoch(fetch.last_fetched_epoch)
+            .with_log_start_offset(fetch.log_start)
             .with_partition_max_bytes(1 << 20);
         let topic = FetchTopic::default().with_topic_id(ORDERS).with_partitions(vec![partition]);
         let replica = ReplicaState::default()
@@ -575,6 +599,7 @@ struct Fetching {
     leader_epoch: i32,
     offset: i64,
     last_fetched_epoch: i32,
+    log_start: i64,
     max_wait_ms: i32,
 }
 
@@ -586,6 +611,7 @@ impl Default for Fetching {
             leader_epoch: -1,
             offset: 0,
             last_fetched_epoch: -1,
+            log_start: -1,
             max_wait_ms: 0,
         }
     }

@@ -6,6 +6,7 @@ use bytes::Bytes;
 use kafka_protocol::error::ResponseError;
 use trial_storage::{Batch, BatchError, Batches, check_batch, records};
 
+use super::position::known;
 use crate::ids::TopicPartition;
 use crate::node::ConsumedRecord;
 
@@ -16,6 +17,8 @@ pub(crate) struct Decoded {
     pub(crate) records: VecDeque<ConsumedRecord>,
     /// The position after all of them: control batches and what compaction removed are passed over.
     pub(crate) next_offset: i64,
+    /// Leader epoch of the last batch, if there was one that has one.
+    pub(crate) last_epoch: Option<i32>,
     /// What ended the decoding early.
     pub(crate) error: Option<ResponseError>,
 }
@@ -23,7 +26,7 @@ pub(crate) struct Decoded {
 /// Decodes whole batches, checking each (check.crcs is Kafka's default). A leader sends whole batches from its log,
 /// so the first may begin below the position, and the last may be cut off by the response's size.
 pub(crate) fn decode(bytes: Bytes, partition: &TopicPartition, position: i64) -> Decoded {
-    let mut decoded = Decoded { records: VecDeque::new(), next_offset: position, error: None };
+    let mut decoded = Decoded { records: VecDeque::new(), next_offset: position, last_epoch: None, error: None };
     let mut any_batch = false;
     for batch in Batches::new(bytes) {
         match batch.and_then(|batch| decode_batch(&batch, partition, &mut decoded)) {
@@ -60,6 +63,7 @@ fn decode_batch(batch: &Batch, partition: &TopicPartition, decoded: &mut Decoded
         }
     }
     decoded.next_offset = header.last_offset() + 1;
+    decoded.last_epoch = known(header.partition_leader_epoch).or(decoded.last_epoch);
     Ok(())
 }
 

@@ -1,30 +1,36 @@
 //! A consumer of assigned partitions: `KafkaConsumer.assign` without a group, as a state machine.
 //!
 //! ```text
-//!   Assign ─▶ position ──Fetch──▶ buffer ──Poll──▶ records
-//!               ▲    (one per leader at a time,
-//!               │     nothing while buffered)
-//!               └── ListOffsets, by auto.offset.reset: no position, or OFFSET_OUT_OF_RANGE
+//!   Assign, Seek ─▶ position ──Fetch──▶ buffer ──Poll──▶ records
+//!                   ▲      ▲    (one per broker at a time, of a leader or a replica
+//!                   │      │     that is nearer; nothing while buffered)
+//!                   │      └── OffsetForLeaderEpoch, when another leader is told of: truncated?
+//!                   └── ListOffsets, by auto.offset.reset: no position, or OFFSET_OUT_OF_RANGE
 //! ```
 //!
 //! As in Kafka, fetches leave only while a poll waits or has just been answered: a consumer that does not poll fetches
-//! one response ahead, no more. Not modelled: groups, fetch sessions (KIP-227: every fetch is a full one), fetching
-//! from followers (KIP-392), read_committed, validation of positions (KIP-320), pausing.
+//! one response ahead, no more. Not modelled: groups, read_committed, pausing; a consumer that closes does not end its
+//! fetch sessions, its connections do not outlive it.
 
+mod calls;
 mod decode;
 mod fetcher;
 mod position;
+mod reset;
+mod validation;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
-use self::fetcher::ConsumerCall;
-use self::position::{Assigned, Position, reset_position};
+use self::calls::ConsumerCall;
+use self::position::{Assigned, Position, State, reset_by_policy};
 use super::backoff::{Backoff, WakeUp};
 use super::cluster::{Cluster, ClusterConfig, Happening};
+use super::fetch_session::FetchSessionHandler;
 use crate::config::{ConsumerConfig, OffsetReset};
 use crate::event::Event;
 use crate::ids::{BrokerId, TopicPartition};
 use crate::node::{Command, ConsumedRecord, Effects, Endpoint, Input, Nanos, Now, OpId, Outcome, ms};
+use crate::zoo::Zoo;
 
 #[derive(Clone, Copy, Debug)]
 struct WaitingPoll {
@@ -40,22 +46,31 @@ pub(crate) struct Consumer {
     assigned: BTreeMap<TopicPartition, Assigned>,
     /// The assigned partitions in the order in which polls serve them.
     turns: VecDeque<TopicPartition>,
+    /// The assigned partitions in the order in which they are fetched.
+    fetch_order: VecDeque<TopicPartition>,
+    /// What each broker knows of what is wanted.
+    sessions: BTreeMap<BrokerId, FetchSessionHandler>,
     /// Brokers that have not answered a fetch yet.
     fetching_from: BTreeSet<BrokerId>,
     /// Brokers that have not answered a ListOffsets yet.
     listing_from: BTreeSet<BrokerId>,
+    /// Brokers that have not answered an OffsetForLeaderEpoch yet.
+    validating_with: BTreeSet<BrokerId>,
+    /// The version of the cluster's view up to which positions follow their leaders.
+    followed_version: u64,
     poll: Option<WaitingPoll>,
     /// A poll waits, or was just answered.
     wants_records: bool,
     /// What the next poll is to report.
     errors: Vec<(TopicPartition, String)>,
+    zoo: Zoo,
     closed: bool,
     wake_up_at: Option<Nanos>,
 }
 
 impl Consumer {
     /// A consumer without partitions.
-    pub(crate) fn new(config: ConsumerConfig, bootstrap: Vec<Endpoint>) -> Self {
+    pub(crate) fn new(config: ConsumerConfig, bootstrap: Vec<Endpoint>, zoo: Zoo) -> Self {
         let cluster = ClusterConfig {
             timeouts: super::channel_timeouts(
                 config.request_timeout_ms,
@@ -71,11 +86,16 @@ impl Consumer {
             cluster: Cluster::new(bootstrap, cluster),
             assigned: BTreeMap::new(),
             turns: VecDeque::new(),
+            fetch_order: VecDeque::new(),
+            sessions: BTreeMap::new(),
             fetching_from: BTreeSet::new(),
             listing_from: BTreeSet::new(),
+            validating_with: BTreeSet::new(),
+            followed_version: 0,
             poll: None,
             wants_records: false,
             errors: Vec::new(),
+            zoo,
             closed: false,
             wake_up_at: None,
             config,
@@ -88,12 +108,11 @@ impl Consumer {
 
     /// Handles one input.
     pub(crate) fn handle(&mut self, now: Now, input: Input, fx: &mut Effects<'_>) {
-        let now = now.mono;
         match input {
-            Input::Command { op, command } => self.on_command(now, op, command, fx),
-            input => match self.cluster.on_input(now, input, fx) {
+            Input::Command { op, command } => self.on_command(now.mono, op, command, fx),
+            input => match self.cluster.on_input(now.mono, input, fx) {
                 Happening::Response(response, call) => self.on_response(now, *response, call, fx),
-                Happening::Failed(calls) => self.on_failed_calls(now, calls, fx),
+                Happening::Failed(calls) => self.on_failed_calls(now.mono, calls, fx),
                 Happening::MetadataChanged | Happening::Nothing => {}
             },
         }
@@ -110,6 +129,11 @@ impl Consumer {
                 self.assign(partitions);
                 fx.deliver(op, Outcome::Done);
             }
+            Command::Seek { partition, to } => match self.seek(&partition, to, fx) {
+                true => fx.deliver(op, Outcome::Done),
+                // "No current assignment for partition".
+                false => fx.deliver(op, super::refused_by_role()),
+            },
             Command::Poll { max_wait_ms } if self.poll.is_none() => {
                 self.poll = Some(WaitingPoll { op, until: now.saturating_add(ms(max_wait_ms)) });
             }
@@ -122,15 +146,20 @@ impl Consumer {
     fn assign(&mut self, partitions: Vec<(TopicPartition, Option<i64>)>) {
         let mut before = std::mem::take(&mut self.assigned);
         self.turns.clear();
+        self.fetch_order.clear();
         for (partition, offset) in partitions {
             let kept = before.remove(&partition).filter(|_| offset.is_none());
             let assigned = kept.unwrap_or_else(|| match offset {
-                Some(offset) => Assigned::new(Position::At(offset.max(0))),
+                Some(offset) => {
+                    let leader = self.cluster.view().leader(&partition);
+                    Assigned::new(State::Fetching(Position { offset: offset.max(0), offset_epoch: None, leader }))
+                }
                 None => self.without_position(&partition),
             });
             self.cluster.want(&partition.topic);
             if self.assigned.insert(partition.clone(), assigned).is_none() {
-                self.turns.push_back(partition);
+                self.turns.push_back(partition.clone());
+                self.fetch_order.push_back(partition);
             }
         }
         let topics: BTreeSet<_> = self.assigned.keys().map(|p| p.topic.clone()).collect();
@@ -141,16 +170,19 @@ impl Consumer {
         if self.config.auto_offset_reset == OffsetReset::None {
             self.errors.push((partition.clone(), "NO_OFFSET_FOR_PARTITION".to_string()));
         }
-        Assigned::new(reset_position(self.config.auto_offset_reset, "no position"))
+        Assigned::new(reset_by_policy(self.config.auto_offset_reset, "no position"))
     }
 
     /// Everything that time or the last input made due.
-    fn drive(&mut self, now: Nanos, fx: &mut Effects<'_>) {
+    fn drive(&mut self, clocks: Now, fx: &mut Effects<'_>) {
+        let now = clocks.mono;
         let failed = self.cluster.give_up_late(now, fx);
         self.on_failed_calls(now, failed, fx);
+        self.follow_leaders();
         self.wants_records = self.poll.is_some();
         self.answer_poll(now, fx);
-        self.ask_for_positions(now, fx);
+        self.ask_for_positions(clocks, fx);
+        self.ask_for_validation(now, fx);
         if self.wants_records {
             self.fetch(now, fx);
         }
@@ -208,6 +240,7 @@ impl Consumer {
         }
         self.assigned.clear();
         self.turns.clear();
+        self.fetch_order.clear();
         self.cluster.close(fx);
         self.closed = true;
         self.wake_up_at = None;

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!   append ──▶ [front: sent next … back: filling] ──▶ take_for(broker): one batch per partition
-//!                ▲ retried batches come back here
+//!                ▲ retried batches come back here, those with a sequence in its order
 //! ```
 //!
 //! Source: `RecordAccumulator`.
@@ -12,8 +12,10 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use trial_storage::NewRecord;
 
 use super::batch::{Batch, BatchId};
+use super::idempotence::Idempotence;
 use crate::client::backoff::WakeUp;
 use crate::client::view::Leader;
+use crate::conformance::ProducerClientRule;
 use crate::ids::{BrokerId, TopicPartition};
 use crate::node::{EventId, Nanos, OpId};
 
@@ -83,8 +85,15 @@ impl Accumulator {
     }
     /// Puts a batch that is to be sent again back to the front. Without idempotence nothing restores the order among
     /// batches that were under way together: with max.in.flight above 1, a retry overtakes or is overtaken.
-    pub(crate) fn put_back(&mut self, batch: Batch) {
-        self.queues.entry(batch.partition.clone()).or_default().batches.push_front(batch);
+    /// Source: `RecordAccumulator.reenqueue`.
+    pub(crate) fn put_back(&mut self, batch: Batch, idempotence: Option<&Idempotence>) {
+        let queue = self.queues.entry(batch.partition.clone()).or_default();
+        match idempotence {
+            Some(idempotence) if ProducerClientRule::RetriesKeepTheirOrder.holds() => {
+                insert_in_sequence_order(&mut queue.batches, batch, idempotence);
+            }
+            _ => queue.batches.push_front(batch),
+        }
     }
     /// Holds back (or releases) a partition while a batch of it is under way: the order guarantee of max.in.flight=1.
     pub(crate) fn set_muted(&mut self, partition: &TopicPartition, muted: bool) {
@@ -123,12 +132,14 @@ impl Accumulator {
         (brokers, leaderless)
     }
     /// The batches of one request: the front batch of each partition that the broker leads, ready by itself or not,
-    /// up to `MAX_REQUEST_SIZE`. Source: `RecordAccumulator.drainBatchesForOneNode`.
+    /// up to `MAX_REQUEST_SIZE`. A batch of an idempotent producer gets its sequence here, or ends the round: as in Kafka,
+    /// partitions that come behind one whose batch must wait wait with it. Source: `RecordAccumulator.drainBatchesForOneNode`.
     pub(crate) fn take_for(
         &mut self,
         broker: BrokerId,
         now: Nanos,
         leader: impl Fn(&TopicPartition) -> Option<Leader>,
+        mut idempotence: Option<&mut Idempotence>,
     ) -> Vec<Batch> {
         let led = |p: &TopicPartition| leader(p).filter(|l| l.broker == broker);
         let mut partitions: Vec<(TopicPartition, i32)> =
@@ -149,8 +160,13 @@ impl Accumulator {
                 self.drain_from.insert(broker, partition);
                 break;
             }
+            if idempotence.as_ref().is_some_and(|i| i.should_stop_drain(&partition, front.id)) {
+                self.drain_from.insert(broker, partition);
+                break;
+            }
             size += front.size_in_bytes();
             if let Some(mut batch) = queue.batches.pop_front() {
+                batch.stamp = idempotence.as_mut().and_then(|i| i.drained(&partition, batch.id, batch.records()));
                 batch.sent_in_epoch = Some(epoch);
                 taken.push(batch);
             }
@@ -181,6 +197,15 @@ impl Accumulator {
             wake_up.also_at(front.opened_at.saturating_add(self.linger));
         }
     }
+}
+
+/// Batches that come back stand in the order of their sequences, before all that have none yet. Those that were under way
+/// together may come back in any order, from several brokers. Source: `RecordAccumulator.insertInSequenceOrder`.
+fn insert_in_sequence_order(queue: &mut VecDeque<Batch>, batch: Batch, idempotence: &Idempotence) {
+    let place = |b: &Batch| idempotence.position(&b.partition, b.id);
+    let mine = place(&batch);
+    let at = queue.iter().take_while(|b| place(b).is_some_and(|place| Some(place) < mine)).count();
+    queue.insert(at, batch);
 }
 
 /// Does a retried batch pause still? A leader in a newer epoch than the one that refused it ends the pause (KIP-951).

@@ -1,8 +1,9 @@
 //! A batch of records for one partition, from its first record to its outcome.
 
 use bytes::Bytes;
-use trial_storage::{BatchBuilder, BuildOptions, HEADER_BYTES, NewRecord};
+use trial_storage::{BatchBuilder, BuildOptions, HEADER_BYTES, NewRecord, set_producer_state};
 
+use super::sequences::Stamp;
 use crate::ids::TopicPartition;
 use crate::node::{EventId, Nanos, OpId};
 
@@ -17,6 +18,8 @@ pub(crate) struct Batch {
     pub(crate) partition: TopicPartition,
     /// One per record, in order.
     pub(crate) ops: Vec<OpId>,
+    /// Of an idempotent producer: id, epoch and sequence as of the last attempt.
+    pub(crate) stamp: Option<Stamp>,
     content: Content,
     size_in_bytes: usize,
     /// When the first record was given to the producer: delivery.timeout.ms counts from here.
@@ -43,8 +46,8 @@ enum Content {
     Open(BatchBuilder),
     /// Has had to refuse a record; still to be encoded.
     Full(BatchBuilder),
-    /// As it was sent, and will be sent again.
-    Encoded(Bytes),
+    /// As it was sent, with this stamp, and will be sent again.
+    Encoded(Bytes, Option<Stamp>),
 }
 
 impl Batch {
@@ -54,6 +57,7 @@ impl Batch {
             id,
             partition,
             ops: Vec::new(),
+            stamp: None,
             content: Content::Open(BatchBuilder::new()),
             size_in_bytes: HEADER_BYTES,
             created_at,
@@ -86,15 +90,24 @@ impl Batch {
     pub(crate) fn is_full(&self, batch_size: usize) -> bool {
         !matches!(self.content, Content::Open(_)) || self.size_in_bytes >= batch_size
     }
-    /// The batch as it goes over the wire, the same for every attempt. It takes no more records.
-    ///
-    /// An idempotent producer will set its id, epoch and sequence here, before the first attempt.
+    /// The batch as it goes over the wire, the same for every attempt unless its stamp has changed. It takes no more
+    /// records.
     pub(crate) fn encoded(&mut self) -> Bytes {
-        if let Content::Open(builder) | Content::Full(builder) = &mut self.content {
-            self.content = Content::Encoded(std::mem::take(builder).build(BuildOptions::default()));
+        match &mut self.content {
+            Content::Open(builder) | Content::Full(builder) => {
+                let bytes = std::mem::take(builder).build(build_options(self.stamp));
+                self.content = Content::Encoded(bytes.clone(), self.stamp);
+                bytes
+            }
+            Content::Encoded(bytes, stamp) => {
+                if let Some(now) = self.stamp.filter(|now| *stamp != Some(*now)) {
+                    let mut restamped = bytes.to_vec();
+                    set_producer_state(&mut restamped, now.producer.id, now.producer.epoch, now.base_sequence);
+                    (*bytes, *stamp) = (restamped.into(), Some(now));
+                }
+                bytes.clone()
+            }
         }
-        let Content::Encoded(bytes) = &self.content else { unreachable!("encoded just above") };
-        bytes.clone()
     }
     /// The operation of its first record, by which events name a batch. A batch is never empty once it is in a queue.
     pub(crate) fn first_op(&self) -> OpId {
@@ -104,6 +117,11 @@ impl Batch {
     pub(crate) fn records(&self) -> u32 {
         self.ops.len() as u32
     }
+}
+
+fn build_options(stamp: Option<Stamp>) -> BuildOptions {
+    let Some(Stamp { producer, base_sequence }) = stamp else { return BuildOptions::default() };
+    BuildOptions { producer_id: producer.id, producer_epoch: producer.epoch, base_sequence, ..BuildOptions::default() }
 }
 
 /// At most so many bytes does a batch of this record alone take.

@@ -31,6 +31,10 @@ pub(crate) fn was_refused_before_append(error: ResponseError) -> bool {
             | UnsupportedForMessageFormat
             | UnsupportedCompressionType
             | UnsupportedVersion
+            | OutOfOrderSequenceNumber
+            | UnknownProducerId
+            | InvalidProducerEpoch
+            | ProducerFenced
             | TopicAuthorizationFailed
             | ClusterAuthorizationFailed
     )

@@ -7,14 +7,20 @@
 //!      └ no metadata for max.block.ms                      └─ final error, delivery.timeout.ms ─▶ Failed | Unknown
 //! ```
 //!
-//! Not modelled: compression, idempotence and transactions (a batch has its place for them), splitting of batches that
-//! a broker finds too large (they fail), buffer.memory.
+//! With idempotence (KIP-98) the brokers know each batch by producer id, epoch and sequence, so that a batch sent twice is
+//! written once and batches under way together are written in their order: see [`idempotence`] and [`sequences`].
+//!
+//! Not modelled: compression, transactions, splitting of batches that a broker finds too large (they fail),
+//! buffer.memory.
 
 mod accumulator;
 mod batch;
 mod belief;
+mod idempotence;
 mod partitioner;
+mod producer_id;
 mod sender;
+mod sequences;
 
 use std::collections::{BTreeMap, VecDeque};
 
@@ -25,16 +31,19 @@ pub use partitioner::{murmur2, partition_for_key};
 
 use self::accumulator::{Accumulator, Appending, MAX_REQUEST_SIZE};
 use self::batch::{Batch, BatchId, size_upper_bound};
+use self::idempotence::Idempotence;
 use self::partitioner::StickyPartition;
 use self::sender::ProduceCall;
 use super::TIMEOUT;
 use super::backoff::{Backoff, WakeUp};
 use super::cluster::{Cluster, ClusterConfig, Happening};
 use crate::config::ProducerConfig;
+use crate::conformance::ProducerClientRule;
 use crate::event::Event;
 use crate::ids::{Topic, TopicPartition};
 use crate::node::{Belief, Command, Effects, Endpoint, Input, Nanos, Now, OpId, Outcome, ms};
 use crate::protocol::error_name;
+use crate::zoo::{Switch, Zoo};
 
 /// A record whose topic is not known yet.
 #[derive(Clone, Debug)]
@@ -46,23 +55,32 @@ struct Send {
     created_at: Nanos,
 }
 
+/// What a call was about.
+#[derive(Clone, Debug)]
+enum ProducerCall {
+    Produce(ProduceCall),
+    InitProducerId,
+}
+
 /// See the module documentation.
 #[derive(Clone, Debug)]
 pub(crate) struct Producer {
     config: ProducerConfig,
-    cluster: Cluster<ProduceCall>,
+    cluster: Cluster<ProducerCall>,
     /// Sends that wait for metadata, in the order of their commands.
     blocked: VecDeque<Send>,
     sticky: BTreeMap<Topic, StickyPartition>,
     accumulator: Accumulator,
     in_flight: BTreeMap<BatchId, Batch>,
+    /// `None`: `enable.idempotence` is false.
+    idempotence: Option<Idempotence>,
     closed: bool,
     wake_up_at: Option<Nanos>,
 }
 
 impl Producer {
-    /// A producer that has not spoken to anybody yet.
-    pub(crate) fn new(config: ProducerConfig, bootstrap: Vec<Endpoint>) -> Self {
+    /// A producer that has not spoken to anybody yet. It is idempotent if its configuration allows it to be.
+    pub(crate) fn new(config: ProducerConfig, bootstrap: Vec<Endpoint>, zoo: Zoo) -> Self {
         let cluster = ClusterConfig {
             timeouts: super::channel_timeouts(
                 config.request_timeout_ms,
@@ -80,6 +98,7 @@ impl Producer {
             sticky: BTreeMap::new(),
             accumulator: Accumulator::new(ms(config.linger_ms), batch_size(&config)),
             in_flight: BTreeMap::new(),
+            idempotence: idempotence_of(&config, zoo),
             closed: false,
             wake_up_at: None,
             config,
@@ -95,7 +114,12 @@ impl Producer {
         match input {
             Input::Command { op, command } => self.on_command(now, op, command, fx),
             input => match self.cluster.on_input(now.mono, input, fx) {
-                Happening::Response(response, call) => self.on_response(now.mono, *response, call, fx),
+                Happening::Response(response, ProducerCall::Produce(call)) => {
+                    self.on_response(now.mono, *response, call, fx);
+                }
+                Happening::Response(response, ProducerCall::InitProducerId) => {
+                    self.on_producer_id(now.mono, &response, fx);
+                }
                 Happening::Failed(calls) => self.on_failed_calls(now.mono, calls, fx),
                 Happening::MetadataChanged => self.unblock(now.mono, fx),
                 Happening::Nothing => {}
@@ -209,10 +233,14 @@ impl Producer {
         let failed = self.cluster.give_up_late(now, fx);
         self.on_failed_calls(now, failed, fx);
         self.expire(now, fx);
+        self.mend_sequences(fx);
+        self.ask_for_producer_id(now, fx);
+        self.fail_what_was_refused(fx);
         self.send_ready(now, fx);
         self.cluster.ask_for_metadata(now, fx);
         let mut wake_up = WakeUp::after(now);
         self.cluster.wake_up(&mut wake_up);
+        self.wake_up_for_producer_id(&mut wake_up);
         self.accumulator.wake_up(ms(self.config.delivery_timeout_ms), &mut wake_up);
         if let Some(oldest) = self.blocked.front() {
             wake_up.also_at(oldest.created_at.saturating_add(self.block_timeout()));
@@ -238,13 +266,26 @@ impl Producer {
         }
         let delivery_timeout = ms(self.config.delivery_timeout_ms);
         for batch in self.accumulator.take_expired(now, delivery_timeout) {
+            self.leave_unresolved(&batch, batch.attempts >= 1);
             self.give_up(batch, TIMEOUT.to_string(), fx);
         }
         let late = |batch: &Batch| batch.created_at.saturating_add(delivery_timeout) <= now;
         let expired: Vec<BatchId> = self.in_flight.values().filter(|b| late(b)).map(|b| b.id).collect();
         for mut batch in expired.into_iter().filter_map(|id| self.in_flight.remove(&id)).collect::<Vec<_>>() {
             batch.ambiguous = true;
+            self.leave_unresolved(&batch, batch.attempts >= 2);
             self.give_up(batch, TIMEOUT.to_string(), fx);
+        }
+    }
+    /// A batch is given up without a final word. If it was to be sent again before, nobody may ever know whether its
+    /// sequence was used. As in Kafka, a batch that is under way for the first time leaves no such doubt behind: then
+    /// only those behind it find out. Source: `Sender.sendProducerData`, `ProducerBatch.inRetry`.
+    fn leave_unresolved(&mut self, batch: &Batch, in_retry: bool) {
+        let Some(idempotence) = &mut self.idempotence else { return };
+        let last_sequence = idempotence.last_sequence(&batch.partition, batch.id);
+        idempotence.forget(&batch.partition, batch.id);
+        if let Some(last_sequence) = last_sequence.filter(|_| in_retry) {
+            idempotence.mark_unresolved(&batch.partition, last_sequence);
         }
     }
 
@@ -275,6 +316,15 @@ fn deliver_unsent(send: &Send, partition: Option<TopicPartition>, error: &str, f
 /// Errors of a topic that waiting does not mend (`Metadata.maybeThrowExceptionForTopic`).
 fn is_final_for_a_topic(error: &ResponseError) -> bool {
     matches!(error, ResponseError::InvalidTopicException | ResponseError::TopicAuthorizationFailed)
+}
+
+/// Source: `KafkaProducer.configureTransactionState`.
+fn idempotence_of(config: &ProducerConfig, zoo: Zoo) -> Option<Idempotence> {
+    let mut config = config.clone();
+    let possible = config.resolve_idempotence(false).is_ok() && config.enable_idempotence;
+    // A rule removed: the producer believes itself idempotent and sends its batches without sequences.
+    let without_sequences = zoo.on(Switch::ReorderInflight) || !ProducerClientRule::BatchesHaveSequences.holds();
+    (possible && !without_sequences).then(|| Idempotence::new(zoo))
 }
 
 fn batch_size(config: &ProducerConfig) -> usize {

@@ -7,20 +7,33 @@ use kafka_protocol::messages::{ProduceRequest, RequestKind, ResponseKind};
 
 use super::batch::{Batch, BatchId};
 use super::belief::{given_up, was_refused_before_append};
-use super::{Producer, max_in_flight, retry_backoff};
+use super::{Producer, ProducerCall, max_in_flight, retry_backoff};
 use crate::client::cluster::Peer;
 use crate::client::view::Leader;
 use crate::client::{FailedCall, is_invalid_metadata};
+use crate::conformance::ProducerClientRule;
 use crate::event::Event;
 use crate::ids::{BrokerId, TopicPartition};
-use crate::node::{Belief, Effects, Nanos, Outcome};
+use crate::node::{Belief, Effects, Nanos, Outcome, ms};
 use crate::protocol::{error_name, topic_name, versions};
 
 /// What a produce call was about.
 #[derive(Clone, Debug)]
 pub(crate) struct ProduceCall {
-    batches: Vec<(BatchId, TopicPartition)>,
+    batches: Vec<Sent>,
 }
+
+/// A batch in a produce request.
+#[derive(Clone, Debug)]
+struct Sent {
+    batch: BatchId,
+    partition: TopicPartition,
+    /// Of an idempotent producer: where the batch ended in the sequence.
+    last_sequence: Option<i32>,
+}
+
+/// How an attempt ended: the base offset, or an error and the log start offset (-1: not told).
+type AttemptEnd = Result<i64, (ResponseError, i64)>;
 
 impl Producer {
     /// Sends what is ready, as long as connections are open and take more.
@@ -31,7 +44,8 @@ impl Producer {
         }
         for broker in brokers {
             while self.cluster.connect(broker, now, fx) && self.is_ready_for(broker, now) {
-                let batches = self.accumulator.take_for(broker, now, |p| self.cluster.view().leader(p));
+                let leader = |p: &TopicPartition| self.cluster.view().leader(p);
+                let batches = self.accumulator.take_for(broker, now, leader, self.idempotence.as_mut());
                 if batches.is_empty() {
                     break;
                 }
@@ -70,7 +84,11 @@ impl Producer {
             }
             return;
         }
-        let call = ProduceCall { batches: batches.iter().map(|b| (b.id, b.partition.clone())).collect() };
+        let sent = |b: &Batch| {
+            let last_sequence = self.idempotence.as_ref().and_then(|i| i.last_sequence(&b.partition, b.id));
+            Sent { batch: b.id, partition: b.partition.clone(), last_sequence }
+        };
+        let call = ProducerCall::Produce(ProduceCall { batches: batches.iter().map(sent).collect() });
         for batch in batches {
             if self.guarantees_order() {
                 self.accumulator.set_muted(&batch.partition, true);
@@ -92,7 +110,8 @@ impl Producer {
             ResponseKind::Produce(response) => response.responses,
             _ => Vec::new(),
         };
-        for (id, partition) in call.batches {
+        for sent in call.batches {
+            let partition = &sent.partition;
             let answers = topics.iter().filter(|t| t.name.0.as_str() == partition.topic.as_str());
             let answer = answers.flat_map(|t| &t.partition_responses).find(|p| p.index == partition.partition);
             let error = match answer {
@@ -101,18 +120,21 @@ impl Producer {
                 None => Some(ResponseError::UnknownServerError),
             };
             if let Some(answer) = answer.filter(|_| error.is_some()) {
-                self.learn_leader(&partition, answer);
+                self.learn_leader(partition, answer);
             }
-            let base_offset = answer.map_or(-1, |a| a.base_offset);
-            self.end_attempt(now, id, &partition, error.map_or(Ok(base_offset), Err), fx);
+            let (base_offset, log_start_offset) = answer.map_or((-1, -1), |a| (a.base_offset, a.log_start_offset));
+            self.end_attempt(now, &sent, error.map_or(Ok(base_offset), |e| Err((e, log_start_offset))), fx);
         }
     }
     /// Calls without an answer: their requests may have arrived all the same.
-    pub(super) fn on_failed_calls(&mut self, now: Nanos, calls: Vec<FailedCall<ProduceCall>>, fx: &mut Effects<'_>) {
+    pub(super) fn on_failed_calls(&mut self, now: Nanos, calls: Vec<FailedCall<ProducerCall>>, fx: &mut Effects<'_>) {
         for FailedCall { about, timed_out } in calls {
             let error = if timed_out { ResponseError::RequestTimedOut } else { ResponseError::NetworkException };
-            for (id, partition) in about.batches {
-                self.end_attempt(now, id, &partition, Err(error), fx);
+            match about {
+                ProducerCall::InitProducerId => self.producer_id_failed(now),
+                ProducerCall::Produce(call) => {
+                    call.batches.iter().for_each(|sent| self.end_attempt(now, sent, Err((error, -1)), fx));
+                }
             }
         }
     }
@@ -123,33 +145,54 @@ impl Producer {
     }
 
     /// The end of one attempt of one batch. Source: `Sender.completeBatch`.
-    fn end_attempt(
-        &mut self,
-        now: Nanos,
-        id: BatchId,
-        partition: &TopicPartition,
-        end: Result<i64, ResponseError>,
-        fx: &mut Effects<'_>,
-    ) {
+    fn end_attempt(&mut self, now: Nanos, sent: &Sent, end: AttemptEnd, fx: &mut Effects<'_>) {
         if self.guarantees_order() {
-            self.accumulator.set_muted(partition, false);
+            self.accumulator.set_muted(&sent.partition, false);
         }
-        if end.is_err_and(is_invalid_metadata) {
+        if end.is_err_and(|(error, _)| is_invalid_metadata(error)) {
             self.cluster.request_refresh();
         }
-        // A batch that reached its delivery time-out under way is settled already.
-        let Some(mut batch) = self.in_flight.remove(&id) else { return };
+        let end = end.or_else(duplicate_is_success);
+        let Some(mut batch) = self.in_flight.remove(&sent.batch) else { return self.learn_late(sent, end) };
         match end {
-            Ok(base_offset) => acknowledge(&batch, base_offset, fx),
-            Err(error) => {
-                batch.ambiguous |= !was_refused_before_append(error);
-                if error.is_retriable() && i64::from(batch.attempts) <= self.config.retries {
-                    self.retry(now, batch, error, fx);
-                } else {
-                    self.give_up(batch, error_name(error), fx);
+            Ok(base_offset) => {
+                if let Some(idempotence) = &mut self.idempotence {
+                    idempotence.completed(&batch.partition, batch.id);
                 }
+                acknowledge(&batch, base_offset, fx);
+            }
+            Err((error, log_start_offset)) => {
+                batch.ambiguous |= !was_refused_before_append(error);
+                if self.can_retry(now, &batch, error, log_start_offset) {
+                    return self.retry(now, batch, error, fx);
+                }
+                if let Some(idempotence) = &mut self.idempotence {
+                    let retries_left = i64::from(batch.attempts) <= self.config.retries;
+                    idempotence.failed(&batch.partition, batch.id, error, retries_left);
+                }
+                self.give_up(batch, error_name(error), fx);
             }
         }
+    }
+    /// A batch that reached its delivery time-out under way is settled already; but that it is in the log tells which
+    /// sequence the broker expects. Source: `Sender.completeBatch`.
+    fn learn_late(&mut self, sent: &Sent, end: AttemptEnd) {
+        if let (Some(idempotence), Some(last), true) = (&mut self.idempotence, sent.last_sequence, end.is_ok())
+            && ProducerClientRule::LateSuccessCounts.holds()
+        {
+            idempotence.acknowledged(&sent.partition, last);
+        }
+    }
+    /// Source: `Sender.canRetry`.
+    fn can_retry(&mut self, now: Nanos, batch: &Batch, error: ResponseError, log_start_offset: i64) -> bool {
+        let delivery_timeout = ms(self.config.delivery_timeout_ms);
+        let in_time = batch.created_at.saturating_add(delivery_timeout) > now;
+        in_time
+            && i64::from(batch.attempts) <= self.config.retries
+            && match &mut self.idempotence {
+                None => error.is_retriable(),
+                Some(idempotence) => idempotence.can_retry(&batch.partition, batch.id, error, log_start_offset),
+            }
     }
 
     fn retry(&mut self, now: Nanos, mut batch: Batch, error: ResponseError, fx: &mut Effects<'_>) {
@@ -163,7 +206,7 @@ impl Producer {
         batch.last_event = fx.record_because(event, &[batch.last_event]);
         batch.last_error = Some(name);
         batch.retry_at = now.saturating_add(retry_backoff(&self.config).pause(batch.attempts - 1, fx));
-        self.accumulator.put_back(batch);
+        self.accumulator.put_back(batch, self.idempotence.as_ref());
     }
 
     /// No more attempts.
@@ -178,6 +221,15 @@ impl Producer {
         fx.record_because(event, &[batch.last_event]);
         batch.last_error = Some(error);
         settle(&batch, fx, |_| given_up(batch.ambiguous));
+    }
+}
+
+/// The broker has this sequence already and cannot tell any more where. That is a success without an offset.
+/// Source: `Sender.completeBatch`.
+fn duplicate_is_success((error, log_start_offset): (ResponseError, i64)) -> AttemptEnd {
+    match error {
+        ResponseError::DuplicateSequenceNumber if ProducerClientRule::DuplicateIsSuccess.holds() => Ok(-1),
+        other => Err((other, log_start_offset)),
     }
 }
 

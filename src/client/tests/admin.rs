@@ -6,12 +6,13 @@ use kafka_protocol::messages::alter_partition_reassignments_response::{
 };
 use kafka_protocol::messages::create_partitions_response::CreatePartitionsTopicResult;
 use kafka_protocol::messages::create_topics_response::CreatableTopicResult;
+use kafka_protocol::messages::delete_records_response::{DeleteRecordsPartitionResult, DeleteRecordsTopicResult};
 use kafka_protocol::messages::delete_topics_response::DeletableTopicResult;
 use kafka_protocol::messages::elect_leaders_response::{PartitionResult, ReplicaElectionResult};
 use kafka_protocol::messages::incremental_alter_configs_response::AlterConfigsResourceResponse;
 use kafka_protocol::messages::{
-    AlterPartitionReassignmentsResponse, CreatePartitionsResponse, CreateTopicsResponse, DeleteTopicsResponse,
-    ElectLeadersResponse, IncrementalAlterConfigsResponse, RequestKind, ResponseKind,
+    AlterPartitionReassignmentsResponse, CreatePartitionsResponse, CreateTopicsResponse, DeleteRecordsResponse,
+    DeleteTopicsResponse, ElectLeadersResponse, IncrementalAlterConfigsResponse, RequestKind, ResponseKind,
 };
 
 use super::fixture::*;
@@ -96,6 +97,34 @@ fn an_offset_is_asked_of_the_leader_until_the_leader_knows_it() {
     assert_eq!(call.broker, 2);
     assert_eq!(bench.answer_list_offsets(call, Ok(41)), [-1]);
     assert_eq!(bench.outcome(1), &Outcome::Offset { offset: 41, leader_epoch: 5 });
+}
+
+#[test]
+fn records_are_deleted_by_the_leader_and_the_answer_is_the_low_watermark() {
+    let deleted = |code: i16, low_watermark| {
+        let result = DeleteRecordsPartitionResult::default().with_error_code(code).with_low_watermark(low_watermark);
+        let topic = DeleteRecordsTopicResult::default()
+            .with_name(crate::protocol::topic_name(&Topic::new(TOPIC)))
+            .with_partitions(vec![result]);
+        ResponseKind::DeleteRecords(DeleteRecordsResponse::default().with_topics(vec![topic]))
+    };
+    let mut bench = admin(&[3]);
+    bench.command(1, Command::DeleteRecords { partition: partition(0), before: 7 });
+    let call = bench.next_call();
+    let RequestKind::DeleteRecords(request) = &call.request else { panic!("{call:?}") };
+    assert_eq!((call.broker, request.topics[0].partitions[0].offset), (3, 7));
+    bench.leaders[0] = (2, 6);
+    bench.answer(call, deleted(ResponseError::NotLeaderOrFollower.code(), -1));
+    bench.sleep(400);
+    let call = bench.next_call();
+    assert_eq!(call.broker, 2, "another leads by now");
+    bench.answer(call, deleted(0, 7));
+    assert_eq!(bench.outcome(1), &Outcome::Offset { offset: 7, leader_epoch: -1 });
+
+    bench.command(2, Command::DeleteRecords { partition: partition(0), before: 70 });
+    let call = bench.next_call();
+    bench.answer(call, deleted(ResponseError::OffsetOutOfRange.code(), -1));
+    assert_eq!(bench.outcome(2), &refused("OFFSET_OUT_OF_RANGE"), "that is not committed");
 }
 
 #[test]

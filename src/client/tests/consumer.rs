@@ -12,16 +12,16 @@ use crate::client::Role;
 use crate::config::{ConsumerConfig, OffsetReset};
 use crate::node::{Command, ConsumedRecord, Outcome};
 
-fn consumer(reset: OffsetReset, leaders: &[i32]) -> Bench {
+pub(super) fn consumer(reset: OffsetReset, leaders: &[i32]) -> Bench {
     Bench::new(Role::Consumer(ConsumerConfig { auto_offset_reset: reset, ..ConsumerConfig::default() }), leaders)
 }
-fn assign(partitions: &[(i32, Option<i64>)]) -> Command {
+pub(super) fn assign(partitions: &[(i32, Option<i64>)]) -> Command {
     Command::Assign { partitions: partitions.iter().map(|(index, at)| (partition(*index), *at)).collect() }
 }
-fn poll(max_wait_ms: i64) -> Command {
+pub(super) fn poll(max_wait_ms: i64) -> Command {
     Command::Poll { max_wait_ms }
 }
-fn batch(base_offset: i64, values: &[&str]) -> Bytes {
+pub(super) fn batch(base_offset: i64, values: &[&str]) -> Bytes {
     built(base_offset, values, false)
 }
 fn built(base_offset: i64, values: &[&str], control: bool) -> Bytes {
@@ -35,30 +35,29 @@ fn built(base_offset: i64, values: &[&str], control: bool) -> Bytes {
     let options = BuildOptions { base_offset, partition_leader_epoch: 5, control, ..BuildOptions::default() };
     build_batch(&records, options)
 }
-fn data(batches: &[Bytes]) -> PartitionData {
+pub(super) fn data(batches: &[Bytes]) -> PartitionData {
     PartitionData::default().with_records(Some(batches.concat().into())).with_high_watermark(1_000)
 }
-fn error(error: ResponseError) -> PartitionData {
+pub(super) fn error(error: ResponseError) -> PartitionData {
     PartitionData::default().with_error_code(error.code()).with_records(Some(Bytes::new()))
 }
 
 impl Bench {
-    fn polled(&self, op: u64) -> (Vec<(i32, i64, String)>, Vec<String>) {
+    pub(super) fn polled(&self, op: u64) -> (Vec<(i32, i64, String)>, Vec<String>) {
         let Outcome::Polled { records, errors } = self.outcome(op) else { panic!("not a poll: {op}") };
         let text = |r: &ConsumedRecord| String::from_utf8(r.value.clone().expect("value").to_vec()).expect("text");
         let records = records.iter().map(|r| (r.partition.partition, r.offset, text(r))).collect();
         (records, errors.iter().map(|(p, e)| format!("{p} {e}")).collect())
     }
     /// The fetch that has arrived: broker, and (partition, offset, leader epoch) asked for.
-    fn fetch_asked(call: &Call) -> (i32, Vec<(i32, i64, i32)>) {
+    pub(super) fn fetch_asked(call: &Call) -> (i32, Vec<(i32, i64, i32)>) {
         let RequestKind::Fetch(request) = &call.request else { panic!("not a fetch: {call:?}") };
-        assert_eq!((request.session_id, request.session_epoch), (0, -1), "a full fetch without a session");
         assert!(request.topics.iter().all(|t| t.topic_id == TOPIC_ID));
         let asked = |p: &FetchPartition| (p.partition, p.fetch_offset, p.current_leader_epoch);
         (call.broker, request.topics.iter().flat_map(|t| t.partitions.iter().map(asked)).collect())
     }
 }
-fn text(records: &[(i32, i64, &str)]) -> Vec<(i32, i64, String)> {
+pub(super) fn text(records: &[(i32, i64, &str)]) -> Vec<(i32, i64, String)> {
     records.iter().map(|(p, o, v)| (*p, *o, v.to_string())).collect()
 }
 
@@ -73,6 +72,7 @@ fn from_the_earliest_offset_to_the_tail() {
         bench.told("position-reset"),
         ["moved its position in orders-0 to 10: no position; auto.offset.reset=earliest"]
     );
+    assert_eq!(bench.history_goes_on(), [(5, 5)], "what a leader told is validated too");
     assert_eq!(bench.calls_waiting(), 0, "nobody polls yet");
 
     bench.command(2, poll(1_000));
@@ -101,6 +101,7 @@ fn a_given_position_needs_no_reset_and_latest_asks_for_the_end() {
     assert_eq!(list.broker, 2);
     assert_eq!(bench.answer_list_offsets(list, Ok(7)), [-1]);
     assert_eq!(Bench::fetch_asked(&fetch), (1, vec![(0, 4, 5)]));
+    bench.history_goes_on();
     assert_eq!(Bench::fetch_asked(&bench.next_call()), (2, vec![(1, 7, 5)]));
 }
 
@@ -150,6 +151,7 @@ fn an_offset_out_of_range_is_told_and_reset_by_policy() {
         bench.told("position-reset"),
         ["moved its position in orders-0 to 3: OFFSET_OUT_OF_RANGE at offset 120; auto.offset.reset=earliest"]
     );
+    bench.history_goes_on();
     bench.command(3, poll(1_000));
     assert_eq!(Bench::fetch_asked(&bench.next_call()).1, [(0, 3, 5)]);
 }
@@ -285,6 +287,7 @@ fn a_topic_created_again_is_read_by_its_new_id_and_from_its_own_start() {
     bench.command(3, poll(60_000));
     let call = bench.next_call();
     assert_eq!(bench.answer_list_offsets(call, Ok(0)), [-2]);
+    bench.history_goes_on();
     let call = bench.next_call();
     bench.answer_fetch(call, |_| data(&[batch(0, &["new"])]));
     assert_eq!(bench.polled(3).0, text(&[(0, 0, "new")]));

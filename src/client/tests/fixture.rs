@@ -1,4 +1,5 @@
-//! One client, a network without delay, and brokers that answer Metadata by themselves and everything else as told.
+//! One client, a network without delay, and brokers that answer Metadata and InitProducerId by themselves and everything
+//! else as told.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
@@ -20,6 +21,7 @@ use crate::client::{Client, ClientSetup, Role};
 use crate::event::Event;
 use crate::ids::{Topic, TopicPartition};
 use crate::node::*;
+use crate::zoo::Zoo;
 
 pub const TOPIC: &str = "orders";
 pub const TOPIC_ID: Uuid = Uuid::from_u128(77);
@@ -123,19 +125,38 @@ pub struct Bench {
     pub delivered: Vec<OpId>,
     /// Brokers by id; those that are down refuse connections.
     pub down: BTreeSet<i32>,
+    /// Brokers that Metadata answers do not name: fenced ones.
+    pub unlisted: BTreeSet<i32>,
     /// Leader and leader epoch of each partition of the topic; empty: the topic does not exist.
     pub leaders: Vec<(i32, i32)>,
     /// The id of [`TOPIC`] that Metadata answers tell.
     pub topic_id: Uuid,
+    /// The fetch session that brokers offer, 0: none.
+    pub session_id: i32,
     pub metadata_requests: u32,
+    /// What the next InitProducerId requests are answered; then producers 7, 8 … in epoch 0.
+    pub producer_ids: VecDeque<(i64, i16)>,
+    /// InitProducerId waits for the test's answer as other requests do.
+    pub hold_producer_ids: bool,
+    next_producer_id: i64,
 }
 
 impl Bench {
     /// Three brokers, one topic with partitions led by these brokers in epoch 5.
     pub fn new(role: Role, leaders: &[i32]) -> Self {
+        Bench::with(role, leaders, Zoo::default())
+    }
+    /// The same with bugs of the past.
+    pub fn with(role: Role, leaders: &[i32], zoo: Zoo) -> Self {
+        let mut bench = Bench::unstarted(role, leaders, zoo);
+        bench.start();
+        bench
+    }
+    /// The same, before the client has done anything.
+    pub fn unstarted(role: Role, leaders: &[i32], zoo: Zoo) -> Self {
         let bootstrap = vec![Endpoint { host: "b1".into(), port: 9092 }, Endpoint { host: "b2".into(), port: 9092 }];
-        let client = Client::new(ClientSetup { client_id: "test".into(), bootstrap, role });
-        let mut bench = Bench {
+        let client = Client::new(ClientSetup { client_id: "test".into(), bootstrap, role, zoo });
+        Bench {
             client,
             host: TestHost::default(),
             now: ms(1_000),
@@ -146,12 +167,18 @@ impl Bench {
             outcomes: BTreeMap::new(),
             delivered: Vec::new(),
             down: BTreeSet::new(),
+            unlisted: BTreeSet::new(),
             topic_id: TOPIC_ID,
+            session_id: 0,
             leaders: leaders.iter().map(|id| (*id, 5)).collect(),
             metadata_requests: 0,
-        };
-        bench.input(Input::Start { incarnation: Uuid::from_u128(1) });
-        bench
+            producer_ids: VecDeque::new(),
+            hold_producer_ids: false,
+            next_producer_id: 7,
+        }
+    }
+    pub fn start(&mut self) {
+        self.input(Input::Start { incarnation: Uuid::from_u128(1) });
     }
 
     pub fn command(&mut self, op: u64, command: Command) -> &mut Self {
@@ -199,10 +226,10 @@ impl Bench {
                     return self.unanswered.push(call);
                 }
                 self.open.entry(conn).or_default().push_back(call.clone());
-                if !matches!(call.request, RequestKind::Metadata(_)) {
+                if !self.answers_by_itself(&call.request) {
                     self.calls.push_back(call);
                 }
-                self.answer_metadata(conn);
+                self.answer_by_itself(conn);
             }
             Effect::Deliver { op, outcome } => {
                 assert!(self.outcomes.insert(op, outcome).is_none(), "an outcome is delivered once");
@@ -221,13 +248,28 @@ impl Bench {
         }
         self.input(Input::Closed { conn });
     }
-    /// Brokers answer Metadata by themselves, once it is its turn.
-    fn answer_metadata(&mut self, conn: ConnId) {
+    fn answers_by_itself(&self, request: &RequestKind) -> bool {
+        match request {
+            RequestKind::Metadata(_) => true,
+            RequestKind::InitProducerId(_) => !self.hold_producer_ids,
+            _ => false,
+        }
+    }
+    /// Brokers answer Metadata and InitProducerId by themselves, once it is its turn.
+    fn answer_by_itself(&mut self, conn: ConnId) {
         let Some(call) = self.open.get(&conn).and_then(VecDeque::front).cloned() else { return };
-        if let RequestKind::Metadata(request) = &call.request {
-            self.metadata_requests += 1;
-            let answer = self.metadata(request);
-            self.answer(call, answer.into());
+        match &call.request {
+            RequestKind::Metadata(request) => {
+                self.metadata_requests += 1;
+                let answer = self.metadata(request);
+                self.answer(call, answer.into());
+            }
+            RequestKind::InitProducerId(_) if !self.hold_producer_ids => {
+                let given = self.producer_ids.pop_front().unwrap_or((self.next_producer_id, 0));
+                self.next_producer_id = given.0 + 1;
+                self.answer_producer_id(call, Ok(given));
+            }
+            _ => {}
         }
     }
     fn metadata(&self, request: &MetadataRequest) -> MetadataResponse {
@@ -240,6 +282,8 @@ impl Bench {
                 .with_partition_index(index as i32)
                 .with_leader_id((*leader).into())
                 .with_leader_epoch(*epoch)
+                .with_replica_nodes((1..=3).map(Into::into).collect())
+                .with_offline_replicas(self.down.iter().map(|id| (*id).into()).collect())
                 .with_error_code(if *leader < 0 { ResponseError::LeaderNotAvailable.code() } else { 0 })
         };
         let topic = |asked: &metadata_request::MetadataRequestTopic| {
@@ -253,7 +297,7 @@ impl Bench {
                 .with_partitions(self.leaders.iter().enumerate().map(partition).collect())
         };
         MetadataResponse::default()
-            .with_brokers((1..=3).map(broker).collect())
+            .with_brokers((1..=3).filter(|id| !self.unlisted.contains(id)).map(broker).collect())
             .with_topics(request.topics.iter().flatten().map(topic).collect())
     }
 
@@ -271,7 +315,7 @@ impl Bench {
         let response = back_over_the_wire(response, &call);
         self.close_call(&call);
         self.input(Input::Response { call: call.call, conn: call.conn, result: Ok(Box::new(response)) });
-        self.answer_metadata(call.conn);
+        self.answer_by_itself(call.conn);
         self
     }
     /// A broker answers a connection's requests in their order. One that comes after the end of its connection is lost.
@@ -281,8 +325,22 @@ impl Bench {
             assert_eq!(oldest.call, call.call, "answers come in the order of the calls");
         }
     }
+    /// Answers an InitProducerId with id and epoch.
+    pub fn answer_producer_id(&mut self, call: Call, end: Result<(i64, i16), ResponseError>) -> &mut Self {
+        let RequestKind::InitProducerId(request) = &call.request else { panic!("not an InitProducerId: {call:?}") };
+        assert_eq!(request.transactional_id, None);
+        let answer = match end {
+            Ok((id, epoch)) => InitProducerIdResponse::default().with_producer_id(id.into()).with_producer_epoch(epoch),
+            Err(error) => InitProducerIdResponse::default().with_producer_id((-1).into()).with_error_code(error.code()),
+        };
+        self.answer(call, answer.into())
+    }
     /// Answers a produce request with the same end for each of its partitions.
     pub fn answer_produce(&mut self, call: Call, end: Result<i64, ResponseError>) -> &mut Self {
+        self.answer_produce_from(call, end, -1)
+    }
+    /// The same, telling the log start offset too.
+    pub fn answer_produce_from(&mut self, call: Call, end: Result<i64, ResponseError>, log_start: i64) -> &mut Self {
         let RequestKind::Produce(request) = &call.request else { panic!("not a produce request: {call:?}") };
         let partition = |index| match end {
             Ok(base) => PartitionProduceResponse::default().with_index(index).with_base_offset(base),
@@ -290,6 +348,7 @@ impl Bench {
                 PartitionProduceResponse::default().with_index(index).with_base_offset(-1).with_error_code(error.code())
             }
         };
+        let partition = |index| partition(index).with_log_start_offset(log_start);
         let topic = |t: &produce_request::TopicProduceData| {
             TopicProduceResponse::default()
                 .with_name(t.name.clone())
@@ -306,8 +365,35 @@ impl Bench {
                 t.partitions.iter().map(|p| serve(p).with_partition_index(p.partition)).collect::<Vec<_>>();
             FetchableTopicResponse::default().with_topic_id(t.topic_id).with_partitions(partitions)
         };
-        let response = FetchResponse::default().with_responses(request.topics.iter().map(topic).collect());
+        let response = FetchResponse::default()
+            .with_session_id(self.session_id)
+            .with_responses(request.topics.iter().map(topic).collect());
         self.answer(call, response.into())
+    }
+    /// Answers where epochs end, partition by partition. Returns what was asked: current and wanted leader epoch of each.
+    pub fn answer_end_of_epoch(&mut self, call: Call, end: Result<(i32, i64), ResponseError>) -> Vec<(i32, i32)> {
+        let RequestKind::OffsetForLeaderEpoch(request) = call.request.clone() else { panic!("not that: {call:?}") };
+        let partition = |p: &offset_for_leader_epoch_request::OffsetForLeaderPartition| {
+            let answer = offset_for_leader_epoch_response::EpochEndOffset::default().with_partition(p.partition);
+            match end {
+                Ok((epoch, offset)) => answer.with_leader_epoch(epoch).with_end_offset(offset),
+                Err(error) => answer.with_error_code(error.code()),
+            }
+        };
+        let topic = |t: &offset_for_leader_epoch_request::OffsetForLeaderTopic| {
+            offset_for_leader_epoch_response::OffsetForLeaderTopicResult::default()
+                .with_topic(t.topic.clone())
+                .with_partitions(t.partitions.iter().map(partition).collect())
+        };
+        let response = OffsetForLeaderEpochResponse::default().with_topics(request.topics.iter().map(topic).collect());
+        self.answer(call, response.into());
+        let asked = request.topics.iter().flat_map(|t| t.partitions.iter());
+        asked.map(|p| (p.current_leader_epoch, p.leader_epoch)).collect()
+    }
+    /// The leader finds the position that it is asked for in its history.
+    pub fn history_goes_on(&mut self) -> Vec<(i32, i32)> {
+        let call = self.next_call();
+        self.answer_end_of_epoch(call, Ok((5, i64::MAX)))
     }
     /// Answers a ListOffsets with the same end for each of its partitions. Returns the timestamps asked for.
     pub fn answer_list_offsets(&mut self, call: Call, end: Result<i64, ResponseError>) -> Vec<i64> {
@@ -374,11 +460,16 @@ impl Bench {
 
 /// The values of the records in a produce request, per partition.
 pub fn sent(call: &Call) -> Vec<(i32, Vec<String>)> {
+    batches(call).into_iter().map(|(index, batch)| (index, values(batch))).collect()
+}
+/// The batch for each partition in a produce request.
+pub fn batches(call: &Call) -> Vec<(i32, Bytes)> {
     let RequestKind::Produce(request) = &call.request else { panic!("not a produce request: {call:?}") };
     let partitions = request.topic_data.iter().flat_map(|t| &t.partition_data);
-    partitions.map(|p| (p.index, values(p.records.clone().expect("records")))).collect()
+    partitions.map(|p| (p.index, p.records.clone().expect("records"))).collect()
 }
-fn values(batches: Bytes) -> Vec<String> {
+/// The values of the records of a batch.
+pub fn values(batches: Bytes) -> Vec<String> {
     let text = |r: Record| String::from_utf8(r.value.expect("value").to_vec()).expect("text");
     Batches::new(batches).flat_map(|b| records(&b.expect("batch").bytes).expect("records")).map(text).collect()
 }

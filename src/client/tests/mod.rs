@@ -3,6 +3,10 @@
 mod admin;
 mod belief;
 mod consumer;
+mod fetching;
 mod fixture;
+mod log;
 mod producer;
+mod producer_idempotence;
+mod validation;
 mod view;

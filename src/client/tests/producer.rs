@@ -9,8 +9,9 @@ use crate::config::{Acks, ProducerConfig};
 use crate::ids::Topic;
 use crate::node::{Belief, Command, Outcome};
 
+/// Without idempotence, which has its own stories.
 fn config() -> ProducerConfig {
-    ProducerConfig { linger_ms: 5, ..ProducerConfig::default() }
+    ProducerConfig { linger_ms: 5, enable_idempotence: false, ..ProducerConfig::default() }
 }
 fn producer(config: ProducerConfig, leaders: &[i32]) -> Bench {
     Bench::new(Role::Producer(config), leaders)

@@ -48,7 +48,17 @@ impl Quorum {
                 replica_state(key, progress)
             }
         });
-        let observers = leader.observers.iter().map(|(key, progress)| replica_state(*key, progress));
+        let observers = leader.observers.iter().map(|(key, progress)| {
+            let state = replica_state(*key, progress);
+            match *key == self.me {
+                // A leader that was removed: it leads on until that is committed.
+                true => {
+                    let state = state.with_log_end_offset(self.log.log_end_offset());
+                    state.with_last_fetch_timestamp(now.wall).with_last_caught_up_timestamp(now.wall)
+                }
+                false => state,
+            }
+        });
         PartitionData::default()
             .with_leader_id(WireBrokerId(self.me.id))
             .with_leader_epoch(self.epoch)

@@ -141,7 +141,7 @@ impl Quorum {
             return Ok(true);
         }
         if rejected || until <= io.now.mono {
-            match self.leader_id.filter(|id| self.voters.endpoint(*id).is_some()) {
+            match self.leader_id.filter(|id| *id != self.me.id && self.can_reach(*id)) {
                 Some(leader) => self.transition_to_follower(self.epoch, leader, io)?,
                 None => self.transition_to_unattached(self.epoch, self.leader_id, io)?,
             }

@@ -14,7 +14,7 @@ use kafka_protocol::protocol::StrBytes;
 use super::peers::Asked;
 use super::role::Role;
 use super::voters::ReplicaKey;
-use super::{Io, Quorum, QuorumError};
+use super::{Io, Quorum, QuorumError, the_only};
 use crate::conformance::QuorumRule;
 use crate::event::Event;
 use crate::metadata::METADATA_TOPIC;
@@ -55,12 +55,10 @@ impl Quorum {
         if !self.is_valid_cluster_id(request.cluster_id.as_ref()) {
             return Ok(refused(ResponseError::InconsistentClusterId));
         }
-        let partition = match &request.topics[..] {
-            [topic] if topic.topic_name.as_str() == METADATA_TOPIC => match &topic.partitions[..] {
-                [partition] if partition.partition_index == 0 => partition,
-                _ => return Ok(refused(ResponseError::InvalidRequest)),
-            },
-            _ => return Ok(refused(ResponseError::InvalidRequest)),
+        let Some(partition) = the_only(&request.topics, |topic| topic.topic_name.as_str() == METADATA_TOPIC)
+            .and_then(|topic| the_only(&topic.partitions, |partition| partition.partition_index == 0))
+        else {
+            return Ok(refused(ResponseError::InvalidRequest));
         };
         let (leader, epoch) = (partition.leader_id.0, partition.leader_epoch);
         if let Err(error) = self.validate_voter_only_request(leader, epoch) {
@@ -186,12 +184,10 @@ impl Quorum {
         if !self.is_valid_cluster_id(request.cluster_id.as_ref()) {
             return Ok(refused(ResponseError::InconsistentClusterId));
         }
-        let partition = match &request.topics[..] {
-            [topic] if topic.topic_name.as_str() == METADATA_TOPIC => match &topic.partitions[..] {
-                [partition] if partition.partition_index == 0 => partition,
-                _ => return Ok(refused(ResponseError::InvalidRequest)),
-            },
-            _ => return Ok(refused(ResponseError::InvalidRequest)),
+        let Some(partition) = the_only(&request.topics, |topic| topic.topic_name.as_str() == METADATA_TOPIC)
+            .and_then(|topic| the_only(&topic.partitions, |partition| partition.partition_index == 0))
+        else {
+            return Ok(refused(ResponseError::InvalidRequest));
         };
         let (leader, epoch) = (partition.leader_id.0, partition.leader_epoch);
         if let Err(error) = self.validate_voter_only_request(leader, epoch) {
@@ -269,7 +265,7 @@ impl Quorum {
     /// The leader of the epoch and where it is reached, for those that ask the wrong node.
     pub(super) fn leader_endpoint(&self) -> Option<(i32, &Endpoint)> {
         let leader = self.leader_id?;
-        Some((leader, self.voters.endpoint(leader)?))
+        Some((leader, self.endpoint_of(leader)?))
     }
 }
 

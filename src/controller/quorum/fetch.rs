@@ -16,7 +16,7 @@ use trial_storage as storage;
 use super::role::Role;
 use super::snapshots::{ValidOffsetAndEpoch, validate_fetch};
 use super::voters::ReplicaKey;
-use super::{Io, Quorum, QuorumError, fit_to_version};
+use super::{Io, Quorum, QuorumError, fit_to_version, the_only};
 use crate::conformance::QuorumRule;
 use crate::event::Event;
 use crate::metadata::METADATA_TOPIC_ID;
@@ -84,7 +84,7 @@ impl Quorum {
             return Ok(());
         }
         let before = self.high_watermark;
-        match self.try_complete(&fetch, io) {
+        match self.handle_arrival(&fetch, io) {
             FetchResult::Records(records) if records.is_empty() && request.max_wait_ms > 0 => {
                 let until = io.now.mono.saturating_add(ms(request.max_wait_ms.into()));
                 self.waiting.push(WaitingFetch { req, version, fetch, until });
@@ -130,13 +130,28 @@ impl Quorum {
         if !self.is_valid_cluster_id(request.cluster_id.as_ref()) {
             return Err(ResponseError::InconsistentClusterId);
         }
-        match &request.topics[..] {
-            [topic] if topic.topic_id == METADATA_TOPIC_ID => match &topic.partitions[..] {
-                [partition] if partition.partition == 0 => Ok(partition),
-                _ => Err(ResponseError::InvalidRequest),
-            },
-            _ => Err(ResponseError::InvalidRequest),
+        the_only(&request.topics, |topic| topic.topic_id == METADATA_TOPIC_ID)
+            .and_then(|topic| the_only(&topic.partitions, |partition| partition.partition == 0))
+            .ok_or(ResponseError::InvalidRequest)
+    }
+
+    /// A valid fetch tells what the replica has, and that it lives: once, when it arrives. While it waits here it tells
+    /// nothing new, though Kafka counts it again when it is answered at last.
+    /// Source: `KafkaRaftClient.tryCompleteFetchRequest`, `LeaderState.updateReplicaState`.
+    fn handle_arrival(&mut self, fetch: &ReplicaFetch, io: &mut Io<'_, '_>) -> FetchResult {
+        if self.validate_leader_only_request(fetch.current_leader_epoch).is_ok()
+            && self.validate_fetch_offset_and_epoch(fetch) == ValidOffsetAndEpoch::Valid
+        {
+            if QuorumRule::FetchOffsetCountsAsReplicated.holds() {
+                self.update_replica_state(fetch.replica, fetch.fetch_offset, io);
+            }
+            self.maybe_update_high_watermark(io);
         }
+        self.try_complete(fetch, io)
+    }
+
+    fn validate_fetch_offset_and_epoch(&self, fetch: &ReplicaFetch) -> ValidOffsetAndEpoch {
+        validate_fetch(&self.log, &self.snapshots, fetch.fetch_offset, fetch.last_fetched_epoch)
     }
 
     /// Source: `KafkaRaftClient.tryCompleteFetchRequest`. A fetch whose history differs counts for nothing.
@@ -144,7 +159,7 @@ impl Quorum {
         if let Err(error) = self.validate_leader_only_request(fetch.current_leader_epoch) {
             return FetchResult::Error(error);
         }
-        match validate_fetch(&self.log, &self.snapshots, fetch.fetch_offset, fetch.last_fetched_epoch) {
+        match self.validate_fetch_offset_and_epoch(fetch) {
             ValidOffsetAndEpoch::Valid => {}
             ValidOffsetAndEpoch::Snapshot(id) => return FetchResult::Snapshot(id),
             ValidOffsetAndEpoch::Diverging(diverging) => {
@@ -153,10 +168,6 @@ impl Quorum {
                 return FetchResult::Diverging(diverging);
             }
         }
-        if QuorumRule::FetchOffsetCountsAsReplicated.holds() {
-            self.update_replica_state(fetch.replica, fetch.fetch_offset, io);
-        }
-        self.maybe_update_high_watermark(io);
         let sees_all = self.voters.is_voter(fetch.replica) && fetch.replica.id >= 0;
         let readable = if sees_all || !QuorumRule::ObserversGetWhatIsCommitted.holds() {
             self.log.log_end_offset()

@@ -28,12 +28,15 @@ impl Quorum {
     pub(super) fn poll_follower(&mut self, io: &mut Io<'_, '_>) -> Result<bool, QuorumError> {
         let Role::Follower { until, .. } = self.role else { return Ok(false) };
         let Some(leader) = self.leader_id else { return Ok(false) };
-        if until <= io.now.mono {
+        if until <= io.now.mono && !self.is_flushing() {
             if self.is_voter() && self.shutdown_at.is_none() && QuorumRule::SilentLeaderIsReplaced.holds() {
                 self.begin_election(io)?;
                 return Ok(true);
             }
             self.send_fetch_to_any_voter(io);
+            return Ok(false);
+        }
+        if self.maybe_send_update_voter(leader, io) {
             return Ok(false);
         }
         if let Some(request) = self.fetch_snapshot_request() {
@@ -50,6 +53,12 @@ impl Quorum {
     fn is_ready_to_fetch(&self) -> bool {
         let is_synced = self.synced_end_offset() >= self.log.log_end_offset();
         !self.is_writing_incoming_snapshot() && (is_synced || !QuorumRule::FollowerSyncsBeforeItFetchesOn.holds())
+    }
+
+    /// Is what it appended on its way to the disk? Kafka's thread stands still meanwhile: only then does it look whether the
+    /// leader has been silent too long, since the fetch that brought the records.
+    pub(super) fn is_flushing(&self) -> bool {
+        self.log_sync.is_some() && self.synced_end_offset() < self.log.log_end_offset()
     }
 
     /// Without a leader the fetch is a question: who leads? Source: `KafkaRaftClient.maybeSendFetchToAnyBootstrap`.
@@ -126,11 +135,15 @@ impl Quorum {
 
     fn append_as_follower(&mut self, partition: &PartitionData, io: &mut Io<'_, '_>) -> Result<(), QuorumError> {
         let Some(records) = partition.records.clone().filter(|records| !records.is_empty()) else { return Ok(()) };
-        let appended = self.log.append_as_follower(io.disk, records)?;
+        let before = self.log.log_end_offset();
+        let appended = self.log.append_as_follower(io.disk, records.clone(), self.epoch)?;
         if appended.batches > 0 {
             let (first_offset, last_offset) = (appended.first_offset, appended.last_offset);
             let epoch = appended.leader_epoch;
             self.tell(Event::MetadataAppended { first_offset, last_offset, epoch, as_leader: false }, io.fx);
+            if QuorumRule::FollowerCountsVotersFromTheirAppend.holds() {
+                self.take_voters_in(&records, before, io)?;
+            }
         }
         self.sync_log_if_idle(io);
         Ok(())
@@ -171,6 +184,7 @@ impl Quorum {
         }
         if self.log.log_end_offset() < from {
             self.tell(Event::MetadataTruncated { from, to: self.log.log_end_offset() }, io.fx);
+            self.truncate_voters(io);
         }
         self.sync_log_if_idle(io);
         Ok(())
@@ -187,13 +201,10 @@ impl Quorum {
         }
     }
 
-    /// What was appended is durable: a leader counts it, a follower fetches on. Kafka's thread was busy meanwhile, so the
-    /// fetch timeout begins now.
+    /// What was appended is durable: a leader counts it. A follower fetches on, when it is polled next.
     pub(super) fn on_log_synced(&mut self, io: &mut Io<'_, '_>) {
-        match &self.role {
-            Role::Follower { has_fetched: true, .. } => self.reset_fetch_timeout_for_successful_fetch(io),
-            Role::Leader(_) => self.update_local_state(io),
-            _ => {}
+        if let Role::Leader(_) = &self.role {
+            self.update_local_state(io);
         }
     }
 }

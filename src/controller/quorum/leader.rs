@@ -3,18 +3,21 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use bytes::{BufMut, Bytes, BytesMut};
+use bytes::{Bytes, BytesMut};
 use kafka_protocol::messages::leader_change_message::Voter as WireVoter;
 use kafka_protocol::messages::{BrokerId as WireBrokerId, LeaderChangeMessage};
 use kafka_protocol::protocol::Encodable;
 use trial_storage::{BuildOptions, NewRecord, build_batch};
 
+use super::membership::VoterChange;
 use super::role::Role;
 use super::voters::{ReplicaKey, VoterSet};
 use super::{Io, Quorum, QuorumError, QuorumEvent};
 use crate::conformance::QuorumRule;
+use crate::controller::Voter;
 use crate::event::Event;
 use crate::metadata::MetadataRecord;
+use crate::metadata::voters_record::{KRAFT_VERSION, KRAFT_VOTERS, control_key, encode_kraft_version, encode_voters};
 use crate::node::{Millis, Nanos, Now};
 use crate::zoo::Switch;
 
@@ -64,9 +67,9 @@ pub(super) struct LeaderState {
     /// Offset of the LeaderChange record; `None` until that it leads is durable and the record appended.
     pub epoch_start_offset: Option<i64>,
     granted_by: Vec<i32>,
-    /// Of the voters, itself included.
+    /// Of the voters, itself included if it is one.
     pub voters: BTreeMap<i32, ReplicaProgress>,
-    /// Of the others.
+    /// Of the others, itself included if it is no voter any more.
     pub observers: BTreeMap<ReplicaKey, ReplicaProgress>,
     /// Voters that fetched since the last time enough of them had.
     fetched_voters: BTreeSet<i32>,
@@ -76,6 +79,8 @@ pub(super) struct LeaderState {
     begin_quorum_epoch_at: Option<Nanos>,
     /// Those that are to be told and cannot be reached yet.
     to_be_told: BTreeSet<i32>,
+    /// A change of the voters that is under way.
+    pub voter_change: Option<VoterChange>,
 }
 
 impl LeaderState {
@@ -90,10 +95,12 @@ impl LeaderState {
             check_quorum_at: (!is_alone).then(|| now.saturating_add(check_quorum_timeout(fetch_timeout))),
             begin_quorum_epoch_at: (!is_alone).then_some(now),
             to_be_told: BTreeSet::new(),
+            voter_change: None,
         }
     }
     pub fn next_deadline(&self) -> Option<Nanos> {
-        [self.check_quorum_at, self.begin_quorum_epoch_at].into_iter().flatten().min()
+        let voter_change = self.voter_change.as_ref().map(|change| change.until);
+        [self.check_quorum_at, self.begin_quorum_epoch_at, voter_change].into_iter().flatten().min()
     }
 
     /// Who has most comes first. Source: `LeaderState.nonLeaderVotersByDescendingFetchOffset`.
@@ -111,10 +118,16 @@ impl LeaderState {
         others.into_iter().map(|(_, id)| ReplicaKey { id, directory_id: voters.directory_id(id) }).collect()
     }
 
-    /// The offset that more than half of the voters have reached.
-    fn majority_end_offset(&self) -> i64 {
+    /// The offset that more than half of the voters have reached. `besides`: of a leader that counts though it is none.
+    fn majority_end_offset(&self, besides: Option<i64>) -> i64 {
         let mut ends: Vec<i64> = self.voters.values().map(|voter| voter.end_offset.unwrap_or(-1)).collect();
         ends.sort_unstable_by(|a, b| b.cmp(a));
+        if let Some(own) = besides {
+            // It takes the place of the slowest.
+            ends.pop();
+            ends.push(own);
+            ends.sort_unstable_by(|a, b| b.cmp(a));
+        }
         let nth = if QuorumRule::MajorityCommits.holds() { ends.len() / 2 } else { 0 };
         ends.get(nth).copied().unwrap_or(-1)
     }
@@ -134,6 +147,11 @@ impl Quorum {
             return Ok(true);
         }
         let is_silent = leader.check_quorum_at.is_some_and(|at| at <= io.now.mono);
+        self.maybe_end_voter_change(io);
+        if self.is_removed() {
+            self.transition_to_resigned("it is no voter any more", io)?;
+            return Ok(true);
+        }
         if self.shutdown_at.is_some() && !self.voters.is_only_voter(self.me) {
             self.transition_to_resigned("it shuts down", io)?;
             return Ok(true);
@@ -142,6 +160,7 @@ impl Quorum {
             return self.on_check_quorum_expired(io);
         }
         self.maybe_send_begin_quorum_epoch_requests(io);
+        self.maybe_ask_new_voter(io);
         Ok(false)
     }
 
@@ -163,13 +182,19 @@ impl Quorum {
     fn open_epoch(&mut self, io: &mut Io<'_, '_>) -> Result<(), QuorumError> {
         let Role::Leader(leader) = &self.role else { return Ok(()) };
         let granted_by = leader.granted_by.clone();
-        let record = NewRecord {
+        let control = |kind: i16, value: Bytes| NewRecord {
             timestamp: io.now.wall,
-            key: Some(leader_change_key()),
-            value: Some(self.leader_change(&granted_by)),
+            key: Some(control_key(kind)),
+            value: Some(value),
             headers: vec![],
         };
-        let batch = build_batch(&[record], BuildOptions { control: true, ..BuildOptions::default() });
+        let mut records = vec![control(LEADER_CHANGE, self.leader_change(&granted_by))];
+        let moved = self.voters_with_own_endpoint();
+        if let Some(voters) = &moved {
+            records.push(control(KRAFT_VERSION, encode_kraft_version()));
+            records.push(control(KRAFT_VOTERS, encode_voters(voters.iter())));
+        }
+        let batch = build_batch(&records, BuildOptions { control: true, ..BuildOptions::default() });
         let epoch_start_offset = self.log.log_end_offset();
         self.tell(Event::BecameQuorumLeader { epoch: self.epoch, epoch_start_offset, granted_by }, io.fx);
         let epoch = self.epoch;
@@ -177,6 +202,9 @@ impl Quorum {
             let appended = self.log.append_control_as_leader(io.disk, batch, epoch)?;
             let (first_offset, last_offset) = (appended.first_offset, appended.last_offset);
             self.tell(Event::MetadataAppended { first_offset, last_offset, epoch, as_leader: true }, io.fx);
+            if let Some(voters) = moved {
+                self.take_voters(last_offset, voters, io);
+            }
         }
         if let Role::Leader(leader) = &mut self.role {
             leader.epoch_start_offset = Some(epoch_start_offset);
@@ -197,6 +225,13 @@ impl Quorum {
         let (epoch, granted_by) = (self.epoch, vec![]);
         self.tell(Event::BecameQuorumLeader { epoch, epoch_start_offset, granted_by }, io.fx);
         self.events.push(QuorumEvent::BecameLeader { epoch });
+    }
+
+    /// A leader that is reached elsewhere than the voters know begins its epoch with telling so.
+    /// Source: `LeaderState.appendStartOfEpochControlRecords`.
+    fn voters_with_own_endpoint(&self) -> Option<VoterSet> {
+        let directory_id = self.me.directory_id.filter(|_| self.needs_update())?;
+        self.voters.update_voter(Voter { id: self.me.id, directory_id, endpoint: self.endpoint.clone() })
     }
 
     fn leader_change(&self, granted_by: &[i32]) -> Bytes {
@@ -232,7 +267,7 @@ impl Quorum {
         Ok(appended.first_offset)
     }
 
-    fn after_append(&mut self, io: &mut Io<'_, '_>) {
+    pub(super) fn after_append(&mut self, io: &mut Io<'_, '_>) {
         self.sync_log_if_idle(io);
         if self.counts_what_is_written() {
             self.update_local_state(io);
@@ -244,7 +279,10 @@ impl Quorum {
     pub(super) fn update_local_state(&mut self, io: &mut Io<'_, '_>) {
         let synced = self.synced_end_offset();
         if let Role::Leader(leader) = &mut self.role
-            && let Some(own) = leader.voters.get_mut(&self.me.id)
+            && let Some(own) = match leader.voters.contains_key(&self.me.id) {
+                true => leader.voters.get_mut(&self.me.id),
+                false => leader.observers.get_mut(&self.me),
+            }
         {
             own.end_offset = Some(synced);
         }
@@ -271,7 +309,7 @@ impl Quorum {
             let fresh = |p: &ReplicaProgress| {
                 p.heard.is_some_and(|heard| heard.saturating_add(OBSERVER_SESSION_TIMEOUT) >= io.now.mono)
             };
-            leader.observers.retain(|_, progress| fresh(progress));
+            leader.observers.retain(|key, progress| *key == self.me || fresh(progress));
             let progress = leader.observers.entry(replica).or_insert_with(ReplicaProgress::unknown);
             progress.fetched(io.now, offset, leader_end_offset);
         }
@@ -280,12 +318,13 @@ impl Quorum {
     /// Enough of the other voters have fetched: the clock starts anew.
     /// Source: `LeaderState.updateCheckQuorumForFollowingVoter`.
     pub(super) fn update_check_quorum_for_following_voter(&mut self, voter: i32, io: &mut Io<'_, '_>) {
-        // Kafka's majority is the number of voters halved and rounded up, less itself.
-        let enough = self.voters.len().div_ceil(2).saturating_sub(1).max(1);
+        // A leader that is no voter any more does not count (KAFKA-16530).
+        let counts_itself = self.is_voter() || !QuorumRule::RemovedLeaderNeedsAMajorityOfOthers.holds();
+        let enough = self.voters.len() / 2 + 1 - usize::from(counts_itself);
         let timeout = check_quorum_timeout(self.timeouts.fetch);
         let Role::Leader(leader) = &mut self.role else { return };
         leader.fetched_voters.insert(voter);
-        if leader.fetched_voters.len() >= enough {
+        if leader.check_quorum_at.is_some() && leader.fetched_voters.len() >= enough {
             leader.fetched_voters.clear();
             leader.check_quorum_at = Some(io.now.mono.saturating_add(timeout));
         }
@@ -298,7 +337,7 @@ impl Quorum {
     pub(super) fn maybe_update_high_watermark(&mut self, io: &mut Io<'_, '_>) -> bool {
         let Role::Leader(leader) = &self.role else { return false };
         let Some(epoch_start_offset) = leader.epoch_start_offset else { return false };
-        let to = leader.majority_end_offset();
+        let to = leader.majority_end_offset(self.end_offset_besides_the_voters());
         let covers_own_epoch = to > epoch_start_offset
             || to == epoch_start_offset && self.zoo.on(Switch::RaftCommitOldEpoch)
             || !QuorumRule::OwnEpochCommitsTheOlder.holds();
@@ -311,6 +350,35 @@ impl Quorum {
         self.tell(Event::MetadataHighWatermark { from, to }, io.fx);
         self.events.push(QuorumEvent::Committed { high_watermark: to });
         true
+    }
+
+    /// A leader that is no voter any more does not count for the high watermark. Source: KAFKA-16530.
+    /// Zoo: `hw-assumes-leader-is-voter` counts it nevertheless.
+    fn end_offset_besides_the_voters(&self) -> Option<i64> {
+        let counts = self.zoo.on(Switch::HwAssumesLeaderIsVoter) || !QuorumRule::RemovedLeaderDoesNotCount.holds();
+        Some(self.synced_end_offset()).filter(|_| counts && !self.is_voter())
+    }
+
+    /// Other voters are in force: what is known of each replica stays with it. A leader that was alone waits for fetches
+    /// from now on. Source: `LeaderState.updateVoterAndObserverStates`.
+    pub(super) fn update_voter_and_observer_states(&mut self, before: &VoterSet, io: &mut Io<'_, '_>) {
+        let is_alone = self.voters.is_only_voter(self.me);
+        let timeout = check_quorum_timeout(self.timeouts.fetch);
+        let Role::Leader(leader) = &mut self.role else { return };
+        let mut known = std::mem::take(&mut leader.observers);
+        for (id, progress) in std::mem::take(&mut leader.voters) {
+            known.insert(ReplicaKey { id, directory_id: before.directory_id(id) }, progress);
+        }
+        for voter in self.voters.iter() {
+            let key = ReplicaKey::of(voter.id, voter.directory_id);
+            leader.voters.insert(voter.id, known.remove(&key).unwrap_or_else(ReplicaProgress::unknown));
+        }
+        leader.observers = known;
+        leader.fetched_voters.retain(|id| leader.voters.contains_key(id));
+        leader.to_be_told.retain(|id| leader.voters.contains_key(id));
+        let from_now_on = io.now.mono.saturating_add(timeout);
+        leader.check_quorum_at = (!is_alone).then(|| leader.check_quorum_at.unwrap_or(from_now_on));
+        leader.begin_quorum_epoch_at = (!is_alone).then(|| leader.begin_quorum_epoch_at.unwrap_or(io.now.mono));
     }
 
     /// Is every record of former epochs committed? Only then may the state machine act: before, it could not tell which
@@ -345,12 +413,4 @@ impl Quorum {
             }
         }
     }
-}
-
-/// Key of a control record: version, then type.
-fn leader_change_key() -> Bytes {
-    let mut key = BytesMut::new();
-    key.put_i16(0);
-    key.put_i16(LEADER_CHANGE);
-    key.freeze()
 }

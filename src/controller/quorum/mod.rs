@@ -9,12 +9,13 @@
 //! Kafka's raft thread handles one message, then *polls* its role: sends what is to be sent, sees what has timed out.
 //! So does this one; where the thread waits for the disk ([`persist`]), everything else waits in the node's state.
 //!
-//! A file per question: who may vote ([`voters`]), what a node is ([`role`]), who wins ([`election`], [`vote`]), what a
+//! A file per question: who may vote ([`voters`]), which voters count ([`voter_history`], [`voter_records`]) and how they
+//! are changed ([`membership`]), what a node is ([`role`]), who wins ([`election`], [`vote`]), what a
 //! leader does ([`leader`], [`fetch`]), what a follower does ([`follower`]), how an epoch begins and ends ([`epoch`]), how
 //! voters are reached ([`peers`]), what a disk is called ([`meta_properties`]) and remembers ([`state_file`]), what becomes
 //! of the log's beginning ([`snapshots`], [`snapshotting`]).
 //!
-//! Not modelled: the append linger of 25 ms, a set of voters that changes.
+//! Not modelled: the append linger of 25 ms.
 
 mod describe;
 mod election;
@@ -22,6 +23,7 @@ mod epoch;
 mod fetch;
 mod follower;
 mod leader;
+mod membership;
 mod meta_properties;
 mod peers;
 mod persist;
@@ -31,6 +33,8 @@ mod snapshots;
 mod snapshotting;
 mod state_file;
 mod vote;
+mod voter_history;
+mod voter_records;
 mod voters;
 
 use std::collections::BTreeMap;
@@ -46,10 +50,13 @@ use self::role::Role;
 use self::snapshots::{OpenedLog, SnapshotGenerator, SnapshotStore, StoreError};
 use self::snapshotting::{Incoming, LoadedSnapshot};
 use self::state_file::{ElectionState, StateFileError};
+use self::voter_history::VoterHistory;
 use self::voters::{ReplicaKey, VoterSet};
 use super::{ControllerSetup, QuorumRole};
+use crate::client::ChannelTimeouts;
 use crate::config::BrokerConfig;
 use crate::conformance::QuorumRule;
+use crate::metadata::snapshot::Snapshot;
 use crate::metadata::{METADATA_TOPIC, MetadataRecord, RecordError};
 use crate::node::{Effects, Endpoint, Input, Nanos, Now, ReqId, Ticket, ms};
 use crate::zoo::{Switch, Zoo};
@@ -171,7 +178,7 @@ pub struct Quorum {
     cluster_id: String,
     timeouts: Timeouts,
     zoo: Zoo,
-    voters: VoterSet,
+    voters: VoterHistory,
     log: Log,
     snapshots: SnapshotStore,
     generator: SnapshotGenerator,
@@ -193,6 +200,11 @@ pub struct Quorum {
     log_sync: Option<LogSync>,
     waiting: Vec<WaitingFetch>,
     peers: BTreeMap<i32, Peer>,
+    peer_timeouts: ChannelTimeouts,
+    /// When a voter that moved tells the leader so.
+    update_voter_at: Nanos,
+    /// It is to tell so as soon as no call to the leader is under way.
+    update_voter_is_due: bool,
     /// Calls of an earlier generation were made in another role: their responses do not count.
     generation: u64,
     /// When a shutdown under way is carried out at the latest.
@@ -221,7 +233,7 @@ impl Quorum {
             cluster_id: setup.cluster_id.clone(),
             timeouts: Timeouts::of(&setup.config),
             zoo: setup.zoo,
-            voters: VoterSet::new(&setup.voters, setup.zoo),
+            voters: VoterHistory::new(VoterSet::new(&setup.voters, setup.zoo)),
             log,
             snapshots,
             generator: SnapshotGenerator::new(&setup.config, io.now.mono),
@@ -237,11 +249,14 @@ impl Quorum {
             log_sync: None,
             waiting: Vec::new(),
             peers: BTreeMap::new(),
+            peer_timeouts: peers::timeouts(&setup.config),
+            update_voter_at: 0,
+            update_voter_is_due: false,
             generation: 0,
             shutdown_at: None,
             events: Vec::new(),
         };
-        quorum.peers = peers::of(&quorum.voters, me.id, &setup.config);
+        quorum.peers = peers::of(&quorum.voters, me.id, quorum.peer_timeouts);
         // Without a file it is epoch 0.
         quorum.note_written(stored.unwrap_or_default());
         if let Some(state) = stored {
@@ -251,8 +266,10 @@ impl Quorum {
             quorum.persist.replace(replacement, io.disk, io.fx);
         }
         if let Some((id, snapshot)) = latest {
-            quorum.begin_at_snapshot(LoadedSnapshot { id, image: snapshot.image }, io);
+            let Snapshot { image, voters, .. } = snapshot;
+            quorum.begin_at_snapshot(LoadedSnapshot { id, image, voters }, io);
         }
+        quorum.replay_voters(io)?;
         quorum.take_up_role(stored.unwrap_or_default(), io)?;
         quorum.sync_log_if_idle(io);
         quorum.poll(io)?;
@@ -266,12 +283,13 @@ impl Quorum {
     /// What this node is in the quorum. It is leader, to others, from the epoch's first record on.
     pub fn role(&self) -> QuorumRole {
         match &self.role {
+            // Also one that was removed: it leads until that is committed.
+            Role::Leader(leader) if leader.epoch_start_offset.is_some() => QuorumRole::Leader,
             _ if !self.is_voter() => QuorumRole::Observer,
             Role::Unattached { .. } => QuorumRole::Unattached,
             Role::Prospective { .. } => QuorumRole::Prospective,
             Role::Candidate { .. } => QuorumRole::Candidate,
-            Role::Leader(leader) if leader.epoch_start_offset.is_none() => QuorumRole::Candidate,
-            Role::Leader(_) => QuorumRole::Leader,
+            Role::Leader(_) => QuorumRole::Candidate,
             Role::Follower { .. } => QuorumRole::Follower { leader: self.leader_id.unwrap_or(-1) },
             Role::Resigned { .. } => QuorumRole::Resigned,
         }
@@ -284,7 +302,7 @@ impl Quorum {
     pub fn high_watermark(&self) -> Option<i64> {
         self.high_watermark
     }
-    /// Is this node, on this disk, one of the voters? An observer neither votes nor stands nor counts.
+    /// Is this node, on this disk, one of the voters? An observer neither stands nor counts.
     pub fn is_voter(&self) -> bool {
         self.voters.is_voter(self.me)
     }
@@ -316,6 +334,7 @@ impl Quorum {
         body: &RequestKind,
         io: &mut Io<'_, '_>,
     ) -> Result<(), QuorumError> {
+        self.meet_leader_of_request(body, io);
         let mut response: ResponseKind = match body {
             RequestKind::Fetch(request) => return self.handle_fetch_request(req, version, request, io),
             RequestKind::FetchSnapshot(request) => self.handle_fetch_snapshot_request(request, io).into(),
@@ -323,6 +342,12 @@ impl Quorum {
             RequestKind::BeginQuorumEpoch(request) => self.handle_begin_quorum_epoch_request(request, io)?.into(),
             RequestKind::EndQuorumEpoch(request) => self.handle_end_quorum_epoch_request(request, io)?.into(),
             RequestKind::DescribeQuorum(request) => self.describe(io.now, request).into(),
+            RequestKind::AddRaftVoter(request) => {
+                self.handle_add_voter_request(req, request, io);
+                return Ok(());
+            }
+            RequestKind::RemoveRaftVoter(request) => return self.handle_remove_voter_request(req, request, io),
+            RequestKind::UpdateRaftVoter(request) => self.handle_update_voter_request(request, io)?.into(),
             // `api::served` lets no other through.
             _ => return Ok(()),
         };
@@ -472,5 +497,14 @@ fn fit_to_version(response: &mut ResponseKind, version: i16) {
         ResponseKind::EndQuorumEpoch(response) if version < 1 => response.node_endpoints.clear(),
         ResponseKind::DescribeQuorum(response) if version < 2 => describe::without_directory_ids(response),
         _ => {}
+    }
+}
+
+/// The one element of a list, if it is what is asked for: requests of the quorum name one topic and one partition of it
+/// (`RaftUtil.hasValidTopicPartition`).
+fn the_only<T>(list: &[T], is_meant: impl Fn(&T) -> bool) -> Option<&T> {
+    match list {
+        [only] if is_meant(only) => Some(only),
+        _ => None,
     }
 }

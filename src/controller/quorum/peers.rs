@@ -1,4 +1,4 @@
-//! How are the other voters reached? (`RequestManager`, `KafkaNetworkChannel`.)
+//! How are the other controllers reached? (`RequestManager`, `KafkaNetworkChannel`.)
 //!
 //! One connection to each, one request at a time on it. After an error or a lost connection a voter is left alone for
 //! `controller.quorum.retry.backoff.ms`.
@@ -12,7 +12,7 @@ use super::voters::VoterSet;
 use super::{Io, Quorum, QuorumError};
 use crate::client::{Channel, ChannelEvent, ChannelTimeouts};
 use crate::config::BrokerConfig;
-use crate::node::{ConnId, Input, Nanos, Purpose};
+use crate::node::{ConnId, Effects, Endpoint, Input, Nanos, Purpose};
 
 /// What a call in flight is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -22,9 +22,11 @@ pub(super) enum Asked {
     End,
     Fetch,
     FetchSnapshot,
+    ApiVersions,
+    UpdateVoter,
 }
 
-/// Another voter.
+/// Another controller.
 #[derive(Clone, Debug)]
 pub(super) struct Peer {
     channel: Channel<(u64, Asked)>,
@@ -32,26 +34,42 @@ pub(super) struct Peer {
 }
 
 impl Peer {
+    pub fn new(endpoint: &Endpoint, timeouts: ChannelTimeouts) -> Self {
+        Peer { channel: Channel::new(endpoint.clone(), Purpose::Raft, timeouts), not_before: None }
+    }
+    pub fn endpoint(&self) -> &Endpoint {
+        self.channel.endpoint()
+    }
+    /// It is reached elsewhere from now on; what was asked of it there is dropped.
+    pub fn move_to(&mut self, endpoint: &Endpoint, timeouts: ChannelTimeouts, fx: &mut Effects<'_>) {
+        self.channel.close(fx);
+        *self = Peer::new(endpoint, timeouts);
+    }
+    /// Is it left alone for a while?
+    pub fn is_backing_off(&self, now: Nanos) -> bool {
+        self.not_before.is_some_and(|at| at > now) || self.channel.is_backing_off(now)
+    }
     pub fn next_deadline(&self) -> Option<Nanos> {
         [self.channel.next_deadline(), self.not_before].into_iter().flatten().min()
     }
 }
 
-/// Everybody but this node.
-pub(super) fn of(voters: &VoterSet, me: i32, config: &BrokerConfig) -> BTreeMap<i32, Peer> {
+/// Time-outs of the connections between controllers.
+pub(super) fn timeouts(config: &BrokerConfig) -> ChannelTimeouts {
     let request_timeout_ms = config.controller_quorum_request_timeout_ms;
-    let timeouts = ChannelTimeouts {
+    ChannelTimeouts {
         request_timeout_ms,
         reconnect_backoff_max_ms: 500,
         connection_setup_timeout_ms: request_timeout_ms,
         ..ChannelTimeouts::default()
-    };
-    let peer = |endpoint: &crate::node::Endpoint| Peer {
-        channel: Channel::new(endpoint.clone(), Purpose::Raft, timeouts),
-        not_before: None,
-    };
+    }
+}
+
+/// The voters that a cluster was formatted with, but for this node: they are known from the start on
+/// (`controller.quorum.bootstrap.servers`). Others are met later.
+pub(super) fn of(voters: &VoterSet, me: i32, timeouts: ChannelTimeouts) -> BTreeMap<i32, Peer> {
     let others = voters.iter().filter(|voter| voter.id != me);
-    others.map(|voter| (voter.id, peer(&voter.endpoint))).collect()
+    others.map(|voter| (voter.id, Peer::new(&voter.endpoint, timeouts))).collect()
 }
 
 impl Quorum {
@@ -108,12 +126,18 @@ impl Quorum {
         let Some((id, peer)) = self.peer_of(conn) else { return Ok(()) };
         match peer.channel.on_input(io.now.mono, input, io.fx) {
             ChannelEvent::Response(response, (generation, asked)) if generation == self.generation => {
+                self.meet_leader_of_response(&response, io);
                 let handled = self.handle_response(id, asked, *response, io)?;
                 if !handled {
                     self.back_off(id, io);
                 }
             }
-            ChannelEvent::Ended(_, calls) if !calls.is_empty() => self.back_off(id, io),
+            ChannelEvent::Ended(_, calls) => {
+                if !calls.is_empty() {
+                    self.back_off(id, io);
+                }
+                self.on_unreachable(id, io);
+            }
             _ => {}
         }
         Ok(())
@@ -138,6 +162,12 @@ impl Quorum {
                 self.handle_fetch_snapshot_response(&response, io)
             }
             (Asked::Fetch, ResponseKind::Fetch(response)) => self.handle_fetch_response(response, io),
+            (Asked::ApiVersions, ResponseKind::ApiVersions(response)) => {
+                self.handle_api_versions_response(from, &response, io)
+            }
+            (Asked::UpdateVoter, ResponseKind::UpdateRaftVoter(response)) => {
+                self.handle_update_voter_response(&response, io)
+            }
             _ => Ok(false),
         }
     }
@@ -150,11 +180,16 @@ impl Quorum {
 
     /// Calls that are late, dials that do not end, pauses that are over.
     pub(super) fn expire_calls(&mut self, io: &mut Io<'_, '_>) {
-        for peer in self.peers.values_mut() {
+        let mut late = Vec::new();
+        for (id, peer) in &mut self.peers {
             if let Some(ChannelEvent::Ended(..)) = peer.channel.on_deadline(io.now.mono, io.fx) {
                 peer.not_before = Some(io.now.mono.saturating_add(self.timeouts.retry_backoff));
+                late.push(*id);
             }
             peer.not_before = peer.not_before.filter(|at| *at > io.now.mono);
+        }
+        for id in late {
+            self.on_unreachable(id, io);
         }
     }
 

@@ -95,7 +95,7 @@ impl Quorum {
             self.tell(Event::ResignedAsQuorumLeader { epoch, why }, io.fx);
         } else if voted == Some(self.me) && leader_id.is_none() && self.is_voter() {
             self.stand(io, 1);
-        } else if let Some(leader) = leader_id.filter(|id| *id != self.me.id && self.voters.endpoint(*id).is_some()) {
+        } else if let Some(leader) = leader_id.filter(|id| *id != self.me.id && self.can_reach(*id)) {
             self.leader_id = leader_id;
             self.role = Role::Follower { until: io.now.mono.saturating_add(self.timeouts.fetch), has_fetched: false };
             self.tell(Event::BecameQuorumFollower { epoch, leader }, io.fx);
@@ -119,7 +119,7 @@ impl Quorum {
     }
 
     /// `None` for observers, which never stand.
-    fn election_deadline(&self, io: &mut Io<'_, '_>) -> Option<Nanos> {
+    pub(super) fn election_deadline(&self, io: &mut Io<'_, '_>) -> Option<Nanos> {
         self.is_voter().then(|| io.now.mono.saturating_add(self.random_election_timeout(io)))
     }
 
@@ -145,8 +145,9 @@ impl Quorum {
         let ElectionState { epoch, leader_id, voted } = state;
         (self.epoch, self.leader_id, self.voted) = (epoch, leader_id, voted);
         self.persist_election(io)?;
-        if let Role::Leader(_) = led {
+        if let Role::Leader(leader) = led {
             self.refuse_waiting_fetches(io);
+            self.refuse_voter_change(leader.voter_change, io);
         }
         Ok(())
     }
@@ -184,6 +185,7 @@ impl Quorum {
         let until = io.now.mono.saturating_add(self.timeouts.fetch);
         let voted = self.voted.filter(|_| epoch == self.epoch);
         let state = ElectionState { epoch, leader_id: Some(leader), voted };
+        self.update_voter_at = io.now.mono.saturating_add(self.update_voter_period());
         self.transition_to(Role::Follower { until, has_fetched: false }, state, io)?;
         self.reset_connections(io);
         self.tell(Event::BecameQuorumFollower { epoch, leader }, io.fx);
@@ -198,7 +200,7 @@ impl Quorum {
         io: &mut Io<'_, '_>,
     ) -> Result<(), QuorumError> {
         // Of a leader that this node cannot reach, or that should be itself and is not, only the epoch is of use.
-        let leader = leader.filter(|id| *id != self.me.id && self.voters.endpoint(*id).is_some());
+        let leader = leader.filter(|id| *id != self.me.id && self.can_reach(*id));
         if epoch > self.epoch {
             match leader {
                 Some(leader) => self.transition_to_follower(epoch, leader, io),
@@ -218,11 +220,12 @@ impl Quorum {
     /// Source: `KafkaRaftClient.pollUnattached`.
     pub(super) fn poll_unattached(&mut self, io: &mut Io<'_, '_>) -> Result<bool, QuorumError> {
         let Role::Unattached { until } = self.role else { return Ok(false) };
-        if self.shutdown_at.is_none() && until.is_some_and(|until| until <= io.now.mono) {
+        if self.shutdown_at.is_none() && self.is_voter() && until.is_some_and(|until| until <= io.now.mono) {
             self.begin_election(io)?;
             return Ok(true);
         }
-        if self.voted.is_none() {
+        // A voter that gave its vote waits for the outcome; an observer that did must not wait for ever.
+        if self.voted.is_none() || !self.is_voter() {
             self.send_fetch_to_any_voter(io);
         }
         Ok(false)
@@ -240,7 +243,9 @@ impl Quorum {
                 Some(backing_off_until.unwrap_or(*until)).filter(|_| !is_shutting_down)
             }
             Role::Follower { until, .. } => {
-                Some(*until).filter(|_| self.is_voter() && QuorumRule::SilentLeaderIsReplaced.holds())
+                let is_due = self.is_voter() && !self.is_flushing() && QuorumRule::SilentLeaderIsReplaced.holds();
+                let silence = Some(*until).filter(|_| is_due);
+                silence.into_iter().chain(self.update_voter_deadline()).min()
             }
             Role::Leader(leader) => leader.next_deadline(),
         }

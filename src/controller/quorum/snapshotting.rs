@@ -20,9 +20,10 @@ use super::snapshots::{self, Leadership, StoreError};
 use super::voters::ReplicaKey;
 use super::{Io, Quorum, QuorumError, QuorumEvent};
 use crate::conformance::QuorumRule;
+use crate::controller::Voter;
 use crate::event::Event;
 use crate::metadata::MetadataImage;
-use crate::metadata::snapshot::{FetchProgress, SnapshotFetch, SnapshotId, decode, encode};
+use crate::metadata::snapshot::{FetchProgress, Snapshot, SnapshotFetch, SnapshotId, decode, encode_with_voters};
 use crate::node::Ticket;
 
 /// A snapshot from which the state machine above begins anew.
@@ -32,6 +33,8 @@ pub struct LoadedSnapshot {
     pub id: SnapshotId,
     /// What it holds.
     pub image: MetadataImage,
+    /// The voters in force at its end; empty if it does not tell.
+    pub voters: Vec<Voter>,
 }
 
 /// A snapshot on its way from the leader.
@@ -71,7 +74,8 @@ impl Quorum {
             },
         };
         if self.snapshots.may_create(&self.log, id, end)? {
-            let bytes = encode(id, image, last.max_timestamp);
+            let voters = self.voters_for_snapshot(id.end_offset);
+            let bytes = encode_with_voters(id, image, last.max_timestamp, &voters);
             io.fx.charge(2_000 + bytes.len() as u64);
             self.snapshots.write(id, bytes, io.disk, io.fx)?;
         }
@@ -96,6 +100,7 @@ impl Quorum {
                     && let Some(to) = self.snapshots.delete_before(id, &mut self.log, io.disk)?
                 {
                     self.tell(Event::MetadataLogStart { to }, io.fx);
+                    self.voters.truncate_old_entries(to);
                 }
                 Ok(())
             }
@@ -181,10 +186,10 @@ impl Quorum {
             FetchProgress::StartOver => self.incoming = None,
             FetchProgress::Complete(bytes) => {
                 let id = fetch.id();
-                let image = decode(id, &bytes).map_err(StoreError::Snapshot)?.image;
+                let Snapshot { image, voters, .. } = decode(id, &bytes).map_err(StoreError::Snapshot)?;
                 io.fx.charge(2_000 + bytes.len() as u64);
                 self.snapshots.write(id, bytes, io.disk, io.fx)?;
-                self.incoming = Some(Incoming::Writing(LoadedSnapshot { id, image }));
+                self.incoming = Some(Incoming::Writing(LoadedSnapshot { id, image, voters }));
             }
         }
         self.reset_fetch_timeout_for_successful_fetch(io);
@@ -225,6 +230,7 @@ impl Quorum {
             self.high_watermark = Some(to);
             self.tell(Event::MetadataHighWatermark { from, to }, io.fx);
         }
+        self.begin_voters_at_snapshot(to, &loaded.voters, io);
         self.replayed_to = to;
         self.generator.reset(io.now.mono);
         self.loaded = Some(loaded);

@@ -8,7 +8,7 @@ use kafka_protocol::protocol::StrBytes;
 use super::role::Role;
 use super::state_file::ElectionState;
 use super::voters::ReplicaKey;
-use super::{Io, Quorum, QuorumError};
+use super::{Io, Quorum, QuorumError, the_only};
 use crate::conformance::QuorumRule;
 use crate::event::Event;
 use crate::metadata::METADATA_TOPIC;
@@ -24,12 +24,10 @@ impl Quorum {
         if !self.is_valid_cluster_id(request.cluster_id.as_ref()) {
             return Ok(VoteResponse::default().with_error_code(ResponseError::InconsistentClusterId.code()));
         }
-        let partition = match &request.topics[..] {
-            [topic] if topic.topic_name.as_str() == METADATA_TOPIC => match &topic.partitions[..] {
-                [partition] if partition.partition_index == 0 => partition,
-                _ => return Ok(VoteResponse::default().with_error_code(ResponseError::InvalidRequest.code())),
-            },
-            _ => return Ok(VoteResponse::default().with_error_code(ResponseError::InvalidRequest.code())),
+        let Some(partition) = the_only(&request.topics, |topic| topic.topic_name.as_str() == METADATA_TOPIC)
+            .and_then(|topic| the_only(&topic.partitions, |partition| partition.partition_index == 0))
+        else {
+            return Ok(VoteResponse::default().with_error_code(ResponseError::InvalidRequest.code()));
         };
         let (epoch, pre_vote) = (partition.replica_epoch, partition.pre_vote);
         let candidate = ReplicaKey::of(partition.replica_id.0, partition.replica_directory_id);
@@ -71,10 +69,10 @@ impl Quorum {
 
     /// The vote is given, once it is durable. Source: `QuorumState.unattachedAddVotedState`, `prospectiveAddVotedState`.
     fn add_voted_state(&mut self, candidate: ReplicaKey, io: &mut Io<'_, '_>) -> Result<(), QuorumError> {
-        let timeout = io.now.mono.saturating_add(self.random_election_timeout(io));
+        let timeout = self.election_deadline(io);
         match &mut self.role {
-            Role::Unattached { until } => *until = Some(timeout),
-            Role::Prospective { until, .. } => *until = timeout,
+            Role::Unattached { until } => *until = timeout,
+            Role::Prospective { until, .. } => *until = timeout.unwrap_or(*until),
             _ => {}
         }
         let (epoch, leader_id) = (self.epoch, self.leader_id);
@@ -82,14 +80,15 @@ impl Quorum {
         self.transition_to(role, ElectionState { epoch, leader_id, voted: Some(candidate) }, io)
     }
 
-    /// May this candidate have this node's vote? If not, why. Sources: `canGrantVote` of each `EpochState`.
+    /// May this candidate have this node's vote? If not, why. An observer grants its vote as a voter does: the candidate may
+    /// have a newer set of voters, in which it is one (KIP-853). Sources: `canGrantVote` of each `EpochState`.
     fn can_grant_vote(
         &self,
         candidate: ReplicaKey,
         is_log_up_to_date: bool,
         pre_vote: bool,
     ) -> Result<(), &'static str> {
-        if !self.is_voter() {
+        if !self.is_voter() && !QuorumRule::ObserverGrantsItsVote.holds() {
             return Err("an observer has no vote");
         }
         if pre_vote {

@@ -1,7 +1,7 @@
 //! Who may vote? The set of voters, each a node id on one disk (KIP-853, `VoterSet`, `ReplicaKey`).
 //!
-//! The set is the one the cluster was formatted with. Whatever asks for voters asks here, so that a set that changes has
-//! one place to change in.
+//! A set never changes: adding, removing or moving a voter makes another. Which of them is in force is told by
+//! [`super::voter_history`].
 
 use std::collections::BTreeMap;
 
@@ -74,5 +74,36 @@ impl VoterSet {
     /// Is this replica the only voter? Source: `VoterSet.isOnlyVoter`.
     pub fn is_only_voter(&self, key: ReplicaKey) -> bool {
         self.len() == 1 && self.is_voter(key)
+    }
+    /// The set with one more. `None` if a voter has that node id already, on whatever disk.
+    /// Source: `VoterSet.addVoter`.
+    pub fn add_voter(&self, voter: Voter) -> Option<VoterSet> {
+        if self.by_id.contains_key(&voter.id) && QuorumRule::NodeIsAVoterOnce.holds() {
+            return None;
+        }
+        Some(self.with(voter))
+    }
+    /// The set without one. `None` if it is not a voter, by node id and disk, or the only one.
+    /// Source: `VoterSet.removeVoter`.
+    pub fn remove_voter(&self, key: ReplicaKey) -> Option<VoterSet> {
+        let voter = self.by_id.get(&key.id)?;
+        let is_this = key.directory_id == Some(voter.directory_id) || !QuorumRule::OnlyAVoterIsRemoved.holds();
+        let others_remain = self.len() > 1 || !QuorumRule::LastVoterStays.holds();
+        (is_this && others_remain).then(|| {
+            let mut by_id = self.by_id.clone();
+            by_id.remove(&key.id);
+            VoterSet { by_id, zoo: self.zoo }
+        })
+    }
+    /// The set with a voter at another endpoint. `None` if it is not a voter, by node id and disk.
+    /// Source: `VoterSet.updateVoter`.
+    pub fn update_voter(&self, voter: Voter) -> Option<VoterSet> {
+        let known = self.by_id.get(&voter.id)?;
+        (known.directory_id == voter.directory_id || !QuorumRule::OnlyAVoterIsUpdated.holds()).then(|| self.with(voter))
+    }
+    fn with(&self, voter: Voter) -> VoterSet {
+        let mut by_id = self.by_id.clone();
+        by_id.insert(voter.id, voter);
+        VoterSet { by_id, zoo: self.zoo }
     }
 }

@@ -62,8 +62,7 @@ fn validate_value(
 ) -> Result<(), ApiError> {
     let why = match parse_config(key.kind, value) {
         None => format!("expected {}", key.kind.expected()),
-        // All whole numbers that can be set at run time count something of which there must be one.
-        Some(ConfigValue::Int(n)) if n < 1 => "must be at least 1".to_string(),
+        Some(ConfigValue::Int(n)) if n < least(key.name) => format!("must be at least {}", least(key.name)),
         Some(ConfigValue::Int(n)) if n > greatest(key.name) => format!("must be at most {}", greatest(key.name)),
         Some(parsed) => match set(&parsed) {
             Ok(()) => return Ok(()),
@@ -73,10 +72,20 @@ fn validate_value(
     refuse(error, format!("Invalid value {value} for configuration {}: {why}", key.name))
 }
 
-/// Counts of messages are of Kafka's type LONG, all others INT.
+/// Whole numbers that can be set at run time count something of which there must be one; but limits of retention may be -1,
+/// which is none.
+fn least(name: &str) -> i64 {
+    match name {
+        "retention.ms" | "retention.bytes" | "log.retention.ms" | "log.retention.bytes" => -1,
+        _ => 1,
+    }
+}
+
+/// Counts of messages and limits of retention are of Kafka's type LONG, all others INT.
 fn greatest(name: &str) -> i64 {
     match name {
         "flush.messages" | "log.flush.interval.messages" => i64::MAX,
+        "retention.ms" | "retention.bytes" | "log.retention.ms" | "log.retention.bytes" => i64::MAX,
         _ => i64::from(i32::MAX),
     }
 }

@@ -15,6 +15,7 @@ pub mod election;
 pub mod eligible_leaders;
 pub mod heartbeat;
 pub mod placement;
+pub mod producer_ids;
 pub mod reassignment;
 pub mod rebalance;
 pub mod registration;

@@ -137,9 +137,12 @@ fn setup(id: i32, voters: i32, config: &BrokerConfig, zoo: Zoo) -> ControllerSet
 impl Cluster {
     /// So many voters, none started.
     pub fn of(voters: i32, seed: u64, zoo: Zoo) -> Cluster {
-        let config = BrokerConfig::default();
+        Cluster::with_spares(voters, 0, &BrokerConfig::default(), seed, zoo)
+    }
+    /// So many voters, and so many controllers besides that are none; none started.
+    pub fn with_spares(voters: i32, spares: i32, config: &BrokerConfig, seed: u64, zoo: Zoo) -> Cluster {
         let machine = |id| Machine {
-            controller: Controller::new(setup(id, voters, &config, zoo)),
+            controller: Controller::new(setup(id, voters, config, zoo)),
             disk: MemoryDisk::default(),
             up: false,
             disk_stalls: false,
@@ -149,7 +152,7 @@ impl Cluster {
             halted: None,
         };
         Cluster {
-            machines: (1..=voters).map(|id| (id, machine(id))).collect(),
+            machines: (1..=voters + spares).map(|id| (id, machine(id))).collect(),
             puppets: BTreeSet::new(),
             asked: Vec::new(),
             now: Now { mono: 0, wall: 1_000_000 },
@@ -245,6 +248,24 @@ impl Cluster {
         }
         self.machines.get_mut(&id).expect("a node of the cluster").disk.lose_power();
     }
+    /// An operator takes the disk out and formats another, for the next start.
+    pub fn replace_disk(&mut self, id: i32) {
+        if self.machines[&id].up {
+            self.crash(id);
+        }
+        let machine = self.machines.get_mut(&id).expect("a node of the cluster");
+        machine.disk = MemoryDisk::default();
+        let mut setup = machine.controller.setup().clone();
+        setup.directory_id = Uuid::from_u128(setup.directory_id.as_u128() + 1_000);
+        machine.controller = Controller::new(setup);
+    }
+    /// It listens elsewhere from its next start on.
+    pub fn listen_at(&mut self, id: i32, port: u16) {
+        let machine = self.machines.get_mut(&id).expect("a node of the cluster");
+        let mut setup = machine.controller.setup().clone();
+        setup.endpoint.port = port;
+        machine.controller = Controller::new(setup);
+    }
     pub fn isolate(&mut self, id: i32) {
         for other in self.ids().into_iter().filter(|other| *other != id) {
             self.cuts.extend([(id, other), (other, id)]);
@@ -253,6 +274,14 @@ impl Cluster {
     pub fn heal(&mut self) {
         self.cuts.clear();
         self.loss = 0;
+    }
+    /// What was synced last, and stands, ends; what was asked for first stands on.
+    pub fn release_all_but_the_first_sync(&mut self, id: i32) {
+        let machine = self.machines.get_mut(&id).expect("a node of the cluster");
+        let life = machine.life;
+        for (ticket, pending) in machine.held.split_off(1.min(machine.held.len())) {
+            self.push(id, life, 1, Delivery::Synced(ticket, pending));
+        }
     }
     /// Syncs of this disk end from now on, those that stood included.
     pub fn release_disk(&mut self, id: i32) {

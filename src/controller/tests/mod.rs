@@ -3,14 +3,16 @@
 mod admin;
 mod brokers;
 mod change_builder;
-mod cluster;
+pub(in crate::controller) mod cluster;
 mod eligible_leaders;
 mod failover;
 mod heartbeats;
 mod invariants;
+mod membership;
 mod one_by_one;
 mod partitions;
 mod periodic;
+mod producer_ids;
 mod quorum;
 mod quorum_one_by_one;
 mod quorum_rules;

@@ -10,10 +10,11 @@ use kafka_protocol::messages::fetch_response::PartitionData;
 use kafka_protocol::messages::incremental_alter_configs_request::AlterConfigsResource;
 use kafka_protocol::messages::vote_request::TopicData as VoteTopic;
 use kafka_protocol::messages::{
-    AlterPartitionReassignmentsRequest, AlterPartitionRequest, ApiVersionsRequest, BeginQuorumEpochRequest,
-    CreatePartitionsRequest, DeleteTopicsRequest, DescribeQuorumRequest, ElectLeadersRequest, EndQuorumEpochRequest,
-    FetchRequest, FetchSnapshotRequest, IncrementalAlterConfigsRequest, ListOffsetsRequest,
-    ListPartitionReassignmentsRequest, MetadataRequest, VoteRequest,
+    AddRaftVoterRequest, AllocateProducerIdsRequest, AlterPartitionReassignmentsRequest, AlterPartitionRequest,
+    ApiVersionsRequest, BeginQuorumEpochRequest, CreatePartitionsRequest, DeleteTopicsRequest, DescribeQuorumRequest,
+    ElectLeadersRequest, EndQuorumEpochRequest, FetchRequest, FetchSnapshotRequest, IncrementalAlterConfigsRequest,
+    ListOffsetsRequest, ListPartitionReassignmentsRequest, MetadataRequest, RemoveRaftVoterRequest,
+    UpdateRaftVoterRequest, VoteRequest,
 };
 use trial_storage::Batches;
 
@@ -412,9 +413,13 @@ fn every_request_is_answered_at_every_version_served() {
             IncrementalAlterConfigsRequest::default().with_resources(vec![AlterConfigsResource::default()]).into(),
             AlterPartitionReassignmentsRequest::default().with_topics(vec![ReassignableTopic::default()]).into(),
             ListPartitionReassignmentsRequest::default().into(),
+            AllocateProducerIdsRequest::default().with_broker_id(WireBrokerId(1)).into(),
             VoteRequest::default().with_topics(vec![VoteTopic::default()]).into(),
             BeginQuorumEpochRequest::default().into(),
             EndQuorumEpochRequest::default().into(),
+            AddRaftVoterRequest::default().into(),
+            RemoveRaftVoterRequest::default().into(),
+            UpdateRaftVoterRequest::default().into(),
         ];
         for ((_, least, greatest), body) in crate::controller::SERVED.into_iter().zip(bodies) {
             for version in least..=greatest {

@@ -105,18 +105,6 @@ fn a_vote_is_for_a_candidate_on_its_disk() {
     assert_eq!(ask_vote(&mut cluster, on_another_disk), (0, false, 5));
 }
 
-/// Kafka lets it vote, for its set of voters may be old (KIP-853); here there is only one.
-#[test]
-fn an_observer_has_no_vote() {
-    let mut cluster = Cluster::with_puppets(Zoo::default());
-    replace(&mut cluster, |setup| setup.directory_id = voter(9).directory_id);
-    cluster.run(20);
-    assert_eq!(cluster.role(1), QuorumRole::Observer);
-    let mut request = vote_request(2, 5, 0, 0, false);
-    request.topics[0].partitions[0].voter_directory_id = voter(9).directory_id;
-    assert_eq!(ask_vote(&mut cluster, request), (0, false, 5));
-}
-
 #[test]
 fn who_has_most_is_the_first_successor() {
     let mut cluster = Cluster::with_puppets(Zoo::default());

@@ -279,11 +279,49 @@ fn a_vote_is_asked_for_only_with_a_log_that_is_durable() {
     serve(&mut cluster, &Fetched::default().with_high_watermark(0).with_records(Some(no_ops(0, 1, 3))));
     let asks =
         |cluster: &Cluster| cluster.asked.iter().any(|(_, _, _, request)| matches!(request, RequestKind::Vote(_)));
+    // It hears of a later epoch, which becomes durable before its log does, and of nobody who leads it.
+    cluster.send(1, 2, vote_request(3, 2, 0, 0, false));
+    for _ in 0..3 {
+        cluster.run(20);
+        cluster.release_all_but_the_first_sync(1);
+    }
     cluster.run(6_000);
-    assert_eq!(cluster.role(1), QuorumRole::Prospective, "its leader is silent");
+    assert_eq!((cluster.role(1), cluster.node(1).epoch()), (QuorumRole::Prospective, 2));
     assert!(!asks(&cluster));
     cluster.release_disk(1);
     assert!(cluster.run_until(6_000, asks));
+}
+
+/// Kafka's thread stands still while it flushes, and looks at its clock afterwards.
+#[test]
+fn a_follower_that_flushes_finds_its_leader_silent_only_when_it_has_flushed() {
+    let mut cluster = following(Zoo::default());
+    cluster.machines.get_mut(&1).unwrap().disk_stalls = true;
+    serve(&mut cluster, &Fetched::default().with_high_watermark(0).with_records(Some(no_ops(0, 1, 3))));
+    cluster.run(10_000);
+    assert_eq!(cluster.role(1), QuorumRole::Follower { leader: 2 });
+    cluster.release_disk(1);
+    cluster.run(20);
+    assert_eq!(cluster.role(1), QuorumRole::Prospective, "ten seconds have passed since its leader's last word");
+}
+
+#[test]
+fn a_fetch_counts_for_check_quorum_when_it_arrives_and_not_again_while_it_waits() {
+    let mut cluster = Cluster::with_puppets(Zoo::default());
+    elect(&mut cluster);
+    cluster.run(20);
+    let epoch = cluster.node(1).epoch();
+    fetch(&mut cluster, fetch_of(2, epoch, 1, epoch));
+    cluster.run(20);
+    let end = cluster.node(1).log().unwrap().log_end_offset();
+    let waiting = cluster.send(1, 17, fetch_of(2, epoch, end, epoch).with_max_wait_ms(500));
+    assert!(!cluster.answers.contains_key(&waiting));
+    let is_answered = |cluster: &Cluster| cluster.answers.contains_key(&waiting);
+    assert!(cluster.run_until(600, is_answered), "a NoOp is written meanwhile");
+    let answered_at = cluster.now.mono;
+    assert!(cluster.run_until(4_000, |cluster| cluster.role(1) != QuorumRole::Leader));
+    let after = cluster.now.mono - answered_at;
+    assert!(after < crate::node::ms(2_900), "three seconds after it came, {after} ns after it was answered");
 }
 
 #[test]

@@ -359,7 +359,7 @@ fn every_voter_takes_snapshots_and_cuts_its_log() {
         let log = quorum.members[i].controller.log().unwrap();
         assert!(log.size_in_bytes() < 4_000, "c{i} holds {} bytes", log.size_in_bytes());
         let on_disk = quorum.snapshot_on(i);
-        assert_eq!(on_disk.len(), 1, "only the latest is kept");
+        assert_eq!(on_disk.len(), 2, "the latest, and the one before, which somebody may be fetching");
         for (name, bytes) in on_disk {
             assert_eq!(*all.entry(name).or_insert_with(|| bytes.clone()), bytes, "one id, one content");
         }
@@ -401,8 +401,8 @@ fn a_snapshot_ends_right_behind_the_last_record_it_holds() {
     quorum.pass(5_000);
     quorum.register(3);
     let on_disk = quorum.snapshot_on(0);
-    assert_eq!(on_disk.len(), 1);
-    for (name, bytes) in on_disk {
+    assert!(!on_disk.is_empty());
+    if let Some((name, bytes)) = on_disk.into_iter().next_back() {
         let Some(SnapshotFile::Whole(id)) = SnapshotId::parse(&name) else { panic!("{name}") };
         let snapshot = decode(id, &bytes).unwrap();
         // A broker epoch is the offset of the registration record.

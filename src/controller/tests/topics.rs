@@ -120,7 +120,8 @@ fn configs_are_checked_and_kept() {
         ("min.insync.replicas", "many"),
         ("min.insync.replicas", "0"),
         ("unclean.leader.election.enable", "1"),
-        ("retention.ms", "1"),
+        ("retention.ms", "-2"),
+        ("segment.ms", "1"),
         ("no.such.thing", "1"),
     ] {
         let topic = room.creation("t", &[&[1]], &[(name, value)]);

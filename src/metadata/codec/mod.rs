@@ -6,7 +6,7 @@
 
 #[cfg(test)]
 mod tests;
-mod wire;
+pub(super) mod wire;
 
 use bytes::Bytes;
 
@@ -24,6 +24,7 @@ const CONFIG: u32 = 4;
 const PARTITION_CHANGE: u32 = 5;
 const REMOVE_TOPIC: u32 = 9;
 const FEATURE_LEVEL: u32 = 12;
+const PRODUCER_IDS: u32 = 15;
 const BROKER_REGISTRATION_CHANGE: u32 = 17;
 const NO_OP: u32 = 20;
 const CLEAR_ELR: u32 = 28;
@@ -82,6 +83,7 @@ impl MetadataRecord {
             MetadataRecord::BrokerRegistrationChange(change) => {
                 (BROKER_REGISTRATION_CHANGE, u32::from(change.in_controlled_shutdown.is_some()))
             }
+            MetadataRecord::ProducerIds { .. } => (PRODUCER_IDS, 0),
             MetadataRecord::NoOp => (NO_OP, 0),
             MetadataRecord::ClearElr { .. } => (CLEAR_ELR, 0),
         }
@@ -176,6 +178,12 @@ impl MetadataRecord {
                 out.no_tagged_fields();
             }
             MetadataRecord::BrokerRegistrationChange(change) => write_registration_change(change, out),
+            MetadataRecord::ProducerIds { broker, broker_epoch, next_producer_id } => {
+                out.i32(*broker);
+                out.i64(*broker_epoch);
+                out.i64(*next_producer_id);
+                out.no_tagged_fields();
+            }
             MetadataRecord::NoOp => out.no_tagged_fields(),
             // An empty name stands for all topics.
             MetadataRecord::ClearElr { topic } => {
@@ -191,7 +199,7 @@ fn highest_version(api_key: u32) -> Option<u32> {
     match api_key {
         REGISTER_BROKER => Some(3),
         PARTITION | PARTITION_CHANGE | BROKER_REGISTRATION_CHANGE => Some(2),
-        UNREGISTER_BROKER | TOPIC | CONFIG | REMOVE_TOPIC | FEATURE_LEVEL | NO_OP | CLEAR_ELR => Some(0),
+        UNREGISTER_BROKER | TOPIC | CONFIG | REMOVE_TOPIC | FEATURE_LEVEL | PRODUCER_IDS | NO_OP | CLEAR_ELR => Some(0),
         _ => None,
     }
 }
@@ -214,6 +222,11 @@ fn read_message(api_key: u32, version: u32, input: &mut Reader<'_>) -> Result<Me
         },
         REMOVE_TOPIC => MetadataRecord::RemoveTopic { topic_id: input.uuid()? },
         FEATURE_LEVEL => MetadataRecord::FeatureLevel { name: input.string()?, level: input.i16()? },
+        PRODUCER_IDS => MetadataRecord::ProducerIds {
+            broker: input.i32()?,
+            broker_epoch: input.i64()?,
+            next_producer_id: input.i64()?,
+        },
         CLEAR_ELR => {
             let name = input.string()?;
             MetadataRecord::ClearElr { topic: (!name.is_empty()).then(|| Topic::new(&name)) }

@@ -105,6 +105,9 @@ fn record() -> impl Strategy<Value = MetadataRecord> {
                 BrokerRegistrationChange { broker, broker_epoch, fenced, in_controlled_shutdown }
             )
         ),
+        (any::<i32>(), any::<i64>(), any::<i64>()).prop_map(|(broker, broker_epoch, next_producer_id)| {
+            MetadataRecord::ProducerIds { broker, broker_epoch, next_producer_id }
+        }),
         Just(MetadataRecord::NoOp),
         proptest::option::of("[a-z]{1,9}")
             .prop_map(|name| MetadataRecord::ClearElr { topic: name.as_deref().map(Topic::new) }),
@@ -155,6 +158,12 @@ fn hand_checked(record: MetadataRecord, parts: &[&[u8]]) {
 #[test]
 fn a_no_op_is_four_bytes() {
     hand_checked(MetadataRecord::NoOp, &[&[1, 20, 0, 0]]);
+}
+
+#[test]
+fn producer_ids_are_broker_epoch_and_the_next_id() {
+    let record = MetadataRecord::ProducerIds { broker: 2, broker_epoch: 258, next_producer_id: 1000 };
+    hand_checked(record, &[&[1, 15, 0], &[0, 0, 0, 2], &[0, 0, 0, 0, 0, 0, 1, 2], &[0, 0, 0, 0, 0, 0, 3, 0xe8, 0]]);
 }
 
 #[test]

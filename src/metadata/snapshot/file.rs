@@ -1,21 +1,25 @@
 //! The bytes of a snapshot. Source: `RecordsSnapshotWriter`, `RecordsSnapshotReader`.
 //!
 //! ```text
-//!   control batch   SnapshotHeader (3): when the last record in it was appended
+//!   control batch   SnapshotHeader (3): when the last record in it was appended;
+//!                   KRaftVersion (5) and Voters (6): the voters in force at its end (kraft.version 1, KIP-853)
 //!   batches         metadata records
 //!   control batch   SnapshotFooter (4): it is whole
 //! ```
 //!
 //! Offsets begin at 0 and mean nothing; every batch bears the snapshot's epoch. The times of all records are that of the
-//! last record in the snapshot, where Kafka has the time of writing: so two snapshots of one id are the same bytes. The
-//! control records of kraft.version 1 that tell the voters are not modelled: the voters do not change.
+//! last record in the snapshot, where Kafka has the time of writing: so two snapshots of one id are the same bytes.
 
-use bytes::{BufMut, Bytes, BytesMut};
+use bytes::{Bytes, BytesMut};
 use kafka_protocol::messages::{SnapshotFooterRecord, SnapshotHeaderRecord};
 use kafka_protocol::protocol::{Decodable, Encodable};
 use trial_storage::{BatchBuilder, BatchError, Batches, BuildOptions, NewRecord, build_batch, check_batch};
 
 use super::SnapshotId;
+use crate::controller::Voter;
+use crate::metadata::voters_record::{
+    KRAFT_VERSION, KRAFT_VOTERS, control_key, control_type, decode_voters, encode_kraft_version, encode_voters,
+};
 use crate::metadata::{MetadataImage, MetadataRecord, RecordError};
 use crate::node::Millis;
 
@@ -37,6 +41,8 @@ pub struct Snapshot {
     pub last_contained_log_timestamp: Millis,
     /// The metadata as of its end.
     pub image: MetadataImage,
+    /// The voters in force at its end; empty if it does not tell.
+    pub voters: Vec<Voter>,
 }
 
 /// Why bytes are not the snapshot they should be. None of it may be used then.
@@ -53,22 +59,37 @@ pub enum SnapshotError {
     Malformed(&'static str),
 }
 
-/// The bytes of the image's snapshot. `last_contained_log_timestamp` is that of the last record below the end.
+/// The bytes of the image's snapshot, without a word about voters (kraft.version 0).
 pub fn encode(id: SnapshotId, image: &MetadataImage, last_contained_log_timestamp: Millis) -> Bytes {
+    encode_with_voters(id, image, last_contained_log_timestamp, &[])
+}
+
+/// The bytes of the image's snapshot. `last_contained_log_timestamp` is that of the last record below the end, `voters` are
+/// those in force there. Source: `RecordsSnapshotWriter.Builder.build`.
+pub fn encode_with_voters(
+    id: SnapshotId,
+    image: &MetadataImage,
+    last_contained_log_timestamp: Millis,
+    voters: &[Voter],
+) -> Bytes {
     let header = SnapshotHeaderRecord::default().with_version(VERSION);
     let header = header.with_last_contained_log_timestamp(last_contained_log_timestamp);
     let mut writer = Writer { id, timestamp: last_contained_log_timestamp, next_offset: 0, bytes: BytesMut::new() };
-    writer.control(HEADER, &header);
+    let mut head = vec![(HEADER, message_bytes(&header))];
+    if !voters.is_empty() {
+        head.extend([(KRAFT_VERSION, encode_kraft_version()), (KRAFT_VOTERS, encode_voters(voters))]);
+    }
+    writer.control(head);
     for records in image.to_records().chunks(BATCH_RECORDS) {
         writer.metadata(records);
     }
-    writer.control(FOOTER, &SnapshotFooterRecord::default().with_version(VERSION));
+    writer.control(vec![(FOOTER, message_bytes(&SnapshotFooterRecord::default().with_version(VERSION)))]);
     writer.bytes.freeze()
 }
 
 /// Reads a snapshot back. Whatever is not exactly a whole snapshot of this id is refused.
 pub fn decode(id: SnapshotId, bytes: &Bytes) -> Result<Snapshot, SnapshotError> {
-    let mut records = Vec::new();
+    let (mut records, mut voters) = (Vec::new(), Vec::new());
     let (mut header, mut footer) = (None, None);
     let mut next_offset = 0;
     for batch in Batches::new(bytes.clone()) {
@@ -88,6 +109,8 @@ pub fn decode(id: SnapshotId, bytes: &Bytes) -> Result<Snapshot, SnapshotError> 
                 (Some(Some(HEADER)), None) => header = Some(read_header(value)?),
                 (_, None) => return Err(SnapshotError::Malformed("it does not begin with a header")),
                 (Some(Some(FOOTER)), Some(_)) => footer = Some(read_footer(value)?),
+                (Some(Some(KRAFT_VERSION)), Some(_)) => {}
+                (Some(Some(KRAFT_VOTERS)), Some(_)) => voters = decode_voters(&value)?,
                 (Some(_), Some(_)) => return Err(SnapshotError::Malformed("an unknown control record")),
                 (None, Some(_)) => records.push(MetadataRecord::decode(&value)?),
             }
@@ -96,7 +119,7 @@ pub fn decode(id: SnapshotId, bytes: &Bytes) -> Result<Snapshot, SnapshotError> 
     match (header, footer) {
         (Some(last_contained_log_timestamp), Some(())) => {
             let image = MetadataImage::from_records(id.end_offset, &records);
-            Ok(Snapshot { last_contained_log_timestamp, image })
+            Ok(Snapshot { last_contained_log_timestamp, image, voters })
         }
         _ => Err(SnapshotError::Malformed("it ends without a footer")),
     }
@@ -119,18 +142,15 @@ impl Writer {
         }
     }
 
-    fn control(&mut self, kind: i16, message: &impl Encodable) {
-        let mut value = BytesMut::new();
-        message.encode(&mut value, VERSION).expect("version 0 holds every field there is");
-        let record = NewRecord {
-            timestamp: self.timestamp,
-            key: Some(control_key(kind)),
-            value: Some(value.freeze()),
-            headers: vec![],
-        };
-        let batch = build_batch(&[record], self.options(true));
+    /// One batch of control records, each with its type and value.
+    fn control(&mut self, records: Vec<(i16, Bytes)>) {
+        let timestamp = self.timestamp;
+        let record =
+            |(kind, value)| NewRecord { timestamp, key: Some(control_key(kind)), value: Some(value), headers: vec![] };
+        let records: Vec<NewRecord> = records.into_iter().map(record).collect();
+        let batch = build_batch(&records, self.options(true));
         self.bytes.extend_from_slice(&batch);
-        self.next_offset += 1;
+        self.next_offset += records.len() as i64;
     }
 
     fn metadata(&mut self, records: &[MetadataRecord]) {
@@ -153,17 +173,10 @@ impl Writer {
     }
 }
 
-/// Key of a control record: version, then type.
-fn control_key(kind: i16) -> Bytes {
-    let mut key = BytesMut::new();
-    key.put_i16(0);
-    key.put_i16(kind);
-    key.freeze()
-}
-
-fn control_type(key: Option<&[u8]>) -> Option<i16> {
-    let kind: [u8; 2] = key?.get(2..4)?.try_into().ok()?;
-    Some(i16::from_be_bytes(kind))
+fn message_bytes(message: &impl Encodable) -> Bytes {
+    let mut value = BytesMut::new();
+    message.encode(&mut value, VERSION).expect("version 0 holds every field there is");
+    value.freeze()
 }
 
 fn read_header(mut value: Bytes) -> Result<Millis, SnapshotError> {

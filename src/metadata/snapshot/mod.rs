@@ -16,7 +16,7 @@ mod records;
 mod tests;
 
 pub use self::fetch::{FetchProgress, SnapshotFetch};
-pub use self::file::{Snapshot, SnapshotError, decode, encode};
+pub use self::file::{Snapshot, SnapshotError, decode, encode, encode_with_voters};
 
 use std::cmp::Ordering;
 

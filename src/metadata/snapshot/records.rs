@@ -17,11 +17,13 @@ use crate::node::Endpoint;
 const METADATA_VERSION: &str = "metadata.version";
 
 impl MetadataImage {
-    /// Records that make this image, in Kafka's order: features, brokers, topics with their partitions, configs. Applied
+    /// Records that make this image, in Kafka's order: features, brokers, topics with their partitions, configs, producer
+    /// ids (of no broker in particular, `ProducerIdsImage.write`). Applied
     /// to an empty image they give this one again, but for its offset, which the snapshot's id tells.
     pub fn to_records(&self) -> Vec<MetadataRecord> {
         // The names of topics follow from the topics, and the offset is in the snapshot's id.
-        let MetadataImage { next_offset: _, brokers, topics, topic_ids: _, features, broker_configs } = self;
+        let MetadataImage { next_offset: _, brokers, topics, topic_ids: _, features, broker_configs, next_producer_id } =
+            self;
         let mut records = Vec::new();
         let (first, others): (Vec<_>, Vec<_>) = features.iter().partition(|(name, _)| *name == METADATA_VERSION);
         for (name, level) in first.into_iter().chain(others) {
@@ -34,6 +36,10 @@ impl MetadataImage {
         }
         for (broker, configs) in broker_configs {
             push_configs(BROKER_RESOURCE, broker, configs, &mut records);
+        }
+        if *next_producer_id > 0 {
+            let next_producer_id = *next_producer_id;
+            records.push(MetadataRecord::ProducerIds { broker: -1, broker_epoch: -1, next_producer_id });
         }
         records
     }

@@ -62,10 +62,17 @@ fn image() -> impl Strategy<Value = MetadataImage> {
         prop::collection::vec(topic(), 0..4),
         prop::collection::btree_map("[a-z.]{1,20}", any::<i16>(), 0..3),
         prop::collection::btree_map("[0-9]{0,2}", words().prop_filter("none is not there", |w| !w.is_empty()), 0..3),
+        0..i64::MAX,
     )
-        .prop_map(|(next_offset, brokers, topics, features, broker_configs)| {
-            let mut image =
-                MetadataImage { next_offset, brokers, features, broker_configs, ..MetadataImage::default() };
+        .prop_map(|(next_offset, brokers, topics, features, broker_configs, next_producer_id)| {
+            let mut image = MetadataImage {
+                next_offset,
+                brokers,
+                features,
+                broker_configs,
+                next_producer_id,
+                ..MetadataImage::default()
+            };
             for (name, id, partitions, configs) in topics {
                 let (name, topic_id) = (Topic::new(&name), Uuid::from_u128(id));
                 if !image.topic_ids.contains_key(&name) && !image.topics.contains_key(&topic_id) {
@@ -83,7 +90,7 @@ proptest! {
         prop_assert_eq!(&MetadataImage::from_records(image.next_offset, &image.to_records()), &image);
         let id = SnapshotId { end_offset: image.next_offset, epoch };
         let bytes = encode(id, &image, timestamp);
-        prop_assert_eq!(decode(id, &bytes), Ok(Snapshot { last_contained_log_timestamp: timestamp, image }));
+        prop_assert_eq!(decode(id, &bytes), Ok(Snapshot { last_contained_log_timestamp: timestamp, image, voters: vec![] }));
     }
     #[test]
     fn hostile_bytes_are_refused(bytes: Vec<u8>) {

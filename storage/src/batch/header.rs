@@ -193,6 +193,18 @@ pub fn set_base_offset_and_epoch(batch: &mut [u8], base_offset: i64, partition_l
     }
 }
 
+/// Writes producer id, producer epoch and base sequence into a batch and the checksum anew, as a producer does that gives
+/// a batch another place in its sequence. Bytes too short to be a batch are left alone.
+pub fn set_producer_state(batch: &mut [u8], producer_id: i64, producer_epoch: i16, base_sequence: i32) {
+    if batch.len() >= HEADER_BYTES {
+        batch[43..51].copy_from_slice(&producer_id.to_be_bytes());
+        batch[51..53].copy_from_slice(&producer_epoch.to_be_bytes());
+        batch[53..57].copy_from_slice(&base_sequence.to_be_bytes());
+        let crc = crc32c::crc32c(&batch[ATTRIBUTES_AT..]);
+        batch[CRC_AT..ATTRIBUTES_AT].copy_from_slice(&crc.to_be_bytes());
+    }
+}
+
 /// Writes the whole header over the first [`HEADER_BYTES`] of `batch`, with length and checksum computed from the rest.
 /// The caller has reserved the room and kept the batch below 2 GiB.
 pub(super) fn write_header(batch: &mut [u8], header: &BatchHeader) {

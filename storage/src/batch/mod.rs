@@ -21,5 +21,6 @@ mod varint;
 pub use build::{BatchBuilder, BuildOptions, NewRecord, build_batch};
 pub use header::{
     BatchError, BatchHeader, Compression, HEADER_BYTES, check_batch, parse_header, set_base_offset_and_epoch,
+    set_producer_state,
 };
 pub use read::{Batch, Batches, Record, records};

@@ -4,6 +4,7 @@ use bytes::{Bytes, BytesMut};
 
 use crate::{BatchError, BatchHeader, Disk, OpenMode, check_batch, set_base_offset_and_epoch};
 
+use super::producers::ProducerCheck;
 use super::segment::Segment;
 use super::{Log, LogError, open, remember};
 
@@ -22,11 +23,14 @@ pub struct Appended {
     pub batches: u32,
     /// Was a new segment begun? Kafka then syncs the old one in the background.
     pub rolled: bool,
+    /// Nothing was appended, for it had been before: offsets and timestamp are those it got then.
+    pub duplicate: bool,
 }
 
 impl Log {
     /// Appends a producer's batches: checks each, gives them the next offsets and the leader's epoch, and writes them at
-    /// once. All or nothing; control batches are refused.
+    /// once. All or nothing; control batches are refused. An idempotent producer's batch that the log holds already is not
+    /// appended again (`UnifiedLog.analyzeAndValidateProducerState`).
     pub fn append_as_leader(
         &mut self,
         disk: &mut dyn Disk,
@@ -75,6 +79,10 @@ impl Log {
         if batches.len() as u64 > self.config.segment_bytes && !control_allowed {
             return Err(LogError::TooLarge { size: batches.len() as u64, limit: self.config.segment_bytes });
         }
+        let updates = match self.check_producers(&headers, control_allowed)? {
+            ProducerCheck::Duplicate(appended) => return Ok(appended),
+            ProducerCheck::Appends(updates) => updates,
+        };
         // In place if nobody else holds these bytes, else one copy.
         let mut bytes = batches.try_into_mut().unwrap_or_else(|shared| BytesMut::from(&shared[..]));
         let mut at = 0;
@@ -82,12 +90,21 @@ impl Log {
             set_base_offset_and_epoch(&mut bytes[at..], header.base_offset, leader_epoch);
             at += header.size_in_bytes();
         }
-        self.write(disk, bytes.freeze(), &headers)
+        let appended = self.write(disk, bytes.freeze(), &headers)?;
+        self.update_producers(updates);
+        Ok(appended)
     }
 
     /// Appends what a leader sent, offsets and epochs as they are. The first batch must begin at the log's end. A partial
-    /// batch at the end is ignored, as a fetch response may be cut there. All or nothing; nothing at all is fine.
-    pub fn append_as_follower(&mut self, disk: &mut dyn Disk, batches: Bytes) -> Result<Appended, LogError> {
+    /// batch at the end is ignored, as a fetch response may be cut there. The first batch of a later epoch than
+    /// `up_to_epoch`, that in which it was fetched, is left away with all behind it (KAFKA-18723): the sender of a late
+    /// response may have lost its leadership meanwhile. All or nothing; nothing at all is fine.
+    pub fn append_as_follower(
+        &mut self,
+        disk: &mut dyn Disk,
+        batches: Bytes,
+        up_to_epoch: i32,
+    ) -> Result<Appended, LogError> {
         let mut headers = Vec::new();
         let mut expected = self.log_end_offset;
         let mut at = 0;
@@ -97,6 +114,9 @@ impl Log {
                 Err(BatchError::TooShort { .. }) => break,
                 Err(error) => return Err(error.into()),
             };
+            if header.partition_leader_epoch > up_to_epoch {
+                break;
+            }
             if header.base_offset != expected {
                 return Err(LogError::OutOfOrder { expected, got: header.base_offset });
             }
@@ -104,7 +124,10 @@ impl Log {
             expected = header.next_offset();
             headers.push(header);
         }
-        self.write(disk, batches.slice(..at), &headers)
+        self.check_replicated(&headers)?;
+        let appended = self.write(disk, batches.slice(..at), &headers)?;
+        self.replay_producers(&headers);
+        Ok(appended)
     }
 
     /// Writes checked batches, whose offsets continue the log, in one piece.
@@ -116,6 +139,7 @@ impl Log {
             max_timestamp: -1,
             batches: headers.len() as u32,
             rolled: false,
+            duplicate: false,
         };
         let Some(last) = headers.last() else {
             return Ok(appended);
@@ -153,13 +177,19 @@ impl Log {
         if active.size == 0 || active.size + incoming <= self.config.segment_bytes {
             return Ok(false);
         }
+        self.roll(disk)?;
+        Ok(true)
+    }
+
+    /// Begins a new segment at the log's end (`UnifiedLog.roll`).
+    pub(super) fn roll(&mut self, disk: &mut dyn Disk) -> Result<(), LogError> {
         let file = disk.open(self.dir, &open::file_name(self.log_end_offset), OpenMode::CreateEmpty)?;
         let mut segment = Segment::new(self.log_end_offset, file);
         segment.changed = self.sync.segment_changed();
         self.segments.push(segment);
         self.sync.dir_changed();
         self.recent.clear();
-        Ok(true)
+        self.snapshot_producers_at_roll(disk)
     }
 }
 

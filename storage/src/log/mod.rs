@@ -4,6 +4,7 @@
 //!   orders-0/                            a directory per partition
 //!     00000000000000000000.log           segments, named by the offset of their first record
 //!     00000000000000004711.log           the last one is active: appends go there
+//!     00000000000000004711.snapshot      what was known of producers there ([`crate::producers`])
 //!     leader-epoch-checkpoint            where each leader epoch begins
 //! ```
 //!
@@ -13,11 +14,12 @@
 //!
 //! Where it differs from Kafka:
 //! - The offset index is sparse as Kafka's but lives in memory only; it is rebuilt from the headers on open. Index files,
-//!   time index, transaction index and producer snapshots are not modelled, and neither are their corruptions.
+//!   time index and transaction index are not modelled, and neither are their corruptions.
 //! - Nothing is compacted: offsets are contiguous from the log's start to its end, and that is checked. Nothing is deleted
-//!   but what [`Log::delete_before`] is told to.
+//!   but what [`Log::delete_before`] and [`Log::delete_old_segments`] are told to.
 //! - The log's start offset is in memory only. Whoever cuts a log's beginning knows where to after a crash too, as the
-//!   metadata log's owner does from its snapshots, and says so to [`Log::open_from`].
+//!   metadata log's owner does from its snapshots, and a broker from its checkpoint of log starts or, where whole segments
+//!   were deleted, from those that are left, and says so to [`Log::open_from`].
 //! - Recovery cuts the log also where a batch has a lower leader epoch than the one before it: that is what an older log
 //!   left there, when a truncation was lost but what was appended after it was not. Journaling file systems keep these in
 //!   order, [`Disk`] does not promise it, and Kafka does not look.
@@ -28,25 +30,28 @@ mod append;
 mod delete;
 mod epochs;
 mod open;
+mod producers;
 mod read;
+mod retention;
 mod segment;
 mod sync;
 mod truncate;
 
 use std::collections::VecDeque;
 
-use crate::{BatchError, DirId, Disk, DiskError, FileId};
+use crate::{BatchError, DirId, Disk, DiskError, FileId, ProducerConfig, ProducerError, ProducerStates};
 
 pub use append::Appended;
 pub use epochs::{EpochEndOffset, EpochEntry};
 pub use open::{Opening, Recovered};
 pub use read::TimestampedOffset;
+pub use retention::{Breach, Retention};
 pub use sync::SyncMark;
 
 use epochs::EpochCache;
 use segment::Segment;
 
-/// Sizes of a log.
+/// Sizes of a log, and whether it knows its producers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct LogConfig {
     /// Size at which a segment is rolled, in bytes (`segment.bytes`).
@@ -55,11 +60,13 @@ pub struct LogConfig {
     pub index_interval_bytes: u64,
     /// Largest batch a leader appends, in bytes (`max.message.bytes`).
     pub max_batch_bytes: usize,
+    /// How producers are remembered; `None` for a log that only its owner writes.
+    pub producers: Option<ProducerConfig>,
 }
 
 impl Default for LogConfig {
     fn default() -> Self {
-        LogConfig { segment_bytes: 1 << 30, index_interval_bytes: 4_096, max_batch_bytes: 1_048_588 }
+        LogConfig { segment_bytes: 1 << 30, index_interval_bytes: 4_096, max_batch_bytes: 1_048_588, producers: None }
     }
 }
 
@@ -90,6 +97,9 @@ pub enum LogError {
         /// The offset it begins at.
         got: i64,
     },
+    /// A batch of an idempotent producer that must not be appended now.
+    #[error(transparent)]
+    Producer(#[from] ProducerError),
     /// A batch or an append larger than allowed.
     #[error("{size} bytes exceed the limit of {limit}")]
     TooLarge {
@@ -119,6 +129,8 @@ pub struct Log {
     log_end_offset: i64,
     /// Base offset and position of the active segment's last batches, oldest first.
     recent: VecDeque<(i64, u64)>,
+    /// `None` if the configuration had no producers when the log was opened.
+    producers: Option<ProducerStates>,
     sync: sync::SyncState,
 }
 
@@ -126,6 +138,11 @@ impl Log {
     /// First offset of the log.
     pub fn log_start_offset(&self) -> i64 {
         self.log_start_offset
+    }
+
+    /// Where the first segment begins: at the log's start, or before it.
+    pub fn first_segment_offset(&self) -> i64 {
+        self.segments.first().map_or(self.log_start_offset, |segment| segment.base_offset)
     }
 
     /// The offset the next record gets.
@@ -158,9 +175,13 @@ impl Log {
         self.config
     }
 
-    /// Changes its sizes; what is written already stays as it is.
+    /// Changes its sizes; what is written already stays as it is. Whether it knows its producers was decided when it was
+    /// opened.
     pub fn set_config(&mut self, config: LogConfig) {
-        self.config = config;
+        self.config = LogConfig { producers: config.producers.or(self.config.producers), ..config };
+        if let (Some(states), Some(config)) = (&mut self.producers, config.producers) {
+            states.set_config(config);
+        }
     }
 
     /// Removes the log and its directory.
@@ -173,6 +194,9 @@ impl Log {
         self.segments.iter().for_each(|segment| disk.close(segment.file));
         if let Some(file) = self.epoch_file {
             disk.close(file);
+        }
+        if let Some(producers) = self.producers {
+            producers.close(disk);
         }
     }
 

@@ -65,6 +65,32 @@ impl Log {
         opening: Opening,
         log_start_offset: i64,
     ) -> Result<(Log, Recovered), LogError> {
+        Log::open_at(disk, dir_name, config, opening, log_start_offset, i64::MIN)
+    }
+
+    /// As [`Log::open_from`], at the wall time `wall` in milliseconds: a producer that was silent for too long is not
+    /// loaded.
+    pub fn open_at(
+        disk: &mut dyn Disk,
+        dir_name: &str,
+        config: LogConfig,
+        opening: Opening,
+        log_start_offset: i64,
+        wall: i64,
+    ) -> Result<(Log, Recovered), LogError> {
+        let (mut log, recovered) = Log::load(disk, dir_name, config, opening, log_start_offset)?;
+        log.load_producers(disk, opening, wall)?;
+        Ok((log, recovered))
+    }
+
+    /// The log, knowing nobody yet.
+    fn load(
+        disk: &mut dyn Disk,
+        dir_name: &str,
+        config: LogConfig,
+        opening: Opening,
+        log_start_offset: i64,
+    ) -> Result<(Log, Recovered), LogError> {
         let dir = disk.open_dir(dir_name)?;
         let mut loader = Loader {
             dir,
@@ -98,6 +124,7 @@ impl Log {
             log_start_offset: loader.log_start_offset,
             log_end_offset,
             recent: loader.recent,
+            producers: None,
             sync: loader.sync,
         };
         log.load_epochs(disk, opening)?;

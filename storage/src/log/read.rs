@@ -89,13 +89,17 @@ impl Log {
         Ok(None)
     }
 
-    /// The largest timestamp of all records; `None` if there are none.
-    pub fn max_timestamp(&self, disk: &mut dyn Disk) -> Result<Option<i64>, LogError> {
-        if self.log_start_offset() == self.log_end_offset {
-            return Ok(None);
+    /// The first of the records with the largest timestamp of all; `None` if no record has one.
+    pub fn offset_of_max_timestamp(&self, disk: &mut dyn Disk) -> Result<Option<TimestampedOffset>, LogError> {
+        // By the batches: a segment remembers the timestamps of records that were cut off, too.
+        let mut largest = -1;
+        for segment in &self.segments {
+            let mut walk = segment.walk(0);
+            while let Some((_, header)) = walk.next(disk)? {
+                largest = header.max_timestamp.max(largest);
+            }
         }
-        let headers = self.batch_headers(disk, self.log_start_offset(), self.log_end_offset)?;
-        Ok(headers.iter().map(|header| header.max_timestamp).max())
+        if largest < 0 { Ok(None) } else { self.offset_for_timestamp(disk, largest) }
     }
 
     /// Headers of the batches from the one that holds `from` to the last that begins before `end_exclusive`.

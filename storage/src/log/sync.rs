@@ -7,12 +7,15 @@
 use crate::SyncTarget;
 
 use super::Log;
+use super::segment::Segment;
 
 /// The state of a log at the moment a sync was asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct SyncMark {
     changes: u64,
     log_end_offset: i64,
+    /// Segments that begin here or later are not covered.
+    segments_below: i64,
 }
 
 impl SyncMark {
@@ -38,10 +41,15 @@ pub(super) struct SyncState {
 }
 
 impl SyncState {
-    /// A segment file changed; the caller notes the returned number on the segment.
+    /// A file (segment, producer snapshot) changed; the caller notes the returned number on it.
     pub(super) fn segment_changed(&mut self) -> u64 {
         self.changes += 1;
         self.changes
+    }
+
+    /// Of files that changed after this change, the last state is not durable.
+    pub(super) fn segments_synced(&self) -> u64 {
+        self.segments_synced
     }
 
     /// The epoch checkpoint was replaced, which changes the directory too.
@@ -70,12 +78,24 @@ impl SyncState {
 }
 
 impl Log {
-    /// What a sync must name so that everything up to now is durable: segment files, the epoch checkpoint, the
-    /// directory, each only if it changed. Empty if all is durable.
+    /// What a sync must name so that everything up to now is durable: segment files, the epoch checkpoint, producer
+    /// snapshots, the directory, each only if it changed. Empty if all is durable.
     pub fn unsynced(&self) -> Vec<SyncTarget> {
-        let segments = self.segments.iter().filter(|segment| segment.changed > self.sync.segments_synced);
+        self.unsynced_segments_below(i64::MAX)
+    }
+
+    /// As [`Log::unsynced`], without the active segment: what Kafka flushes when it rolls (`UnifiedLog.roll`, which flushes
+    /// the snapshot of the producers, and the log up to the new segment's base offset). To be reported with the mark of [`Log::sync_of_full_segments_started`].
+    pub fn unsynced_full_segments(&self) -> Vec<SyncTarget> {
+        self.unsynced_segments_below(self.active_base_offset())
+    }
+
+    fn unsynced_segments_below(&self, base_offset: i64) -> Vec<SyncTarget> {
+        let changed = |segment: &&Segment| segment.changed > self.sync.segments_synced;
+        let segments = self.segments.iter().filter(|segment| segment.base_offset < base_offset).filter(changed);
         let mut targets: Vec<_> = segments.map(|segment| SyncTarget::File(segment.file)).collect();
         targets.extend(self.unsynced_epoch_checkpoint());
+        targets.extend(self.unsynced_producer_snapshots());
         if self.sync.dir_changed > self.sync.dir_synced && !targets.contains(&SyncTarget::Dir(self.dir)) {
             targets.push(SyncTarget::Dir(self.dir));
         }
@@ -95,15 +115,34 @@ impl Log {
 
     /// The mark of a sync asked for now.
     pub fn sync_started(&self) -> SyncMark {
-        SyncMark { changes: self.sync.changes, log_end_offset: self.log_end_offset }
+        SyncMark { changes: self.sync.changes, log_end_offset: self.log_end_offset, segments_below: i64::MAX }
     }
 
-    /// A sync of everything in [`Log::unsynced`] has succeeded. Moves the recovery point to the log end of that moment,
+    /// The mark of a sync of [`Log::unsynced_full_segments`] asked for now.
+    pub fn sync_of_full_segments_started(&self) -> SyncMark {
+        let end = self.active_base_offset();
+        SyncMark { changes: self.sync.changes, log_end_offset: end, segments_below: end }
+    }
+
+    fn active_base_offset(&self) -> i64 {
+        self.segments.last().map_or(self.log_end_offset, |active| active.base_offset)
+    }
+
+    /// A sync of everything that the mark covers has succeeded. Moves the recovery point to the log end of that moment,
     /// or to where the log was truncated since.
     pub fn synced(&mut self, mark: SyncMark) {
         self.epoch_checkpoint_synced(mark);
+        if mark.segments_below == i64::MAX {
+            self.sync.segments_synced = self.sync.segments_synced.max(mark.changes);
+        }
+        let covered =
+            |segment: &&mut Segment| segment.base_offset < mark.segments_below && segment.changed <= mark.changes;
+        self.segments.iter_mut().filter(covered).for_each(|segment| segment.changed = 0);
+        // Every sync names all of them, that of the full segments too.
+        if let Some(producers) = &mut self.producers {
+            producers.snapshots_synced(mark.changes);
+        }
         let sync = &mut self.sync;
-        sync.segments_synced = sync.segments_synced.max(mark.changes);
         let cuts_since = sync.cuts.iter().filter(|(change, _)| *change > mark.changes).map(|(_, offset)| *offset);
         let durable = cuts_since.fold(mark.log_end_offset, i64::min);
         sync.cuts.retain(|(change, _)| *change > mark.changes);

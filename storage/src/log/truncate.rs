@@ -6,14 +6,23 @@ use super::segment::Segment;
 use super::{Log, LogError, open};
 
 impl Log {
+    /// As [`Log::truncate_to_at`], for a log that does not know its producers, or keeps them however old they are.
+    pub fn truncate_to(&mut self, disk: &mut dyn Disk, offset: i64) -> Result<(), LogError> {
+        self.truncate_to_at(disk, offset, i64::MIN)
+    }
+
     /// Cuts the log so that it ends at `offset`, or at the start of the batch that holds `offset`. Below its start it is
     /// emptied and begins anew at `offset`. The epoch cache is cut too, even if the log ends at or before `offset`: an
     /// epoch that has no record there may contradict the leader's.
-    pub fn truncate_to(&mut self, disk: &mut dyn Disk, offset: i64) -> Result<(), LogError> {
+    ///
+    /// What is known of its producers is cut back to the new end; of what a snapshot tells of, whoever was silent for too
+    /// long at the wall time `wall`, in milliseconds, is left out.
+    pub fn truncate_to_at(&mut self, disk: &mut dyn Disk, offset: i64, wall: i64) -> Result<(), LogError> {
         if offset < self.log_start_offset() {
             return self.truncate_fully_and_start_at(disk, offset);
         }
-        let mut epochs_end = offset;
+        // As `UnifiedLog.truncateTo`: an epoch cannot begin behind the log's end.
+        let mut epochs_end = offset.min(self.log_end_offset);
         if offset < self.log_end_offset {
             let (segment, position, base_offset) = self.position_of(disk, offset)?;
             while self.segments.len() > segment + 1 {
@@ -25,6 +34,7 @@ impl Log {
                 self.sync.truncated(last);
                 self.sync.dir_changed();
                 self.recent.clear();
+                self.remove_producer_snapshot(disk, last)?;
             }
             disk.truncate(self.segments[segment].file, position)?;
             self.segments[segment].cut(position);
@@ -35,6 +45,7 @@ impl Log {
             self.log_start_offset = self.log_start_offset.min(base_offset);
             self.sync.truncated(base_offset);
             epochs_end = base_offset;
+            self.rebuild_producers_after_truncation(disk, wall)?;
         }
         if self.epochs.truncate_from_end(epochs_end) {
             self.store_epochs(disk)?;
@@ -56,6 +67,9 @@ impl Log {
         self.recent.clear();
         self.log_start_offset = offset;
         self.log_end_offset = offset;
+        if let Some(producers) = &mut self.producers {
+            producers.truncate_fully_and_start_at(disk, self.dir, offset)?;
+        }
         if self.epochs.truncate_from_end(i64::MIN) {
             self.store_epochs(disk)?;
         }

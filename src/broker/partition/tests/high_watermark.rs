@@ -123,7 +123,7 @@ fn a_follower_takes_the_leaders_within_its_own_log_even_downwards() {
 #[test]
 fn truncation_takes_it_along() {
     let mut room = Room::with_log(&[1; 6], 5);
-    assert_eq!(room.partition.truncate_to(&mut room.disk, 3), Ok(3));
+    assert_eq!(room.partition.truncate_to(&mut room.disk, 3, 0), Ok(3));
     assert_eq!((room.partition.log_end_offset(), room.partition.high_watermark()), (3, 3));
     room.partition.truncate_fully_and_start_at(&mut room.disk, 40).expect("the disk works");
     assert_eq!((room.partition.log_end_offset(), room.partition.high_watermark()), (40, 40));

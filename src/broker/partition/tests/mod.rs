@@ -64,6 +64,7 @@ fn remote(broker: BrokerId, log_end_offset: i64) -> RemoteReplica {
     RemoteReplica {
         broker,
         log_end_offset,
+        log_start_offset: 0,
         last_fetch_leader_log_end_offset: log_end_offset,
         last_fetch_time: NOW,
         last_caught_up_time: NOW,

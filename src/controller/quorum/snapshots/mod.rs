@@ -8,8 +8,8 @@
 //!
 //! Where it differs from Kafka: `metadata.max.retention.bytes` and `.ms` are not modelled; retention is as if they were the
 //! smallest possible, so that only the latest snapshot is kept, and nothing of the log below its end (`maybeClean` deletes
-//! up to the latest snapshot and never that one). It happens as soon as a snapshot is there, not once a minute, and files
-//! are removed at once, not a minute after their renaming.
+//! up to the latest snapshot and never that one). It happens as soon as a snapshot is there, not once a minute; the one
+//! before the latest is still served, and its file removed when the next takes its place.
 
 mod generator;
 mod open;

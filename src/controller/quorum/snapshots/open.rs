@@ -55,11 +55,11 @@ pub fn load(
 }
 
 /// Does this log lack what the snapshot stands for? It ends before, or in an older epoch: then what it has there was
-/// never committed.
+/// never committed. A log that ends before may well end in a later epoch, which its owner opened and nobody followed; Kafka
+/// compares the epochs first and halts there ("Full log truncation expected but didn't happen").
 fn is_behind(log: &Log, id: SnapshotId) -> bool {
     if log.log_start_offset() == id.end_offset && log.log_end_offset() == id.end_offset {
         return false;
     }
-    let latest_epoch = log.latest_epoch().unwrap_or(0);
-    id.epoch > latest_epoch || (id.epoch == latest_epoch && id.end_offset > log.log_end_offset())
+    id.epoch > log.latest_epoch().unwrap_or(0) || id.end_offset > log.log_end_offset()
 }

@@ -73,6 +73,8 @@ struct Writing {
 pub struct SnapshotStore {
     dir: DirId,
     whole: BTreeMap<SnapshotId, Stored>,
+    /// The one whose place the latest has taken: nobody is sent to it any more, but somebody may be fetching it.
+    replaced: Option<(SnapshotId, Stored)>,
     /// At most one at a time.
     writing: Option<Writing>,
 }
@@ -93,7 +95,7 @@ impl SnapshotStore {
             }
         }
         found.sort();
-        let mut store = SnapshotStore { dir, whole: BTreeMap::new(), writing: None };
+        let mut store = SnapshotStore { dir, whole: BTreeMap::new(), replaced: None, writing: None };
         let mut latest = None;
         for id in found.into_iter().rev() {
             if latest.is_some() {
@@ -224,18 +226,27 @@ impl SnapshotStore {
         Ok(Some(id.end_offset))
     }
 
-    /// Removes the snapshots before this one.
+    /// The snapshots before this one do not count any more. The last of them is served on until it is replaced in turn, or
+    /// who fetches slowly would have to start over with each new one. Kafka looks what can go once a minute only, and
+    /// removes files a minute later (`KafkaMetadataLog.forgetSnapshotsBefore`, `maybeClean`).
     pub fn forget_before(&mut self, id: SnapshotId, disk: &mut dyn Disk) -> Result<(), StoreError> {
         while let Some(earliest) = self.earliest().filter(|earliest| *earliest < id) {
-            self.whole.remove(&earliest);
-            disk.remove(self.dir, &earliest.file_name())?;
+            let Some(stored) = self.whole.remove(&earliest) else { break };
+            if let Some((before, _)) = self.replaced.replace((earliest, stored)) {
+                disk.remove(self.dir, &before.file_name())?;
+            }
         }
         Ok(())
     }
 
+    fn stored(&self, id: SnapshotId) -> Option<&Stored> {
+        let replaced = self.replaced.as_ref().filter(|(replaced, _)| *replaced == id);
+        self.whole.get(&id).or(replaced.map(|(_, stored)| stored))
+    }
+
     /// Size in bytes of a snapshot, if there is one of that id.
     pub fn size(&self, id: SnapshotId) -> Option<u64> {
-        self.whole.get(&id).map(|stored| stored.size)
+        self.stored(id).map(|stored| stored.size)
     }
 
     /// Up to `max_bytes` from `position` on, wherever that cuts. `None` if there is no snapshot of that id.
@@ -246,7 +257,7 @@ impl SnapshotStore {
         max_bytes: usize,
         disk: &mut dyn Disk,
     ) -> Result<Option<Bytes>, StoreError> {
-        let Some(stored) = self.whole.get(&id) else { return Ok(None) };
+        let Some(stored) = self.stored(id) else { return Ok(None) };
         Ok(Some(disk.read(stored.file, position, max_bytes)?))
     }
 }

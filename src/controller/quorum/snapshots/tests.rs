@@ -20,7 +20,8 @@ use crate::testing::TestHost;
 use crate::testing::memory_disk::MemoryDisk;
 
 /// Two or three batches to a segment.
-const CONFIG: LogConfig = LogConfig { segment_bytes: 300, index_interval_bytes: 100, max_batch_bytes: 10_000 };
+const CONFIG: LogConfig =
+    LogConfig { segment_bytes: 300, index_interval_bytes: 100, max_batch_bytes: 10_000, producers: None };
 
 /// A disk that dies after so many changes.
 #[derive(Clone, Default)]
@@ -270,7 +271,8 @@ fn after_a_snapshot_only_it_and_the_log_behind_it_are_left() {
     life.snapshot(id(7, 1)).unwrap();
     life.snapshot(id(11, 1)).unwrap();
     let snapshots: Vec<_> = life.files().into_iter().filter(|name| name.ends_with(".checkpoint")).collect();
-    assert_eq!(snapshots, [id(11, 1).file_name()]);
+    assert_eq!(snapshots, [id(7, 1).file_name(), id(11, 1).file_name()], "the one before may be under way to somebody");
+    assert_eq!(life.snapshots.earliest(), Some(id(11, 1)), "and does not count");
     assert_eq!((life.log.log_start_offset(), life.log.log_end_offset()), (11, 12));
     assert!(life.log.segment_count() == 1, "{} segments", life.log.segment_count());
     assert_eq!(life.replay(), image(12));
@@ -382,6 +384,40 @@ fn what_a_fetch_is_told() {
     life.write(id(10, 1)).unwrap();
     assert_eq!(ask(&life, 0, 0), Snapshot(id(10, 1)));
     assert_eq!(ask(&life, 3, 1), Valid);
+}
+
+/// It led epoch 5 and nobody followed it, while another went on in epoch 2 that led again later.
+#[test]
+fn a_log_that_ends_before_a_snapshot_is_replaced_whatever_its_last_epoch() {
+    let mut life = Life::new();
+    life.append_until(5, 1).unwrap();
+    life.append_until(8, 5).unwrap();
+    life.take(id(10, 2)).unwrap();
+    assert_eq!((life.log.log_start_offset(), life.log.log_end_offset()), (10, 10));
+    assert_eq!(last_fetched_epoch(&life.log, &life.snapshots), 2);
+    assert_eq!(Life::on(life.disk).unwrap().replay(), image(10));
+    // What reaches beyond it is cut by a diverging fetch first, for it may hold what the snapshot stands for.
+    let mut beyond = Life::new();
+    beyond.append_until(5, 1).unwrap();
+    beyond.append_until(12, 5).unwrap();
+    beyond.write(id(10, 2)).unwrap();
+    assert_eq!(load(id(10, 2), &mut beyond.log, &mut beyond.snapshots, &mut beyond.disk), Ok(false));
+}
+
+#[test]
+fn a_snapshot_that_was_replaced_is_served_until_the_next_is_replaced() {
+    let mut life = Life::new();
+    let served = |life: &mut Life, end_offset| {
+        error(&serve(life, |request| request.topics[0].partitions[0].snapshot_id.end_offset = end_offset).response)
+    };
+    life.take(id(10, 2)).unwrap();
+    life.take(id(20, 2)).unwrap();
+    assert_eq!((life.snapshots.earliest(), life.snapshots.latest()), (Some(id(20, 2)), Some(id(20, 2))));
+    assert_eq!((served(&mut life, 10), served(&mut life, 20)), (0, 0), "somebody may be in the middle of it");
+    life.take(id(30, 2)).unwrap();
+    assert_eq!(served(&mut life, 10), ResponseError::SnapshotNotFound.code());
+    assert_eq!((served(&mut life, 20), served(&mut life, 30)), (0, 0));
+    assert_eq!(life.files().iter().filter(|name| name.ends_with(".checkpoint")).count(), 2);
 }
 
 /// A chunk asked of a leader of epoch 7.

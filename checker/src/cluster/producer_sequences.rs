@@ -1,0 +1,74 @@
+//! producer-sequence: within (producer id, epoch, partition) the sequences of what was committed are contiguous, a higher
+//! epoch begins at 0, and no epoch goes back (KIP-98, `ProducerAppendInfo`). So nothing stands there twice either.
+//!
+//! Where the log says nothing of a producer, it may begin anywhere: a partition that has forgotten it cannot know better.
+
+use std::collections::BTreeMap;
+
+use super::partition::PartitionTruth;
+use super::replica::Batch;
+use crate::findings::{Findings, Headline};
+use crate::observation::{EventRef, ProducerBatch};
+use crate::settings::Settings;
+use crate::words::{seconds, step};
+
+/// Each producer's last batch among those that were committed.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct ProducerSequences {
+    last: BTreeMap<i64, ProducerBatch>,
+    /// Everything below was looked at.
+    end: i64,
+    /// How often a leader had taken over without some of it.
+    rebases: usize,
+}
+
+impl ProducerSequences {
+    /// Takes the next batch. What had to come instead, if it does not fit.
+    fn take(&mut self, batch: &Batch) -> Option<(ProducerBatch, ProducerBatch, String)> {
+        self.end = batch.last.saturating_add(1);
+        let now = batch.producer?;
+        let before = self.last.insert(now.id, now)?;
+        let instead = match now.epoch.cmp(&before.epoch) {
+            std::cmp::Ordering::Less => format!("epoch {} or a later one", before.epoch),
+            std::cmp::Ordering::Greater if now.first_sequence == 0 => return None,
+            std::cmp::Ordering::Greater => format!("sequence 0 of epoch {}", now.epoch),
+            std::cmp::Ordering::Equal if now.first_sequence == next(before.last_sequence) => return None,
+            std::cmp::Ordering::Equal => format!("sequence {}", next(before.last_sequence)),
+        };
+        Some((before, now, instead))
+    }
+}
+
+/// Behind the largest sequence comes 0.
+fn next(sequence: i32) -> i32 {
+    sequence.checked_add(1).unwrap_or(0)
+}
+
+/// More was committed, by that leader.
+pub(crate) fn check(truth: &mut PartitionTruth, broker: i32, at: EventRef, settings: &Settings, found: &mut Findings) {
+    let PartitionTruth { name, ghost, producers, .. } = truth;
+    if ghost.rebases() != producers.rebases {
+        // A leader took over without some of it, which is told elsewhere: the rest counts from its beginning.
+        *producers = ProducerSequences { rebases: ghost.rebases(), ..ProducerSequences::default() };
+        for committed in ghost.committed_from(0).iter().filter(|committed| committed.at < at) {
+            producers.take(&committed.batch);
+        }
+    }
+    for committed in ghost.committed_from(producers.end) {
+        let Some((before, now, instead)) = producers.take(&committed.batch) else { continue };
+        let offset = committed.batch.first;
+        found.add(Headline::bug("producer-sequence", name, Some(offset), at), || {
+            let leader = settings.broker_name(broker);
+            let has = format!("sequence {} of epoch {}", now.first_sequence, now.epoch);
+            let summary = format!("producer {} has {has} at offset {offset} of {name}, where {instead} had to come", now.id);
+            let sentence = format!(
+                "{leader} committed {has} of producer {} at offset {offset} of {name} at {}, behind sequence {} of epoch {}",
+                now.id,
+                seconds(at.time),
+                before.last_sequence,
+                before.epoch
+            );
+            (summary, vec![step(at, leader, sentence)])
+        });
+    }
+}

@@ -1,0 +1,103 @@
+//! poll-skip between histories: a consumer with a manual assignment read on in another history than before and was not
+//! told (KIP-320). Its offsets follow each other, and yet it went over every record that took the place of what it had
+//! read where the two histories part.
+//!
+//! A record is told from another at its offset by the leader epoch of its batch. What was read is of the final history
+//! if the final log has that epoch at that offset, and then so is everything before it: who read something that is not
+//! in the final log and, without a reset, something later that is, has crossed.
+
+use std::collections::BTreeMap;
+
+use super::{History, Violation};
+use crate::observation::EventRef;
+
+/// Offsets of one leader epoch, one after the other.
+#[derive(Clone, Copy, Debug)]
+struct Stretch {
+    epoch: i32,
+    from: i64,
+    to: i64,
+    /// When its first record was read.
+    at: EventRef,
+}
+
+/// What consumers read between two settings of their positions, and what the final log holds, by epochs.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct HistorySkips {
+    runs: BTreeMap<(u32, u32), Vec<Stretch>>,
+    ended: Vec<(u32, u32, Vec<Stretch>)>,
+    last: BTreeMap<u32, Vec<Stretch>>,
+}
+
+impl HistorySkips {
+    /// A consumer read a record of that epoch; -1 if nobody knows.
+    pub(crate) fn read(&mut self, at: EventRef, consumer: u32, partition: u32, offset: i64, epoch: i32) {
+        extend(self.runs.entry((consumer, partition)).or_default(), Stretch { epoch, from: offset, to: offset, at });
+    }
+
+    /// A consumer's position was set: what it reads next follows nothing.
+    pub(crate) fn reset(&mut self, consumer: u32, partition: u32) {
+        let run = self.runs.remove(&(consumer, partition)).unwrap_or_default();
+        // Within one epoch there is one history.
+        if run.len() > 1 {
+            self.ended.push((consumer, partition, run));
+        }
+    }
+
+    /// The final log holds a record of that epoch there.
+    pub(crate) fn final_read(&mut self, at: EventRef, partition: u32, offset: i64, epoch: i32) {
+        extend(self.last.entry(partition).or_default(), Stretch { epoch, from: offset, to: offset, at });
+    }
+
+    /// The first crossing of each run.
+    pub(crate) fn finish(&self, history: &History, found: &mut Vec<Violation>) {
+        let going_on = self.runs.iter().map(|((consumer, partition), run)| (*consumer, *partition, run));
+        let ended = self.ended.iter().map(|(consumer, partition, run)| (*consumer, *partition, run));
+        for (consumer, partition, run) in ended.chain(going_on) {
+            let log = &history.logs[partition as usize];
+            let (Some(end), true) = (log.final_end, log.complete()) else { continue };
+            let none = Vec::new();
+            let truth = self.last.get(&partition).unwrap_or(&none);
+            let Some((lost, first_lost)) = run.iter().enumerate().find_map(|(i, stretch)| {
+                let lost = first_missing(truth, stretch)?;
+                (stretch.epoch >= 0 && lost >= end.log_start).then_some((i, lost))
+            }) else {
+                continue;
+            };
+            let after = run[lost].to;
+            let is_there = |stretch: &&Stretch| {
+                stretch.epoch >= 0 && stretch.from > first_lost && first_missing(truth, stretch) != Some(stretch.from)
+            };
+            if let Some(crossed) = run[lost + 1..].iter().find(is_there) {
+                found.push(Violation::HistorySkip {
+                    partition: history.partitions.name(partition).clone(),
+                    consumer,
+                    after,
+                    epoch: run[lost].epoch,
+                    skipped: first_lost,
+                    read: crossed.from,
+                    read_epoch: crossed.epoch,
+                    at: crossed.at,
+                });
+            }
+        }
+    }
+}
+
+fn extend(run: &mut Vec<Stretch>, read: Stretch) {
+    match run.last_mut() {
+        Some(last) if last.epoch == read.epoch && last.to < read.to => last.to = read.to,
+        Some(last) if last.epoch == read.epoch && (last.from..=last.to).contains(&read.to) => {}
+        _ => run.push(read),
+    }
+}
+
+/// The first offset of a stretch that the final log does not have in that epoch.
+fn first_missing(truth: &[Stretch], stretch: &Stretch) -> Option<i64> {
+    let same = truth.iter().find(|t| t.epoch == stretch.epoch && t.from <= stretch.from);
+    match same {
+        Some(same) if same.to >= stretch.to => None,
+        Some(same) => Some(stretch.from.max(same.to.saturating_add(1))),
+        None => Some(stretch.from),
+    }
+}

@@ -1,0 +1,39 @@
+//! Is what a log knows of its producers what the log itself says? The state must be the fold of the batches, whatever
+//! snapshots, starts and truncations made of it.
+//!
+//! A producer may be forgotten, by its age or because an orderly stop left no snapshot, and one whose batches were deleted
+//! may be known. But whoever is known is known as the log has it.
+
+use std::collections::BTreeMap;
+
+use trial_checker::{Entry, ProducerBatch};
+use trial_kafka::ids::TopicPartition;
+use trial_storage::ProducerStates;
+
+use super::read_entries;
+use crate::trace::NodeIx;
+use crate::world::World;
+
+/// Where they differ, in words.
+pub(super) fn difference(world: &World, node: NodeIx, id: &TopicPartition) -> Option<String> {
+    let log = &world.broker_at(node)?.partition(id)?.log;
+    let states = log.producers().filter(|states| !states.entries().is_empty())?;
+    let entries = read_entries(world, node, log, log.log_start_offset(), log.log_end_offset(), false);
+    difference_to(states, &entries, log.log_start_offset())
+        .map(|what| format!("what its log of {id} knows of producers is not what the log says: {what}"))
+}
+
+fn difference_to(states: &ProducerStates, entries: &[Entry], log_start: i64) -> Option<String> {
+    let mut last: BTreeMap<i64, (ProducerBatch, i64)> = BTreeMap::new();
+    for entry in entries {
+        last.extend(entry.producer.map(|batch| (batch.id, (batch, entry.last_offset))));
+    }
+    states.entries().iter().find_map(|(producer, known)| {
+        let known = known.last_batch().map(|batch| (known.epoch(), batch.last_sequence, batch.last_offset));
+        let said = last.get(producer).map(|(batch, offset)| (batch.epoch, batch.last_sequence, *offset));
+        let is_right = known == said || (said.is_none() && known.is_none_or(|(.., offset)| offset < log_start));
+        (!is_right).then(|| {
+            format!("the last epoch, sequence and offset of producer {producer} are {known:?} there and {said:?} here")
+        })
+    })
+}

@@ -1,0 +1,109 @@
+//! Does everybody get on again? Once everything has healed, every producer sends one more record, and every consumer has to
+//! come to it. A record that was refused for good (its batch is too large, say) is no answer: the producer sends another.
+//!
+//! The drain goes on until that has happened, or its bound is reached. A producer with acks=0 is promised nothing and is
+//! not asked; nor is a consumer with `auto.offset.reset=none`, which may rightly stand still.
+
+use std::collections::BTreeMap;
+
+use trial_kafka::config::{Acks, OffsetReset};
+use trial_kafka::ids::TopicPartition;
+use trial_kafka::node::{Belief, ConsumedRecord, Nanos};
+
+use super::{Power, World};
+
+/// What a producer or a consumer has still not done, though nothing hinders it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Unanswered {
+    /// The producer's record was not acknowledged.
+    Acknowledgement {
+        /// The producer's number, from 0.
+        producer: u32,
+    },
+    /// The consumer has not come to an acknowledged record.
+    Reading {
+        /// The consumer's number, from 0.
+        consumer: u32,
+        /// The partition where it is.
+        partition: TopicPartition,
+    },
+}
+
+/// See the module documentation.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Probes {
+    sent: Vec<Probe>,
+    since: Nanos,
+    /// Where each consumer is, and when it got there.
+    read: BTreeMap<(u32, TopicPartition), (i64, Nanos)>,
+}
+
+#[derive(Clone, Debug)]
+struct Probe {
+    record: u64,
+    producer: u32,
+    acknowledged: Option<(TopicPartition, i64)>,
+}
+
+impl Probes {
+    pub(super) fn sent(&mut self, record: u64, producer: u32, at: Nanos) {
+        match self.sent.iter_mut().find(|probe| probe.producer == producer) {
+            Some(again) => again.record = record,
+            None => {
+                self.since = at;
+                self.sent.push(Probe { record, producer, acknowledged: None });
+            }
+        }
+    }
+    /// True if the producer has to send another.
+    pub(super) fn settled(&mut self, record: u64, partition: Option<&TopicPartition>, belief: &Belief) -> bool {
+        let Some(probe) = self.sent.iter_mut().find(|probe| probe.record == record) else { return false };
+        if let (Some(partition), Belief::Acked { offset }) = (partition, belief) {
+            probe.acknowledged = Some((partition.clone(), *offset));
+        }
+        *belief == Belief::Failed
+    }
+    pub(super) fn polled(&mut self, consumer: u32, records: &[ConsumedRecord], now: Nanos) {
+        for record in records {
+            self.read.insert((consumer, record.partition.clone()), (record.offset, now));
+        }
+    }
+}
+
+impl World {
+    /// The record that shows whether a producer gets on, to a topic that is there: the number of the topic among the
+    /// producer's. `None` if it need not show it.
+    pub(super) fn probe_topic(&self, producer: usize) -> Option<usize> {
+        let spec = &self.scenario.producers[self.life.writers[producer].spec];
+        let there = self.all_partitions();
+        let is_there = |name: &String| there.iter().any(|partition| partition.topic.as_str() == name);
+        let runs = self.power(self.life.writers[producer].node) == Power::Running;
+        if spec.config.acks == Acks(0) || !runs { None } else { spec.topics.iter().position(is_there) }
+    }
+
+    /// What the producers and consumers that run have still not done, and since when.
+    pub fn unanswered(&self) -> Vec<(Unanswered, Nanos)> {
+        let probes = &self.life.probes;
+        let mut unanswered = Vec::new();
+        for Probe { producer, acknowledged, .. } in &probes.sent {
+            let Some((partition, offset)) = acknowledged else {
+                if self.power(self.life.writers[*producer as usize].node) == Power::Running {
+                    unanswered.push((Unanswered::Acknowledgement { producer: *producer }, probes.since));
+                }
+                continue;
+            };
+            for (consumer, reader) in (0..).zip(&self.life.readers) {
+                let spec = &self.scenario.consumers[reader.spec];
+                let is_asked = spec.config.auto_offset_reset != OffsetReset::None
+                    && self.power(reader.node) == Power::Running
+                    && self.partitions_of(&spec.topics).contains(partition);
+                let read = probes.read.get(&(consumer, partition.clone()));
+                if is_asked && read.is_none_or(|(read, _)| read < offset) {
+                    let since = read.map_or(probes.since, |(_, at)| probes.since.max(*at));
+                    unanswered.push((Unanswered::Reading { consumer, partition: partition.clone() }, since));
+                }
+            }
+        }
+        unanswered
+    }
+}
