@@ -41,6 +41,7 @@ fn what_is_appended_bears_the_leader_epoch() {
 fn acks_all_waits_for_its_own_record_not_for_the_one_before() {
     let mut room = Room::leads(&[1, 2]);
     let (first, second) = (room.produce(-1), room.produce(-1));
+    assert_eq!(room.produced(first), None, "offset 0 is not covered by 0");
     room.follower_fetches(2, 1);
     assert_eq!(room.produced(first), Some(vec![("NONE".to_string(), 0)]));
     assert_eq!(room.produced(second), None);
@@ -414,26 +415,6 @@ fn who_asks_for_the_end_decides_what_is_told() {
     assert_eq!(room.list_offset_as(-1, 4, &[-1]), [("LEADER_NOT_AVAILABLE".to_string(), -1)]);
     assert_eq!(room.list_offset_as(-1, 5, &[-1]), [("OFFSET_NOT_AVAILABLE".to_string(), -1)]);
     assert_eq!(room.list_offset_as(2, 10, &[-1]), [("NONE".to_string(), 2)], "a replica");
-}
-
-/// KIP-320: how a consumer finds out that what it has read was cut off.
-#[test]
-fn the_end_of_an_epoch_is_told_by_the_leader_alone() {
-    // Epoch 0: offsets 0 and 1. Epoch 2: offset 2.
-    let mut room = Room::leads(&[1]);
-    room.produce(1);
-    room.produce(1);
-    room.elect(1, &[1]);
-    room.elect(1, &[1]);
-    room.produce(1);
-    let told = |epoch, end| ("NONE".to_string(), epoch, end);
-    assert_eq!(room.end_of_epoch(2, 0), told(0, 2));
-    assert_eq!(room.end_of_epoch(2, 1), told(1, 2), "it has no record, and began where the next does");
-    assert_eq!(room.end_of_epoch(2, 2), told(2, 3), "the present one ends at the log end");
-    assert_eq!(room.end_of_epoch(-1, 7), told(-1, -1), "never heard of it");
-    room.elect(2, &[1, 2]);
-    assert_eq!(room.end_of_epoch(3, 0), ("NOT_LEADER_OR_FOLLOWER".to_string(), -1, -1));
-    assert_eq!(room.end_of_epoch(2, 0), ("FENCED_LEADER_EPOCH".to_string(), -1, -1));
 }
 
 #[test]
