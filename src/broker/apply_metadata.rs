@@ -121,7 +121,6 @@ impl Broker {
                 }
             }
             RoleChange::SameLeader => {
-                self.alter_partition.forget(ix);
                 fx.record(Event::IsrAdopted {
                     partition: partition.id.clone(),
                     isr: registration.isr.clone(),
@@ -136,7 +135,6 @@ impl Broker {
                     log_end_offset: partition.log_end_offset(),
                     high_watermark: partition.high_watermark(),
                 });
-                self.alter_partition.forget(ix);
                 self.note_all_waiters(ix);
                 if self.setup.zoo.on(Switch::TruncateToHw) {
                     self.truncate_to_high_watermark(now, ix, disk, fx);

@@ -317,7 +317,7 @@ impl Broker {
             }
         }
         if let Some(follower) = follower {
-            check_follower(partition, follower)?;
+            check_follower(partition, follower, part.current_leader_epoch)?;
         }
         let mut read = Read {
             high_watermark: partition.high_watermark(),
@@ -527,13 +527,13 @@ fn check_replica(partition: &Partition, current_leader_epoch: i32, asker: &Asker
 }
 
 /// Is the follower assigned (`Partition.followerReplicaOrThrow`)? If not, this leader may not have seen the assignment
-/// yet, so the follower shall try again.
-fn check_follower(partition: &Partition, follower: Follower) -> Result<(), ResponseError> {
+/// yet, so the follower shall try again. One that tells no leader epoch may as well be of the past.
+fn check_follower(partition: &Partition, follower: Follower, current_leader_epoch: i32) -> Result<(), ResponseError> {
     let assigned = partition.leader_state().is_some_and(|s| s.remote(follower.broker).is_some());
-    if assigned || !FollowerRule::UnassignedReplicaTriesAgain.holds() {
-        Ok(())
-    } else {
-        Err(ResponseError::UnknownLeaderEpoch)
+    match () {
+        () if assigned || !FollowerRule::UnassignedReplicaTriesAgain.holds() => Ok(()),
+        () if current_leader_epoch < 0 => Err(ResponseError::NotLeaderOrFollower),
+        () => Err(ResponseError::UnknownLeaderEpoch),
     }
 }
 

@@ -187,7 +187,6 @@ impl Broker {
     /// Kafka renames the directory to `-delete` and removes the files a minute later, which nobody can tell from this.
     pub(super) fn delete_replica(&mut self, ix: PartitionIx, disk: &mut dyn Disk, fx: &mut Effects<'_>) {
         self.stop_fetching(ix);
-        self.alter_partition.forget(ix);
         self.note_all_waiters(ix);
         let Some(partition) = self.replicas.remove(ix) else { return };
         fx.record(Event::ReplicaDeleted { partition: partition.id.clone(), topic_id: partition.topic_id });

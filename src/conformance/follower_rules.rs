@@ -30,7 +30,7 @@ rules! {
         OnlyTheLeaderAnswers: "Who does not lead answers NOT_LEADER_OR_FOLLOWER, except to consumers that can tell their rack (KIP-392).",
             "`Partition.getLocalLog`",
             "broker::tests::divergence::who_follows_does_not_answer_a_fetch";
-        UnassignedReplicaTriesAgain: "A replica that the leader does not know of yet: UNKNOWN_LEADER_EPOCH.",
+        UnassignedReplicaTriesAgain: "A replica that the leader does not know of yet: UNKNOWN_LEADER_EPOCH, or NOT_LEADER_OR_FOLLOWER if it tells no leader epoch.",
             "`Partition.followerReplicaOrThrow`",
             "broker::tests::divergence::a_replica_that_is_not_assigned_is_told_to_try_again";
         UnknownLastEpochIsOutOfRange: "A last fetched epoch above all that the leader knows: OFFSET_OUT_OF_RANGE.",

@@ -16,7 +16,7 @@ rules! {
         OneRequestAtATime: "A broker has one AlterPartition in flight, whatever the number of partitions.",
             "`AlterPartitionManager.maybePropagateIsrChanges`",
             "broker::tests::in_sync::another_partition_waits_for_the_request_in_flight";
-        PartitionInFlightIsNotAskedForAgain: "While a request for a partition is under way, overtaken by metadata, another change of it is not attempted.",
+        UnansweredChangeIsAloneInItsPartition: "While a change of a partition is not answered, though metadata has overtaken it, another is not attempted.",
             "`AlterPartitionManager.submit`",
             "broker::tests::in_sync::nothing_is_attempted_while_an_overtaken_request_is_under_way";
     }

@@ -170,7 +170,11 @@ impl LeaderState {
     /// The members with the broker epochs of their last fetches (KIP-903, `Partition.addBrokerEpochToIsr`). Taken when a
     /// change is decided and kept through every retry: a replica that restarts meanwhile, perhaps with less in its log,
     /// is then refused by the controller, since another incarnation was meant.
-    fn isr_with_broker_epochs(&self, me: IsrMember, members: impl Iterator<Item = BrokerId>) -> Vec<IsrMember> {
+    pub(in crate::broker) fn isr_with_broker_epochs(
+        &self,
+        me: IsrMember,
+        members: impl Iterator<Item = BrokerId>,
+    ) -> Vec<IsrMember> {
         members.map(|broker| IsrMember { broker, broker_epoch: self.broker_epoch_of_member(me, broker) }).collect()
     }
 
@@ -183,17 +187,5 @@ impl LeaderState {
         let last_fetched_in = self.remote(broker).and_then(|r| r.broker_epoch);
         let untold = if IsrRule::MemberThatNeverFetchedIsUntold.holds() { -1 } else { 0 };
         last_fetched_in.filter(|_| IsrRule::MembersAreNamedWithTheirLastFetch.holds()).unwrap_or(untold)
-    }
-
-    /// The members that are asked for, for the request. They are as decided, broker epochs and all; with the zoo switch
-    /// `isr-check-two-snapshots` (KAFKA-15221) the broker epochs are those of whoever fetches now, though it was another
-    /// incarnation that had caught up.
-    pub(in crate::broker) fn members_for_request(&self, me: IsrMember, zoo: Zoo) -> Vec<IsrMember> {
-        let asked = self.isr.asked();
-        if zoo.on(Switch::IsrCheckTwoSnapshots) || !IsrRule::BrokerEpochsAreThoseOfTheDecision.holds() {
-            self.isr_with_broker_epochs(me, asked.iter().map(|member| member.broker))
-        } else {
-            asked.to_vec()
-        }
     }
 }

@@ -236,7 +236,7 @@ fn a_fetch_that_was_refused_leaves_no_trace() {
         assert_eq!((room.believed(2), room.ends()), (-1, (1, 0)), "{what}");
     }
     let data = room.fetch(Fetching { replica: 9, ..Fetching::default() });
-    assert_eq!(error_of(&data), "UNKNOWN_LEADER_EPOCH", "9 is no replica as far as this leader knows");
+    assert_eq!(error_of(&data), "NOT_LEADER_OR_FOLLOWER", "9 is no replica as far as this leader knows");
 }
 
 /// KIP-903: an earlier incarnation is told by its broker epoch, but only once the new one is alive.
