@@ -42,6 +42,7 @@ pub fn builtin() -> &'static [(&'static str, &'static str)] {
         "closest-replica",
         "chaos",
         "quorum-chaos",
+        "standard",
         "voter-replaced",
         "zoo-truncate-to-hw",
         "zoo-isr-expand-before-leso",
