@@ -429,13 +429,7 @@ impl Switch {
                 &["lost-write", "ack-before-committed", "inconsistent-offsets", "log-mismatch", "unsafe-election"]
             }
             Switch::HwCountsOtherEpoch => &["log-mismatch", "unsafe-election", "committed-truncated"],
-            Switch::CountDivergingFetch => {
-                &["log-mismatch", "inconsistent-offsets", "unsafe-election", "committed-truncated"]
-            }
-            Switch::HwOverCommittedIsr => {
-                &["log-mismatch", "inconsistent-offsets", "unsafe-election", "committed-truncated"]
-            }
-            Switch::EagerShrink => &[
+            Switch::CountDivergingFetch | Switch::HwOverCommittedIsr | Switch::EagerShrink => &[
                 "log-mismatch",
                 "inconsistent-offsets",
                 "unsafe-election",
