@@ -79,7 +79,7 @@ pub enum Switch {
     /// (before 3.4.1).
     ProcessBeforeTruncate,
     /// KAFKA-16541: a truncation writes the epoch checkpoint anew without a sync, so that a loss of power leaves an empty file,
-    /// and a start believes it (3.7.0, 3.7.1).
+    /// and a start believes it (3.7).
     EpochCacheHole,
     /// KAFKA-15510, which does no harm: a follower that was given nothing does not tell the epoch of its last record in the next
     /// fetches.
@@ -265,7 +265,7 @@ impl Switch {
                 "KAFKA-14704: a follower takes the leader's high watermark before it cuts its diverging tail (before 3.4.1)"
             }
             Switch::EpochCacheHole => {
-                "KAFKA-16541: the epoch checkpoint is renamed before its bytes are durable, and lost with the power (3.7.0, 3.7.1)"
+                "KAFKA-16541: the epoch checkpoint is renamed before its bytes are durable, and lost with the power (3.7)"
             }
             Switch::DropLastFetchedEpoch => {
                 "KAFKA-15510, which does no harm: after an empty response a follower does not tell its last epoch"
@@ -310,7 +310,7 @@ impl Switch {
             Switch::SkipTruncateSameLeader => &["log-mismatch"],
             Switch::AcceptStaleFetchResponse => &["committed-truncated", "lost-write", "log-mismatch"],
             Switch::OorTruncateFully => &["committed-truncated"],
-            Switch::ProcessBeforeTruncate => &["inconsistent-offsets", "nonmonotonic-poll"],
+            Switch::ProcessBeforeTruncate => &["inconsistent-offsets"],
             Switch::EpochCacheHole => &["log-mismatch"],
             Switch::DropLastFetchedEpoch => &[],
             Switch::LeaderEpochBumpOnShrink => &[],
@@ -391,7 +391,7 @@ impl Switch {
             Switch::OorTruncateFully => {
                 &["lost-write", "ack-before-committed", "inconsistent-offsets", "log-mismatch", "unsafe-election"]
             }
-            Switch::ProcessBeforeTruncate => &["poll-skip"],
+            Switch::ProcessBeforeTruncate => &["log-mismatch", "poll-skip", "nonmonotonic-poll"],
             Switch::EpochCacheHole => &["lost-write", "inconsistent-offsets", "unsafe-election", "committed-truncated"],
             Switch::DropLastFetchedEpoch => &[],
             Switch::LeaderEpochBumpOnShrink => &[],
