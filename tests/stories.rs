@@ -168,6 +168,34 @@ fn a_broker_with_an_empty_disk_is_refused_and_not_elected() {
     assert!(refused > 0, "no leader asked for what a replica had before");
 }
 
+/// A negative control: what a follower serves may be stale, for its high watermark is the leader's of a while ago, and is right.
+#[test]
+fn a_follower_whose_high_watermark_lags_is_read_and_says_nothing_wrong() {
+    let mut stale = 0;
+    tell("closest-replica", 1..=4, |story, report, again| {
+        assert_eq!(report.verdict.outcome, Outcome::Pass, "{again}: {:?}", report.verdict.groups);
+        let (mut marks, mut leaders, mut reads_from) = (BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
+        for Happened { node, event, .. } in &story.0 {
+            let Some(partition) = event.partition().cloned() else { continue };
+            match event {
+                Event::HighWatermark { to, .. } => drop(marks.insert((node.clone(), partition), *to)),
+                Event::BecameLeader { .. } => drop(leaders.insert(partition, node.clone())),
+                Event::ReadReplicaChosen { broker, .. } => {
+                    reads_from.insert((node.clone(), partition), format!("b{broker}"));
+                }
+                Event::Consumed { .. } => {
+                    let leader = leaders.get(&partition);
+                    let replica = reads_from.get(&(node.clone(), partition.clone())).filter(|r| Some(*r) != leader);
+                    let mark = |of: &String| marks.get(&(of.clone(), partition.clone())).copied().unwrap_or(0);
+                    stale += usize::from(replica.zip(leader).is_some_and(|(r, l)| mark(r) < mark(l)));
+                }
+                _ => {}
+            }
+        }
+    });
+    assert!(stale > 100, "hardly anybody reads where the high watermark lags: {stale}");
+}
+
 /// A negative control: what makes a whole rack lose acknowledged records is that nobody syncs them.
 #[test]
 fn a_rack_that_flushes_every_record_loses_none() {
