@@ -7,8 +7,13 @@ use proptest::prelude::*;
 use trial_sim::disk::VirtualDisk;
 use trial_storage::{BuildOptions, EpochEntry, Log, LogConfig, NewRecord, Opening, build_batch};
 
-const CONFIG: LogConfig =
-    LogConfig { segment_bytes: 1_000, index_interval_bytes: 200, max_batch_bytes: 1_000, producers: None };
+const CONFIG: LogConfig = LogConfig {
+    segment_bytes: 1_000,
+    index_interval_bytes: 200,
+    max_batch_bytes: 1_000,
+    producers: None,
+    epoch_cache_hole: false,
+};
 
 #[derive(Clone, Debug)]
 enum Op {

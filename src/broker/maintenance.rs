@@ -146,6 +146,7 @@ impl Broker {
             index_interval_bytes: u64::try_from(config.log_index_interval_bytes).unwrap_or(4_096),
             max_batch_bytes: usize::try_from(config.message_max_bytes).unwrap_or(usize::MAX),
             producers: Some(producer_config(config.producer_id_expiration_ms, self.setup.zoo)),
+            epoch_cache_hole: self.setup.zoo.on(Switch::EpochCacheHole),
         }
     }
 
@@ -508,6 +509,7 @@ pub(super) fn log_config(config: &EffectiveTopicConfig, zoo: Zoo) -> LogConfig {
         index_interval_bytes: u64::try_from(config.index_interval_bytes).unwrap_or(4_096),
         max_batch_bytes: usize::try_from(config.message_max_bytes).unwrap_or(usize::MAX),
         producers: Some(producer_config(config.producer_id_expiration_ms, zoo)),
+        epoch_cache_hole: zoo.on(Switch::EpochCacheHole),
     }
 }
 

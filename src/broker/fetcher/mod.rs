@@ -28,6 +28,7 @@ use crate::protocol::versions;
 use crate::zoo::Switch;
 use history::History;
 
+pub use apply::DivergingTail;
 pub use manager::FetcherKey;
 
 /// ListOffsets timestamps with a meaning of their own.
@@ -46,6 +47,8 @@ enum State {
     },
     /// Fenced: nothing to do until new metadata comes.
     Fenced,
+    /// What diverges is known and will be cut in a moment; only in the zoo does anything happen between.
+    Cutting,
 }
 
 #[derive(Clone, Copy, Debug)]

@@ -16,7 +16,13 @@ const CRASHED: Opening = Opening::Unclean { recovery_point: 0 };
 /// Four batches of one record fill a segment; a producer is forgotten after a second.
 fn config() -> LogConfig {
     let producers = ProducerConfig { expiration_ms: 1_000, rules: producer_rules_of_logs() };
-    LogConfig { segment_bytes: 300, index_interval_bytes: 100, max_batch_bytes: 10_000, producers: Some(producers) }
+    LogConfig {
+        segment_bytes: 300,
+        index_interval_bytes: 100,
+        max_batch_bytes: 10_000,
+        producers: Some(producers),
+        ..LogConfig::default()
+    }
 }
 
 /// A batch of a producer, its records of timestamp 5.

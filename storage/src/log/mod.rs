@@ -62,11 +62,20 @@ pub struct LogConfig {
     pub max_batch_bytes: usize,
     /// How producers are remembered; `None` for a log that only its owner writes.
     pub producers: Option<ProducerConfig>,
+    /// The bug zoo's `epoch-cache-hole` (KAFKA-16541): where epochs go out of the cache, their checkpoint is written without a
+    /// sync, and a start after a crash believes it below the recovery point, be it empty.
+    pub epoch_cache_hole: bool,
 }
 
 impl Default for LogConfig {
     fn default() -> Self {
-        LogConfig { segment_bytes: 1 << 30, index_interval_bytes: 4_096, max_batch_bytes: 1_048_588, producers: None }
+        LogConfig {
+            segment_bytes: 1 << 30,
+            index_interval_bytes: 4_096,
+            max_batch_bytes: 1_048_588,
+            producers: None,
+            epoch_cache_hole: false,
+        }
     }
 }
 
