@@ -77,6 +77,7 @@ impl VirtualDisk {
         let old = |dirty_since: Option<Nanos>| dirty_since.is_some_and(|since| now.saturating_sub(since) >= age);
         for file in self.files.values_mut().filter(|file| old(file.dirty_since)) {
             file.durable = file.cached.clone();
+            file.unallocated = false;
             file.durable_as_of = as_of;
             (file.dirty_since, file.said_durable) = (None, None);
         }
@@ -171,6 +172,7 @@ impl VirtualDisk {
             let Some(file) = self.files.get_mut(&inode).filter(|file| file.durable_as_of <= as_of) else { continue };
             file.durable_as_of = as_of;
             file.durable = content;
+            file.unallocated = false;
             file.said_durable.take_if(|(said_as_of, _)| *said_as_of <= as_of);
             if file.removed {
                 file.cached = file.durable.clone();
