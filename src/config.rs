@@ -3,7 +3,11 @@
 //! One macro declares each set, so that the parser of scenario files, the schema page and the code agree. A key that
 //! Kafka knows and this model does not is listed in [`NOT_MODELLED`], and using it is an error that says so.
 
+mod words;
+
 use std::fmt;
+
+pub use words::{BrokerCompression, ProducerCompression, TimestampType};
 
 /// What kind of value a key takes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -314,6 +318,11 @@ configs! {
         "producer.id.expiration.ms" producer_id_expiration_ms: i64 = 86_400_000, Millis, "86400000", "age of its last record at which a partition forgets an idempotent producer";
         "producer.id.expiration.check.interval.ms" producer_id_expiration_check_interval_ms: i64 = 600_000, Millis, "600000", "how often that is looked at";
         "message.max.bytes" message_max_bytes: i64 = 1_048_588, Int, "1048588", "largest record batch";
+        "compression.type" compression_type: BrokerCompression = BrokerCompression::Producer, Text, "producer", "as what batches are kept: \"producer\" (as they came), \"uncompressed\", \"gzip\", \"snappy\", \"lz4\" or \"zstd\"";
+        "compression.gzip.level" compression_gzip_level: i64 = -1, Int, "-1", "how hard gzip tries, 1 to 9; -1: 6";
+        "log.message.timestamp.type" log_message_timestamp_type: TimestampType = TimestampType::CreateTime, Text, "CreateTime", "whose clock a record's timestamp is: the producer's (\"CreateTime\") or the leader's (\"LogAppendTime\")";
+        "log.message.timestamp.before.max.ms" log_message_timestamp_before_max_ms: i64 = i64::MAX, Millis, "9223372036854775807", "how far a producer's timestamp may lie behind the leader's clock";
+        "log.message.timestamp.after.max.ms" log_message_timestamp_after_max_ms: i64 = 3_600_000, Millis, "3600000", "how far a producer's timestamp may lie before the leader's clock";
         "max.incremental.fetch.session.cache.slots" max_incremental_fetch_session_cache_slots: i64 = 1_000, Int, "1000", "most fetch sessions of one broker (KIP-227)";
         "replica.selector.class" replica_selector_class: ReplicaSelector = ReplicaSelector::Leader, Text, "LeaderSelector", "who is told to a consumer to read from: \"LeaderSelector\" or \"RackAwareReplicaSelector\" (KIP-392)";
         "fetch.max.bytes" fetch_max_bytes: i64 = 57_671_680, Int, "57671680", "most bytes of one fetch response";
@@ -339,6 +348,8 @@ configs! {
     ProducerConfig {
         "acks" acks: Acks = Acks::ALL, Text, "all", "0: nobody answers; 1: the leader alone; all: every in-sync replica";
         "enable.idempotence" enable_idempotence: bool = true, Bool, "true", "each batch is written once and in its order; off where acks is 0 or 1 or retries is 0, unless asked for";
+        "compression.type" compression_type: ProducerCompression = ProducerCompression::NONE, Text, "none", "how batches are packed: \"none\", \"gzip\", \"snappy\", \"lz4\" or \"zstd\"";
+        "compression.gzip.level" compression_gzip_level: i64 = -1, Int, "-1", "how hard gzip tries, 1 to 9; -1: 6";
         "linger.ms" linger_ms: i64 = 5, Millis, "5", "how long a batch waits for company";
         "batch.size" batch_size: i64 = 16_384, Int, "16384", "bytes at which a batch is full";
         "max.in.flight.requests.per.connection" max_in_flight: i64 = 5, Int, "5", "requests on one connection without an answer";
@@ -423,6 +434,12 @@ configs! {
         "flush.messages" flush_messages: Option<i64> = None, Int, "(broker's log.flush.interval.messages)", "records after which a partition is synced to disk";
         "retention.ms" retention_ms: Option<i64> = None, Millis, "(broker's log.retention.ms)", "age of its newest record at which a segment is deleted; -1: never";
         "retention.bytes" retention_bytes: Option<i64> = None, Int, "(broker's)", "size of a partition's log beyond which its oldest segments are deleted; -1: never";
+        "max.message.bytes" max_message_bytes: Option<i64> = None, Int, "(broker's message.max.bytes)", "largest record batch";
+        "compression.type" compression_type: Option<BrokerCompression> = None, Text, "(broker's)", "see the broker key";
+        "compression.gzip.level" compression_gzip_level: Option<i64> = None, Int, "(broker's)", "see the broker key";
+        "message.timestamp.type" message_timestamp_type: Option<TimestampType> = None, Text, "(broker's log.message.timestamp.type)", "see the broker key";
+        "message.timestamp.before.max.ms" message_timestamp_before_max_ms: Option<i64> = None, Millis, "(broker's log.message.timestamp.before.max.ms)", "see the broker key";
+        "message.timestamp.after.max.ms" message_timestamp_after_max_ms: Option<i64> = None, Millis, "(broker's log.message.timestamp.after.max.ms)", "see the broker key";
         "segment.bytes" segment_bytes: Option<i64> = None, Int, "(broker's log.segment.bytes)", "size at which a segment file is rolled";
     }
 }
@@ -439,8 +456,13 @@ impl<T: FromValue> FromValue for Option<T> {
 /// The broker keys of this model that Kafka changes while a broker runs, for one broker or for all (KIP-226,
 /// `DynamicLogConfig.ReconfigurableConfigs`, `DynamicProducerStateManagerConfig`); all others are read when it starts.
 pub const DYNAMIC_BROKER_KEYS: &[&str] = &[
+    "compression.gzip.level",
+    "compression.type",
     "log.flush.interval.messages",
     "log.index.interval.bytes",
+    "log.message.timestamp.after.max.ms",
+    "log.message.timestamp.before.max.ms",
+    "log.message.timestamp.type",
     "log.retention.bytes",
     "log.retention.ms",
     "log.segment.bytes",
@@ -455,7 +477,6 @@ pub const NOT_MODELLED: &[&str] = &[
     "cleanup.policy",
     "log.retention.hours",
     "log.cleanup.policy",
-    "compression.type",
     "transactional.id",
     "transaction.timeout.ms",
     "isolation.level",
@@ -473,15 +494,12 @@ pub const NOT_MODELLED: &[&str] = &[
     "buffer.memory",
     "num.network.threads",
     "num.io.threads",
-    "log.message.timestamp.type",
-    "message.timestamp.type",
     "log.flush.interval.ms",
     "flush.ms",
     "segment.ms",
     "log.roll.ms",
     "delete.retention.ms",
     "min.cleanable.dirty.ratio",
-    "max.message.bytes",
     "log.dirs",
     "listeners",
     "advertised.listeners",
@@ -514,16 +532,12 @@ pub const NOT_MODELLED: &[&str] = &[
     "log.cleaner.delete.retention.ms",
     "log.cleaner.dedupe.buffer.size",
     "log.cleaner.backoff.ms",
-    "log.message.timestamp.before.max.ms",
-    "log.message.timestamp.after.max.ms",
     "log.message.format.version",
     "log.dir",
     "log.local.retention.ms",
     "log.local.retention.bytes",
     "remote.log.storage.system.enable",
     "remote.storage.enable",
-    "message.timestamp.before.max.ms",
-    "message.timestamp.after.max.ms",
     "message.format.version",
     "index.interval.bytes",
     "segment.index.bytes",
@@ -615,7 +629,6 @@ pub const NOT_MODELLED: &[&str] = &[
     "security.protocol",
     "partitioner.adaptive.partitioning.enable",
     "partitioner.availability.timeout.ms",
-    "compression.gzip.level",
     "compression.lz4.level",
     "compression.zstd.level",
     "key.deserializer",

@@ -3,6 +3,7 @@
 //! The host opens every connection at once, registers the broker and answers its heartbeats. What else it asks for waits
 //! until a story answers: metadata, its fetches as a follower, its AlterPartitions.
 
+mod append;
 mod consumers;
 mod controllers;
 mod disk;
