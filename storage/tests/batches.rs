@@ -180,6 +180,7 @@ fn options() -> impl Strategy<Value = BuildOptions> {
             base_sequence,
             control,
             transactional,
+            ..BuildOptions::default()
         },
     )
 }
@@ -214,9 +215,15 @@ fn unique_headers(mut records: Vec<NewRecord>) -> Vec<NewRecord> {
 
 proptest! {
     #[test]
-    fn round_trip(records_in in prop::collection::vec(new_record(any::<i64>()), 1..20), options in options()) {
-        let batch = build_batch(&records_in, options);
+    fn round_trip(
+        records_in in prop::collection::vec(new_record(any::<i64>()), 1..20),
+        options in options(),
+        codec in 0..5usize,
+    ) {
+        let compression = Some(Compression::ALL[codec]).filter(|codec| codec.is_built()).unwrap_or(Compression::None);
+        let batch = build_batch(&records_in, BuildOptions { compression, ..options });
         let header = check_batch(&batch).unwrap();
+        prop_assert_eq!(header.compression(), Some(compression));
         prop_assert_eq!(header.size_in_bytes(), batch.len());
         prop_assert_eq!(header.base_offset, options.base_offset);
         prop_assert_eq!(header.last_offset(), options.base_offset + records_in.len() as i64 - 1);
@@ -271,7 +278,10 @@ proptest! {
 
     #[test]
     fn no_bytes_make_us_panic(mut batch in prop::collection::vec(new_record(any::<i64>()), 0..4)
-        .prop_map(|records| build_batch(&records, BuildOptions::default()).to_vec()),
+        .prop_flat_map(|records| (0..5usize).prop_map(move |codec| {
+            let compression = Compression::ALL[codec];
+            build_batch(&records, BuildOptions { compression, ..BuildOptions::default() }).to_vec()
+        })),
         changes in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 0..6),
         cut in any::<prop::sample::Index>(),
     ) {

@@ -150,6 +150,8 @@ fn a_batch_is_refused_for_its_header() {
     for count in [0, 2, -1] {
         assert_eq!(room.error_of(with(count)), "INVALID_RECORD", "{count} records");
     }
+    let empty = of_payload(&with(0), b"");
+    assert_eq!(room.error_of(empty), "INVALID_RECORD", "an offset and no record");
     let options = |options: BuildOptions| build_batch(&some(&["a"]), options);
     assert_eq!(room.error_of(options(BuildOptions { control: true, ..BuildOptions::default() })), "INVALID_RECORD");
     assert_eq!(room.error_of(options(BuildOptions { producer_id: 7, ..BuildOptions::default() })), "INVALID_RECORD");
