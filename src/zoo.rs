@@ -75,11 +75,30 @@ pub enum Switch {
     AcceptStaleFetchResponse,
     /// KAFKA-2143: a follower ahead of its leader throws its whole log away if the leader has caught up when it asks (before 0.9.0.1).
     OorTruncateFully,
+    /// KIP-320, KAFKA-7395: a leader counts, for its high watermark and the ISR, a follower that fetches in another leader epoch
+    /// (before 2.1.0).
+    HwCountsOtherEpoch,
+    /// KAFKA-13141: a fetch that is answered with a diverging epoch counts as the follower's position (before 2.7.2, 2.8.1).
+    CountDivergingFetch,
+    /// KIP-497, a rule removed: the high watermark counts the committed ISR alone, not who is about to join it.
+    HwOverCommittedIsr,
+    /// A rule removed: a leader goes by its own shrink of the ISR before the controller has confirmed it.
+    EagerShrink,
+    /// KAFKA-428, a rule removed: the controller changes the ISR though the partition has changed since the leader asked.
+    IsrBlindWrite,
+    /// KAFKA-15221: what a replica had is taken from an older fetch than its broker epoch (before 3.7.0).
+    IsrCheckTwoSnapshots,
+    /// A rule removed: a leader elected again goes by what replicas outside the ISR, or reassigned meanwhile, had before.
+    KeepOosFollowerState,
+    /// KAFKA-13091: the high watermark is not tried when the controller has confirmed another ISR (before 3.1.0).
+    NoHwAfterIsrChange,
+    /// KAFKA-15021: the high watermark waits for a replica that was caught up lately and may not join the ISR (before 3.6.0).
+    HwWaitsForIneligible,
 }
 
 impl Switch {
     /// All switches that have a scenario.
-    pub const ALL: [Switch; 30] = [
+    pub const ALL: [Switch; 39] = [
         Switch::TruncateToHw,
         Switch::IsrExpandBeforeLeso,
         Switch::AckBeforeHighWatermark,
@@ -110,6 +129,15 @@ impl Switch {
         Switch::SkipTruncateSameLeader,
         Switch::AcceptStaleFetchResponse,
         Switch::OorTruncateFully,
+        Switch::HwCountsOtherEpoch,
+        Switch::CountDivergingFetch,
+        Switch::HwOverCommittedIsr,
+        Switch::EagerShrink,
+        Switch::IsrBlindWrite,
+        Switch::IsrCheckTwoSnapshots,
+        Switch::KeepOosFollowerState,
+        Switch::NoHwAfterIsrChange,
+        Switch::HwWaitsForIneligible,
     ];
 
     /// The name in scenario files and on the command line.
@@ -146,6 +174,15 @@ impl Switch {
             Switch::SkipTruncateSameLeader => "skip-truncate-same-leader",
             Switch::AcceptStaleFetchResponse => "accept-stale-fetch-response",
             Switch::OorTruncateFully => "oor-truncate-fully",
+            Switch::HwCountsOtherEpoch => "hw-counts-other-epoch",
+            Switch::CountDivergingFetch => "count-diverging-fetch",
+            Switch::HwOverCommittedIsr => "hw-over-committed-isr",
+            Switch::EagerShrink => "eager-shrink",
+            Switch::IsrBlindWrite => "isr-blind-write",
+            Switch::IsrCheckTwoSnapshots => "isr-check-two-snapshots",
+            Switch::KeepOosFollowerState => "keep-oos-follower-state",
+            Switch::NoHwAfterIsrChange => "no-hw-after-isr-change",
+            Switch::HwWaitsForIneligible => "hw-waits-for-ineligible",
         }
     }
 
@@ -241,6 +278,33 @@ impl Switch {
             Switch::OorTruncateFully => {
                 "KAFKA-2143: a follower ahead of its leader throws its whole log away if the leader has caught up when it asks (before 0.9.0.1)"
             }
+            Switch::HwCountsOtherEpoch => {
+                "KIP-320: a leader counts a follower that fetches in another leader epoch (before 2.1.0)"
+            }
+            Switch::CountDivergingFetch => {
+                "KAFKA-13141: a fetch answered with a diverging epoch counts as the follower's position (before 2.8.1)"
+            }
+            Switch::HwOverCommittedIsr => {
+                "KIP-497, a rule removed: the high watermark counts the committed ISR, not who is about to join it"
+            }
+            Switch::EagerShrink => {
+                "a rule removed: a leader goes by its own shrink of the ISR before the controller has confirmed it"
+            }
+            Switch::IsrBlindWrite => {
+                "a rule removed: the controller changes the ISR though the partition has changed since the leader asked"
+            }
+            Switch::IsrCheckTwoSnapshots => {
+                "KAFKA-15221: what a replica had is taken from an older fetch than its broker epoch (before 3.7.0)"
+            }
+            Switch::KeepOosFollowerState => {
+                "a rule removed: a leader elected again goes by what replicas outside the ISR, or reassigned meanwhile, had before"
+            }
+            Switch::NoHwAfterIsrChange => {
+                "KAFKA-13091: the high watermark is not tried when the controller has confirmed another ISR (before 3.1.0)"
+            }
+            Switch::HwWaitsForIneligible => {
+                "KAFKA-15021: the high watermark waits for a replica that may not join the ISR (before 3.6.0)"
+            }
         }
     }
 
@@ -278,6 +342,15 @@ impl Switch {
             Switch::SkipTruncateSameLeader => &["log-mismatch"],
             Switch::AcceptStaleFetchResponse => &["committed-truncated", "lost-write", "log-mismatch"],
             Switch::OorTruncateFully => &["committed-truncated"],
+            Switch::HwCountsOtherEpoch => &["lost-write", "inconsistent-offsets"],
+            Switch::CountDivergingFetch => &["lost-write"],
+            Switch::HwOverCommittedIsr => &["lost-write"],
+            Switch::EagerShrink => &["lost-write"],
+            Switch::IsrBlindWrite => &["lost-write"],
+            Switch::IsrCheckTwoSnapshots => &["lost-write"],
+            Switch::KeepOosFollowerState => &["lost-write"],
+            Switch::NoHwAfterIsrChange => &["stuck"],
+            Switch::HwWaitsForIneligible => &["stuck"],
         }
     }
 
@@ -355,6 +428,35 @@ impl Switch {
             Switch::OorTruncateFully => {
                 &["lost-write", "ack-before-committed", "inconsistent-offsets", "log-mismatch", "unsafe-election"]
             }
+            Switch::HwCountsOtherEpoch => &["log-mismatch", "unsafe-election", "committed-truncated"],
+            Switch::CountDivergingFetch => {
+                &["log-mismatch", "inconsistent-offsets", "unsafe-election", "committed-truncated"]
+            }
+            Switch::HwOverCommittedIsr => {
+                &["log-mismatch", "inconsistent-offsets", "unsafe-election", "committed-truncated"]
+            }
+            Switch::EagerShrink => &[
+                "log-mismatch",
+                "inconsistent-offsets",
+                "unsafe-election",
+                "committed-truncated",
+                "ack-before-committed",
+            ],
+            Switch::IsrBlindWrite => &[
+                "log-mismatch",
+                "inconsistent-offsets",
+                "unsafe-election",
+                "committed-truncated",
+                "high-watermark-beyond-isr",
+            ],
+            Switch::IsrCheckTwoSnapshots => {
+                &["log-mismatch", "inconsistent-offsets", "unsafe-election", "committed-truncated"]
+            }
+            Switch::KeepOosFollowerState => {
+                &["log-mismatch", "inconsistent-offsets", "unsafe-election", "committed-truncated"]
+            }
+            Switch::NoHwAfterIsrChange => &[],
+            Switch::HwWaitsForIneligible => &[],
         }
     }
 }

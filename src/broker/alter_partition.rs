@@ -17,9 +17,11 @@ use super::partition::isr::{IsrMember, IsrState};
 use super::replicas::PartitionIx;
 use super::{Broker, BrokerSetup};
 use crate::client::ChannelEvent;
+use crate::conformance::{HighWatermarkRule, IsrRule};
 use crate::event::Event;
 use crate::node::{ConnId, Effects, Input, Nanos, Now, Purpose, ms};
 use crate::protocol::versions;
+use crate::zoo::Switch;
 
 /// Pause before a refused request is sent again (`AlterPartitionManager`: `send-alter-partition` after 50 ms).
 const RETRY_PAUSE: Nanos = ms(50);
@@ -43,6 +45,8 @@ struct Sent {
 pub(super) struct AlterPartitionManager {
     link: ControllerLink<Vec<Sent>>,
     wanting: BTreeSet<PartitionIx>,
+    /// Those of the request in flight.
+    in_flight: BTreeSet<PartitionIx>,
     not_before: Nanos,
 }
 
@@ -51,6 +55,7 @@ impl AlterPartitionManager {
         AlterPartitionManager {
             link: ControllerLink::new(Purpose::AlterPartition, setup.config.request_timeout_ms),
             wanting: BTreeSet::new(),
+            in_flight: BTreeSet::new(),
             not_before: 0,
         }
     }
@@ -68,10 +73,15 @@ impl AlterPartitionManager {
 }
 
 impl Broker {
-    /// The partition's ISR state has become pending: tells the controller.
+    /// The partition's ISR state has become pending: tells the controller. If an earlier request for it is still under
+    /// way, which metadata has overtaken, nothing is attempted, and the change is given up until the next fetch or look
+    /// (`AlterPartitionManager.submit`: OPERATION_NOT_ATTEMPTED).
     pub(super) fn ask_for_isr_change(&mut self, now: Now, ix: PartitionIx, fx: &mut Effects<'_>) {
-        let partition = self.replicas.get(ix);
-        let Some(state) = partition.leader_state() else { return };
+        let partition = self.replicas.get_mut(ix);
+        let Role::Leader(state) = &mut partition.role else { return };
+        if self.alter_partition.in_flight.contains(&ix) && IsrRule::PartitionInFlightIsNotAskedForAgain.holds() {
+            return state.isr.revert();
+        }
         fx.record(Event::IsrChangeAsked {
             partition: partition.id.clone(),
             from: state.isr.committed().to_vec(),
@@ -93,6 +103,9 @@ impl Broker {
         for ix in self.replicas.indices() {
             if self.replicas.get_mut(ix).maybe_shrink_isr(me, now.wall, lag) {
                 self.ask_for_isr_change(now, ix, fx);
+                if self.setup.zoo.on(Switch::EagerShrink) {
+                    self.try_high_watermark(now, ix, fx);
+                }
             }
         }
     }
@@ -101,7 +114,7 @@ impl Broker {
         if let Some(ChannelEvent::Ended(_, calls)) =
             self.alter_partition.link.on_deadline(now.mono, &self.observer.view, fx)
         {
-            calls.into_iter().for_each(|call| self.want_again(call.about));
+            calls.into_iter().for_each(|call| self.on_alter_partition_lost(call.about));
         }
         self.run_alter_partition(now, fx);
     }
@@ -109,6 +122,7 @@ impl Broker {
     pub(super) fn on_alter_partition_input(&mut self, now: Now, input: Input, fx: &mut Effects<'_>) {
         match self.alter_partition.link.on_input(now.mono, input, fx) {
             ChannelEvent::Response(response, sent) => {
+                self.alter_partition.in_flight.clear();
                 if let ResponseKind::AlterPartition(response) = *response {
                     match response.error_code.err() {
                         None => self.on_alter_partition_response(now, &response, sent, fx),
@@ -116,7 +130,9 @@ impl Broker {
                     }
                 }
             }
-            ChannelEvent::Ended(_, calls) => calls.into_iter().for_each(|call| self.want_again(call.about)),
+            ChannelEvent::Ended(_, calls) => {
+                calls.into_iter().for_each(|call| self.on_alter_partition_lost(call.about))
+            }
             ChannelEvent::Opened | ChannelEvent::Nothing | ChannelEvent::NotMine(_) => {}
         }
         self.run_alter_partition(now, fx);
@@ -141,7 +157,17 @@ impl Broker {
                 None => unanswered.push(sent),
             }
         }
-        self.want_again(unanswered);
+        if IsrRule::UnansweredIsAskedAgain.holds() {
+            self.want_again(unanswered);
+        }
+    }
+
+    /// The connection ended before the answer came: whether the controller heard the request nobody knows.
+    fn on_alter_partition_lost(&mut self, sent: Vec<Sent>) {
+        self.alter_partition.in_flight.clear();
+        if IsrRule::LostRequestIsSentAgain.holds() {
+            self.want_again(sent);
+        }
     }
 
     /// The whole request was refused (NOT_CONTROLLER, STALE_BROKER_EPOCH …): the same again, after a pause.
@@ -152,7 +178,9 @@ impl Broker {
         } else {
             self.alter_partition.not_before = now.mono + RETRY_PAUSE;
         }
-        self.want_again(sent);
+        if IsrRule::RefusedRequestIsSentAgain.holds() {
+            self.want_again(sent);
+        }
     }
 
     fn want_again(&mut self, sent: Vec<Sent>) {
@@ -172,8 +200,10 @@ impl Broker {
 
     /// Sends all that is wanted, if nothing is in flight.
     fn run_alter_partition(&mut self, now: Now, fx: &mut Effects<'_>) {
+        let (me, zoo) = (self.as_isr_member(), self.setup.zoo);
         let manager = &mut self.alter_partition;
-        if manager.wanting.is_empty() || manager.link.calls_in_flight() > 0 || manager.not_before > now.mono {
+        let is_under_way = manager.link.calls_in_flight() > 0 && IsrRule::OneRequestAtATime.holds();
+        if manager.wanting.is_empty() || is_under_way || manager.not_before > now.mono {
             return;
         }
         let Some(my_epoch) = self.lifecycle.broker_epoch() else {
@@ -184,7 +214,6 @@ impl Broker {
         if !manager.link.connect(now.mono, &self.observer.view, fx) {
             return;
         }
-        let me = self.setup.node_id;
         let mut topics: Vec<TopicData> = Vec::new();
         let mut sent = Vec::new();
         for ix in std::mem::take(&mut manager.wanting) {
@@ -193,12 +222,16 @@ impl Broker {
             let member = |member: &IsrMember| {
                 BrokerState::default().with_broker_id(member.broker.into()).with_broker_epoch(member.broker_epoch)
             };
-            let data = PartitionData::default()
+            let mut data = PartitionData::default()
                 .with_partition_index(partition.id.partition)
-                .with_leader_epoch(partition.leader_epoch)
-                .with_partition_epoch(partition.partition_epoch)
                 .with_leader_recovery_state(RECOVERED)
-                .with_new_isr_with_epochs(state.isr.asked().iter().map(member).collect());
+                .with_new_isr_with_epochs(state.members_for_request(me, zoo).iter().map(member).collect());
+            if IsrRule::RequestNamesTheLeaderEpoch.holds() {
+                data.leader_epoch = partition.leader_epoch;
+            }
+            if IsrRule::RequestNamesThePartitionEpoch.holds() {
+                data.partition_epoch = partition.partition_epoch;
+            }
             match topics.last_mut() {
                 Some(topic) if topic.topic_id == partition.topic_id => topic.partitions.push(data),
                 _ => topics.push(TopicData::default().with_topic_id(partition.topic_id).with_partitions(vec![data])),
@@ -213,22 +246,27 @@ impl Broker {
         if sent.is_empty() {
             return;
         }
-        let request =
-            AlterPartitionRequest::default().with_broker_id(me.into()).with_broker_epoch(my_epoch).with_topics(topics);
+        manager.in_flight = sent.iter().map(|sent| sent.ix).collect();
+        let request = AlterPartitionRequest::default()
+            .with_broker_id(me.broker.into())
+            .with_broker_epoch(my_epoch)
+            .with_topics(topics);
         manager.link.call(now.mono, fx, versions::ALTER_PARTITION, RequestKind::AlterPartition(request), sent);
     }
 
     /// One partition's answer (`Partition.handleAlterPartitionUpdate`, `handleAlterPartitionError`). Ignored when the
     /// pending state is no longer the one that was sent: metadata has overtaken it.
     fn on_alter_partition_answered(&mut self, now: Now, sent: &Sent, answer: &PartitionAnswer, fx: &mut Effects<'_>) {
-        if !self.is_still_pending(sent) {
+        if !self.is_still_pending(sent) && IsrRule::AnswerOfThePastIsIgnored.holds() {
             return;
         }
         let partition = self.replicas.get_mut(sent.ix);
-        let partition_epoch = partition.partition_epoch;
+        let older = answer.partition_epoch < partition.partition_epoch && IsrRule::OlderAnswerIsIgnored.holds();
+        let other_reign =
+            answer.leader_epoch != partition.leader_epoch && IsrRule::AnswerOfAnotherReignIsIgnored.holds();
         let Role::Leader(state) = &mut partition.role else { return };
         match answer.error_code.err() {
-            None if answer.leader_epoch != sent.leader_epoch || answer.partition_epoch < partition_epoch => {}
+            None if other_reign || older => {}
             None => {
                 let isr: Vec<_> = answer.isr.iter().map(|b| b.0).collect();
                 state.isr = IsrState::Committed { isr: isr.clone() };
@@ -238,10 +276,17 @@ impl Broker {
                     isr,
                     partition_epoch: answer.partition_epoch,
                 });
-                // KAFKA-13091: the high watermark may move now.
-                self.try_high_watermark(now, sent.ix, fx);
+                // The high watermark may move now (KAFKA-13091, brought back by the zoo switch `no-hw-after-isr-change`).
+                if HighWatermarkRule::ConfirmedIsrTries.holds() && !self.setup.zoo.on(Switch::NoHwAfterIsrChange) {
+                    self.try_high_watermark(now, sent.ix, fx);
+                }
             }
-            Some(ResponseError::OperationNotAttempted | ResponseError::IneligibleReplica) => state.isr.revert(),
+            // The controller says that its partition epoch is ours and that nothing was applied.
+            Some(ResponseError::OperationNotAttempted | ResponseError::IneligibleReplica)
+                if IsrRule::RefusedChangeIsGivenUp.holds() =>
+            {
+                state.isr.revert();
+            }
             // Stays pending until new metadata comes.
             Some(
                 ResponseError::UnknownTopicOrPartition
@@ -250,7 +295,8 @@ impl Broker {
                 | ResponseError::InvalidUpdateVersion
                 | ResponseError::InvalidRequest
                 | ResponseError::NewLeaderElected,
-            ) => {}
+            ) if IsrRule::StaleChangeWaitsForMetadata.holds() => {}
+            Some(_) if !IsrRule::OtherErrorsAreAskedAgain.holds() => {}
             Some(_) => {
                 self.alter_partition.not_before = now.mono + RETRY_PAUSE;
                 self.alter_partition.wanting.insert(sent.ix);

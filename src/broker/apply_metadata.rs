@@ -12,7 +12,7 @@ use super::lifecycle::LifecycleState;
 use super::maintenance::log_config;
 use super::partition::{Partition, RoleChange};
 use super::replicas::PartitionIx;
-use crate::conformance::{BrokerRule, FollowerRule};
+use crate::conformance::{BrokerRule, FollowerRule, HighWatermarkRule};
 use crate::event::{Event, TruncationReason};
 use crate::ids::{BrokerId, TopicPartition};
 use crate::metadata::{ALL_BROKERS, MetadataImage, PartitionRegistration, TopicImage};
@@ -86,7 +86,7 @@ impl Broker {
         };
         self.apply_topic_config(topic, id.partition);
         let partition = self.replicas.get_mut(ix);
-        let change = match partition.apply_registration(me, registration, now.wall, disk) {
+        let change = match partition.apply_registration(me, registration, now.wall, self.setup.zoo, disk) {
             Ok(change) => change,
             Err(error) => return self.log_failed(&id, &error, fx),
         };
@@ -115,6 +115,9 @@ impl Broker {
                 self.note_fetches(ix);
                 if FollowerRule::AssignedEpochIsFlushed.holds() {
                     self.sync_epoch_checkpoint(ix, fx);
+                }
+                if self.setup.zoo.on(Switch::KeepOosFollowerState) {
+                    self.expand_without_a_fetch(now, ix, fx);
                 }
             }
             RoleChange::SameLeader => {
@@ -145,8 +148,23 @@ impl Broker {
             RoleChange::SameFollower if FollowerRule::SameEpochGoesOn.holds() => {}
             RoleChange::SameFollower => self.start_fetching(ix, fx),
         }
-        // "Always re-try": the new ISR or assignment may let the high watermark move.
-        self.try_high_watermark(now, ix, fx);
+        // "Always re-try": the new ISR or assignment may let the high watermark move (KAFKA-13091; what the zoo switch
+        // `no-hw-after-isr-change` leaves out is the same after an answer, which most often comes first).
+        let tries = HighWatermarkRule::MetadataTries.holds() && !self.setup.zoo.on(Switch::NoHwAfterIsrChange);
+        if tries || matches!(change, RoleChange::NewLeader) {
+            self.try_high_watermark(now, ix, fx);
+        }
+    }
+
+    /// The zoo switch `keep-oos-follower-state`: with what is remembered of those outside the ISR, nobody waits for a fetch
+    /// before they are let in.
+    fn expand_without_a_fetch(&mut self, now: Now, ix: PartitionIx, fx: &mut Effects<'_>) {
+        let (me, zoo) = (self.as_isr_member(), self.setup.zoo);
+        let partition = self.replicas.get_mut(ix);
+        let others: Vec<BrokerId> = partition.replicas.iter().copied().filter(|r| *r != me.broker).collect();
+        if others.into_iter().any(|replica| partition.maybe_expand_isr(me, replica, &self.image, zoo)) {
+            self.ask_for_isr_change(now, ix, fx);
+        }
     }
 
     /// The rule before KIP-101, brought back by the zoo switch `truncate-to-hw` (KAFKA-1211,
@@ -217,9 +235,9 @@ impl Broker {
 
     /// Moves the high watermark if this broker leads and it can move, and notes what that completes.
     pub(super) fn try_high_watermark(&mut self, now: Now, ix: PartitionIx, fx: &mut Effects<'_>) {
-        let lag = self.lag_time_max_ms();
+        let (lag, zoo) = (self.lag_time_max_ms(), self.setup.zoo);
         let partition = self.replicas.get_mut(ix);
-        if let Some((from, to)) = partition.maybe_increment_leader_high_watermark(&self.image, now.wall, lag) {
+        if let Some((from, to)) = partition.maybe_increment_leader_high_watermark(&self.image, now.wall, lag, zoo) {
             fx.record(Event::HighWatermark { partition: partition.id.clone(), from, to });
             self.note_high_watermark(ix);
         }

@@ -16,7 +16,7 @@ use super::Broker;
 use super::fetch_session::{FetchContext, PartitionKey, SessionRequest};
 use super::partition::{Partition, Role};
 use super::replicas::PartitionIx;
-use crate::conformance::{ConsumerRule, FollowerRule};
+use crate::conformance::{ConsumerRule, FollowerRule, HighWatermarkRule, ReplicaRule};
 use crate::event::Event;
 use crate::ids::{BrokerId, TopicPartition};
 use crate::node::{Effects, Nanos, Now, ReqId, ms};
@@ -257,12 +257,16 @@ impl Broker {
             let at_least_one = !any && ConsumerRule::FirstBatchIsSentWhole.holds();
             let mut read = self.read_one(now, &fetch.asker, part, left, at_least_one, disk, fx);
             if update_follower
-                && let (Some(follower), Some(ix), Ok(done)) = (fetch.asker.follower(), part.ix, &read)
-                && (done.diverging.is_none() || !FollowerRule::DivergingFetchDoesNotCount.holds())
-                && !done.of_other_epoch
-                && let Err(error) = self.on_follower_position(now, ix, follower, part, done.log_end_offset, fx)
+                && let (Some(follower), Some(ix)) = (fetch.asker.follower(), part.ix)
+                && let Some(leader_end) = self.leader_end_if_it_counts(ix, &read)
+                && let Err(error) = self.on_follower_position(now, ix, follower, part, leader_end, fx)
             {
                 read = Err(error);
+            }
+            if let (Ok(read), Some(ix), false) =
+                (&mut read, part.ix, HighWatermarkRule::AnswerHasTheOffsetsFromBeforeTheRead.holds())
+            {
+                read.high_watermark = self.replicas.get(ix).high_watermark();
             }
             if let Ok(read) = &read {
                 any |= !read.records.is_empty();
@@ -271,6 +275,20 @@ impl Broker {
             reads.push(read);
         }
         reads
+    }
+
+    /// Says a follower's fetch where it is? Then the leader's log end from before the read. A fetch that is answered with an
+    /// error does not, nor one answered with a diverging epoch: its offset is one of another history (KAFKA-13141, brought
+    /// back by the zoo switch `count-diverging-fetch`; `Partition.fetchRecords`).
+    fn leader_end_if_it_counts(&self, ix: PartitionIx, read: &Result<Read, ResponseError>) -> Option<i64> {
+        let counts_diverging =
+            self.setup.zoo.on(Switch::CountDivergingFetch) || !FollowerRule::DivergingFetchDoesNotCount.holds();
+        match read {
+            Ok(read) if read.of_other_epoch => None,
+            Ok(read) => (read.diverging.is_none() || counts_diverging).then_some(read.log_end_offset),
+            Err(_) if ReplicaRule::RefusedFetchDoesNotCount.holds() => None,
+            Err(_) => self.replicas.try_get(ix).map(Partition::log_end_offset),
+        }
     }
 
     /// `Partition.fetchRecords` and `readRecords`: checks of role and epochs, divergence, then the read.
@@ -288,8 +306,11 @@ impl Broker {
         let Some(ix) = part.ix else { return Err(self.error_for_absent(&part.topic, part.topic_id, part.index)) };
         let partition = self.replicas.try_get(ix).ok_or(ResponseError::UnknownTopicOrPartition)?;
         let follower = asker.follower();
+        // The zoo switch `hw-counts-other-epoch` brings back the fetch before KIP-320, which told no epoch.
+        let tells_no_epoch = follower.is_some() && self.setup.zoo.on(Switch::HwCountsOtherEpoch);
+        let current_leader_epoch = if tells_no_epoch { -1 } else { part.current_leader_epoch };
         let mut of_other_epoch = false;
-        if let Err(error) = check_replica(partition, part.current_leader_epoch, asker) {
+        if let Err(error) = check_replica(partition, current_leader_epoch, asker) {
             of_other_epoch = answers_in_other_epoch(partition, part, follower, error, self.setup.zoo);
             if !of_other_epoch {
                 return Err(error);
@@ -350,6 +371,7 @@ impl Broker {
         let alive = self.image.brokers.get(&follower.broker).filter(|registered| !registered.fenced);
         let stale =
             follower.broker_epoch != -1 && alive.is_some_and(|alive| follower.broker_epoch < alive.broker_epoch);
+        let stale = stale && ReplicaRule::EarlierIncarnationIsRefused.holds();
         if stale { Err(ResponseError::NotLeaderOrFollower) } else { Ok(()) }
     }
 
@@ -381,7 +403,9 @@ impl Broker {
             self.ask_for_isr_change(now, ix, fx);
         }
         // Only a position that moved can move the high watermark.
-        if known != fetch_offset {
+        let moved = known != fetch_offset;
+        let tries = moved && HighWatermarkRule::MovedPositionTries.holds();
+        if tries || (!moved && !HighWatermarkRule::OldPositionDoesNotTry.holds()) {
             self.try_high_watermark(now, ix, fx);
         }
         Ok(())
@@ -463,12 +487,26 @@ impl Broker {
 
 /// What may be read ends at the log end for a follower and at the high watermark for a consumer (`FetchIsolation`).
 fn readable_end(partition: &Partition, follower: Option<Follower>) -> i64 {
-    if follower.is_some() { partition.log_end_offset() } else { partition.high_watermark() }
+    let to_the_end = match follower {
+        Some(_) => HighWatermarkRule::FollowersReadToTheEnd.holds(),
+        None => !HighWatermarkRule::ConsumersReadToTheHighWatermark.holds(),
+    };
+    if to_the_end { partition.log_end_offset() } else { partition.high_watermark() }
 }
 
-/// Is this broker the leader, in the epoch the caller believes in (KIP-320, `Partition.checkCurrentLeaderEpoch`)?
-/// A negative epoch is not checked.
+/// Is this broker the leader, in the epoch the caller believes in (`Partition.getLocalLog`)?
 pub(super) fn check_leader_and_epoch(partition: &Partition, current_leader_epoch: i32) -> Result<(), ResponseError> {
+    check_epoch(partition, current_leader_epoch)?;
+    if partition.is_leader() || !FollowerRule::OnlyTheLeaderAnswers.holds() {
+        Ok(())
+    } else {
+        Err(ResponseError::NotLeaderOrFollower)
+    }
+}
+
+/// Is the partition in the epoch the caller believes in (KIP-320, `Partition.checkCurrentLeaderEpoch`)? A negative epoch is
+/// not checked.
+pub(super) fn check_epoch(partition: &Partition, current_leader_epoch: i32) -> Result<(), ResponseError> {
     let is_older = current_leader_epoch >= 0 && current_leader_epoch < partition.leader_epoch;
     if is_older && FollowerRule::OlderLeaderEpochIsFenced.holds() {
         return Err(ResponseError::FencedLeaderEpoch);
@@ -476,11 +514,7 @@ pub(super) fn check_leader_and_epoch(partition: &Partition, current_leader_epoch
     if current_leader_epoch > partition.leader_epoch && FollowerRule::NewerLeaderEpochIsUnknown.holds() {
         return Err(ResponseError::UnknownLeaderEpoch);
     }
-    if partition.is_leader() || !FollowerRule::OnlyTheLeaderAnswers.holds() {
-        Ok(())
-    } else {
-        Err(ResponseError::NotLeaderOrFollower)
-    }
+    Ok(())
 }
 
 /// May the asker read from this replica (`Partition.getLocalLog`)? A consumer that could tell its rack may from a

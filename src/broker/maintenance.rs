@@ -19,8 +19,12 @@ use super::partition::Partition;
 use super::replicas::PartitionIx;
 use super::retention::LOG_STARTS;
 use super::{Broker, LifecycleState};
+<<<<<<< HEAD
 use crate::config::{BrokerCompression, TimestampType};
 use crate::conformance::{self, BrokerRule, FollowerRule, LogStartRule, ProducerRule};
+=======
+use crate::conformance::{self, BrokerRule, FollowerRule, HighWatermarkRule, LogStartRule, ProducerRule};
+>>>>>>> main
 use crate::event::Event;
 use crate::ids::TopicPartition;
 use crate::metadata::{EffectiveTopicConfig, METADATA_TOPIC};
@@ -125,7 +129,8 @@ impl Broker {
                 let (log_end_offset, discarded_bytes) = (recovered.log_end_offset, recovered.discarded_bytes);
                 fx.record(Event::Recovered { partition: id.clone(), log_end_offset, discarded_bytes });
             }
-            let high_watermark = high_watermarks.get(&key).copied().unwrap_or(0);
+            let missing = if HighWatermarkRule::MissingCheckpointIsZero.holds() { 0 } else { i64::MAX };
+            let high_watermark = high_watermarks.get(&key).copied().unwrap_or(missing);
             let mut partition = Partition::new(id, topic_id, log, high_watermark);
             if !trusted {
                 // Whoever created it may have died before the file was durable.
@@ -464,7 +469,10 @@ impl Broker {
             self.lifecycle.broker_epoch().filter(|_| BrokerRule::MarkerHoldsTheBrokerEpoch.holds()).unwrap_or(-1);
         let mut write = || -> Result<Vec<SyncTarget>, DiskError> {
             let root = disk.open_dir(ROOT_DIR)?;
-            let mut targets = write_offset_checkpoint(disk, root, HIGH_WATERMARKS, &high_watermarks)?;
+            let mut targets = Vec::new();
+            if HighWatermarkRule::CheckpointAtTheCleanStop.holds() {
+                targets.extend(write_offset_checkpoint(disk, root, HIGH_WATERMARKS, &high_watermarks)?);
+            }
             targets.extend(write_offset_checkpoint(disk, root, RECOVERY_POINTS, &recovery_points)?);
             if LogStartRule::CheckpointAtTheCleanStop.holds() {
                 targets.extend(write_offset_checkpoint(disk, root, LOG_STARTS, &log_starts)?);

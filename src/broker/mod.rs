@@ -49,6 +49,7 @@ use trial_storage::Disk;
 use uuid::Uuid;
 
 use crate::config::BrokerConfig;
+use crate::conformance::HighWatermarkRule;
 use crate::ids::{BrokerId, ControllerNode};
 use crate::metadata::MetadataImage;
 use crate::node::{Command, Effects, Endpoint, Input, Lane, LocalStep, Nanos, Node, Now, Ticket};
@@ -207,7 +208,11 @@ impl Broker {
                     Timer::Fetchers => self.wake_fetchers(now, fx),
                     Timer::Purgatory => self.expire_delayed(now, disk, fx),
                     Timer::IsrShrink => self.shrink_isrs(now, fx),
-                    Timer::HighWatermarkCheckpoint => self.checkpoint_high_watermarks(disk, fx),
+                    Timer::HighWatermarkCheckpoint => {
+                        if HighWatermarkRule::CheckpointAtIntervals.holds() {
+                            self.checkpoint_high_watermarks(disk, fx);
+                        }
+                    }
                     Timer::ProducerExpiration => self.remove_expired_producers(now),
                     Timer::RecoveryPointCheckpoint => self.checkpoint_recovery_points(disk, fx),
                     Timer::LogStartCheckpoint => self.checkpoint_log_starts(disk, fx),

@@ -14,7 +14,11 @@ use super::Broker;
 use super::partition::ProduceWaiter;
 use super::produce_validation::{Refusal, validate_form};
 use super::replicas::PartitionIx;
+<<<<<<< HEAD
 use crate::conformance::{AppendRule, BrokerRule, ProducerRule};
+=======
+use crate::conformance::{BrokerRule, HighWatermarkRule, ProduceRule, ProducerRule};
+>>>>>>> main
 use crate::event::Event;
 use crate::ids::TopicPartition;
 use crate::node::{ConnId, Effects, EventId, Nanos, Now, ReqId, ms};
@@ -102,7 +106,7 @@ impl Broker {
         let deadline = now.mono + ms(i64::from(request.timeout_ms));
         let mut produce = DelayedProduce { req, acks, deadline, parts };
         match acks {
-            0 => self.end_unanswered(conn, &produce, fx),
+            0 if ProduceRule::AcksZeroIsNotAnswered.holds() => self.end_unanswered(conn, &produce, fx),
             _ if self.try_complete(&mut produce, fx) => self.answer_produce(0, produce, fx),
             _ => self.park_produce(produce),
         }
@@ -111,7 +115,8 @@ impl Broker {
     /// acks=0: no answer at all; after an error the connection is closed, which is how the producer learns to refresh its
     /// metadata (`KafkaApis.sendNoOpResponseExemptThrottle`, `closeConnection`).
     fn end_unanswered(&mut self, conn: ConnId, produce: &DelayedProduce, fx: &mut Effects<'_>) {
-        if produce.parts.iter().any(|part| part.outcome.is_some()) {
+        let failed = produce.parts.iter().any(|part| part.outcome.is_some());
+        if failed && ProduceRule::ErrorWithAcksZeroEndsTheConnection.holds() {
             fx.hang_up(conn);
         } else {
             fx.settle_silently(produce.req);
@@ -153,17 +158,32 @@ impl Broker {
         header: BatchHeader,
         disk: &mut dyn Disk,
         fx: &mut Effects<'_>,
+<<<<<<< HEAD
     ) -> Result<(), Refusal> {
         let Some(ix) = part.ix else {
             return Err(self.error_for_absent(&part.topic, part.topic_id, part.index).into());
         };
         let partition = self.replicas.get_mut(ix);
         let Some(state) = partition.leader_state() else { return Err(ResponseError::NotLeaderOrFollower.into()) };
+=======
+    ) -> Result<(), ResponseError> {
+        if !matches!(acks, -1..=1) && ProduceRule::AcksAreAllOneOrZero.holds() {
+            return Err(ResponseError::InvalidRequiredAcks);
+        }
+        let Some(ix) = part.ix else { return Err(self.error_for_absent(&part.topic, part.topic_id, part.index)) };
+        let partition = self.replicas.get_mut(ix);
+        let isr_size = match partition.leader_state() {
+            Some(state) => state.isr.committed().len(),
+            None if ProduceRule::OnlyTheLeaderAppends.holds() => return Err(ResponseError::NotLeaderOrFollower),
+            None => partition.effective_min_isr(),
+        };
+>>>>>>> main
         let fenced = || self.image.brokers.get(&self.setup.node_id).is_none_or(|me| me.fenced);
         if !BrokerRule::FencedLeaderServesOn.holds() && fenced() {
             return Err(ResponseError::NotLeaderOrFollower.into());
         }
         // Partition.appendRecordsToLeader: nothing is written while the committed ISR is too small for acks=all.
+<<<<<<< HEAD
         if acks == -1 && state.isr.committed().len() < partition.effective_min_isr() {
             return Err(Refusal::of_log(ResponseError::NotEnoughReplicas));
         }
@@ -171,14 +191,24 @@ impl Broker {
         // yet (`UnifiedLog.analyzeAndValidateProducerState`).
         if header.is_transactional() {
             return Err(Refusal::of_log(ResponseError::InvalidTxnState));
+=======
+        let too_few = isr_size < partition.effective_min_isr();
+        if acks == -1 && too_few && ProduceRule::TooFewMembersRefuseAcksAll.holds() {
+            return Err(ResponseError::NotEnoughReplicas);
+>>>>>>> main
         }
         if self.setup.zoo.on(Switch::UnknownProducerReset) && has_forgotten(&partition.log, &header) {
             return Err(Refusal::of_log(ResponseError::UnknownProducerId));
         }
         fx.charge(8_000 + records.len() as u64 / 2);
+<<<<<<< HEAD
         let leader_epoch = partition.leader_epoch;
         let appended = partition.log.append_as_leader(disk, records, leader_epoch, now.wall);
         let appended = appended.map_err(Refusal::of_append)?;
+=======
+        let leader_epoch = if ProduceRule::AppendsInTheLeaderEpoch.holds() { partition.leader_epoch } else { 0 };
+        let appended = partition.log.append_as_leader(disk, records, leader_epoch).map_err(|e| append_error(&e))?;
+>>>>>>> main
         (part.first_offset, part.last_offset) = (appended.first_offset, appended.last_offset);
         part.log_append_time = appended.log_append_time;
         part.log_start_offset = partition.log.log_start_offset();
@@ -199,7 +229,9 @@ impl Broker {
             &[role_event],
         );
         self.after_append(ix, appended.first_offset, appended.rolled, fx);
-        self.try_high_watermark(now, ix, fx);
+        if HighWatermarkRule::AppendTries.holds() {
+            self.try_high_watermark(now, ix, fx);
+        }
         self.note_fetches(ix);
         Ok(())
     }
@@ -262,7 +294,8 @@ impl Broker {
 
     /// Notes the outcomes that are known now. True if all are (`DelayedProduce.tryComplete`).
     fn try_complete(&self, produce: &mut DelayedProduce, fx: &mut Effects<'_>) -> bool {
-        for part in produce.parts.iter_mut().filter(|part| part.outcome.is_none()) {
+        let is_open = |part: &&mut ProducedPartition| part.outcome.is_none() || !ProduceRule::OutcomeStays.holds();
+        for part in produce.parts.iter_mut().filter(is_open) {
             if let Some(error) = self.outcome(produce.acks, part) {
                 self.decide(part, produce.acks, error, fx);
             }
@@ -276,16 +309,30 @@ impl Broker {
         let Some(partition) = part.ix.and_then(|ix| self.replicas.try_get(ix)) else {
             return Some(self.error_for_absent(&part.topic, part.topic_id, part.index).code());
         };
-        let needs = part.last_offset + 1;
-        if acks != -1 || self.setup.zoo.on(Switch::AckBeforeHighWatermark) {
+        let needs = part.last_offset + i64::from(ProduceRule::HighWatermarkCoversTheLastRecord.holds());
+        let waits = acks == -1 && ProduceRule::AcksAllWaitsForTheHighWatermark.holds();
+        if !waits || self.setup.zoo.on(Switch::AckBeforeHighWatermark) {
             return (partition.own_end_offset() >= needs || !partition.is_leader()).then_some(NONE);
         }
+<<<<<<< HEAD
         let Some(state) = partition.leader_state() else { return Some(ResponseError::NotLeaderOrFollower.code()) };
         let waits = !part.is_duplicate || ProducerRule::DuplicateWaitsForTheHighWatermark.holds();
+=======
+        let Some(state) = partition.leader_state() else {
+            let told = ProduceRule::LostLeadershipIsTold.holds();
+            return told.then_some(ResponseError::NotLeaderOrFollower.code());
+        };
+        let waits = part.duplicate_of.is_none() || ProducerRule::DuplicateWaitsForTheHighWatermark.holds();
+>>>>>>> main
         if waits && partition.high_watermark() < needs {
             return None;
         }
-        let enough = state.isr.maximal_len() >= partition.effective_min_isr();
+        let members = match ProduceRule::MaximalIsrIsEnough.holds() {
+            true => state.isr.maximal_len(),
+            false => state.isr.committed().len(),
+        };
+        let enough =
+            members >= partition.effective_min_isr() || !ProduceRule::TooFewMembersAfterTheAppendAreTold.holds();
         Some(if enough { NONE } else { ResponseError::NotEnoughReplicasAfterAppend.code() })
     }
 
@@ -316,7 +363,9 @@ impl Broker {
                     partition.produce_waiters.retain(|w| w.delayed != id);
                     partition.flush_waiters.retain(|w| *w != id);
                 }
-                self.decide(part, produce.acks, ResponseError::RequestTimedOut.code(), fx);
+                let timed_out = ResponseError::RequestTimedOut.code();
+                let error = if ProduceRule::TimeOutIsTold.holds() { timed_out } else { NONE };
+                self.decide(part, produce.acks, error, fx);
             }
             let error = part.outcome.unwrap_or(NONE);
             let response = self.partition_response(part, error);

@@ -13,10 +13,11 @@ use std::collections::VecDeque;
 use trial_storage::{Disk, FileId, Log, LogError, Retention, SyncTarget};
 use uuid::Uuid;
 
-use crate::conformance::{FollowerRule, LogStartRule};
+use crate::conformance::{FollowerRule, HighWatermarkRule, IsrRule, LogStartRule};
 use crate::ids::{BrokerId, NO_BROKER, TopicPartition};
 use crate::metadata::PartitionRegistration;
 use crate::node::EventId;
+use crate::zoo::Zoo;
 use isr::IsrState;
 use leader::{LeaderState, RemoteReplica};
 
@@ -101,7 +102,10 @@ pub enum RoleChange {
 impl Partition {
     /// A replica that was just loaded from disk, or created, and knows nothing of leadership yet.
     pub fn new(id: TopicPartition, topic_id: Uuid, log: Log, high_watermark: i64) -> Self {
-        let high_watermark = high_watermark.clamp(log.log_start_offset(), log.log_end_offset());
+        let high_watermark = match HighWatermarkRule::CheckpointIsLoadedWithinTheLog.holds() {
+            true => high_watermark.clamp(log.log_start_offset(), log.log_end_offset()),
+            false => high_watermark,
+        };
         Partition {
             id,
             topic_id,
@@ -155,7 +159,8 @@ impl Partition {
     }
     /// `min.insync.replicas`, at most the number of replicas (`Partition.effectiveMinIsr`).
     pub fn effective_min_isr(&self) -> usize {
-        usize::try_from(self.min_insync_replicas).unwrap_or(0).min(self.replicas.len())
+        let configured = usize::try_from(self.min_insync_replicas).unwrap_or(0);
+        if IsrRule::MinIsrIsWithinTheReplicas.holds() { configured.min(self.replicas.len()) } else { configured }
     }
 
     /// Applies a registration at the hands of the metadata log (`Partition.makeLeader`, `makeFollower`).
@@ -167,9 +172,10 @@ impl Partition {
         me: BrokerId,
         registration: &PartitionRegistration,
         wall: i64,
+        zoo: Zoo,
         disk: &mut dyn Disk,
     ) -> Result<RoleChange, LogError> {
-        if registration.partition_epoch < self.partition_epoch {
+        if registration.partition_epoch < self.partition_epoch && IsrRule::OlderMetadataIsIgnored.holds() {
             return Ok(RoleChange::Ignored);
         }
         let new_epoch = registration.leader_epoch > self.leader_epoch;
@@ -181,7 +187,7 @@ impl Partition {
         self.leader_epoch = registration.leader_epoch;
         self.replicas.clone_from(&registration.replicas);
         if registration.leader == me {
-            self.make_leader(me, registration, new_epoch, wall, disk)
+            self.make_leader(me, registration, new_epoch, wall, zoo, disk)
         } else {
             let was_leader = self.is_leader();
             self.role = Role::Follower;
@@ -201,14 +207,17 @@ impl Partition {
         registration: &PartitionRegistration,
         new_epoch: bool,
         wall: i64,
+        zoo: Zoo,
         disk: &mut dyn Disk,
     ) -> Result<RoleChange, LogError> {
         let isr = IsrState::Committed { isr: registration.isr.clone() };
         let others = registration.replicas.iter().copied().filter(|&r| r != me);
         let log_end_offset = self.log.log_end_offset();
         match &mut self.role {
-            Role::Leader(state) if !new_epoch => {
-                state.isr = isr;
+            Role::Leader(state) if !new_epoch && IsrRule::ReignGoesOnInTheSameEpoch.holds() => {
+                if IsrRule::MetadataEndsWhatIsPending.holds() {
+                    state.isr = isr;
+                }
                 state.set_assignment(others);
                 Ok(RoleChange::SameLeader)
             }
@@ -224,10 +233,11 @@ impl Partition {
                     .map(|replica| {
                         let in_sync = registration.isr.contains(&replica);
                         let known = known.as_ref().and_then(|k| k.iter().find(|r| r.broker == replica));
-                        RemoteReplica::at_new_leader_epoch(replica, known, in_sync, log_end_offset, wall)
+                        RemoteReplica::at_new_leader_epoch(replica, known, in_sync, log_end_offset, wall, zoo)
                     })
                     .collect();
-                *role = Role::Leader(LeaderState { epoch_start_offset: log_end_offset, isr, remotes });
+                let epoch_start_offset = if IsrRule::ReignStartsAtTheLogEnd.holds() { log_end_offset } else { 0 };
+                *role = Role::Leader(LeaderState { epoch_start_offset, isr, remotes });
                 Ok(RoleChange::NewLeader)
             }
         }
@@ -236,7 +246,11 @@ impl Partition {
     /// Moves the follower's high watermark to what the leader told, within the own log
     /// (`UnifiedLog.maybeUpdateHighWatermark`). It may go down. Returns the move, if it is one.
     pub fn set_follower_high_watermark(&mut self, leader_high_watermark: i64) -> Option<(i64, i64)> {
-        let to = leader_high_watermark.clamp(self.log.log_start_offset(), self.log.log_end_offset());
+        let to = match HighWatermarkRule::FollowerStaysWithinItsLog.holds() {
+            true => leader_high_watermark.clamp(self.log.log_start_offset(), self.log.log_end_offset()),
+            false => leader_high_watermark,
+        };
+        let to = if HighWatermarkRule::FollowerMayGoDown.holds() { to } else { to.max(self.high_watermark) };
         self.move_high_watermark(to)
     }
     /// Cuts the log and with it the high watermark (`UnifiedLog.truncateTo`). Returns the new log end offset.

@@ -30,10 +30,12 @@ use kafka_protocol::messages::fetch_response::{
 };
 use kafka_protocol::messages::list_offsets_request::{ListOffsetsPartition, ListOffsetsTopic};
 use kafka_protocol::messages::list_offsets_response::{ListOffsetsPartitionResponse, ListOffsetsTopicResponse};
+use kafka_protocol::messages::offset_for_leader_epoch_request::{OffsetForLeaderPartition, OffsetForLeaderTopic};
 use kafka_protocol::messages::produce_request::{PartitionProduceData, TopicProduceData};
 use kafka_protocol::messages::{
     AlterPartitionResponse, BrokerHeartbeatResponse, BrokerRegistrationResponse, FetchRequest, FetchResponse,
-    ListOffsetsRequest, ListOffsetsResponse, ProduceRequest, ProduceResponse, RequestKind, ResponseKind,
+    ListOffsetsRequest, ListOffsetsResponse, OffsetForLeaderEpochRequest, ProduceRequest, ProduceResponse, RequestKind,
+    ResponseKind,
 };
 use kafka_protocol::{ResponseError, messages::BrokerId as WireBrokerId};
 use trial_storage::{BuildOptions, NewRecord, build_batch};
@@ -482,14 +484,45 @@ impl Room {
     fn list_offset(&mut self, timestamp: i64, leader_epoch: i32) -> (String, i64) {
         let partition =
             ListOffsetsPartition::default().with_current_leader_epoch(leader_epoch).with_timestamp(timestamp);
+        self.list_offsets(-1, versions::LIST_OFFSETS, vec![partition]).remove(0)
+    }
+    /// Asks `orders-0` for each of these, as that replica, client (-1) or tool (-2), in that version.
+    fn list_offset_as(&mut self, replica: BrokerId, version: i16, timestamps: &[i64]) -> Vec<(String, i64)> {
+        let partition = |timestamp: &i64| ListOffsetsPartition::default().with_timestamp(*timestamp);
+        self.list_offsets(replica, version, timestamps.iter().map(partition).collect())
+    }
+    fn list_offsets(
+        &mut self,
+        replica: BrokerId,
+        version: i16,
+        partitions: Vec<ListOffsetsPartition>,
+    ) -> Vec<(String, i64)> {
         let topic =
-            ListOffsetsTopic::default().with_name(topic_name(&Topic::new("orders"))).with_partitions(vec![partition]);
-        let request = ListOffsetsRequest::default().with_replica_id(WireBrokerId(-1)).with_topics(vec![topic]);
-        let req = self.send(versions::LIST_OFFSETS, request);
+            ListOffsetsTopic::default().with_name(topic_name(&Topic::new("orders"))).with_partitions(partitions);
+        let request = ListOffsetsRequest::default().with_replica_id(WireBrokerId(replica)).with_topics(vec![topic]);
+        let req = self.send(version, request);
         match self.answers.get(&req) {
             Some(ResponseKind::ListOffsets(response)) => {
+                let parts = response.topics[0].partitions.iter();
+                parts.map(|part| (code_name(part.error_code), part.offset)).collect()
+            }
+            other => panic!("{other:?}"),
+        }
+    }
+    /// Error, epoch and end offset of an epoch of `orders-0`.
+    fn end_of_epoch(&mut self, current_leader_epoch: i32, leader_epoch: i32) -> (String, i32, i64) {
+        let partition = OffsetForLeaderPartition::default()
+            .with_current_leader_epoch(current_leader_epoch)
+            .with_leader_epoch(leader_epoch);
+        let topic = OffsetForLeaderTopic::default()
+            .with_topic(topic_name(&Topic::new("orders")))
+            .with_partitions(vec![partition]);
+        let request = OffsetForLeaderEpochRequest::default().with_topics(vec![topic]);
+        let req = self.send(versions::OFFSET_FOR_LEADER_EPOCH, request);
+        match self.answers.get(&req) {
+            Some(ResponseKind::OffsetForLeaderEpoch(response)) => {
                 let part = &response.topics[0].partitions[0];
-                (code_name(part.error_code), part.offset)
+                (code_name(part.error_code), part.leader_epoch, part.end_offset)
             }
             other => panic!("{other:?}"),
         }

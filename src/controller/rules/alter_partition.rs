@@ -127,7 +127,9 @@ impl Cluster<'_> {
             return Err(ResponseError::InvalidRequest);
         }
         // The compare-and-set: a request based on an older state of the partition changes nothing (KIP-497).
-        if data.partition_epoch < partition.partition_epoch && PartitionRule::PartitionEpochIsCompareAndSet.holds() {
+        // The zoo switch `isr-blind-write` takes it away.
+        let is_older = data.partition_epoch < partition.partition_epoch && !self.zoo.on(Switch::IsrBlindWrite);
+        if is_older && PartitionRule::PartitionEpochIsCompareAndSet.holds() {
             return Err(ResponseError::InvalidUpdateVersion);
         }
         let members: Vec<BrokerId> = new_isr.iter().map(|member| member.broker_id.0).collect();

@@ -15,6 +15,7 @@ use crate::ids::{BrokerId, TopicPartition};
 use crate::metadata::{BrokerRegistration, MetadataImage, PartitionRegistration};
 use crate::node::{Endpoint, Millis};
 use crate::testing::memory_disk::MemoryDisk;
+use crate::zoo::Zoo;
 
 const ME: BrokerId = 1;
 const MY_EPOCH: i64 = 11;
@@ -118,6 +119,8 @@ impl Room {
         }
     }
     fn apply(&mut self, registration: &PartitionRegistration) -> super::RoleChange {
-        self.partition.apply_registration(ME, registration, NOW, &mut self.disk).expect("the disk works")
+        self.partition
+            .apply_registration(ME, registration, NOW, Zoo::default(), &mut self.disk)
+            .expect("the disk works")
     }
 }
