@@ -296,6 +296,7 @@ configs! {
         "replica.fetch.wait.max.ms" replica_fetch_wait_max_ms: i64 = 500, Millis, "500", "longest wait of a follower's fetch at the leader";
         "replica.fetch.min.bytes" replica_fetch_min_bytes: i64 = 1, Int, "1", "bytes for which a follower's fetch waits";
         "replica.fetch.max.bytes" replica_fetch_max_bytes: i64 = 1_048_576, Int, "1048576", "bytes per partition of a follower's fetch";
+        "replica.fetch.response.max.bytes" replica_fetch_response_max_bytes: i64 = 10_485_760, Int, "10485760", "most bytes of a whole answer to a follower's fetch";
         "replica.fetch.backoff.ms" replica_fetch_backoff_ms: i64 = 1_000, Millis, "1000", "pause of a fetcher after an error";
         "num.replica.fetchers" num_replica_fetchers: i64 = 1, Int, "1", "fetchers of a broker for each broker that it follows";
         "replica.high.watermark.checkpoint.interval.ms" replica_high_watermark_checkpoint_interval_ms: i64 = 5_000, Millis, "5000", "how often high watermarks are written to disk";
@@ -308,6 +309,8 @@ configs! {
         "num.partitions" num_partitions: i64 = 1, Int, "1", "partitions of automatically created topics";
         "auto.create.topics.enable" auto_create_topics_enable: bool = true, Bool, "true", "create topics that clients ask for by name";
         "log.segment.bytes" log_segment_bytes: i64 = 1_073_741_824, Int, "1073741824", "size at which a segment file is rolled";
+        "log.roll.ms" log_roll_ms: i64 = 604_800_000, Millis, "604800000", "age of a segment's first records at which it is rolled (Kafka's default says it in log.roll.hours)";
+        "log.roll.jitter.ms" log_roll_jitter_ms: i64 = 0, Millis, "0", "by so much at most a segment is rolled earlier, each by an amount of its own";
         "log.index.interval.bytes" log_index_interval_bytes: i64 = 4_096, Int, "4096", "bytes between entries of the offset index";
         "log.flush.interval.messages" log_flush_interval_messages: i64 = i64::MAX, Int, "9223372036854775807", "records after which a partition is synced to disk";
         "log.flush.offset.checkpoint.interval.ms" log_flush_offset_checkpoint_interval_ms: i64 = 60_000, Millis, "60000", "how often recovery points are written";
@@ -434,6 +437,8 @@ configs! {
         "flush.messages" flush_messages: Option<i64> = None, Int, "(broker's log.flush.interval.messages)", "records after which a partition is synced to disk";
         "retention.ms" retention_ms: Option<i64> = None, Millis, "(broker's log.retention.ms)", "age of its newest record at which a segment is deleted; -1: never";
         "retention.bytes" retention_bytes: Option<i64> = None, Int, "(broker's)", "size of a partition's log beyond which its oldest segments are deleted; -1: never";
+        "segment.ms" segment_ms: Option<i64> = None, Millis, "(broker's log.roll.ms)", "age of a segment's first records at which it is rolled";
+        "segment.jitter.ms" segment_jitter_ms: Option<i64> = None, Millis, "(broker's log.roll.jitter.ms)", "see the broker key";
         "max.message.bytes" max_message_bytes: Option<i64> = None, Int, "(broker's message.max.bytes)", "largest record batch";
         "compression.type" compression_type: Option<BrokerCompression> = None, Text, "(broker's)", "see the broker key";
         "compression.gzip.level" compression_gzip_level: Option<i64> = None, Int, "(broker's)", "see the broker key";
@@ -465,6 +470,8 @@ pub const DYNAMIC_BROKER_KEYS: &[&str] = &[
     "log.message.timestamp.type",
     "log.retention.bytes",
     "log.retention.ms",
+    "log.roll.jitter.ms",
+    "log.roll.ms",
     "log.segment.bytes",
     "message.max.bytes",
     "min.insync.replicas",
@@ -496,8 +503,6 @@ pub const NOT_MODELLED: &[&str] = &[
     "num.io.threads",
     "log.flush.interval.ms",
     "flush.ms",
-    "segment.ms",
-    "log.roll.ms",
     "delete.retention.ms",
     "min.cleanable.dirty.ratio",
     "log.dirs",
@@ -512,14 +517,12 @@ pub const NOT_MODELLED: &[&str] = &[
     "interceptor.classes",
     "key.serializer",
     "value.serializer",
-    "replica.fetch.response.max.bytes",
     "connections.max.idle.ms",
     "offsets.topic.replication.factor",
     "transaction.state.log.replication.factor",
     "group.initial.rebalance.delay.ms",
     "log.retention.minutes",
     "log.roll.hours",
-    "log.roll.jitter.ms",
     "log.segment.delete.delay.ms",
     "log.index.size.max.bytes",
     "log.preallocate",
@@ -541,7 +544,6 @@ pub const NOT_MODELLED: &[&str] = &[
     "message.format.version",
     "index.interval.bytes",
     "segment.index.bytes",
-    "segment.jitter.ms",
     "file.delete.delay.ms",
     "preallocate",
     "min.compaction.lag.ms",

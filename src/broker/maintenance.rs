@@ -19,12 +19,8 @@ use super::partition::Partition;
 use super::replicas::PartitionIx;
 use super::retention::LOG_STARTS;
 use super::{Broker, LifecycleState};
-<<<<<<< HEAD
 use crate::config::{BrokerCompression, TimestampType};
-use crate::conformance::{self, BrokerRule, FollowerRule, LogStartRule, ProducerRule};
-=======
 use crate::conformance::{self, BrokerRule, FollowerRule, HighWatermarkRule, LogStartRule, ProducerRule};
->>>>>>> main
 use crate::event::Event;
 use crate::ids::TopicPartition;
 use crate::metadata::{EffectiveTopicConfig, METADATA_TOPIC};
@@ -151,6 +147,8 @@ impl Broker {
             segment_bytes: u64::try_from(config.log_segment_bytes).unwrap_or(u64::MAX),
             index_interval_bytes: u64::try_from(config.log_index_interval_bytes).unwrap_or(4_096),
             max_batch_bytes: usize::try_from(config.message_max_bytes).unwrap_or(usize::MAX),
+            segment_ms: config.log_roll_ms,
+            segment_jitter_ms: config.log_roll_jitter_ms,
             appends: AppendConfig::DEFAULT,
             producers: Some(producer_config(config.producer_id_expiration_ms, self.setup.zoo)),
         }
@@ -514,6 +512,8 @@ pub(super) fn log_config(config: &EffectiveTopicConfig, zoo: Zoo) -> LogConfig {
         segment_bytes: u64::try_from(config.segment_bytes).unwrap_or(u64::MAX),
         index_interval_bytes: u64::try_from(config.index_interval_bytes).unwrap_or(4_096),
         max_batch_bytes: usize::try_from(config.max_message_bytes).unwrap_or(usize::MAX),
+        segment_ms: config.segment_ms,
+        segment_jitter_ms: config.segment_jitter_ms,
         appends: append_config(config),
         producers: Some(producer_config(config.producer_id_expiration_ms, zoo)),
     }

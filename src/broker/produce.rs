@@ -14,11 +14,7 @@ use super::Broker;
 use super::partition::ProduceWaiter;
 use super::produce_validation::{Refusal, validate_form};
 use super::replicas::PartitionIx;
-<<<<<<< HEAD
-use crate::conformance::{AppendRule, BrokerRule, ProducerRule};
-=======
-use crate::conformance::{BrokerRule, HighWatermarkRule, ProduceRule, ProducerRule};
->>>>>>> main
+use crate::conformance::{AppendRule, BrokerRule, HighWatermarkRule, ProduceRule, ProducerRule};
 use crate::event::Event;
 use crate::ids::TopicPartition;
 use crate::node::{ConnId, Effects, EventId, Nanos, Now, ReqId, ms};
@@ -136,7 +132,7 @@ impl Broker {
         if part.ix.is_none() && absent().code() != ResponseError::NotLeaderOrFollower.code() {
             return Err(absent());
         }
-        let acks_are_possible = matches!(acks, -1..=1);
+        let acks_are_possible = matches!(acks, -1..=1) || !ProduceRule::AcksAreAllOneOrZero.holds();
         if !acks_are_possible && !AppendRule::FormComesBeforeAcks.holds() {
             return Err(ResponseError::InvalidRequiredAcks);
         }
@@ -158,57 +154,37 @@ impl Broker {
         header: BatchHeader,
         disk: &mut dyn Disk,
         fx: &mut Effects<'_>,
-<<<<<<< HEAD
     ) -> Result<(), Refusal> {
         let Some(ix) = part.ix else {
             return Err(self.error_for_absent(&part.topic, part.topic_id, part.index).into());
         };
         let partition = self.replicas.get_mut(ix);
-        let Some(state) = partition.leader_state() else { return Err(ResponseError::NotLeaderOrFollower.into()) };
-=======
-    ) -> Result<(), ResponseError> {
-        if !matches!(acks, -1..=1) && ProduceRule::AcksAreAllOneOrZero.holds() {
-            return Err(ResponseError::InvalidRequiredAcks);
-        }
-        let Some(ix) = part.ix else { return Err(self.error_for_absent(&part.topic, part.topic_id, part.index)) };
-        let partition = self.replicas.get_mut(ix);
         let isr_size = match partition.leader_state() {
             Some(state) => state.isr.committed().len(),
-            None if ProduceRule::OnlyTheLeaderAppends.holds() => return Err(ResponseError::NotLeaderOrFollower),
+            None if ProduceRule::OnlyTheLeaderAppends.holds() => return Err(ResponseError::NotLeaderOrFollower.into()),
             None => partition.effective_min_isr(),
         };
->>>>>>> main
         let fenced = || self.image.brokers.get(&self.setup.node_id).is_none_or(|me| me.fenced);
         if !BrokerRule::FencedLeaderServesOn.holds() && fenced() {
             return Err(ResponseError::NotLeaderOrFollower.into());
         }
         // Partition.appendRecordsToLeader: nothing is written while the committed ISR is too small for acks=all.
-<<<<<<< HEAD
-        if acks == -1 && state.isr.committed().len() < partition.effective_min_isr() {
+        let too_few = isr_size < partition.effective_min_isr();
+        if acks == -1 && too_few && ProduceRule::TooFewMembersRefuseAcksAll.holds() {
             return Err(Refusal::of_log(ResponseError::NotEnoughReplicas));
         }
         // Kafka says so of a batch whose transaction its coordinator knows nothing of, and here there are no coordinators
         // yet (`UnifiedLog.analyzeAndValidateProducerState`).
         if header.is_transactional() {
             return Err(Refusal::of_log(ResponseError::InvalidTxnState));
-=======
-        let too_few = isr_size < partition.effective_min_isr();
-        if acks == -1 && too_few && ProduceRule::TooFewMembersRefuseAcksAll.holds() {
-            return Err(ResponseError::NotEnoughReplicas);
->>>>>>> main
         }
         if self.setup.zoo.on(Switch::UnknownProducerReset) && has_forgotten(&partition.log, &header) {
             return Err(Refusal::of_log(ResponseError::UnknownProducerId));
         }
         fx.charge(8_000 + records.len() as u64 / 2);
-<<<<<<< HEAD
-        let leader_epoch = partition.leader_epoch;
+        let leader_epoch = if ProduceRule::AppendsInTheLeaderEpoch.holds() { partition.leader_epoch } else { 0 };
         let appended = partition.log.append_as_leader(disk, records, leader_epoch, now.wall);
         let appended = appended.map_err(Refusal::of_append)?;
-=======
-        let leader_epoch = if ProduceRule::AppendsInTheLeaderEpoch.holds() { partition.leader_epoch } else { 0 };
-        let appended = partition.log.append_as_leader(disk, records, leader_epoch).map_err(|e| append_error(&e))?;
->>>>>>> main
         (part.first_offset, part.last_offset) = (appended.first_offset, appended.last_offset);
         part.log_append_time = appended.log_append_time;
         part.log_start_offset = partition.log.log_start_offset();
@@ -314,16 +290,11 @@ impl Broker {
         if !waits || self.setup.zoo.on(Switch::AckBeforeHighWatermark) {
             return (partition.own_end_offset() >= needs || !partition.is_leader()).then_some(NONE);
         }
-<<<<<<< HEAD
-        let Some(state) = partition.leader_state() else { return Some(ResponseError::NotLeaderOrFollower.code()) };
-        let waits = !part.is_duplicate || ProducerRule::DuplicateWaitsForTheHighWatermark.holds();
-=======
         let Some(state) = partition.leader_state() else {
             let told = ProduceRule::LostLeadershipIsTold.holds();
             return told.then_some(ResponseError::NotLeaderOrFollower.code());
         };
-        let waits = part.duplicate_of.is_none() || ProducerRule::DuplicateWaitsForTheHighWatermark.holds();
->>>>>>> main
+        let waits = !part.is_duplicate || ProducerRule::DuplicateWaitsForTheHighWatermark.holds();
         if waits && partition.high_watermark() < needs {
             return None;
         }

@@ -80,6 +80,14 @@ rules! {
             "`UnifiedLog.append`",
             "broker::tests::append::a_batch_is_refused_for_its_size";
     }
+    "Segments by time" {
+        OldSegmentIsRolled: "A segment is rolled by records that are more than segment.ms younger than its first batch.",
+            "`LogSegment.shouldRoll`, `timeWaitedForRoll`",
+            "broker::tests::append::a_segment_is_rolled_when_its_first_batch_is_old";
+        RollsAreSpread: "Each segment is rolled earlier by an amount of its own below segment.jitter.ms.",
+            "`LogConfig.randomSegmentJitter`",
+            "broker::tests::append::a_segment_is_rolled_when_its_first_batch_is_old";
+    }
     "The answer" {
         RecordErrorsAreTold: "The answer names the records at fault, and tells in words what is wrong.",
             "KIP-467, `ReplicaManager.buildProducePartitionStatus`",

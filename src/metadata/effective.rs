@@ -50,6 +50,10 @@ pub struct EffectiveTopicConfig {
     pub retention_bytes: i64,
     /// `segment.bytes`.
     pub segment_bytes: i64,
+    /// `segment.ms`.
+    pub segment_ms: i64,
+    /// `segment.jitter.ms`.
+    pub segment_jitter_ms: i64,
     /// `log.index.interval.bytes`: no topic key in this model.
     pub index_interval_bytes: i64,
     /// `max.message.bytes`.
@@ -94,6 +98,8 @@ fn broker_synonym(topic_key: &'static str) -> &'static str {
     match topic_key {
         "flush.messages" => "log.flush.interval.messages",
         "segment.bytes" => "log.segment.bytes",
+        "segment.ms" => "log.roll.ms",
+        "segment.jitter.ms" => "log.roll.jitter.ms",
         "retention.ms" => "log.retention.ms",
         "retention.bytes" => "log.retention.bytes",
         "max.message.bytes" => "message.max.bytes",
@@ -178,6 +184,8 @@ impl MetadataImage {
             retention_ms: own.retention_ms.unwrap_or(broker.log_retention_ms),
             retention_bytes: own.retention_bytes.unwrap_or(broker.log_retention_bytes),
             segment_bytes: own.segment_bytes.unwrap_or(broker.log_segment_bytes),
+            segment_ms: own.segment_ms.unwrap_or(broker.log_roll_ms),
+            segment_jitter_ms: own.segment_jitter_ms.unwrap_or(broker.log_roll_jitter_ms),
             index_interval_bytes: broker.log_index_interval_bytes,
             max_message_bytes: own.max_message_bytes.unwrap_or(broker.message_max_bytes),
             compression_type: own.compression_type.unwrap_or(broker.compression_type),

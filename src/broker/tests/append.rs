@@ -365,6 +365,29 @@ fn a_build_without_codecs_refuses_what_is_compressed() {
     assert_eq!(room.ends().0, 1);
 }
 
+#[test]
+fn a_segment_is_rolled_when_its_first_batch_is_old() {
+    let mut room = with_topic(&[("segment.ms", "1000")]);
+    let at = |time| build_batch(&[at(time, "v")], BuildOptions::default());
+    let segments = |room: &mut Room, time| {
+        assert_eq!(room.error_of(at(time)), "NONE");
+        room.orders().log.segment_count()
+    };
+    // By the records' time, not by the clock, and counted from the first batch of each segment.
+    assert_eq!([5_000, 6_000, 6_001, 100, 7_000, 7_002].map(|time| segments(&mut room, time)), [1, 1, 2, 2, 2, 3]);
+
+    // Spread over the jitter: some segment is rolled by records that are not that much younger.
+    let mut room = with_topic(&[("segment.ms", "1000"), ("segment.jitter.ms", "900")]);
+    let mut wait_of_next = |first: i64| {
+        let before = segments(&mut room, first);
+        (0..=1_001).step_by(13).find(|wait| segments(&mut room, first + wait) > before)
+    };
+    let waits =
+        [5_000, 505_000, 1_005_000, 1_505_000].map(|first| wait_of_next(first).expect("it is rolled in the end"));
+    assert!(waits.iter().any(|wait| *wait < 1_000) && waits.iter().all(|wait| *wait > 90), "{waits:?}");
+    assert!(waits.iter().any(|wait| *wait != waits[0]), "each by an amount of its own: {waits:?}");
+}
+
 // ── the answer ───────────────────────────────────────────────────────────────────────────────────────────────────
 
 #[test]

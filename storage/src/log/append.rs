@@ -171,7 +171,8 @@ impl Log {
         let Some(last) = headers.last() else {
             return Ok(appended);
         };
-        appended.rolled = self.roll_if_full(disk, bytes.len() as u64)?;
+        let youngest = headers.iter().map(|header| header.max_timestamp).max().unwrap_or(-1);
+        appended.rolled = self.roll_if_full(disk, bytes.len() as u64, youngest)?;
 
         // Epochs first, as in UnifiedLog.append: an epoch without records does no harm, records without their epoch do.
         let mut epochs_changed = false;
@@ -197,15 +198,38 @@ impl Log {
         Ok(appended)
     }
 
-    /// A segment that would outgrow `segment_bytes` is left as it is, and a new one begins at the log's end
-    /// (`LogSegment.shouldRoll`). True if it was so.
-    fn roll_if_full(&mut self, disk: &mut dyn Disk, incoming: u64) -> Result<bool, LogError> {
+    /// A segment that would outgrow `segment_bytes`, or whose first batch is too old beside this append, is left as it is,
+    /// and a new one begins at the log's end (`LogSegment.shouldRoll`). True if it was so.
+    fn roll_if_full(&mut self, disk: &mut dyn Disk, incoming: u64, youngest: i64) -> Result<bool, LogError> {
         let active = &self.segments[self.segments.len() - 1];
-        if active.size == 0 || active.size + incoming <= self.config.segment_bytes {
+        let is_full = active.size + incoming > self.config.segment_bytes;
+        if active.size == 0 || !(is_full || self.is_too_old(active, youngest)) {
             return Ok(false);
         }
         self.roll(disk)?;
         Ok(true)
+    }
+
+    /// Is an append with this largest timestamp more than `segment.ms` younger than the segment's first batch? By the
+    /// records' own time, so that a leader and its followers, and whoever reads a copy of an old log, roll at the same
+    /// records (`LogSegment.timeWaitedForRoll`). A segment without timestamps has no age here; Kafka takes the time since
+    /// it created the file.
+    fn is_too_old(&self, segment: &Segment, youngest: i64) -> bool {
+        let rules = self.config.appends.rules;
+        let jitter = if rules.hold(AppendRule::RollsAreSpread) { self.roll_jitter(segment) } else { 0 };
+        let waited = youngest.saturating_sub(segment.first_timestamp);
+        segment.first_timestamp >= 0
+            && waited > self.config.segment_ms.saturating_sub(jitter)
+            && rules.hold(AppendRule::OldSegmentIsRolled)
+    }
+
+    /// How much earlier than others a segment is rolled, so that not all logs of a broker do it at once. Kafka draws it;
+    /// here it is a hash of the log's name and the segment's offset (`LogConfig.randomSegmentJitter`).
+    fn roll_jitter(&self, segment: &Segment) -> i64 {
+        let most = self.config.segment_jitter_ms.min(self.config.segment_ms);
+        let of_name = crc32c::crc32c(self.dir_name.as_bytes());
+        let drawn = crc32c::crc32c_append(of_name, &segment.base_offset.to_be_bytes());
+        if most <= 0 { 0 } else { i64::from(drawn) % most }
     }
 
     /// Begins a new segment at the log's end (`UnifiedLog.roll`).

@@ -42,4 +42,8 @@ rules! {
     LargestBatchWhenPackedAnew,
     /// An append fits into a segment.
     AppendFitsASegment,
+    /// A segment is rolled when its first batch is too old.
+    OldSegmentIsRolled,
+    /// Segments are rolled a little earlier, each by an amount of its own.
+    RollsAreSpread,
 }

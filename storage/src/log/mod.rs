@@ -60,6 +60,11 @@ use segment::Segment;
 pub struct LogConfig {
     /// Size at which a segment is rolled, in bytes (`segment.bytes`).
     pub segment_bytes: u64,
+    /// A segment is rolled by an append that is so much younger than the segment's first batch, in milliseconds
+    /// (`segment.ms`).
+    pub segment_ms: i64,
+    /// By so many milliseconds at most it is rolled earlier, each segment by an amount of its own (`segment.jitter.ms`).
+    pub segment_jitter_ms: i64,
     /// Bytes between entries of the index (`index.interval.bytes`).
     pub index_interval_bytes: u64,
     /// Largest batch a leader appends, in bytes (`max.message.bytes`).
@@ -74,6 +79,8 @@ impl LogConfig {
     /// Kafka's sizes, and no producers.
     pub const DEFAULT: LogConfig = LogConfig {
         segment_bytes: 1 << 30,
+        segment_ms: i64::MAX,
+        segment_jitter_ms: 0,
         index_interval_bytes: 4_096,
         max_batch_bytes: 1_048_588,
         appends: AppendConfig::DEFAULT,

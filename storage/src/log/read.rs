@@ -130,6 +130,13 @@ impl Log {
         Ok(headers)
     }
 
+    /// Does one offset lie in an older segment than another, so that no read reaches from the one to the other
+    /// (`LogOffsetMetadata.onOlderSegment`)?
+    pub fn is_on_older_segment(&self, offset: i64, than: i64) -> bool {
+        let segment = |offset| self.segments.partition_point(|segment| segment.base_offset <= offset);
+        segment(offset) < segment(than)
+    }
+
     /// The batch that holds `offset`, which must lie in the log.
     fn find(&self, disk: &mut dyn Disk, offset: i64) -> Result<Place, LogError> {
         let segment = self.segments.partition_point(|segment| segment.base_offset <= offset).saturating_sub(1);
