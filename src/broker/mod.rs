@@ -34,6 +34,7 @@ mod offset_for_leader_epoch;
 pub mod partition;
 mod preferred_replica;
 mod produce;
+mod produce_validation;
 mod producer_ids;
 mod purgatory;
 mod replicas;

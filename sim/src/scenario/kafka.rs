@@ -167,6 +167,10 @@ fn bounds(name: &str) -> (i64, i64) {
     match name {
         "log.flush.interval.messages" | "flush.messages" => (1, i64::MAX),
         "log.retention.ms" | "retention.ms" | "log.retention.bytes" | "retention.bytes" => (-1, i64::MAX),
+        "compression.gzip.level" => (-1, 9),
+        "segment.ms" | "log.roll.ms" => (1, i64::MAX),
+        "segment.jitter.ms" | "log.roll.jitter.ms" => (0, i64::MAX),
+        name if name.contains("message.timestamp.") => (0, i64::MAX),
         "fetch.max.bytes" => (1024, int),
         "log.segment.bytes" | "segment.bytes" => (14, int),
         "eligible.leader.replicas.version" => (0, 1),

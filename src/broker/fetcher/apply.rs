@@ -184,13 +184,17 @@ impl Broker {
         self.take_leader_offsets(asked.ix, &data, disk, fx);
     }
 
-    /// The partition pauses and is fetched again. A corrupt batch may be right the next time, and is nobody's mistake here;
-    /// a batch that does not continue the log must not have come so far.
+    /// A corrupt batch may be right the next time, and is nobody's mistake here: the partition pauses and is fetched again.
+    /// A batch that does not continue the log must not have come so far: the partition is given up until new metadata comes,
+    /// and this partition only (`AbstractFetcherThread.processFetchRequest`).
     fn append_failed(&mut self, now: Now, key: FetcherKey, ix: PartitionIx, error: &LogError, fx: &mut Effects<'_>) {
-        if FollowerRule::CorruptRecordsPauseTheFetch.holds()
-            && let Some(fetcher) = self.fetchers.get_mut(&key)
-        {
-            fetcher.delay(ix, now.mono + ms(self.setup.config.replica_fetch_backoff_ms));
+        let is_corrupt = matches!(error, LogError::InvalidBatch(_));
+        if let Some(fetcher) = self.fetchers.get_mut(&key) {
+            if is_corrupt && FollowerRule::CorruptRecordsPauseTheFetch.holds() {
+                fetcher.delay(ix, now.mono + ms(self.setup.config.replica_fetch_backoff_ms));
+            } else if !is_corrupt && FollowerRule::FailedAppendEndsTheFetch.holds() {
+                fetcher.set(ix, State::Failed);
+            }
         }
         let stale_is_welcome = self.setup.zoo.on(Switch::AcceptStaleFetchResponse);
         if !matches!(error, LogError::InvalidBatch(_)) && !stale_is_welcome {

@@ -285,6 +285,49 @@ fn a_corrupt_batch_is_fetched_again() {
 }
 
 #[test]
+fn what_cannot_be_appended_ends_the_fetch_of_its_partition_only() {
+    let mut room = Room::follows();
+    room.second_partition(&[1, 2]);
+    room.change(PartitionChange { partition: 1, leader: Some(2), ..PartitionChange::default() });
+    let forgotten = |room: &Room| -> Vec<i32> {
+        let fetches = room.calls.iter().filter(|call| call.purpose == Purpose::Fetcher);
+        let of_call = |call: &Call| match &call.request {
+            RequestKind::Fetch(fetch) => {
+                fetch.forgotten_topics_data.iter().flat_map(|topic| topic.partitions.clone()).collect::<Vec<_>>()
+            }
+            other => panic!("{other:?}"),
+        };
+        fetches.flat_map(of_call).collect()
+    };
+    // The first answer opens a session, the second holds what the leader must not send.
+    let call = room.take_call(Purpose::Fetcher);
+    let in_session = |data: PartitionData| fetched(ORDERS, data).with_session_id(5);
+    room.reply(&call, in_session(PartitionData::default().with_high_watermark(0)));
+    let gap = batch(5, 0, [value()].into_iter());
+    let call = room.take_call(Purpose::Fetcher);
+    room.reply(&call, in_session(PartitionData::default().with_records(Some(gap)).with_high_watermark(0)));
+    assert_eq!((room.ends(), room.waiting(Purpose::Fetcher)), ((0, 0), 1), "another partition is fetched on");
+    assert_eq!(forgotten(&room), [0]);
+    room.pass(5_000);
+    let call = room.take_call(Purpose::Fetcher);
+    room.elect(2, &[1, 2, 3]);
+    room.reply(&call, in_session(PartitionData::default().with_partition_index(1).with_high_watermark(0)));
+    assert_eq!(room.asks_leader().map(|(epoch, ..)| epoch), Some(1), "new metadata begins it anew");
+}
+
+#[test]
+fn a_broker_that_stops_does_not_fetch_what_it_has_left() {
+    let mut room = Room::follows();
+    room.lifecycle_waits = true;
+    room.shut_down();
+    room.leader_sends(0, &[0], 0);
+    assert_eq!(room.asks_leader(), Some((0, 1, 0)), "it is in sync still");
+    room.set_isr(&[2, 3]);
+    room.leader_sends(1, &[0], 0);
+    assert_eq!((room.ends(), room.asks_leader()), ((1, 0), None));
+}
+
+#[test]
 fn the_log_start_follows_the_leaders() {
     let mut room = Room::follows();
     room.leader_sends(0, &[0, 0, 0], 2);

@@ -20,13 +20,8 @@ use crate::testing::TestHost;
 use crate::testing::memory_disk::MemoryDisk;
 
 /// Two or three batches to a segment.
-const CONFIG: LogConfig = LogConfig {
-    segment_bytes: 300,
-    index_interval_bytes: 100,
-    max_batch_bytes: 10_000,
-    producers: None,
-    epoch_cache_hole: false,
-};
+const CONFIG: LogConfig =
+    LogConfig { segment_bytes: 300, index_interval_bytes: 100, max_batch_bytes: 10_000, ..LogConfig::DEFAULT };
 
 /// A disk that dies after so many changes.
 #[derive(Clone, Default)]
