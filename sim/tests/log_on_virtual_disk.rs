@@ -8,7 +8,7 @@ use trial_sim::disk::VirtualDisk;
 use trial_storage::{BuildOptions, EpochEntry, Log, LogConfig, NewRecord, Opening, build_batch};
 
 const CONFIG: LogConfig =
-    LogConfig { segment_bytes: 1_000, index_interval_bytes: 200, max_batch_bytes: 1_000, producers: None };
+    LogConfig { segment_bytes: 1_000, index_interval_bytes: 200, max_batch_bytes: 1_000, ..LogConfig::DEFAULT };
 
 #[derive(Clone, Debug)]
 enum Op {
@@ -79,7 +79,7 @@ proptest! {
             match op {
                 Op::Append { size, new_epoch } => {
                     epoch += i32::from(new_epoch);
-                    log.append_as_leader(&mut disk, batch(size), epoch).unwrap();
+                    log.append_as_leader(&mut disk, batch(size), epoch, 0).unwrap();
                 }
                 Op::Truncate(to) => {
                     // A new leader follows a truncation, so that no two batches of one epoch and offset differ.
@@ -150,7 +150,7 @@ proptest! {
 fn without_a_sync_power_loss_takes_the_log() {
     let mut disk = VirtualDisk::new(None);
     let (mut log, _) = Log::open(&mut disk, "orders-0", CONFIG, Opening::Clean).unwrap();
-    log.append_as_leader(&mut disk, batch(10), 0).unwrap();
+    log.append_as_leader(&mut disk, batch(10), 0, 0).unwrap();
     let mut written_back = disk.clone();
     disk.power_loss(&mut || 0);
     let (_, recovered) = Log::open(&mut disk, "orders-0", CONFIG, Opening::Unclean { recovery_point: 0 }).unwrap();

@@ -14,7 +14,7 @@ use super::partition::{Partition, RoleChange};
 use super::replicas::PartitionIx;
 use crate::conformance::{BrokerRule, FollowerRule, HighWatermarkRule};
 use crate::event::{Event, TruncationReason};
-use crate::ids::{BrokerId, TopicPartition};
+use crate::ids::{BrokerId, NO_BROKER, TopicPartition};
 use crate::metadata::{ALL_BROKERS, MetadataImage, PartitionRegistration, TopicImage};
 use crate::node::{Effects, Now};
 use crate::zoo::Switch;
@@ -146,12 +146,24 @@ impl Broker {
             RoleChange::SameFollower if FollowerRule::SameEpochGoesOn.holds() => {}
             RoleChange::SameFollower => self.start_fetching(ix, fx),
         }
+        if matches!(change, RoleChange::NewFollower | RoleChange::SameFollower) && self.has_left(registration) {
+            self.stop_fetching(ix);
+        }
         // "Always re-try": the new ISR or assignment may let the high watermark move (KAFKA-13091; what the zoo switch
         // `no-hw-after-isr-change` leaves out is the same after an answer, which most often comes first).
         let tries = HighWatermarkRule::MetadataTries.holds() && !self.setup.zoo.on(Switch::NoHwAfterIsrChange);
         if tries || matches!(change, RoleChange::NewLeader) {
             self.try_high_watermark(now, ix, fx);
         }
+    }
+
+    /// A broker that stops has left the ISR by that, or the partition has no leader: to fetch it on might bring the broker
+    /// back into the ISR that it leaves (`ReplicaManager.applyLocalFollowersDelta`).
+    fn has_left(&self, registration: &PartitionRegistration) -> bool {
+        let is_out = registration.leader == NO_BROKER || !registration.isr.contains(&self.setup.node_id);
+        let stops =
+            matches!(self.lifecycle.state(), LifecycleState::PendingControlledShutdown | LifecycleState::ShuttingDown);
+        is_out && stops && FollowerRule::LeavingFollowerStopsFetching.holds()
     }
 
     /// The zoo switch `keep-oos-follower-state`: with what is remembered of those outside the ISR, nobody waits for a fetch

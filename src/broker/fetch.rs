@@ -182,7 +182,8 @@ impl Broker {
             || fetch.parts.is_empty()
             || bytes as i64 >= i64::from(min_bytes)
             || reads.iter().any(|read| read.as_ref().map_or(true, Read::is_to_be_told))
-            || fetch.parts.iter().any(|part| self.is_beyond_readable_end(&fetch.asker, part));
+            || fetch.parts.iter().any(|part| self.is_beyond_readable_end(&fetch.asker, part))
+            || fetch.parts.iter().any(|part| self.reads_an_older_segment(&fetch.asker, part));
         if at_once {
             self.answer_reads(now, &fetch, reads, fx);
         } else {
@@ -203,6 +204,7 @@ impl Broker {
             let bytes: usize = reads.iter().flatten().map(|r| r.records.len()).sum();
             bytes as i64 >= i64::from(fetch.min_bytes)
                 || reads.iter().any(|r| r.as_ref().map_or(true, Read::is_to_be_told))
+                || fetch.parts.iter().any(|part| self.reads_an_older_segment(&fetch.asker, part))
         };
         if complete {
             let fetch = self.purgatory.take_fetch(id).expect("just seen");
@@ -215,6 +217,16 @@ impl Broker {
     fn is_beyond_readable_end(&self, asker: &Asker, part: &AskedPartition) -> bool {
         let partition = part.ix.and_then(|ix| self.replicas.try_get(ix));
         partition.is_some_and(|partition| part.fetch_offset > readable_end(partition, asker.follower()))
+    }
+
+    /// A read ends where its segment does, whatever there is behind it: to wait for more would be to wait for nothing
+    /// (`DelayedFetch`, case F).
+    fn reads_an_older_segment(&self, asker: &Asker, part: &AskedPartition) -> bool {
+        let Some(partition) = part.ix.and_then(|ix| self.replicas.try_get(ix)) else { return false };
+        let end = readable_end(partition, asker.follower());
+        part.fetch_offset < end
+            && partition.log.is_on_older_segment(part.fetch_offset, end)
+            && ConsumerRule::OlderSegmentIsNotWaitedFor.holds()
     }
 
     /// Is there data beyond the asked offset, or an error to tell?

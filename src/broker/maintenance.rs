@@ -8,9 +8,10 @@
 use std::collections::BTreeMap;
 
 use bytes::Bytes;
+use trial_storage::compression::DEFAULT_GZIP_LEVEL;
 use trial_storage::{
-    DirId, Disk, DiskError, FileId, Log, LogConfig, LogError, OpenMode, Opening, ProducerConfig,
-    ProducerRule as LogRule, SyncMark, SyncTarget, read_offset_checkpoint, write_offset_checkpoint,
+    AppendConfig, DirId, Disk, DiskError, FileId, Log, LogConfig, LogError, OpenMode, Opening, ProducerConfig,
+    ProducerRule as LogRule, SyncMark, SyncTarget, TargetCompression, read_offset_checkpoint, write_offset_checkpoint,
 };
 use uuid::Uuid;
 
@@ -18,6 +19,7 @@ use super::partition::Partition;
 use super::replicas::PartitionIx;
 use super::retention::LOG_STARTS;
 use super::{Broker, LifecycleState};
+use crate::config::{BrokerCompression, TimestampType};
 use crate::conformance::{self, BrokerRule, FollowerRule, HighWatermarkRule, LogStartRule, ProducerRule};
 use crate::event::Event;
 use crate::ids::TopicPartition;
@@ -145,7 +147,11 @@ impl Broker {
             segment_bytes: u64::try_from(config.log_segment_bytes).unwrap_or(u64::MAX),
             index_interval_bytes: u64::try_from(config.log_index_interval_bytes).unwrap_or(4_096),
             max_batch_bytes: usize::try_from(config.message_max_bytes).unwrap_or(usize::MAX),
+            segment_ms: config.log_roll_ms,
+            segment_jitter_ms: config.log_roll_jitter_ms,
+            appends: AppendConfig::DEFAULT,
             producers: Some(producer_config(config.producer_id_expiration_ms, self.setup.zoo)),
+            epoch_cache_hole: self.setup.zoo.on(Switch::EpochCacheHole),
         }
     }
 
@@ -505,8 +511,28 @@ pub(super) fn log_config(config: &EffectiveTopicConfig, zoo: Zoo) -> LogConfig {
     LogConfig {
         segment_bytes: u64::try_from(config.segment_bytes).unwrap_or(u64::MAX),
         index_interval_bytes: u64::try_from(config.index_interval_bytes).unwrap_or(4_096),
-        max_batch_bytes: usize::try_from(config.message_max_bytes).unwrap_or(usize::MAX),
+        max_batch_bytes: usize::try_from(config.max_message_bytes).unwrap_or(usize::MAX),
+        segment_ms: config.segment_ms,
+        segment_jitter_ms: config.segment_jitter_ms,
+        appends: append_config(config),
         producers: Some(producer_config(config.producer_id_expiration_ms, zoo)),
+        epoch_cache_hole: zoo.on(Switch::EpochCacheHole),
+    }
+}
+
+/// What the leader of a topic's partition does with what clients send (`UnifiedLog.append`).
+fn append_config(config: &EffectiveTopicConfig) -> AppendConfig {
+    let gzip_level = u32::try_from(config.compression_gzip_level).unwrap_or(DEFAULT_GZIP_LEVEL);
+    let compression = match config.compression_type {
+        BrokerCompression::Producer => None,
+        BrokerCompression::To(codec) => Some(TargetCompression { codec, gzip_level }),
+    };
+    AppendConfig {
+        compression,
+        log_append_time: config.message_timestamp_type == TimestampType::LogAppendTime,
+        timestamp_before_max_ms: config.message_timestamp_before_max_ms,
+        timestamp_after_max_ms: config.message_timestamp_after_max_ms,
+        rules: conformance::append_rules_of_logs(),
     }
 }
 

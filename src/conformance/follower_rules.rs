@@ -62,6 +62,12 @@ rules! {
         LaterEpochsAreNotAppended: "Batches of a later leader epoch than the one of the fetch are left away, and all behind them.",
             "KAFKA-18723, `UnifiedLog.analyzeAndValidateRecords`",
             "broker::tests::follower::a_batch_of_a_later_epoch_is_left_away";
+        FailedAppendEndsTheFetch: "A partition whose records cannot be appended for another reason is not fetched until new metadata comes; others are.",
+            "KIP-461, `AbstractFetcherThread.markPartitionFailed`",
+            "broker::tests::follower::what_cannot_be_appended_ends_the_fetch_of_its_partition_only";
+        LeavingFollowerStopsFetching: "A broker that stops does not fetch what it has left the ISR of, or what nobody leads.",
+            "`ReplicaManager.applyLocalFollowersDelta`",
+            "broker::tests::follower::a_broker_that_stops_does_not_fetch_what_it_has_left";
         CorruptRecordsPauseTheFetch: "A corrupt batch is not appended, and the partition is fetched again after a pause.",
             "`AbstractFetcherThread.processFetchRequest`",
             "broker::tests::follower::a_corrupt_batch_is_fetched_again";

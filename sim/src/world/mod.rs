@@ -173,8 +173,10 @@ impl World {
         Self::with_faults(scenario, seed, timeline)
     }
 
-    /// A World with this fault timeline instead of the seed's.
+    /// A World with this fault timeline instead of the seed's. Its scenario is that of this seed: what is drawn of
+    /// configurations is drawn here.
     pub fn with_faults(scenario: Arc<Scenario>, seed: u64, timeline: Vec<Fault>) -> Self {
+        let scenario = if scenario.drawn.is_empty() { scenario } else { Arc::new(scenario.drawn_by(seed)) };
         let mut world = World {
             seed,
             carriage: Carriage::Typed,

@@ -28,6 +28,7 @@ use crate::protocol::versions;
 use crate::zoo::Switch;
 use history::History;
 
+pub use apply::DivergingTail;
 pub use manager::FetcherKey;
 
 /// ListOffsets timestamps with a meaning of their own.
@@ -44,8 +45,11 @@ enum State {
     NeedsOffset {
         timestamp: i64,
     },
-    /// Fenced: nothing to do until new metadata comes.
-    Fenced,
+    /// Fenced, or what the leader sent cannot be appended: nothing to do until new metadata comes
+    /// (`AbstractFetcherThread.markPartitionFailed`).
+    Failed,
+    /// What diverges is known and will be cut in a moment; only in the zoo does anything happen between.
+    Cutting,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -261,7 +265,7 @@ impl Broker {
             .with_replica_state(replica)
             .with_max_wait_ms(config.replica_fetch_wait_max_ms as i32)
             .with_min_bytes(config.replica_fetch_min_bytes as i32)
-            .with_max_bytes(10 << 20);
+            .with_max_bytes(i32::try_from(config.replica_fetch_response_max_bytes).unwrap_or(i32::MAX));
         fx.charge(3_000);
         let Some(fetcher) = self.fetchers.get_mut(&key) else { return };
         let request = fetcher.session.build(&fetched, request);
@@ -277,7 +281,7 @@ impl Broker {
             }
             // Our epoch is older than the leader's: only new metadata helps.
             ResponseError::FencedLeaderEpoch if FollowerRule::FencedFollowerWaitsForMetadata.holds() => {
-                fetcher.set(ix, State::Fenced);
+                fetcher.set(ix, State::Failed);
             }
             _ if FollowerRule::ErrorsPauseThePartition.holds() => fetcher.delay(ix, until),
             _ => {}

@@ -153,3 +153,22 @@ fn the_first_batch_is_sent_whole_and_limits_hold_for_the_rest() {
     assert_eq!(sizes(&mut room, 3 * one as i32, 1 << 20), [2, 1]);
     assert_eq!(sizes(&mut room, 1 << 20, one as i32), [1, 1]);
 }
+
+/// However long the fetch would wait, the end of a segment is the end of its answer.
+#[test]
+fn the_end_of_a_segment_is_not_waited_for() {
+    let config = BrokerConfig { log_segment_bytes: 100, ..BrokerConfig::default() };
+    let mut room = Room::with(Story { config, ..Story::default() }, 1, &[1]);
+    let wants_much = |offset| Fetching { offset, max_wait_ms: 5_000, min_bytes: 10_000, ..Fetching::default() };
+    room.produce(1);
+    let parked = room.send_fetch(wants_much(0));
+    assert!(room.fetched(parked).is_none(), "more may come into this segment");
+    room.produce(1);
+    assert_eq!(room.orders().log.segment_count(), 2);
+    let one_batch = |data: Option<PartitionData>| data.and_then(|data| data.records).map(|records| records.len() < 100);
+    assert_eq!(one_batch(room.fetched(parked)), Some(true), "it was rolled");
+    let late = room.send_fetch(wants_much(0));
+    assert_eq!(one_batch(room.fetched(late)), Some(true));
+    let at_the_end = room.send_fetch(wants_much(1));
+    assert!(room.fetched(at_the_end).is_none());
+}

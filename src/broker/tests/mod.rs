@@ -3,6 +3,7 @@
 //! The host opens every connection at once, registers the broker and answers its heartbeats. What else it asks for waits
 //! until a story answers: metadata, its fetches as a follower, its AlterPartitions.
 
+mod append;
 mod consumers;
 mod controllers;
 mod disk;
@@ -458,7 +459,7 @@ impl Room {
         let request = FetchRequest::default()
             .with_replica_state(replica)
             .with_max_wait_ms(fetch.max_wait_ms)
-            .with_min_bytes(1)
+            .with_min_bytes(fetch.min_bytes)
             .with_max_bytes(1 << 20)
             .with_topics(vec![topic]);
         self.send(versions::FETCH, request)
@@ -601,6 +602,7 @@ struct Fetching {
     last_fetched_epoch: i32,
     log_start: i64,
     max_wait_ms: i32,
+    min_bytes: i32,
 }
 
 impl Default for Fetching {
@@ -613,6 +615,7 @@ impl Default for Fetching {
             last_fetched_epoch: -1,
             log_start: -1,
             max_wait_ms: 0,
+            min_bytes: 1,
         }
     }
 }

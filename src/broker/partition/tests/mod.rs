@@ -96,7 +96,7 @@ impl Room {
     fn append(&mut self, leader_epoch: i32) {
         let record = NewRecord { timestamp: NOW, value: Some("v".into()), ..NewRecord::default() };
         let batch = build_batch(&[record], BuildOptions::default());
-        self.partition.log.append_as_leader(&mut self.disk, batch, leader_epoch).expect("appended");
+        self.partition.log.append_as_leader(&mut self.disk, batch, leader_epoch, 0).expect("appended");
     }
     /// A leader in epoch 1 whose log has `log_end_offset` records, all of this reign, with these followers.
     fn leader(log_end_offset: usize, high_watermark: i64, isr: &[BrokerId], remotes: &[RemoteReplica]) -> Room {
