@@ -54,7 +54,10 @@ Examples:
     #[command(after_help = "\
 Examples:
   trial search chaos --seeds 1..1000
-  trial search chaos --seeds 1..1000 --zoo truncate-to-hw --until-bug --json")]
+  trial search chaos --seeds 1..1000 --zoo truncate-to-hw --until-bug --json
+Counters are sums over all trials; those that begin with trials_ count trials, and medians are of one trial. Elections of
+partition leaders (leader_elections) are those after the first of each partition, as the committed metadata log has them;
+elections of controllers (controller_elections) include the first.")]
     Search(SearchArgs),
     /// Turn bugs of Kafka's past on and see whether each is found under its right name
     #[command(after_help = "\

@@ -46,7 +46,7 @@ impl AskedPartition {
 
 fn key_of(topic: &TopicName, topic_id: Uuid, index: i32) -> PartitionKey {
     let name = if topic_id.is_nil() { topic.as_str().to_string() } else { String::new() };
-    (topic_id, name, index)
+    (index, topic_id, name)
 }
 
 /// The follower that asks.

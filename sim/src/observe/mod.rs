@@ -48,6 +48,8 @@ pub struct Observer {
     undecided: BTreeMap<u64, (u32, node::Nanos)>,
     /// Kinds of fault already told to have taken effect.
     effects_told: BTreeMap<&'static str, u32>,
+    /// How often all of them together had taken effect.
+    faults_told: u32,
 }
 
 impl Observer {
@@ -64,6 +66,7 @@ impl Observer {
             names: BTreeMap::new(),
             undecided: BTreeMap::new(),
             effects_told: BTreeMap::new(),
+            faults_told: 0,
         }
     }
     /// The verdict.
@@ -528,6 +531,11 @@ impl Sink for Observer {
             self.audit_everything(world, EventRef { id: world.event_count(), time: world.now() });
         }
         notes.iter().filter(|note| !invoked_first(note)).for_each(|note| self.on_note(world, note));
+        let took_effect = world.faults_took_effect();
+        if took_effect == self.faults_told {
+            return;
+        }
+        self.faults_told = took_effect;
         for (kind, counter) in world.fault_counters() {
             let told = self.effects_told.entry(kind).or_default();
             if counter.took_effect > *told {

@@ -244,6 +244,10 @@ impl World {
     pub fn fault_counters(&self) -> impl Iterator<Item = (&'static str, FaultCounter)> {
         self.faults.counters()
     }
+    /// How often faults of all kinds took effect so far.
+    pub(crate) fn faults_took_effect(&self) -> u32 {
+        self.fault_counters().map(|(_, counter)| counter.took_effect).sum()
+    }
     /// How often the metadata quorum and elections came into states that a campaign wants to reach, by name.
     pub fn coverage(&self) -> impl Iterator<Item = (&'static str, u64)> {
         self.coverage.named().into_iter()
