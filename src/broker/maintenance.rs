@@ -151,6 +151,7 @@ impl Broker {
             segment_jitter_ms: config.log_roll_jitter_ms,
             appends: AppendConfig::DEFAULT,
             producers: Some(producer_config(config.producer_id_expiration_ms, self.setup.zoo)),
+            epoch_cache_hole: self.setup.zoo.on(Switch::EpochCacheHole),
         }
     }
 
@@ -516,6 +517,7 @@ pub(super) fn log_config(config: &EffectiveTopicConfig, zoo: Zoo) -> LogConfig {
         segment_jitter_ms: config.segment_jitter_ms,
         appends: append_config(config),
         producers: Some(producer_config(config.producer_id_expiration_ms, zoo)),
+        epoch_cache_hole: zoo.on(Switch::EpochCacheHole),
     }
 }
 

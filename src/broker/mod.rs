@@ -81,6 +81,8 @@ pub enum Step {
     Tick(Timer),
     /// Look whether that fetcher has something to do.
     Fetch(FetcherKey),
+    /// Cut what the leader says is diverging, which without zoo is done when it says so.
+    Cut(FetcherKey, fetcher::DivergingTail),
 }
 
 /// What a broker is told before it starts.
@@ -206,6 +208,7 @@ impl Broker {
     fn on_step(&mut self, now: Now, step: Step, disk: &mut dyn Disk, fx: &mut Effects<'_>) {
         match step {
             Step::Fetch(key) => self.on_fetcher_step(now, key, fx),
+            Step::Cut(key, tail) => self.cut_diverging_tail(now, key, tail, disk, fx),
             Step::Tick(timer) => {
                 self.timers.done(timer);
                 match timer {
@@ -295,7 +298,7 @@ impl Node for Broker {
             Input::Request { .. } => Lane::Request,
             Input::Command { .. } => Lane::Heartbeat,
             Input::Local(LocalStep::Broker(Step::Tick(timer))) => timer.lane(),
-            Input::Local(LocalStep::Broker(Step::Fetch(key))) => self.fetcher_lane(*key),
+            Input::Local(LocalStep::Broker(Step::Fetch(key) | Step::Cut(key, _))) => self.fetcher_lane(*key),
             Input::Local(_) => Lane::Timer,
             Input::Synced { ticket, .. } => self.sync_lane(*ticket),
             Input::Opened { conn }

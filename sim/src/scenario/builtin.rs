@@ -42,6 +42,10 @@ pub fn builtin() -> &'static [(&'static str, &'static str)] {
         "kip-279",
         "kip-320",
         "kip-320-consumer",
+        "kip-903",
+        "zombie-leader",
+        "under-min-isr",
+        "hw-lag",
         "closest-replica",
         "chaos",
         "quorum-chaos",
@@ -87,5 +91,10 @@ pub fn builtin() -> &'static [(&'static str, &'static str)] {
         "zoo-skip-truncate-same-leader",
         "zoo-accept-stale-fetch-response",
         "zoo-oor-truncate-fully",
+        "zoo-first-seq-any",
+        "zoo-process-before-truncate",
+        "zoo-epoch-cache-hole",
+        "zoo-drop-last-fetched-epoch",
+        "zoo-leader-epoch-bump-on-shrink",
     ]
 }

@@ -29,6 +29,7 @@ use crate::protocol::versions;
 use crate::zoo::Switch;
 use history::History;
 
+pub use apply::DivergingTail;
 pub use manager::FetcherKey;
 
 /// ListOffsets timestamps with a meaning of their own.
@@ -48,6 +49,8 @@ enum State {
     /// Fenced, or what the leader sent cannot be appended: nothing to do until new metadata comes
     /// (`AbstractFetcherThread.markPartitionFailed`).
     Failed,
+    /// What diverges is known and will be cut in a moment; only in the zoo does anything happen between.
+    Cutting,
 }
 
 #[derive(Clone, Copy, Debug)]

@@ -150,6 +150,30 @@ fn the_zoo_cuts_to_the_high_watermark_instead() {
     assert_eq!((room.ends(), room.truncations()), ((1, 1), vec![(3, 1, TruncationReason::ToHighWatermark)]));
 }
 
+/// What consumers are served between the two is the tail.
+#[test]
+fn the_zoo_moves_the_high_watermark_before_it_cuts() {
+    let zoo = [Switch::ProcessBeforeTruncate].into_iter().collect();
+    let mut room = Room::with(Story { zoo, ..Story::default() }, 2, &[1, 2, 3]);
+    room.leader_sends(0, &[0, 0, 0], 0);
+    room.leader_diverges(0, 1, 6);
+    assert_eq!(room.count(|event| matches!(event, Event::HighWatermark { from: 0, to: 3, .. })), 1);
+    assert_eq!(room.truncations(), [(3, 1, TruncationReason::DivergingEpoch)]);
+    assert_eq!((room.ends(), room.asks_leader()), ((1, 1), Some((0, 1, 0))), "then it cuts and fetches on");
+}
+
+#[test]
+fn the_zoo_forgets_the_last_epoch_when_it_is_given_nothing() {
+    let zoo = [Switch::DropLastFetchedEpoch].into_iter().collect();
+    let mut room = Room::with(Story { zoo, ..Story::default() }, 2, &[1, 2, 3]);
+    room.leader_sends(0, &[0], 0);
+    assert_eq!(room.asks_leader(), Some((0, 1, 0)));
+    room.leader_sends(1, &[], 1);
+    assert_eq!(room.asks_leader(), Some((0, 1, -1)));
+    room.leader_sends(1, &[0], 1);
+    assert_eq!(room.asks_leader(), Some((0, 2, 0)), "records make it know again");
+}
+
 #[test]
 fn a_fenced_follower_waits_for_metadata_others_pause() {
     for error in [ResponseError::NotLeaderOrFollower, ResponseError::UnknownLeaderEpoch] {

@@ -72,6 +72,7 @@ impl Cluster<'_> {
                 .election(election)
                 .target_isr(new_isr.iter().map(|member| member.broker_id.0).collect())
                 .target_recovery_state(data.leader_recovery_state)
+                .bumps_on_shrink(self.zoo.on(Switch::LeaderEpochBumpOnShrink))
                 .build();
         let mut after = partition.clone();
         if let Some(change) = change {

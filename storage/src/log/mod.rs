@@ -73,6 +73,9 @@ pub struct LogConfig {
     pub appends: AppendConfig,
     /// How producers are remembered; `None` for a log that only its owner writes.
     pub producers: Option<ProducerConfig>,
+    /// The bug zoo's `epoch-cache-hole` (KAFKA-16541): where epochs go out of the cache, their checkpoint is written without a
+    /// sync, and a start after a crash believes it below the recovery point, be it empty.
+    pub epoch_cache_hole: bool,
 }
 
 impl LogConfig {
@@ -85,6 +88,7 @@ impl LogConfig {
         max_batch_bytes: 1_048_588,
         appends: AppendConfig::DEFAULT,
         producers: None,
+        epoch_cache_hole: false,
     };
 }
 
