@@ -7,7 +7,7 @@ mod words;
 
 use std::fmt;
 
-pub use words::{BrokerCompression, ProducerCompression, TimestampType};
+pub use words::{BrokerCompression, ProducerCompression, ThrottledReplicas, TimestampType};
 
 /// What kind of value a key takes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -297,6 +297,8 @@ configs! {
         "replica.fetch.min.bytes" replica_fetch_min_bytes: i64 = 1, Int, "1", "bytes for which a follower's fetch waits";
         "replica.fetch.max.bytes" replica_fetch_max_bytes: i64 = 1_048_576, Int, "1048576", "bytes per partition of a follower's fetch";
         "replica.fetch.response.max.bytes" replica_fetch_response_max_bytes: i64 = 10_485_760, Int, "10485760", "most bytes of a whole answer to a follower's fetch";
+        "leader.replication.throttled.rate" leader_replication_throttled_rate: i64 = i64::MAX, Int, "9223372036854775807", "bytes per second that a broker sends to throttled replicas outside the ISR (KIP-73)";
+        "follower.replication.throttled.rate" follower_replication_throttled_rate: i64 = i64::MAX, Int, "9223372036854775807", "bytes per second that a broker fetches for its own throttled replicas that are behind (KIP-73)";
         "replica.fetch.backoff.ms" replica_fetch_backoff_ms: i64 = 1_000, Millis, "1000", "pause of a fetcher after an error";
         "num.replica.fetchers" num_replica_fetchers: i64 = 1, Int, "1", "fetchers of a broker for each broker that it follows";
         "replica.high.watermark.checkpoint.interval.ms" replica_high_watermark_checkpoint_interval_ms: i64 = 5_000, Millis, "5000", "how often high watermarks are written to disk";
@@ -432,6 +434,8 @@ configs! {
 configs! {
     /// A topic's own configuration, over the brokers' defaults.
     TopicConfig {
+        "leader.replication.throttled.replicas" leader_replication_throttled_replicas: Option<ThrottledReplicas> = None, Text, "(none)", "replicas whose leader throttles what it sends: \"*\", or \"partition:broker,…\" (KIP-73)";
+        "follower.replication.throttled.replicas" follower_replication_throttled_replicas: Option<ThrottledReplicas> = None, Text, "(none)", "replicas that throttle what they fetch: \"*\", or \"partition:broker,…\" (KIP-73)";
         "min.insync.replicas" min_insync_replicas: Option<i64> = None, Int, "(broker's)", "see the broker key";
         "unclean.leader.election.enable" unclean_leader_election_enable: Option<bool> = None, Bool, "(broker's)", "see the broker key";
         "flush.messages" flush_messages: Option<i64> = None, Int, "(broker's log.flush.interval.messages)", "records after which a partition is synced to disk";
@@ -463,6 +467,8 @@ impl<T: FromValue> FromValue for Option<T> {
 pub const DYNAMIC_BROKER_KEYS: &[&str] = &[
     "compression.gzip.level",
     "compression.type",
+    "follower.replication.throttled.rate",
+    "leader.replication.throttled.rate",
     "log.flush.interval.messages",
     "log.index.interval.bytes",
     "log.message.timestamp.after.max.ms",
@@ -550,8 +556,6 @@ pub const NOT_MODELLED: &[&str] = &[
     "max.compaction.lag.ms",
     "local.retention.ms",
     "local.retention.bytes",
-    "leader.replication.throttled.replicas",
-    "follower.replication.throttled.replicas",
     "replica.socket.timeout.ms",
     "replica.socket.receive.buffer.bytes",
     "num.recovery.threads.per.data.dir",

@@ -10,8 +10,9 @@ use trial_storage::{Disk, Retention};
 use super::Broker;
 use super::lifecycle::LifecycleState;
 use super::maintenance::log_config;
-use super::partition::{Partition, RoleChange};
+use super::partition::{Partition, RoleChange, Throttled};
 use super::replicas::PartitionIx;
+use super::replication_quota::is_throttled_replica;
 use crate::conformance::{BrokerRule, FollowerRule, HighWatermarkRule};
 use crate::event::{Event, TruncationReason};
 use crate::ids::{BrokerId, NO_BROKER, TopicPartition};
@@ -226,6 +227,11 @@ impl Broker {
         partition.min_insync_replicas = config.min_insync_replicas;
         partition.flush_messages = config.flush_messages;
         partition.retention = Retention { ms: config.retention_ms, bytes: config.retention_bytes };
+        let is_throttled = |list: &str| is_throttled_replica(list, index, self.setup.node_id);
+        partition.throttled = Throttled {
+            as_leader: is_throttled(&config.leader_throttled_replicas),
+            as_follower: is_throttled(&config.follower_throttled_replicas),
+        };
         partition.log.set_config(log_config(&config, self.setup.zoo));
     }
 
@@ -238,6 +244,9 @@ impl Broker {
     /// What was set at run time for this broker or for all is the default of its topics (`BrokerConfigHandler`,
     /// `DynamicLogConfig.reconfigure`).
     fn apply_node_configs(&mut self) {
+        let config = self.image.effective_config_of_node(self.setup.node_id, &self.setup.config);
+        self.leader_quota.set_rate(config.leader_replication_throttled_rate);
+        self.follower_quota.set_rate(config.follower_replication_throttled_rate);
         for topic in self.image.topics.values().cloned().collect::<Vec<_>>() {
             (0..topic.partitions.len() as i32).for_each(|index| self.apply_topic_config(&topic, index));
         }

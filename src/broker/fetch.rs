@@ -16,7 +16,7 @@ use super::Broker;
 use super::fetch_session::{FetchContext, PartitionKey, SessionRequest};
 use super::partition::{Partition, Role};
 use super::replicas::PartitionIx;
-use crate::conformance::{ConsumerRule, FollowerRule, HighWatermarkRule, ReplicaRule};
+use crate::conformance::{ConsumerRule, FollowerRule, HighWatermarkRule, ReplicaRule, ThrottleRule};
 use crate::event::Event;
 use crate::ids::{BrokerId, TopicPartition};
 use crate::node::{Effects, Nanos, Now, ReqId, ms};
@@ -183,7 +183,7 @@ impl Broker {
             || bytes as i64 >= i64::from(min_bytes)
             || reads.iter().any(|read| read.as_ref().map_or(true, Read::is_to_be_told))
             || fetch.parts.iter().any(|part| self.is_beyond_readable_end(&fetch.asker, part))
-            || fetch.parts.iter().any(|part| self.reads_an_older_segment(&fetch.asker, part));
+            || fetch.parts.iter().any(|part| self.reads_an_older_segment(now, &fetch.asker, part));
         if at_once {
             self.answer_reads(now, &fetch, reads, fx);
         } else {
@@ -197,14 +197,14 @@ impl Broker {
     pub(super) fn try_complete_fetch(&mut self, now: Now, id: u64, disk: &mut dyn Disk, fx: &mut Effects<'_>) {
         let Some(fetch) = self.purgatory.fetch(id) else { return };
         let complete = if fetch.min_bytes <= 1 {
-            fetch.parts.iter().any(|part| self.has_news(&fetch.asker, part))
+            fetch.parts.iter().any(|part| self.has_news(now, &fetch.asker, part))
         } else {
             let fetch = fetch.clone();
             let reads = self.read_all(now, &fetch, false, disk, fx);
             let bytes: usize = reads.iter().flatten().map(|r| r.records.len()).sum();
             bytes as i64 >= i64::from(fetch.min_bytes)
                 || reads.iter().any(|r| r.as_ref().map_or(true, Read::is_to_be_told))
-                || fetch.parts.iter().any(|part| self.reads_an_older_segment(&fetch.asker, part))
+                || fetch.parts.iter().any(|part| self.reads_an_older_segment(now, &fetch.asker, part))
         };
         if complete {
             let fetch = self.purgatory.take_fetch(id).expect("just seen");
@@ -221,19 +221,32 @@ impl Broker {
 
     /// A read ends where its segment does, whatever there is behind it: to wait for more would be to wait for nothing
     /// (`DelayedFetch`, case F).
-    fn reads_an_older_segment(&self, asker: &Asker, part: &AskedPartition) -> bool {
+    fn reads_an_older_segment(&self, now: Now, asker: &Asker, part: &AskedPartition) -> bool {
         let Some(partition) = part.ix.and_then(|ix| self.replicas.try_get(ix)) else { return false };
         let end = readable_end(partition, asker.follower());
         part.fetch_offset < end
             && partition.log.is_on_older_segment(part.fetch_offset, end)
             && ConsumerRule::OlderSegmentIsNotWaitedFor.holds()
+            && !self.is_leader_throttled(now, partition, asker.follower())
+    }
+
+    /// Does this leader send nothing to a follower for now, since it has sent more than it may to replicas that are not in
+    /// sync (KIP-73, `ReplicaManager.shouldLeaderThrottle`)?
+    fn is_leader_throttled(&self, now: Now, partition: &Partition, follower: Option<Follower>) -> bool {
+        let Some(follower) = follower.filter(|_| partition.throttled.as_leader) else { return false };
+        let is_member = partition.leader_state().is_some_and(|state| state.isr.committed().contains(&follower.broker));
+        let is_spared = is_member && ThrottleRule::LeaderDoesNotThrottleMembers.holds();
+        !is_spared && self.leader_quota.is_exceeded(now.mono) && ThrottleRule::LeaderAnswersNothing.holds()
     }
 
     /// Is there data beyond the asked offset, or an error to tell?
-    fn has_news(&self, asker: &Asker, part: &AskedPartition) -> bool {
+    fn has_news(&self, now: Now, asker: &Asker, part: &AskedPartition) -> bool {
         let Some(partition) = part.ix.and_then(|ix| self.replicas.try_get(ix)) else { return true };
         let end = readable_end(partition, asker.follower());
-        check_replica(partition, part.current_leader_epoch, asker).is_err() || part.fetch_offset != end
+        let is_throttled = || self.is_leader_throttled(now, partition, asker.follower());
+        check_replica(partition, part.current_leader_epoch, asker).is_err()
+            || part.fetch_offset > end
+            || (part.fetch_offset < end && !is_throttled())
     }
 
     /// Answers a parked fetch with what is there now.
@@ -368,7 +381,7 @@ impl Broker {
             return Err(ResponseError::OffsetOutOfRange);
         }
         let end = readable_end(partition, follower);
-        if part.fetch_offset < end {
+        if part.fetch_offset < end && !self.is_leader_throttled(now, partition, follower) {
             let most = max_bytes.min(usize::try_from(part.max_bytes).unwrap_or(0));
             read.records =
                 partition.log.read(disk, part.fetch_offset, end, most, at_least_one).map_err(|e| read_error(&e))?;
@@ -430,6 +443,12 @@ impl Broker {
         reads: Vec<Result<Read, ResponseError>>,
         fx: &mut Effects<'_>,
     ) {
+        for (part, read) in fetch.parts.iter().zip(&reads).filter(|_| fetch.asker.follower().is_some()) {
+            let is_throttled = |ix| self.replicas.try_get(ix).is_some_and(|partition| partition.throttled.as_leader);
+            if let (true, Ok(read)) = (part.ix.is_some_and(is_throttled), read) {
+                self.leader_quota.record(now.mono, read.records.len());
+            }
+        }
         let answers: Vec<_> =
             fetch.parts.iter().zip(reads).map(|(part, read)| self.partition_data(part, read)).collect();
         let told = self.fetch_sessions.respond(now.mono, &fetch.context, &fetch.parts, &answers, fx);

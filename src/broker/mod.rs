@@ -38,6 +38,7 @@ mod produce_validation;
 mod producer_ids;
 mod purgatory;
 mod replicas;
+mod replication_quota;
 mod retention;
 #[cfg(test)]
 mod tests;
@@ -67,6 +68,7 @@ use partition::Partition;
 use producer_ids::ProducerIdManager;
 use purgatory::Purgatory;
 use replicas::Replicas;
+use replication_quota::ReplicationQuota;
 use timers::{Timer, Timers};
 
 pub use lifecycle::LifecycleState;
@@ -120,6 +122,10 @@ pub struct Broker {
     fetch_sessions: FetchSessions,
     deletes: DelayedDeletes,
     producer_ids: ProducerIdManager,
+    /// What this broker sends, as a leader, to replicas that are throttled.
+    leader_quota: ReplicationQuota,
+    /// What it fetches, as a follower, for its own replicas that are throttled.
+    follower_quota: ReplicationQuota,
     syncs: BTreeMap<Ticket, SyncPurpose>,
     timers: Timers,
     shutdown: maintenance::Shutdown,
@@ -143,6 +149,8 @@ impl Broker {
             fetch_sessions: FetchSessions::new(config.max_incremental_fetch_session_cache_slots),
             deletes: DelayedDeletes::default(),
             producer_ids: ProducerIdManager::new(),
+            leader_quota: ReplicationQuota::new(config.leader_replication_throttled_rate),
+            follower_quota: ReplicationQuota::new(config.follower_replication_throttled_rate),
             syncs: BTreeMap::new(),
             timers: Timers::new(config),
             shutdown: maintenance::Shutdown::No,

@@ -30,6 +30,28 @@ pub enum TimestampType {
     LogAppendTime,
 }
 
+/// Replicas that are throttled: `*`, or a list of `partition:broker` (`ThrottledReplicaListValidator`).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ThrottledReplicas(pub String);
+
+impl FromValue for ThrottledReplicas {
+    fn from_value(value: &ConfigValue) -> Result<Self, ConfigError> {
+        let is_entry = |entry: &str| {
+            let number = |text: &str| text.trim().parse::<u32>().is_ok();
+            entry.split_once(':').is_some_and(|(partition, broker)| number(partition) && number(broker))
+        };
+        match value {
+            ConfigValue::Text(list) if ["", "*"].contains(&list.trim()) || list.split(',').all(is_entry) => {
+                Ok(ThrottledReplicas(list.clone()))
+            }
+            _ => Err(ConfigError::WrongType { expected: "\"*\", or a list such as \"0:1,1:2\" of partition:broker" }),
+        }
+    }
+    fn to_value(&self) -> Option<ConfigValue> {
+        Some(ConfigValue::Text(self.0.clone()))
+    }
+}
+
 /// The codec of that name, `none` being the name of none.
 fn codec(value: &ConfigValue, none: &str, expected: &'static str) -> Result<Compression, ConfigError> {
     let ConfigValue::Text(word) = value else { return Err(ConfigError::WrongType { expected }) };
@@ -104,6 +126,10 @@ mod tests {
         for word in ["CreateTime", "LogAppendTime"] {
             assert_eq!(there_and_back::<TimestampType>(word), same(word));
         }
+        for word in ["*", "", "0:1", "0:1, 12:3"] {
+            assert_eq!(there_and_back::<ThrottledReplicas>(word), same(word));
+        }
+        assert!(["0", "0:b", "0:1,", "-1:2"].iter().all(|word| there_and_back::<ThrottledReplicas>(word).is_err()));
         assert_eq!(there_and_back::<ProducerCompression>("none"), same("none"));
         assert!(there_and_back::<ProducerCompression>("producer").is_err());
         assert!(there_and_back::<BrokerCompression>("none").is_err());

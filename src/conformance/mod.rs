@@ -32,6 +32,7 @@ mod quorum_rules;
 mod replica_rules;
 #[cfg(test)]
 mod tests;
+mod throttle_rules;
 
 pub use self::append_rules::{AppendRule, append_rules_of_logs};
 pub use self::broker_rules::BrokerRule;
@@ -46,14 +47,16 @@ pub use self::producer_client_rules::ProducerClientRule;
 pub use self::producer_rules::{ProducerRule, producer_rules_of_logs};
 pub use self::quorum_rules::QuorumRule;
 pub use self::replica_rules::ReplicaRule;
+pub use self::throttle_rules::ThrottleRule;
 
 /// Every section, in order.
-pub const SECTIONS: [Section; 13] = [
+pub const SECTIONS: [Section; 14] = [
     ReplicaRule::SECTION,
     IsrRule::SECTION,
     HighWatermarkRule::SECTION,
     ProduceRule::SECTION,
     FollowerRule::SECTION,
+    ThrottleRule::SECTION,
     PartitionRule::SECTION,
     BrokerRule::SECTION,
     LogStartRule::SECTION,

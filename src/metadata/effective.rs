@@ -9,7 +9,9 @@
 //! `KafkaConfigSchema.resolveEffectiveTopicConfig`, `DynamicBrokerConfig`, `ServerTopicConfigSynonyms`.
 
 use super::image::{ALL_BROKERS, MetadataImage, TopicImage};
-use crate::config::{BrokerCompression, BrokerConfig, ConfigKey, ConfigValue, TimestampType, TopicConfig, ValueKind};
+use crate::config::{
+    BrokerCompression, BrokerConfig, ConfigKey, ConfigValue, ThrottledReplicas, TimestampType, TopicConfig, ValueKind,
+};
 
 /// Whence a value comes. The numbers are those of DescribeConfigs (`DescribeConfigsResponse.ConfigSource`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -50,6 +52,10 @@ pub struct EffectiveTopicConfig {
     pub retention_bytes: i64,
     /// `segment.bytes`.
     pub segment_bytes: i64,
+    /// `leader.replication.throttled.replicas`, perhaps empty.
+    pub leader_throttled_replicas: String,
+    /// `follower.replication.throttled.replicas`, perhaps empty.
+    pub follower_throttled_replicas: String,
     /// `segment.ms`.
     pub segment_ms: i64,
     /// `segment.jitter.ms`.
@@ -108,6 +114,10 @@ fn broker_synonym(topic_key: &'static str) -> &'static str {
         "message.timestamp.after.max.ms" => "log.message.timestamp.after.max.ms",
         same => same,
     }
+}
+
+fn throttled(replicas: Option<ThrottledReplicas>) -> String {
+    replicas.map_or_else(String::new, |ThrottledReplicas(list)| list)
 }
 
 impl MetadataImage {
@@ -184,6 +194,8 @@ impl MetadataImage {
             retention_ms: own.retention_ms.unwrap_or(broker.log_retention_ms),
             retention_bytes: own.retention_bytes.unwrap_or(broker.log_retention_bytes),
             segment_bytes: own.segment_bytes.unwrap_or(broker.log_segment_bytes),
+            leader_throttled_replicas: throttled(own.leader_replication_throttled_replicas),
+            follower_throttled_replicas: throttled(own.follower_replication_throttled_replicas),
             segment_ms: own.segment_ms.unwrap_or(broker.log_roll_ms),
             segment_jitter_ms: own.segment_jitter_ms.unwrap_or(broker.log_roll_jitter_ms),
             index_interval_bytes: broker.log_index_interval_bytes,

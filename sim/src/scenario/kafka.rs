@@ -168,6 +168,7 @@ fn bounds(name: &str) -> (i64, i64) {
         "log.flush.interval.messages" | "flush.messages" => (1, i64::MAX),
         "log.retention.ms" | "retention.ms" | "log.retention.bytes" | "retention.bytes" => (-1, i64::MAX),
         "compression.gzip.level" => (-1, 9),
+        name if name.ends_with(".replication.throttled.rate") => (0, i64::MAX),
         "segment.ms" | "log.roll.ms" => (1, i64::MAX),
         "segment.jitter.ms" | "log.roll.jitter.ms" => (0, i64::MAX),
         name if name.contains("message.timestamp.") => (0, i64::MAX),

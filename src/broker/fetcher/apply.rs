@@ -156,6 +156,9 @@ impl Broker {
         fx: &mut Effects<'_>,
     ) {
         let records = data.records.take().unwrap_or_default();
+        if self.replicas.get(asked.ix).throttled.as_follower {
+            self.follower_quota.record(now.mono, records.len());
+        }
         if !records.is_empty() {
             fx.charge(4_000 + records.len() as u64 / 4);
             let up_to_epoch =
@@ -180,6 +183,10 @@ impl Broker {
                 }
                 Err(error) => return self.append_failed(now, key, asked.ix, &error, fx),
             }
+        }
+        let lag = data.high_watermark.saturating_sub(self.replicas.get(asked.ix).log_end_offset()).max(0);
+        if let Some(followed) = self.fetchers.get_mut(&key).and_then(|fetcher| fetcher.partitions.get_mut(&asked.ix)) {
+            followed.lag = Some(lag);
         }
         self.take_leader_offsets(asked.ix, &data, disk, fx);
     }

@@ -18,11 +18,12 @@ use kafka_protocol::messages::fetch_request::ReplicaState;
 use kafka_protocol::messages::{FetchRequest, RequestKind, ResponseKind};
 use trial_storage::Disk;
 
+use super::partition::Partition;
 use super::replicas::PartitionIx;
 use super::{Broker, Step};
 use crate::client::fetch_session::{FetchSessionHandler, Wanted};
 use crate::client::{Channel, ChannelEvent, ChannelTimeouts};
-use crate::conformance::FollowerRule;
+use crate::conformance::{FollowerRule, ThrottleRule};
 use crate::node::{ConnId, Effects, Endpoint, Input, Lane, LocalStep, Nanos, Now, Purpose, ms};
 use crate::protocol::versions;
 use crate::zoo::Switch;
@@ -57,6 +58,8 @@ struct Followed {
     leader_epoch: i32,
     state: State,
     history: History,
+    /// By how many committed records it was behind at the last answer; `None` before the first.
+    lag: Option<i64>,
 }
 
 /// What a fetch asked of one partition.
@@ -122,7 +125,7 @@ impl Fetcher {
         }
     }
     fn follow(&mut self, ix: PartitionIx, leader_epoch: i32, history: History) {
-        self.partitions.insert(ix, Followed { leader_epoch, state: State::Fetching, history });
+        self.partitions.insert(ix, Followed { leader_epoch, state: State::Fetching, history, lag: None });
     }
     /// True if it followed.
     fn leave(&mut self, ix: PartitionIx) -> bool {
@@ -225,14 +228,18 @@ impl Broker {
     fn send_fetch(&mut self, now: Now, key: FetcherKey, fx: &mut Effects<'_>) {
         let Some(fetcher) = self.fetchers.get(&key) else { return };
         let config = &self.setup.config;
-        let mut fetched = Vec::new();
-        let mut asked = Vec::new();
+        let quota_exceeded = self.follower_quota.is_exceeded(now.mono);
+        let (mut fetched, mut asked, mut throttled) = (Vec::new(), Vec::new(), Vec::new());
         for (ix, followed) in &fetcher.partitions {
             let partition = self.replicas.get(*ix);
             // While appended records are being flushed, Kafka's fetcher stands still in the append.
             // The same goes for a cut whose checkpoint is not durable yet.
             let stands_still = partition.flushing_from.is_some() || partition.checkpoints_awaited > 0;
             if followed.state != State::Fetching || stands_still {
+                continue;
+            }
+            if quota_exceeded && is_follower_throttled(partition, followed) {
+                throttled.push(*ix);
                 continue;
             }
             let fetch_offset = partition.log_end_offset();
@@ -255,6 +262,11 @@ impl Broker {
             fetched.push(((partition.topic_id, partition.id.partition), wanted));
         }
         if asked.is_empty() {
+            // Nothing else to fetch: look again after the pause that Kafka's thread makes then.
+            let until = now.mono + ms(config.replica_fetch_backoff_ms);
+            if let Some(fetcher) = self.fetchers.get_mut(&key) {
+                throttled.into_iter().for_each(|ix| fetcher.delay(ix, until));
+            }
             return;
         }
         let told = FollowerRule::FetchTellsTheBrokerEpoch.holds();
@@ -306,6 +318,13 @@ impl Broker {
             && (partition.log_end_offset() == asked.fetch_offset
                 || !FollowerRule::ResponseForAnotherOffsetIsDropped.holds())
     }
+}
+
+/// Does a follower ask for nothing while the quota is exceeded (KIP-73, `RemoteLeaderEndPoint.shouldFollowerThrottle`)?
+/// Not if it had all that was committed when it was last answered.
+fn is_follower_throttled(partition: &Partition, followed: &Followed) -> bool {
+    let in_sync = followed.lag.is_some_and(|lag| lag <= 0) && ThrottleRule::FollowerInSyncIsNotThrottled.holds();
+    partition.throttled.as_follower && !in_sync && ThrottleRule::FollowerAsksNothing.holds()
 }
 
 fn channel(endpoint: Endpoint, request_timeout_ms: i64) -> Channel<About> {

@@ -65,6 +65,8 @@ pub struct Partition {
     pub flush_messages: i64,
     /// `retention.ms` and `retention.bytes` of the topic.
     pub retention: Retention,
+    /// Is it throttled on this broker as a leader's, and as a follower's (KIP-73)?
+    pub throttled: Throttled,
     /// While a flush that the log asked for (`flush.messages`) is under way, what lies at or above this offset counts for
     /// nobody: in Kafka the thread that appends stands still meanwhile.
     pub flushing_from: Option<i64>,
@@ -80,6 +82,15 @@ pub struct Partition {
     pub fetch_waiters: Vec<u64>,
     /// The event that gave the partition its present role: a cause of what follows from it.
     pub role_event: EventId,
+}
+
+/// Which side of a replica is throttled.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Throttled {
+    /// Where it leads: what is sent to followers outside the ISR.
+    pub as_leader: bool,
+    /// Where it follows: what it fetches.
+    pub as_follower: bool,
 }
 
 /// What a metadata record made of this replica.
@@ -119,6 +130,7 @@ impl Partition {
             min_insync_replicas: 1,
             flush_messages: i64::MAX,
             retention: Retention { ms: -1, bytes: -1 },
+            throttled: Throttled::default(),
             flushing_from: None,
             unsynced_metadata: None,
             checkpoints_awaited: 0,

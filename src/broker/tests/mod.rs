@@ -17,6 +17,7 @@ mod log_start;
 mod producer_state;
 mod producers;
 mod snapshot;
+mod throttle;
 mod topics;
 
 use std::collections::BTreeMap;

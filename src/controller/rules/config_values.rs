@@ -78,6 +78,7 @@ fn least(name: &str) -> i64 {
     match name {
         "retention.ms" | "retention.bytes" | "log.retention.ms" | "log.retention.bytes" => -1,
         "compression.gzip.level" => -1,
+        name if name.ends_with(".replication.throttled.rate") => 0,
         "segment.jitter.ms" | "log.roll.jitter.ms" => 0,
         name if name.contains("message.timestamp.") => 0,
         _ => 1,
@@ -90,6 +91,7 @@ fn greatest(name: &str) -> i64 {
         "flush.messages" | "log.flush.interval.messages" => i64::MAX,
         "retention.ms" | "retention.bytes" | "log.retention.ms" | "log.retention.bytes" => i64::MAX,
         "compression.gzip.level" => 9,
+        name if name.ends_with(".replication.throttled.rate") => i64::MAX,
         "segment.ms" | "segment.jitter.ms" | "log.roll.ms" | "log.roll.jitter.ms" => i64::MAX,
         name if name.contains("message.timestamp.") => i64::MAX,
         _ => i64::from(i32::MAX),
