@@ -96,15 +96,15 @@ pub(super) fn copied_set<T: JavaHash>(keys: impl IntoIterator<Item = T>) -> Vec<
 
 /// A `HashSet` that elements come to and go from, of which only the first is ever asked.
 #[derive(Clone, Debug)]
-pub(super) struct JavaHashSet<T> {
+pub(super) struct JavaTable<T> {
     elements: Vec<T>,
     /// A table never shrinks.
     capacity: usize,
 }
 
-impl<T: JavaHash + PartialEq> JavaHashSet<T> {
+impl<T: JavaHash + PartialEq> JavaTable<T> {
     pub(super) fn new() -> Self {
-        JavaHashSet { elements: Vec::new(), capacity: DEFAULT_CAPACITY }
+        JavaTable { elements: Vec::new(), capacity: DEFAULT_CAPACITY }
     }
 
     pub(super) fn is_empty(&self) -> bool {
@@ -157,7 +157,7 @@ mod tests {
 
     #[test]
     fn a_set_names_its_first_element_by_its_table_not_by_arrival() {
-        let mut set = JavaHashSet::new();
+        let mut set = JavaTable::new();
         for letter in ["b", "p", "a"] {
             set.insert(letter);
         }

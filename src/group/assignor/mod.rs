@@ -12,7 +12,7 @@
 //!
 //! The results are those of Apache Kafka 4.x, down to who gets the partition that does not divide evenly. In places Kafka
 //! iterates over Java's hash tables, and their order decides; that order is part of the result and computed in
-//! [`java_order`]. What is not reproduced: the order within one bucket of such a table (two ids that fall together are
+//! `java_order`. What is not reproduced: the order within one bucket of such a table (two ids that fall together are
 //! taken by id, Kafka takes them as they arrived), and buckets that Java turns into trees (eight ids in one bucket).
 
 pub mod client;

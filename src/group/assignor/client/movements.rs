@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::group::assignor::java_order::JavaHashSet;
+use crate::group::assignor::java_order::JavaTable;
 use crate::ids::{Topic, TopicPartition};
 
 /// From whom to whom.
@@ -13,7 +13,7 @@ type Pair = (String, String);
 
 #[derive(Clone, Debug, Default)]
 pub(super) struct Movements {
-    by_topic: BTreeMap<Topic, BTreeMap<Pair, JavaHashSet<TopicPartition>>>,
+    by_topic: BTreeMap<Topic, BTreeMap<Pair, JavaTable<TopicPartition>>>,
     /// For each partition that moved: its first owner and the present one.
     pairs: BTreeMap<TopicPartition, Pair>,
 }
@@ -33,7 +33,7 @@ impl Movements {
         }
         let pair = (first, to.to_string());
         let of_topic = self.by_topic.entry(partition.topic.clone()).or_default();
-        of_topic.entry(pair.clone()).or_insert_with(JavaHashSet::new).insert(partition.clone());
+        of_topic.entry(pair.clone()).or_insert_with(JavaTable::new).insert(partition.clone());
         self.pairs.insert(partition.clone(), pair);
     }
 
@@ -57,7 +57,7 @@ impl Movements {
         let first = self.pairs.get(partition).map_or(from, |(first, _)| first.as_str());
         let reverse = (to.to_string(), first.to_string());
         let moved_the_other_way = self.by_topic.get(&partition.topic).and_then(|of_topic| of_topic.get(&reverse));
-        moved_the_other_way.and_then(JavaHashSet::first).unwrap_or(partition).clone()
+        moved_the_other_way.and_then(JavaTable::first).unwrap_or(partition).clone()
     }
 }
 

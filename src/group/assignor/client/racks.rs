@@ -20,12 +20,12 @@ pub fn without_racks<'a>(topics: impl IntoIterator<Item = (&'a str, usize)>) -> 
 /// (`AbstractPartitionAssignor.useRackAwareAssignment`, KIP-881).
 pub(super) fn use_rack_aware_assignment<'a>(
     consumer_racks: &BTreeSet<&str>,
-    racks_per_partition: impl Iterator<Item = &'a Racks> + Clone,
+    mut racks_per_partition: impl Iterator<Item = &'a Racks> + Clone,
 ) -> bool {
     let partition_racks: BTreeSet<&str> = racks_per_partition.clone().flatten().map(String::as_str).collect();
     let all = partition_racks.len();
     // A partition's racks are among all of them, so as many means the same.
-    !consumer_racks.is_disjoint(&partition_racks) && racks_per_partition.into_iter().any(|racks| racks.len() != all)
+    !consumer_racks.is_disjoint(&partition_racks) && racks_per_partition.any(|racks| racks.len() != all)
 }
 
 /// The rack of a consumer that tells one.
@@ -93,8 +93,8 @@ impl<'a> RackInfo<'a> {
         consumers: &[&str],
         first: usize,
     ) -> Option<usize> {
-        let places = (0..consumers.len()).map(|i| (first + i) % consumers.len());
-        places.into_iter().find(|place| self.matches(consumers[*place], partition))
+        let mut places = (0..consumers.len()).map(|i| (first + i) % consumers.len());
+        places.find(|place| self.matches(consumers[*place], partition))
     }
 }
 

@@ -11,11 +11,14 @@ use super::racks::{PartitionsPerTopic, Racks, rack_of, use_rack_aware_assignment
 use super::{Assignments, members_in_order};
 use crate::ids::{Topic, TopicPartition};
 
+/// A member that subscribes to a topic, and its rack.
+type Consumer<'a> = (&'a str, Option<&'a str>);
+
 /// One topic on its way to being assigned (`RangeAssignor.TopicAssignmentState`).
 struct TopicState<'a> {
     topic: &'a Topic,
     /// The members that subscribe to it, static ones first, each with its rack.
-    consumers: Vec<(&'a str, Option<&'a str>)>,
+    consumers: Vec<Consumer<'a>>,
     needs_rack_aware_assignment: bool,
     /// Empty where no consumer tells a rack.
     partition_racks: &'a [Racks],
@@ -26,7 +29,7 @@ struct TopicState<'a> {
 }
 
 impl<'a> TopicState<'a> {
-    fn new(topic: &'a Topic, partitions: &'a [Racks], consumers: Vec<(&'a str, Option<&'a str>)>) -> Self {
+    fn new(topic: &'a Topic, partitions: &'a [Racks], consumers: Vec<Consumer<'a>>) -> Self {
         let racks: BTreeSet<&str> = consumers.iter().filter_map(|(_, rack)| *rack).collect();
         let (count, among) = (partitions.len() as i32, consumers.len() as i32);
         TopicState {
@@ -42,7 +45,7 @@ impl<'a> TopicState<'a> {
     }
 
     /// May the consumer read the partition nearby? One that tells no rack is near to all.
-    fn racks_match(&self, consumer: (&str, Option<&str>), partition: i32) -> bool {
+    fn racks_match(&self, consumer: Consumer<'_>, partition: i32) -> bool {
         consumer.1.is_none_or(|rack| self.partition_racks.get(partition as usize).is_some_and(|of| of.contains(rack)))
     }
 
@@ -103,7 +106,7 @@ pub(super) fn assign(partitions: &PartitionsPerTopic, subscriptions: &BTreeMap<S
 /// Gives partitions to members that are near (`RangeAssignor.assignWithRackMatching`).
 fn assign_with_rack_matching<'a>(states: &mut [TopicState<'a>], assignments: &mut Assignments) {
     // Co-partitioned are topics with the same consumers and as many partitions.
-    let mut groups: BTreeMap<(Vec<(&str, Option<&str>)>, usize), Vec<&mut TopicState<'a>>> = BTreeMap::new();
+    let mut groups: BTreeMap<(Vec<Consumer<'a>>, usize), Vec<&mut TopicState<'a>>> = BTreeMap::new();
     for state in states {
         groups.entry((state.consumers.clone(), state.partition_racks.len())).or_default().push(state);
     }
@@ -119,13 +122,13 @@ fn assign_with_rack_matching<'a>(states: &mut [TopicState<'a>], assignments: &mu
 /// A partition goes to the first member that is near to it in every one of the topics
 /// (`RangeAssignor.assignCoPartitionedWithRackMatching`).
 fn assign_co_partitioned<'a>(
-    mut remaining: Vec<(&'a str, Option<&'a str>)>,
+    mut remaining: Vec<Consumer<'a>>,
     partitions: i32,
     states: &mut [&mut TopicState<'a>],
     assignments: &mut Assignments,
 ) {
     for partition in 0..partitions {
-        let near = |consumer: &(&str, Option<&str>)| {
+        let near = |consumer: &Consumer<'_>| {
             let takes = |state: &&mut TopicState<'_>| {
                 state.racks_match(*consumer, partition) && state.max_assignable(consumer.0) > 0
             };

@@ -273,18 +273,29 @@ proptest! {
     #[test]
     fn a_cooperative_group_comes_to_rest_whatever_its_members_claim(
         mut given in group(true),
+        different in group(false),
         claims in vec((0..6_usize, 0..6_i32, vec((select(&TOPICS[..]), 0..12_i32), 0..8)), 0..6),
     ) {
         // Members that missed rebalances claim what others own, and what does not exist.
+        let mut different = different;
         for (place, generation, claimed) in claims {
-            let count = given.members.len();
-            let member = &mut given.members[place % count];
-            let partition = |(topic, partition): (&str, i32)| TopicPartition::new(&Topic::new(topic), partition);
-            member.owned = claimed.into_iter().map(partition).collect();
-            member.generation = Some(Some(generation - 1));
+            for group in [&mut given, &mut different] {
+                let count = group.members.len();
+                let member = &mut group.members[place % count];
+                let partition = |(topic, partition): &(&str, i32)| TopicPartition::new(&Topic::new(topic), *partition);
+                member.owned = claimed.iter().map(partition).collect();
+                member.generation = Some(Some(generation - 1));
+            }
         }
-        for assignor in [ClientAssignor::CooperativeSticky, ClientAssignor::Sticky] {
-            let assigned = given.assign(assignor);
+        for (group, assignor) in [
+            (&given, ClientAssignor::CooperativeSticky),
+            (&given, ClientAssignor::Sticky),
+            (&different, ClientAssignor::CooperativeSticky),
+            (&different, ClientAssignor::Sticky),
+        ] {
+            // Believing everything may assign twice, but comes to an end.
+            assignor.assign(&group.partitions, &group.subscriptions(assignor), Claims::Believed);
+            let assigned = group.assign(assignor);
             let all: Vec<&TopicPartition> = assigned.values().flatten().collect();
             prop_assert_eq!(all.iter().collect::<BTreeSet<_>>().len(), all.len(), "{}: {:?}", assignor.name(), &assigned);
         }

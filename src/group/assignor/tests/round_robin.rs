@@ -31,6 +31,13 @@ const CASES: &[Case] = &[
         "t1 5; t2 5; c1 i=1: t1 t2; c5 i=2: t1 t2; c4 i=3: t1 t2",
         "c1 t1-0 t1-3 t2-1 t2-4; c5 t1-1 t1-4 t2-2; c4 t1-2 t2-0 t2-3",
     ),
+    // The documentation's of the sticky assignor: C1 leaves, and much moves that need not.
+    (
+        "t0 2; t1 2; t2 2; t3 2; C0: t0 t1 t2 t3; C1: t0 t1 t2 t3; C2: t0 t1 t2 t3",
+        "C0 t0-0 t1-1 t3-0; C1 t0-1 t2-0 t3-1; C2 t1-0 t2-1",
+    ),
+    ("t0 2; t1 2; t2 2; t3 2; C0: t0 t1 t2 t3; C2: t0 t1 t2 t3", "C0 t0-0 t1-0 t2-0 t3-0; C2 t0-1 t1-1 t2-1 t3-1"),
+    ("t0 1; t1 2; t2 3; C1: t0 t1; C2: t0 t1 t2", "C1 t0-0 t1-1; C2 t1-0 t2-0 t2-1 t2-2"),
     // What it does badly: the last member could relieve the others and the turns do not see it.
     ("t0 1; t1 2; t2 3; c0: t0; c1: t0 t1; c2: t0 t1 t2", "c0 t0-0; c1 t1-0; c2 t1-1 t2-0 t2-1 t2-2"),
     (

@@ -36,10 +36,15 @@ pub(super) const EQUAL: &[Case] = &[
         "~c1 t1-2 t2-1 t3-0; c2 t-0 t1-0 t2-0; c3 t1-1 t2-2 t3-2; c4 t-1 t-2 t3-1",
     ),
     ("t 3; t2 3; c1 g=10: t t2 | t-0 t2-1 t-1; c2 g=8: t t2 | t-0 t2-1 t2-2", "~c1 t-0 t2-1 t-1; c2 t-2 t2-2 t2-0"),
-    // The documentation's: C1 of three leaves, the others keep all that they have.
+    // The documentation's.
+    (
+        "t0 2; t1 2; t2 2; t3 2; C0: t0 t1 t2 t3; C1: t0 t1 t2 t3; C2: t0 t1 t2 t3",
+        "C0 t0-0 t1-1 t3-0; C1 t0-1 t2-0 t3-1; C2 t1-0 t2-1",
+    ),
+    // C1 leaves, and the others keep all that they have. (What C1 had, the documentation deals out as older versions did.)
     (
         "t0 2; t1 2; t2 2; t3 2; C0: t0 t1 t2 t3 | t0-0 t1-1 t3-0; C2: t0 t1 t2 t3 | t1-0 t2-1",
-        "~C0 t0-0 t1-1 t3-0 t2-0; C2 t1-0 t2-1 t0-1 t3-1",
+        "C0 t0-0 t3-0 t1-1 t0-1; C2 t1-0 t2-1 t2-0 t3-1",
     ),
 ];
 
@@ -67,6 +72,10 @@ const DIFFERENT: &[Case] = &[
     // The documentation's: C0 leaves.
     ("t0 1; t1 2; t2 3; C0: t0; C1: t0 t1; C2: t0 t1 t2", "~C0 t0-0; C1 t1-0 t1-1; C2 t2-0 t2-1 t2-2"),
     ("t0 1; t1 2; t2 3; C1: t0 t1 | t1-0 t1-1; C2: t0 t1 t2 | t2-0 t2-1 t2-2", "~C1 t1-0 t1-1 t0-0; C2 t2-0 t2-1 t2-2"),
+    // Kafka compares subscriptions with the first that names a topic. So of two members one of which subscribes to nothing,
+    // that one gets its share if the hash map has it first, as it has "p" before "a".
+    ("t 2; p:; a: t", "a t-0; p t-1"),
+    ("t 2; p: t; a:", "a; p t-0 t-1"),
     // What roundrobin handles badly.
     (
         "topic1 2; topic2 1; topic3 2; topic4 1; topic5 2; c1: topic1 topic2 topic3 topic4 topic5; \
