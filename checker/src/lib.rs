@@ -17,8 +17,10 @@
 mod cluster;
 mod findings;
 pub mod history;
+pub mod input;
 mod judge;
 mod observation;
+pub mod operations;
 mod partitions;
 mod quorum;
 mod settings;
