@@ -7,7 +7,7 @@
 //! - Inside an operation: each record against the one before it. For polls silenced in partitions that the operation's
 //!   rebalance log names.
 //!
-//! An unknown index gives no step.
+//! An unknown index gives no step, and neither do two records at one offset.
 
 use std::collections::BTreeMap;
 
@@ -93,7 +93,9 @@ impl Steps {
             };
             let step = |from: Source, to: Source, key: u32| {
                 let (from_index, to_index) = (facts.position(from)?, facts.position(to)?);
-                let follows = to_index == from_index.saturating_add(1);
+                // Two records that claim one offset have no order.
+                let claim = from_index == to_index && facts.record(from) != facts.record(to);
+                let follows = to_index == from_index.saturating_add(1) || claim;
                 (!follows).then_some(Step { key, from, to, from_index, to_index, subscribed })
             };
             for poll in facts.polls(op) {
