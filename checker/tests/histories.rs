@@ -118,3 +118,28 @@ fn white_space_comments_and_notation_do_not_matter() {
         assert_eq!(check(&read(&one_vector), options(&text)), plain, "{}", path.display());
     }
 }
+
+#[test]
+fn what_is_written_reads_back_to_the_same_verdict() {
+    for path in files() {
+        let text = fs::read_to_string(&path).expect("text");
+        let (history, options) = (read(&text), options(&text));
+        let report = check(&history, options);
+        let (mut edn, mut json) = (Vec::new(), Vec::new());
+        history.write_edn(&mut edn).expect("memory can be written");
+        history.write_json_lines(&mut json).expect("memory can be written");
+        for (bytes, format) in [(&edn, Format::Edn), (&json, Format::JsonLines)] {
+            let again = input::read(bytes.as_slice(), None).unwrap_or_else(|error| {
+                panic!("{}: {error}\n{}", path.display(), String::from_utf8_lossy(bytes))
+            });
+            let again = check(&again, options);
+            match format {
+                Format::Edn => assert_eq!(again, report, "{}", path.display()),
+                // Names that are no integers are told in another way.
+                Format::JsonLines => {
+                    assert_eq!((again.groups, again.counters), (report.groups.clone(), report.counters.clone()));
+                }
+            }
+        }
+    }
+}

@@ -188,6 +188,7 @@ pub struct History {
     process_numbers: BTreeMap<i64, u32>,
     /// Producers by their own number, and processes without one by theirs.
     sender_numbers: BTreeMap<(bool, i64), u32>,
+    producers: Vec<Option<i64>>,
     /// In the order of their invocations.
     pub(crate) ops: Vec<Operation>,
     pub(crate) sends: Vec<Mention>,
@@ -257,6 +258,9 @@ impl History {
         let next = self.sender_numbers.len() as u32;
         let name = (event.producer.is_some(), event.producer.unwrap_or(event.process));
         let sender = *self.sender_numbers.entry(name).or_insert(next);
+        if sender == next {
+            self.producers.push(event.producer);
+        }
         self.ops.push(Operation {
             invoked_ns: time,
             completed_ns: time,
@@ -342,6 +346,11 @@ impl History {
     /// How many producers there are, and processes that have none.
     pub(crate) fn senders(&self) -> usize {
         self.sender_numbers.len()
+    }
+
+    /// The producer's number of a sender that is one.
+    pub(crate) fn producer(&self, sender: u32) -> Option<i64> {
+        self.producers.get(sender as usize).copied().flatten()
     }
 
     /// How many operations there are.

@@ -14,11 +14,13 @@
 
 mod atom;
 mod components;
+mod export;
 mod facts;
 mod find;
 mod graph;
 mod history;
 mod options;
+mod recorder;
 mod report;
 mod steps;
 #[cfg(test)]
@@ -31,11 +33,12 @@ pub use atom::{Atom, Atoms};
 pub use find::{DEFINITIONS, Definition};
 pub use history::{Event, Function, History, Kind, Misfit, Rebalance, Value};
 pub use options::{Consumer, Isolation, Options};
+pub use recorder::Recorder;
 pub use report::{HistoryFinding, HistoryGroup, Name, Report};
 
 use crate::verdict::{Class, Outcome};
 use facts::Facts;
-use history::{NONE, Outcome as Told};
+use history::{Mention, NONE, Outcome as Told};
 use report::Found;
 
 /// Checks a history.
