@@ -85,9 +85,7 @@ fn every_finding_has_a_history_that_shows_it_and_one_that_does_not() {
     let texts: Vec<String> = files().iter().map(|path| fs::read_to_string(path).expect("text")).collect();
     for definition in DEFINITIONS {
         let code = definition.code;
-        let shows = |text: &&String| {
-            expected(text).iter().any(|line| line.split(' ').nth(1) == Some(code))
-        };
+        let shows = |text: &&String| expected(text).iter().any(|line| line.split(' ').nth(1) == Some(code));
         assert!(texts.iter().any(|text| shows(&text)), "no history shows {code}");
         let named = format!("; not {code}");
         let not = texts.iter().filter(|text| text.lines().any(|line| line == named));
@@ -129,9 +127,8 @@ fn what_is_written_reads_back_to_the_same_verdict() {
         history.write_edn(&mut edn).expect("memory can be written");
         history.write_json_lines(&mut json).expect("memory can be written");
         for (bytes, format) in [(&edn, Format::Edn), (&json, Format::JsonLines)] {
-            let again = input::read(bytes.as_slice(), None).unwrap_or_else(|error| {
-                panic!("{}: {error}\n{}", path.display(), String::from_utf8_lossy(bytes))
-            });
+            let again = input::read(bytes.as_slice(), None)
+                .unwrap_or_else(|error| panic!("{}: {error}\n{}", path.display(), String::from_utf8_lossy(bytes)));
             let again = check(&again, options);
             match format {
                 Format::Edn => assert_eq!(again, report, "{}", path.display()),

@@ -347,7 +347,8 @@ impl<'a> Reader<'a> {
             self.token();
         }
         let word = &self.text[begin..self.at];
-        let code = word.strip_prefix('u').filter(|hex| hex.len() == 4).and_then(|hex| u32::from_str_radix(hex, 16).ok());
+        let code =
+            word.strip_prefix('u').filter(|hex| hex.len() == 4).and_then(|hex| u32::from_str_radix(hex, 16).ok());
         let octal = word.strip_prefix('o').filter(|o| !o.is_empty()).and_then(|o| u32::from_str_radix(o, 8).ok());
         let c = match word {
             "newline" => Some('\n'),
@@ -359,7 +360,8 @@ impl<'a> Reader<'a> {
             _ if word.chars().count() == 1 => Some(first),
             _ => code.or(octal).map(|code| char::from_u32(code).unwrap_or(char::REPLACEMENT_CHARACTER)),
         };
-        c.map(Kind::Char).ok_or_else(|| Fault::new(at, format!("\\{word} is no character: \\a, \\newline, \\u0041")).into())
+        c.map(Kind::Char)
+            .ok_or_else(|| Fault::new(at, format!("\\{word} is no character: \\a, \\newline, \\u0041")).into())
     }
 }
 

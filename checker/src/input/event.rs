@@ -19,7 +19,8 @@ const FUNCTIONS: &str = ":send, :poll, :txn, :assign, :subscribe, :crash or :deb
 /// Takes one line into the history.
 pub(super) fn take(form: &Form<'_>, words: Words, history: &mut History) -> Result<(), Fault> {
     let FormKind::Map(entries) = &form.kind else {
-        let what = format!("{} is no operation: each is a map such as {{:process 0, :type :ok, :f :poll, …}}", form.what());
+        let what =
+            format!("{} is no operation: each is a map such as {{:process 0, :type :ok, :f :poll, …}}", form.what());
         return Err(Fault::new(form.at, what));
     };
     let line = Line { form, entries, words };

@@ -23,7 +23,8 @@ pub(super) fn read(input: &mut impl BufRead, history: &mut History) -> Result<u6
                 let what = text.rsplit_once(" at line ").map_or(text.as_str(), |(what, _)| what);
                 let at = line.char_indices().nth(error.column().saturating_sub(1)).map_or(line.len(), |(at, _)| at);
                 let trimmed = line.trim_end().len();
-                Fault::new(at.min(trimmed), format!("this is no JSON: {what}; each line is one object")).of(&line, number)
+                Fault::new(at.min(trimmed), format!("this is no JSON: {what}; each line is one object"))
+                    .of(&line, number)
             })?;
             let begin = line.len() - line.trim_start().len();
             let form = form(&value, begin);

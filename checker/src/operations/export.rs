@@ -127,7 +127,11 @@ impl Line<'_> {
                 self.items(history.named_by(self.op).iter().map(|(key, _)| self.atom(history.keys[*key as usize])))
             }
             Function::Crash | Function::Debug => {
-                if self.notation == Notation::Edn { "nil".to_owned() } else { "null".to_owned() }
+                if self.notation == Notation::Edn {
+                    "nil".to_owned()
+                } else {
+                    "null".to_owned()
+                }
             }
             Function::Send | Function::Poll | Function::Txn => {
                 let sends = history.sends[op.sends.0 as usize..op.sends.1 as usize].iter();

@@ -16,7 +16,7 @@ use super::history::{History, Mention, NO_OFFSET, NONE, Outcome};
 pub(crate) struct Record {
     /// A send of it, or else a poll: where its key and value stand.
     pub(crate) first: Source,
-    /// The operation that sent it; [`NONE`] if nobody did.
+    /// The operation that sent it, of several the first that is ok, or else unknown; [`NONE`] if nobody did.
     pub(crate) writer: u32,
     /// Several operations sent it, against what values are for.
     pub(crate) sent_again: bool,
@@ -110,7 +110,12 @@ impl<'a> Facts<'a> {
             } else if record.writer == NONE {
                 record.writer = op;
             } else {
+                // Whoever is known to have written it.
                 record.sent_again = true;
+                let rank = |op: u32| self.history.ops[op as usize].outcome as u8;
+                if rank(op) < rank(record.writer) {
+                    record.writer = op;
+                }
             }
         }
     }
@@ -137,7 +142,10 @@ impl<'a> Facts<'a> {
             .map(|(m, source)| (m.offset, m.key, source))
             .collect();
         let record_of = &self.record_of;
-        placed.sort_unstable_by_key(|(offset, key, source)| (*key, *offset, record_of[*source as usize]));
+        placed.sort_unstable_by(|a, b| {
+            let same_place = || record_of[a.2 as usize].cmp(&record_of[b.2 as usize]);
+            (a.1, a.0).cmp(&(b.1, b.0)).then_with(same_place)
+        });
         let mut index = 0;
         let mut last: Option<(u32, i64)> = None;
         for (offset, key, source) in placed {

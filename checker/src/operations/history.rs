@@ -106,12 +106,12 @@ pub struct Value {
     pub keys: Vec<Atom>,
 }
 
-/// How an operation ended.
+/// How an operation ended, in the order in which it tells who wrote a value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Outcome {
     Ok,
-    Fail,
     Info,
+    Fail,
 }
 
 /// One operation: an invocation, and its completion if there is one.
@@ -156,7 +156,9 @@ pub enum Misfit {
     #[error("process {0} completes an operation that it never invoked: an :invoke of the process must come before")]
     NotInvoked(i64),
     /// A completion of something else.
-    #[error("process {process} invoked :{invoked} and completes :{completed}: a completion has the :f of its invocation")]
+    #[error(
+        "process {process} invoked :{invoked} and completes :{completed}: a completion has the :f of its invocation"
+    )]
     OtherFunction {
         /// Whose.
         process: i64,

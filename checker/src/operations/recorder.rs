@@ -44,7 +44,9 @@ impl Recorder {
             Observation::Read { consumer, partition, offset, record, .. } => {
                 self.read(at, Some(*consumer), partition, *offset, *record)
             }
-            Observation::FinalRead { partition, offset, record, .. } => self.read(at, None, partition, *offset, *record),
+            Observation::FinalRead { partition, offset, record, .. } => {
+                self.read(at, None, partition, *offset, *record)
+            }
             Observation::PositionReset { consumer, partition, .. } => {
                 let key = self.key(partition);
                 self.assign(at, Some(*consumer), key)
@@ -177,7 +179,13 @@ impl Recorder {
         let all = state.partitions.clone();
         for keys in forgets.then_some(others).into_iter().chain([all]) {
             for kind in [Kind::Invoke, Kind::Ok] {
-                self.line(at, (process, None), kind, Function::Assign, Value { keys: keys.clone(), ..Value::default() })?;
+                self.line(
+                    at,
+                    (process, None),
+                    kind,
+                    Function::Assign,
+                    Value { keys: keys.clone(), ..Value::default() },
+                )?;
             }
         }
         self.poll(at, consumer)

@@ -122,14 +122,24 @@ impl Steps {
                     None => {}
                 }
             }
-            // Of each partition the last record stands.
             if state.outcome == Outcome::Ok {
-                process.polled.extend(facts.polls(op).map(|poll| (facts.mention(poll).key, poll)));
+                put_last(&mut process.polled, facts, facts.polls(op));
             }
             if judged {
-                sender.extend(facts.sends(op).map(|send| (facts.mention(send).key, send)));
+                put_last(sender, facts, facts.sends(op));
             }
         }
         steps
+    }
+}
+
+/// Of each run of one partition the last record stands.
+fn put_last(last: &mut BTreeMap<u32, Source>, facts: &Facts<'_>, sources: impl Iterator<Item = Source>) {
+    let mut sources = sources.peekable();
+    while let Some(source) = sources.next() {
+        let key = facts.mention(source).key;
+        if sources.peek().is_none_or(|next| facts.mention(*next).key != key) {
+            last.insert(key, source);
+        }
     }
 }

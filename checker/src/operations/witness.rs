@@ -14,7 +14,13 @@ use super::history::NONE;
 pub(crate) type Cycle = Vec<(u32, Kinds)>;
 
 /// The witness of a component, `None` if no simple cycle of it has all those kinds.
-pub(crate) fn find(graph: &Graph, components: &Components, component: u32, kinds: Kinds, local: &mut [u32]) -> Option<Cycle> {
+pub(crate) fn find(
+    graph: &Graph,
+    components: &Components,
+    component: u32,
+    kinds: Kinds,
+    local: &mut [u32],
+) -> Option<Cycle> {
     let members = &components.members[component as usize];
     for (number, node) in (0..).zip(members) {
         local[*node as usize] = number;

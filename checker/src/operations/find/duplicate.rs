@@ -27,12 +27,8 @@ pub(super) fn find(facts: &Facts<'_>, found: &mut Found<'_>) {
             places.truncate(8);
             let offsets: Vec<String> = places.iter().map(|(offset, _)| offset.to_string()).collect();
             let again = if record.sent_again { ", but was sent more than once" } else { "" };
-            let summary = format!(
-                "{} of {} lies at offsets {}{again}",
-                words.value(id),
-                words.key_of(id),
-                offsets.join(", ")
-            );
+            let summary =
+                format!("{} of {} lies at offsets {}{again}", words.value(id), words.key_of(id), offsets.join(", "));
             let ops = places.iter().map(|(_, op)| *op).collect();
             (About { record: Some(id), offset: places.last().map(|(o, _)| *o), ops, ..About::default() }, summary)
         });

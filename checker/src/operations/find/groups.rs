@@ -145,11 +145,15 @@ impl Groups {
                 (About { record: Some(facts.record(first)), ops: vec![by, op], ..About::default() }, summary)
             });
         } else if index > committed + 1 {
-            let Some(skipped) = facts.log(key).get(facts.log(key).partition_point(|slot| slot.index <= committed)) else {
-                return;
-            };
-            // Whoever did not begin after this operation may have read it before.
-            if facts.readers(skipped.record).all(|reader| reader != op && facts.history.precedes(op, reader)) {
+            let log = facts.log(key);
+            let behind = &log[log.partition_point(|slot| slot.index <= committed)..];
+            let Some(&skipped) = behind.first() else { return };
+            // Whoever did not begin after this operation may have read it before; where an offset is contested, any of them.
+            let mut readers = behind
+                .iter()
+                .take_while(|slot| slot.index == skipped.index)
+                .flat_map(|slot| facts.readers(slot.record));
+            if readers.all(|reader| reader != op && facts.history.precedes(op, reader)) {
                 found.add(SKIP.code, UNKNOWN, |words| {
                     let summary = format!(
                         "process {} began with {} of {}, over {}, which its group had not come to",

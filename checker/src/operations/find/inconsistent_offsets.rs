@@ -34,12 +34,17 @@ pub(super) fn find(facts: &Facts<'_>, found: &mut Found<'_>) {
                 let ops = shown.iter().filter_map(|slot| {
                     // The first to read it, or else who was told that it is there.
                     let mut sources: Vec<_> = here(slot.record).collect();
-                    sources.sort_by_key(|s| (facts.is_send(*s), facts.outcome(facts.mention(*s).op) != Outcome::Ok, *s));
+                    sources
+                        .sort_by_key(|s| (facts.is_send(*s), facts.outcome(facts.mention(*s).op) != Outcome::Ok, *s));
                     sources.first().map(|s| facts.mention(*s).op)
                 });
                 let offset = slots[0].offset;
-                let summary =
-                    format!("offset {offset} of {} holds {} values: {}{more}", words.key(key), slots.len(), values.join(", "));
+                let summary = format!(
+                    "offset {offset} of {} holds {} values: {}{more}",
+                    words.key(key),
+                    slots.len(),
+                    values.join(", ")
+                );
                 (About { key: Some(key), offset: Some(offset), ops: ops.collect(), ..About::default() }, summary)
             });
         }

@@ -67,7 +67,15 @@ pub(super) fn find(facts: &Facts<'_>, found: &mut Found<'_>) {
                 words.value(highest),
                 key = words.key(key),
             );
-            (About { record: Some(id), offset, ops: [record.writer].into_iter().chain(reader).collect(), ..About::default() }, summary)
+            (
+                About {
+                    record: Some(id),
+                    offset,
+                    ops: [record.writer].into_iter().chain(reader).collect(),
+                    ..About::default()
+                },
+                summary,
+            )
         });
     }
 }

@@ -63,6 +63,7 @@ fn add(facts: &Facts<'_>, step: &Step, code: &'static str, judgement: Judgement,
 pub(super) fn skipped(facts: &Facts<'_>, step: &Step, words: &Words<'_>) -> String {
     let between = facts.between(step.key, step.from_index, step.to_index);
     let shown: Vec<String> = between.iter().take(4).map(|slot| words.value(slot.record)).collect();
-    let more = if between.len() > shown.len() { format!(" and {} more", between.len() - shown.len()) } else { String::new() };
+    let more =
+        if between.len() > shown.len() { format!(" and {} more", between.len() - shown.len()) } else { String::new() };
     format!("{}{more}", shown.join(", "))
 }

@@ -14,7 +14,10 @@ pub(super) const DEFINITION: Definition = Definition {
 pub(super) fn find(facts: &Facts<'_>, found: &mut Found<'_>) {
     // For each record the last operation that sent it, and the last that was found to read it so.
     let mut sent_by = vec![NONE; facts.records.len()];
-    for op in 0..facts.history.ops.len() as u32 {
+    for (op, state) in (0..).zip(&facts.history.ops) {
+        if state.sends.0 == state.sends.1 || state.polls.0 == state.polls.1 {
+            continue;
+        }
         for send in facts.sends(op) {
             sent_by[facts.record(send) as usize] = op;
         }

@@ -42,7 +42,8 @@ pub(super) fn find(facts: &Facts<'_>, found: &mut Found<'_>) {
             }
         }
         for send in facts.sends(op) {
-            let readers = facts.readers(facts.record(send)).map(|reader| (history.ops[reader as usize].after, reader, op));
+            let readers =
+                facts.readers(facts.record(send)).map(|reader| (history.ops[reader as usize].after, reader, op));
             let Some(read) = readers.min().filter(|(after, ..)| *after != NONE) else { continue };
             let earliest = later.entry((state.process, facts.mention(send).key)).or_insert(read);
             *earliest = read.min(*earliest);
