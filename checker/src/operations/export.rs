@@ -60,7 +60,9 @@ impl Display for Line<'_> {
         let time = if self.completed { op.completed_ns } else { op.invoked_ns };
         f.write_str("{")?;
         self.entry(f, "index", self.index)?;
-        self.entry(f, ", time", time)?;
+        if self.history.has_times() {
+            self.entry(f, ", time", time)?;
+        }
         self.entry(f, ", process", self.history.processes[op.process as usize])?;
         if let Some(producer) = self.history.producer(op.sender) {
             self.entry(f, ", producer", producer)?;

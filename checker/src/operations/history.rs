@@ -1,6 +1,6 @@
 //! A history of operations: what each process asked for, and what it was told, in the order of the file.
 //!
-//! Everything lies in flat vectors: an operation is 64 bytes, and so much more for each micro-operation: 24 for a send or
+//! Everything lies in flat vectors: an operation is 72 bytes, and so much more for each micro-operation: 24 for a send or
 //! for one record of a poll. What a process has asked for is kept aside only until it is told.
 
 use std::collections::BTreeMap;
@@ -203,6 +203,7 @@ pub struct History {
     completed_since_barrier: bool,
     /// The index of the next line that has none of its own.
     next_index: u32,
+    has_times: bool,
 }
 
 impl History {
@@ -224,6 +225,7 @@ impl History {
         if self.next_index == NONE {
             return Err(Misfit::TooLong);
         }
+        self.has_times |= event.time.is_some();
         let process = self.process(event.process);
         if event.kind == Kind::Invoke {
             return self.invoke(process, index, event);
@@ -343,6 +345,11 @@ impl History {
             self.processes.push(process);
         }
         number
+    }
+
+    /// Does any line bear a time?
+    pub(crate) fn has_times(&self) -> bool {
+        self.has_times
     }
 
     /// How many producers there are, and processes that have none.

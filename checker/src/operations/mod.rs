@@ -19,6 +19,7 @@ mod facts;
 mod find;
 mod graph;
 mod history;
+mod metrics;
 mod options;
 mod recorder;
 mod report;
@@ -47,7 +48,8 @@ pub fn check(history: &History, options: Options) -> Report {
     let mut found = Found::new(options, &facts);
     find::all(&facts, &mut found);
     let (findings, groups) = found.finish();
-    let counters = counters(&facts);
+    let mut counters = counters(&facts);
+    metrics::add(&facts, &mut counters);
     let mut vacuous_because = Vec::new();
     if history.sends.is_empty() {
         vacuous_because.push("no record was sent".to_owned());

@@ -33,7 +33,7 @@ pub(crate) fn find(
         kinds,
         // (which search, the state before).
         came: vec![(0, NONE); states],
-        budget: 1_000_000 + 32 * members.len() as u64,
+        budget: u64::MAX,
     };
     let mut best: Option<Cycle> = None;
     for (round, start) in (1..).zip(members.iter().filter(|node| graph.is_operation(**node))) {
@@ -46,6 +46,10 @@ pub(crate) fn find(
             && cycle.len() < bound
         {
             best = Some(cycle);
+        }
+        if round == 1 {
+            // The first search sees it through; all the others together may take a few times as long.
+            search.budget = 1_024 + 32 * members.len() as u64;
         }
     }
     best
