@@ -293,7 +293,8 @@ fn the_time_of_the_append_is_the_timestamp_where_the_topic_wants_it() {
 #[test]
 #[cfg(feature = "compression")]
 fn a_batch_is_packed_as_the_topic_wants_it() {
-    let topics: [(&'static [(&'static str, &'static str)], Option<Compression>); 6] = [
+    type Row = (&'static [(&'static str, &'static str)], Option<Compression>);
+    let topics: [Row; 6] = [
         (&[("compression.type", "producer")], None),
         (&[("compression.type", "uncompressed")], Some(Compression::None)),
         (&[("compression.type", "gzip"), ("compression.gzip.level", "1")], Some(Compression::Gzip)),
