@@ -171,7 +171,7 @@ fn epochs_that_go_without_a_sync_take_the_others_along() {
         let mut disk = VirtualDisk::new(None);
         let (mut log, _) = Log::open(&mut disk, "orders-0", config, Opening::Clean).unwrap();
         for epoch in [0, 0, 0, 0, 1, 1, 1, 1, 2, 2, 2, 2] {
-            log.append_as_leader(&mut disk, batch(300), epoch).unwrap();
+            log.append_as_leader(&mut disk, batch(300), epoch, 0).unwrap();
         }
         let mark = log.sync_started();
         let pending = disk.snapshot_for_sync(&log.unsynced());

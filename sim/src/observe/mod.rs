@@ -43,6 +43,8 @@ pub struct Observer {
     deleted: BTreeSet<String>,
     /// Brokers that have started before: a first start is no restart.
     started: BTreeSet<i32>,
+    /// Those that know the broker epoch which this start of theirs was given.
+    registered: BTreeSet<i32>,
     names: BTreeMap<TopicPartition, Partition>,
     /// Records whose producer has not chosen a partition yet: the producer, and when it was given the record.
     undecided: BTreeMap<u64, (u32, node::Nanos)>,
@@ -63,6 +65,7 @@ impl Observer {
             liveness: Liveness::default(),
             deleted: BTreeSet::new(),
             started: BTreeSet::new(),
+            registered: BTreeSet::new(),
             names: BTreeMap::new(),
             undecided: BTreeMap::new(),
             effects_told: BTreeMap::new(),
@@ -175,7 +178,16 @@ impl Observer {
             (Event::Fault(Fault::PowerLoss { lost_bytes } | Fault::ReplaceDisk { lost_bytes }), Some(broker)) => {
                 Observation::BrokerLostPower { broker, lost_bytes: *lost_bytes }
             }
+            (Event::RegisteredWith { .. }, Some(broker)) => {
+                self.registered.insert(broker);
+                return;
+            }
+            // Its next start tells no broker epoch, and counts as one after an unclean stop (KIP-966).
+            (Event::ShutDownCleanly, Some(broker)) if !self.registered.contains(&broker) => {
+                Observation::BrokerCrashed { broker }
+            }
             (Event::Started { clean, .. }, Some(broker)) => {
+                self.registered.remove(&broker);
                 if !self.started.insert(broker) {
                     self.checker.observe(at, Observation::BrokerRestarted { broker, clean: *clean });
                 }
