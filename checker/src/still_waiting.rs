@@ -6,7 +6,8 @@
 //! quorum of whose voters no majority runs on the disks it was formed with, and whatever waits on these. A high watermark
 //! that stands though nobody holds it back is told of while faults last, too. Whether producers
 //! and consumers get on is asked only once the whole cluster has healed, by one record more of each producer; those with
-//! acks=0 are not asked, nor consumers with auto.offset.reset=none.
+//! acks=0 are not asked, nor consumers with auto.offset.reset=none, and one is excused of which a leader took a batch out of the
+//! middle ([`crate::cluster::forgotten_producers`]).
 
 use std::collections::BTreeSet;
 

@@ -17,6 +17,7 @@ mod committed_truncated;
 mod eligible_leader;
 mod epochs_rise;
 mod fenced_in_isr;
+pub(crate) mod forgotten_producers;
 mod ghost;
 mod high_watermark;
 mod leader_in_sync;
@@ -36,6 +37,7 @@ use crate::findings::Findings;
 use crate::observation::{Entry, EventRef, Observation, Partition, StartCause};
 use crate::partitions::Partitions;
 use crate::settings::{Settings, TopicSettings};
+use forgotten_producers::UnknownStart;
 use partition::{Ack, Deletion, Election, PartitionTruth, Produced, Reign};
 use replica::{Batch, CutKind};
 
@@ -78,6 +80,8 @@ pub(crate) struct Cluster {
     /// Earlier batches of records that were appended more than once.
     more_batches: BTreeMap<u64, Vec<u32>>,
     pub(crate) disk_faults: u64,
+    /// When each broker started again.
+    restarts: BTreeMap<i32, Vec<u64>>,
     pub(crate) reached: Reached,
 }
 
@@ -278,6 +282,7 @@ impl Cluster {
             BrokerCrashed { broker } => self.went_down(at, broker, None),
             BrokerLostPower { broker, lost_bytes } => self.went_down(at, broker, Some(lost_bytes)),
             BrokerRestarted { broker, .. } => {
+                self.restarts.entry(broker).or_default().push(seq);
                 for outage in self.outages.entry(broker).or_default().iter_mut().rev() {
                     if outage.restarted.is_some() {
                         break;
@@ -288,6 +293,11 @@ impl Cluster {
             FaultTookEffect { kind } => self.disk_faults += u64::from(is_disk_fault(&kind)),
             _ => {} // of clients, or of the metadata quorum
         }
+    }
+
+    /// Records with which producers began in the middle, with leaders that knew nothing of them.
+    pub(crate) fn unknown_starts(&self) -> impl Iterator<Item = u64> {
+        self.partitions.iter().flat_map(|truth| &truth.unknown_starts).filter_map(|start| start.record)
     }
 
     /// Has a broker gone down uncleanly and not registered since? The record that takes it out of the in-sync and the
@@ -315,6 +325,10 @@ impl Cluster {
         for entry in entries {
             let (first, last) = (entry.first_offset, entry.last_offset.max(entry.first_offset));
             let batch = Batch { first, last, epoch: entry.epoch, hash: entry.hash, producer: entry.producer };
+            let unknown_start = as_leader
+                .then(|| UnknownStart::of(replica, entry.producer, seq, entry.records.first().copied()))
+                .flatten();
+            truth.unknown_starts.extend(unknown_start);
             replica.append(batch, seq);
             if !as_leader {
                 continue;

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use super::forgotten_producers::UnknownStart;
 use super::ghost::Ghost;
 use super::producer_sequences::ProducerSequences;
 use super::replica::{Batch, Replica};
@@ -113,6 +114,7 @@ pub(crate) struct PartitionTruth {
     positions: Vec<Position>,
     pub(crate) produced: Vec<Produced>,
     pub(crate) deletions: Vec<Deletion>,
+    pub(crate) unknown_starts: Vec<UnknownStart>,
 }
 
 impl PartitionTruth {
@@ -152,6 +154,7 @@ impl PartitionTruth {
             positions: Vec::new(),
             produced: Vec::new(),
             deletions: Vec::new(),
+            unknown_starts: Vec::new(),
         }
     }
 

@@ -2,6 +2,7 @@
 
 use super::Judge;
 use super::story::Story;
+use crate::cluster::forgotten_producers;
 use crate::cluster::partition::Produced;
 use crate::findings::{Findings, Headline};
 use crate::history::Violation;
@@ -24,6 +25,8 @@ pub(super) fn judge(judge: &mut Judge<'_>, violation: Violation, found: &mut Fin
             headline.record = Some(later);
             if !settings.idempotent && settings.max_in_flight > 1 {
                 allow(&mut headline, "several-in-flight-without-idempotence");
+            } else if began_in_the_middle(judge, &partition, later, later_offset) {
+                allow(&mut headline, forgotten_producers::FIRST_SEQUENCE);
             }
             found.add(headline, || {
                 let name = judge.settings.producer_name(producer);
@@ -131,6 +134,9 @@ fn duplicate(
             _ => {}
         }
     }
+    if let Some(rule) = forgotten_copies(judge, partition, record, offsets) {
+        allow(&mut headline, rule);
+    }
     found.add(headline, || {
         let list: Vec<String> = offsets.iter().map(i64::to_string).collect();
         let attempts = judge.record(record).map_or(0, |r| r.attempts);
@@ -142,6 +148,26 @@ fn duplicate(
         chain.extend(judge.told_result(record));
         (summary, chain)
     });
+}
+
+/// The rule by which an idempotent producer's record lies at all these offsets.
+fn forgotten_copies(judge: &Judge<'_>, partition: &Partition, record: u64, offsets: &[i64]) -> Option<&'static str> {
+    // As with losses, no rule excuses a cluster with a zoo switch on.
+    let truth = judge.cluster.partition(partition).filter(|_| !judge.settings.zoo_on)?;
+    let is_there = |p: &&Produced| offsets.iter().any(|offset| p.batch.first <= *offset && *offset <= p.batch.last);
+    let mut copies: Vec<&Produced> = judge.cluster.batches_of(truth, record).into_iter().filter(is_there).collect();
+    copies.sort_by_key(|produced| produced.seq);
+    let all = copies.len() == offsets.len();
+    forgotten_producers::allows_copies(judge.cluster, truth, &copies).filter(|_| all)
+}
+
+/// Was the record's batch at this offset written by a leader that took its producer's batches from the middle on?
+fn began_in_the_middle(judge: &Judge<'_>, partition: &Partition, record: u64, offset: i64) -> bool {
+    let truth = judge.cluster.partition(partition).filter(|_| !judge.settings.zoo_on);
+    let Some(truth) = truth else { return false };
+    let covers = |p: &&Produced| p.batch.first <= offset && offset <= p.batch.last;
+    let written = judge.cluster.batches_of(truth, record).into_iter().find(covers);
+    written.is_some_and(|written| forgotten_producers::began_in_the_middle(truth, written))
 }
 
 /// ack-offset-mismatch: allowed where a retry left two copies and the acknowledged one was lost in an allowed way.

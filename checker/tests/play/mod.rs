@@ -4,8 +4,8 @@
 use std::collections::BTreeMap;
 
 use trial_checker::{
-    Belief, Checker, Class, ConsumerSettings, Entry, EventRef, Finding, Observation, Partition, ProducerSettings,
-    Settings, TopicSettings, Verdict,
+    Belief, Checker, Class, ConsumerSettings, Entry, EventRef, Finding, Observation, Partition, ProducerBatch,
+    ProducerSettings, Settings, TopicSettings, Verdict,
 };
 
 /// One partition `orders-0` on brokers 1, 2, 3; every record is a batch of its own.
@@ -144,6 +144,17 @@ impl Play {
         self.logs.get_mut(&broker).unwrap().push((record, epoch));
         self.offsets.insert(record, offset);
         self.appended(broker, true, vec![entry(offset, epoch, record)])
+    }
+
+    /// The leader appends it as an idempotent producer's, of this producer epoch and sequence.
+    pub fn append_of(&mut self, record: u64, producer_epoch: i16, sequence: i32) -> &mut Self {
+        let (leader, epoch) = (self.leader, self.epoch);
+        let offset = self.logs[&leader].len() as i64;
+        self.logs.get_mut(&leader).unwrap().push((record, epoch));
+        self.offsets.insert(record, offset);
+        let producer =
+            Some(ProducerBatch { id: 1000, epoch: producer_epoch, first_sequence: sequence, last_sequence: sequence });
+        self.appended(leader, true, vec![Entry { producer, ..entry(offset, epoch, record) }])
     }
 
     fn appended(&mut self, broker: i32, as_leader: bool, entries: Vec<Entry>) -> &mut Self {

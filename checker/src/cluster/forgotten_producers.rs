@@ -1,0 +1,87 @@
+//! What an idempotent producer cannot be protected from, because of what brokers do not know of it. Kafka as it is has both
+//! windows open; here they are facts of the logs, by which the judge allows what came of them.
+//!
+//! - A leader whose log knows nothing of a producer takes whatever sequence comes first (`ProducerAppendInfo.checkSequence`,
+//!   KIP-360, KAFKA-14359). If an earlier batch was refused, or is still on its way to a former leader, the later one stands
+//!   before it; the earlier one is refused from then on, until the producer raises its epoch and sends again all that it was
+//!   not told the end of, or gives it up after delivery.timeout.ms.
+//! - A broker that starts, or cuts its log, begins with a snapshot that has the last batch of each producer alone
+//!   (`ProducerStateManager.writeSnapshot`). An earlier one that stands in the log and is sent again is out of order to
+//!   it; the producer raises its epoch and sends it under another sequence.
+
+use super::Cluster;
+use super::partition::{PartitionTruth, Produced};
+use super::replica::{Cut, CutKind, LogEntry, Replica};
+use crate::observation::ProducerBatch;
+
+/// A leader took a batch that does not begin at sequence 0 from a producer of which its log held nothing.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct UnknownStart {
+    /// The observation.
+    pub(crate) seq: u64,
+    /// The producer's id.
+    producer: i64,
+    epoch: i16,
+    /// A record of the batch, where the host told.
+    pub(crate) record: Option<u64>,
+}
+
+/// The rule of the first window.
+pub(crate) const FIRST_SEQUENCE: &str = "first-sequence-of-an-unknown-producer";
+/// The rule of the second window.
+pub(crate) const ONE_BATCH: &str = "snapshot-has-the-last-batch-alone";
+
+impl UnknownStart {
+    /// What a leader is about to append to this log, if it is such a start.
+    pub(crate) fn of(log: &Replica, producer: Option<ProducerBatch>, seq: u64, record: Option<u64>) -> Option<Self> {
+        let batch = producer.filter(|batch| batch.first_sequence != 0)?;
+        let is_known = log.log.iter().rev().any(|entry| entry.batch.producer.is_some_and(|p| p.id == batch.id));
+        (!is_known).then_some(UnknownStart { seq, producer: batch.id, epoch: batch.epoch, record })
+    }
+}
+
+/// Had the producer of this batch begun in the middle by then, with a leader that knew nothing of it?
+pub(crate) fn began_in_the_middle(truth: &PartitionTruth, batch: &Produced) -> bool {
+    let Some(producer) = batch.batch.producer else { return false };
+    let same = |start: &&UnknownStart| start.producer == producer.id && start.epoch <= producer.epoch;
+    truth.unknown_starts.iter().filter(same).any(|start| start.seq <= batch.seq)
+}
+
+/// The rule by which a record may stand in the log twice: a later copy was written under another producer epoch, by a
+/// leader that had taken a batch out of the middle, or had forgotten the earlier copy. Copies in the order of appending.
+pub(crate) fn allows_copies(cluster: &Cluster, truth: &PartitionTruth, copies: &[&Produced]) -> Option<&'static str> {
+    let mut rule = None;
+    for pair in copies.windows(2) {
+        let [older, newer] = pair else { return None };
+        let (before, after) = (older.batch.producer?, newer.batch.producer?);
+        if before.id != after.id || before.epoch >= after.epoch {
+            return None;
+        }
+        rule = match () {
+            () if began_in_the_middle(truth, older) => Some(FIRST_SEQUENCE),
+            () if has_forgotten(cluster, truth, older, newer) => Some(ONE_BATCH),
+            () => return None,
+        };
+    }
+    rule
+}
+
+/// Did the newer copy's leader begin with a snapshot, while its log had the older one and another batch of the producer? The
+/// snapshot has not the earlier of two. Where the older copy is the later of them it is known, and is sent anew because the
+/// other was refused, which therefore comes first in the new epoch.
+fn has_forgotten(cluster: &Cluster, truth: &PartitionTruth, older: &Produced, newer: &Produced) -> bool {
+    let Some(log) = truth.replicas.get(&newer.broker) else { return false };
+    let (Some(before), Some(after)) = (older.batch.producer, newer.batch.producer) else { return false };
+    let is_its = |entry: &&LogEntry| entry.batch.producer.is_some_and(|p| (p.id, p.epoch) == (before.id, before.epoch));
+    let of_producer: Vec<&LogEntry> = log.log.iter().filter(is_its).collect();
+    let Some(place) = of_producer.iter().position(|entry| entry.batch == older.batch) else { return false };
+    let restarts = cluster.restarts.get(&newer.broker).into_iter().flatten().copied();
+    let is_truncation = |cut: &&Cut| matches!(cut.kind, CutKind::Truncated { .. });
+    let truncations = log.cuts.iter().filter(is_truncation).map(|cut| cut.seq);
+    restarts.chain(truncations).filter(|began| *began < newer.seq).any(|began| {
+        let was_there = |place: usize| of_producer.get(place).is_some_and(|entry| entry.seq < began);
+        let is_earlier_of_two = was_there(place + 1);
+        let is_later_of_two = place > 0 && was_there(place) && after.first_sequence > 0;
+        is_earlier_of_two || is_later_of_two
+    })
+}

@@ -1,0 +1,99 @@
+//! What brokers do not know of an idempotent producer: Kafka as it is lets a record stand twice, or behind a later one.
+//! Each story stands beside one that differs in the fact that makes it so, and is wrong.
+
+mod play;
+
+use play::{Play, settings, three_brokers};
+use trial_checker::{Belief, Class, Observation, Settings, Waiting};
+
+const FIRST_SEQUENCE: Option<&str> = Some("first-sequence-of-an-unknown-producer");
+const ONE_BATCH: Option<&str> = Some("snapshot-has-the-last-batch-alone");
+
+/// Both records were told to be written where they came last.
+fn told(play: &mut Play, records: &[u64]) -> Vec<(Class, &'static str, Option<&'static str>)> {
+    for record in records {
+        play.told(*record, Belief::Acked { offset: None }, 3);
+    }
+    play.judged()
+}
+
+/// The batch of record 1 is still on its way to a former leader when that of record 2 comes first to one whose log may know
+/// the producer by record 9. Then record 1 is refused there, and all is sent again in the next epoch.
+fn later_batch_first(leader_knows: bool, zoo_on: bool) -> Vec<(Class, &'static str, Option<&'static str>)> {
+    let mut play = Play::new(Settings { zoo_on, ..settings(-1) });
+    let mut records = vec![1, 2];
+    if leader_knows {
+        play.given(9).append_of(9, 0, 0);
+        records.push(9);
+    }
+    let first = if leader_knows { 1 } else { 0 };
+    play.given(1).given(2).append_of(2, 0, first + 1);
+    play.append_of(1, 1, 0).append_of(2, 1, 1);
+    told(&mut play, &records)
+}
+
+#[test]
+fn a_leader_that_knows_nothing_of_a_producer_takes_what_comes_first() {
+    let kinds = later_batch_first(false, false);
+    assert!(kinds.contains(&(Class::Allowed, "duplicate", FIRST_SEQUENCE)), "{kinds:?}");
+    assert!(kinds.contains(&(Class::Allowed, "nonmonotonic-send", FIRST_SEQUENCE)), "{kinds:?}");
+    assert!(kinds.iter().all(|(class, ..)| *class != Class::Bug), "{kinds:?}");
+}
+
+#[test]
+fn a_leader_that_knows_the_producer_must_not_and_a_zoo_switch_is_not_excused() {
+    for (leader_knows, zoo_on) in [(true, false), (false, true)] {
+        let kinds = later_batch_first(leader_knows, zoo_on);
+        let bug = |code: &str| kinds.iter().any(|(class, found, _)| (*class, *found) == (Class::Bug, code));
+        assert!(bug("duplicate") && bug("nonmonotonic-send"), "{kinds:?}");
+    }
+}
+
+/// Records 1 and 2 stand in b1's log and were not acknowledged. b1 starts again or not, and takes these anew.
+fn sent_again(restarts: bool, again: &[(u64, i32)]) -> Vec<(Class, &'static str, Option<&'static str>)> {
+    let mut play = three_brokers(-1);
+    play.given(1).given(2).append_of(1, 0, 0).append_of(2, 0, 1);
+    if restarts {
+        play.crash(1).restart(1).registered(1);
+    }
+    for (record, sequence) in again {
+        play.append_of(*record, 1, *sequence);
+    }
+    told(&mut play, &[1, 2]).into_iter().filter(|(_, code, _)| *code == "duplicate").collect()
+}
+
+#[test]
+fn a_broker_that_started_again_remembers_the_last_batch_alone() {
+    assert_eq!(sent_again(true, &[(1, 0), (2, 1)]), [(Class::Allowed, "duplicate", ONE_BATCH)]);
+    assert_eq!(
+        sent_again(false, &[(1, 0), (2, 1)]),
+        [(Class::Bug, "duplicate", None)],
+        "five are remembered meanwhile"
+    );
+    assert_eq!(sent_again(true, &[(2, 0)]), [(Class::Bug, "duplicate", None)], "the last batch is in the snapshot");
+}
+
+#[test]
+fn under_one_epoch_nothing_stands_twice() {
+    let mut play = three_brokers(-1);
+    play.given(1).given(2).append_of(1, 0, 0).append_of(2, 0, 1);
+    play.crash(1).restart(1).registered(1).append_of(1, 0, 0);
+    let kinds = told(&mut play, &[1, 2]);
+    assert!(kinds.contains(&(Class::Bug, "duplicate", None)), "{kinds:?}");
+}
+
+#[test]
+fn a_producer_that_must_give_up_its_first_batch_is_waited_for() {
+    let stuck = |leader_knows: bool| {
+        let mut play = three_brokers(-1);
+        if leader_knows {
+            play.given(9).append_of(9, 0, 0);
+        }
+        play.given(2).append_of(2, 0, 1);
+        let what = Waiting::Acknowledgement { producer: 1 };
+        play.at(10_000_000).see(Observation::StillWaiting { what, since: 0 });
+        play.judged().iter().any(|(class, code, _)| (*class, *code) == (Class::Bug, "stuck"))
+    };
+    assert!(!stuck(false), "its second batch came first: the batch before it is refused until it is given up");
+    assert!(stuck(true));
+}
