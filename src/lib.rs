@@ -23,6 +23,7 @@ pub mod config;
 pub mod conformance;
 pub mod controller;
 pub mod event;
+pub mod group;
 pub mod ids;
 pub mod metadata;
 pub mod node;
