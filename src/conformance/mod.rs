@@ -1,7 +1,8 @@
 //! Which of Kafka's rules are built, where, and which test fails without each.
 //!
 //! A rule is named once, in the table of its section ([`FollowerRule`], [`PartitionRule`], [`BrokerRule`], [`LogStartRule`],
-//! [`ProducerRule`], [`ProducerClientRule`], [`QuorumRule`], [`ConsumerRule`]), with a sentence, its source in Kafka and a
+//! [`ProducerRule`], [`ProducerClientRule`], [`QuorumRule`], [`ConsumerRule`], [`OffsetRule`],
+//! [`ClassicGroupRule`], [`ConsumerGroupRule`]), with a sentence, its source in Kafka and a
 //! test. The code asks at the rule's place whether it holds:
 //!
 //! ```text
@@ -21,6 +22,7 @@
 mod broker_rules;
 mod consumer_rules;
 mod follower_rules;
+mod group_rules;
 mod log_start_rules;
 mod partition_rules;
 mod producer_client_rules;
@@ -32,6 +34,7 @@ mod tests;
 pub use self::broker_rules::BrokerRule;
 pub use self::consumer_rules::ConsumerRule;
 pub use self::follower_rules::FollowerRule;
+pub use self::group_rules::{ClassicGroupRule, ConsumerGroupRule, OffsetRule};
 pub use self::log_start_rules::LogStartRule;
 pub use self::partition_rules::PartitionRule;
 pub use self::producer_client_rules::ProducerClientRule;
@@ -39,7 +42,7 @@ pub use self::producer_rules::{ProducerRule, producer_rules_of_logs};
 pub use self::quorum_rules::QuorumRule;
 
 /// Every section, in order.
-pub const SECTIONS: [Section; 8] = [
+pub const SECTIONS: [Section; 11] = [
     FollowerRule::SECTION,
     PartitionRule::SECTION,
     BrokerRule::SECTION,
@@ -48,6 +51,9 @@ pub const SECTIONS: [Section; 8] = [
     ProducerClientRule::SECTION,
     QuorumRule::SECTION,
     ConsumerRule::SECTION,
+    OffsetRule::SECTION,
+    ClassicGroupRule::SECTION,
+    ConsumerGroupRule::SECTION,
 ];
 
 /// A section of the notes on Kafka's semantics.
@@ -96,7 +102,7 @@ pub struct Unruled {
 
 /// What of the sections no rule stands for: not modelled, or so by construction, so that there is nothing to leave out.
 /// `what_is_not_modelled_is_not_served` fails when one of the requests behind it comes to be served.
-pub const UNRULED: [Unruled; 21] = [
+pub const UNRULED: [Unruled; 27] = [
     Unruled {
         section: "4.5",
         line: "A fetch begins at the follower's log end.",
@@ -205,6 +211,36 @@ pub const UNRULED: [Unruled; 21] = [
         section: "4.12",
         line: "A controller that stands down goes back to its last snapshot.",
         instead: "Otherwise: it keeps the committed metadata beside the speculative, and drops the latter.",
+    },
+    Unruled {
+        section: "4.10",
+        line: "The state Dead.",
+        instead: "By construction: a group whose shard is gone is not there, and its questions are answered when it goes.",
+    },
+    Unruled {
+        section: "4.10",
+        line: "Where a Java hash map decides: the successor of a leader, the winner of two protocols with as many votes.",
+        instead: "Otherwise: the order of the names.",
+    },
+    Unruled {
+        section: "4.10 (offsets)",
+        line: "TxnOffsetCommit, UNSTABLE_OFFSET_COMMIT, and that pending offsets of transactions do not expire.",
+        instead: "Not modelled: there are no transactions.",
+    },
+    Unruled {
+        section: "4.10 (offsets)",
+        line: "group.coordinator.append.linger.ms: several writes are one batch.",
+        instead: "Not modelled: each write is a batch of its own.",
+    },
+    Unruled {
+        section: "4.11",
+        line: "Members of the classic protocol in a group of the consumer protocol, and groups that go over with members in them.",
+        instead: "Not modelled: as with group.consumer.migration.policy=disabled. An empty group goes over.",
+    },
+    Unruled {
+        section: "4.11",
+        line: "Regular expressions are RE2/J's.",
+        instead: "By the crate `regex-lite`: names of topics are ASCII, so Unicode classes (\\p) are refused as invalid.",
     },
 ];
 

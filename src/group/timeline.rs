@@ -48,6 +48,13 @@ impl<K: Ord + Clone, V: Clone> Timeline<K, V> {
     {
         self.now.get(key).map(AsRef::as_ref)
     }
+    /// The value now, shared.
+    pub fn share<Q: Ord + ?Sized>(&self, key: &Q) -> Option<Arc<V>>
+    where
+        K: Borrow<Q>,
+    {
+        self.now.get(key).cloned()
+    }
     /// The value when the log ended at `offset`, which was not forgotten.
     pub fn get_at<Q: Ord + ?Sized>(&self, key: &Q, offset: i64) -> Option<&V>
     where
@@ -63,7 +70,7 @@ impl<K: Ord + Clone, V: Clone> Timeline<K, V> {
         self.now.iter().map(|(key, value)| (key, value.as_ref()))
     }
     /// Keys and values now, from a key on.
-    pub fn iter_from(&self, from: &K) -> impl Iterator<Item = (&K, &V)> {
+    pub fn iter_from<'a>(&'a self, from: &K) -> impl Iterator<Item = (&'a K, &'a V)> + use<'a, K, V> {
         self.now.range(from..).map(|(key, value)| (key, value.as_ref()))
     }
     /// All keys and values when the log ended at `offset`.
