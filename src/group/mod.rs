@@ -3,7 +3,7 @@
 //! ```text
 //!   requests ─▶ [`shard::Shard`] ─▶ records for one partition of __consumer_offsets, and answers when they are committed
 //!                  ├─ classic/    groups that let a member assign
-//!                  ├─ consumer/   groups to which the coordinator assigns (KIP-848)
+//!                  ├─ consumer/   groups to which the coordinator assigns (KIP-848), by assignor/server
 //!                  └─ offsets/    how far each group has come
 //! ```
 //!
@@ -11,6 +11,7 @@
 //! the log nor the network, and the broker that has it carries out what it asks for ([`shard::Effects`]).
 
 pub mod api;
+pub mod assignor;
 pub mod classic;
 pub mod config;
 pub mod consumer;

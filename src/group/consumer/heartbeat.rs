@@ -8,12 +8,12 @@ use kafka_protocol::messages::consumer_group_heartbeat_request::TopicPartitions 
 use kafka_protocol::messages::consumer_group_heartbeat_response::{Assignment, TopicPartitions};
 use kafka_protocol::messages::{ConsumerGroupHeartbeatRequest, ConsumerGroupHeartbeatResponse};
 
-use super::assignor::ServerAssignor;
 use super::metadata_hash::metadata_hash;
 use super::reconcile::Reconciliation;
 use super::{ConsumerGroup, ConsumerMember, LEAVE, LEAVE_STATIC, MemberState, MetadataDeadline, regex};
 use crate::conformance::ConsumerGroupRule;
 use crate::group::api::{Caller, Response, text};
+use crate::group::assignor::server::ServerAssignor;
 use crate::group::coordinator::{Context, Coordinator, Group, Outcome, Written};
 use crate::group::records::{GroupEpochValue, Partitions, Record};
 use crate::group::timers::{Note, Timer};

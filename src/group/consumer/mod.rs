@@ -12,7 +12,6 @@
 //! `GroupMetadataManager.consumerGroup*`. Not modelled: members of the classic protocol in such a group, and groups that go
 //! from one protocol to the other with members in them (`group.consumer.migration.policy=disabled`).
 
-pub mod assignor;
 mod describe;
 mod heartbeat;
 mod leave;

@@ -1,14 +1,15 @@
 //! What is each member to have? A new target assignment, when the group's epoch is ahead of the target's.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use kafka_protocol::error::ResponseError;
-use uuid::Uuid;
 
-use super::assignor::{MemberSpec, ServerAssignor};
 use super::{ConsumerGroup, ConsumerMember};
+use crate::group::assignor::server::target::{TargetAssignmentBuilder, TargetMember, TopicMetadata};
+use crate::group::assignor::server::{ServerAssignor, SubscriptionType};
 use crate::group::records::{Partitions, Record};
-use crate::metadata::MetadataImage;
+use crate::ids::Topic;
+use crate::metadata::{MetadataImage, TopicImage};
 
 impl ConsumerGroup {
     /// The members with one that joins or changes, which no record tells of yet: a static member takes the place of the one
@@ -31,11 +32,11 @@ impl ConsumerGroup {
             *votes.entry(name).or_default() += 1;
         }
         let most = votes.into_iter().max_by_key(|(_, count)| *count);
-        most.and_then(|(name, _)| ServerAssignor::from_name(name)).unwrap_or(ServerAssignor::DEFAULT)
+        most.and_then(|(name, _)| ServerAssignor::from_name(name)).unwrap_or(ServerAssignor::ALL[0])
     }
 
     /// The records of a new target assignment, and what the member in question is to have by it. Only who is to have
-    /// something else gets a record. Source: `TargetAssignmentBuilder.build`.
+    /// something else gets a record. Source: `GroupMetadataManager.updateTargetAssignment`.
     pub(super) fn new_target(
         &self,
         epoch: i32,
@@ -44,33 +45,37 @@ impl ConsumerGroup {
         records: &mut Vec<Record>,
     ) -> Result<Partitions, ResponseError> {
         let members = self.members_with(updated);
-        let mut topics: BTreeMap<Uuid, i32> = BTreeMap::new();
-        let mut specs = BTreeMap::new();
-        for (id, member) in &members {
-            let known: Vec<_> = self.topics_of(member).into_iter().filter_map(|name| metadata.topic(name)).collect();
-            let sizes = known.iter().map(|t| (t.topic_id, i32::try_from(t.partitions.len()).unwrap_or(i32::MAX)));
-            topics.extend(sizes);
-            let spec = MemberSpec {
-                instance_id: member.instance.clone(),
-                rack_id: member.rack.clone(),
-                subscribed_topic_ids: known.iter().map(|topic| topic.topic_id).collect::<BTreeSet<_>>(),
-                assignment: self.target_of(member),
-            };
-            specs.insert((*id).to_string(), spec);
-        }
-        let assignor = Self::preferred_assignor(members.values().copied());
-        let mut assigned = assignor.assign(&specs, &topics).map_err(|_| ResponseError::UnknownServerError)?;
-        let mut own = Partitions::new();
-        for id in specs.into_keys() {
-            let new = assigned.remove(&id).unwrap_or_default();
-            if id == updated.id {
-                own.clone_from(&new);
-            }
-            if self.target.get(&id) != Some(&new) {
-                records.push(Record::TargetAssignment { group: self.id.clone(), member: id, value: Some(new) });
-            }
+        let as_target = |member: &ConsumerMember| TargetMember {
+            instance_id: member.instance.clone(),
+            rack_id: member.rack.clone(),
+            subscribed_topics: self.topics_of(member).into_iter().map(Topic::new).collect(),
+        };
+        let with_update: Vec<TargetMember> = members.values().map(|member| as_target(member)).collect();
+        let names = with_update.iter().flat_map(|member| &member.subscribed_topics);
+        let topics = names.filter_map(|name| Some((name.clone(), target_topic(metadata.topic(name.as_str())?))));
+        let mut updated_members: BTreeMap<String, Option<TargetMember>> =
+            self.members.keys().filter(|id| !members.contains_key(id.as_str())).map(|id| (id.clone(), None)).collect();
+        updated_members.insert(updated.id.clone(), Some(as_target(updated)));
+        let builder = TargetAssignmentBuilder {
+            assignor: Self::preferred_assignor(members.values().copied()),
+            subscription_type: SubscriptionType::of(with_update.iter().map(|member| &member.subscribed_topics)),
+            members: self.members.iter().map(|(id, member)| (id.clone(), as_target(member))).collect(),
+            updated_members,
+            static_members: self.static_members.clone(),
+            target_assignment: self.target.clone(),
+            topics: topics.collect(),
+        };
+        let mut target = builder.build().map_err(|_| ResponseError::UnknownServerError)?;
+        let own = target.members.get(&updated.id).cloned().unwrap_or_default();
+        for member in target.changed {
+            let value = target.members.remove(&member);
+            records.push(Record::TargetAssignment { group: self.id.clone(), member, value });
         }
         records.push(Record::TargetEpoch { group: self.id.clone(), value: Some(epoch) });
         Ok(own)
     }
+}
+
+fn target_topic(topic: &TopicImage) -> TopicMetadata {
+    TopicMetadata { topic_id: topic.topic_id, partitions: i32::try_from(topic.partitions.len()).unwrap_or(i32::MAX) }
 }
