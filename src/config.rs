@@ -3,7 +3,11 @@
 //! One macro declares each set, so that the parser of scenario files, the schema page and the code agree. A key that
 //! Kafka knows and this model does not is listed in [`NOT_MODELLED`], and using it is an error that says so.
 
+mod words;
+
 use std::fmt;
+
+pub use words::{BrokerCompression, ProducerCompression, ThrottledReplicas, TimestampType};
 
 /// What kind of value a key takes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -292,6 +296,9 @@ configs! {
         "replica.fetch.wait.max.ms" replica_fetch_wait_max_ms: i64 = 500, Millis, "500", "longest wait of a follower's fetch at the leader";
         "replica.fetch.min.bytes" replica_fetch_min_bytes: i64 = 1, Int, "1", "bytes for which a follower's fetch waits";
         "replica.fetch.max.bytes" replica_fetch_max_bytes: i64 = 1_048_576, Int, "1048576", "bytes per partition of a follower's fetch";
+        "replica.fetch.response.max.bytes" replica_fetch_response_max_bytes: i64 = 10_485_760, Int, "10485760", "most bytes of a whole answer to a follower's fetch";
+        "leader.replication.throttled.rate" leader_replication_throttled_rate: i64 = i64::MAX, Int, "9223372036854775807", "bytes per second that a broker sends to throttled replicas outside the ISR (KIP-73)";
+        "follower.replication.throttled.rate" follower_replication_throttled_rate: i64 = i64::MAX, Int, "9223372036854775807", "bytes per second that a broker fetches for its own throttled replicas that are behind (KIP-73)";
         "replica.fetch.backoff.ms" replica_fetch_backoff_ms: i64 = 1_000, Millis, "1000", "pause of a fetcher after an error";
         "num.replica.fetchers" num_replica_fetchers: i64 = 1, Int, "1", "fetchers of a broker for each broker that it follows";
         "replica.high.watermark.checkpoint.interval.ms" replica_high_watermark_checkpoint_interval_ms: i64 = 5_000, Millis, "5000", "how often high watermarks are written to disk";
@@ -304,6 +311,8 @@ configs! {
         "num.partitions" num_partitions: i64 = 1, Int, "1", "partitions of automatically created topics";
         "auto.create.topics.enable" auto_create_topics_enable: bool = true, Bool, "true", "create topics that clients ask for by name";
         "log.segment.bytes" log_segment_bytes: i64 = 1_073_741_824, Int, "1073741824", "size at which a segment file is rolled";
+        "log.roll.ms" log_roll_ms: i64 = 604_800_000, Millis, "604800000", "age of a segment's first records at which it is rolled (Kafka's default says it in log.roll.hours)";
+        "log.roll.jitter.ms" log_roll_jitter_ms: i64 = 0, Millis, "0", "by so much at most a segment is rolled earlier, each by an amount of its own";
         "log.index.interval.bytes" log_index_interval_bytes: i64 = 4_096, Int, "4096", "bytes between entries of the offset index";
         "log.flush.interval.messages" log_flush_interval_messages: i64 = i64::MAX, Int, "9223372036854775807", "records after which a partition is synced to disk";
         "log.flush.offset.checkpoint.interval.ms" log_flush_offset_checkpoint_interval_ms: i64 = 60_000, Millis, "60000", "how often recovery points are written";
@@ -314,6 +323,11 @@ configs! {
         "producer.id.expiration.ms" producer_id_expiration_ms: i64 = 86_400_000, Millis, "86400000", "age of its last record at which a partition forgets an idempotent producer";
         "producer.id.expiration.check.interval.ms" producer_id_expiration_check_interval_ms: i64 = 600_000, Millis, "600000", "how often that is looked at";
         "message.max.bytes" message_max_bytes: i64 = 1_048_588, Int, "1048588", "largest record batch";
+        "compression.type" compression_type: BrokerCompression = BrokerCompression::Producer, Text, "producer", "as what batches are kept: \"producer\" (as they came), \"uncompressed\", \"gzip\", \"snappy\", \"lz4\" or \"zstd\"";
+        "compression.gzip.level" compression_gzip_level: i64 = -1, Int, "-1", "how hard gzip tries, 1 to 9; -1: 6";
+        "log.message.timestamp.type" log_message_timestamp_type: TimestampType = TimestampType::CreateTime, Text, "CreateTime", "whose clock a record's timestamp is: the producer's (\"CreateTime\") or the leader's (\"LogAppendTime\")";
+        "log.message.timestamp.before.max.ms" log_message_timestamp_before_max_ms: i64 = i64::MAX, Millis, "9223372036854775807", "how far a producer's timestamp may lie behind the leader's clock";
+        "log.message.timestamp.after.max.ms" log_message_timestamp_after_max_ms: i64 = 3_600_000, Millis, "3600000", "how far a producer's timestamp may lie before the leader's clock";
         "max.incremental.fetch.session.cache.slots" max_incremental_fetch_session_cache_slots: i64 = 1_000, Int, "1000", "most fetch sessions of one broker (KIP-227)";
         "replica.selector.class" replica_selector_class: ReplicaSelector = ReplicaSelector::Leader, Text, "LeaderSelector", "who is told to a consumer to read from: \"LeaderSelector\" or \"RackAwareReplicaSelector\" (KIP-392)";
         "fetch.max.bytes" fetch_max_bytes: i64 = 57_671_680, Int, "57671680", "most bytes of one fetch response";
@@ -339,6 +353,8 @@ configs! {
     ProducerConfig {
         "acks" acks: Acks = Acks::ALL, Text, "all", "0: nobody answers; 1: the leader alone; all: every in-sync replica";
         "enable.idempotence" enable_idempotence: bool = true, Bool, "true", "each batch is written once and in its order; off where acks is 0 or 1 or retries is 0, unless asked for";
+        "compression.type" compression_type: ProducerCompression = ProducerCompression::NONE, Text, "none", "how batches are packed: \"none\", \"gzip\", \"snappy\", \"lz4\" or \"zstd\"";
+        "compression.gzip.level" compression_gzip_level: i64 = -1, Int, "-1", "how hard gzip tries, 1 to 9; -1: 6";
         "linger.ms" linger_ms: i64 = 5, Millis, "5", "how long a batch waits for company";
         "batch.size" batch_size: i64 = 16_384, Int, "16384", "bytes at which a batch is full";
         "max.in.flight.requests.per.connection" max_in_flight: i64 = 5, Int, "5", "requests on one connection without an answer";
@@ -418,11 +434,21 @@ configs! {
 configs! {
     /// A topic's own configuration, over the brokers' defaults.
     TopicConfig {
+        "leader.replication.throttled.replicas" leader_replication_throttled_replicas: Option<ThrottledReplicas> = None, Text, "(none)", "replicas whose leader throttles what it sends: \"*\", or \"partition:broker,…\" (KIP-73)";
+        "follower.replication.throttled.replicas" follower_replication_throttled_replicas: Option<ThrottledReplicas> = None, Text, "(none)", "replicas that throttle what they fetch: \"*\", or \"partition:broker,…\" (KIP-73)";
         "min.insync.replicas" min_insync_replicas: Option<i64> = None, Int, "(broker's)", "see the broker key";
         "unclean.leader.election.enable" unclean_leader_election_enable: Option<bool> = None, Bool, "(broker's)", "see the broker key";
         "flush.messages" flush_messages: Option<i64> = None, Int, "(broker's log.flush.interval.messages)", "records after which a partition is synced to disk";
         "retention.ms" retention_ms: Option<i64> = None, Millis, "(broker's log.retention.ms)", "age of its newest record at which a segment is deleted; -1: never";
         "retention.bytes" retention_bytes: Option<i64> = None, Int, "(broker's)", "size of a partition's log beyond which its oldest segments are deleted; -1: never";
+        "segment.ms" segment_ms: Option<i64> = None, Millis, "(broker's log.roll.ms)", "age of a segment's first records at which it is rolled";
+        "segment.jitter.ms" segment_jitter_ms: Option<i64> = None, Millis, "(broker's log.roll.jitter.ms)", "see the broker key";
+        "max.message.bytes" max_message_bytes: Option<i64> = None, Int, "(broker's message.max.bytes)", "largest record batch";
+        "compression.type" compression_type: Option<BrokerCompression> = None, Text, "(broker's)", "see the broker key";
+        "compression.gzip.level" compression_gzip_level: Option<i64> = None, Int, "(broker's)", "see the broker key";
+        "message.timestamp.type" message_timestamp_type: Option<TimestampType> = None, Text, "(broker's log.message.timestamp.type)", "see the broker key";
+        "message.timestamp.before.max.ms" message_timestamp_before_max_ms: Option<i64> = None, Millis, "(broker's log.message.timestamp.before.max.ms)", "see the broker key";
+        "message.timestamp.after.max.ms" message_timestamp_after_max_ms: Option<i64> = None, Millis, "(broker's log.message.timestamp.after.max.ms)", "see the broker key";
         "segment.bytes" segment_bytes: Option<i64> = None, Int, "(broker's log.segment.bytes)", "size at which a segment file is rolled";
     }
 }
@@ -439,10 +465,19 @@ impl<T: FromValue> FromValue for Option<T> {
 /// The broker keys of this model that Kafka changes while a broker runs, for one broker or for all (KIP-226,
 /// `DynamicLogConfig.ReconfigurableConfigs`, `DynamicProducerStateManagerConfig`); all others are read when it starts.
 pub const DYNAMIC_BROKER_KEYS: &[&str] = &[
+    "compression.gzip.level",
+    "compression.type",
+    "follower.replication.throttled.rate",
+    "leader.replication.throttled.rate",
     "log.flush.interval.messages",
     "log.index.interval.bytes",
+    "log.message.timestamp.after.max.ms",
+    "log.message.timestamp.before.max.ms",
+    "log.message.timestamp.type",
     "log.retention.bytes",
     "log.retention.ms",
+    "log.roll.jitter.ms",
+    "log.roll.ms",
     "log.segment.bytes",
     "message.max.bytes",
     "min.insync.replicas",
@@ -455,7 +490,6 @@ pub const NOT_MODELLED: &[&str] = &[
     "cleanup.policy",
     "log.retention.hours",
     "log.cleanup.policy",
-    "compression.type",
     "transactional.id",
     "transaction.timeout.ms",
     "isolation.level",
@@ -473,15 +507,10 @@ pub const NOT_MODELLED: &[&str] = &[
     "buffer.memory",
     "num.network.threads",
     "num.io.threads",
-    "log.message.timestamp.type",
-    "message.timestamp.type",
     "log.flush.interval.ms",
     "flush.ms",
-    "segment.ms",
-    "log.roll.ms",
     "delete.retention.ms",
     "min.cleanable.dirty.ratio",
-    "max.message.bytes",
     "log.dirs",
     "listeners",
     "advertised.listeners",
@@ -494,14 +523,12 @@ pub const NOT_MODELLED: &[&str] = &[
     "interceptor.classes",
     "key.serializer",
     "value.serializer",
-    "replica.fetch.response.max.bytes",
     "connections.max.idle.ms",
     "offsets.topic.replication.factor",
     "transaction.state.log.replication.factor",
     "group.initial.rebalance.delay.ms",
     "log.retention.minutes",
     "log.roll.hours",
-    "log.roll.jitter.ms",
     "log.segment.delete.delay.ms",
     "log.index.size.max.bytes",
     "log.preallocate",
@@ -514,28 +541,21 @@ pub const NOT_MODELLED: &[&str] = &[
     "log.cleaner.delete.retention.ms",
     "log.cleaner.dedupe.buffer.size",
     "log.cleaner.backoff.ms",
-    "log.message.timestamp.before.max.ms",
-    "log.message.timestamp.after.max.ms",
     "log.message.format.version",
     "log.dir",
     "log.local.retention.ms",
     "log.local.retention.bytes",
     "remote.log.storage.system.enable",
     "remote.storage.enable",
-    "message.timestamp.before.max.ms",
-    "message.timestamp.after.max.ms",
     "message.format.version",
     "index.interval.bytes",
     "segment.index.bytes",
-    "segment.jitter.ms",
     "file.delete.delay.ms",
     "preallocate",
     "min.compaction.lag.ms",
     "max.compaction.lag.ms",
     "local.retention.ms",
     "local.retention.bytes",
-    "leader.replication.throttled.replicas",
-    "follower.replication.throttled.replicas",
     "replica.socket.timeout.ms",
     "replica.socket.receive.buffer.bytes",
     "num.recovery.threads.per.data.dir",
@@ -615,7 +635,6 @@ pub const NOT_MODELLED: &[&str] = &[
     "security.protocol",
     "partitioner.adaptive.partitioning.enable",
     "partitioner.availability.timeout.ms",
-    "compression.gzip.level",
     "compression.lz4.level",
     "compression.zstd.level",
     "key.deserializer",

@@ -327,6 +327,8 @@ pub enum Event {
     BatchFailed { partition: TopicPartition, first_op: OpId, records: u32, error: String, unknown: bool },
     /// A batch was refused or its answer lost, and will be sent again.
     BatchRetried { partition: TopicPartition, first_op: OpId, records: u32, error: String },
+    /// A batch was too large for its broker, and will be sent again as so many smaller ones.
+    BatchSplit { partition: TopicPartition, first_op: OpId, records: u32, into: u32 },
     /// A producer was given its id.
     ProducerIdGiven { producer_id: i64, epoch: i16 },
     /// A producer raised its own epoch; its sequences begin anew in these partitions at once, in others when they are idle.
@@ -380,6 +382,7 @@ impl Event {
             | BatchAcked { partition, .. }
             | BatchFailed { partition, .. }
             | BatchRetried { partition, .. }
+            | BatchSplit { partition, .. }
             | Consumed { partition, .. }
             | PositionReset { partition, .. }
             | ReadReplicaChosen { partition, .. } => Some(partition),
@@ -580,6 +583,7 @@ impl Event {
             BatchAcked { .. } => "batch-acked",
             BatchFailed { .. } => "batch-failed",
             BatchRetried { .. } => "batch-retried",
+            BatchSplit { .. } => "batch-split",
             ProducerIdGiven { .. } => "producer-id-given",
             ProducerEpochRaised { .. } => "producer-epoch-raised",
             Consumed { .. } => "consumed",
@@ -899,6 +903,10 @@ impl fmt::Display for Event {
             }
             BatchRetried { partition, first_op, records, error } => {
                 write!(f, "will send {} to {partition} again: {error}", Records(first_op.0, *records))
+            }
+            BatchSplit { partition, first_op, records, into } => {
+                let records = Records(first_op.0, *records);
+                write!(f, "splits {records} for {partition} into {into} batches, for one is too large")
             }
             ProducerIdGiven { producer_id, epoch } => {
                 write!(f, "is producer {producer_id} from now on, in epoch {epoch}")

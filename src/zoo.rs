@@ -59,9 +59,9 @@ pub enum Switch {
     /// KAFKA-8483, KAFKA-12152: batches in flight get new sequences in the order of a heap, idle partitions none.
     ClientSeqReassignOrder,
     /// KAFKA-14359, KAFKA-14920, a rule removed: a partition that knows a producer accepts any first sequence of its next
-    /// epoch, as one that does not know it does to this day. Not in [`Switch::ALL`] before an idempotent client can show it:
-    /// the first two batches of a bumped epoch are in flight, the first alone is refused (NOT_ENOUGH_REPLICAS, then the
-    /// ISR recovers), the second is appended, and the first is out of order for ever: stuck, or appended behind it.
+    /// epoch, as one that does not know it does to this day. The first two batches of a bumped epoch are in flight, the first
+    /// alone is refused (NOT_ENOUGH_REPLICAS, then the ISR recovers), the second is appended, and the first is out of order
+    /// for ever: stuck, or appended behind it.
     FirstSeqAny,
     /// KAFKA-6361 / KIP-279: a leader tells where an epoch ends that it never had, and not that it never had it (before 2.0.0).
     EpochAnswerWithoutEpoch,
@@ -75,6 +75,36 @@ pub enum Switch {
     AcceptStaleFetchResponse,
     /// KAFKA-2143: a follower ahead of its leader throws its whole log away if the leader has caught up when it asks (before 0.9.0.1).
     OorTruncateFully,
+    /// KAFKA-14704: a follower takes the high watermark of a response over before it cuts what that response says is diverging
+    /// (before 3.4.1).
+    ProcessBeforeTruncate,
+    /// KAFKA-16541: a truncation writes the epoch checkpoint anew without a sync, so that a loss of power leaves an empty file,
+    /// and a start believes it (3.7).
+    EpochCacheHole,
+    /// KAFKA-15510, which does no harm: a follower that was given nothing does not tell the epoch of its last record in the next
+    /// fetches.
+    DropLastFetchedEpoch,
+    /// Before 3.6 (KAFKA-15021), which does no harm: each shrink of an ISR raises the leader epoch.
+    LeaderEpochBumpOnShrink,
+    /// KIP-320, KAFKA-7395: a leader counts, for its high watermark and the ISR, a follower that fetches in another leader epoch
+    /// (before 2.1.0).
+    HwCountsOtherEpoch,
+    /// KAFKA-13141: a fetch that is answered with a diverging epoch counts as the follower's position (before 2.7.2, 2.8.1).
+    CountDivergingFetch,
+    /// KIP-497, a rule removed: the high watermark counts the committed ISR alone, not who is about to join it.
+    HwOverCommittedIsr,
+    /// A rule removed: a leader goes by its own shrink of the ISR before the controller has confirmed it.
+    EagerShrink,
+    /// KAFKA-428, a rule removed: the controller changes the ISR though the partition has changed since the leader asked.
+    IsrBlindWrite,
+    /// KAFKA-15221: what a replica had is taken from an older fetch than its broker epoch (before 3.7.0).
+    IsrCheckTwoSnapshots,
+    /// A rule removed: a leader elected again goes by what replicas outside the ISR, or reassigned meanwhile, had before.
+    KeepOosFollowerState,
+    /// KAFKA-13091: the high watermark is not tried when the controller has confirmed another ISR (before 3.1.0).
+    NoHwAfterIsrChange,
+    /// KAFKA-15021: the high watermark waits for a replica that was caught up lately and may not join the ISR (before 3.6.0).
+    HwWaitsForIneligible,
     /// A rule removed: an offset is committed by whoever says so, whatever generation or member epoch it names. As the six
     /// below not in [`Switch::ALL`] before groups are served.
     CommitUnfenced,
@@ -93,8 +123,8 @@ pub enum Switch {
 }
 
 impl Switch {
-    /// All switches that have a scenario.
-    pub const ALL: [Switch; 30] = [
+    /// All switches.
+    pub const ALL: [Switch; 44] = [
         Switch::TruncateToHw,
         Switch::IsrExpandBeforeLeso,
         Switch::AckBeforeHighWatermark,
@@ -119,12 +149,26 @@ impl Switch {
         Switch::ReorderInflight,
         Switch::UnknownProducerReset,
         Switch::ClientSeqReassignOrder,
+        Switch::FirstSeqAny,
         Switch::EpochAnswerWithoutEpoch,
         Switch::TruncateFromOtherEpoch,
         Switch::ServeFetchOtherEpoch,
         Switch::SkipTruncateSameLeader,
         Switch::AcceptStaleFetchResponse,
         Switch::OorTruncateFully,
+        Switch::ProcessBeforeTruncate,
+        Switch::EpochCacheHole,
+        Switch::DropLastFetchedEpoch,
+        Switch::LeaderEpochBumpOnShrink,
+        Switch::HwCountsOtherEpoch,
+        Switch::CountDivergingFetch,
+        Switch::HwOverCommittedIsr,
+        Switch::EagerShrink,
+        Switch::IsrBlindWrite,
+        Switch::IsrCheckTwoSnapshots,
+        Switch::KeepOosFollowerState,
+        Switch::NoHwAfterIsrChange,
+        Switch::HwWaitsForIneligible,
     ];
 
     /// The name in scenario files and on the command line.
@@ -161,6 +205,19 @@ impl Switch {
             Switch::SkipTruncateSameLeader => "skip-truncate-same-leader",
             Switch::AcceptStaleFetchResponse => "accept-stale-fetch-response",
             Switch::OorTruncateFully => "oor-truncate-fully",
+            Switch::ProcessBeforeTruncate => "process-before-truncate",
+            Switch::EpochCacheHole => "epoch-cache-hole",
+            Switch::DropLastFetchedEpoch => "drop-last-fetched-epoch",
+            Switch::LeaderEpochBumpOnShrink => "leader-epoch-bump-on-shrink",
+            Switch::HwCountsOtherEpoch => "hw-counts-other-epoch",
+            Switch::CountDivergingFetch => "count-diverging-fetch",
+            Switch::HwOverCommittedIsr => "hw-over-committed-isr",
+            Switch::EagerShrink => "eager-shrink",
+            Switch::IsrBlindWrite => "isr-blind-write",
+            Switch::IsrCheckTwoSnapshots => "isr-check-two-snapshots",
+            Switch::KeepOosFollowerState => "keep-oos-follower-state",
+            Switch::NoHwAfterIsrChange => "no-hw-after-isr-change",
+            Switch::HwWaitsForIneligible => "hw-waits-for-ineligible",
             Switch::CommitUnfenced => "commit-unfenced",
             Switch::StaticRejoinNotPersisted => "static-rejoin-not-persisted",
             Switch::Kip848EpochBookkeeping => "kip848-epoch-bookkeeping",
@@ -263,6 +320,45 @@ impl Switch {
             Switch::OorTruncateFully => {
                 "KAFKA-2143: a follower ahead of its leader throws its whole log away if the leader has caught up when it asks (before 0.9.0.1)"
             }
+            Switch::ProcessBeforeTruncate => {
+                "KAFKA-14704: a follower takes the leader's high watermark before it cuts its diverging tail (before 3.4.1)"
+            }
+            Switch::EpochCacheHole => {
+                "KAFKA-16541: the epoch checkpoint is renamed before its bytes are durable, and lost with the power (3.7)"
+            }
+            Switch::DropLastFetchedEpoch => {
+                "KAFKA-15510, a negative control: after an empty response a follower does not tell its last epoch"
+            }
+            Switch::LeaderEpochBumpOnShrink => {
+                "a negative control: each shrink of an ISR raises the leader epoch (before 3.6)"
+            }
+            Switch::HwCountsOtherEpoch => {
+                "KIP-320: a leader counts a follower that fetches in another leader epoch (before 2.1.0)"
+            }
+            Switch::CountDivergingFetch => {
+                "KAFKA-13141: a fetch answered with a diverging epoch counts as the follower's position (before 2.8.1)"
+            }
+            Switch::HwOverCommittedIsr => {
+                "KIP-497, a rule removed: the high watermark counts the committed ISR, not who is about to join it"
+            }
+            Switch::EagerShrink => {
+                "a rule removed: a leader goes by its own shrink of the ISR before the controller has confirmed it"
+            }
+            Switch::IsrBlindWrite => {
+                "a rule removed: the controller changes the ISR though the partition has changed since the leader asked"
+            }
+            Switch::IsrCheckTwoSnapshots => {
+                "KAFKA-15221: what a replica had is taken from an older fetch than its broker epoch (before 3.7.0)"
+            }
+            Switch::KeepOosFollowerState => {
+                "a rule removed: a leader elected again goes by what replicas outside the ISR, or reassigned meanwhile, had before"
+            }
+            Switch::NoHwAfterIsrChange => {
+                "KAFKA-13091: the high watermark is not tried when the controller has confirmed another ISR (before 3.1.0)"
+            }
+            Switch::HwWaitsForIneligible => {
+                "KAFKA-15021: the high watermark waits for a replica that may not join the ISR (before 3.6.0)"
+            }
             Switch::CommitUnfenced => {
                 "a rule removed: an offset is committed whatever generation or member epoch its sender names"
             }
@@ -314,13 +410,26 @@ impl Switch {
             Switch::ReorderInflight => &["nonmonotonic-send", "duplicate"],
             Switch::UnknownProducerReset => &["duplicate", "nonmonotonic-send", "lost-write"],
             Switch::ClientSeqReassignOrder => &["nonmonotonic-send"],
-            Switch::FirstSeqAny => &["producer-sequence", "stuck", "lost-write"],
+            Switch::FirstSeqAny => &["nonmonotonic-send", "stuck"],
             Switch::EpochAnswerWithoutEpoch => &["log-mismatch"],
             Switch::TruncateFromOtherEpoch => &["log-mismatch"],
             Switch::ServeFetchOtherEpoch => &[],
             Switch::SkipTruncateSameLeader => &["log-mismatch"],
             Switch::AcceptStaleFetchResponse => &["committed-truncated", "lost-write", "log-mismatch"],
             Switch::OorTruncateFully => &["committed-truncated"],
+            Switch::ProcessBeforeTruncate => &["inconsistent-offsets"],
+            Switch::EpochCacheHole => &["log-mismatch"],
+            Switch::DropLastFetchedEpoch => &[],
+            Switch::LeaderEpochBumpOnShrink => &[],
+            Switch::HwCountsOtherEpoch => &["lost-write", "inconsistent-offsets"],
+            Switch::CountDivergingFetch => &["lost-write"],
+            Switch::HwOverCommittedIsr => &["lost-write"],
+            Switch::EagerShrink => &["lost-write"],
+            Switch::IsrBlindWrite => &["lost-write"],
+            Switch::IsrCheckTwoSnapshots => &["lost-write"],
+            Switch::KeepOosFollowerState => &["lost-write"],
+            Switch::NoHwAfterIsrChange => &["stuck"],
+            Switch::HwWaitsForIneligible => &["stuck"],
             Switch::CommitUnfenced => &["commit-regression", "zombie-commit"],
             Switch::StaticRejoinNotPersisted => &["stuck", "dual-ownership"],
             Switch::Kip848EpochBookkeeping => &["dual-ownership"],
@@ -390,7 +499,7 @@ impl Switch {
             Switch::ClientSeqReassignOrder => {
                 &["producer-sequence", "duplicate", "ack-offset-mismatch", "realtime-append-inversion", "stuck"]
             }
-            Switch::FirstSeqAny => &["realtime-append-inversion", "nonmonotonic-send"],
+            Switch::FirstSeqAny => &["realtime-append-inversion", "producer-sequence", "lost-write"],
             Switch::EpochAnswerWithoutEpoch => {
                 &["lost-write", "inconsistent-offsets", "unsafe-election", "committed-truncated"]
             }
@@ -405,6 +514,33 @@ impl Switch {
             Switch::OorTruncateFully => {
                 &["lost-write", "ack-before-committed", "inconsistent-offsets", "log-mismatch", "unsafe-election"]
             }
+            Switch::ProcessBeforeTruncate => &["log-mismatch", "poll-skip", "nonmonotonic-poll"],
+            Switch::EpochCacheHole => &["lost-write", "inconsistent-offsets", "unsafe-election", "committed-truncated"],
+            Switch::DropLastFetchedEpoch => &[],
+            Switch::LeaderEpochBumpOnShrink => &[],
+            Switch::HwCountsOtherEpoch => &["log-mismatch", "unsafe-election", "committed-truncated"],
+            Switch::CountDivergingFetch | Switch::HwOverCommittedIsr | Switch::EagerShrink => &[
+                "log-mismatch",
+                "inconsistent-offsets",
+                "unsafe-election",
+                "committed-truncated",
+                "ack-before-committed",
+            ],
+            Switch::IsrBlindWrite => &[
+                "log-mismatch",
+                "inconsistent-offsets",
+                "unsafe-election",
+                "committed-truncated",
+                "high-watermark-beyond-isr",
+            ],
+            Switch::IsrCheckTwoSnapshots => {
+                &["log-mismatch", "inconsistent-offsets", "unsafe-election", "committed-truncated"]
+            }
+            Switch::KeepOosFollowerState => {
+                &["log-mismatch", "inconsistent-offsets", "unsafe-election", "committed-truncated"]
+            }
+            Switch::NoHwAfterIsrChange => &[],
+            Switch::HwWaitsForIneligible => &[],
             Switch::CommitUnfenced => &["group-rewind", "group-skip"],
             Switch::StaticRejoinNotPersisted => &[],
             Switch::Kip848EpochBookkeeping => &["commit-regression", "group-rewind"],

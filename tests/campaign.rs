@@ -27,6 +27,9 @@ const SAFE: &[&str] = &[
     "last-in-sync-replica-elr",
     "quorum-chaos",
     "kip-101",
+    "kip-903",
+    "under-min-isr",
+    "hw-lag",
     "voter-replaced",
 ];
 /// Scenarios whose settings permit loss: it must be ALLOWED, by a rule.
@@ -38,6 +41,7 @@ const PERMITTING: &[(&str, &[&str])] = &[
     ("kip-279", &["acks-1"]),
     ("kip-320", &["acks-1"]),
     ("kip-320-consumer", &["acks-1", "unclean-election"]),
+    ("zombie-leader", &["acks-1"]),
 ];
 
 #[test]
@@ -120,6 +124,7 @@ fn the_scenarios_named_after_kips_fail_without_their_rule() {
         ("kip-101", "truncate-to-hw"),
         ("kip-279", "epoch-answer-without-epoch"),
         ("kip-320", "truncate-from-other-epoch"),
+        ("kip-903", "no-broker-epoch-check"),
     ] {
         let scenario = built_in(name, &[&format!("zoo=[\"{switch}\"]")]);
         assert!((1..=100).any(|seed| run(&scenario, seed).failed()), "{name} does not mind {switch}");

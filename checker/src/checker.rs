@@ -121,6 +121,14 @@ impl Checker {
         };
         let (findings, groups) = self.found.finish();
         let mut counters = self.counts.named(reads, &self.fault_kinds);
+        let reached = self.cluster.reached;
+        for (name, count) in [
+            ("leader_elections", reached.leader_elections),
+            ("isr_of_one", reached.isr_of_one),
+            ("unsynced_records_lost", reached.unsynced_records_lost),
+        ] {
+            counters.insert(name.to_owned(), count);
+        }
         for (class, code, name) in [
             (Class::Info, "dropped-unpromised", "dropped_unpromised"),
             (Class::Allowed, "lost-write", "lost_allowed"),

@@ -9,7 +9,14 @@
 //! ```
 //!
 //! [`Checker::observe`] is called once per observation, in the order in which things happened; [`Checker::finish`]
-//! judges. [`history::History`] works alone, on any client history. Nothing here knows a type of the simulator.
+//! judges. Nothing here knows a type of the simulator.
+//!
+//! Histories from elsewhere, and what clients alone saw of a trial, are judged by H alone:
+//!
+//! ```text
+//!   history.edn, JSON lines ► input ──► operations::History ──check──► Report: findings, counts
+//!   clients of a recording ──► operations::Recorder ──┘   └─► EDN, JSON lines, which read back to the same
+//! ```
 //!
 //! What the host promises: observations come in the order of the truth; record ids are dense from 0; follower appends
 //! carry the same `hash` as the leader's batch; everything a replica's log went through is told (append, truncation, loss).
@@ -17,8 +24,10 @@
 mod cluster;
 mod findings;
 pub mod history;
+pub mod input;
 mod judge;
 mod observation;
+pub mod operations;
 mod partitions;
 mod quorum;
 mod settings;

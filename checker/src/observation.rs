@@ -553,7 +553,8 @@ pub enum Observation {
     },
 
     // ── faults ───────────────────────────────────────────────────────────────────────────────────────────────────
-    /// A broker's process died; its page cache stays.
+    /// A broker's process died; its page cache stays. A stop in order counts too if it came before the broker knew its
+    /// broker epoch: the controller cannot be told that it was in order (`previousBrokerEpoch` of KIP-966).
     BrokerCrashed {
         /// The broker.
         broker: i32,

@@ -50,11 +50,27 @@ Examples:
   trial explain leader-crash --seed 7 --record 1298
   trial run leader-crash --seed 7 --trace run.trial --log none; trial explain run.trial --mermaid")]
     Explain(ExplainArgs),
+    /// Check the history of another cluster: Jepsen's history.edn, JSON lines, or what clients saw in a recording
+    #[command(after_help = "\
+Examples:
+  trial check history.edn --acks all --isolation read_committed
+  trial check history.jsonl --idempotence false --json
+  trial run leader-crash --seed 7 --trace run.trial --log none; trial check run.trial
+The options are what the file does not say. Whether acks=all lost a record by right is for the cluster to say: such a loss
+is UNKNOWN unless --unclean-election and --min-insync-replicas are told. Of a recording its scenario tells them.")]
+    Check(CheckArgs),
+    /// Write what clients saw in a recording, as Jepsen would
+    #[command(after_help = "\
+Example: trial run leader-crash --seed 7 --trace run.trial --log none; trial export run.trial --to edn")]
+    Export(ExportArgs),
     /// Run many seeds in parallel: what was found, how often, by which seed first
     #[command(after_help = "\
 Examples:
   trial search chaos --seeds 1..1000
-  trial search chaos --seeds 1..1000 --zoo truncate-to-hw --until-bug --json")]
+  trial search chaos --seeds 1..1000 --zoo truncate-to-hw --until-bug --json
+Counters are sums over all trials; those that begin with trials_ count trials, and medians are of one trial. Elections of
+partition leaders (leader_elections) are those after the first of each partition, as the committed metadata log has them;
+elections of controllers (controller_elections) include the first.")]
     Search(SearchArgs),
     /// Turn bugs of Kafka's past on and see whether each is found under its right name
     #[command(after_help = "\
@@ -154,6 +170,104 @@ pub struct ExplainArgs {
     /// Draw Mermaid flowcharts: solid arrows are recorded causes, dotted ones only the order in time
     #[arg(long, conflicts_with = "json")]
     pub mermaid: bool,
+}
+
+/// `trial check`
+#[derive(Debug, Args)]
+pub struct CheckArgs {
+    /// The history: EDN, JSON lines, or a recording; - is standard input
+    #[arg(value_name = "HISTORY")]
+    pub history: String,
+    /// Which notation it is in [default: as its first bytes say]
+    #[arg(long, value_enum, value_name = "FORMAT")]
+    pub format: Option<HistoryFormat>,
+    /// isolation.level of its consumers [default: read_committed]
+    #[arg(long, value_enum, value_name = "LEVEL")]
+    pub isolation: Option<IsolationLevel>,
+    /// acks of its producers [default: all]
+    #[arg(long, value_enum, value_name = "ACKS")]
+    pub acks: Option<Acks>,
+    /// enable.idempotence of its producers [default: true]
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, default_missing_value = "true")]
+    pub idempotence: Option<bool>,
+    /// max.in.flight.requests.per.connection of its producers [default: 5]
+    #[arg(long, value_name = "N")]
+    pub max_in_flight: Option<u32>,
+    /// How its consumers get their partitions [default: as each does in the history]
+    #[arg(long, value_enum, value_name = "HOW")]
+    pub consumer: Option<ConsumerKind>,
+    /// unclean.leader.election.enable of its topics [default: not known]
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, default_missing_value = "true")]
+    pub unclean_election: Option<bool>,
+    /// min.insync.replicas of its topics [default: not known]
+    #[arg(long, value_name = "N")]
+    pub min_insync_replicas: Option<u32>,
+}
+
+/// How a history is written down.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum HistoryFormat {
+    /// EDN, one map after the other
+    Edn,
+    /// JSON, one object a line
+    Jsonl,
+}
+
+/// `isolation.level`
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum IsolationLevel {
+    /// Only what is committed is read
+    #[value(name = "read_committed", alias = "read-committed")]
+    ReadCommitted,
+    /// Whatever is in the log is read
+    #[value(name = "read_uncommitted", alias = "read-uncommitted")]
+    ReadUncommitted,
+}
+
+/// `acks`
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Acks {
+    /// All in-sync replicas
+    #[value(name = "all", alias = "-1")]
+    All,
+    /// The leader
+    #[value(name = "1")]
+    One,
+    /// Nobody
+    #[value(name = "0")]
+    Zero,
+}
+
+/// How consumers get their partitions.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum ConsumerKind {
+    /// They take them
+    Assign,
+    /// Their group gives them
+    Subscribe,
+}
+
+/// `trial export`
+#[derive(Debug, Args)]
+pub struct ExportArgs {
+    /// A recording of `trial run --trace`
+    #[arg(value_name = "TRACE")]
+    pub trace: String,
+    /// The notation
+    #[arg(long, value_enum, value_name = "FORMAT")]
+    pub to: ExportFormat,
+    /// Write into this file [default: standard output]
+    #[arg(long, value_name = "FILE")]
+    pub out: Option<PathBuf>,
+}
+
+/// What a recording is exported to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum ExportFormat {
+    /// The clients' history as Jepsen's Kafka workload writes it; reads back to the same verdict
+    Edn,
+    /// The same as JSON lines
+    Jsonl,
 }
 
 /// `trial search`

@@ -23,12 +23,14 @@ use crate::source::Source;
 use crate::verdict::{heading, identity_of, print_finding};
 use crate::{interrupt, mermaid};
 
-/// What is to be explained.
-struct Subject {
-    source: Source,
-    seed: u64,
+/// A run that is to be made again.
+pub struct Subject {
+    /// Its scenario.
+    pub source: Source,
+    /// Its seed.
+    pub seed: u64,
     /// How the recorded run ended, if it is one and was recorded to its end.
-    recorded: Option<End>,
+    pub recorded: Option<End>,
 }
 
 /// Explains.
@@ -69,6 +71,11 @@ fn subject(args: &ExplainArgs) -> Result<Subject, Failure> {
         let what = "a recording has its own seed and scenario: --seed and --set cannot change them";
         return Err(Failure::usage(what, ["explain the scenario instead of the recording".to_string()]));
     }
+    recorded(path)
+}
+
+/// The run that a recording is of.
+pub fn recorded(path: &Path) -> Result<Subject, Failure> {
     let recording = |error: RecordingError| Failure::Recording { path: path.to_path_buf(), error };
     let file = File::open(path).map_err(|error| recording(error.into()))?;
     let mut reader = Reader::new(BufReader::new(file)).map_err(recording)?;
@@ -86,7 +93,8 @@ fn subject(args: &ExplainArgs) -> Result<Subject, Failure> {
     Ok(Subject { source, seed: header.seed, recorded: reader.end().cloned() })
 }
 
-fn begins_as_a_recording(path: &Path) -> bool {
+/// Is it a recording, by its first bytes?
+pub fn begins_as_a_recording(path: &Path) -> bool {
     let mut first = Vec::new();
     let read = File::open(path).and_then(|file| file.take(8).read_to_end(&mut first));
     read.is_ok() && first == b"TRIALREC"

@@ -37,6 +37,14 @@ pub enum Failure {
         /// Why not.
         error: RecordingError,
     },
+    /// A file that is no history.
+    #[error("{}: {error}", .path.display())]
+    History {
+        /// Which.
+        path: PathBuf,
+        /// Why not.
+        error: trial_checker::input::InputError,
+    },
     /// Standard output cannot be written.
     #[error("standard output: {0}")]
     Output(io::Error),

@@ -6,8 +6,11 @@
 //! ```
 
 mod args;
+mod check;
+mod client_history;
 mod describe;
 mod explain;
+mod export;
 mod failure;
 mod interrupt;
 mod json;
@@ -53,6 +56,8 @@ fn dispatch(cli: &Cli, out: &mut Out) -> Result<Ending, Failure> {
         Command::Run(args) => run::run(args, cli.json, out),
         Command::Describe(args) => describe::describe(args, cli.json, out),
         Command::Explain(args) => explain::explain(args, cli.json, out),
+        Command::Check(args) => check::check(args, cli.json, out),
+        Command::Export(args) => export::export(args, out),
         Command::Search(args) => search::search(args, cli.json, out),
         Command::Zoo(args) => zoo::zoo(args, cli.json, out),
         Command::Scenario(command) => scenario::scenario(command, cli.json, out),

@@ -107,9 +107,11 @@ fn print(source: &Source, sum: &Campaign, seeds: (u64, u64), seconds: f64, out: 
     }
     out.line("")?;
     verdict::print_counters(&sum.coverage, out)?;
-    match sum.median_controller_elections() {
-        0 | 1 => Ok(()),
-        median => out.line(format_args!("median    controller_elections {median}")),
+    // Every trial has a first controller.
+    let (controllers, leaders) = (sum.median_controller_elections(), sum.median_leader_elections());
+    match controllers > 1 || leaders > 0 {
+        true => out.line(format_args!("median    controller_elections {controllers}, leader_elections {leaders}")),
+        false => Ok(()),
     }
 }
 
@@ -141,7 +143,8 @@ struct SearchJson<'a> {
     events_per_s: f64,
     virtual_s_per_s: f64,
     findings: BTreeMap<&'static str, FoundJson>,
-    coverage: &'a BTreeMap<String, u64>,
+    /// The sums of all counters, and medians of the trials.
+    coverage: BTreeMap<&'a str, u64>,
 }
 
 /// All findings of one code; class and first seed are those of the worst class.
@@ -164,6 +167,11 @@ impl<'a> SearchJson<'a> {
                 found.first_seed = found.first_seed.min(tally.first_seed);
             }
         }
+        let medians = [
+            ("median_controller_elections", sum.median_controller_elections()),
+            ("median_leader_elections", sum.median_leader_elections()),
+        ];
+        let coverage = sum.coverage.iter().map(|(name, count)| (name.as_str(), *count)).chain(medians).collect();
         let rate = Rates::of(sum, seconds);
         SearchJson {
             seeds: sum.trials,
@@ -175,7 +183,7 @@ impl<'a> SearchJson<'a> {
             events_per_s: rate.events,
             virtual_s_per_s: rate.virtual_s,
             findings,
-            coverage: &sum.coverage,
+            coverage,
         }
     }
 }

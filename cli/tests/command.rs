@@ -85,6 +85,8 @@ fn help_says_what_there_is() {
         &["explain", "--help"],
         &["search", "--help"],
         &["zoo", "--help"],
+        &["check", "--help"],
+        &["export", "--help"],
     ] {
         let name = format!("help-{}", if words.len() > 1 { words[0] } else { "trial" });
         insta::assert_snapshot!(name, run(words).code(0).stdout);
@@ -290,6 +292,69 @@ fn a_recording_is_explained_as_its_run_was() {
     bytes[middle] ^= 1;
     std::fs::write(place.join("run.trial"), bytes).expect("it can be written");
     assert!(run_in(&place, &["explain", "run.trial"]).code(2).stderr.contains("is damaged at byte"));
+}
+
+/// A send that is told offset 0, and a poll that finds it at 0 and at 1.
+const TWICE: &str = "\
+{:process 0, :type :invoke, :f :send, :value [[:send :x 7]]}
+{:process 0, :type :ok, :f :send, :value [[:send :x [0 7]]]}
+{:process 1, :type :invoke, :f :poll, :value [[:poll]]}
+{:process 1, :type :ok, :f :poll, :value [[:poll {:x [[0 7] [1 7]]}]]}
+";
+
+#[test]
+fn a_history_from_elsewhere_is_checked() {
+    let place = directory("history");
+    std::fs::write(place.join("history.edn"), TWICE).expect("it can be written");
+    let json = run_in(&place, &["check", "history.edn", "--json"]).code(1).json();
+    assert_eq!(keys(&json), BTreeSet::from(["valid", "findings", "counters"]));
+    assert_eq!(json["valid"], false);
+    let finding = &json["findings"][0];
+    assert_eq!((&finding["class"], &finding["code"]), (&Value::from("BUG"), &Value::from("duplicate")));
+    assert_eq!((&finding["key"], &finding["value"]), (&Value::from(":x"), &Value::from(7)));
+    assert_eq!(json["counters"]["acked_sends"], 1);
+    let allowed = run_in(&place, &["check", "history.edn", "--idempotence", "false"]).code(0).stdout;
+    assert!(allowed.contains("ALLOWED(retry-without-idempotence) duplicate: once"), "{allowed}");
+    assert!(allowed.contains("7 of :x lies at offsets 0, 1 (operations 1, 3)"), "{allowed}");
+
+    let jsonl = "{\"process\":0,\"type\":\"invoke\",\"f\":\"poll\",\"value\":[[\"poll\"]]}\n";
+    std::fs::write(place.join("history.jsonl"), jsonl).expect("it can be written");
+    assert!(run_in(&place, &["check", "history.jsonl"]).code(3).stdout.contains("vacuous: no record was sent"));
+    std::fs::write(place.join("bad.edn"), format!("{TWICE}{{:process 1, :type :ok, :f :poll}}\n"))
+        .expect("it can be written");
+    let error = run_in(&place, &["check", "bad.edn"]).code(2).stderr;
+    assert!(
+        error.contains("bad.edn: line 5, column 1: process 1 completes an operation that it never invoked"),
+        "{error}"
+    );
+    assert!(run_in(&place, &["check", "none.edn"]).code(2).stderr.contains("there is no such file"));
+}
+
+#[test]
+fn a_recording_is_checked_and_its_export_reads_back_to_the_same_verdict() {
+    let place = directory("export");
+    run_in(
+        &place,
+        &["run", "leader-crash", "--seed", "7", "--set", "producer.acks=1", "--trace", "run.trial", "--log", "none"],
+    );
+    let recorded = run_in(&place, &["check", "run.trial", "--json"]).json();
+    assert!(recorded["counters"]["acked_sends"].as_u64().is_some_and(|n| n > 100), "{recorded}");
+    for to in ["edn", "jsonl"] {
+        run_in(&place, &["export", "run.trial", "--to", to, "--out", "history"]).code(0);
+        let history = std::fs::read_to_string(place.join("history")).expect("it was written");
+        // The head of the EDN says with which options.
+        let head = history
+            .lines()
+            .next()
+            .and_then(|line| line.strip_prefix("; trial check "))
+            .unwrap_or("--acks 1 --idempotence false");
+        let options: Vec<&str> = ["check", "history", "--json"].into_iter().chain(head.split(' ')).collect();
+        let again = run_in(&place, &options).json();
+        assert_eq!((&again["valid"], &again["counters"]), (&recorded["valid"], &recorded["counters"]));
+        if to == "edn" {
+            assert_eq!(again["findings"], recorded["findings"]);
+        }
+    }
 }
 
 #[test]

@@ -333,7 +333,7 @@ mod tests {
         let mut disk = FileDisk::open(&root.0).unwrap();
         let (mut log, _) = Log::open(&mut disk, "orders-0", config, Opening::Clean).unwrap();
         for epoch in 0..9 {
-            log.append_as_leader(&mut disk, batch.clone(), epoch).unwrap();
+            log.append_as_leader(&mut disk, batch.clone(), epoch, 0).unwrap();
         }
         disk.sync_job(&log.unsynced()).unwrap().run().unwrap();
         log.synced(log.sync_started());

@@ -92,11 +92,21 @@ pub struct Campaign {
     pub findings: BTreeMap<Identity, Tally>,
     /// What `[expect]` asked for and was not so, with its smallest seed.
     pub unmet: BTreeMap<String, Tally>,
-    /// The counters of all, by name: the checker's, and those of the metadata quorum. What stands at 0 was never reached.
+    /// The counters of all, by name: the checker's, those of the World, and in how many trials some of them were reached
+    /// ([`REACHED`]). What stands at 0 was never reached.
     pub coverage: BTreeMap<String, u64>,
     /// How many trials had so many elections of a controller.
     pub controller_elections: BTreeMap<u64, u64>,
+    /// How many trials had so many elections of a partition's leader, besides the first of each partition.
+    pub leader_elections: BTreeMap<u64, u64>,
 }
+
+/// States of which a campaign also counts the trials that reached them: the counter of a trial, and of its trials.
+pub const REACHED: [(&str, &str); 3] = [
+    ("diverging_tails_truncated", "trials_that_truncated_a_diverging_tail"),
+    ("isr_of_one", "trials_with_an_isr_of_one"),
+    ("unsynced_records_lost", "trials_that_lost_unsynced_records"),
+];
 
 impl Campaign {
     /// The sum of one trial.
@@ -107,6 +117,11 @@ impl Campaign {
             let identity = Identity { class: group.class, code: group.code, rule: group.rule };
             findings.entry(identity).or_insert(one(0)).count += group.count;
         }
+        let counters = &report.verdict.counters;
+        let so_many = |name| counters.get(name).map(|count| (*count, 1)).into_iter().collect();
+        let reached = REACHED
+            .iter()
+            .filter_map(|(counter, trials)| Some((trials.to_string(), u64::from(*counters.get(*counter)? > 0))));
         let (failed, vacuous) = (report.failed(), report.is_vacuous() && !report.failed());
         Campaign {
             trials: 1,
@@ -117,26 +132,20 @@ impl Campaign {
             virtual_ms: report.virtual_ns / 1_000_000,
             findings,
             unmet: report.unmet.iter().map(|what| (what.clone(), one(1))).collect(),
-            coverage: report.verdict.counters.clone(),
-            controller_elections: report
-                .verdict
-                .counters
-                .get("controller_elections")
-                .map(|elections| (*elections, 1))
-                .into_iter()
-                .collect(),
+            coverage: counters.clone().into_iter().chain(reached).collect(),
+            controller_elections: so_many("controller_elections"),
+            leader_elections: so_many("leader_elections"),
         }
     }
 
     /// Elections of a controller in the median trial, of two middle ones the lesser; 0 of no trial.
     pub fn median_controller_elections(&self) -> u64 {
-        let half = self.controller_elections.values().sum::<u64>().div_ceil(2);
-        let mut so_far = 0;
-        let reaches = |(_, trials): &(&u64, &u64)| {
-            so_far += **trials;
-            so_far >= half
-        };
-        self.controller_elections.iter().find(reaches).map_or(0, |(elections, _)| *elections)
+        median(&self.controller_elections)
+    }
+
+    /// Elections of a partition's leader, besides the first of each partition, in the median trial; as above.
+    pub fn median_leader_elections(&self) -> u64 {
+        median(&self.leader_elections)
     }
 
     /// Adds another sum to this one.
@@ -155,12 +164,26 @@ impl Campaign {
         for (elections, trials) in other.controller_elections {
             *self.controller_elections.entry(elections).or_default() += trials;
         }
+        for (elections, trials) in other.leader_elections {
+            *self.leader_elections.entry(elections).or_default() += trials;
+        }
     }
 
     /// Is there a BUG?
     pub fn has_bug(&self) -> bool {
         self.findings.keys().any(|identity| identity.class == Class::Bug)
     }
+}
+
+/// The count of the middle trial, of two middle ones the lesser; 0 of no trial.
+fn median(trials_by_count: &BTreeMap<u64, u64>) -> u64 {
+    let half = trials_by_count.values().sum::<u64>().div_ceil(2);
+    let mut so_far = 0;
+    let reaches = |(_, trials): &(&u64, &u64)| {
+        so_far += **trials;
+        so_far >= half
+    };
+    trials_by_count.iter().find(reaches).map_or(0, |(count, _)| *count)
 }
 
 fn add_tallies<K: Ord>(to: &mut BTreeMap<K, Tally>, from: BTreeMap<K, Tally>) {

@@ -199,7 +199,7 @@ pub fn glyph(event: &Event) -> char {
         Truncated { .. } | LogStartMoved { .. } | DivergenceFound { .. } => 'X',
         DuplicateFound { .. } => '=',
         ProduceAnswered { error: Some(_), .. } | BatchFailed { .. } | BatchRetried { .. } | PositionReset { .. } => '?',
-        ReadReplicaChosen { .. } => '~',
+        ReadReplicaChosen { .. } | BatchSplit { .. } => '~',
         Appended { .. }
         | ReplicaCaughtUpTo { .. }
         | HighWatermark { .. }

@@ -97,6 +97,7 @@ impl Story {
             Event::BatchSent { first_op, records, .. }
             | Event::BatchAcked { first_op, records, .. }
             | Event::BatchFailed { first_op, records, .. }
+            | Event::BatchSplit { first_op, records, .. }
             | Event::BatchRetried { first_op, records, .. } => (first_op.0, *records),
             _ => return,
         };

@@ -73,7 +73,7 @@ pub fn run_while(
 ) -> Report {
     let mut world = World::new(Arc::clone(scenario), seed);
     world.set_carriage(carriage);
-    let mut observer = Observer::new(scenario, expected_fault_kinds(scenario));
+    let mut observer = Observer::new(world.scenario(), expected_fault_kinds(scenario));
     while go_on() && world.step(&mut Both(&mut observer, sink)) {}
     report(&world, scenario, seed, observer)
 }

@@ -131,7 +131,7 @@ fn a_wrong_step_is_told_with_its_line_and_what_would_be_right() {
         ("do = \"delete-topic\"", "\"topic\" is missing"),
         ("do = \"delete-topic\"\ntopic = \"order\"", "orders"),
         ("do = \"delete-topic\"\ntopic = \"orders\"\nreplicas = [1]", "replicas"),
-        ("do = \"create-topic\"\ntopic = \"new\"\nsegment.ms = 1", "known to Kafka, not modelled"),
+        ("do = \"create-topic\"\ntopic = \"new\"\nfile.delete.delay.ms = 1", "known to Kafka, not modelled"),
         ("do = \"create-topic\"\ntopic = \"new\"\nreplication.factor = 4", "impossible with 3 brokers"),
         ("do = \"alter-config\"\nresource = \"topic orders\"", "what is changed?"),
         ("do = \"alter-config\"\nresource = \"b9\"\nset = \"min.insync.replicas=2\"", "there are b1 to b3"),

@@ -8,7 +8,7 @@ use trial_sim::disk::VirtualDisk;
 use trial_storage::{BuildOptions, EpochEntry, Log, LogConfig, NewRecord, Opening, build_batch};
 
 const CONFIG: LogConfig =
-    LogConfig { segment_bytes: 1_000, index_interval_bytes: 200, max_batch_bytes: 1_000, producers: None };
+    LogConfig { segment_bytes: 1_000, index_interval_bytes: 200, max_batch_bytes: 1_000, ..LogConfig::DEFAULT };
 
 #[derive(Clone, Debug)]
 enum Op {
@@ -79,7 +79,7 @@ proptest! {
             match op {
                 Op::Append { size, new_epoch } => {
                     epoch += i32::from(new_epoch);
-                    log.append_as_leader(&mut disk, batch(size), epoch).unwrap();
+                    log.append_as_leader(&mut disk, batch(size), epoch, 0).unwrap();
                 }
                 Op::Truncate(to) => {
                     // A new leader follows a truncation, so that no two batches of one epoch and offset differ.
@@ -150,7 +150,7 @@ proptest! {
 fn without_a_sync_power_loss_takes_the_log() {
     let mut disk = VirtualDisk::new(None);
     let (mut log, _) = Log::open(&mut disk, "orders-0", CONFIG, Opening::Clean).unwrap();
-    log.append_as_leader(&mut disk, batch(10), 0).unwrap();
+    log.append_as_leader(&mut disk, batch(10), 0, 0).unwrap();
     let mut written_back = disk.clone();
     disk.power_loss(&mut || 0);
     let (_, recovered) = Log::open(&mut disk, "orders-0", CONFIG, Opening::Unclean { recovery_point: 0 }).unwrap();
@@ -161,4 +161,29 @@ fn without_a_sync_power_loss_takes_the_log() {
     let opening = Opening::Unclean { recovery_point: 0 };
     let (_, recovered) = Log::open(&mut written_back, "orders-0", CONFIG, opening).unwrap();
     assert_eq!(recovered.log_end_offset, 1, "what is 30 s old is on the device");
+}
+
+/// The zoo's `epoch-cache-hole`: without it the epochs are those of the batches; with it the file counts that the power left.
+#[test]
+fn epochs_that_go_without_a_sync_take_the_others_along() {
+    let epochs_after = |epoch_cache_hole| {
+        let config = LogConfig { epoch_cache_hole, ..CONFIG };
+        let mut disk = VirtualDisk::new(None);
+        let (mut log, _) = Log::open(&mut disk, "orders-0", config, Opening::Clean).unwrap();
+        for epoch in [0, 0, 0, 0, 1, 1, 1, 1, 2, 2, 2, 2] {
+            log.append_as_leader(&mut disk, batch(300), epoch, 0).unwrap();
+        }
+        let mark = log.sync_started();
+        let pending = disk.snapshot_for_sync(&log.unsynced());
+        disk.complete_sync(pending).unwrap();
+        log.synced(mark);
+        log.delete_before(&mut disk, 1).unwrap();
+        let recovery_point = log.recovery_point();
+        disk.power_loss(&mut || 0);
+        let opening = Opening::Unclean { recovery_point };
+        let (log, _) = Log::open_from(&mut disk, "orders-0", config, opening, 1).unwrap();
+        log.epochs().iter().map(|entry| (entry.epoch, entry.start_offset)).collect::<Vec<_>>()
+    };
+    assert_eq!(epochs_after(false), [(0, 1), (1, 4), (2, 8)]);
+    assert_eq!(epochs_after(true), [(2, 10)], "the last segment alone was looked through");
 }

@@ -135,6 +135,95 @@ fn an_odd_scenario_reads_back_equal() {
     insta::assert_snapshot!(to_toml(&scenario));
 }
 
+const DRAWN: &str = r#"
+    format = 1
+    [cluster]
+    brokers = 3
+    replica.lag.time.max.ms = "1s..10s"
+    num.replica.fetchers = "1..3"
+    broker.session.timeout.ms = "0..9s"
+    [[topic]]
+    name = "orders"
+    [[producer]]
+    count = 2
+    linger.ms = "0..100ms"
+    [[producer]]
+    linger.ms = "0..100ms"
+    request.timeout.ms = "2s..30s"
+    delivery.timeout.ms = "1m..2m"
+    [[consumer]]
+    max.poll.records = "1..500"
+"#;
+
+#[test]
+fn a_range_of_a_kafka_key_is_drawn_by_the_seed() {
+    let drawn = DRAWN.replace("0..9s", "2s..9s");
+    let scenario = read(&drawn);
+    assert_eq!(read(&to_toml(&scenario)), scenario, "ranges are written as ranges");
+    let lag = |seed| scenario.drawn_by(seed).cluster.config.replica_lag_time_max_ms;
+    let (least, most) = (1..=300).map(lag).fold((i64::MAX, 0), |(low, high), n| (low.min(n), high.max(n)));
+    assert!((1_000..1_500).contains(&least) && (9_500..=10_000).contains(&most), "{least}..{most}");
+    let fetchers: std::collections::BTreeSet<i64> =
+        (1..=50).map(|seed| scenario.drawn_by(seed).cluster.config.num_replica_fetchers).collect();
+    assert!(fetchers.into_iter().eq(1..=3), "both ends are among the values");
+
+    let of_seed = scenario.drawn_by(7);
+    assert_eq!(of_seed, scenario.drawn_by(7));
+    assert_eq!(of_seed.drawn_by(8), of_seed, "nothing is left to draw");
+    assert_eq!(read(&to_toml(&of_seed)), of_seed);
+    let linger =
+        |n: usize| (1..=20).map(|seed| scenario.drawn_by(seed).producers[n].config.linger_ms).collect::<Vec<_>>();
+    assert_ne!(linger(0), linger(1), "each section draws for itself");
+    for producer in &of_seed.producers {
+        let config = &producer.config;
+        assert!(
+            config.delivery_timeout_ms >= config.linger_ms + config.request_timeout_ms && config.enable_idempotence
+        );
+    }
+
+    // What is fixed from outside leaves the rest as it was.
+    let fixed = set(&drawn, &["cluster.replica.lag.time.max.ms=7s"]).expect("a range gives way to a value").drawn_by(7);
+    assert_eq!(fixed.cluster.config.replica_lag_time_max_ms, 7_000);
+    assert_eq!(fixed.cluster.config.broker_session_timeout_ms, of_seed.cluster.config.broker_session_timeout_ms);
+    assert_eq!(fixed.producers, of_seed.producers);
+}
+
+#[test]
+fn a_run_has_the_configuration_that_its_seed_draws() {
+    let scenario = std::sync::Arc::new(read(&DRAWN.replace("0..9s", "2s..9s")));
+    let world = trial_sim::world::World::new(std::sync::Arc::clone(&scenario), 3);
+    assert_eq!(*world.scenario(), scenario.drawn_by(3));
+    let report = trial_sim::trial::run(&scenario, 3, &mut trial_sim::world::Unwatched);
+    let again = trial_sim::trial::run(&std::sync::Arc::new(scenario.drawn_by(3)), 3, &mut trial_sim::world::Unwatched);
+    assert_eq!(report.digest, again.digest, "a range is no more than the value that is drawn from it");
+}
+
+#[test]
+fn both_ends_of_a_range_must_be_possible() {
+    for (from, to, place, right) in [
+        ("0..9s", "0..9s", "cluster.broker.session.timeout.ms", "it must be from 1 to"),
+        ("0..9s", "9s..2s", "cluster.broker.session.timeout.ms", "ends before it begins"),
+        ("0..9s", "2s..9 parsecs", "cluster.broker.session.timeout.ms", "is not a duration"),
+        ("0..9s", "100us..2ms", "cluster.broker.session.timeout.ms", "not a whole number of milliseconds"),
+        ("1..3", "1..many", "cluster.num.replica.fetchers", "is no whole number"),
+        (
+            "1m..2m",
+            "20s..2m",
+            "producer.delivery.timeout.ms",
+            "at least linger.ms + request.timeout.ms, which is 30100 ms",
+        ),
+        ("count = 2", "retries = \"0..5\"", "producer.retries", "begin at 1"),
+        ("count = 2", "max.in.flight.requests.per.connection = \"1..9\"", "max.in.flight", "at most 5"),
+        ("count = 2", "acks = \"0..1\"", "producer.acks", "only numbers and durations are drawn"),
+    ] {
+        let text = DRAWN.replace("0..9s", if from == "0..9s" { to } else { "2s..9s" }).replace(from, to);
+        let told = errors(&text);
+        assert!(told.contains(place) && told.contains(right), "{to}: {told}");
+    }
+    let in_a_topic = errors(&DRAWN.replace("name = \"orders\"", "name = \"orders\"\nflush.messages = \"1..9\""));
+    assert!(in_a_topic.contains("topic.flush.messages"), "{in_a_topic}");
+}
+
 #[test]
 fn errors_name_place_and_key_and_say_what_would_be_right() {
     let wrongs = [
@@ -146,11 +235,11 @@ fn errors_name_place_and_key_and_say_what_would_be_right() {
         ("a wrong type of Kafka's", SMALL.replace("\"all\"", "\"most\"\nlinger.ms = true\nretries = [1]")),
         ("an impossible number", SMALL.replace("brokers = 3", "brokers = 0")),
         ("more replicas than brokers", SMALL.replace("replication.factor = 3", "replication.factor = 5")),
-        ("not modelled", SMALL.replace("acks = \"all\"", "compression.type = \"zstd\"\ntransactional.id = \"t\"")),
+        ("not modelled", SMALL.replace("acks = \"all\"", "interceptor.classes = \"zstd\"\ntransactional.id = \"t\"")),
         ("idempotence with acks", SMALL.replace("acks = \"all\"", "acks = 1\nenable.idempotence = true")),
         ("idempotence without retries", SMALL.replace("\"all\"", "\"all\"\nenable.idempotence = true\nretries = 0")),
         ("too many in flight", SMALL.replace("\"all\"", "1\nmax.in.flight.requests.per.connection = 6")),
-        ("not modelled in the cluster", SMALL.replace("brokers = 3", "controllers = 6\nlog.roll.ms = 5")),
+        ("not modelled in the cluster", SMALL.replace("brokers = 3", "controllers = 6\nlog.roll.hours = 5")),
         ("a bad duration", SMALL.replace("format = 1", "format = 1\nrun = \"5 parsecs\"\nheal = 5\ndrain = \"0s\"")),
         ("a duration finer than Kafka's", SMALL.replace("\"all\"", "1\nlinger.ms = \"5us\"")),
         ("a delivery timeout that cannot be", SMALL.replace("\"all\"", "1\ndelivery.timeout.ms = 1000")),

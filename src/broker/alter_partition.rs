@@ -1,14 +1,16 @@
 //! AlterPartition: the leader's requests to change in-sync replicas, one in flight at a time.
 //!
-//! Source: `AlterPartitionManager`, `Partition.submitAlterPartition`, KIP-497. What a partition wants to change stands in
-//! its [`IsrState`]; here stand only which partitions want, and what was sent.
+//! Source: `AlterPartitionManager`, `Partition.submitAlterPartition`, KIP-497. A change stands here from the moment it is
+//! decided until the controller has answered it, whatever metadata says meanwhile: what is overtaken is asked nevertheless,
+//! and its answer ignored. Until then no other change of that partition is attempted.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 
 use kafka_protocol::error::{ParseResponseErrorCode, ResponseError};
 use kafka_protocol::messages::alter_partition_request::{BrokerState, PartitionData, TopicData};
 use kafka_protocol::messages::alter_partition_response::PartitionData as PartitionAnswer;
 use kafka_protocol::messages::{AlterPartitionRequest, AlterPartitionResponse, RequestKind, ResponseKind};
+use uuid::Uuid;
 
 use super::controller_link::ControllerLink;
 use super::leader_view::LeaderView;
@@ -17,9 +19,12 @@ use super::partition::isr::{IsrMember, IsrState};
 use super::replicas::PartitionIx;
 use super::{Broker, BrokerSetup};
 use crate::client::ChannelEvent;
+use crate::conformance::{HighWatermarkRule, IsrRule};
 use crate::event::Event;
+use crate::ids::TopicPartition;
 use crate::node::{ConnId, Effects, Input, Nanos, Now, Purpose, ms};
 use crate::protocol::versions;
+use crate::zoo::Switch;
 
 /// Pause before a refused request is sent again (`AlterPartitionManager`: `send-alter-partition` after 50 ms).
 const RETRY_PAUSE: Nanos = ms(50);
@@ -29,10 +34,10 @@ const RETRY_PAUSE: Nanos = ms(50);
 /// `Partition.makeLeader`).
 const RECOVERED: i8 = 0;
 
-/// What was asked for one partition.
+/// A change of one partition, as it was decided (`AlterPartitionItem`).
 #[derive(Clone, Debug)]
-struct Sent {
-    ix: PartitionIx,
+struct AlterPartitionItem {
+    topic_id: Uuid,
     leader_epoch: i32,
     partition_epoch: i32,
     isr: IsrState,
@@ -41,8 +46,11 @@ struct Sent {
 /// See the module documentation.
 #[derive(Clone, Debug)]
 pub(super) struct AlterPartitionManager {
-    link: ControllerLink<Vec<Sent>>,
-    wanting: BTreeSet<PartitionIx>,
+    /// What is in flight: the partitions of a request.
+    link: ControllerLink<Vec<TopicPartition>>,
+    /// Decided and not answered, sent or not (`unsentIsrUpdates`). By name: a topic that is created anew waits for the
+    /// answer to its predecessor.
+    items: BTreeMap<TopicPartition, AlterPartitionItem>,
     not_before: Nanos,
 }
 
@@ -50,35 +58,43 @@ impl AlterPartitionManager {
     pub(super) fn new(setup: &BrokerSetup) -> Self {
         AlterPartitionManager {
             link: ControllerLink::new(Purpose::AlterPartition, setup.config.request_timeout_ms),
-            wanting: BTreeSet::new(),
+            items: BTreeMap::new(),
             not_before: 0,
         }
     }
     pub(super) fn owns(&self, conn: ConnId) -> bool {
         self.link.owns(conn)
     }
-    /// New metadata has overtaken what this partition wanted.
-    pub(super) fn forget(&mut self, ix: PartitionIx) {
-        self.wanting.remove(&ix);
-    }
     pub(super) fn next_deadline(&self, view: &LeaderView) -> Option<Nanos> {
-        let idle = self.wanting.is_empty() || self.link.calls_in_flight() > 0;
+        let idle = self.items.is_empty() || self.link.calls_in_flight() > 0;
         self.link.next_deadline(view, if idle { None } else { Some(self.not_before) })
     }
 }
 
 impl Broker {
-    /// The partition's ISR state has become pending: tells the controller.
+    /// The partition's ISR state has become pending: tells the controller. If an earlier change is not answered yet, which
+    /// metadata has overtaken, nothing is attempted, and the change is given up until the next fetch or look
+    /// (`AlterPartitionManager.submit`: OPERATION_NOT_ATTEMPTED).
     pub(super) fn ask_for_isr_change(&mut self, now: Now, ix: PartitionIx, fx: &mut Effects<'_>) {
-        let partition = self.replicas.get(ix);
-        let Some(state) = partition.leader_state() else { return };
+        let partition = self.replicas.get_mut(ix);
+        let Role::Leader(state) = &mut partition.role else { return };
+        let is_unanswered = self.alter_partition.items.contains_key(&partition.id);
+        if is_unanswered && IsrRule::UnansweredChangeIsAloneInItsPartition.holds() {
+            return state.isr.revert();
+        }
         fx.record(Event::IsrChangeAsked {
             partition: partition.id.clone(),
             from: state.isr.committed().to_vec(),
             isr: state.isr.asked().iter().map(|member| member.broker).collect(),
             partition_epoch: partition.partition_epoch,
         });
-        self.alter_partition.wanting.insert(ix);
+        let item = AlterPartitionItem {
+            topic_id: partition.topic_id,
+            leader_epoch: partition.leader_epoch,
+            partition_epoch: partition.partition_epoch,
+            isr: state.isr.clone(),
+        };
+        self.alter_partition.items.insert(partition.id.clone(), item);
         self.run_alter_partition(now, fx);
     }
 
@@ -93,6 +109,9 @@ impl Broker {
         for ix in self.replicas.indices() {
             if self.replicas.get_mut(ix).maybe_shrink_isr(me, now.wall, lag) {
                 self.ask_for_isr_change(now, ix, fx);
+                if self.setup.zoo.on(Switch::EagerShrink) {
+                    self.try_high_watermark(now, ix, fx);
+                }
             }
         }
     }
@@ -101,7 +120,7 @@ impl Broker {
         if let Some(ChannelEvent::Ended(_, calls)) =
             self.alter_partition.link.on_deadline(now.mono, &self.observer.view, fx)
         {
-            calls.into_iter().for_each(|call| self.want_again(call.about));
+            calls.into_iter().for_each(|call| self.on_alter_partition_lost(call.about));
         }
         self.run_alter_partition(now, fx);
     }
@@ -116,7 +135,9 @@ impl Broker {
                     }
                 }
             }
-            ChannelEvent::Ended(_, calls) => calls.into_iter().for_each(|call| self.want_again(call.about)),
+            ChannelEvent::Ended(_, calls) => {
+                calls.into_iter().for_each(|call| self.on_alter_partition_lost(call.about))
+            }
             ChannelEvent::Opened | ChannelEvent::Nothing | ChannelEvent::NotMine(_) => {}
         }
         self.run_alter_partition(now, fx);
@@ -128,52 +149,65 @@ impl Broker {
         &mut self,
         now: Now,
         response: &AlterPartitionResponse,
-        sent: Vec<Sent>,
+        sent: Vec<TopicPartition>,
         fx: &mut Effects<'_>,
     ) {
-        let mut unanswered = Vec::new();
-        for sent in sent {
-            let Some(partition) = self.replicas.try_get(sent.ix) else { continue };
-            let topic = response.topics.iter().find(|topic| topic.topic_id == partition.topic_id);
+        for id in sent {
+            let Some(item) = self.alter_partition.items.get(&id) else { continue };
+            let topic = response.topics.iter().find(|topic| topic.topic_id == item.topic_id);
             let answers = topic.into_iter().flat_map(|topic| &topic.partitions);
-            match answers.into_iter().find(|answer| answer.partition_index == partition.id.partition) {
-                Some(answer) => self.on_alter_partition_answered(now, &sent, answer, fx),
-                None => unanswered.push(sent),
+            let answer = answers.into_iter().find(|answer| answer.partition_index == id.partition);
+            if answer.is_none() && IsrRule::UnansweredIsAskedAgain.holds() {
+                continue;
+            }
+            if let (Some(item), Some(answer)) = (self.alter_partition.items.remove(&id), answer) {
+                self.on_alter_partition_answered(now, id, item, answer, fx);
             }
         }
-        self.want_again(unanswered);
+    }
+
+    /// The connection ended before the answer came: whether the controller heard the request nobody knows.
+    fn on_alter_partition_lost(&mut self, sent: Vec<TopicPartition>) {
+        if !IsrRule::LostRequestIsSentAgain.holds() {
+            self.alter_partition.items.retain(|id, _| !sent.contains(id));
+        }
     }
 
     /// The whole request was refused (NOT_CONTROLLER, STALE_BROKER_EPOCH …): the same again, after a pause.
-    fn on_alter_partition_refused(&mut self, now: Now, error: ResponseError, sent: Vec<Sent>, fx: &mut Effects<'_>) {
+    fn on_alter_partition_refused(
+        &mut self,
+        now: Now,
+        error: ResponseError,
+        sent: Vec<TopicPartition>,
+        fx: &mut Effects<'_>,
+    ) {
         if error == ResponseError::NotController {
             // The link itself waits until there is a controller to ask. One request is in flight, and this was it.
             self.alter_partition.link.on_not_controller(now.mono, fx);
         } else {
             self.alter_partition.not_before = now.mono + RETRY_PAUSE;
         }
-        self.want_again(sent);
-    }
-
-    fn want_again(&mut self, sent: Vec<Sent>) {
-        for sent in sent {
-            if self.is_still_pending(&sent) {
-                self.alter_partition.wanting.insert(sent.ix);
-            }
+        if !IsrRule::RefusedRequestIsSentAgain.holds() {
+            self.alter_partition.items.retain(|id, _| !sent.contains(id));
         }
     }
 
-    fn is_still_pending(&self, sent: &Sent) -> bool {
-        let Some(partition) = self.replicas.try_get(sent.ix) else { return false };
-        partition.leader_epoch == sent.leader_epoch
-            && partition.partition_epoch == sent.partition_epoch
-            && partition.leader_state().is_some_and(|state| state.isr == sent.isr)
+    /// Where the change is still what the partition waits for: no metadata has overtaken it.
+    fn still_pending(&self, id: &TopicPartition, item: &AlterPartitionItem) -> Option<PartitionIx> {
+        let ix = self.replicas.find_by_id(item.topic_id, id.partition)?;
+        let partition = self.replicas.get(ix);
+        let is_pending = partition.leader_epoch == item.leader_epoch
+            && partition.partition_epoch == item.partition_epoch
+            && partition.leader_state().is_some_and(|state| state.isr == item.isr);
+        (is_pending || !IsrRule::AnswerOfThePastIsIgnored.holds()).then_some(ix)
     }
 
-    /// Sends all that is wanted, if nothing is in flight.
+    /// Sends all that is not answered, if nothing is in flight (`AlterPartitionManager.maybePropagateIsrChanges`).
     fn run_alter_partition(&mut self, now: Now, fx: &mut Effects<'_>) {
+        let me = self.as_isr_member();
         let manager = &mut self.alter_partition;
-        if manager.wanting.is_empty() || manager.link.calls_in_flight() > 0 || manager.not_before > now.mono {
+        let is_under_way = manager.link.calls_in_flight() > 0 && IsrRule::OneRequestAtATime.holds();
+        if manager.items.is_empty() || is_under_way || manager.not_before > now.mono {
             return;
         }
         let Some(my_epoch) = self.lifecycle.broker_epoch() else {
@@ -184,51 +218,68 @@ impl Broker {
         if !manager.link.connect(now.mono, &self.observer.view, fx) {
             return;
         }
-        let me = self.setup.node_id;
         let mut topics: Vec<TopicData> = Vec::new();
-        let mut sent = Vec::new();
-        for ix in std::mem::take(&mut manager.wanting) {
-            let Some(partition) = self.replicas.try_get(ix) else { continue };
-            let Some(state) = partition.leader_state().filter(|s| s.isr.is_pending()) else { continue };
-            let member = |member: &IsrMember| {
-                BrokerState::default().with_broker_id(member.broker.into()).with_broker_epoch(member.broker_epoch)
-            };
-            let data = PartitionData::default()
-                .with_partition_index(partition.id.partition)
-                .with_leader_epoch(partition.leader_epoch)
-                .with_partition_epoch(partition.partition_epoch)
-                .with_leader_recovery_state(RECOVERED)
-                .with_new_isr_with_epochs(state.isr.asked().iter().map(member).collect());
+        for (id, item) in &self.alter_partition.items {
+            let data = self.partition_data_of(me, id, item);
             match topics.last_mut() {
-                Some(topic) if topic.topic_id == partition.topic_id => topic.partitions.push(data),
-                _ => topics.push(TopicData::default().with_topic_id(partition.topic_id).with_partitions(vec![data])),
+                Some(topic) if topic.topic_id == item.topic_id => topic.partitions.push(data),
+                _ => topics.push(TopicData::default().with_topic_id(item.topic_id).with_partitions(vec![data])),
             }
-            sent.push(Sent {
-                ix,
-                leader_epoch: partition.leader_epoch,
-                partition_epoch: partition.partition_epoch,
-                isr: state.isr.clone(),
-            });
         }
-        if sent.is_empty() {
-            return;
-        }
-        let request =
-            AlterPartitionRequest::default().with_broker_id(me.into()).with_broker_epoch(my_epoch).with_topics(topics);
+        let manager = &mut self.alter_partition;
+        let sent = manager.items.keys().cloned().collect();
+        let request = AlterPartitionRequest::default()
+            .with_broker_id(me.broker.into())
+            .with_broker_epoch(my_epoch)
+            .with_topics(topics);
         manager.link.call(now.mono, fx, versions::ALTER_PARTITION, RequestKind::AlterPartition(request), sent);
+    }
+
+    /// A change as it is asked for: all as it was decided. With the zoo switch `isr-check-two-snapshots` (KAFKA-15221) the
+    /// broker epochs are those of whoever fetches now, though it was another incarnation that had caught up.
+    fn partition_data_of(&self, me: IsrMember, id: &TopicPartition, item: &AlterPartitionItem) -> PartitionData {
+        let mut members = item.isr.asked().to_vec();
+        let looks_again = self.setup.zoo.on(Switch::IsrCheckTwoSnapshots);
+        if (looks_again || !IsrRule::BrokerEpochsAreThoseOfTheDecision.holds())
+            && let Some(ix) = self.replicas.find_by_id(item.topic_id, id.partition)
+            && let Some(state) = self.replicas.get(ix).leader_state()
+        {
+            members = state.isr_with_broker_epochs(me, members.iter().map(|member| member.broker));
+        }
+        let broker_state = |member: &IsrMember| {
+            BrokerState::default().with_broker_id(member.broker.into()).with_broker_epoch(member.broker_epoch)
+        };
+        let mut data = PartitionData::default()
+            .with_partition_index(id.partition)
+            .with_leader_recovery_state(RECOVERED)
+            .with_new_isr_with_epochs(members.iter().map(broker_state).collect());
+        if IsrRule::RequestNamesTheLeaderEpoch.holds() {
+            data.leader_epoch = item.leader_epoch;
+        }
+        if IsrRule::RequestNamesThePartitionEpoch.holds() {
+            data.partition_epoch = item.partition_epoch;
+        }
+        data
     }
 
     /// One partition's answer (`Partition.handleAlterPartitionUpdate`, `handleAlterPartitionError`). Ignored when the
     /// pending state is no longer the one that was sent: metadata has overtaken it.
-    fn on_alter_partition_answered(&mut self, now: Now, sent: &Sent, answer: &PartitionAnswer, fx: &mut Effects<'_>) {
-        if !self.is_still_pending(sent) {
-            return;
-        }
-        let partition = self.replicas.get_mut(sent.ix);
-        let partition_epoch = partition.partition_epoch;
+    fn on_alter_partition_answered(
+        &mut self,
+        now: Now,
+        id: TopicPartition,
+        item: AlterPartitionItem,
+        answer: &PartitionAnswer,
+        fx: &mut Effects<'_>,
+    ) {
+        let Some(ix) = self.still_pending(&id, &item) else { return };
+        let partition = self.replicas.get_mut(ix);
+        let older = answer.partition_epoch < partition.partition_epoch && IsrRule::OlderAnswerIsIgnored.holds();
+        let other_reign =
+            answer.leader_epoch != partition.leader_epoch && IsrRule::AnswerOfAnotherReignIsIgnored.holds();
         let Role::Leader(state) = &mut partition.role else { return };
         match answer.error_code.err() {
-            None if answer.leader_epoch != sent.leader_epoch || answer.partition_epoch < partition_epoch => {}
+            None if other_reign || older => {}
             None => {
                 let isr: Vec<_> = answer.isr.iter().map(|b| b.0).collect();
                 state.isr = IsrState::Committed { isr: isr.clone() };
@@ -238,10 +289,17 @@ impl Broker {
                     isr,
                     partition_epoch: answer.partition_epoch,
                 });
-                // KAFKA-13091: the high watermark may move now.
-                self.try_high_watermark(now, sent.ix, fx);
+                // The high watermark may move now (KAFKA-13091, brought back by the zoo switch `no-hw-after-isr-change`).
+                if HighWatermarkRule::ConfirmedIsrTries.holds() && !self.setup.zoo.on(Switch::NoHwAfterIsrChange) {
+                    self.try_high_watermark(now, ix, fx);
+                }
             }
-            Some(ResponseError::OperationNotAttempted | ResponseError::IneligibleReplica) => state.isr.revert(),
+            // The controller says that its partition epoch is ours and that nothing was applied.
+            Some(ResponseError::OperationNotAttempted | ResponseError::IneligibleReplica)
+                if IsrRule::RefusedChangeIsGivenUp.holds() =>
+            {
+                state.isr.revert();
+            }
             // Stays pending until new metadata comes.
             Some(
                 ResponseError::UnknownTopicOrPartition
@@ -250,10 +308,11 @@ impl Broker {
                 | ResponseError::InvalidUpdateVersion
                 | ResponseError::InvalidRequest
                 | ResponseError::NewLeaderElected,
-            ) => {}
+            ) if IsrRule::StaleChangeWaitsForMetadata.holds() => {}
+            Some(_) if !IsrRule::OtherErrorsAreAskedAgain.holds() => {}
             Some(_) => {
                 self.alter_partition.not_before = now.mono + RETRY_PAUSE;
-                self.alter_partition.wanting.insert(sent.ix);
+                self.alter_partition.items.insert(id, item);
             }
         }
     }

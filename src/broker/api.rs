@@ -33,7 +33,9 @@ impl Broker {
             return fx.hang_up(conn);
         }
         match body {
-            RequestKind::Produce(request) => self.on_produce(now, req, conn, request, disk, fx),
+            RequestKind::Produce(request) => {
+                self.on_produce(now, (req, conn), header.api_version, request, disk, fx);
+            }
             RequestKind::Fetch(request) => self.on_fetch(now, req, header.api_version, request, disk, fx),
             RequestKind::ListOffsets(request) => self.on_list_offsets(req, header.api_version, &request, disk, fx),
             RequestKind::OffsetForLeaderEpoch(request) => self.on_offset_for_leader_epoch(req, &request, fx),

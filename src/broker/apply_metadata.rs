@@ -10,11 +10,12 @@ use trial_storage::{Disk, Retention};
 use super::Broker;
 use super::lifecycle::LifecycleState;
 use super::maintenance::log_config;
-use super::partition::{Partition, RoleChange};
+use super::partition::{Partition, RoleChange, Throttled};
 use super::replicas::PartitionIx;
-use crate::conformance::{BrokerRule, FollowerRule};
+use super::replication_quota::is_throttled_replica;
+use crate::conformance::{BrokerRule, FollowerRule, HighWatermarkRule};
 use crate::event::{Event, TruncationReason};
-use crate::ids::{BrokerId, TopicPartition};
+use crate::ids::{BrokerId, NO_BROKER, TopicPartition};
 use crate::metadata::{ALL_BROKERS, MetadataImage, PartitionRegistration, TopicImage};
 use crate::node::{Effects, Now};
 use crate::zoo::Switch;
@@ -86,7 +87,7 @@ impl Broker {
         };
         self.apply_topic_config(topic, id.partition);
         let partition = self.replicas.get_mut(ix);
-        let change = match partition.apply_registration(me, registration, now.wall, disk) {
+        let change = match partition.apply_registration(me, registration, now.wall, self.setup.zoo, disk) {
             Ok(change) => change,
             Err(error) => return self.log_failed(&id, &error, fx),
         };
@@ -116,9 +117,11 @@ impl Broker {
                 if FollowerRule::AssignedEpochIsFlushed.holds() {
                     self.sync_epoch_checkpoint(ix, fx);
                 }
+                if self.setup.zoo.on(Switch::KeepOosFollowerState) {
+                    self.expand_without_a_fetch(now, ix, fx);
+                }
             }
             RoleChange::SameLeader => {
-                self.alter_partition.forget(ix);
                 fx.record(Event::IsrAdopted {
                     partition: partition.id.clone(),
                     isr: registration.isr.clone(),
@@ -133,7 +136,6 @@ impl Broker {
                     log_end_offset: partition.log_end_offset(),
                     high_watermark: partition.high_watermark(),
                 });
-                self.alter_partition.forget(ix);
                 self.note_all_waiters(ix);
                 if self.setup.zoo.on(Switch::TruncateToHw) {
                     self.truncate_to_high_watermark(now, ix, disk, fx);
@@ -145,8 +147,35 @@ impl Broker {
             RoleChange::SameFollower if FollowerRule::SameEpochGoesOn.holds() => {}
             RoleChange::SameFollower => self.start_fetching(ix, fx),
         }
-        // "Always re-try": the new ISR or assignment may let the high watermark move.
-        self.try_high_watermark(now, ix, fx);
+        if matches!(change, RoleChange::NewFollower | RoleChange::SameFollower) && self.has_left(registration) {
+            self.stop_fetching(ix);
+        }
+        // "Always re-try": the new ISR or assignment may let the high watermark move (KAFKA-13091; what the zoo switch
+        // `no-hw-after-isr-change` leaves out is the same after an answer, which most often comes first).
+        let tries = HighWatermarkRule::MetadataTries.holds() && !self.setup.zoo.on(Switch::NoHwAfterIsrChange);
+        if tries || matches!(change, RoleChange::NewLeader) {
+            self.try_high_watermark(now, ix, fx);
+        }
+    }
+
+    /// A broker that stops has left the ISR by that, or the partition has no leader: to fetch it on might bring the broker
+    /// back into the ISR that it leaves (`ReplicaManager.applyLocalFollowersDelta`).
+    fn has_left(&self, registration: &PartitionRegistration) -> bool {
+        let is_out = registration.leader == NO_BROKER || !registration.isr.contains(&self.setup.node_id);
+        let stops =
+            matches!(self.lifecycle.state(), LifecycleState::PendingControlledShutdown | LifecycleState::ShuttingDown);
+        is_out && stops && FollowerRule::LeavingFollowerStopsFetching.holds()
+    }
+
+    /// The zoo switch `keep-oos-follower-state`: with what is remembered of those outside the ISR, nobody waits for a fetch
+    /// before they are let in.
+    fn expand_without_a_fetch(&mut self, now: Now, ix: PartitionIx, fx: &mut Effects<'_>) {
+        let (me, zoo) = (self.as_isr_member(), self.setup.zoo);
+        let partition = self.replicas.get_mut(ix);
+        let others: Vec<BrokerId> = partition.replicas.iter().copied().filter(|r| *r != me.broker).collect();
+        if others.into_iter().any(|replica| partition.maybe_expand_isr(me, replica, &self.image, zoo)) {
+            self.ask_for_isr_change(now, ix, fx);
+        }
     }
 
     /// The rule before KIP-101, brought back by the zoo switch `truncate-to-hw` (KAFKA-1211,
@@ -198,6 +227,11 @@ impl Broker {
         partition.min_insync_replicas = config.min_insync_replicas;
         partition.flush_messages = config.flush_messages;
         partition.retention = Retention { ms: config.retention_ms, bytes: config.retention_bytes };
+        let is_throttled = |list: &str| is_throttled_replica(list, index, self.setup.node_id);
+        partition.throttled = Throttled {
+            as_leader: is_throttled(&config.leader_throttled_replicas),
+            as_follower: is_throttled(&config.follower_throttled_replicas),
+        };
         partition.log.set_config(log_config(&config, self.setup.zoo));
     }
 
@@ -210,6 +244,9 @@ impl Broker {
     /// What was set at run time for this broker or for all is the default of its topics (`BrokerConfigHandler`,
     /// `DynamicLogConfig.reconfigure`).
     fn apply_node_configs(&mut self) {
+        let config = self.image.effective_config_of_node(self.setup.node_id, &self.setup.config);
+        self.leader_quota.set_rate(config.leader_replication_throttled_rate);
+        self.follower_quota.set_rate(config.follower_replication_throttled_rate);
         for topic in self.image.topics.values().cloned().collect::<Vec<_>>() {
             (0..topic.partitions.len() as i32).for_each(|index| self.apply_topic_config(&topic, index));
         }
@@ -217,9 +254,9 @@ impl Broker {
 
     /// Moves the high watermark if this broker leads and it can move, and notes what that completes.
     pub(super) fn try_high_watermark(&mut self, now: Now, ix: PartitionIx, fx: &mut Effects<'_>) {
-        let lag = self.lag_time_max_ms();
+        let (lag, zoo) = (self.lag_time_max_ms(), self.setup.zoo);
         let partition = self.replicas.get_mut(ix);
-        if let Some((from, to)) = partition.maybe_increment_leader_high_watermark(&self.image, now.wall, lag) {
+        if let Some((from, to)) = partition.maybe_increment_leader_high_watermark(&self.image, now.wall, lag, zoo) {
             fx.record(Event::HighWatermark { partition: partition.id.clone(), from, to });
             self.note_high_watermark(ix);
         }

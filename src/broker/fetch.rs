@@ -16,7 +16,7 @@ use super::Broker;
 use super::fetch_session::{FetchContext, PartitionKey, SessionRequest};
 use super::partition::{Partition, Role};
 use super::replicas::PartitionIx;
-use crate::conformance::{ConsumerRule, FollowerRule};
+use crate::conformance::{ConsumerRule, FollowerRule, HighWatermarkRule, ReplicaRule, ThrottleRule};
 use crate::event::Event;
 use crate::ids::{BrokerId, TopicPartition};
 use crate::node::{Effects, Nanos, Now, ReqId, ms};
@@ -46,7 +46,7 @@ impl AskedPartition {
 
 fn key_of(topic: &TopicName, topic_id: Uuid, index: i32) -> PartitionKey {
     let name = if topic_id.is_nil() { topic.as_str().to_string() } else { String::new() };
-    (topic_id, name, index)
+    (index, topic_id, name)
 }
 
 /// The follower that asks.
@@ -182,7 +182,8 @@ impl Broker {
             || fetch.parts.is_empty()
             || bytes as i64 >= i64::from(min_bytes)
             || reads.iter().any(|read| read.as_ref().map_or(true, Read::is_to_be_told))
-            || fetch.parts.iter().any(|part| self.is_beyond_readable_end(&fetch.asker, part));
+            || fetch.parts.iter().any(|part| self.is_beyond_readable_end(&fetch.asker, part))
+            || fetch.parts.iter().any(|part| self.reads_an_older_segment(now, &fetch.asker, part));
         if at_once {
             self.answer_reads(now, &fetch, reads, fx);
         } else {
@@ -196,13 +197,14 @@ impl Broker {
     pub(super) fn try_complete_fetch(&mut self, now: Now, id: u64, disk: &mut dyn Disk, fx: &mut Effects<'_>) {
         let Some(fetch) = self.purgatory.fetch(id) else { return };
         let complete = if fetch.min_bytes <= 1 {
-            fetch.parts.iter().any(|part| self.has_news(&fetch.asker, part))
+            fetch.parts.iter().any(|part| self.has_news(now, &fetch.asker, part))
         } else {
             let fetch = fetch.clone();
             let reads = self.read_all(now, &fetch, false, disk, fx);
             let bytes: usize = reads.iter().flatten().map(|r| r.records.len()).sum();
             bytes as i64 >= i64::from(fetch.min_bytes)
                 || reads.iter().any(|r| r.as_ref().map_or(true, Read::is_to_be_told))
+                || fetch.parts.iter().any(|part| self.reads_an_older_segment(now, &fetch.asker, part))
         };
         if complete {
             let fetch = self.purgatory.take_fetch(id).expect("just seen");
@@ -217,11 +219,34 @@ impl Broker {
         partition.is_some_and(|partition| part.fetch_offset > readable_end(partition, asker.follower()))
     }
 
+    /// A read ends where its segment does, whatever there is behind it: to wait for more would be to wait for nothing
+    /// (`DelayedFetch`, case F).
+    fn reads_an_older_segment(&self, now: Now, asker: &Asker, part: &AskedPartition) -> bool {
+        let Some(partition) = part.ix.and_then(|ix| self.replicas.try_get(ix)) else { return false };
+        let end = readable_end(partition, asker.follower());
+        part.fetch_offset < end
+            && partition.log.is_on_older_segment(part.fetch_offset, end)
+            && ConsumerRule::OlderSegmentIsNotWaitedFor.holds()
+            && !self.is_leader_throttled(now, partition, asker.follower())
+    }
+
+    /// Does this leader send nothing to a follower for now, since it has sent more than it may to replicas that are not in
+    /// sync (KIP-73, `ReplicaManager.shouldLeaderThrottle`)?
+    fn is_leader_throttled(&self, now: Now, partition: &Partition, follower: Option<Follower>) -> bool {
+        let Some(follower) = follower.filter(|_| partition.throttled.as_leader) else { return false };
+        let is_member = partition.leader_state().is_some_and(|state| state.isr.committed().contains(&follower.broker));
+        let is_spared = is_member && ThrottleRule::LeaderDoesNotThrottleMembers.holds();
+        !is_spared && self.leader_quota.is_exceeded(now.mono) && ThrottleRule::LeaderAnswersNothing.holds()
+    }
+
     /// Is there data beyond the asked offset, or an error to tell?
-    fn has_news(&self, asker: &Asker, part: &AskedPartition) -> bool {
+    fn has_news(&self, now: Now, asker: &Asker, part: &AskedPartition) -> bool {
         let Some(partition) = part.ix.and_then(|ix| self.replicas.try_get(ix)) else { return true };
         let end = readable_end(partition, asker.follower());
-        check_replica(partition, part.current_leader_epoch, asker).is_err() || part.fetch_offset != end
+        let is_throttled = || self.is_leader_throttled(now, partition, asker.follower());
+        check_replica(partition, part.current_leader_epoch, asker).is_err()
+            || part.fetch_offset > end
+            || (part.fetch_offset < end && !is_throttled())
     }
 
     /// Answers a parked fetch with what is there now.
@@ -257,12 +282,16 @@ impl Broker {
             let at_least_one = !any && ConsumerRule::FirstBatchIsSentWhole.holds();
             let mut read = self.read_one(now, &fetch.asker, part, left, at_least_one, disk, fx);
             if update_follower
-                && let (Some(follower), Some(ix), Ok(done)) = (fetch.asker.follower(), part.ix, &read)
-                && (done.diverging.is_none() || !FollowerRule::DivergingFetchDoesNotCount.holds())
-                && !done.of_other_epoch
-                && let Err(error) = self.on_follower_position(now, ix, follower, part, done.log_end_offset, fx)
+                && let (Some(follower), Some(ix)) = (fetch.asker.follower(), part.ix)
+                && let Some(leader_end) = self.leader_end_if_it_counts(ix, &read)
+                && let Err(error) = self.on_follower_position(now, ix, follower, part, leader_end, fx)
             {
                 read = Err(error);
+            }
+            if let (Ok(read), Some(ix), false) =
+                (&mut read, part.ix, HighWatermarkRule::AnswerHasTheOffsetsFromBeforeTheRead.holds())
+            {
+                read.high_watermark = self.replicas.get(ix).high_watermark();
             }
             if let Ok(read) = &read {
                 any |= !read.records.is_empty();
@@ -271,6 +300,20 @@ impl Broker {
             reads.push(read);
         }
         reads
+    }
+
+    /// Says a follower's fetch where it is? Then the leader's log end from before the read. A fetch that is answered with an
+    /// error does not, nor one answered with a diverging epoch: its offset is one of another history (KAFKA-13141, brought
+    /// back by the zoo switch `count-diverging-fetch`; `Partition.fetchRecords`).
+    fn leader_end_if_it_counts(&self, ix: PartitionIx, read: &Result<Read, ResponseError>) -> Option<i64> {
+        let counts_diverging =
+            self.setup.zoo.on(Switch::CountDivergingFetch) || !FollowerRule::DivergingFetchDoesNotCount.holds();
+        match read {
+            Ok(read) if read.of_other_epoch => None,
+            Ok(read) => (read.diverging.is_none() || counts_diverging).then_some(read.log_end_offset),
+            Err(_) if ReplicaRule::RefusedFetchDoesNotCount.holds() => None,
+            Err(_) => self.replicas.try_get(ix).map(Partition::log_end_offset),
+        }
     }
 
     /// `Partition.fetchRecords` and `readRecords`: checks of role and epochs, divergence, then the read.
@@ -288,15 +331,18 @@ impl Broker {
         let Some(ix) = part.ix else { return Err(self.error_for_absent(&part.topic, part.topic_id, part.index)) };
         let partition = self.replicas.try_get(ix).ok_or(ResponseError::UnknownTopicOrPartition)?;
         let follower = asker.follower();
+        // The zoo switch `hw-counts-other-epoch` brings back the fetch before KIP-320, which told no epoch.
+        let tells_no_epoch = follower.is_some() && self.setup.zoo.on(Switch::HwCountsOtherEpoch);
+        let current_leader_epoch = if tells_no_epoch { -1 } else { part.current_leader_epoch };
         let mut of_other_epoch = false;
-        if let Err(error) = check_replica(partition, part.current_leader_epoch, asker) {
+        if let Err(error) = check_replica(partition, current_leader_epoch, asker) {
             of_other_epoch = answers_in_other_epoch(partition, part, follower, error, self.setup.zoo);
             if !of_other_epoch {
                 return Err(error);
             }
         }
         if let Some(follower) = follower {
-            check_follower(partition, follower)?;
+            check_follower(partition, follower, part.current_leader_epoch)?;
         }
         let mut read = Read {
             high_watermark: partition.high_watermark(),
@@ -335,7 +381,7 @@ impl Broker {
             return Err(ResponseError::OffsetOutOfRange);
         }
         let end = readable_end(partition, follower);
-        if part.fetch_offset < end {
+        if part.fetch_offset < end && !self.is_leader_throttled(now, partition, follower) {
             let most = max_bytes.min(usize::try_from(part.max_bytes).unwrap_or(0));
             read.records =
                 partition.log.read(disk, part.fetch_offset, end, most, at_least_one).map_err(|e| read_error(&e))?;
@@ -350,6 +396,7 @@ impl Broker {
         let alive = self.image.brokers.get(&follower.broker).filter(|registered| !registered.fenced);
         let stale =
             follower.broker_epoch != -1 && alive.is_some_and(|alive| follower.broker_epoch < alive.broker_epoch);
+        let stale = stale && ReplicaRule::EarlierIncarnationIsRefused.holds();
         if stale { Err(ResponseError::NotLeaderOrFollower) } else { Ok(()) }
     }
 
@@ -381,7 +428,9 @@ impl Broker {
             self.ask_for_isr_change(now, ix, fx);
         }
         // Only a position that moved can move the high watermark.
-        if known != fetch_offset {
+        let moved = known != fetch_offset;
+        let tries = moved && HighWatermarkRule::MovedPositionTries.holds();
+        if tries || (!moved && !HighWatermarkRule::OldPositionDoesNotTry.holds()) {
             self.try_high_watermark(now, ix, fx);
         }
         Ok(())
@@ -394,6 +443,12 @@ impl Broker {
         reads: Vec<Result<Read, ResponseError>>,
         fx: &mut Effects<'_>,
     ) {
+        for (part, read) in fetch.parts.iter().zip(&reads).filter(|_| fetch.asker.follower().is_some()) {
+            let is_throttled = |ix| self.replicas.try_get(ix).is_some_and(|partition| partition.throttled.as_leader);
+            if let (true, Ok(read)) = (part.ix.is_some_and(is_throttled), read) {
+                self.leader_quota.record(now.mono, read.records.len());
+            }
+        }
         let answers: Vec<_> =
             fetch.parts.iter().zip(reads).map(|(part, read)| self.partition_data(part, read)).collect();
         let told = self.fetch_sessions.respond(now.mono, &fetch.context, &fetch.parts, &answers, fx);
@@ -463,12 +518,26 @@ impl Broker {
 
 /// What may be read ends at the log end for a follower and at the high watermark for a consumer (`FetchIsolation`).
 fn readable_end(partition: &Partition, follower: Option<Follower>) -> i64 {
-    if follower.is_some() { partition.log_end_offset() } else { partition.high_watermark() }
+    let to_the_end = match follower {
+        Some(_) => HighWatermarkRule::FollowersReadToTheEnd.holds(),
+        None => !HighWatermarkRule::ConsumersReadToTheHighWatermark.holds(),
+    };
+    if to_the_end { partition.log_end_offset() } else { partition.high_watermark() }
 }
 
-/// Is this broker the leader, in the epoch the caller believes in (KIP-320, `Partition.checkCurrentLeaderEpoch`)?
-/// A negative epoch is not checked.
+/// Is this broker the leader, in the epoch the caller believes in (`Partition.getLocalLog`)?
 pub(super) fn check_leader_and_epoch(partition: &Partition, current_leader_epoch: i32) -> Result<(), ResponseError> {
+    check_epoch(partition, current_leader_epoch)?;
+    if partition.is_leader() || !FollowerRule::OnlyTheLeaderAnswers.holds() {
+        Ok(())
+    } else {
+        Err(ResponseError::NotLeaderOrFollower)
+    }
+}
+
+/// Is the partition in the epoch the caller believes in (KIP-320, `Partition.checkCurrentLeaderEpoch`)? A negative epoch is
+/// not checked.
+pub(super) fn check_epoch(partition: &Partition, current_leader_epoch: i32) -> Result<(), ResponseError> {
     let is_older = current_leader_epoch >= 0 && current_leader_epoch < partition.leader_epoch;
     if is_older && FollowerRule::OlderLeaderEpochIsFenced.holds() {
         return Err(ResponseError::FencedLeaderEpoch);
@@ -476,11 +545,7 @@ pub(super) fn check_leader_and_epoch(partition: &Partition, current_leader_epoch
     if current_leader_epoch > partition.leader_epoch && FollowerRule::NewerLeaderEpochIsUnknown.holds() {
         return Err(ResponseError::UnknownLeaderEpoch);
     }
-    if partition.is_leader() || !FollowerRule::OnlyTheLeaderAnswers.holds() {
-        Ok(())
-    } else {
-        Err(ResponseError::NotLeaderOrFollower)
-    }
+    Ok(())
 }
 
 /// May the asker read from this replica (`Partition.getLocalLog`)? A consumer that could tell its rack may from a
@@ -493,13 +558,13 @@ fn check_replica(partition: &Partition, current_leader_epoch: i32, asker: &Asker
 }
 
 /// Is the follower assigned (`Partition.followerReplicaOrThrow`)? If not, this leader may not have seen the assignment
-/// yet, so the follower shall try again.
-fn check_follower(partition: &Partition, follower: Follower) -> Result<(), ResponseError> {
+/// yet, so the follower shall try again. One that tells no leader epoch may as well be of the past.
+fn check_follower(partition: &Partition, follower: Follower, current_leader_epoch: i32) -> Result<(), ResponseError> {
     let assigned = partition.leader_state().is_some_and(|s| s.remote(follower.broker).is_some());
-    if assigned || !FollowerRule::UnassignedReplicaTriesAgain.holds() {
-        Ok(())
-    } else {
-        Err(ResponseError::UnknownLeaderEpoch)
+    match () {
+        () if assigned || !FollowerRule::UnassignedReplicaTriesAgain.holds() => Ok(()),
+        () if current_leader_epoch < 0 => Err(ResponseError::NotLeaderOrFollower),
+        () => Err(ResponseError::UnknownLeaderEpoch),
     }
 }
 

@@ -52,8 +52,9 @@ pub(super) enum FetchContext {
     Incremental { id: i32, epoch: i32 },
 }
 
-/// A partition as requests name it: by topic id, or by name where that is nil.
-pub(super) type PartitionKey = (Uuid, String, i32);
+/// A partition as requests name it: by topic id, or by name where that is nil. The index comes first, as it tells most
+/// partitions of a session apart, and a map of keys is searched several times a fetch.
+pub(super) type PartitionKey = (i32, Uuid, String);
 
 #[derive(Clone, Debug)]
 struct CachedPartition {
@@ -230,11 +231,12 @@ impl FetchSession {
 
     /// A partition that is new, or is asked for otherwise than before.
     fn take(&mut self, asked: AskedPartition) {
-        if let Some(cached) = self.places.get(&asked.key()).and_then(|place| self.partitions.get_mut(place)) {
+        let key = asked.key();
+        if let Some(cached) = self.places.get(&key).and_then(|place| self.partitions.get_mut(place)) {
             cached.asked = asked;
             return;
         }
-        self.places.insert(asked.key(), self.next_place);
+        self.places.insert(key, self.next_place);
         self.partitions.insert(self.next_place, CachedPartition { asked, high_watermark: -1, log_start_offset: -1 });
         self.next_place += 1;
     }
@@ -248,9 +250,8 @@ impl FetchSession {
     /// watermark or log start than told last, a replica to read from, a divergence, an error: after an error everything
     /// is told again. A partition with records goes to the end of the order, so that none starves for another.
     fn is_news(&mut self, part: &AskedPartition, data: &PartitionData) -> bool {
-        let key = part.key();
-        let Some(&place) = self.places.get(&key) else { return true };
-        let Some(cached) = self.partitions.get_mut(&place) else { return true };
+        let Some(place) = self.places.get_mut(&part.key()) else { return true };
+        let Some(cached) = self.partitions.get_mut(place) else { return true };
         let has_records = data.records.as_ref().is_some_and(|records| !records.is_empty());
         let moved = cached.high_watermark != data.high_watermark || cached.log_start_offset != data.log_start_offset;
         let failed = data.error_code != 0;
@@ -260,9 +261,9 @@ impl FetchSession {
             (cached.high_watermark, cached.log_start_offset) = (data.high_watermark, data.log_start_offset);
         }
         if has_records && ConsumerRule::ServedPartitionGoesLast.holds() {
-            let cached = self.partitions.remove(&place).expect("just seen");
+            let cached = self.partitions.remove(place).expect("just seen");
             self.partitions.insert(self.next_place, cached);
-            self.places.insert(key, self.next_place);
+            *place = self.next_place;
             self.next_place += 1;
         }
         has_records || moved || failed || told_apart || !ConsumerRule::UnchangedPartitionIsNotTold.holds()

@@ -8,9 +8,10 @@
 use std::collections::BTreeMap;
 
 use bytes::Bytes;
+use trial_storage::compression::DEFAULT_GZIP_LEVEL;
 use trial_storage::{
-    DirId, Disk, DiskError, FileId, Log, LogConfig, LogError, OpenMode, Opening, ProducerConfig,
-    ProducerRule as LogRule, SyncMark, SyncTarget, read_offset_checkpoint, write_offset_checkpoint,
+    AppendConfig, DirId, Disk, DiskError, FileId, Log, LogConfig, LogError, OpenMode, Opening, ProducerConfig,
+    ProducerRule as LogRule, SyncMark, SyncTarget, TargetCompression, read_offset_checkpoint, write_offset_checkpoint,
 };
 use uuid::Uuid;
 
@@ -18,7 +19,8 @@ use super::partition::Partition;
 use super::replicas::PartitionIx;
 use super::retention::LOG_STARTS;
 use super::{Broker, LifecycleState};
-use crate::conformance::{self, BrokerRule, FollowerRule, LogStartRule, ProducerRule};
+use crate::config::{BrokerCompression, TimestampType};
+use crate::conformance::{self, BrokerRule, FollowerRule, HighWatermarkRule, LogStartRule, ProducerRule};
 use crate::event::Event;
 use crate::ids::TopicPartition;
 use crate::metadata::{EffectiveTopicConfig, METADATA_TOPIC};
@@ -123,7 +125,8 @@ impl Broker {
                 let (log_end_offset, discarded_bytes) = (recovered.log_end_offset, recovered.discarded_bytes);
                 fx.record(Event::Recovered { partition: id.clone(), log_end_offset, discarded_bytes });
             }
-            let high_watermark = high_watermarks.get(&key).copied().unwrap_or(0);
+            let missing = if HighWatermarkRule::MissingCheckpointIsZero.holds() { 0 } else { i64::MAX };
+            let high_watermark = high_watermarks.get(&key).copied().unwrap_or(missing);
             let mut partition = Partition::new(id, topic_id, log, high_watermark);
             if !trusted {
                 // Whoever created it may have died before the file was durable.
@@ -144,7 +147,11 @@ impl Broker {
             segment_bytes: u64::try_from(config.log_segment_bytes).unwrap_or(u64::MAX),
             index_interval_bytes: u64::try_from(config.log_index_interval_bytes).unwrap_or(4_096),
             max_batch_bytes: usize::try_from(config.message_max_bytes).unwrap_or(usize::MAX),
+            segment_ms: config.log_roll_ms,
+            segment_jitter_ms: config.log_roll_jitter_ms,
+            appends: AppendConfig::DEFAULT,
             producers: Some(producer_config(config.producer_id_expiration_ms, self.setup.zoo)),
+            epoch_cache_hole: self.setup.zoo.on(Switch::EpochCacheHole),
         }
     }
 
@@ -186,7 +193,6 @@ impl Broker {
     /// Kafka renames the directory to `-delete` and removes the files a minute later, which nobody can tell from this.
     pub(super) fn delete_replica(&mut self, ix: PartitionIx, disk: &mut dyn Disk, fx: &mut Effects<'_>) {
         self.stop_fetching(ix);
-        self.alter_partition.forget(ix);
         self.note_all_waiters(ix);
         let Some(partition) = self.replicas.remove(ix) else { return };
         fx.record(Event::ReplicaDeleted { partition: partition.id.clone(), topic_id: partition.topic_id });
@@ -461,7 +467,10 @@ impl Broker {
             self.lifecycle.broker_epoch().filter(|_| BrokerRule::MarkerHoldsTheBrokerEpoch.holds()).unwrap_or(-1);
         let mut write = || -> Result<Vec<SyncTarget>, DiskError> {
             let root = disk.open_dir(ROOT_DIR)?;
-            let mut targets = write_offset_checkpoint(disk, root, HIGH_WATERMARKS, &high_watermarks)?;
+            let mut targets = Vec::new();
+            if HighWatermarkRule::CheckpointAtTheCleanStop.holds() {
+                targets.extend(write_offset_checkpoint(disk, root, HIGH_WATERMARKS, &high_watermarks)?);
+            }
             targets.extend(write_offset_checkpoint(disk, root, RECOVERY_POINTS, &recovery_points)?);
             if LogStartRule::CheckpointAtTheCleanStop.holds() {
                 targets.extend(write_offset_checkpoint(disk, root, LOG_STARTS, &log_starts)?);
@@ -502,8 +511,28 @@ pub(super) fn log_config(config: &EffectiveTopicConfig, zoo: Zoo) -> LogConfig {
     LogConfig {
         segment_bytes: u64::try_from(config.segment_bytes).unwrap_or(u64::MAX),
         index_interval_bytes: u64::try_from(config.index_interval_bytes).unwrap_or(4_096),
-        max_batch_bytes: usize::try_from(config.message_max_bytes).unwrap_or(usize::MAX),
+        max_batch_bytes: usize::try_from(config.max_message_bytes).unwrap_or(usize::MAX),
+        segment_ms: config.segment_ms,
+        segment_jitter_ms: config.segment_jitter_ms,
+        appends: append_config(config),
         producers: Some(producer_config(config.producer_id_expiration_ms, zoo)),
+        epoch_cache_hole: zoo.on(Switch::EpochCacheHole),
+    }
+}
+
+/// What the leader of a topic's partition does with what clients send (`UnifiedLog.append`).
+fn append_config(config: &EffectiveTopicConfig) -> AppendConfig {
+    let gzip_level = u32::try_from(config.compression_gzip_level).unwrap_or(DEFAULT_GZIP_LEVEL);
+    let compression = match config.compression_type {
+        BrokerCompression::Producer => None,
+        BrokerCompression::To(codec) => Some(TargetCompression { codec, gzip_level }),
+    };
+    AppendConfig {
+        compression,
+        log_append_time: config.message_timestamp_type == TimestampType::LogAppendTime,
+        timestamp_before_max_ms: config.message_timestamp_before_max_ms,
+        timestamp_after_max_ms: config.message_timestamp_after_max_ms,
+        rules: conformance::append_rules_of_logs(),
     }
 }
 

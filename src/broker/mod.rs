@@ -34,9 +34,11 @@ mod offset_for_leader_epoch;
 pub mod partition;
 mod preferred_replica;
 mod produce;
+mod produce_validation;
 mod producer_ids;
 mod purgatory;
 mod replicas;
+mod replication_quota;
 mod retention;
 #[cfg(test)]
 mod tests;
@@ -48,6 +50,7 @@ use trial_storage::Disk;
 use uuid::Uuid;
 
 use crate::config::BrokerConfig;
+use crate::conformance::HighWatermarkRule;
 use crate::ids::{BrokerId, ControllerNode};
 use crate::metadata::MetadataImage;
 use crate::node::{Command, Effects, Endpoint, Input, Lane, LocalStep, Nanos, Node, Now, Ticket};
@@ -65,6 +68,7 @@ use partition::Partition;
 use producer_ids::ProducerIdManager;
 use purgatory::Purgatory;
 use replicas::Replicas;
+use replication_quota::ReplicationQuota;
 use timers::{Timer, Timers};
 
 pub use lifecycle::LifecycleState;
@@ -77,6 +81,8 @@ pub enum Step {
     Tick(Timer),
     /// Look whether that fetcher has something to do.
     Fetch(FetcherKey),
+    /// Cut what the leader says is diverging, which without zoo is done when it says so.
+    Cut(FetcherKey, fetcher::DivergingTail),
 }
 
 /// What a broker is told before it starts.
@@ -116,6 +122,10 @@ pub struct Broker {
     fetch_sessions: FetchSessions,
     deletes: DelayedDeletes,
     producer_ids: ProducerIdManager,
+    /// What this broker sends, as a leader, to replicas that are throttled.
+    leader_quota: ReplicationQuota,
+    /// What it fetches, as a follower, for its own replicas that are throttled.
+    follower_quota: ReplicationQuota,
     syncs: BTreeMap<Ticket, SyncPurpose>,
     timers: Timers,
     shutdown: maintenance::Shutdown,
@@ -139,6 +149,8 @@ impl Broker {
             fetch_sessions: FetchSessions::new(config.max_incremental_fetch_session_cache_slots),
             deletes: DelayedDeletes::default(),
             producer_ids: ProducerIdManager::new(),
+            leader_quota: ReplicationQuota::new(config.leader_replication_throttled_rate),
+            follower_quota: ReplicationQuota::new(config.follower_replication_throttled_rate),
             syncs: BTreeMap::new(),
             timers: Timers::new(config),
             shutdown: maintenance::Shutdown::No,
@@ -196,6 +208,7 @@ impl Broker {
     fn on_step(&mut self, now: Now, step: Step, disk: &mut dyn Disk, fx: &mut Effects<'_>) {
         match step {
             Step::Fetch(key) => self.on_fetcher_step(now, key, fx),
+            Step::Cut(key, tail) => self.cut_diverging_tail(now, key, tail, disk, fx),
             Step::Tick(timer) => {
                 self.timers.done(timer);
                 match timer {
@@ -206,7 +219,11 @@ impl Broker {
                     Timer::Fetchers => self.wake_fetchers(now, fx),
                     Timer::Purgatory => self.expire_delayed(now, disk, fx),
                     Timer::IsrShrink => self.shrink_isrs(now, fx),
-                    Timer::HighWatermarkCheckpoint => self.checkpoint_high_watermarks(disk, fx),
+                    Timer::HighWatermarkCheckpoint => {
+                        if HighWatermarkRule::CheckpointAtIntervals.holds() {
+                            self.checkpoint_high_watermarks(disk, fx);
+                        }
+                    }
                     Timer::ProducerExpiration => self.remove_expired_producers(now),
                     Timer::RecoveryPointCheckpoint => self.checkpoint_recovery_points(disk, fx),
                     Timer::LogStartCheckpoint => self.checkpoint_log_starts(disk, fx),
@@ -281,7 +298,7 @@ impl Node for Broker {
             Input::Request { .. } => Lane::Request,
             Input::Command { .. } => Lane::Heartbeat,
             Input::Local(LocalStep::Broker(Step::Tick(timer))) => timer.lane(),
-            Input::Local(LocalStep::Broker(Step::Fetch(key))) => self.fetcher_lane(*key),
+            Input::Local(LocalStep::Broker(Step::Fetch(key) | Step::Cut(key, _))) => self.fetcher_lane(*key),
             Input::Local(_) => Lane::Timer,
             Input::Synced { ticket, .. } => self.sync_lane(*ticket),
             Input::Opened { conn }

@@ -7,13 +7,14 @@ use bytes::Bytes;
 use kafka_protocol::error::ResponseError;
 use kafka_protocol::messages::produce_response::{LeaderIdAndEpoch, PartitionProduceResponse, TopicProduceResponse};
 use kafka_protocol::messages::{ProduceRequest, ProduceResponse, ResponseKind, TopicName};
-use trial_storage::{Appended, BatchError, BatchHeader, Batches, Disk, Log, LogError, ProducerError};
+use trial_storage::{Appended, BatchHeader, Disk, Log};
 use uuid::Uuid;
 
 use super::Broker;
 use super::partition::ProduceWaiter;
+use super::produce_validation::{Refusal, validate_form};
 use super::replicas::PartitionIx;
-use crate::conformance::{BrokerRule, ProducerRule};
+use crate::conformance::{AppendRule, BrokerRule, HighWatermarkRule, ProduceRule, ProducerRule};
 use crate::event::Event;
 use crate::ids::TopicPartition;
 use crate::node::{ConnId, Effects, EventId, Nanos, Now, ReqId, ms};
@@ -31,10 +32,18 @@ pub(super) struct ProducedPartition {
     /// The error code of its answer, [`NONE`] for success; `None` while it waits. Once known it stays, whatever becomes
     /// of the partition while others of the same request wait.
     outcome: Option<i16>,
+    /// Where the batch stands in the log, -1 if it was not appended. The answer tells it whatever became of the batch
+    /// after the append (`ProducePartitionStatus.responseStatus`).
     first_offset: i64,
     last_offset: i64,
-    /// An idempotent producer's batch that stood in the log before: its timestamp there, told as log append time.
-    duplicate_of: Option<i64>,
+    /// An idempotent producer's batch that stood in the log before.
+    is_duplicate: bool,
+    /// Time of the append in milliseconds, where the topic makes it the timestamp, or the timestamp of the batch in the
+    /// log for a duplicate; -1 else.
+    log_append_time: i64,
+    /// Where the log began when the batch was appended or refused, -1 if that is not told.
+    log_start_offset: i64,
+    refusal: Option<Refusal>,
     appended: EventId,
 }
 
@@ -51,8 +60,8 @@ impl Broker {
     pub(super) fn on_produce(
         &mut self,
         now: Now,
-        req: ReqId,
-        conn: ConnId,
+        (req, conn): (ReqId, ConnId),
+        version: i16,
         request: ProduceRequest,
         disk: &mut dyn Disk,
         fx: &mut Effects<'_>,
@@ -74,11 +83,18 @@ impl Broker {
                     outcome: None,
                     first_offset: -1,
                     last_offset: -1,
-                    duplicate_of: None,
+                    is_duplicate: false,
+                    log_append_time: -1,
+                    log_start_offset: -1,
+                    refusal: None,
                     appended: EventId::NONE,
                 };
-                if let Err(error) = self.append_to_leader(now, &mut part, acks, data.records, disk, fx) {
-                    self.decide(&mut part, acks, error.code(), fx);
+                let appended = match self.validate_records(&part, version, acks, data.records) {
+                    Ok((records, header)) => self.append_to_leader(now, &mut part, acks, records, header, disk, fx),
+                    Err(error) => Err(error.into()),
+                };
+                if let Err(refusal) = appended {
+                    self.refuse(&mut part, acks, refusal, fx);
                 }
                 parts.push(part);
             }
@@ -86,7 +102,7 @@ impl Broker {
         let deadline = now.mono + ms(i64::from(request.timeout_ms));
         let mut produce = DelayedProduce { req, acks, deadline, parts };
         match acks {
-            0 => self.end_unanswered(conn, &produce, fx),
+            0 if ProduceRule::AcksZeroIsNotAnswered.holds() => self.end_unanswered(conn, &produce, fx),
             _ if self.try_complete(&mut produce, fx) => self.answer_produce(0, produce, fx),
             _ => self.park_produce(produce),
         }
@@ -95,45 +111,83 @@ impl Broker {
     /// acks=0: no answer at all; after an error the connection is closed, which is how the producer learns to refresh its
     /// metadata (`KafkaApis.sendNoOpResponseExemptThrottle`, `closeConnection`).
     fn end_unanswered(&mut self, conn: ConnId, produce: &DelayedProduce, fx: &mut Effects<'_>) {
-        if produce.parts.iter().any(|part| part.outcome.is_some()) {
+        let failed = produce.parts.iter().any(|part| part.outcome.is_some());
+        if failed && ProduceRule::ErrorWithAcksZeroEndsTheConnection.holds() {
             fx.hang_up(conn);
         } else {
             fx.settle_silently(produce.req);
         }
     }
 
+    /// What is looked at before the partition is: whether there is one, the form of the records, acks, in this order.
+    /// Source: `KafkaApis.handleProduceRequest`, then `ReplicaManager.appendRecords`.
+    fn validate_records(
+        &self,
+        part: &ProducedPartition,
+        version: i16,
+        acks: i16,
+        records: Option<Bytes>,
+    ) -> Result<(Bytes, BatchHeader), ResponseError> {
+        let absent = || self.error_for_absent(&part.topic, part.topic_id, part.index);
+        if part.ix.is_none() && absent().code() != ResponseError::NotLeaderOrFollower.code() {
+            return Err(absent());
+        }
+        let acks_are_possible = matches!(acks, -1..=1) || !ProduceRule::AcksAreAllOneOrZero.holds();
+        if !acks_are_possible && !AppendRule::FormComesBeforeAcks.holds() {
+            return Err(ResponseError::InvalidRequiredAcks);
+        }
+        let (records, header) = validate_form(version, records)?;
+        if !acks_are_possible {
+            return Err(ResponseError::InvalidRequiredAcks);
+        }
+        Ok((records, header))
+    }
+
     /// Appends one batch to the log of a partition that this broker leads.
+    #[expect(clippy::too_many_arguments, reason = "what a produce request brings, and what a handler is given")]
     fn append_to_leader(
         &mut self,
         now: Now,
         part: &mut ProducedPartition,
         acks: i16,
-        records: Option<Bytes>,
+        records: Bytes,
+        header: BatchHeader,
         disk: &mut dyn Disk,
         fx: &mut Effects<'_>,
-    ) -> Result<(), ResponseError> {
-        if !matches!(acks, -1..=1) {
-            return Err(ResponseError::InvalidRequiredAcks);
-        }
-        let Some(ix) = part.ix else { return Err(self.error_for_absent(&part.topic, part.topic_id, part.index)) };
+    ) -> Result<(), Refusal> {
+        let Some(ix) = part.ix else {
+            return Err(self.error_for_absent(&part.topic, part.topic_id, part.index).into());
+        };
         let partition = self.replicas.get_mut(ix);
-        let Some(state) = partition.leader_state() else { return Err(ResponseError::NotLeaderOrFollower) };
+        let isr_size = match partition.leader_state() {
+            Some(state) => state.isr.committed().len(),
+            None if ProduceRule::OnlyTheLeaderAppends.holds() => return Err(ResponseError::NotLeaderOrFollower.into()),
+            None => partition.effective_min_isr(),
+        };
         let fenced = || self.image.brokers.get(&self.setup.node_id).is_none_or(|me| me.fenced);
         if !BrokerRule::FencedLeaderServesOn.holds() && fenced() {
-            return Err(ResponseError::NotLeaderOrFollower);
+            return Err(ResponseError::NotLeaderOrFollower.into());
         }
         // Partition.appendRecordsToLeader: nothing is written while the committed ISR is too small for acks=all.
-        if acks == -1 && state.isr.committed().len() < partition.effective_min_isr() {
-            return Err(ResponseError::NotEnoughReplicas);
+        let too_few = isr_size < partition.effective_min_isr();
+        if acks == -1 && too_few && ProduceRule::TooFewMembersRefuseAcksAll.holds() {
+            return Err(Refusal::of_log(ResponseError::NotEnoughReplicas));
         }
-        let (records, header) = validate_one_batch(records)?;
+        // Kafka says so of a batch whose transaction its coordinator knows nothing of, and here there are no coordinators
+        // yet (`UnifiedLog.analyzeAndValidateProducerState`).
+        if header.is_transactional() {
+            return Err(Refusal::of_log(ResponseError::InvalidTxnState));
+        }
         if self.setup.zoo.on(Switch::UnknownProducerReset) && has_forgotten(&partition.log, &header) {
-            return Err(ResponseError::UnknownProducerId);
+            return Err(Refusal::of_log(ResponseError::UnknownProducerId));
         }
         fx.charge(8_000 + records.len() as u64 / 2);
-        let leader_epoch = partition.leader_epoch;
-        let appended = partition.log.append_as_leader(disk, records, leader_epoch).map_err(|e| append_error(&e))?;
+        let leader_epoch = if ProduceRule::AppendsInTheLeaderEpoch.holds() { partition.leader_epoch } else { 0 };
+        let appended = partition.log.append_as_leader(disk, records, leader_epoch, now.wall);
+        let appended = appended.map_err(Refusal::of_append)?;
         (part.first_offset, part.last_offset) = (appended.first_offset, appended.last_offset);
+        part.log_append_time = appended.log_append_time;
+        part.log_start_offset = partition.log.log_start_offset();
         if appended.duplicate {
             self.note_duplicate(ix, part, &header, &appended, fx);
             self.try_high_watermark(now, ix, fx);
@@ -151,7 +205,9 @@ impl Broker {
             &[role_event],
         );
         self.after_append(ix, appended.first_offset, appended.rolled, fx);
-        self.try_high_watermark(now, ix, fx);
+        if HighWatermarkRule::AppendTries.holds() {
+            self.try_high_watermark(now, ix, fx);
+        }
         self.note_fetches(ix);
         Ok(())
     }
@@ -166,7 +222,7 @@ impl Broker {
         appended: &Appended,
         fx: &mut Effects<'_>,
     ) {
-        part.duplicate_of = Some(appended.max_timestamp);
+        part.is_duplicate = true;
         part.appended = fx.record(Event::DuplicateFound {
             partition: self.replicas.get(ix).id.clone(),
             producer_id: header.producer_id,
@@ -214,7 +270,8 @@ impl Broker {
 
     /// Notes the outcomes that are known now. True if all are (`DelayedProduce.tryComplete`).
     fn try_complete(&self, produce: &mut DelayedProduce, fx: &mut Effects<'_>) -> bool {
-        for part in produce.parts.iter_mut().filter(|part| part.outcome.is_none()) {
+        let is_open = |part: &&mut ProducedPartition| part.outcome.is_none() || !ProduceRule::OutcomeStays.holds();
+        for part in produce.parts.iter_mut().filter(is_open) {
             if let Some(error) = self.outcome(produce.acks, part) {
                 self.decide(part, produce.acks, error, fx);
             }
@@ -228,16 +285,25 @@ impl Broker {
         let Some(partition) = part.ix.and_then(|ix| self.replicas.try_get(ix)) else {
             return Some(self.error_for_absent(&part.topic, part.topic_id, part.index).code());
         };
-        let needs = part.last_offset + 1;
-        if acks != -1 || self.setup.zoo.on(Switch::AckBeforeHighWatermark) {
+        let needs = part.last_offset + i64::from(ProduceRule::HighWatermarkCoversTheLastRecord.holds());
+        let waits = acks == -1 && ProduceRule::AcksAllWaitsForTheHighWatermark.holds();
+        if !waits || self.setup.zoo.on(Switch::AckBeforeHighWatermark) {
             return (partition.own_end_offset() >= needs || !partition.is_leader()).then_some(NONE);
         }
-        let Some(state) = partition.leader_state() else { return Some(ResponseError::NotLeaderOrFollower.code()) };
-        let waits = part.duplicate_of.is_none() || ProducerRule::DuplicateWaitsForTheHighWatermark.holds();
+        let Some(state) = partition.leader_state() else {
+            let told = ProduceRule::LostLeadershipIsTold.holds();
+            return told.then_some(ResponseError::NotLeaderOrFollower.code());
+        };
+        let waits = !part.is_duplicate || ProducerRule::DuplicateWaitsForTheHighWatermark.holds();
         if waits && partition.high_watermark() < needs {
             return None;
         }
-        let enough = state.isr.maximal_len() >= partition.effective_min_isr();
+        let members = match ProduceRule::MaximalIsrIsEnough.holds() {
+            true => state.isr.maximal_len(),
+            false => state.isr.committed().len(),
+        };
+        let enough =
+            members >= partition.effective_min_isr() || !ProduceRule::TooFewMembersAfterTheAppendAreTold.holds();
         Some(if enough { NONE } else { ResponseError::NotEnoughReplicasAfterAppend.code() })
     }
 
@@ -268,7 +334,9 @@ impl Broker {
                     partition.produce_waiters.retain(|w| w.delayed != id);
                     partition.flush_waiters.retain(|w| *w != id);
                 }
-                self.decide(part, produce.acks, ResponseError::RequestTimedOut.code(), fx);
+                let timed_out = ResponseError::RequestTimedOut.code();
+                let error = if ProduceRule::TimeOutIsTold.holds() { timed_out } else { NONE };
+                self.decide(part, produce.acks, error, fx);
             }
             let error = part.outcome.unwrap_or(NONE);
             let response = self.partition_response(part, error);
@@ -289,20 +357,32 @@ impl Broker {
 
     fn partition_response(&self, part: &ProducedPartition, error: i16) -> PartitionProduceResponse {
         let mut response = PartitionProduceResponse::default().with_index(part.index).with_error_code(error);
-        response.base_offset = if error == NONE { part.first_offset } else { -1 };
-        response.log_append_time_ms = part.duplicate_of.filter(|_| error == NONE).unwrap_or(-1);
-        response.log_start_offset = -1;
-        if let Some(partition) = part.ix.and_then(|ix| self.replicas.try_get(ix)) {
-            if error == NONE || tells_log_start(error) {
-                response.log_start_offset = partition.log.log_start_offset();
-            } else if error == ResponseError::NotLeaderOrFollower.code() {
-                // KIP-951: tell who leads instead.
-                response.current_leader = LeaderIdAndEpoch::default()
-                    .with_leader_id(partition.leader.into())
-                    .with_leader_epoch(partition.leader_epoch);
-            }
+        let told = error == NONE || AppendRule::PlaceIsToldWhateverBecomes.holds();
+        response.base_offset = if told { part.first_offset } else { -1 };
+        response.log_append_time_ms = if told { part.log_append_time } else { -1 };
+        response.log_start_offset = if told { part.log_start_offset } else { -1 };
+        if let Some(refusal) = &part.refusal {
+            refusal.tell(&mut response);
+        }
+        if let Some(partition) = part.ix.and_then(|ix| self.replicas.try_get(ix))
+            && error == ResponseError::NotLeaderOrFollower.code()
+        {
+            // KIP-951: tell who leads instead.
+            response.current_leader = LeaderIdAndEpoch::default()
+                .with_leader_id(partition.leader.into())
+                .with_leader_epoch(partition.leader_epoch);
         }
         response
+    }
+
+    /// Nothing was appended.
+    fn refuse(&self, part: &mut ProducedPartition, acks: i16, refusal: Refusal, fx: &mut Effects<'_>) {
+        if let Some(partition) = part.ix.and_then(|ix| self.replicas.try_get(ix)).filter(|_| refusal.tells_log_start) {
+            part.log_start_offset = partition.log.log_start_offset();
+        }
+        let error = refusal.error.code();
+        part.refusal = Some(refusal);
+        self.decide(part, acks, error, fx);
     }
 
     /// The answer for one partition is known. It is told to the trace now, when the rule is applied, though the client
@@ -322,49 +402,9 @@ impl Broker {
     }
 }
 
-/// Produce requests since v3 carry exactly one batch of format 2 per partition, and clients write no control batches
-/// (`ProduceRequest.validateRecords`, `LogValidator`).
-fn validate_one_batch(records: Option<Bytes>) -> Result<(Bytes, BatchHeader), ResponseError> {
-    let records = records.filter(|r| !r.is_empty()).ok_or(ResponseError::InvalidRecord)?;
-    let mut batches = Batches::new(records.clone());
-    let first = batches.next().ok_or(ResponseError::InvalidRecord)?.map_err(|error| match error {
-        BatchError::BadMagic(_) => ResponseError::InvalidRecord,
-        _ => ResponseError::CorruptMessage,
-    })?;
-    if batches.next().is_some() || first.header.is_control() {
-        return Err(ResponseError::InvalidRecord);
-    }
-    // Kafka says so of a batch whose transaction its coordinator knows nothing of, and here there are no coordinators yet
-    // (`UnifiedLog.analyzeAndValidateProducerState`).
-    if first.header.is_transactional() {
-        return Err(ResponseError::InvalidTxnState);
-    }
-    Ok((records, first.header))
-}
-
 /// Is this a later batch of a producer of which the log knows nothing? Before 2.5 that was refused; since KIP-360 any
 /// sequence will do then (`ProducerAppendInfo.checkSequence`).
 fn has_forgotten(log: &Log, header: &BatchHeader) -> bool {
     let known = log.producers().is_some_and(|producers| producers.entries().contains_key(&header.producer_id));
     header.producer_id >= 0 && header.base_sequence != 0 && !known
-}
-
-/// An idempotent producer that is refused learns where the log begins: it may be that its earlier batches were deleted
-/// (`ReplicaManager.appendToLocalLog`, `processFailedRecord`).
-fn tells_log_start(error: i16) -> bool {
-    use ResponseError::{InvalidProducerEpoch, OutOfOrderSequenceNumber, UnknownProducerId};
-    [OutOfOrderSequenceNumber, InvalidProducerEpoch, UnknownProducerId].iter().any(|known| known.code() == error)
-}
-
-fn append_error(error: &LogError) -> ResponseError {
-    match error {
-        LogError::Disk(_) => ResponseError::KafkaStorageError,
-        LogError::TooLarge { .. } => ResponseError::MessageTooLarge,
-        LogError::Producer(ProducerError::InvalidProducerEpoch { .. }) => ResponseError::InvalidProducerEpoch,
-        LogError::Producer(ProducerError::OutOfOrderSequence { .. }) => ResponseError::OutOfOrderSequenceNumber,
-        // The checksum is right: it was made wrong, and sending it again will not help (`InvalidRecordException`).
-        LogError::InvalidBatch(BatchError::Malformed(_)) => ResponseError::InvalidRecord,
-        LogError::InvalidBatch(_) => ResponseError::CorruptMessage,
-        _ => ResponseError::UnknownServerError,
-    }
 }

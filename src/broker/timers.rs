@@ -3,6 +3,7 @@
 //! A timer that has come is *queued* until its step has run, so that a lane that stands still is not fed twice.
 
 use crate::config::BrokerConfig;
+use crate::conformance::IsrRule;
 use crate::node::{Lane, Nanos, ms};
 
 /// The timers, named by what they drive.
@@ -68,6 +69,12 @@ impl Timer {
     }
 }
 
+/// Twice per lag, so that a member leaves within one and a half (`ReplicaManager.startup`: `isr-expiration`).
+fn isr_shrink_every(lag_time_max_ms: i64) -> Nanos {
+    let looks = if IsrRule::LateMembersAreLookedForTwicePerLag.holds() { 2 } else { 1 };
+    ms(lag_time_max_ms / looks).max(1)
+}
+
 /// See the module documentation.
 #[derive(Clone, Debug)]
 pub(super) struct Timers {
@@ -86,7 +93,7 @@ impl Timers {
         Timers {
             due: [None; Timer::ALL.len()],
             queued: [false; Timer::ALL.len()],
-            isr_shrink_every: ms(config.replica_lag_time_max_ms / 2).max(1),
+            isr_shrink_every: isr_shrink_every(config.replica_lag_time_max_ms),
             high_watermark_checkpoint_every: ms(config.replica_high_watermark_checkpoint_interval_ms).max(1),
             recovery_point_checkpoint_every: ms(config.log_flush_offset_checkpoint_interval_ms).max(1),
             log_start_checkpoint_every: ms(config.log_flush_start_offset_checkpoint_interval_ms).max(1),

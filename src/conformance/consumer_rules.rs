@@ -58,6 +58,9 @@ rules! {
         FirstBatchIsSentWhole: "The first batch of an answer is sent whole, however large it is.",
             "KIP-74, `ReplicaManager.readFromLog`",
             "broker::tests::consumers::the_first_batch_is_sent_whole_and_limits_hold_for_the_rest";
+        OlderSegmentIsNotWaitedFor: "A fetch from an older segment than the last readable one is answered with what that holds, though it is less than fetch.min.bytes.",
+            "`DelayedFetch.tryComplete`, case F",
+            "broker::tests::consumers::the_end_of_a_segment_is_not_waited_for";
         FetchedPartitionGoesLast: "A partition that was just served is asked for last.",
             "`SubscriptionState.movePartitionToEnd`",
             "client::tests::fetching::who_was_served_is_asked_for_last";

@@ -30,7 +30,7 @@ rules! {
         OnlyTheLeaderAnswers: "Who does not lead answers NOT_LEADER_OR_FOLLOWER, except to consumers that can tell their rack (KIP-392).",
             "`Partition.getLocalLog`",
             "broker::tests::divergence::who_follows_does_not_answer_a_fetch";
-        UnassignedReplicaTriesAgain: "A replica that the leader does not know of yet: UNKNOWN_LEADER_EPOCH.",
+        UnassignedReplicaTriesAgain: "A replica that the leader does not know of yet: UNKNOWN_LEADER_EPOCH, or NOT_LEADER_OR_FOLLOWER if it tells no leader epoch.",
             "`Partition.followerReplicaOrThrow`",
             "broker::tests::divergence::a_replica_that_is_not_assigned_is_told_to_try_again";
         UnknownLastEpochIsOutOfRange: "A last fetched epoch above all that the leader knows: OFFSET_OUT_OF_RANGE.",
@@ -62,6 +62,12 @@ rules! {
         LaterEpochsAreNotAppended: "Batches of a later leader epoch than the one of the fetch are left away, and all behind them.",
             "KAFKA-18723, `UnifiedLog.analyzeAndValidateRecords`",
             "broker::tests::follower::a_batch_of_a_later_epoch_is_left_away";
+        FailedAppendEndsTheFetch: "A partition whose records cannot be appended for another reason is not fetched until new metadata comes; others are.",
+            "KIP-461, `AbstractFetcherThread.markPartitionFailed`",
+            "broker::tests::follower::what_cannot_be_appended_ends_the_fetch_of_its_partition_only";
+        LeavingFollowerStopsFetching: "A broker that stops does not fetch what it has left the ISR of, or what nobody leads.",
+            "`ReplicaManager.applyLocalFollowersDelta`",
+            "broker::tests::follower::a_broker_that_stops_does_not_fetch_what_it_has_left";
         CorruptRecordsPauseTheFetch: "A corrupt batch is not appended, and the partition is fetched again after a pause.",
             "`AbstractFetcherThread.processFetchRequest`",
             "broker::tests::follower::a_corrupt_batch_is_fetched_again";

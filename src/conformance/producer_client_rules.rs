@@ -36,6 +36,12 @@ rules! {
         OutOfOrderBehindAnotherWaits: "A batch that is out of order behind one without outcome is sent again as it is.",
             "KAFKA-5494, `TransactionManager.canRetry`",
             "client::tests::producer_idempotence::a_batch_behind_one_that_failed_is_sent_again_as_it_is";
+        TooLargeBatchIsSplit: "A batch of several records that is too large for the broker is sent again in parts.",
+            "KAFKA-3995, `Sender.completeBatch`",
+            "client::tests::producer_packing::a_batch_that_is_too_large_is_sent_in_parts_that_take_over_its_sequences";
+        SplitBatchesKeepTheSequences: "The parts of a batch that was split have its sequences, each in its place.",
+            "KAFKA-3995, `ProducerBatch.split`, `RecordAccumulator.splitAndReenqueue`",
+            "client::tests::producer_packing::a_batch_that_is_too_large_is_sent_in_parts_that_take_over_its_sequences";
         DuplicateIsSuccess: "DUPLICATE_SEQUENCE_NUMBER is a success whose offset nobody knows.",
             "`Sender.completeBatch`",
             "client::tests::producer_idempotence::a_duplicate_that_the_broker_no_longer_remembers_is_a_success_without_an_offset";

@@ -9,7 +9,9 @@
 //! `KafkaConfigSchema.resolveEffectiveTopicConfig`, `DynamicBrokerConfig`, `ServerTopicConfigSynonyms`.
 
 use super::image::{ALL_BROKERS, MetadataImage, TopicImage};
-use crate::config::{BrokerConfig, ConfigKey, ConfigValue, TopicConfig, ValueKind};
+use crate::config::{
+    BrokerCompression, BrokerConfig, ConfigKey, ConfigValue, ThrottledReplicas, TimestampType, TopicConfig, ValueKind,
+};
 
 /// Whence a value comes. The numbers are those of DescribeConfigs (`DescribeConfigsResponse.ConfigSource`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -50,10 +52,28 @@ pub struct EffectiveTopicConfig {
     pub retention_bytes: i64,
     /// `segment.bytes`.
     pub segment_bytes: i64,
+    /// `leader.replication.throttled.replicas`, perhaps empty.
+    pub leader_throttled_replicas: String,
+    /// `follower.replication.throttled.replicas`, perhaps empty.
+    pub follower_throttled_replicas: String,
+    /// `segment.ms`.
+    pub segment_ms: i64,
+    /// `segment.jitter.ms`.
+    pub segment_jitter_ms: i64,
     /// `log.index.interval.bytes`: no topic key in this model.
     pub index_interval_bytes: i64,
-    /// `message.max.bytes`: no topic key in this model.
-    pub message_max_bytes: i64,
+    /// `max.message.bytes`.
+    pub max_message_bytes: i64,
+    /// `compression.type`.
+    pub compression_type: BrokerCompression,
+    /// `compression.gzip.level`, -1: the codec's own.
+    pub compression_gzip_level: i64,
+    /// `message.timestamp.type`.
+    pub message_timestamp_type: TimestampType,
+    /// `message.timestamp.before.max.ms`.
+    pub message_timestamp_before_max_ms: i64,
+    /// `message.timestamp.after.max.ms`.
+    pub message_timestamp_after_max_ms: i64,
     /// `producer.id.expiration.ms`: a broker key only.
     pub producer_id_expiration_ms: i64,
 }
@@ -84,10 +104,20 @@ fn broker_synonym(topic_key: &'static str) -> &'static str {
     match topic_key {
         "flush.messages" => "log.flush.interval.messages",
         "segment.bytes" => "log.segment.bytes",
+        "segment.ms" => "log.roll.ms",
+        "segment.jitter.ms" => "log.roll.jitter.ms",
         "retention.ms" => "log.retention.ms",
         "retention.bytes" => "log.retention.bytes",
+        "max.message.bytes" => "message.max.bytes",
+        "message.timestamp.type" => "log.message.timestamp.type",
+        "message.timestamp.before.max.ms" => "log.message.timestamp.before.max.ms",
+        "message.timestamp.after.max.ms" => "log.message.timestamp.after.max.ms",
         same => same,
     }
+}
+
+fn throttled(replicas: Option<ThrottledReplicas>) -> String {
+    replicas.map_or_else(String::new, |ThrottledReplicas(list)| list)
 }
 
 impl MetadataImage {
@@ -164,8 +194,21 @@ impl MetadataImage {
             retention_ms: own.retention_ms.unwrap_or(broker.log_retention_ms),
             retention_bytes: own.retention_bytes.unwrap_or(broker.log_retention_bytes),
             segment_bytes: own.segment_bytes.unwrap_or(broker.log_segment_bytes),
+            leader_throttled_replicas: throttled(own.leader_replication_throttled_replicas),
+            follower_throttled_replicas: throttled(own.follower_replication_throttled_replicas),
+            segment_ms: own.segment_ms.unwrap_or(broker.log_roll_ms),
+            segment_jitter_ms: own.segment_jitter_ms.unwrap_or(broker.log_roll_jitter_ms),
             index_interval_bytes: broker.log_index_interval_bytes,
-            message_max_bytes: broker.message_max_bytes,
+            max_message_bytes: own.max_message_bytes.unwrap_or(broker.message_max_bytes),
+            compression_type: own.compression_type.unwrap_or(broker.compression_type),
+            compression_gzip_level: own.compression_gzip_level.unwrap_or(broker.compression_gzip_level),
+            message_timestamp_type: own.message_timestamp_type.unwrap_or(broker.log_message_timestamp_type),
+            message_timestamp_before_max_ms: own
+                .message_timestamp_before_max_ms
+                .unwrap_or(broker.log_message_timestamp_before_max_ms),
+            message_timestamp_after_max_ms: own
+                .message_timestamp_after_max_ms
+                .unwrap_or(broker.log_message_timestamp_after_max_ms),
         }
     }
 }

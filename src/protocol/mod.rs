@@ -105,6 +105,7 @@ pub const BROKER_APIS: &[OfferedApi] = {
         offered(ApiKey::Produce, 3, 13),
         offered(ApiKey::Fetch, 4, 17),
         offered(ApiKey::ListOffsets, 1, 10),
+        offered(ApiKey::OffsetForLeaderEpoch, 2, 4),
         offered(ApiKey::Metadata, 0, 13),
         offered(ApiKey::ApiVersions, 0, 4),
         offered(ApiKey::CreateTopics, 2, 7),

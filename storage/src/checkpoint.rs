@@ -43,7 +43,7 @@ pub fn write_offset_checkpoint(
     offsets: &BTreeMap<(String, i32), i64>,
 ) -> Result<Vec<SyncTarget>, DiskError> {
     let lines = offsets.iter().map(|((topic, partition), offset)| format!("{topic} {partition} {offset}"));
-    let file = replace(disk, dir, file_name, lines)?;
+    let file = replace(disk, dir, file_name, lines, RenameOrder::AfterBytes)?;
     Ok(vec![SyncTarget::File(file), SyncTarget::Dir(dir)])
 }
 
@@ -66,6 +66,15 @@ pub fn read_offset_checkpoint(
     Ok(entries.into_iter().collect())
 }
 
+/// When may the new name of a replaced file be durable?
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum RenameOrder {
+    /// Not before what the file holds.
+    AfterBytes,
+    /// At any time, which only the bug zoo does.
+    BeforeBytes,
+}
+
 /// Writes `lines` under a temporary name and renames it. The handle stays open, for syncing: replacing the file again
 /// makes it stale.
 pub(crate) fn replace(
@@ -73,6 +82,7 @@ pub(crate) fn replace(
     dir: DirId,
     file_name: &str,
     lines: impl ExactSizeIterator<Item = String>,
+    order: RenameOrder,
 ) -> Result<FileId, DiskError> {
     let mut text = format!("{VERSION}\n{}\n", lines.len());
     for line in lines {
@@ -82,7 +92,10 @@ pub(crate) fn replace(
     let temporary = format!("{file_name}.tmp");
     let file = disk.open(dir, &temporary, OpenMode::CreateEmpty)?;
     disk.write(file, 0, Bytes::from(text))?;
-    disk.rename(dir, &temporary, file_name)?;
+    match order {
+        RenameOrder::AfterBytes => disk.rename(dir, &temporary, file_name)?,
+        RenameOrder::BeforeBytes => disk.rename_before_bytes(dir, &temporary, file_name)?,
+    }
     Ok(file)
 }
 

@@ -82,6 +82,11 @@ pub trait Disk {
     fn truncate(&mut self, file: FileId, len: u64) -> Result<(), DiskError>;
     /// Renames a file within its directory, replacing a file of the new name, atomically.
     fn rename(&mut self, dir: DirId, from: &str, to: &str) -> Result<(), DiskError>;
+    /// As [`Disk::rename`], by somebody who has not synced the file and does not care: nothing keeps the new name behind the
+    /// bytes, and a loss of power may leave it with an empty file. Kafka never means that; a bug of its past did.
+    fn rename_before_bytes(&mut self, dir: DirId, from: &str, to: &str) -> Result<(), DiskError> {
+        self.rename(dir, from, to)
+    }
     /// Removes a file. Open handles become stale.
     fn remove(&mut self, dir: DirId, name: &str) -> Result<(), DiskError>;
 }

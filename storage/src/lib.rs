@@ -10,18 +10,21 @@
 
 pub mod batch;
 pub mod checkpoint;
+pub mod compression;
 mod disk;
 pub mod log;
 pub mod producers;
+mod rules;
 
 pub use batch::{
-    Batch, BatchBuilder, BatchError, BatchHeader, Batches, BuildOptions, Compression, HEADER_BYTES, NewRecord, Record,
+    Batch, BatchBuilder, BatchError, BatchHeader, Batches, BuildOptions, HEADER_BYTES, NewRecord, Record, Records,
     build_batch, check_batch, parse_header, records, set_base_offset_and_epoch, set_producer_state,
 };
 pub use checkpoint::{CheckpointError, read_offset_checkpoint, write_offset_checkpoint};
+pub use compression::{Compression, CompressionError};
 pub use disk::{DirId, Disk, DiskError, FileId, OpenMode, SyncTarget};
 pub use log::{
-    Appended, Breach, EpochEndOffset, EpochEntry, Log, LogConfig, LogError, Opening, Recovered, Retention, SyncMark,
-    TimestampedOffset,
+    AppendConfig, AppendRule, AppendRules, Appended, Breach, EpochEndOffset, EpochEntry, Log, LogConfig, LogError,
+    Opening, RecordError, RecordErrors, Recovered, Retention, SyncMark, TargetCompression, TimestampedOffset,
 };
 pub use producers::{ProducerConfig, ProducerError, ProducerRule, ProducerRules, ProducerStates};

@@ -5,8 +5,8 @@ use kafka_protocol::protocol::StrBytes;
 use kafka_protocol::records as theirs;
 use proptest::prelude::*;
 use trial_storage::{
-    BatchBuilder, BatchError, Batches, BuildOptions, Compression, HEADER_BYTES, NewRecord, build_batch, check_batch,
-    parse_header, records, set_base_offset_and_epoch,
+    BatchBuilder, BatchError, Batches, BuildOptions, Compression, CompressionError, HEADER_BYTES, NewRecord,
+    build_batch, check_batch, parse_header, records, set_base_offset_and_epoch,
 };
 
 /// A batch of the fixture file and what its generator put in.
@@ -66,15 +66,16 @@ fn as_new(record: trial_storage::Record) -> NewRecord {
 #[test]
 fn we_read_what_kafka_python_writes() {
     let fixtures = kafka_python();
-    assert_eq!(fixtures.len(), 11);
+    assert_eq!(fixtures.len(), 14);
     for fixture in &fixtures {
         let header = check_batch(&fixture.bytes).unwrap_or_else(|error| panic!("{}: {error}", fixture.name));
         assert_eq!(header.records_count as usize, fixture.records.len(), "{}", fixture.name);
         assert_eq!(header.is_transactional(), fixture.name == "transactional");
         assert_eq!(header.max_timestamp, fixture.records.iter().map(|r| r.timestamp).max().unwrap());
-        if fixture.name == "gzip" {
-            assert_eq!(header.compression(), Some(Compression::Gzip));
-            assert_eq!(records(&fixture.bytes), Err(BatchError::Compressed));
+        let codec = Compression::ALL.into_iter().find(|codec| codec.name() == fixture.name);
+        assert_eq!(header.compression(), codec.or(Some(Compression::None)));
+        if let Some(codec) = codec.filter(|codec| !codec.is_built()) {
+            assert_eq!(records(&fixture.bytes), Err(BatchError::Compressed(CompressionError::NotBuilt(codec))));
             continue;
         }
         let found = records(&fixture.bytes).unwrap_or_else(|error| panic!("{}: {error}", fixture.name));
@@ -85,7 +86,7 @@ fn we_read_what_kafka_python_writes() {
 
 #[test]
 fn we_write_what_kafka_python_writes() {
-    for fixture in kafka_python().iter().filter(|fixture| fixture.name != "gzip") {
+    for fixture in kafka_python().iter().filter(|f| Compression::ALL.iter().all(|codec| codec.name() != f.name)) {
         assert_eq!(build_batch(&fixture.records, fixture.options), fixture.bytes, "{}", fixture.name);
     }
 }
@@ -179,6 +180,7 @@ fn options() -> impl Strategy<Value = BuildOptions> {
             base_sequence,
             control,
             transactional,
+            ..BuildOptions::default()
         },
     )
 }
@@ -213,9 +215,15 @@ fn unique_headers(mut records: Vec<NewRecord>) -> Vec<NewRecord> {
 
 proptest! {
     #[test]
-    fn round_trip(records_in in prop::collection::vec(new_record(any::<i64>()), 1..20), options in options()) {
-        let batch = build_batch(&records_in, options);
+    fn round_trip(
+        records_in in prop::collection::vec(new_record(any::<i64>()), 1..20),
+        options in options(),
+        codec in 0..5usize,
+    ) {
+        let compression = Some(Compression::ALL[codec]).filter(|codec| codec.is_built()).unwrap_or(Compression::None);
+        let batch = build_batch(&records_in, BuildOptions { compression, ..options });
         let header = check_batch(&batch).unwrap();
+        prop_assert_eq!(header.compression(), Some(compression));
         prop_assert_eq!(header.size_in_bytes(), batch.len());
         prop_assert_eq!(header.base_offset, options.base_offset);
         prop_assert_eq!(header.last_offset(), options.base_offset + records_in.len() as i64 - 1);
@@ -270,7 +278,10 @@ proptest! {
 
     #[test]
     fn no_bytes_make_us_panic(mut batch in prop::collection::vec(new_record(any::<i64>()), 0..4)
-        .prop_map(|records| build_batch(&records, BuildOptions::default()).to_vec()),
+        .prop_flat_map(|records| (0..5usize).prop_map(move |codec| {
+            let compression = Compression::ALL[codec];
+            build_batch(&records, BuildOptions { compression, ..BuildOptions::default() }).to_vec()
+        })),
         changes in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 0..6),
         cut in any::<prop::sample::Index>(),
     ) {

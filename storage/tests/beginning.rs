@@ -11,7 +11,7 @@ const UNCLEAN: Opening = Opening::Unclean { recovery_point: 0 };
 fn twelve(disk: &mut MemoryDisk) -> Log {
     let (mut log, _) = Log::open(disk, "m-0", small(), Opening::Clean).unwrap();
     for offset in 0..12 {
-        log.append_as_leader(disk, batch(1, &"v".repeat(60), 0), offset / 4).unwrap();
+        log.append_as_leader(disk, batch(1, &"v".repeat(60), 0), offset / 4, 0).unwrap();
     }
     assert_eq!(bases(disk), [0, 3, 6, 9]);
     log
@@ -50,7 +50,7 @@ fn the_whole_log_may_go_but_for_the_segment_that_is_written_to() {
     assert_eq!(log.delete_before(&mut disk, 12), Ok(3));
     assert_eq!((bases(&disk), log.log_start_offset(), log.log_end_offset()), (vec![9], 12, 12));
     assert_eq!(epochs(&log), [(2, 12)], "the next record will be of this epoch or a later one");
-    log.append_as_leader(&mut disk, batch(1, "next", 0), 2).unwrap();
+    log.append_as_leader(&mut disk, batch(1, "next", 0), 2, 0).unwrap();
     assert_eq!(offsets(&log, &mut disk), [12]);
 }
 
@@ -110,7 +110,7 @@ fn what_the_server_itself_made_may_be_larger_than_a_segment() {
     config.max_batch_bytes = 2_000;
     log.set_config(config);
     let large = || batch(1, &"v".repeat(900), 0);
-    assert!(matches!(log.append_as_leader(&mut disk, large(), 2), Err(LogError::TooLarge { .. })));
+    assert!(matches!(log.append_as_leader(&mut disk, large(), 2, 0), Err(LogError::LargerThanASegment { .. })));
     log.append_control_as_leader(&mut disk, large(), 2).unwrap();
     assert_eq!((log.log_end_offset(), log.segment_count()), (13, 5));
 }
@@ -120,7 +120,7 @@ fn retention_takes_the_oldest_segments_that_are_committed() {
     let mut disk = MemoryDisk::default();
     let (mut log, _) = Log::open(&mut disk, "m-0", small(), Opening::Clean).unwrap();
     for at in 0..9 {
-        log.append_as_leader(&mut disk, batch(1, "x".repeat(100).as_str(), 1_000 * at), 0).unwrap();
+        log.append_as_leader(&mut disk, batch(1, "x".repeat(100).as_str(), 1_000 * at), 0, 0).unwrap();
     }
     let all = bases(&disk);
     assert!(all.len() > 2, "{all:?}");
@@ -147,7 +147,7 @@ fn full_segments_are_synced_without_the_active_one() {
     let mut disk = MemoryDisk::default();
     let (mut log, _) = Log::open(&mut disk, "m-0", small(), Opening::Clean).unwrap();
     for at in 0..9 {
-        log.append_as_leader(&mut disk, batch(1, "x".repeat(100).as_str(), at), 0).unwrap();
+        log.append_as_leader(&mut disk, batch(1, "x".repeat(100).as_str(), at), 0, 0).unwrap();
     }
     let active = *bases(&disk).last().unwrap();
     let (all, full, mark) =

@@ -26,9 +26,9 @@ fn epochs(log: &Log) -> Vec<(i32, i64)> {
 #[test]
 fn a_leader_gives_offsets_and_epoch() {
     let (mut disk, mut log) = new_log();
-    log.append_as_leader(&mut disk, batch(2, "a", 100), 3).unwrap();
+    log.append_as_leader(&mut disk, batch(2, "a", 100), 3, 0).unwrap();
     let two = [batch(3, "b", 300), batch(1, "c", 200)].concat();
-    let appended = log.append_as_leader(&mut disk, two.into(), 3).unwrap();
+    let appended = log.append_as_leader(&mut disk, two.into(), 3, 0).unwrap();
     assert_eq!((appended.first_offset, appended.last_offset), (2, 5));
     assert_eq!((appended.leader_epoch, appended.max_timestamp, appended.batches), (3, 302, 2));
     assert_eq!(log.log_end_offset(), 6);
@@ -45,7 +45,7 @@ fn a_leader_gives_offsets_and_epoch() {
 #[test]
 fn a_leader_refuses_what_kafka_refuses() {
     let (mut disk, mut log) = new_log();
-    let mut refuse = |bytes: Vec<u8>| log.append_as_leader(&mut disk, bytes.into(), 0).unwrap_err();
+    let mut refuse = |bytes: Vec<u8>| log.append_as_leader(&mut disk, bytes.into(), 0, 0).unwrap_err();
     let with = |options| build_batch(&[NewRecord::default()], options).to_vec();
 
     let mut corrupt = batch(1, "a", 0).to_vec();
@@ -58,7 +58,7 @@ fn a_leader_refuses_what_kafka_refuses() {
     assert!(matches!(refuse(partial[..40].to_vec()), LogError::InvalidBatch(BatchError::TooShort { .. })));
     assert!(matches!(refuse(batch(1, &"x".repeat(300), 0).to_vec()), LogError::TooLarge { limit: 300, .. }));
     let whole_segment = batch(1, &"x".repeat(150), 0).to_vec().repeat(3);
-    assert!(matches!(refuse(whole_segment), LogError::TooLarge { limit: 400, .. }));
+    assert!(matches!(refuse(whole_segment), LogError::LargerThanASegment { limit: 400, .. }));
     let malformed = |error| matches!(error, LogError::InvalidBatch(BatchError::Malformed(_)));
     assert!(malformed(refuse(build_batch(&[], BuildOptions::default()).to_vec())));
     assert!(malformed(refuse(with(BuildOptions { control: true, ..BuildOptions::default() }))));
@@ -75,7 +75,7 @@ fn a_bad_batch_behind_a_good_one_refuses_both() {
     let (mut disk, mut log) = new_log();
     let mut two = [batch(1, "a", 0), batch(1, "b", 0)].concat();
     *two.last_mut().unwrap() ^= 1;
-    assert!(log.append_as_leader(&mut disk, two.clone().into(), 0).is_err());
+    assert!(log.append_as_leader(&mut disk, two.clone().into(), 0, 0).is_err());
     assert!(log.append_as_follower(&mut disk, two.into(), i32::MAX).is_err());
     assert_eq!((log.log_end_offset(), log.size_in_bytes()), (0, 0));
 }
@@ -101,7 +101,7 @@ fn a_follower_keeps_the_leaders_offsets_and_ignores_a_partial_batch() {
 fn reads_are_bounded() {
     let (mut disk, mut log) = new_log();
     for i in 0..6 {
-        log.append_as_leader(&mut disk, batch(2, "0123456789", i), 0).unwrap();
+        log.append_as_leader(&mut disk, batch(2, "0123456789", i), 0, 0).unwrap();
     }
     let size = batch(2, "0123456789", 0).len();
     assert_eq!(log.segment_count(), 2, "four batches to a segment");
@@ -131,7 +131,7 @@ fn reads_are_bounded() {
 fn truncation_takes_whole_batches_and_their_epochs() {
     let (mut disk, mut log) = new_log();
     for epoch in 0..6 {
-        log.append_as_leader(&mut disk, batch(2, "0123456789", 0), epoch).unwrap();
+        log.append_as_leader(&mut disk, batch(2, "0123456789", 0), epoch, 0).unwrap();
     }
     log.truncate_to(&mut disk, 12).unwrap();
     assert_eq!((log.log_end_offset(), log.latest_epoch()), (12, Some(5)));
@@ -142,7 +142,7 @@ fn truncation_takes_whole_batches_and_their_epochs() {
     assert_eq!((log.log_end_offset(), log.segment_count()), (6, 1), "offset 7 lies in the batch of 6");
     assert_eq!(epochs(&log), [(0, 0), (1, 2), (2, 4)]);
     assert_eq!(log.end_offset_for(2), Some(EpochEndOffset { epoch: 2, end_offset: 6 }));
-    log.append_as_leader(&mut disk, batch(1, "new", 0), 7).unwrap();
+    log.append_as_leader(&mut disk, batch(1, "new", 0), 7, 0).unwrap();
     assert_eq!(log.batch_headers(&mut disk, 6, 9).unwrap()[0].partition_leader_epoch, 7);
     assert_eq!(disk.segments().len(), 1);
 }
@@ -150,7 +150,7 @@ fn truncation_takes_whole_batches_and_their_epochs() {
 #[test]
 fn starting_anew_behind_the_leaders_start() {
     let (mut disk, mut log) = new_log();
-    log.append_as_leader(&mut disk, batch(2, "a", 0), 1).unwrap();
+    log.append_as_leader(&mut disk, batch(2, "a", 0), 1, 0).unwrap();
     log.truncate_fully_and_start_at(&mut disk, 50).unwrap();
     assert_eq!((log.log_start_offset(), log.log_end_offset(), log.latest_epoch()), (50, 50, None));
     log.append_as_follower(&mut disk, leader_batch(1, "b", 50, 2), i32::MAX).unwrap();
@@ -164,7 +164,7 @@ fn starting_anew_behind_the_leaders_start() {
 fn timestamps_find_records() {
     let (mut disk, mut log) = new_log();
     for timestamp in [100, 300, 200, 400] {
-        log.append_as_leader(&mut disk, batch(3, "0123456789", timestamp), 0).unwrap();
+        log.append_as_leader(&mut disk, batch(3, "0123456789", timestamp), 0, 0).unwrap();
     }
     let mut find = |t| log.offset_for_timestamp(&mut disk, t).unwrap().map(|found| (found.offset, found.timestamp));
     assert_eq!(find(0), Some((0, 100)));
@@ -178,8 +178,8 @@ fn timestamps_find_records() {
 #[test]
 fn the_epoch_checkpoint_survives_and_is_rebuilt() {
     let (mut disk, mut log) = new_log();
-    log.append_as_leader(&mut disk, batch(2, "a", 0), 1).unwrap();
-    log.append_as_leader(&mut disk, batch(2, "b", 0), 4).unwrap();
+    log.append_as_leader(&mut disk, batch(2, "a", 0), 1, 0).unwrap();
+    log.append_as_leader(&mut disk, batch(2, "b", 0), 4, 0).unwrap();
     log.assign_epoch(&mut disk, 6, 4).unwrap();
     let name = (0, "leader-epoch-checkpoint".to_owned());
     assert_eq!(disk.files[&name], b"0\n3\n1 0\n4 2\n6 4\n");
@@ -200,12 +200,12 @@ fn the_epoch_checkpoint_survives_and_is_rebuilt() {
 #[test]
 fn syncs_cover_what_was_there_when_asked() {
     let (mut disk, mut log) = new_log();
-    log.append_as_leader(&mut disk, batch(2, "a", 0), 1).unwrap();
+    log.append_as_leader(&mut disk, batch(2, "a", 0), 1, 0).unwrap();
     let targets = log.unsynced();
     assert_eq!(targets.len(), 3, "segment, epochs, directory: {targets:?}");
     assert!(targets.contains(&SyncTarget::Dir(log.dir())));
     let mark = log.sync_started();
-    log.append_as_leader(&mut disk, batch(2, "b", 0), 1).unwrap();
+    log.append_as_leader(&mut disk, batch(2, "b", 0), 1, 0).unwrap();
     log.synced(mark);
     assert_eq!(log.recovery_point(), 2, "the second append came later");
     let SyncTarget::File(segment) = targets[0] else { panic!("the segment comes first") };
@@ -213,7 +213,7 @@ fn syncs_cover_what_was_there_when_asked() {
 
     let mark = log.sync_started();
     log.truncate_to(&mut disk, 2).unwrap();
-    log.append_as_leader(&mut disk, batch(5, "c", 0), 1).unwrap();
+    log.append_as_leader(&mut disk, batch(5, "c", 0), 1, 0).unwrap();
     log.synced(mark);
     assert_eq!(log.recovery_point(), 2, "what was synced above offset 2 is not there any more");
     log.synced(log.sync_started());
@@ -226,7 +226,7 @@ fn syncs_cover_what_was_there_when_asked() {
 #[test]
 fn the_epoch_checkpoint_can_be_synced_alone() {
     let (mut disk, mut log) = new_log();
-    log.append_as_leader(&mut disk, batch(2, "a", 0), 1).unwrap();
+    log.append_as_leader(&mut disk, batch(2, "a", 0), 1, 0).unwrap();
     assert_eq!(log.unsynced_epoch_checkpoint().len(), 2);
     log.epoch_checkpoint_synced(log.sync_started());
     assert_eq!(log.unsynced_epoch_checkpoint(), []);
@@ -239,7 +239,7 @@ fn a_roll_begins_a_file_at_the_logs_end() {
     let mut disk = MemoryDisk::default();
     let config = LogConfig { segment_bytes: 200, ..small() };
     let (mut log, _) = Log::open(&mut disk, "orders-0", config, Opening::Clean).unwrap();
-    let appended = |log: &mut Log, disk: &mut MemoryDisk| log.append_as_leader(disk, batch(9, "a", 0), 0).unwrap();
+    let appended = |log: &mut Log, disk: &mut MemoryDisk| log.append_as_leader(disk, batch(9, "a", 0), 0, 0).unwrap();
     assert!(!appended(&mut log, &mut disk).rolled);
     assert!(appended(&mut log, &mut disk).rolled);
     let names: Vec<_> = disk.segments().into_iter().map(|(name, _)| name).collect();

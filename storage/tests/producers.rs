@@ -83,7 +83,7 @@ impl Pair {
             ..BuildOptions::default()
         };
         let records = vec![NewRecord { timestamp: 1, ..NewRecord::default() }; records as usize];
-        let appended = self.log.append_as_leader(&mut self.disk, build_batch(&records, options), 0)?;
+        let appended = self.log.append_as_leader(&mut self.disk, build_batch(&records, options), 0, 0)?;
         if !appended.duplicate {
             let known = (epoch, sequence, records.len() as i32, appended.first_offset);
             self.batches.entry(producer).or_default().push(known);
@@ -204,7 +204,7 @@ fn append(log: &mut Log, disk: &mut MemoryDisk, at: i32) -> bool {
     let (producer_id, base_sequence) = if at == 0 { (7, 0) } else { (8, at) };
     let options = BuildOptions { producer_id, producer_epoch: 0, base_sequence, ..BuildOptions::default() };
     let record = NewRecord { timestamp: 1_000, value: Some("v".repeat(60).into()), ..NewRecord::default() };
-    log.append_as_leader(disk, build_batch(&[record], options), 0).expect("it is the next or known").duplicate
+    log.append_as_leader(disk, build_batch(&[record], options), 0, 0).expect("it is the next or known").duplicate
 }
 
 fn offsets_of(disk: &MemoryDisk, suffix: &str) -> Vec<i64> {

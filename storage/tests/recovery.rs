@@ -19,7 +19,7 @@ fn filled() -> (MemoryDisk, Vec<Vec<u8>>) {
     let mut disk = MemoryDisk::default();
     let (mut log, _) = open(&mut disk, Opening::Clean);
     for i in 0..10 {
-        log.append_as_leader(&mut disk, batch(1 + i % 3, &"v".repeat(i * 7), 0), i as i32 / 4).unwrap();
+        log.append_as_leader(&mut disk, batch(1 + i % 3, &"v".repeat(i * 7), 0), i as i32 / 4, 0).unwrap();
     }
     assert_eq!(log.segment_count(), 4);
     let all = read_all(&log, &mut disk, 1);
@@ -141,7 +141,7 @@ fn a_cut_at_the_recovery_point_stays_unsynced_over_a_process_crash() {
     let mut disk = MemoryDisk::default();
     let (mut log, _) = open(&mut disk, Opening::Clean);
     for _ in 0..3 {
-        log.append_as_leader(&mut disk, batch(1, "v", 0), 9).unwrap();
+        log.append_as_leader(&mut disk, batch(1, "v", 0), 9, 0).unwrap();
     }
     log.synced(log.sync_started());
     log.truncate_to(&mut disk, 2).unwrap();
@@ -151,7 +151,7 @@ fn a_cut_at_the_recovery_point_stays_unsynced_over_a_process_crash() {
     let before = log.unsynced();
     assert_eq!(before.len(), 3, "segment, epochs, directory: {before:?}");
     log.set_config(LogConfig { segment_bytes: 200, ..small() });
-    assert!(log.append_as_leader(&mut disk, batch(1, &"v".repeat(100), 0), 9).unwrap().rolled);
+    assert!(log.append_as_leader(&mut disk, batch(1, &"v".repeat(100), 0), 9, 0).unwrap().rolled);
     assert!(log.unsynced().contains(&before[0]), "the cut would come undone, and hide what follows");
 }
 
@@ -227,7 +227,7 @@ proptest! {
                 Op::AppendAsLeader { count, value, new_epoch } => {
                     model.epoch += i32::from(new_epoch);
                     let value = "x".repeat(value);
-                    log.append_as_leader(&mut disk, batch(count, &value, 1_000), model.epoch).unwrap();
+                    log.append_as_leader(&mut disk, batch(count, &value, 1_000), model.epoch, 0).unwrap();
                     model.push(leader_batch(count, &value, model.end(), model.epoch).to_vec());
                 }
                 Op::AppendAsFollower { batches, count } => {

@@ -78,6 +78,18 @@ pub(crate) struct Cluster {
     /// Earlier batches of records that were appended more than once.
     more_batches: BTreeMap<u64, Vec<u32>>,
     pub(crate) disk_faults: u64,
+    pub(crate) reached: Reached,
+}
+
+/// States of partitions that a campaign wants to reach: counted, never judged.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Reached {
+    /// Elections of a partition's leader, besides the first that each partition has.
+    pub(crate) leader_elections: u64,
+    /// Times at which a partition of several replicas came to have only one in sync.
+    pub(crate) isr_of_one: u64,
+    /// Records that a replica had and a loss of power took.
+    pub(crate) unsynced_records_lost: u64,
 }
 
 impl Cluster {
@@ -177,6 +189,8 @@ impl Cluster {
                 leader_in_sync::check(truth, at, leader, &isr, settings, found);
                 let (isr_before, elr_before) = (truth.isr.clone(), truth.elr.clone());
                 let last_known = truth.last_known_elr.first() == Some(&leader);
+                self.reached.isr_of_one += u64::from(truth.is_left_with_one(&isr));
+                self.reached.leader_elections += u64::from(leader >= 0 && !truth.elections.is_empty());
                 truth.set_isr(seq, &isr);
                 (truth.leader, truth.leader_epoch, truth.partition_epoch) = (leader, leader_epoch, partition_epoch);
                 let exhausted = isr_before.iter().chain(&elr_before).all(|broker| self.is_out(*broker));
@@ -201,6 +215,7 @@ impl Cluster {
                 let truth = &mut self.partitions[number];
                 epochs_rise::check(truth, at, None, leader_epoch, partition_epoch, found);
                 (truth.leader_epoch, truth.partition_epoch) = (leader_epoch, partition_epoch);
+                self.reached.isr_of_one += u64::from(truth.is_left_with_one(&isr));
                 truth.set_isr(seq, &isr);
             }
             BecameLeader { broker, partition, leader_epoch, log_end } => {
@@ -322,6 +337,9 @@ impl Cluster {
         let power = (replica.outages_seen..outages.len()).rev().find(|n| outages[*n].power.is_some());
         replica.outages_seen = outages.len();
         if log_end < replica.log_end {
+            if power.is_some() {
+                self.reached.unsynced_records_lost += log_end.abs_diff(replica.log_end);
+            }
             let kind = power.map_or(CutKind::Recovery, |outage| CutKind::PowerLoss { outage });
             replica.cut(log_end, at, self.seq, kind);
             replica.lost_data = true;

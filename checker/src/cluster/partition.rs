@@ -192,6 +192,11 @@ impl PartitionTruth {
         }
     }
 
+    /// Are these in-sync replicas one of several that there were?
+    pub(crate) fn is_left_with_one(&self, isr: &[i32]) -> bool {
+        isr.len() == 1 && self.isr.len() > 1
+    }
+
     /// The controller's in-sync replicas at an observation.
     pub(crate) fn isr_at(&self, seq: u64) -> &[i32] {
         match self.isr_history.partition_point(|(since, _)| *since <= seq) {

@@ -53,7 +53,7 @@ impl Recording {
     /// watermarks. What became of the application's own records is for the application to judge: the checker does not know
     /// them, and there is no final read.
     pub fn findings(&self) -> Result<Vec<Finding>, Diverged> {
-        let mut observer = Observer::new(&self.scenario, Vec::new());
+        let mut observer = Observer::new(&self.scenario.drawn_by(self.seed), Vec::new());
         let world = self.replay_watched(&mut observer)?;
         Ok(observer.finish(world.now()).findings)
     }

@@ -77,26 +77,33 @@ impl VirtualDisk {
         let old = |dirty_since: Option<Nanos>| dirty_since.is_some_and(|since| now.saturating_sub(since) >= age);
         for file in self.files.values_mut().filter(|file| old(file.dirty_since)) {
             file.durable = file.cached.clone();
+            file.unallocated = false;
             file.durable_as_of = as_of;
             (file.dirty_since, file.said_durable) = (None, None);
         }
         let dirs: Vec<_> = self.dirs.iter().filter(|(_, d)| old(d.dirty_since)).map(|(name, _)| name.clone()).collect();
         for name in dirs {
-            let Some(directory) = self.dirs.get_mut(&name) else { continue };
-            directory.dirty_since = None;
-            let entries = directory.cached.clone();
-            for inode in entries.values() {
-                if let Some(file) = self.files.get_mut(inode).filter(|file| file.renamed) {
-                    file.durable = file.cached.clone();
-                    file.durable_as_of = as_of;
-                    (file.dirty_since, file.said_durable) = (None, None);
-                }
-            }
-            self.entries_durable(&name, entries, as_of);
+            self.commit_entries(&name);
         }
         let files = self.files.values().filter_map(|file| file.dirty_since);
         let oldest = files.chain(self.dirs.values().filter_map(|directory| directory.dirty_since)).min();
         self.next_write_back = oldest.map(|since| since.saturating_add(self.write_back_age));
+    }
+
+    /// The entries of a directory are on the device as they are now, and of renamed files what they hold.
+    pub(super) fn commit_entries(&mut self, name: &str) {
+        let as_of = self.changes;
+        let Some(directory) = self.dirs.get_mut(name) else { return };
+        directory.dirty_since = None;
+        let entries = directory.cached.clone();
+        for inode in entries.values() {
+            if let Some(file) = self.files.get_mut(inode).filter(|file| file.renamed) {
+                file.durable = file.cached.clone();
+                file.durable_as_of = as_of;
+                (file.dirty_since, file.said_durable) = (None, None);
+            }
+        }
+        self.entries_durable(name, entries, as_of);
     }
 
     /// What a sync of these targets will make durable: their state now. Targets that are gone are passed over.
@@ -154,6 +161,7 @@ impl VirtualDisk {
                     durable_as_of: 0,
                     dirty_since: None,
                     renamed: false,
+                    unallocated: false,
                     removed: true,
                     said_durable: None,
                 });
@@ -164,6 +172,7 @@ impl VirtualDisk {
             let Some(file) = self.files.get_mut(&inode).filter(|file| file.durable_as_of <= as_of) else { continue };
             file.durable_as_of = as_of;
             file.durable = content;
+            file.unallocated = false;
             file.said_durable.take_if(|(said_as_of, _)| *said_as_of <= as_of);
             if file.removed {
                 file.cached = file.durable.clone();
@@ -250,7 +259,10 @@ impl VirtualDisk {
                 report.lost_synced_bytes += said_durable.map_or(0, |said| said.len());
                 return false;
             }
-            if !Arc::ptr_eq(&file.cached, &file.durable) {
+            if !Arc::ptr_eq(&file.cached, &file.durable) && file.unallocated {
+                report.lost_bytes += file.cached.len();
+                file.cached = file.durable.clone();
+            } else if !Arc::ptr_eq(&file.cached, &file.durable) {
                 let (left, lost) = torn(&file.cached, &file.durable, random);
                 report.lost_bytes += lost;
                 report.torn_files += u32::from(left.len() > file.durable.len());

@@ -10,7 +10,10 @@
 //! The entries of a directory (files created, renamed, removed) go there in the same two ways, apart from the files. So a
 //! new file whose directory was not synced is gone after power loss, however often the file itself was synced, and a
 //! rename comes undone. One order is kept: an entry made by a rename never reaches the device before the bytes of the
-//! file it names, which is what Kafka gets by syncing a checkpoint before renaming it, and what ext4 does by itself.
+//! file it names, which is what Kafka gets by syncing a checkpoint before renaming it, and what ext4 does by itself. Whoever
+//! asks for the opposite ([`Disk::rename_before_bytes`], as of a file that nobody syncs) gets what other file systems do with
+//! it: the journal commits the new name at once, with all that the directory holds, and until the file is written back a loss
+//! of power leaves it empty, for no block was ever allocated to it.
 //!
 //! **Process crash**: handles become stale, the page cache stays. **Power loss**: back to what the device has; of bytes
 //! appended since, a random part survives, cut at any byte (a torn write), sometimes with a length that survived without
@@ -71,6 +74,8 @@ struct File {
     dirty_since: Option<Nanos>,
     /// It got its name by a rename, which must not be durable before its bytes.
     renamed: bool,
+    /// It got its name before its bytes: none of them is on the device before all are written back or synced.
+    unallocated: bool,
     /// The page cache has no name for it any more; only the device does.
     removed: bool,
     /// What a sync that was a lie has said to be durable, as of which count of changes.
@@ -274,6 +279,7 @@ impl Disk for VirtualDisk {
                     durable_as_of: as_of,
                     dirty_since: None,
                     renamed: false,
+                    unallocated: false,
                     removed: false,
                     said_durable: None,
                 };
@@ -334,6 +340,19 @@ impl Disk for VirtualDisk {
         }
         if let Some(replaced) = replaced {
             self.unlinked(replaced, &durable);
+        }
+        Ok(())
+    }
+
+    fn rename_before_bytes(&mut self, dir: DirId, from: &str, to: &str) -> Result<(), DiskError> {
+        self.rename(dir, from, to)?;
+        let inode = self.directory(dir)?.cached.get(to).copied();
+        if let Some(file) = inode.and_then(|inode| self.files.get_mut(&inode)) {
+            (file.renamed, file.unallocated) = (false, true);
+        }
+        let name = self.dir_handles.get(&dir).cloned().ok_or(DiskError::StaleHandle)?;
+        if !self.lies && !self.device.is_stalled() {
+            self.commit_entries(&name);
         }
         Ok(())
     }

@@ -173,6 +173,34 @@ fn a_rename_is_not_durable_before_the_bytes() {
 }
 
 #[test]
+fn a_rename_before_the_bytes_leaves_an_empty_file_until_it_is_written_back() {
+    let renamed_early = || {
+        let mut disk = VirtualDisk::new(None);
+        let (dir, old) = file_with(&mut disk, "f", b"old");
+        sync(&mut disk, &[SyncTarget::File(old), SyncTarget::Dir(dir)]);
+        let (_, new) = file_with(&mut disk, "f.tmp", b"newer");
+        disk.rename_before_bytes(dir, "f.tmp", "f").unwrap();
+        (disk, new)
+    };
+    let (mut disk, _) = renamed_early();
+    assert_eq!(content_of(&mut disk, "d", "f").unwrap(), b"newer", "readers see no difference");
+    // Nothing of it is torn: either no block was allocated, or all is there.
+    disk.power_loss(&mut || u64::MAX);
+    assert_eq!(content_of(&mut disk, "d", "f").unwrap(), b"");
+    assert_eq!(content_of(&mut disk, "d", "f.tmp"), None);
+
+    let (mut disk, new) = renamed_early();
+    sync(&mut disk, &[SyncTarget::File(new)]);
+    nothing_survives(&mut disk);
+    assert_eq!(content_of(&mut disk, "d", "f").unwrap(), b"newer");
+
+    let (mut disk, _) = renamed_early();
+    disk.set_time(31 * SECOND);
+    nothing_survives(&mut disk);
+    assert_eq!(content_of(&mut disk, "d", "f").unwrap(), b"newer");
+}
+
+#[test]
 fn a_removal_comes_undone_unless_the_directory_was_synced() {
     for synced in [false, true] {
         let mut disk = VirtualDisk::new(None);

@@ -16,11 +16,11 @@ pub fn timeline(scenario: &Scenario, seed: u64) -> Vec<Fault> {
 }
 
 /// A stream of random numbers of its own for every fault and purpose.
-pub(super) struct Stream(ChaCha8Rng);
+pub(crate) struct Stream(ChaCha8Rng);
 
 impl Stream {
     /// The stream of this name; streams of different names are independent.
-    pub(super) fn new(seed: u64, purpose: &'static str, id: u32) -> Self {
+    pub(crate) fn new(seed: u64, purpose: &'static str, id: u32) -> Self {
         let mut key = [0; 32];
         key[..8].copy_from_slice(&seed.to_le_bytes());
         for (to, from) in key[8..].iter_mut().zip(purpose.bytes()) {
@@ -32,7 +32,7 @@ impl Stream {
     }
 
     /// A number below `bound` (0 if that is 0), without caring for a bias of at most bound / 2^64.
-    pub(super) fn below(&mut self, bound: u64) -> u64 {
+    pub(crate) fn below(&mut self, bound: u64) -> u64 {
         ((u128::from(self.0.next_u64()) * u128::from(bound)) >> 64) as u64
     }
 

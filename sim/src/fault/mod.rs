@@ -38,6 +38,7 @@ mod text;
 
 pub use chaos::Chaos;
 pub use count::CountRange;
+pub(crate) use draw::Stream;
 pub use draw::{admin_times, timeline};
 pub use metadata::MetadataKind;
 pub use text::{TextError, parse_peer, parse_target, parse_trigger};

@@ -5,6 +5,8 @@
 //!
 //! - At any time: a quorum leader that runs, its disk answering, while the links between it and a majority of the voters
 //!   are cut in one direction at least, or the voters are down.
+//! - At any time, too: a high watermark that stands still though everybody for whom its leader may wait has more, and the
+//!   leader knows that ([`could_move`]). Nothing hinders it then, whatever else is broken.
 //! - Once all faults have healed: no active controller, a broker not unfenced, a partition without leader, a replica not
 //!   in sync, a high watermark that stands still below the log end. Each is excused while what it waits for cannot be had: a majority of the voters on their own disks; for
 //!   the others an active controller; for a leader a running replica of ISR or ELR (the last known leader, if both are
@@ -16,11 +18,13 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use trial_checker::{EventRef, Observation, Partition, Waiting};
 use trial_kafka::broker::partition::Partition as Replica;
+use trial_kafka::broker::partition::leader::{RemoteReplica, isr_eligible};
 use trial_kafka::controller::{Controller, QuorumRole, Voter};
 use trial_kafka::event::Event;
 use trial_kafka::ids::{NO_BROKER, TopicPartition};
 use trial_kafka::metadata::{MetadataImage, PartitionRegistration};
 use trial_kafka::node::Nanos;
+use trial_kafka::zoo::Zoo;
 
 use crate::trace::{NodeIx, TraceEvent};
 use crate::world::{Power, Unanswered, World};
@@ -50,6 +54,7 @@ impl Liveness {
     /// All faults are over.
     pub(super) fn healed(&mut self, at: Nanos) {
         self.healed_at = Some(at);
+        self.waiting.clear();
     }
 
     /// Looks, if it is time. `image` is the committed metadata; `unclean` says of a topic whether any replica may lead.
@@ -67,8 +72,11 @@ impl Liveness {
         self.next_look = now + LOOK_EVERY;
         let at = EventRef { id: world.event_count(), time: now };
         self.look_for_leaders_cut_off(world, at, told);
-        let Some(healed_at) = self.healed_at else { return };
-        let waiting = what_waits(world, image, unclean);
+        let healed_at = self.healed_at.unwrap_or(0);
+        let waiting = match self.healed_at {
+            Some(_) => what_waits(world, image, unclean),
+            None => high_watermarks_that_could_move(world, image),
+        };
         self.waiting.retain(|what, (progress, _)| waiting.get(what) == Some(progress));
         for (what, progress) in waiting {
             let (_, since) = *self.waiting.entry(what.clone()).or_insert((progress, now.max(healed_at)));
@@ -191,6 +199,46 @@ fn what_waits(world: &World, image: &MetadataImage, unclean: impl Fn(&str) -> bo
         }
     }
     waiting
+}
+
+/// The high watermarks that stand though nothing hinders them, each with where it stands.
+fn high_watermarks_that_could_move(world: &World, image: &MetadataImage) -> BTreeMap<Waiting, i64> {
+    let mut standing = BTreeMap::new();
+    for topic in image.topics.values() {
+        for (index, registration) in (0..).zip(&topic.partitions) {
+            let id = TopicPartition::new(&topic.name, index);
+            if let Some(leader) = leader(world, &id, registration)
+                && let Some(broker) = world.broker(registration.leader)
+                && could_move(leader, broker.image(), image, registration)
+            {
+                let partition = Partition::new(topic.name.as_str(), index);
+                standing.insert(Waiting::Committed { partition }, leader.high_watermark());
+            }
+        }
+    }
+    standing
+}
+
+/// Has everybody more than the high watermark, for whom this leader may wait, by what it has heard itself? It may wait for the
+/// members, and for a replica outside that was caught up lately and may join: here that is any that may join as the
+/// leader knows it, or as it is. While leader and controller are not of one mind about the members, or the members are
+/// too few, it may stand.
+fn could_move(
+    leader: &Replica,
+    known: &MetadataImage,
+    image: &MetadataImage,
+    registration: &PartitionRegistration,
+) -> bool {
+    let Some(state) = leader.leader_state() else { return false };
+    let members: BTreeSet<_> = state.isr.committed().iter().collect();
+    let of_one_mind = !state.isr.is_pending() && members == registration.isr.iter().collect();
+    if !of_one_mind || members.len() < leader.effective_min_isr() {
+        return false;
+    }
+    let may_join = |r: &RemoteReplica| [known, image].iter().any(|image| isr_eligible(image, r, Zoo::default()));
+    let waits_for = state.remotes.iter().filter(|r| members.contains(&r.broker) || may_join(r));
+    let has_all = waits_for.map(|r| r.log_end_offset).min().unwrap_or(i64::MAX);
+    leader.own_end_offset().min(has_all) > leader.high_watermark()
 }
 
 /// The elected leader's replica, if it runs and knows.

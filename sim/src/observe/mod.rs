@@ -43,11 +43,15 @@ pub struct Observer {
     deleted: BTreeSet<String>,
     /// Brokers that have started before: a first start is no restart.
     started: BTreeSet<i32>,
+    /// Those that know the broker epoch which this start of theirs was given.
+    registered: BTreeSet<i32>,
     names: BTreeMap<TopicPartition, Partition>,
     /// Records whose producer has not chosen a partition yet: the producer, and when it was given the record.
     undecided: BTreeMap<u64, (u32, node::Nanos)>,
     /// Kinds of fault already told to have taken effect.
     effects_told: BTreeMap<&'static str, u32>,
+    /// How often all of them together had taken effect.
+    faults_told: u32,
 }
 
 impl Observer {
@@ -61,9 +65,11 @@ impl Observer {
             liveness: Liveness::default(),
             deleted: BTreeSet::new(),
             started: BTreeSet::new(),
+            registered: BTreeSet::new(),
             names: BTreeMap::new(),
             undecided: BTreeMap::new(),
             effects_told: BTreeMap::new(),
+            faults_told: 0,
         }
     }
     /// The verdict.
@@ -172,7 +178,16 @@ impl Observer {
             (Event::Fault(Fault::PowerLoss { lost_bytes } | Fault::ReplaceDisk { lost_bytes }), Some(broker)) => {
                 Observation::BrokerLostPower { broker, lost_bytes: *lost_bytes }
             }
+            (Event::RegisteredWith { .. }, Some(broker)) => {
+                self.registered.insert(broker);
+                return;
+            }
+            // Its next start tells no broker epoch, and counts as one after an unclean stop (KIP-966).
+            (Event::ShutDownCleanly, Some(broker)) if !self.registered.contains(&broker) => {
+                Observation::BrokerCrashed { broker }
+            }
             (Event::Started { clean, .. }, Some(broker)) => {
+                self.registered.remove(&broker);
                 if !self.started.insert(broker) {
                     self.checker.observe(at, Observation::BrokerRestarted { broker, clean: *clean });
                 }
@@ -528,6 +543,11 @@ impl Sink for Observer {
             self.audit_everything(world, EventRef { id: world.event_count(), time: world.now() });
         }
         notes.iter().filter(|note| !invoked_first(note)).for_each(|note| self.on_note(world, note));
+        let took_effect = world.faults_took_effect();
+        if took_effect == self.faults_told {
+            return;
+        }
+        self.faults_told = took_effect;
         for (kind, counter) in world.fault_counters() {
             let told = self.effects_told.entry(kind).or_default();
             if counter.took_effect > *told {

@@ -28,7 +28,7 @@ pub struct AdminStep {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum AdminAction {
     /// Create a topic.
-    CreateTopic(TopicSpec),
+    CreateTopic(Box<TopicSpec>),
     /// Delete a topic.
     DeleteTopic {
         /// Its name.
@@ -186,7 +186,7 @@ pub(super) fn admin(mut reader: Reader<'_, '_, '_>, scenario: &Scenario) -> Opti
     reader.valid = WHAT_AND_WHEN.iter().chain(keys_of_action(name)).copied().collect();
     let action = match name {
         // Takes what is left of the section as the topic's configs.
-        "create-topic" => create_topic(reader, scenario).map(AdminAction::CreateTopic),
+        "create-topic" => create_topic(reader, scenario).map(|topic| AdminAction::CreateTopic(Box::new(topic))),
         name => {
             let action = action_of(name, &mut reader, scenario);
             reader.finish(&format!(" of {name}"));

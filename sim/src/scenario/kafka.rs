@@ -5,10 +5,11 @@ use trial_kafka::config::{
     ValueKind,
 };
 
+use super::drawn::{DrawnKey, DrawnSection};
 use super::error::Wrong;
 use super::read::Reader;
 use super::tree::{Placed, Value, unknown_key};
-use super::values::parse_duration;
+use super::values::{DurationRange, parse_duration};
 
 /// A set of keys of [`trial_kafka::config`].
 pub(super) trait ConfigSet: Default {
@@ -47,6 +48,50 @@ pub(super) fn config<S: ConfigSet>(reader: &mut Reader<'_, '_, '_>) -> S {
         None => Err(not_here::<S>(name, &valid)),
     });
     set
+}
+
+/// As [`config`], in a section whose keys the seed may draw from ranges.
+pub(super) fn drawn_config<S: ConfigSet>(reader: &mut Reader<'_, '_, '_>, section: DrawnSection) -> (S, Vec<DrawnKey>) {
+    let mut drawn = Vec::new();
+    let ranges: Vec<&ConfigKey> = S::KEYS.iter().filter(|key| reader.holds_range(key.name)).collect();
+    for key in ranges {
+        let ends = reader.take_kafkas(key.name, |found| ends_of_range::<S>(key, found));
+        drawn.extend(ends.map(|(min, max)| DrawnKey { section, key: key.name, min, max }));
+    }
+    (config(reader), drawn)
+}
+
+/// Both ends of a range, each a value that the key takes.
+fn ends_of_range<S: ConfigSet>(key: &ConfigKey, found: &Placed) -> Result<(i64, i64), Wrong> {
+    let text = super::read::text(found)?;
+    let ends = match key.kind {
+        ValueKind::Millis => {
+            let DurationRange { min, max } = DurationRange::parse(&text).map_err(Wrong::new)?;
+            [min, max].map(super::values::show_duration).map(Value::Text)
+        }
+        ValueKind::Int => {
+            let (low, high) = text.split_once("..").unwrap_or((&text, &text));
+            let number = |text: &str| {
+                text.trim().parse().map(Value::Int).map_err(|_| Wrong::new(format!("{text:?} is no whole number")))
+            };
+            [number(low)?, number(high)?]
+        }
+        ValueKind::Bool | ValueKind::Text => {
+            return Err(Wrong::new("only numbers and durations are drawn from a range"));
+        }
+    };
+    let mut numbers = [0; 2];
+    for (number, value) in numbers.iter_mut().zip(ends) {
+        let mut scratch = S::default();
+        set_one(&mut scratch, key, &Placed { value, place: found.place.clone() })?;
+        if let Some(ConfigValue::Int(taken)) = scratch.get(key.name) {
+            *number = taken;
+        }
+    }
+    match numbers {
+        [min, max] if min <= max => Ok((min, max)),
+        _ => Err(Wrong::new(format!("the range {text:?} ends before it begins"))),
+    }
 }
 
 /// The sections that have this key of Kafka's.
@@ -122,6 +167,11 @@ fn bounds(name: &str) -> (i64, i64) {
     match name {
         "log.flush.interval.messages" | "flush.messages" => (1, i64::MAX),
         "log.retention.ms" | "retention.ms" | "log.retention.bytes" | "retention.bytes" => (-1, i64::MAX),
+        "compression.gzip.level" => (-1, 9),
+        name if name.ends_with(".replication.throttled.rate") => (0, i64::MAX),
+        "segment.ms" | "log.roll.ms" => (1, i64::MAX),
+        "segment.jitter.ms" | "log.roll.jitter.ms" => (0, i64::MAX),
+        name if name.contains("message.timestamp.") => (0, i64::MAX),
         "fetch.max.bytes" => (1024, int),
         "log.segment.bytes" | "segment.bytes" => (14, int),
         "eligible.leader.replicas.version" => (0, 1),

@@ -6,13 +6,14 @@
 //!                                     ScenarioError: every problem, with its place      to_toml
 //! ```
 //!
-//! A [`Scenario`] is a plain value with nothing left to look up: defaults are filled in, names checked. [`parse`] reads
-//! one, [`to_toml`] writes one that reads back equal, [`schema`] prints the format, [`builtin`] lists those that come
+//! A [`Scenario`] is a plain value with nothing left to look up: defaults are filled in, names checked. What the seed
+//! draws is left: faults, and keys of which a range is given ([`Scenario::drawn_by`]). [`parse`] reads one, [`to_toml`] writes one that reads back equal, [`schema`] prints the format, [`builtin`] lists those that come
 //! with the program.
 
 mod admin;
 mod builtin;
 mod check;
+mod drawn;
 mod error;
 mod faults;
 mod kafka;
@@ -25,6 +26,7 @@ mod write;
 
 pub use admin::{ACTION_NAMES, AdminAction, AdminStep};
 pub use builtin::builtin;
+pub use drawn::{DrawnKey, DrawnSection};
 pub use error::{Place, Problem, ScenarioError, nearest};
 pub use parse::parse;
 pub use schema::{SchemaEntry, schema, schema_entries};
@@ -61,6 +63,8 @@ pub struct Scenario {
     pub consumers: Vec<ConsumerSpec>,
     /// The links.
     pub network: Network,
+    /// Kafka's keys that the seed draws, in the order of the file; in the sections they have their defaults.
+    pub drawn: Vec<DrawnKey>,
     /// Every broker's disk.
     pub disk: DiskModel,
     /// How long.

@@ -11,8 +11,8 @@ use super::read::{Problems, Reader, boolean, duration, duration_from, duration_r
 use super::schema::keys_of;
 use super::tree::{Placed, Section, Tree, Value};
 use super::{
-    Cluster, ConsumerSpec, DiskModel, DurationRange, Expect, FINDING_CODES, FORMAT, Latency, Network, Phases,
-    ProducerSpec, ReadFrom, Scenario, TopicSpec, admin, check, faults, kafka, tree,
+    Cluster, ConsumerSpec, DiskModel, DrawnKey, DrawnSection, DurationRange, Expect, FINDING_CODES, FORMAT, Latency,
+    Network, Phases, ProducerSpec, ReadFrom, Scenario, TopicSpec, admin, check, drawn, faults, kafka, tree,
 };
 
 const MILLISECOND: u64 = 1_000_000;
@@ -52,6 +52,7 @@ fn scenario(file: &str, tree: &Tree, problems: &mut Problems<'_>) -> Scenario {
         producers: vec![],
         consumers: vec![],
         network: Network::default(),
+        drawn: vec![],
         disk: DiskModel::default(),
         phases: Phases::default(),
         faults: vec![],
@@ -62,7 +63,7 @@ fn scenario(file: &str, tree: &Tree, problems: &mut Problems<'_>) -> Scenario {
     let sections = |name: &'static str| tree.sections.iter().filter(move |section| section.name == name);
     top(&tree.top, problems, &mut scenario);
     for section in sections("cluster") {
-        scenario.cluster = cluster(Reader::new(section, problems));
+        (scenario.cluster, scenario.drawn) = cluster(Reader::new(section, problems));
     }
     for section in sections("topic") {
         scenario.topics.extend(topic(Reader::new(section, problems), &scenario));
@@ -71,10 +72,14 @@ fn scenario(file: &str, tree: &Tree, problems: &mut Problems<'_>) -> Scenario {
         problems.add((tree.top.place.clone(), "topic".to_owned(), no_topic()));
     }
     for section in sections("producer") {
-        scenario.producers.push(producer(Reader::new(section, problems), &scenario));
+        let (producer, drawn) = producer(Reader::new(section, problems), &scenario);
+        scenario.producers.push(producer);
+        scenario.drawn.extend(drawn);
     }
     for section in sections("consumer") {
-        scenario.consumers.push(consumer(Reader::new(section, problems), &scenario));
+        let (consumer, drawn) = consumer(Reader::new(section, problems), &scenario);
+        scenario.consumers.push(consumer);
+        scenario.drawn.extend(drawn);
     }
     for section in sections("network") {
         scenario.network = network(Reader::new(section, problems));
@@ -137,7 +142,7 @@ fn switch(found: &Placed) -> Result<Switch, Wrong> {
     })
 }
 
-fn cluster(mut reader: Reader<'_, '_, '_>) -> Cluster {
+fn cluster(mut reader: Reader<'_, '_, '_>) -> (Cluster, Vec<DrawnKey>) {
     let default = Cluster::default();
     let brokers = reader.take("brokers", number(1, 1000)).unwrap_or(default.brokers);
     let controllers = reader.take("controllers", number(1, 5)).unwrap_or(default.controllers);
@@ -147,7 +152,8 @@ fn cluster(mut reader: Reader<'_, '_, '_>) -> Cluster {
         reader.fail("combined", wrong.help("controllers may be at most as many as brokers"));
     }
     let racks = reader.take("racks", list(name)).unwrap_or_default();
-    Cluster { brokers, controllers, combined, racks, config: kafka::config(&mut reader) }
+    let (config, drawn) = kafka::drawn_config(&mut reader, DrawnSection::Cluster);
+    (Cluster { brokers, controllers, combined, racks, config }, drawn)
 }
 
 /// A word without blanks.
@@ -205,7 +211,7 @@ fn topics(reader: &mut Reader<'_, '_, '_>, scenario: &Scenario) -> Vec<String> {
     topics
 }
 
-fn producer(mut reader: Reader<'_, '_, '_>, scenario: &Scenario) -> ProducerSpec {
+fn producer(mut reader: Reader<'_, '_, '_>, scenario: &Scenario) -> (ProducerSpec, Vec<DrawnKey>) {
     let spec = ProducerSpec {
         count: reader.take("count", number(1, 1000)).unwrap_or(1),
         topics: topics(&mut reader, scenario),
@@ -217,21 +223,30 @@ fn producer(mut reader: Reader<'_, '_, '_>, scenario: &Scenario) -> ProducerSpec
     };
     let given = reader.has("delivery.timeout.ms");
     let idempotence_asked_for = reader.has("enable.idempotence");
-    let mut config: ProducerConfig = kafka::config(&mut reader);
+    let section = DrawnSection::Producer(scenario.producers.len());
+    let (mut config, drawn): (ProducerConfig, _) = kafka::drawn_config(&mut reader, section);
+    // What the seed draws lies between these.
+    let (mut low, mut high) = (drawn::at_end(&config, &drawn, |d| d.min), drawn::at_end(&config, &drawn, |d| d.max));
     // KafkaProducer.configureDeliveryTimeout: the default gives way, a given value must fit.
-    let least = config.linger_ms.saturating_add(config.request_timeout_ms);
-    if given && config.delivery_timeout_ms < least {
+    let least = high.linger_ms.saturating_add(high.request_timeout_ms);
+    if given && low.delivery_timeout_ms < least {
         let message = format!("must be at least linger.ms + request.timeout.ms, which is {least} ms");
         reader.fail("delivery.timeout.ms", Wrong::new(message));
     }
     config.delivery_timeout_ms = config.delivery_timeout_ms.max(least);
-    if let Err(NotIdempotent { key, wrong, right }) = config.resolve_idempotence(idempotence_asked_for) {
+    let resolved = [&mut low, &mut high].map(|end| end.resolve_idempotence(idempotence_asked_for));
+    if let Some(NotIdempotent { key, wrong, right }) = resolved.into_iter().find_map(Result::err) {
         reader.fail(key, Wrong::new(wrong).help(right));
     }
-    ProducerSpec { config, ..spec }
+    if low.enable_idempotence != high.enable_idempotence {
+        let wrong = Wrong::new("some of these values would turn idempotence off, and others leave it on");
+        reader.fail("retries", wrong.help("begin at 1, or set enable.idempotence = false"));
+    }
+    config.enable_idempotence = low.enable_idempotence;
+    (ProducerSpec { config, ..spec }, drawn)
 }
 
-fn consumer(mut reader: Reader<'_, '_, '_>, scenario: &Scenario) -> ConsumerSpec {
+fn consumer(mut reader: Reader<'_, '_, '_>, scenario: &Scenario) -> (ConsumerSpec, Vec<DrawnKey>) {
     let (has_at, has_to) = (reader.has("seek-at"), reader.has("seek-to"));
     let seek_at = reader.take("seek-at", |found| {
         let at = duration(found)?;
@@ -243,14 +258,16 @@ fn consumer(mut reader: Reader<'_, '_, '_>, scenario: &Scenario) -> ConsumerSpec
         let (key, other) = if has_at { ("seek-at", "seek-to") } else { ("seek-to", "seek-at") };
         reader.fail(key, Wrong::new(format!("{key:?} needs {other:?}")).help("when it goes, and where to"));
     }
-    ConsumerSpec {
+    let spec = ConsumerSpec {
         start: reader.take("start", read_from),
         seek: seek_at.zip(seek_to),
         count: reader.take("count", number(1, 1000)).unwrap_or(1),
         topics: topics(&mut reader, scenario),
         poll_interval: reader.take("poll-interval", duration_from(MILLISECOND)).unwrap_or(100 * MILLISECOND),
-        config: kafka::config(&mut reader),
-    }
+        config: Default::default(),
+    };
+    let (config, drawn) = kafka::drawn_config(&mut reader, DrawnSection::Consumer(scenario.consumers.len()));
+    (ConsumerSpec { config, ..spec }, drawn)
 }
 
 /// An offset, the log's start or end, or a time.

@@ -61,6 +61,17 @@ impl<'s, 'p, 'a> Reader<'s, 'p, 'a> {
     /// Takes a key's value; `None` if it is not there, or wrong (which is told).
     pub(super) fn take<T>(&mut self, key: &str, read: impl FnOnce(&Placed) -> Result<T, Wrong>) -> Option<T> {
         debug_assert!(keys_of(self.section.name).iter().any(|k| k.name == key), "the schema does not name {key}");
+        self.take_kafkas(key, read)
+    }
+
+    /// Is a key's value a range, as `"1s..5s"` is?
+    pub(super) fn holds_range(&self, key: &str) -> bool {
+        let of_key = self.section.entries.iter().filter(|entry| entry.key == key);
+        of_key.into_iter().any(|entry| matches!(&entry.value.value, Value::Text(text) if text.contains("..")))
+    }
+
+    /// As [`Self::take`], of a key of Kafka's.
+    pub(super) fn take_kafkas<T>(&mut self, key: &str, read: impl FnOnce(&Placed) -> Result<T, Wrong>) -> Option<T> {
         let index = self.section.entries.iter().position(|entry| entry.key == key)?;
         self.taken[index] = true;
         let entry = &self.section.entries[index];

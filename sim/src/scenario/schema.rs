@@ -182,6 +182,8 @@ const HEAD: &str = "\
 A scenario is a TOML file. Everything has a default but `format`, one topic, and what is marked (needed).
 Durations are text: \"5.2s\", \"300ms\", \"250us\", \"2m\"; a range \"5s..6s\" is drawn by the seed.
 Kafka's keys stand beside ours under Kafka's names, dotted or quoted: linger.ms = 5, \"linger.ms\" = \"5ms\".
+Of those that are int or millis in [cluster], [[producer]] and [[consumer]] the seed draws a value, where a range is given:
+replica.lag.time.max.ms = \"1s..10s\", num.replica.fetchers = \"1..3\"; equal producers have equal values.
 Any key can be set from outside: --set producer.acks=1, --set cluster.min.insync.replicas=2, --set run=1m;
 a number picks one of several: --set producer.2.acks=all.
 A key that is unknown, or that Kafka knows and the model does not have, is an error and never ignored.

@@ -2,14 +2,17 @@
 
 use std::fmt::Display;
 
-use trial_kafka::config::ConfigValue;
+use trial_kafka::config::{ConfigValue, ValueKind};
 use trial_kafka::node::ElectionType;
 use trial_kafka::zoo::Switch;
 
 use super::admin::resource_name;
 use super::kafka::ConfigSet;
 use super::values::show_duration;
-use super::{AdminAction, AdminStep, DiskModel, DurationRange, FORMAT, Latency, Phases, ReadFrom, Scenario};
+use super::{
+    AdminAction, AdminStep, DiskModel, DrawnKey, DrawnSection, DurationRange, FORMAT, Latency, Phases, ReadFrom,
+    Scenario,
+};
 use crate::fault::{Chaos, CountRange, Direction, FaultKind, FaultSpec, Peer, When};
 
 /// Writes a scenario. [`super::parse`] gives an equal one from it.
@@ -32,7 +35,7 @@ pub fn to_toml(scenario: &Scenario) -> String {
     w.unless(cluster.controllers == 1, "controllers", cluster.controllers);
     w.unless(!cluster.combined, "combined", cluster.combined);
     w.unless(cluster.racks.is_empty(), "racks", list(&cluster.racks));
-    w.config(&cluster.config);
+    w.drawn_config(&cluster.config, &scenario.drawn_in(DrawnSection::Cluster));
     for topic in &scenario.topics {
         w.header("[[topic]]");
         w.key("name", quoted(&topic.name));
@@ -41,7 +44,7 @@ pub fn to_toml(scenario: &Scenario) -> String {
         w.unless(topic.assignments.is_empty(), "assignments", format!("{:?}", topic.assignments));
         w.config(&topic.config);
     }
-    for producer in &scenario.producers {
+    for (nth, producer) in scenario.producers.iter().enumerate() {
         w.header("[[producer]]");
         w.unless(producer.count == 1, "count", producer.count);
         w.key("topics", list(&producer.topics));
@@ -49,9 +52,9 @@ pub fn to_toml(scenario: &Scenario) -> String {
         w.some("records", producer.records);
         w.key("value-bytes", producer.value_bytes);
         w.some("keys", producer.keys);
-        w.config(&producer.config);
+        w.drawn_config(&producer.config, &scenario.drawn_in(DrawnSection::Producer(nth)));
     }
-    for consumer in &scenario.consumers {
+    for (nth, consumer) in scenario.consumers.iter().enumerate() {
         w.header("[[consumer]]");
         w.unless(consumer.count == 1, "count", consumer.count);
         w.key("topics", list(&consumer.topics));
@@ -61,7 +64,7 @@ pub fn to_toml(scenario: &Scenario) -> String {
             w.key("seek-at", time(at));
             w.key("seek-to", read_from(to));
         }
-        w.config(&consumer.config);
+        w.drawn_config(&consumer.config, &scenario.drawn_in(DrawnSection::Consumer(nth)));
     }
     let (latency, default) = (&scenario.network.latency, Latency::default());
     if *latency != default {
@@ -163,6 +166,20 @@ impl Writer {
                 Some(ConfigValue::Bool(b)) => self.key(key.name, b),
                 Some(ConfigValue::Text(text)) => self.key(key.name, quoted(text)),
                 None => {}
+            }
+        }
+    }
+
+    /// As [`Self::config`], with ranges instead of what a seed draws.
+    fn drawn_config<S: ConfigSet>(&mut self, set: &S, drawn: &[&DrawnKey]) {
+        self.config(set);
+        for DrawnKey { key, min, max, .. } in drawn.iter().copied() {
+            let is_time = S::KEYS.iter().any(|known| known.name == *key && known.kind == ValueKind::Millis);
+            // A duration that is drawn has the bounds of Kafka's: none is negative.
+            let ms = |n: i64| trial_kafka::node::ms(n);
+            match is_time {
+                true => self.key(key, range(DurationRange { min: ms(*min), max: ms(*max) })),
+                false => self.key(key, quoted(format!("{min}..{max}"))),
             }
         }
     }

@@ -1,6 +1,6 @@
-//! Which states of the metadata quorum, of its elections and of consumers a trial has reached: counted, never judged.
+//! Which states of the metadata quorum, of its elections, of logs and of consumers a trial has reached: counted, never judged.
 
-use trial_kafka::event::{ElectionKind, Event};
+use trial_kafka::event::{ElectionKind, Event, TruncationReason};
 
 /// Counters of one trial. Their names are those of the checker's counters, among which they are told.
 #[derive(Clone, Debug, Default)]
@@ -16,6 +16,7 @@ pub(crate) struct Coverage {
     snapshots_loaded: u64,
     elr_elections: u64,
     last_known_leader_elections: u64,
+    diverging_tails_truncated: u64,
     read_replicas_chosen: u64,
     consumer_truncations: u64,
     /// Bytes of metadata logs that were not synced and are gone.
@@ -35,6 +36,9 @@ impl Coverage {
             Event::MetadataTruncated { .. } => &mut self.metadata_truncations,
             Event::SnapshotWritten { .. } => &mut self.snapshots_written,
             Event::SnapshotLoaded { .. } => &mut self.snapshots_loaded,
+            Event::Truncated { from, to, reason: TruncationReason::DivergingEpoch, .. } if to < from => {
+                &mut self.diverging_tails_truncated
+            }
             Event::ReadReplicaChosen { .. } => &mut self.read_replicas_chosen,
             Event::PositionReset { why, .. } if why.starts_with("LOG_TRUNCATION") => &mut self.consumer_truncations,
             Event::LeaderChanged { election: Some(election), .. } => match election {
@@ -48,7 +52,7 @@ impl Coverage {
     }
 
     /// All, with their names.
-    pub(crate) fn named(&self) -> [(&'static str, u64); 17] {
+    pub(crate) fn named(&self) -> [(&'static str, u64); 18] {
         [
             ("controller_elections", self.controller_elections),
             ("controller_candidacies", self.candidacies),
@@ -65,6 +69,7 @@ impl Coverage {
             ("trials_that_lost_metadata", u64::from(self.metadata_bytes_lost > 0)),
             ("elr_elections", self.elr_elections),
             ("last_known_leader_elections", self.last_known_leader_elections),
+            ("diverging_tails_truncated", self.diverging_tails_truncated),
             ("read_replicas_chosen", self.read_replicas_chosen),
             ("consumer_truncations", self.consumer_truncations),
         ]

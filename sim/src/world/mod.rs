@@ -173,8 +173,10 @@ impl World {
         Self::with_faults(scenario, seed, timeline)
     }
 
-    /// A World with this fault timeline instead of the seed's.
+    /// A World with this fault timeline instead of the seed's. Its scenario is that of this seed: what is drawn of
+    /// configurations is drawn here.
     pub fn with_faults(scenario: Arc<Scenario>, seed: u64, timeline: Vec<Fault>) -> Self {
+        let scenario = if scenario.drawn.is_empty() { scenario } else { Arc::new(scenario.drawn_by(seed)) };
         let mut world = World {
             seed,
             carriage: Carriage::Typed,
@@ -241,6 +243,10 @@ impl World {
     /// How often each kind of fault was scheduled and took effect.
     pub fn fault_counters(&self) -> impl Iterator<Item = (&'static str, FaultCounter)> {
         self.faults.counters()
+    }
+    /// How often faults of all kinds took effect so far.
+    pub(crate) fn faults_took_effect(&self) -> u32 {
+        self.fault_counters().map(|(_, counter)| counter.took_effect).sum()
     }
     /// How often the metadata quorum and elections came into states that a campaign wants to reach, by name.
     pub fn coverage(&self) -> impl Iterator<Item = (&'static str, u64)> {

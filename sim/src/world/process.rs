@@ -67,6 +67,10 @@ impl World {
             return;
         }
         let slot = &mut self.slots[node.0 as usize];
+        if slot.deadline_at != Some(self.now) {
+            // An earlier one was scheduled after this, and has taken its place.
+            return;
+        }
         slot.deadline_at = None;
         match slot.node.next_deadline() {
             Some(at) if at <= self.now => self.hand_in(node, Input::Deadline, EventId::NONE),

@@ -9,13 +9,22 @@ use kafka_protocol::messages::fetch_response::PartitionData;
 use trial_storage::{Disk, LogError};
 
 use super::{Asked, FetcherKey, State};
-use crate::broker::Broker;
 use crate::broker::partition::Partition;
 use crate::broker::replicas::PartitionIx;
+use crate::broker::{Broker, Step};
 use crate::conformance::FollowerRule;
 use crate::event::{Event, TruncationReason};
-use crate::node::{Effects, Now, ms};
+use crate::node::{Effects, LocalStep, Now, ms};
 use crate::zoo::Switch;
+
+/// What a leader has said of the end of a follower's log: the largest epoch of its own that is not above the follower's last
+/// one, and where that ends.
+#[derive(Clone, Copy, Debug)]
+pub struct DivergingTail {
+    asked: Asked,
+    epoch: i32,
+    end_offset: i64,
+}
 
 impl Broker {
     pub(super) fn on_fetched(
@@ -71,21 +80,60 @@ impl Broker {
                 if !FollowerRule::DivergenceIsCutFirst.holds() {
                     self.take_leader_offsets(asked.ix, &data, disk, fx);
                 }
-                self.truncate_on_divergence(
-                    now,
-                    asked.ix,
-                    data.diverging_epoch.epoch,
-                    data.diverging_epoch.end_offset,
-                    disk,
-                    fx,
-                );
+                let (epoch, end_offset) = (data.diverging_epoch.epoch, data.diverging_epoch.end_offset);
+                if self.setup.zoo.on(Switch::ProcessBeforeTruncate) {
+                    return self.process_before_truncate(key, DivergingTail { asked, epoch, end_offset }, &data, fx);
+                }
+                self.truncate_on_divergence(now, asked.ix, epoch, end_offset, disk, fx);
             }
             None => {
                 self.nothing_diverges(key, asked);
+                let was_given_nothing = data.records.as_ref().is_none_or(|records| records.is_empty());
                 self.append_fetched(now, key, asked, data, disk, fx);
+                self.drop_last_fetched_epoch(key, asked.ix, was_given_nothing);
             }
             Some(error) => self.on_fetch_error(now, key, asked.ix, error),
         }
+    }
+
+    /// Zoo switch `process-before-truncate` (KAFKA-14704, `AbstractFetcherThread.processFetchRequest` up to 3.4.0): the high
+    /// watermark of the response is taken over first, perhaps into the tail that diverges; that is cut after the other
+    /// partitions of the response had their turn. Requests are served meanwhile, but who waits at this follower is woken only
+    /// then.
+    fn process_before_truncate(
+        &mut self,
+        key: FetcherKey,
+        tail: DivergingTail,
+        data: &PartitionData,
+        fx: &mut Effects<'_>,
+    ) {
+        let partition = self.replicas.get_mut(tail.asked.ix);
+        if let Some((from, to)) = partition.set_follower_high_watermark(data.high_watermark) {
+            fx.record(Event::HighWatermark { partition: partition.id.clone(), from, to });
+        }
+        if let Some(fetcher) = self.fetchers.get_mut(&key) {
+            fetcher.set(tail.asked.ix, State::Cutting);
+            fx.defer(fetcher.lane(), LocalStep::Broker(Step::Cut(key, tail)));
+        }
+    }
+
+    /// What `process-before-truncate` has put off.
+    pub(in crate::broker) fn cut_diverging_tail(
+        &mut self,
+        now: Now,
+        key: FetcherKey,
+        DivergingTail { asked, epoch, end_offset }: DivergingTail,
+        disk: &mut dyn Disk,
+        fx: &mut Effects<'_>,
+    ) {
+        if self.is_current(key, asked, State::Cutting) {
+            self.truncate_on_divergence(now, asked.ix, epoch, end_offset, disk, fx);
+            self.note_fetches(asked.ix);
+            if let Some(fetcher) = self.fetchers.get_mut(&key) {
+                fetcher.set(asked.ix, State::Fetching);
+            }
+        }
+        self.run_fetcher(now, key, fx);
     }
 
     fn nothing_diverges(&mut self, key: FetcherKey, asked: Asked) {
@@ -108,6 +156,9 @@ impl Broker {
         fx: &mut Effects<'_>,
     ) {
         let records = data.records.take().unwrap_or_default();
+        if self.replicas.get(asked.ix).throttled.as_follower {
+            self.follower_quota.record(now.mono, records.len());
+        }
         if !records.is_empty() {
             fx.charge(4_000 + records.len() as u64 / 4);
             let up_to_epoch =
@@ -133,16 +184,24 @@ impl Broker {
                 Err(error) => return self.append_failed(now, key, asked.ix, &error, fx),
             }
         }
+        let lag = data.high_watermark.saturating_sub(self.replicas.get(asked.ix).log_end_offset()).max(0);
+        if let Some(followed) = self.fetchers.get_mut(&key).and_then(|fetcher| fetcher.partitions.get_mut(&asked.ix)) {
+            followed.lag = Some(lag);
+        }
         self.take_leader_offsets(asked.ix, &data, disk, fx);
     }
 
-    /// The partition pauses and is fetched again. A corrupt batch may be right the next time, and is nobody's mistake here;
-    /// a batch that does not continue the log must not have come so far.
+    /// A corrupt batch may be right the next time, and is nobody's mistake here: the partition pauses and is fetched again.
+    /// A batch that does not continue the log must not have come so far: the partition is given up until new metadata comes,
+    /// and this partition only (`AbstractFetcherThread.processFetchRequest`).
     fn append_failed(&mut self, now: Now, key: FetcherKey, ix: PartitionIx, error: &LogError, fx: &mut Effects<'_>) {
-        if FollowerRule::CorruptRecordsPauseTheFetch.holds()
-            && let Some(fetcher) = self.fetchers.get_mut(&key)
-        {
-            fetcher.delay(ix, now.mono + ms(self.setup.config.replica_fetch_backoff_ms));
+        let is_corrupt = matches!(error, LogError::InvalidBatch(_));
+        if let Some(fetcher) = self.fetchers.get_mut(&key) {
+            if is_corrupt && FollowerRule::CorruptRecordsPauseTheFetch.holds() {
+                fetcher.delay(ix, now.mono + ms(self.setup.config.replica_fetch_backoff_ms));
+            } else if !is_corrupt && FollowerRule::FailedAppendEndsTheFetch.holds() {
+                fetcher.set(ix, State::Failed);
+            }
         }
         let stale_is_welcome = self.setup.zoo.on(Switch::AcceptStaleFetchResponse);
         if !matches!(error, LogError::InvalidBatch(_)) && !stale_is_welcome {

@@ -4,7 +4,7 @@
 //! earlier protocols are there for the zoo's switches whose bugs they made possible: none at all before KIP-101, and
 //! from KIP-101 on a question asked once, when the follower begins to follow in a leader epoch.
 
-use super::{Fetcher, PartitionIx};
+use super::{Fetcher, FetcherKey, PartitionIx};
 use crate::broker::Broker;
 use crate::broker::partition::Partition;
 use crate::conformance::FollowerRule;
@@ -37,6 +37,17 @@ impl Broker {
     pub(super) fn history_at_start(&self, same_leader_as_before: bool) -> History {
         let skips = self.setup.zoo.on(Switch::SkipTruncateSameLeader) && same_leader_as_before;
         if skips { History::Settled } else { History::Told }
+    }
+
+    /// Zoo switch `drop-last-fetched-epoch` (KAFKA-15510, a regression that no release had): a response without records makes
+    /// the follower forget what its last epoch was, until it is given records again. In a new leader epoch it looks into its
+    /// log, so that nothing comes of it.
+    pub(super) fn drop_last_fetched_epoch(&mut self, key: FetcherKey, ix: PartitionIx, was_given_nothing: bool) {
+        if self.setup.zoo.on(Switch::DropLastFetchedEpoch)
+            && let Some(followed) = self.fetchers.get_mut(&key).and_then(|fetcher| fetcher.partitions.get_mut(&ix))
+        {
+            followed.history = if was_given_nothing { History::Settled } else { History::Told };
+        }
     }
 
     /// The epoch of the last record, or the last one known to begin behind it; -1 if there is none (KIP-595,

@@ -18,16 +18,18 @@ use kafka_protocol::messages::fetch_request::ReplicaState;
 use kafka_protocol::messages::{FetchRequest, RequestKind, ResponseKind};
 use trial_storage::Disk;
 
+use super::partition::Partition;
 use super::replicas::PartitionIx;
 use super::{Broker, Step};
 use crate::client::fetch_session::{FetchSessionHandler, Wanted};
 use crate::client::{Channel, ChannelEvent, ChannelTimeouts};
-use crate::conformance::FollowerRule;
+use crate::conformance::{FollowerRule, ThrottleRule};
 use crate::node::{ConnId, Effects, Endpoint, Input, Lane, LocalStep, Nanos, Now, Purpose, ms};
 use crate::protocol::versions;
 use crate::zoo::Switch;
 use history::History;
 
+pub use apply::DivergingTail;
 pub use manager::FetcherKey;
 
 /// ListOffsets timestamps with a meaning of their own.
@@ -44,8 +46,11 @@ enum State {
     NeedsOffset {
         timestamp: i64,
     },
-    /// Fenced: nothing to do until new metadata comes.
-    Fenced,
+    /// Fenced, or what the leader sent cannot be appended: nothing to do until new metadata comes
+    /// (`AbstractFetcherThread.markPartitionFailed`).
+    Failed,
+    /// What diverges is known and will be cut in a moment; only in the zoo does anything happen between.
+    Cutting,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -53,6 +58,8 @@ struct Followed {
     leader_epoch: i32,
     state: State,
     history: History,
+    /// By how many committed records it was behind at the last answer; `None` before the first.
+    lag: Option<i64>,
 }
 
 /// What a fetch asked of one partition.
@@ -118,7 +125,7 @@ impl Fetcher {
         }
     }
     fn follow(&mut self, ix: PartitionIx, leader_epoch: i32, history: History) {
-        self.partitions.insert(ix, Followed { leader_epoch, state: State::Fetching, history });
+        self.partitions.insert(ix, Followed { leader_epoch, state: State::Fetching, history, lag: None });
     }
     /// True if it followed.
     fn leave(&mut self, ix: PartitionIx) -> bool {
@@ -221,14 +228,18 @@ impl Broker {
     fn send_fetch(&mut self, now: Now, key: FetcherKey, fx: &mut Effects<'_>) {
         let Some(fetcher) = self.fetchers.get(&key) else { return };
         let config = &self.setup.config;
-        let mut fetched = Vec::new();
-        let mut asked = Vec::new();
+        let quota_exceeded = self.follower_quota.is_exceeded(now.mono);
+        let (mut fetched, mut asked, mut throttled) = (Vec::new(), Vec::new(), Vec::new());
         for (ix, followed) in &fetcher.partitions {
             let partition = self.replicas.get(*ix);
             // While appended records are being flushed, Kafka's fetcher stands still in the append.
             // The same goes for a cut whose checkpoint is not durable yet.
             let stands_still = partition.flushing_from.is_some() || partition.checkpoints_awaited > 0;
             if followed.state != State::Fetching || stands_still {
+                continue;
+            }
+            if quota_exceeded && is_follower_throttled(partition, followed) {
+                throttled.push(*ix);
                 continue;
             }
             let fetch_offset = partition.log_end_offset();
@@ -251,6 +262,11 @@ impl Broker {
             fetched.push(((partition.topic_id, partition.id.partition), wanted));
         }
         if asked.is_empty() {
+            // Nothing else to fetch: look again after the pause that Kafka's thread makes then.
+            let until = now.mono + ms(config.replica_fetch_backoff_ms);
+            if let Some(fetcher) = self.fetchers.get_mut(&key) {
+                throttled.into_iter().for_each(|ix| fetcher.delay(ix, until));
+            }
             return;
         }
         let told = FollowerRule::FetchTellsTheBrokerEpoch.holds();
@@ -261,7 +277,7 @@ impl Broker {
             .with_replica_state(replica)
             .with_max_wait_ms(config.replica_fetch_wait_max_ms as i32)
             .with_min_bytes(config.replica_fetch_min_bytes as i32)
-            .with_max_bytes(10 << 20);
+            .with_max_bytes(i32::try_from(config.replica_fetch_response_max_bytes).unwrap_or(i32::MAX));
         fx.charge(3_000);
         let Some(fetcher) = self.fetchers.get_mut(&key) else { return };
         let request = fetcher.session.build(&fetched, request);
@@ -277,7 +293,7 @@ impl Broker {
             }
             // Our epoch is older than the leader's: only new metadata helps.
             ResponseError::FencedLeaderEpoch if FollowerRule::FencedFollowerWaitsForMetadata.holds() => {
-                fetcher.set(ix, State::Fenced);
+                fetcher.set(ix, State::Failed);
             }
             _ if FollowerRule::ErrorsPauseThePartition.holds() => fetcher.delay(ix, until),
             _ => {}
@@ -302,6 +318,13 @@ impl Broker {
             && (partition.log_end_offset() == asked.fetch_offset
                 || !FollowerRule::ResponseForAnotherOffsetIsDropped.holds())
     }
+}
+
+/// Does a follower ask for nothing while the quota is exceeded (KIP-73, `RemoteLeaderEndPoint.shouldFollowerThrottle`)?
+/// Not if it had all that was committed when it was last answered.
+fn is_follower_throttled(partition: &Partition, followed: &Followed) -> bool {
+    let in_sync = followed.lag.is_some_and(|lag| lag <= 0) && ThrottleRule::FollowerInSyncIsNotThrottled.holds();
+    partition.throttled.as_follower && !in_sync && ThrottleRule::FollowerAsksNothing.holds()
 }
 
 fn channel(endpoint: Endpoint, request_timeout_ms: i64) -> Channel<About> {

@@ -6,6 +6,7 @@
 
 use super::leader::{LeaderState, RemoteReplica, isr_eligible};
 use super::{Partition, Role};
+use crate::conformance::IsrRule;
 use crate::ids::BrokerId;
 use crate::metadata::MetadataImage;
 use crate::node::Millis;
@@ -98,7 +99,10 @@ impl Partition {
     /// flight, not a member yet, in sync, eligible. Returns true if an AlterPartition is now due.
     pub fn maybe_expand_isr(&mut self, me: IsrMember, replica: BrokerId, image: &MetadataImage, zoo: Zoo) -> bool {
         let Role::Leader(state) = &self.role else { return false };
-        if state.isr.is_pending() || state.isr.committed().contains(&replica) {
+        if state.isr.is_pending() && IsrRule::OneChangeAtATime.holds() {
+            return false;
+        }
+        if state.isr.committed().contains(&replica) && IsrRule::MemberDoesNotJoinAgain.holds() {
             return false;
         }
         let Some(remote) = state.remote(replica) else { return false };
@@ -115,16 +119,17 @@ impl Partition {
     /// (`Partition.isFollowerInSync`)? Below that start lies what a predecessor may have committed though this leader
     /// does not know it (KAFKA-7128).
     fn is_follower_in_sync(&self, state: &LeaderState, remote: &RemoteReplica, zoo: Zoo) -> bool {
-        let reaches_epoch_start =
-            remote.log_end_offset >= state.epoch_start_offset || zoo.on(Switch::IsrExpandBeforeLeso);
-        remote.log_end_offset >= self.high_watermark() && reaches_epoch_start
+        let end = remote.log_end_offset;
+        let reaches_epoch_start = end >= state.epoch_start_offset || zoo.on(Switch::IsrExpandBeforeLeso);
+        (end >= self.high_watermark() || !IsrRule::JoinsAtTheHighWatermark.holds())
+            && (reaches_epoch_start || !IsrRule::JoinsAtTheStartOfTheReign.holds())
     }
 
     /// Begins to remove the members that have not been caught up for `replica.lag.time.max.ms`
     /// (`Partition.maybeShrinkIsr`). Returns true if an AlterPartition is now due.
     pub fn maybe_shrink_isr(&mut self, me: IsrMember, wall: Millis, lag_time_max_ms: i64) -> bool {
         let Role::Leader(state) = &self.role else { return false };
-        if state.isr.is_pending() {
+        if state.isr.is_pending() && IsrRule::ShrinkWaitsForTheChangeInFlight.holds() {
             return false;
         }
         let leaving = self.out_of_sync_replicas(state, me.broker, wall, lag_time_max_ms);
@@ -149,7 +154,9 @@ impl Partition {
         let is_late = |broker: &BrokerId| {
             state.remote(*broker).is_none_or(|r| !r.is_caught_up(log_end_offset, wall, lag_time_max_ms))
         };
-        state.isr.committed().iter().copied().filter(|b| *b != me).filter(is_late).collect()
+        let may_leave = |broker: &BrokerId| *broker != me || !IsrRule::LeaderNeverLeaves.holds();
+        let members = state.isr.committed().iter().copied();
+        members.filter(|_| IsrRule::LateMembersLeave.holds()).filter(may_leave).filter(is_late).collect()
     }
 
     fn set_isr(&mut self, isr: IsrState) {
@@ -163,13 +170,22 @@ impl LeaderState {
     /// The members with the broker epochs of their last fetches (KIP-903, `Partition.addBrokerEpochToIsr`). Taken when a
     /// change is decided and kept through every retry: a replica that restarts meanwhile, perhaps with less in its log,
     /// is then refused by the controller, since another incarnation was meant.
-    fn isr_with_broker_epochs(&self, me: IsrMember, members: impl Iterator<Item = BrokerId>) -> Vec<IsrMember> {
-        let last_fetched_in = |broker| self.remote(broker).and_then(|r| r.broker_epoch).unwrap_or(-1);
-        members
-            .map(|broker| match broker {
-                broker if broker == me.broker => me,
-                broker => IsrMember { broker, broker_epoch: last_fetched_in(broker) },
-            })
-            .collect()
+    pub(in crate::broker) fn isr_with_broker_epochs(
+        &self,
+        me: IsrMember,
+        members: impl Iterator<Item = BrokerId>,
+    ) -> Vec<IsrMember> {
+        members.map(|broker| IsrMember { broker, broker_epoch: self.broker_epoch_of_member(me, broker) }).collect()
+    }
+
+    /// The leader's own broker epoch for itself, that of its last fetch for another; -1 for a member that has not fetched
+    /// in this reign, which the controller lets pass: had it restarted, it would have left the ISR.
+    fn broker_epoch_of_member(&self, me: IsrMember, broker: BrokerId) -> i64 {
+        if broker == me.broker {
+            return if IsrRule::LeaderNamesItsBrokerEpoch.holds() { me.broker_epoch } else { -1 };
+        }
+        let last_fetched_in = self.remote(broker).and_then(|r| r.broker_epoch);
+        let untold = if IsrRule::MemberThatNeverFetchedIsUntold.holds() { -1 } else { 0 };
+        last_fetched_in.filter(|_| IsrRule::MembersAreNamedWithTheirLastFetch.holds()).unwrap_or(untold)
     }
 }

@@ -2,6 +2,7 @@
 
 use super::isr::IsrState;
 use super::{Partition, Role};
+use crate::conformance::{HighWatermarkRule, IsrRule, ReplicaRule};
 use crate::ids::BrokerId;
 use crate::metadata::MetadataImage;
 use crate::node::Millis;
@@ -26,11 +27,17 @@ impl LeaderState {
     pub(in crate::broker) fn remote_mut(&mut self, broker: BrokerId) -> Option<&mut RemoteReplica> {
         self.remotes.iter_mut().find(|r| r.broker == broker)
     }
-    /// Takes a changed assignment within one reign: unknown replicas start unknown, removed ones are forgotten.
+    /// Takes a changed assignment within one reign: unknown replicas start unknown, removed ones are forgotten
+    /// (`Partition.updateAssignmentAndIsr`).
     pub(super) fn set_assignment(&mut self, others: impl Iterator<Item = BrokerId>) {
         let mut remotes = Vec::new();
         for broker in others {
             remotes.push(self.remote(broker).copied().unwrap_or(RemoteReplica::unknown(broker)));
+        }
+        if !ReplicaRule::RemovedReplicaIsForgotten.holds() {
+            let known = |broker| remotes.iter().any(|r: &RemoteReplica| r.broker == broker);
+            let removed: Vec<_> = self.remotes.iter().filter(|r| !known(r.broker)).copied().collect();
+            remotes.extend(removed);
         }
         self.remotes = remotes;
     }
@@ -69,16 +76,22 @@ impl RemoteReplica {
     }
 
     /// State at the start of a reign (`Replica.resetReplicaState`): a leader that led before keeps offset and broker
-    /// epoch and only re-times, a new one forgets everything. Who is in the ISR has until now + lag to show itself.
+    /// epoch and only re-times, a new one forgets everything. Who is in the ISR has until now + lag to show itself; who
+    /// is not counts for nothing before its next fetch, or it would hold the high watermark back, or be brought back into
+    /// the ISR, by what it had in an earlier reign. The zoo switch `keep-oos-follower-state` takes that away.
     pub(super) fn at_new_leader_epoch(
         broker: BrokerId,
         known: Option<&RemoteReplica>,
         in_sync: bool,
         leader_log_end_offset: i64,
         wall: Millis,
+        zoo: Zoo,
     ) -> Self {
-        let timed = if in_sync { wall } else { 0 };
-        match known {
+        let member_time = if ReplicaRule::MembersAreTimedAnew.holds() { wall } else { 0 };
+        let other_time = if ReplicaRule::OthersAreNotCaughtUp.holds() { 0 } else { wall };
+        let timed = if in_sync { member_time } else { other_time };
+        match known.filter(|_| ReplicaRule::LeaderElectedAgainKeepsPositions.holds()) {
+            Some(known) if zoo.on(Switch::KeepOosFollowerState) && !in_sync => *known,
             Some(known) => RemoteReplica {
                 last_fetch_leader_log_end_offset: leader_log_end_offset,
                 last_fetch_time: timed,
@@ -98,47 +111,90 @@ impl RemoteReplica {
         broker_epoch: i64,
         wall: Millis,
     ) {
-        if fetch_offset >= leader_log_end_offset {
-            self.last_caught_up_time = self.last_caught_up_time.max(wall);
-        } else if fetch_offset >= self.last_fetch_leader_log_end_offset {
-            self.last_caught_up_time = self.last_caught_up_time.max(self.last_fetch_time);
+        let reached = |end: i64| fetch_offset >= end;
+        let caught_up_at = if reached(leader_log_end_offset) && ReplicaRule::AtTheEndIsCaughtUpNow.holds() {
+            wall
+        } else if reached(self.last_fetch_leader_log_end_offset) && ReplicaRule::AtTheLastEndWasCaughtUpThen.holds() {
+            self.last_fetch_time
+        } else {
+            self.last_caught_up_time
+        };
+        let forwards = ReplicaRule::CaughtUpTimeNeverGoesBack.holds();
+        self.last_caught_up_time = if forwards { self.last_caught_up_time.max(caught_up_at) } else { caught_up_at };
+        if ReplicaRule::FetchOffsetIsTheLogEnd.holds() {
+            self.log_end_offset = fetch_offset;
         }
-        self.log_end_offset = fetch_offset;
-        self.last_fetch_leader_log_end_offset = leader_log_end_offset.max(self.last_fetch_leader_log_end_offset);
-        self.last_fetch_time = wall;
-        self.broker_epoch = Some(broker_epoch);
+        self.last_fetch_leader_log_end_offset = match ReplicaRule::LeaderEndOfTheLastFetchNeverGoesBack.holds() {
+            true => leader_log_end_offset.max(self.last_fetch_leader_log_end_offset),
+            false => leader_log_end_offset,
+        };
+        if ReplicaRule::TimeOfTheLastFetchIsKept.holds() {
+            self.last_fetch_time = wall;
+        }
+        if ReplicaRule::BrokerEpochOfTheFetchIsKept.holds() {
+            self.broker_epoch = Some(broker_epoch);
+        }
     }
 
     /// Has everything, or had it lately (`ReplicaState.isCaughtUp`).
     pub fn is_caught_up(&self, leader_log_end_offset: i64, wall: Millis, lag_time_max_ms: i64) -> bool {
-        self.log_end_offset == leader_log_end_offset || wall - self.last_caught_up_time <= lag_time_max_ms
+        let is_at_the_end = self.log_end_offset == leader_log_end_offset && ReplicaRule::AtTheEndIsCaughtUp.holds();
+        let was_lately = wall - self.last_caught_up_time <= lag_time_max_ms;
+        is_at_the_end || (was_lately && ReplicaRule::LatelyAtTheEndIsCaughtUp.holds())
     }
 }
 
 impl Partition {
     /// Advances the leader's high watermark if it can (`Partition.maybeIncrementLeaderHW`):
     /// never while the committed ISR is below `min.insync.replicas` (strict since 3.7, KIP-966); else to the least
-    /// offset of the leader, of every replica of the *maximal* ISR, and of every replica that is caught up and
-    /// eligible (KAFKA-15021), for it is about to join. It never goes back. Returns the move.
+    /// offset of the leader and of every replica that counts. It never goes back. Returns the move.
     pub fn maybe_increment_leader_high_watermark(
         &mut self,
         image: &MetadataImage,
         wall: Millis,
         lag_time_max_ms: i64,
+        zoo: Zoo,
     ) -> Option<(i64, i64)> {
         let own_end = self.own_end_offset();
-        let leader_log_end = self.log.log_end_offset();
         let Role::Leader(state) = &self.role else { return None };
-        if state.isr.committed().len() < self.effective_min_isr() {
+        let too_few = state.isr.committed().len() < self.effective_min_isr();
+        if too_few && HighWatermarkRule::StandsBelowMinInsyncReplicas.holds() {
             return None;
         }
-        let counts = |r: &RemoteReplica| {
-            state.isr.maximal_contains(r.broker)
-                || (r.is_caught_up(leader_log_end, wall, lag_time_max_ms) && isr_eligible(image, r, Zoo::default()))
+        let counts = |r: &&RemoteReplica| {
+            counts_as_member(state, r.broker, zoo) || self.is_waited_for(r, image, wall, lag_time_max_ms, zoo)
         };
-        let followers = state.remotes.iter().filter(|r| counts(r)).map(|r| r.log_end_offset).min();
-        let candidate = own_end.min(followers.unwrap_or(i64::MAX));
-        if candidate > self.high_watermark { self.move_high_watermark(candidate) } else { None }
+        let followers = state.remotes.iter().filter(counts).map(|r| r.log_end_offset).min().unwrap_or(i64::MAX);
+        let candidate = if HighWatermarkRule::LeaderCounts.holds() { own_end.min(followers) } else { followers };
+        let rises = candidate > self.high_watermark || !HighWatermarkRule::LowerCandidateIsIgnored.holds();
+        if rises { self.move_high_watermark(candidate) } else { None }
+    }
+
+    /// Does the high watermark wait for this replica though it is no member? It does if the replica is caught up and may
+    /// join: else it could lag a little for ever and never reach the high watermark. One that may not join must not hold
+    /// it back (KAFKA-15021, brought back by the zoo switch `hw-waits-for-ineligible`).
+    fn is_waited_for(&self, r: &RemoteReplica, image: &MetadataImage, wall: Millis, lag_ms: i64, zoo: Zoo) -> bool {
+        // Before KIP-497 is before this rule too: see `counts_as_member`.
+        let waits = HighWatermarkRule::CaughtUpReplicaCounts.holds() && !zoo.on(Switch::HwOverCommittedIsr);
+        let may_join = isr_eligible(image, r, Zoo::default())
+            || zoo.on(Switch::HwWaitsForIneligible)
+            || !HighWatermarkRule::IneligibleReplicaDoesNotCount.holds();
+        waits && r.is_caught_up(self.log.log_end_offset(), wall, lag_ms) && may_join
+    }
+}
+
+/// Does the high watermark wait for this replica as a member? While a change of the ISR is in flight the *maximal* ISR counts:
+/// the controller may have elected by either already (KIP-497). The zoo switches `hw-over-committed-isr` and `eager-shrink`
+/// leave the joiner out too long and who leaves too early.
+fn counts_as_member(state: &LeaderState, broker: BrokerId, zoo: Zoo) -> bool {
+    match &state.isr {
+        IsrState::PendingExpand { joining, .. } if *joining == broker => {
+            HighWatermarkRule::JoinerCounts.holds() && !zoo.on(Switch::HwOverCommittedIsr)
+        }
+        IsrState::PendingShrink { leaving, .. } if leaving.contains(&broker) => {
+            HighWatermarkRule::LeaverCounts.holds() && !zoo.on(Switch::EagerShrink)
+        }
+        isr => isr.committed().contains(&broker) && HighWatermarkRule::MembersCount.holds(),
     }
 }
 
@@ -146,11 +202,16 @@ impl Partition {
 /// the metadata knows (KIP-841, KIP-903; `Partition.isReplicaIsrEligible`). The zoo switches `fenced-joins-isr` and
 /// `no-broker-epoch-check` bring back the leaders before these two rules.
 pub fn isr_eligible(image: &MetadataImage, replica: &RemoteReplica, zoo: Zoo) -> bool {
-    let Some(registered) = image.brokers.get(&replica.broker) else { return false };
+    let Some(registered) = image.brokers.get(&replica.broker) else {
+        return !IsrRule::UnregisteredReplicaStaysOut.holds();
+    };
     let is_same_incarnation = match replica.broker_epoch {
         _ if zoo.on(Switch::NoBrokerEpochCheck) => true,
-        Some(epoch) => epoch == -1 || epoch == registered.broker_epoch,
-        None => false,
+        Some(-1) => IsrRule::UntoldIncarnationMayJoin.holds(),
+        Some(epoch) => epoch == registered.broker_epoch || !IsrRule::OtherIncarnationStaysOut.holds(),
+        None => !IsrRule::ReplicaThatNeverFetchedStaysOut.holds(),
     };
-    (registered.is_active() || zoo.on(Switch::FencedJoinsIsr)) && is_same_incarnation
+    let is_unfenced = !registered.fenced || !IsrRule::FencedReplicaStaysOut.holds();
+    let stays = !registered.in_controlled_shutdown || !IsrRule::StoppingReplicaStaysOut.holds();
+    ((is_unfenced && stays) || zoo.on(Switch::FencedJoinsIsr)) && is_same_incarnation
 }

@@ -13,10 +13,11 @@ use std::collections::VecDeque;
 use trial_storage::{Disk, FileId, Log, LogError, Retention, SyncTarget};
 use uuid::Uuid;
 
-use crate::conformance::{FollowerRule, LogStartRule};
+use crate::conformance::{FollowerRule, HighWatermarkRule, IsrRule, LogStartRule};
 use crate::ids::{BrokerId, NO_BROKER, TopicPartition};
 use crate::metadata::PartitionRegistration;
 use crate::node::EventId;
+use crate::zoo::Zoo;
 use isr::IsrState;
 use leader::{LeaderState, RemoteReplica};
 
@@ -64,6 +65,8 @@ pub struct Partition {
     pub flush_messages: i64,
     /// `retention.ms` and `retention.bytes` of the topic.
     pub retention: Retention,
+    /// Is it throttled on this broker as a leader's, and as a follower's (KIP-73)?
+    pub throttled: Throttled,
     /// While a flush that the log asked for (`flush.messages`) is under way, what lies at or above this offset counts for
     /// nobody: in Kafka the thread that appends stands still meanwhile.
     pub flushing_from: Option<i64>,
@@ -79,6 +82,15 @@ pub struct Partition {
     pub fetch_waiters: Vec<u64>,
     /// The event that gave the partition its present role: a cause of what follows from it.
     pub role_event: EventId,
+}
+
+/// Which side of a replica is throttled.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Throttled {
+    /// Where it leads: what is sent to followers outside the ISR.
+    pub as_leader: bool,
+    /// Where it follows: what it fetches.
+    pub as_follower: bool,
 }
 
 /// What a metadata record made of this replica.
@@ -101,7 +113,10 @@ pub enum RoleChange {
 impl Partition {
     /// A replica that was just loaded from disk, or created, and knows nothing of leadership yet.
     pub fn new(id: TopicPartition, topic_id: Uuid, log: Log, high_watermark: i64) -> Self {
-        let high_watermark = high_watermark.clamp(log.log_start_offset(), log.log_end_offset());
+        let high_watermark = match HighWatermarkRule::CheckpointIsLoadedWithinTheLog.holds() {
+            true => high_watermark.clamp(log.log_start_offset(), log.log_end_offset()),
+            false => high_watermark,
+        };
         Partition {
             id,
             topic_id,
@@ -115,6 +130,7 @@ impl Partition {
             min_insync_replicas: 1,
             flush_messages: i64::MAX,
             retention: Retention { ms: -1, bytes: -1 },
+            throttled: Throttled::default(),
             flushing_from: None,
             unsynced_metadata: None,
             checkpoints_awaited: 0,
@@ -155,7 +171,8 @@ impl Partition {
     }
     /// `min.insync.replicas`, at most the number of replicas (`Partition.effectiveMinIsr`).
     pub fn effective_min_isr(&self) -> usize {
-        usize::try_from(self.min_insync_replicas).unwrap_or(0).min(self.replicas.len())
+        let configured = usize::try_from(self.min_insync_replicas).unwrap_or(0);
+        if IsrRule::MinIsrIsWithinTheReplicas.holds() { configured.min(self.replicas.len()) } else { configured }
     }
 
     /// Applies a registration at the hands of the metadata log (`Partition.makeLeader`, `makeFollower`).
@@ -167,9 +184,10 @@ impl Partition {
         me: BrokerId,
         registration: &PartitionRegistration,
         wall: i64,
+        zoo: Zoo,
         disk: &mut dyn Disk,
     ) -> Result<RoleChange, LogError> {
-        if registration.partition_epoch < self.partition_epoch {
+        if registration.partition_epoch < self.partition_epoch && IsrRule::OlderMetadataIsIgnored.holds() {
             return Ok(RoleChange::Ignored);
         }
         let new_epoch = registration.leader_epoch > self.leader_epoch;
@@ -181,7 +199,7 @@ impl Partition {
         self.leader_epoch = registration.leader_epoch;
         self.replicas.clone_from(&registration.replicas);
         if registration.leader == me {
-            self.make_leader(me, registration, new_epoch, wall, disk)
+            self.make_leader(me, registration, new_epoch, wall, zoo, disk)
         } else {
             let was_leader = self.is_leader();
             self.role = Role::Follower;
@@ -201,14 +219,17 @@ impl Partition {
         registration: &PartitionRegistration,
         new_epoch: bool,
         wall: i64,
+        zoo: Zoo,
         disk: &mut dyn Disk,
     ) -> Result<RoleChange, LogError> {
         let isr = IsrState::Committed { isr: registration.isr.clone() };
         let others = registration.replicas.iter().copied().filter(|&r| r != me);
         let log_end_offset = self.log.log_end_offset();
         match &mut self.role {
-            Role::Leader(state) if !new_epoch => {
-                state.isr = isr;
+            Role::Leader(state) if !new_epoch && IsrRule::ReignGoesOnInTheSameEpoch.holds() => {
+                if IsrRule::MetadataEndsWhatIsPending.holds() {
+                    state.isr = isr;
+                }
                 state.set_assignment(others);
                 Ok(RoleChange::SameLeader)
             }
@@ -224,10 +245,11 @@ impl Partition {
                     .map(|replica| {
                         let in_sync = registration.isr.contains(&replica);
                         let known = known.as_ref().and_then(|k| k.iter().find(|r| r.broker == replica));
-                        RemoteReplica::at_new_leader_epoch(replica, known, in_sync, log_end_offset, wall)
+                        RemoteReplica::at_new_leader_epoch(replica, known, in_sync, log_end_offset, wall, zoo)
                     })
                     .collect();
-                *role = Role::Leader(LeaderState { epoch_start_offset: log_end_offset, isr, remotes });
+                let epoch_start_offset = if IsrRule::ReignStartsAtTheLogEnd.holds() { log_end_offset } else { 0 };
+                *role = Role::Leader(LeaderState { epoch_start_offset, isr, remotes });
                 Ok(RoleChange::NewLeader)
             }
         }
@@ -236,7 +258,11 @@ impl Partition {
     /// Moves the follower's high watermark to what the leader told, within the own log
     /// (`UnifiedLog.maybeUpdateHighWatermark`). It may go down. Returns the move, if it is one.
     pub fn set_follower_high_watermark(&mut self, leader_high_watermark: i64) -> Option<(i64, i64)> {
-        let to = leader_high_watermark.clamp(self.log.log_start_offset(), self.log.log_end_offset());
+        let to = match HighWatermarkRule::FollowerStaysWithinItsLog.holds() {
+            true => leader_high_watermark.clamp(self.log.log_start_offset(), self.log.log_end_offset()),
+            false => leader_high_watermark,
+        };
+        let to = if HighWatermarkRule::FollowerMayGoDown.holds() { to } else { to.max(self.high_watermark) };
         self.move_high_watermark(to)
     }
     /// Cuts the log and with it the high watermark (`UnifiedLog.truncateTo`). Returns the new log end offset.

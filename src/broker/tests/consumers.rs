@@ -1,8 +1,5 @@
 //! Whom a broker sends a consumer to, what a follower serves, and what a leader says of epochs.
 
-use kafka_protocol::messages::offset_for_leader_epoch_request::{OffsetForLeaderPartition, OffsetForLeaderTopic};
-use kafka_protocol::messages::{OffsetForLeaderEpochRequest, OffsetForLeaderEpochResponse};
-
 use super::*;
 use crate::config::ReplicaSelector;
 
@@ -115,24 +112,6 @@ fn who_waits_at_a_follower_is_told_of_a_new_epoch() {
     assert_eq!(room.fetched(req).map(|data| error_of(&data)), Some("FENCED_LEADER_EPOCH".to_string()));
 }
 
-/// Error, epoch and end offset that broker 1 tells of an epoch of `orders-0`.
-fn end_of_epoch(room: &mut Room, current_leader_epoch: i32, leader_epoch: i32) -> (String, i32, i64) {
-    let partition = OffsetForLeaderPartition::default()
-        .with_current_leader_epoch(current_leader_epoch)
-        .with_leader_epoch(leader_epoch);
-    let topic =
-        OffsetForLeaderTopic::default().with_topic(topic_name(&Topic::new("orders"))).with_partitions(vec![partition]);
-    let request = OffsetForLeaderEpochRequest::default().with_replica_id(WireBrokerId(-1)).with_topics(vec![topic]);
-    let req = room.send(versions::OFFSET_FOR_LEADER_EPOCH, request);
-    match room.answers.get(&req) {
-        Some(ResponseKind::OffsetForLeaderEpoch(OffsetForLeaderEpochResponse { topics, .. })) => {
-            let told = &topics[0].partitions[0];
-            (code_name(told.error_code), told.leader_epoch, told.end_offset)
-        }
-        other => panic!("{other:?}"),
-    }
-}
-
 #[test]
 fn where_an_epoch_ends_is_told_by_the_leader_of_that_epoch() {
     // Epoch 0: offsets 0 and 1. Epoch 2: offset 2.
@@ -143,14 +122,14 @@ fn where_an_epoch_ends_is_told_by_the_leader_of_that_epoch() {
     room.elect(1, &[1, 2, 3]);
     room.produce(1);
     let told = |epoch, end| ("NONE".to_string(), epoch, end);
-    assert_eq!(end_of_epoch(&mut room, 2, 0), told(0, 2));
-    assert_eq!(end_of_epoch(&mut room, 2, 1), told(0, 2), "an epoch without records");
-    assert_eq!(end_of_epoch(&mut room, 2, 2), told(2, 3), "the latest ends where the log does");
-    assert_eq!(end_of_epoch(&mut room, -1, 3), told(-1, -1), "never heard of");
-    assert_eq!(end_of_epoch(&mut room, 1, 0), ("FENCED_LEADER_EPOCH".to_string(), -1, -1));
-    assert_eq!(end_of_epoch(&mut room, 3, 0), ("UNKNOWN_LEADER_EPOCH".to_string(), -1, -1));
+    assert_eq!(room.end_of_epoch(2, 0), told(0, 2));
+    assert_eq!(room.end_of_epoch(2, 1), told(0, 2), "an epoch without records");
+    assert_eq!(room.end_of_epoch(2, 2), told(2, 3), "the latest ends where the log does");
+    assert_eq!(room.end_of_epoch(-1, 3), told(-1, -1), "never heard of");
+    assert_eq!(room.end_of_epoch(1, 0), ("FENCED_LEADER_EPOCH".to_string(), -1, -1));
+    assert_eq!(room.end_of_epoch(3, 0), ("UNKNOWN_LEADER_EPOCH".to_string(), -1, -1));
     room.elect(2, &[1, 2, 3]);
-    assert_eq!(end_of_epoch(&mut room, 3, 0), ("NOT_LEADER_OR_FOLLOWER".to_string(), -1, -1));
+    assert_eq!(room.end_of_epoch(3, 0), ("NOT_LEADER_OR_FOLLOWER".to_string(), -1, -1));
 }
 
 #[test]
@@ -173,4 +152,23 @@ fn the_first_batch_is_sent_whole_and_limits_hold_for_the_rest() {
     assert_eq!(sizes(&mut room, 1 << 20, 1), [1, 0], "the partition's limit gives way to the first batch alone");
     assert_eq!(sizes(&mut room, 3 * one as i32, 1 << 20), [2, 1]);
     assert_eq!(sizes(&mut room, 1 << 20, one as i32), [1, 1]);
+}
+
+/// However long the fetch would wait, the end of a segment is the end of its answer.
+#[test]
+fn the_end_of_a_segment_is_not_waited_for() {
+    let config = BrokerConfig { log_segment_bytes: 100, ..BrokerConfig::default() };
+    let mut room = Room::with(Story { config, ..Story::default() }, 1, &[1]);
+    let wants_much = |offset| Fetching { offset, max_wait_ms: 5_000, min_bytes: 10_000, ..Fetching::default() };
+    room.produce(1);
+    let parked = room.send_fetch(wants_much(0));
+    assert!(room.fetched(parked).is_none(), "more may come into this segment");
+    room.produce(1);
+    assert_eq!(room.orders().log.segment_count(), 2);
+    let one_batch = |data: Option<PartitionData>| data.and_then(|data| data.records).map(|records| records.len() < 100);
+    assert_eq!(one_batch(room.fetched(parked)), Some(true), "it was rolled");
+    let late = room.send_fetch(wants_much(0));
+    assert_eq!(one_batch(room.fetched(late)), Some(true));
+    let at_the_end = room.send_fetch(wants_much(1));
+    assert!(room.fetched(at_the_end).is_none());
 }

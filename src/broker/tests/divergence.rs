@@ -68,6 +68,8 @@ fn a_replica_that_is_not_assigned_is_told_to_try_again() {
     let mut room = leads_in_epoch_2();
     let data = room.fetch(Fetching { replica: 9, ..fetching(3, 1) });
     assert_eq!((error_of(&data), diverging(&data)), ("UNKNOWN_LEADER_EPOCH".to_string(), (-1, -1)));
+    let data = room.fetch(Fetching { replica: 9, leader_epoch: -1, ..fetching(3, 1) });
+    assert_eq!(error_of(&data), "NOT_LEADER_OR_FOLLOWER", "it tells no epoch: nobody knows who is behind");
 }
 
 #[test]

@@ -150,6 +150,30 @@ fn the_zoo_cuts_to_the_high_watermark_instead() {
     assert_eq!((room.ends(), room.truncations()), ((1, 1), vec![(3, 1, TruncationReason::ToHighWatermark)]));
 }
 
+/// What consumers are served between the two is the tail.
+#[test]
+fn the_zoo_moves_the_high_watermark_before_it_cuts() {
+    let zoo = [Switch::ProcessBeforeTruncate].into_iter().collect();
+    let mut room = Room::with(Story { zoo, ..Story::default() }, 2, &[1, 2, 3]);
+    room.leader_sends(0, &[0, 0, 0], 0);
+    room.leader_diverges(0, 1, 6);
+    assert_eq!(room.count(|event| matches!(event, Event::HighWatermark { from: 0, to: 3, .. })), 1);
+    assert_eq!(room.truncations(), [(3, 1, TruncationReason::DivergingEpoch)]);
+    assert_eq!((room.ends(), room.asks_leader()), ((1, 1), Some((0, 1, 0))), "then it cuts and fetches on");
+}
+
+#[test]
+fn the_zoo_forgets_the_last_epoch_when_it_is_given_nothing() {
+    let zoo = [Switch::DropLastFetchedEpoch].into_iter().collect();
+    let mut room = Room::with(Story { zoo, ..Story::default() }, 2, &[1, 2, 3]);
+    room.leader_sends(0, &[0], 0);
+    assert_eq!(room.asks_leader(), Some((0, 1, 0)));
+    room.leader_sends(1, &[], 1);
+    assert_eq!(room.asks_leader(), Some((0, 1, -1)));
+    room.leader_sends(1, &[0], 1);
+    assert_eq!(room.asks_leader(), Some((0, 2, 0)), "records make it know again");
+}
+
 #[test]
 fn a_fenced_follower_waits_for_metadata_others_pause() {
     for error in [ResponseError::NotLeaderOrFollower, ResponseError::UnknownLeaderEpoch] {
@@ -258,6 +282,49 @@ fn a_corrupt_batch_is_fetched_again() {
     room.pass(1_000);
     room.leader_sends(0, &[0], 1);
     assert_eq!(room.ends(), (1, 1));
+}
+
+#[test]
+fn what_cannot_be_appended_ends_the_fetch_of_its_partition_only() {
+    let mut room = Room::follows();
+    room.second_partition(&[1, 2]);
+    room.change(PartitionChange { partition: 1, leader: Some(2), ..PartitionChange::default() });
+    let forgotten = |room: &Room| -> Vec<i32> {
+        let fetches = room.calls.iter().filter(|call| call.purpose == Purpose::Fetcher);
+        let of_call = |call: &Call| match &call.request {
+            RequestKind::Fetch(fetch) => {
+                fetch.forgotten_topics_data.iter().flat_map(|topic| topic.partitions.clone()).collect::<Vec<_>>()
+            }
+            other => panic!("{other:?}"),
+        };
+        fetches.flat_map(of_call).collect()
+    };
+    // The first answer opens a session, the second holds what the leader must not send.
+    let call = room.take_call(Purpose::Fetcher);
+    let in_session = |data: PartitionData| fetched(ORDERS, data).with_session_id(5);
+    room.reply(&call, in_session(PartitionData::default().with_high_watermark(0)));
+    let gap = batch(5, 0, [value()].into_iter());
+    let call = room.take_call(Purpose::Fetcher);
+    room.reply(&call, in_session(PartitionData::default().with_records(Some(gap)).with_high_watermark(0)));
+    assert_eq!((room.ends(), room.waiting(Purpose::Fetcher)), ((0, 0), 1), "another partition is fetched on");
+    assert_eq!(forgotten(&room), [0]);
+    room.pass(5_000);
+    let call = room.take_call(Purpose::Fetcher);
+    room.elect(2, &[1, 2, 3]);
+    room.reply(&call, in_session(PartitionData::default().with_partition_index(1).with_high_watermark(0)));
+    assert_eq!(room.asks_leader().map(|(epoch, ..)| epoch), Some(1), "new metadata begins it anew");
+}
+
+#[test]
+fn a_broker_that_stops_does_not_fetch_what_it_has_left() {
+    let mut room = Room::follows();
+    room.lifecycle_waits = true;
+    room.shut_down();
+    room.leader_sends(0, &[0], 0);
+    assert_eq!(room.asks_leader(), Some((0, 1, 0)), "it is in sync still");
+    room.set_isr(&[2, 3]);
+    room.leader_sends(1, &[0], 0);
+    assert_eq!((room.ends(), room.asks_leader()), ((1, 0), None));
 }
 
 #[test]

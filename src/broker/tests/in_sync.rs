@@ -187,6 +187,58 @@ fn an_answer_that_metadata_has_overtaken_is_ignored() {
     assert!(room.isr().is_pending(), "an answer of another reign");
 }
 
+/// `AlterPartitionManager.submit`: the old request must be answered first, even if nobody waits for the answer any more.
+#[test]
+fn nothing_is_attempted_while_an_overtaken_request_is_under_way() {
+    let mut room = Room::leads(&[1, 2]);
+    room.follower_fetches(3, 0);
+    room.set_isr(&[1]);
+    room.follower_fetches(2, 0);
+    assert_eq!((room.isr(), room.waiting(Purpose::AlterPartition)), (&Room::committed(&[1]), 1));
+    room.refuse_isr(ResponseError::InvalidUpdateVersion);
+    assert_eq!((room.isr(), room.waiting(Purpose::AlterPartition)), (&Room::committed(&[1]), 0));
+    room.follower_fetches(2, 0);
+    assert_eq!(room.members_asked(), [(1, 0), (2, 1)], "the next fetch asks");
+}
+
+#[test]
+fn an_answer_that_is_older_than_the_partition_is_ignored() {
+    let mut room = Room::leads(&[1]);
+    room.set_isr(&[1, 2]);
+    room.follower_fetches(3, 0);
+    room.grant_isr(&[1, 2, 3], 0, 0);
+    assert_eq!((room.isr().is_pending(), room.orders().partition_epoch), (true, 1));
+}
+
+/// KAFKA-15221, brought back by its switch: the request names whoever fetches now, though another incarnation had caught up.
+#[test]
+fn the_zoo_asks_for_an_incarnation_by_what_the_last_one_had() {
+    let zoo = [Switch::IsrCheckTwoSnapshots].into_iter().collect();
+    let mut room = Room::with(Story { zoo, ..Story::default() }, 1, &[1, 2]);
+    room.produce(1);
+    room.follower_fetches(2, 1);
+    room.follower_fetches(3, 1);
+    let restarted_as = room.metadata_offset;
+    room.metadata(vec![registered(3, restarted_as)]);
+    room.fetch(Fetching { replica: 3, broker_epoch: Some(restarted_as), leader_epoch: 0, ..Fetching::default() });
+    room.hang_up_on(Purpose::AlterPartition);
+    room.pass(100);
+    assert_eq!(room.members_asked(), [(1, 0), (2, 1), (3, restarted_as)]);
+}
+
+/// A rule removed by the zoo: who is outside the ISR is let in by what it had in an earlier reign, or before it was reassigned.
+#[test]
+fn the_zoo_lets_a_replica_in_that_has_not_fetched_in_this_reign() {
+    for switch in [None, Some(Switch::KeepOosFollowerState)] {
+        let story = Story { zoo: switch.into_iter().collect(), ..Story::default() };
+        let mut room = Room::with(story, 1, &[1, 2]);
+        room.follower_fetches(3, 0);
+        room.refuse_isr(ResponseError::IneligibleReplica);
+        room.elect(1, &[1, 2]);
+        assert_eq!(room.isr_asked().is_some(), switch.is_some(), "{switch:?}");
+    }
+}
+
 #[test]
 fn a_change_of_configuration_leaves_what_is_pending_alone() {
     let mut room = Room::leads(&[1, 2]);

@@ -190,6 +190,26 @@ fn a_checkpoint_survives_a_loss_of_power() {
     assert_eq!(room.ends(), (1, 1));
 }
 
+#[test]
+fn without_a_checkpoint_the_high_watermark_begins_at_zero() {
+    let mut room = Room::leads(&[1]);
+    room.produce(-1);
+    assert_eq!(room.ends(), (1, 1));
+    room.restart();
+    assert_eq!(room.ends(), (1, 0));
+}
+
+#[test]
+fn an_orderly_stop_writes_the_high_watermarks_down() {
+    let mut room = Room::leads(&[1]);
+    room.produce(-1);
+    room.shut_down();
+    room.pass(3_000);
+    assert!(room.halted.is_some());
+    room.restart();
+    assert_eq!(room.ends(), (1, 1));
+}
+
 // ── registration and heartbeats ──────────────────────────────────────────────────────────────────────────────────────
 
 impl Room {

@@ -3,6 +3,7 @@
 //! The host opens every connection at once, registers the broker and answers its heartbeats. What else it asks for waits
 //! until a story answers: metadata, its fetches as a follower, its AlterPartitions.
 
+mod append;
 mod consumers;
 mod controllers;
 mod disk;
@@ -16,6 +17,7 @@ mod log_start;
 mod producer_state;
 mod producers;
 mod snapshot;
+mod throttle;
 mod topics;
 
 use std::collections::BTreeMap;
@@ -29,10 +31,12 @@ use kafka_protocol::messages::fetch_response::{
 };
 use kafka_protocol::messages::list_offsets_request::{ListOffsetsPartition, ListOffsetsTopic};
 use kafka_protocol::messages::list_offsets_response::{ListOffsetsPartitionResponse, ListOffsetsTopicResponse};
+use kafka_protocol::messages::offset_for_leader_epoch_request::{OffsetForLeaderPartition, OffsetForLeaderTopic};
 use kafka_protocol::messages::produce_request::{PartitionProduceData, TopicProduceData};
 use kafka_protocol::messages::{
     AlterPartitionResponse, BrokerHeartbeatResponse, BrokerRegistrationResponse, FetchRequest, FetchResponse,
-    ListOffsetsRequest, ListOffsetsResponse, ProduceRequest, ProduceResponse, RequestKind, ResponseKind,
+    ListOffsetsRequest, ListOffsetsResponse, OffsetForLeaderEpochRequest, ProduceRequest, ProduceResponse, RequestKind,
+    ResponseKind,
 };
 use kafka_protocol::{ResponseError, messages::BrokerId as WireBrokerId};
 use trial_storage::{BuildOptions, NewRecord, build_batch};
@@ -456,7 +460,7 @@ impl Room {
         let request = FetchRequest::default()
             .with_replica_state(replica)
             .with_max_wait_ms(fetch.max_wait_ms)
-            .with_min_bytes(1)
+            .with_min_bytes(fetch.min_bytes)
             .with_max_bytes(1 << 20)
             .with_topics(vec![topic]);
         self.send(versions::FETCH, request)
@@ -481,14 +485,45 @@ impl Room {
     fn list_offset(&mut self, timestamp: i64, leader_epoch: i32) -> (String, i64) {
         let partition =
             ListOffsetsPartition::default().with_current_leader_epoch(leader_epoch).with_timestamp(timestamp);
+        self.list_offsets(-1, versions::LIST_OFFSETS, vec![partition]).remove(0)
+    }
+    /// Asks `orders-0` for each of these, as that replica, client (-1) or tool (-2), in that version.
+    fn list_offset_as(&mut self, replica: BrokerId, version: i16, timestamps: &[i64]) -> Vec<(String, i64)> {
+        let partition = |timestamp: &i64| ListOffsetsPartition::default().with_timestamp(*timestamp);
+        self.list_offsets(replica, version, timestamps.iter().map(partition).collect())
+    }
+    fn list_offsets(
+        &mut self,
+        replica: BrokerId,
+        version: i16,
+        partitions: Vec<ListOffsetsPartition>,
+    ) -> Vec<(String, i64)> {
         let topic =
-            ListOffsetsTopic::default().with_name(topic_name(&Topic::new("orders"))).with_partitions(vec![partition]);
-        let request = ListOffsetsRequest::default().with_replica_id(WireBrokerId(-1)).with_topics(vec![topic]);
-        let req = self.send(versions::LIST_OFFSETS, request);
+            ListOffsetsTopic::default().with_name(topic_name(&Topic::new("orders"))).with_partitions(partitions);
+        let request = ListOffsetsRequest::default().with_replica_id(WireBrokerId(replica)).with_topics(vec![topic]);
+        let req = self.send(version, request);
         match self.answers.get(&req) {
             Some(ResponseKind::ListOffsets(response)) => {
+                let parts = response.topics[0].partitions.iter();
+                parts.map(|part| (code_name(part.error_code), part.offset)).collect()
+            }
+            other => panic!("{other:?}"),
+        }
+    }
+    /// Error, epoch and end offset of an epoch of `orders-0`.
+    fn end_of_epoch(&mut self, current_leader_epoch: i32, leader_epoch: i32) -> (String, i32, i64) {
+        let partition = OffsetForLeaderPartition::default()
+            .with_current_leader_epoch(current_leader_epoch)
+            .with_leader_epoch(leader_epoch);
+        let topic = OffsetForLeaderTopic::default()
+            .with_topic(topic_name(&Topic::new("orders")))
+            .with_partitions(vec![partition]);
+        let request = OffsetForLeaderEpochRequest::default().with_topics(vec![topic]);
+        let req = self.send(versions::OFFSET_FOR_LEADER_EPOCH, request);
+        match self.answers.get(&req) {
+            Some(ResponseKind::OffsetForLeaderEpoch(response)) => {
                 let part = &response.topics[0].partitions[0];
-                (code_name(part.error_code), part.offset)
+                (code_name(part.error_code), part.leader_epoch, part.end_offset)
             }
             other => panic!("{other:?}"),
         }
@@ -568,6 +603,7 @@ struct Fetching {
     last_fetched_epoch: i32,
     log_start: i64,
     max_wait_ms: i32,
+    min_bytes: i32,
 }
 
 impl Default for Fetching {
@@ -580,6 +616,7 @@ impl Default for Fetching {
             last_fetched_epoch: -1,
             log_start: -1,
             max_wait_ms: 0,
+            min_bytes: 1,
         }
     }
 }

@@ -16,7 +16,13 @@ const CRASHED: Opening = Opening::Unclean { recovery_point: 0 };
 /// Four batches of one record fill a segment; a producer is forgotten after a second.
 fn config() -> LogConfig {
     let producers = ProducerConfig { expiration_ms: 1_000, rules: producer_rules_of_logs() };
-    LogConfig { segment_bytes: 300, index_interval_bytes: 100, max_batch_bytes: 10_000, producers: Some(producers) }
+    LogConfig {
+        segment_bytes: 300,
+        index_interval_bytes: 100,
+        max_batch_bytes: 10_000,
+        producers: Some(producers),
+        ..LogConfig::DEFAULT
+    }
 }
 
 /// A batch of a producer, its records of timestamp 5.
@@ -67,7 +73,7 @@ impl Kept {
         self.send_as(PRODUCER, epoch, sequence, 1)
     }
     fn send_as(&mut self, producer_id: i64, epoch: i16, sequence: i32, records: usize) -> Came {
-        match self.log.append_as_leader(&mut self.disk, batch(producer_id, epoch, sequence, records, 0), 0) {
+        match self.log.append_as_leader(&mut self.disk, batch(producer_id, epoch, sequence, records, 0), 0, 0) {
             Ok(appended) if appended.duplicate => BeforeAt(appended.first_offset),
             Ok(appended) => At(appended.first_offset),
             Err(LogError::Producer(ProducerError::OutOfOrderSequence { expected, .. })) => OutOfOrder { expected },
@@ -142,7 +148,7 @@ fn several_batches_are_appended_together_or_not_at_all() {
     let mut two = |first: i32, second: i32| {
         let bytes = [batch(PRODUCER, 0, first, 1, 0), batch(PRODUCER, 0, second, 1, 0)].concat();
         kept.log
-            .append_as_leader(&mut kept.disk, bytes.into(), 0)
+            .append_as_leader(&mut kept.disk, bytes.into(), 0, 0)
             .map(|appended| (appended.duplicate, appended.last_offset))
     };
     assert!(two(1, 3).is_err());

@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 
 use bytes::Bytes;
 use kafka_protocol::error::ResponseError;
-use trial_storage::{Batch, BatchError, Batches, check_batch, records};
+use trial_storage::{Batch, BatchError, Batches, CompressionError, check_batch, records};
 
 use super::position::known;
 use crate::ids::TopicPartition;
@@ -70,7 +70,7 @@ fn decode_batch(batch: &Batch, partition: &TopicPartition, decoded: &mut Decoded
 fn error_of(error: &BatchError) -> ResponseError {
     match error {
         BatchError::TooShort { .. } => ResponseError::RecordListTooLarge,
-        BatchError::Compressed => ResponseError::UnsupportedCompressionType,
+        BatchError::Compressed(CompressionError::NotBuilt(_)) => ResponseError::UnsupportedCompressionType,
         _ => ResponseError::CorruptMessage,
     }
 }

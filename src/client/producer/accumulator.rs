@@ -11,7 +11,8 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use trial_storage::NewRecord;
 
-use super::batch::{Batch, BatchId};
+use super::batch::{Batch, BatchId, Packing};
+use super::compression_ratio::{Ratio, Ratios};
 use super::idempotence::Idempotence;
 use crate::client::backoff::WakeUp;
 use crate::client::view::Leader;
@@ -34,6 +35,8 @@ struct Queue {
 pub(crate) struct Accumulator {
     linger: Nanos,
     batch_size: usize,
+    packing: Packing,
+    ratios: Ratios,
     queues: BTreeMap<TopicPartition, Queue>,
     next_id: u64,
     /// Where the next drain of a broker begins, so that a full request starves nobody.
@@ -53,8 +56,16 @@ pub(crate) struct Appending {
 
 impl Accumulator {
     /// No batches yet.
-    pub(crate) fn new(linger: Nanos, batch_size: usize) -> Self {
-        Accumulator { linger, batch_size, queues: BTreeMap::new(), next_id: 0, drain_from: BTreeMap::new() }
+    pub(crate) fn new(linger: Nanos, batch_size: usize, packing: Packing) -> Self {
+        Accumulator {
+            linger,
+            batch_size,
+            packing,
+            ratios: Ratios::default(),
+            queues: BTreeMap::new(),
+            next_id: 0,
+            drain_from: BTreeMap::new(),
+        }
     }
     /// Adds a record to the partition's last batch, or to a new one. Returns by how many bytes the queue has grown.
     pub(crate) fn append(&mut self, now: Nanos, partition: &TopicPartition, new: Appending) -> usize {
@@ -71,7 +82,8 @@ impl Accumulator {
         }
         let id = BatchId(self.next_id);
         self.next_id += 1;
-        let mut batch = Batch::open(id, partition.clone(), created_at, now, cause);
+        let packing = (self.packing, self.ratios.of(&partition.topic));
+        let mut batch = Batch::open(id, partition.clone(), packing, (created_at, now), cause);
         let taken = batch.try_push(op, &record, self.batch_size);
         debug_assert!(taken, "an empty batch takes any record");
         let size = batch.size_in_bytes();
@@ -94,6 +106,26 @@ impl Accumulator {
             }
             _ => queue.batches.push_front(batch),
         }
+    }
+    /// Puts what a batch was split into to the front of its queue, in the order of the records, and tells the ids and the
+    /// number of records of each. They take over the batch's sequences. Source: `RecordAccumulator.splitAndReenqueue`.
+    pub(crate) fn split(&mut self, big: Batch, idempotence: Option<&mut Idempotence>) -> Vec<(BatchId, u32)> {
+        let partition = big.partition.clone();
+        let (big_id, ratio) = (big.id, big.ratio_seen().unwrap_or(Ratio::NOT_AT_ALL));
+        self.ratios.begin_anew(&partition.topic, ratio);
+        let parts = big.split(self.batch_size, || {
+            self.next_id += 1;
+            BatchId(self.next_id - 1)
+        });
+        let told: Vec<(BatchId, u32)> = parts.iter().map(|part| (part.id, part.records())).collect();
+        let idempotence = idempotence.map(|idempotence| {
+            idempotence.split(&partition, big_id, &told);
+            &*idempotence
+        });
+        for part in parts.into_iter().rev() {
+            self.put_back(part, idempotence);
+        }
+        told
     }
     /// Holds back (or releases) a partition while a batch of it is under way: the order guarantee of max.in.flight=1.
     pub(crate) fn set_muted(&mut self, partition: &TopicPartition, muted: bool) {
@@ -164,10 +196,13 @@ impl Accumulator {
                 self.drain_from.insert(broker, partition);
                 break;
             }
-            size += front.size_in_bytes();
             if let Some(mut batch) = queue.batches.pop_front() {
                 batch.stamp = idempotence.as_mut().and_then(|i| i.drained(&partition, batch.id, batch.records()));
                 batch.sent_in_epoch = Some(epoch);
+                size += batch.encoded().len();
+                if let Some(seen) = batch.ratio_seen().filter(|_| batch.attempts == 0) {
+                    self.ratios.learn(&partition.topic, seen);
+                }
                 taken.push(batch);
             }
         }

@@ -1,8 +1,9 @@
 //! A batch of records for one partition, from its first record to its outcome.
 
 use bytes::Bytes;
-use trial_storage::{BatchBuilder, BuildOptions, HEADER_BYTES, NewRecord, set_producer_state};
+use trial_storage::{BatchBuilder, BuildOptions, Compression, HEADER_BYTES, NewRecord, records, set_producer_state};
 
+use super::compression_ratio::Ratio;
 use super::sequences::Stamp;
 use crate::ids::TopicPartition;
 use crate::node::{EventId, Nanos, OpId};
@@ -10,6 +11,13 @@ use crate::node::{EventId, Nanos, OpId};
 /// Names a batch of one producer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct BatchId(pub(crate) u64);
+
+/// How a producer packs its batches.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Packing {
+    pub(crate) codec: Compression,
+    pub(crate) gzip_level: u32,
+}
 
 /// See the module documentation.
 #[derive(Clone, Debug)]
@@ -21,7 +29,15 @@ pub(crate) struct Batch {
     /// Of an idempotent producer: id, epoch and sequence as of the last attempt.
     pub(crate) stamp: Option<Stamp>,
     content: Content,
+    packing: Packing,
+    /// How much its records are believed to shrink.
+    ratio: Ratio,
+    /// Bytes of its records before they are packed.
+    unpacked_bytes: usize,
+    /// Bytes of it, or what they are believed to become.
     size_in_bytes: usize,
+    /// Is it part of a batch that was too large?
+    is_split: bool,
     /// When the first record was given to the producer: delivery.timeout.ms counts from here.
     pub(crate) created_at: Nanos,
     /// When the first record got here: linger.ms counts from here.
@@ -51,11 +67,22 @@ enum Content {
 }
 
 impl Batch {
-    /// An empty batch. `created_at` is when its first record was given to the producer.
-    pub(crate) fn open(id: BatchId, partition: TopicPartition, created_at: Nanos, now: Nanos, cause: EventId) -> Self {
+    /// An empty batch of `packing`, whose records are believed to shrink by `ratio`. `created_at` is when its first record
+    /// was given to the producer.
+    pub(crate) fn open(
+        id: BatchId,
+        partition: TopicPartition,
+        (packing, ratio): (Packing, Ratio),
+        (created_at, now): (Nanos, Nanos),
+        cause: EventId,
+    ) -> Self {
         Batch {
             id,
             partition,
+            packing,
+            ratio,
+            unpacked_bytes: 0,
+            is_split: false,
             ops: Vec::new(),
             stamp: None,
             content: Content::Open(BatchBuilder::new()),
@@ -75,14 +102,20 @@ impl Batch {
         self.size_in_bytes
     }
     /// Takes a record, if there is room below `batch_size`; an empty batch takes any. A batch that has had to refuse
-    /// one takes no more. False if it was not taken.
+    /// one takes no more. False if it was not taken. That the new record will shrink too is not reckoned with.
+    /// Source: `MemoryRecordsBuilder.hasRoomFor`.
     pub(crate) fn try_push(&mut self, op: OpId, record: &NewRecord, batch_size: usize) -> bool {
         let Content::Open(builder) = &mut self.content else { return false };
-        if !builder.try_push(record, batch_size) {
+        let saved = builder.size_estimate().saturating_sub(self.size_in_bytes);
+        if !builder.try_push(record, batch_size.saturating_add(saved)) {
             self.content = Content::Full(std::mem::take(builder));
             return false;
         }
-        self.size_in_bytes = builder.size_estimate();
+        self.unpacked_bytes = builder.size_estimate() - HEADER_BYTES;
+        self.size_in_bytes = match self.packing.codec {
+            Compression::None => builder.size_estimate(),
+            _ => HEADER_BYTES + self.ratio.estimate(self.unpacked_bytes),
+        };
         self.ops.push(op);
         true
     }
@@ -95,8 +128,9 @@ impl Batch {
     pub(crate) fn encoded(&mut self) -> Bytes {
         match &mut self.content {
             Content::Open(builder) | Content::Full(builder) => {
-                let bytes = std::mem::take(builder).build(build_options(self.stamp));
+                let bytes = std::mem::take(builder).build(build_options(self.stamp, self.packing));
                 self.content = Content::Encoded(bytes.clone(), self.stamp);
+                self.size_in_bytes = bytes.len();
                 bytes
             }
             Content::Encoded(bytes, stamp) => {
@@ -109,6 +143,50 @@ impl Batch {
             }
         }
     }
+    /// How much its records have shrunk, once it is encoded.
+    pub(crate) fn ratio_seen(&self) -> Option<Ratio> {
+        let is_packed = self.packing.codec != Compression::None && matches!(self.content, Content::Encoded(..));
+        is_packed.then(|| Ratio::of(self.size_in_bytes - HEADER_BYTES, self.unpacked_bytes))
+    }
+    /// The same records in several batches, none larger than `batch_size` unless one record is, with the given ids. They
+    /// are as old as it, and as if never sent; what may have been written of it may have been written of them. A batch
+    /// that was split before is halved at least, or a broker that takes less than batch.size would refuse the same batch
+    /// for ever (KAFKA-8350). Source: `ProducerBatch.split`, `RecordAccumulator.splitAndReenqueue`.
+    pub(crate) fn split(mut self, batch_size: usize, mut next_id: impl FnMut() -> BatchId) -> Vec<Batch> {
+        // It was made here: it can be opened.
+        let records = records(&self.encoded()).unwrap_or_default();
+        let batch_size = if self.is_split { self.size_in_bytes / 2 } else { batch_size };
+        let mut batches: Vec<Batch> = Vec::new();
+        for (op, record) in self.ops.iter().zip(records) {
+            let record = NewRecord {
+                timestamp: record.timestamp,
+                key: record.key,
+                value: record.value,
+                headers: record.headers,
+            };
+            if let Some(last) = batches.last_mut()
+                && last.try_push(*op, &record, batch_size)
+            {
+                continue;
+            }
+            let times = (self.created_at, self.opened_at);
+            let packing = (self.packing, self.ratio.max(Ratio::NOT_AT_ALL));
+            let mut batch = Batch::open(next_id(), self.partition.clone(), packing, times, self.last_event);
+            batch.is_split = true;
+            batch.ambiguous = self.ambiguous;
+            batch.last_error = self.last_error.clone();
+            batch.try_push(*op, &record, batch_size);
+            batches.push(batch);
+        }
+        // Nothing is put behind them: each stands as it is.
+        batches.iter_mut().for_each(Batch::take_no_more);
+        batches
+    }
+    fn take_no_more(&mut self) {
+        if let Content::Open(builder) = &mut self.content {
+            self.content = Content::Full(std::mem::take(builder));
+        }
+    }
     /// The operation of its first record, by which events name a batch. A batch is never empty once it is in a queue.
     pub(crate) fn first_op(&self) -> OpId {
         self.ops.first().copied().unwrap_or(OpId(0))
@@ -119,9 +197,11 @@ impl Batch {
     }
 }
 
-fn build_options(stamp: Option<Stamp>) -> BuildOptions {
-    let Some(Stamp { producer, base_sequence }) = stamp else { return BuildOptions::default() };
-    BuildOptions { producer_id: producer.id, producer_epoch: producer.epoch, base_sequence, ..BuildOptions::default() }
+fn build_options(stamp: Option<Stamp>, packing: Packing) -> BuildOptions {
+    let Packing { codec, gzip_level } = packing;
+    let plain = BuildOptions { compression: codec, gzip_level, ..BuildOptions::default() };
+    let Some(Stamp { producer, base_sequence }) = stamp else { return plain };
+    BuildOptions { producer_id: producer.id, producer_epoch: producer.epoch, base_sequence, ..plain }
 }
 
 /// At most so many bytes does a batch of this record alone take.

@@ -204,6 +204,16 @@ impl Idempotence {
             self.request_epoch_bump(partition);
         }
     }
+    /// Several batches stand for one from now on, which was too large: they share its sequences, each in its place.
+    /// Source: `ProducerBatch.split`, `TransactionManager.addInFlightBatch`.
+    pub(crate) fn split(&mut self, partition: &TopicPartition, big: BatchId, parts: &[(BatchId, u32)]) {
+        if let Some(sequences) = self.partitions.get_mut(partition) {
+            match ProducerClientRule::SplitBatchesKeepTheSequences.holds() {
+                true => sequences.split(big, parts),
+                false => sequences.settle(big),
+            }
+        }
+    }
     /// The batch has an outcome, and its sequence may be missing.
     pub(crate) fn forget(&mut self, partition: &TopicPartition, batch: BatchId) {
         if let Some(sequences) = self.partitions.get_mut(partition) {

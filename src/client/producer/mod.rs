@@ -10,12 +10,15 @@
 //! With idempotence (KIP-98) the brokers know each batch by producer id, epoch and sequence, so that a batch sent twice is
 //! written once and batches under way together are written in their order: see [`idempotence`] and [`sequences`].
 //!
-//! Not modelled: compression, transactions, splitting of batches that a broker finds too large (they fail),
-//! buffer.memory.
+//! A batch is packed when it is sent (`compression.type`); how many records go into it is reckoned with how much those
+//! before them have shrunk ([`compression_ratio`]). One that a broker finds too large is split.
+//!
+//! Not modelled: transactions, buffer.memory.
 
 mod accumulator;
 mod batch;
 mod belief;
+mod compression_ratio;
 mod idempotence;
 mod partitioner;
 mod producer_id;
@@ -26,11 +29,12 @@ use std::collections::{BTreeMap, VecDeque};
 
 use kafka_protocol::error::ResponseError;
 use trial_storage::NewRecord;
+use trial_storage::compression::DEFAULT_GZIP_LEVEL;
 
 pub use partitioner::{murmur2, partition_for_key};
 
 use self::accumulator::{Accumulator, Appending, MAX_REQUEST_SIZE};
-use self::batch::{Batch, BatchId, size_upper_bound};
+use self::batch::{Batch, BatchId, Packing, size_upper_bound};
 use self::idempotence::Idempotence;
 use self::partitioner::StickyPartition;
 use self::sender::ProduceCall;
@@ -96,7 +100,7 @@ impl Producer {
             cluster: Cluster::new(bootstrap, cluster),
             blocked: VecDeque::new(),
             sticky: BTreeMap::new(),
-            accumulator: Accumulator::new(ms(config.linger_ms), batch_size(&config)),
+            accumulator: Accumulator::new(ms(config.linger_ms), batch_size(&config), packing(&config)),
             in_flight: BTreeMap::new(),
             idempotence: idempotence_of(&config, zoo),
             closed: false,
@@ -329,6 +333,10 @@ fn idempotence_of(config: &ProducerConfig, zoo: Zoo) -> Option<Idempotence> {
 
 fn batch_size(config: &ProducerConfig) -> usize {
     usize::try_from(config.batch_size).unwrap_or(0).max(1)
+}
+fn packing(config: &ProducerConfig) -> Packing {
+    let gzip_level = u32::try_from(config.compression_gzip_level).unwrap_or(DEFAULT_GZIP_LEVEL);
+    Packing { codec: config.compression_type.0, gzip_level }
 }
 fn max_in_flight(config: &ProducerConfig) -> usize {
     usize::try_from(config.max_in_flight).unwrap_or(0).max(1)

@@ -163,6 +163,12 @@ impl Producer {
             }
             Err((error, log_start_offset)) => {
                 batch.ambiguous |= !was_refused_before_append(error);
+                if error == ResponseError::MessageTooLarge
+                    && batch.records() > 1
+                    && ProducerClientRule::TooLargeBatchIsSplit.holds()
+                {
+                    return self.split(batch, fx);
+                }
                 if self.can_retry(now, &batch, error, log_start_offset) {
                     return self.retry(now, batch, error, fx);
                 }
@@ -207,6 +213,17 @@ impl Producer {
         batch.last_error = Some(name);
         batch.retry_at = now.saturating_add(retry_backoff(&self.config).pause(batch.attempts - 1, fx));
         self.accumulator.put_back(batch, self.idempotence.as_ref());
+    }
+
+    /// A batch of several records that the broker finds too large is sent again in parts, at once, and whatever is left of
+    /// its retries. Source: `Sender.completeBatch`.
+    fn split(&mut self, mut batch: Batch, fx: &mut Effects<'_>) {
+        let (partition, first_op, records) = (batch.partition.clone(), batch.first_op(), batch.records());
+        let cause = batch.last_event;
+        batch.last_error = Some(error_name(ResponseError::MessageTooLarge));
+        let parts = self.accumulator.split(batch, self.idempotence.as_mut());
+        let into = parts.len() as u32;
+        fx.record_because(Event::BatchSplit { partition, first_op, records, into }, &[cause]);
     }
 
     /// No more attempts.

@@ -115,6 +115,16 @@ impl Sequences {
         self.in_flight.push(InFlight { batch, stamp, records, reset: false });
         stamp
     }
+    /// These batches, of so many records each, take over the sequences of one, in its place.
+    pub(crate) fn split(&mut self, big: BatchId, parts: &[(BatchId, u32)]) {
+        let Some(at) = self.position(big) else { return };
+        let InFlight { mut stamp, reset, .. } = self.in_flight.remove(at);
+        for (place, (batch, records)) in (at..).zip(parts) {
+            let records = i32::try_from(*records).unwrap_or(i32::MAX);
+            self.in_flight.insert(place, InFlight { batch: *batch, stamp, records, reset });
+            stamp.base_sequence = increment_sequence(stamp.base_sequence, records);
+        }
+    }
     /// The batch has an outcome.
     pub(crate) fn settle(&mut self, batch: BatchId) {
         self.in_flight.retain(|b| b.batch != batch);

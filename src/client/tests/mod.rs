@@ -8,5 +8,6 @@ mod fixture;
 mod log;
 mod producer;
 mod producer_idempotence;
+mod producer_packing;
 mod validation;
 mod view;

@@ -72,6 +72,7 @@ impl Cluster<'_> {
                 .election(election)
                 .target_isr(new_isr.iter().map(|member| member.broker_id.0).collect())
                 .target_recovery_state(data.leader_recovery_state)
+                .bumps_on_shrink(self.zoo.on(Switch::LeaderEpochBumpOnShrink))
                 .build();
         let mut after = partition.clone();
         if let Some(change) = change {
@@ -127,7 +128,9 @@ impl Cluster<'_> {
             return Err(ResponseError::InvalidRequest);
         }
         // The compare-and-set: a request based on an older state of the partition changes nothing (KIP-497).
-        if data.partition_epoch < partition.partition_epoch && PartitionRule::PartitionEpochIsCompareAndSet.holds() {
+        // The zoo switch `isr-blind-write` takes it away.
+        let is_older = data.partition_epoch < partition.partition_epoch && !self.zoo.on(Switch::IsrBlindWrite);
+        if is_older && PartitionRule::PartitionEpochIsCompareAndSet.holds() {
             return Err(ResponseError::InvalidUpdateVersion);
         }
         let members: Vec<BrokerId> = new_isr.iter().map(|member| member.broker_id.0).collect();

@@ -130,6 +130,7 @@ impl Cluster<'_> {
                     .election(election)
                     .target_isr(target_isr)
                     .unclean_shutdown(unclean)
+                    .bumps_on_shrink(self.zoo.on(Switch::LeaderEpochBumpOnShrink))
                     .build();
                 records.extend(change.map(MetadataRecord::PartitionChange));
             }

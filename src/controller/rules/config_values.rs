@@ -72,20 +72,28 @@ fn validate_value(
     refuse(error, format!("Invalid value {value} for configuration {}: {why}", key.name))
 }
 
-/// Whole numbers that can be set at run time count something of which there must be one; but limits of retention may be -1,
-/// which is none.
+/// Whole numbers that can be set at run time count something of which there must be one; but limits of retention may be
+/// -1, which is none, and so may gzip's level; and a timestamp need not be allowed to differ.
 fn least(name: &str) -> i64 {
     match name {
         "retention.ms" | "retention.bytes" | "log.retention.ms" | "log.retention.bytes" => -1,
+        "compression.gzip.level" => -1,
+        name if name.ends_with(".replication.throttled.rate") => 0,
+        "segment.jitter.ms" | "log.roll.jitter.ms" => 0,
+        name if name.contains("message.timestamp.") => 0,
         _ => 1,
     }
 }
 
-/// Counts of messages and limits of retention are of Kafka's type LONG, all others INT.
+/// Counts of messages, limits of retention and those of timestamps are of Kafka's type LONG, all others INT.
 fn greatest(name: &str) -> i64 {
     match name {
         "flush.messages" | "log.flush.interval.messages" => i64::MAX,
         "retention.ms" | "retention.bytes" | "log.retention.ms" | "log.retention.bytes" => i64::MAX,
+        "compression.gzip.level" => 9,
+        name if name.ends_with(".replication.throttled.rate") => i64::MAX,
+        "segment.ms" | "segment.jitter.ms" | "log.roll.ms" | "log.roll.jitter.ms" => i64::MAX,
+        name if name.contains("message.timestamp.") => i64::MAX,
         _ => i64::from(i32::MAX),
     }
 }

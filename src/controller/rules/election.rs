@@ -5,7 +5,8 @@ use std::collections::BTreeSet;
 use uuid::Uuid;
 
 use super::reassignment::{
-    ReassignmentReplicas, set_assignment_changes, trigger_leader_epoch_bump_for_replica_reassignment,
+    ReassignmentReplicas, set_assignment_changes, trigger_leader_epoch_bump_for_isr_shrink,
+    trigger_leader_epoch_bump_for_replica_reassignment,
 };
 use crate::conformance::PartitionRule;
 use crate::ids::{BrokerId, NO_BROKER};
@@ -67,6 +68,7 @@ pub struct PartitionChangeBuilder<'a> {
     unclean_shutdown: Option<BrokerId>,
     target_recovery_state: i8,
     target_assignment: ReassignmentReplicas,
+    bumps_on_shrink: bool,
 }
 
 impl<'a> PartitionChangeBuilder<'a> {
@@ -90,7 +92,13 @@ impl<'a> PartitionChangeBuilder<'a> {
             unclean_shutdown: None,
             target_recovery_state: recovery_state(partition),
             target_assignment: ReassignmentReplicas::of(partition),
+            bumps_on_shrink: false,
         }
+    }
+    /// As before metadata version 3.6: see [`trigger_leader_epoch_bump_for_isr_shrink`].
+    pub fn bumps_on_shrink(mut self, bumps: bool) -> Self {
+        self.bumps_on_shrink = bumps;
+        self
     }
     pub fn election(mut self, election: Election) -> Self {
         self.election = election;
@@ -124,6 +132,9 @@ impl<'a> PartitionChangeBuilder<'a> {
         self.try_election(&mut change);
         let replicas = &self.target_assignment.replicas;
         trigger_leader_epoch_bump_for_replica_reassignment(&mut change, self.partition, replicas);
+        if self.bumps_on_shrink {
+            trigger_leader_epoch_bump_for_isr_shrink(&mut change, self.partition, &self.target_isr);
+        }
         self.update_elr(&mut change);
         self.update_isr(&mut change);
         self.update_last_known_leader(&mut change);

@@ -107,6 +107,20 @@ pub fn trigger_leader_epoch_bump_for_replica_reassignment(
     }
 }
 
+/// Zoo switch `leader-epoch-bump-on-shrink` (`PartitionChangeBuilder.triggerLeaderEpochBumpForIsrShrinkIfNeeded` for metadata
+/// versions before 3.6, KAFKA-15021): a replica that leaves the ISR begins a new leader epoch with the same leader. It costs
+/// every follower a look at its history, and nothing else.
+pub fn trigger_leader_epoch_bump_for_isr_shrink(
+    change: &mut PartitionChange,
+    partition: &PartitionRegistration,
+    target_isr: &[BrokerId],
+) {
+    let one_leaves = partition.isr.iter().any(|replica| !target_isr.contains(replica));
+    if change.leader.is_none() && one_leaves {
+        change.leader = Some(partition.leader);
+    }
+}
+
 /// What of the assignment the record must say. Source: `PartitionChangeBuilder.setAssignmentChanges`.
 pub fn set_assignment_changes(
     change: &mut PartitionChange,

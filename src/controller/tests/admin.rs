@@ -266,7 +266,7 @@ fn each_config_that_cannot_be_is_refused_with_its_error() {
     }
     let twice = [(min_isr, SET, Some("1")), (min_isr, DELETE, None)];
     assert_eq!(room.alter_configs(TOPIC_RESOURCE, "orders", &twice, false).0, code(request));
-    let (error, message) = room.alter_config(TOPIC_RESOURCE, "orders", ("segment.ms", SET, Some("1")));
+    let (error, message) = room.alter_config(TOPIC_RESOURCE, "orders", ("file.delete.delay.ms", SET, Some("1")));
     assert_eq!(error, code(config));
     assert!(message.contains("known to Kafka, not modelled"), "{message}");
     assert_eq!(room.image().broker_configs, before);

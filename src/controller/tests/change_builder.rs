@@ -288,3 +288,21 @@ fn the_effective_min_isr() {
     room.write(vec![of_cluster]);
     assert_eq!(effective(&room, "orders"), 3, "the cluster's value counts before the controller's file");
 }
+
+#[test]
+fn the_zoo_raises_the_leader_epoch_with_each_shrink() {
+    let epoch_after = |target_isr: &[BrokerId], bumps| {
+        let before = PartitionRegistration { replicas: vec![1, 2, 3], isr: vec![1, 2], leader: 1, ..a_partition() };
+        let change = PartitionChangeBuilder::new(Uuid::nil(), 0, &before, EligibleLeaders::Off, &|_| true)
+            .target_isr(target_isr.to_vec())
+            .bumps_on_shrink(bumps)
+            .build()
+            .expect("the ISR changes");
+        let mut after = before.clone();
+        after.merge(&change);
+        (after.leader, after.leader_epoch - before.leader_epoch)
+    };
+    assert_eq!(epoch_after(&[1], true), (1, 1));
+    assert_eq!(epoch_after(&[1, 2, 3], true), (1, 0), "no expansion does");
+    assert_eq!(epoch_after(&[1], false), (1, 0));
+}

@@ -121,7 +121,11 @@ fn configs_are_checked_and_kept() {
         ("min.insync.replicas", "0"),
         ("unclean.leader.election.enable", "1"),
         ("retention.ms", "-2"),
-        ("segment.ms", "1"),
+        ("segment.ms", "0"),
+        ("compression.type", "tar"),
+        ("compression.gzip.level", "10"),
+        ("message.timestamp.type", "Never"),
+        ("file.delete.delay.ms", "1"),
         ("no.such.thing", "1"),
     ] {
         let topic = room.creation("t", &[&[1]], &[(name, value)]);

@@ -2,8 +2,9 @@
 
 use bytes::Bytes;
 
-use super::header::{CONTROL, LENGTH_ENDS_AT, TRANSACTIONAL, write_header};
+use super::header::{CONTROL, LENGTH_ENDS_AT, LOG_APPEND_TIME, TRANSACTIONAL, write_header};
 use super::{BatchHeader, HEADER_BYTES, varint};
+use crate::compression::{Compression, DEFAULT_GZIP_LEVEL, compress};
 
 /// A record to put into a batch.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -35,6 +36,12 @@ pub struct BuildOptions {
     pub control: bool,
     /// Is it part of a transaction?
     pub transactional: bool,
+    /// How the records are packed. With a codec that this build does not have they stay as they are.
+    pub compression: Compression,
+    /// How hard gzip tries, 1 to 9.
+    pub gzip_level: u32,
+    /// The time of the append, in milliseconds, which is then the timestamp of every record; `None` from a producer.
+    pub log_append_time: Option<i64>,
 }
 
 impl Default for BuildOptions {
@@ -47,6 +54,9 @@ impl Default for BuildOptions {
             base_sequence: -1,
             control: false,
             transactional: false,
+            compression: Compression::None,
+            gzip_level: DEFAULT_GZIP_LEVEL,
+            log_append_time: None,
         }
     }
 }
@@ -73,7 +83,7 @@ impl BatchBuilder {
         BatchBuilder { bytes: vec![0; HEADER_BYTES], records_count: 0, base_timestamp: -1, max_timestamp: -1 }
     }
 
-    /// Bytes of the batch as it would be built now. Exact, since nothing is compressed.
+    /// Bytes of the batch as it would be built now without compression: exact then.
     pub fn size_estimate(&self) -> usize {
         self.bytes.len()
     }
@@ -111,6 +121,14 @@ impl BatchBuilder {
     /// The batch. Without records it takes one offset, as a batch that compaction emptied.
     pub fn build(self, options: BuildOptions) -> Bytes {
         let mut bytes = self.bytes;
+        let mut compression = Compression::None;
+        if options.compression != Compression::None
+            && let Ok(packed) = compress(options.compression, options.gzip_level, &bytes[HEADER_BYTES..])
+        {
+            bytes.truncate(HEADER_BYTES);
+            bytes.extend_from_slice(&packed);
+            compression = options.compression;
+        }
         let flag = |on, bit| if on { bit } else { 0 };
         let header = BatchHeader {
             base_offset: options.base_offset,
@@ -118,10 +136,13 @@ impl BatchBuilder {
             partition_leader_epoch: options.partition_leader_epoch,
             magic: 2,
             crc: 0,
-            attributes: flag(options.control, CONTROL) | flag(options.transactional, TRANSACTIONAL),
+            attributes: flag(options.control, CONTROL)
+                | flag(options.transactional, TRANSACTIONAL)
+                | flag(options.log_append_time.is_some(), LOG_APPEND_TIME)
+                | compression.id(),
             last_offset_delta: (self.records_count - 1).max(0),
             base_timestamp: self.base_timestamp,
-            max_timestamp: self.max_timestamp,
+            max_timestamp: options.log_append_time.unwrap_or(self.max_timestamp),
             producer_id: options.producer_id,
             producer_epoch: options.producer_epoch,
             base_sequence: options.base_sequence,

@@ -2,6 +2,8 @@
 
 use bytes::Buf;
 
+use crate::compression::{Compression, CompressionError};
+
 /// Bytes of a batch before its first record.
 pub const HEADER_BYTES: usize = 61;
 /// Bytes up to and including the length field, which the length does not count.
@@ -13,7 +15,8 @@ const MAGIC: i8 = 2;
 
 pub(super) const TRANSACTIONAL: i16 = 0x10;
 pub(super) const CONTROL: i16 = 0x20;
-const LOG_APPEND_TIME: i16 = 0x08;
+pub(super) const COMPRESSION: i16 = 0x07;
+pub(crate) const LOG_APPEND_TIME: i16 = 0x08;
 
 /// Why bytes are not a batch.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -43,24 +46,12 @@ pub enum BatchError {
     /// A field or record that contradicts the format.
     #[error("malformed batch: {0}")]
     Malformed(&'static str),
-    /// The records are compressed and cannot be read here.
-    #[error("the batch is compressed")]
-    Compressed,
-}
-
-/// How the records of a batch are compressed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Compression {
-    /// Not at all.
-    None,
-    /// gzip.
-    Gzip,
-    /// Snappy.
-    Snappy,
-    /// LZ4.
-    Lz4,
-    /// Zstandard.
-    Zstd,
+    /// The number of a codec that Kafka does not have.
+    #[error("unknown compression {0}")]
+    UnknownCompression(i16),
+    /// The records are compressed and cannot be unpacked.
+    #[error("the batch cannot be unpacked: {0}")]
+    Compressed(#[from] CompressionError),
 }
 
 /// The header of a batch, decoded. Offsets are absolute, timestamps milliseconds since the epoch.
@@ -117,14 +108,11 @@ impl BatchHeader {
     }
     /// How its records are compressed; `None` for a codec Kafka does not know.
     pub fn compression(&self) -> Option<Compression> {
-        match self.attributes & 0x07 {
-            0 => Some(Compression::None),
-            1 => Some(Compression::Gzip),
-            2 => Some(Compression::Snappy),
-            3 => Some(Compression::Lz4),
-            4 => Some(Compression::Zstd),
-            _ => None,
-        }
+        Compression::of_id(self.compression_id())
+    }
+    /// The number of its codec.
+    pub fn compression_id(&self) -> i16 {
+        self.attributes & COMPRESSION
     }
     /// Is `max_timestamp` the time of the append and thereby the timestamp of every record?
     pub fn log_append_time(&self) -> bool {
@@ -135,6 +123,13 @@ impl BatchHeader {
 /// Decodes the header at the start of `bytes` and checks that its fields are possible: format, lengths, offsets.
 /// Neither asks that the rest of the batch be there nor looks at the checksum; see [`check_batch`].
 pub fn parse_header(bytes: &[u8]) -> Result<BatchHeader, BatchError> {
+    let header = decode_header(bytes)?;
+    check_offsets(&header)?;
+    Ok(header)
+}
+
+/// Decodes the header and checks what is needed to find the end of the batch: format and length.
+pub(crate) fn decode_header(bytes: &[u8]) -> Result<BatchHeader, BatchError> {
     let Some(mut header) = bytes.get(..HEADER_BYTES) else {
         return Err(BatchError::TooShort { needed: HEADER_BYTES, got: bytes.len() });
     };
@@ -160,6 +155,10 @@ pub fn parse_header(bytes: &[u8]) -> Result<BatchHeader, BatchError> {
     if header.magic != MAGIC {
         return Err(BatchError::BadMagic(header.magic));
     }
+    Ok(header)
+}
+
+fn check_offsets(header: &BatchHeader) -> Result<(), BatchError> {
     if header.base_offset < 0 || header.last_offset_delta < 0 || header.records_count < 0 {
         return Err(BatchError::Malformed("negative offset or count"));
     }
@@ -167,12 +166,13 @@ pub fn parse_header(bytes: &[u8]) -> Result<BatchHeader, BatchError> {
     if header.base_offset >= i64::MAX - i64::from(header.last_offset_delta) {
         return Err(BatchError::Malformed("offsets beyond the largest possible"));
     }
-    Ok(header)
+    Ok(())
 }
 
-/// Decodes the header and checks that the whole batch is there and fits its checksum. Bytes behind it are ignored.
+/// Decodes the header and checks that the whole batch is there and fits its checksum, and then that its fields are
+/// possible: what was altered on its way is corrupt, whatever it says now. Bytes behind it are ignored.
 pub fn check_batch(bytes: &[u8]) -> Result<BatchHeader, BatchError> {
-    let header = parse_header(bytes)?;
+    let header = decode_header(bytes)?;
     let needed = header.size_in_bytes();
     let Some(batch) = bytes.get(..needed) else {
         return Err(BatchError::TooShort { needed, got: bytes.len() });
@@ -181,6 +181,7 @@ pub fn check_batch(bytes: &[u8]) -> Result<BatchHeader, BatchError> {
     if computed != header.crc {
         return Err(BatchError::BadCrc { stored: header.crc, computed });
     }
+    check_offsets(&header)?;
     Ok(header)
 }
 
@@ -200,6 +201,18 @@ pub fn set_producer_state(batch: &mut [u8], producer_id: i64, producer_epoch: i1
         batch[43..51].copy_from_slice(&producer_id.to_be_bytes());
         batch[51..53].copy_from_slice(&producer_epoch.to_be_bytes());
         batch[53..57].copy_from_slice(&base_sequence.to_be_bytes());
+        let crc = crc32c::crc32c(&batch[ATTRIBUTES_AT..]);
+        batch[CRC_AT..ATTRIBUTES_AT].copy_from_slice(&crc.to_be_bytes());
+    }
+}
+
+/// Writes the largest timestamp and what timestamps mean into a batch, and the checksum anew: what a leader does that
+/// found another largest timestamp than its producer told, or whose topic takes the time of the append
+/// (`DefaultRecordBatch.setMaxTimestamp`). Bytes too short to be a batch are left alone.
+pub(crate) fn set_max_timestamp(batch: &mut [u8], attributes: i16, max_timestamp: i64) {
+    if batch.len() >= HEADER_BYTES {
+        batch[21..23].copy_from_slice(&attributes.to_be_bytes());
+        batch[35..43].copy_from_slice(&max_timestamp.to_be_bytes());
         let crc = crc32c::crc32c(&batch[ATTRIBUTES_AT..]);
         batch[CRC_AT..ATTRIBUTES_AT].copy_from_slice(&crc.to_be_bytes());
     }

@@ -10,8 +10,9 @@
 //! offset and leader epoch into a batch without touching it. Brokers work on headers ([`parse_header`],
 //! [`check_batch`], [`Batches`]); only whoever needs the records opens a batch ([`records`]).
 //!
-//! Not modelled: compression (a compressed batch is stored and served, but cannot be opened here), and the formats 0 and
-//! 1 of before 0.11.
+//! Records may be compressed, all together ([`crate::compression`]): then opening a batch means to unpack it.
+//!
+//! Not modelled: the formats 0 and 1 of before 0.11.
 
 mod build;
 mod header;
@@ -20,7 +21,9 @@ mod varint;
 
 pub use build::{BatchBuilder, BuildOptions, NewRecord, build_batch};
 pub use header::{
-    BatchError, BatchHeader, Compression, HEADER_BYTES, check_batch, parse_header, set_base_offset_and_epoch,
-    set_producer_state,
+    BatchError, BatchHeader, HEADER_BYTES, check_batch, parse_header, set_base_offset_and_epoch, set_producer_state,
 };
-pub use read::{Batch, Batches, Record, records};
+pub use read::{Batch, Batches, Record, Records, records};
+
+pub(crate) use header::{LOG_APPEND_TIME, decode_header, set_max_timestamp};
+pub(crate) use read::{Skeleton, skeleton};

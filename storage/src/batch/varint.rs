@@ -31,7 +31,8 @@ fn zig_zag(value: i64) -> u64 {
 }
 
 /// Reads from the front of some bytes; nothing it is given can make it panic.
-pub(super) struct Cursor {
+#[derive(Default)]
+pub(crate) struct Cursor {
     bytes: Bytes,
     at: usize,
 }
@@ -84,6 +85,24 @@ impl Cursor {
             -1 => Ok(None),
             len => self.take(len).map(Some),
         }
+    }
+
+    /// Passes over a length and as many bytes.
+    pub(super) fn skip_nullable(&mut self) -> Result<(), BatchError> {
+        match self.varint()? {
+            -1 => Ok(()),
+            len => self.skip(len),
+        }
+    }
+
+    /// Passes over the next `len` bytes.
+    pub(super) fn skip(&mut self, len: i32) -> Result<(), BatchError> {
+        let len = usize::try_from(len).map_err(|_| BatchError::Malformed("negative length"))?;
+        if len > self.remaining() {
+            return Err(BatchError::Malformed("length beyond the end"));
+        }
+        self.at += len;
+        Ok(())
     }
 
     /// The next `len` bytes. Shares the memory.

@@ -6,7 +6,8 @@ use crate::{BatchError, BatchHeader, Disk, OpenMode, check_batch, set_base_offse
 
 use super::producers::ProducerCheck;
 use super::segment::Segment;
-use super::{Log, LogError, open, remember};
+use super::validate::{Validated, validate};
+use super::{AppendRule, Log, LogError, open, remember};
 
 /// What an append did.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -25,19 +26,36 @@ pub struct Appended {
     pub rolled: bool,
     /// Nothing was appended, for it had been before: offsets and timestamp are those it got then.
     pub duplicate: bool,
+    /// What the answer tells as the time of the append, in milliseconds: the leader's clock where the topic makes it the
+    /// timestamp of all records, the timestamp of the batch in the log for a duplicate, else -1.
+    pub log_append_time: i64,
 }
 
 impl Log {
     /// Appends a producer's batches: checks each, gives them the next offsets and the leader's epoch, and writes them at
     /// once. All or nothing; control batches are refused. An idempotent producer's batch that the log holds already is not
-    /// appended again (`UnifiedLog.analyzeAndValidateProducerState`).
+    /// appended again (`UnifiedLog.analyzeAndValidateProducerState`). `wall`: the leader's clock in milliseconds, by which
+    /// timestamps are judged, and which they become where the topic says so.
     pub fn append_as_leader(
         &mut self,
         disk: &mut dyn Disk,
         batches: Bytes,
         leader_epoch: i32,
+        wall: i64,
     ) -> Result<Appended, LogError> {
-        self.append_from_client(disk, batches, leader_epoch, false)
+        let mut checked = Vec::new();
+        let mut at = 0;
+        while at < batches.len() {
+            let batch = validate(&batches.slice(at..), &self.config, wall)?;
+            at += batch.taken_bytes;
+            checked.push(batch);
+        }
+        let headers = checked.iter().map(|batch| batch.header).collect();
+        let batches =
+            if checked.iter().any(|batch| batch.changed.is_some()) { joined(batches, checked) } else { batches };
+        let appended = self.append_checked(disk, batches, headers, leader_epoch, false)?;
+        let log_append_time = self.config.appends.log_append_time && !appended.duplicate;
+        Ok(Appended { log_append_time: if log_append_time { wall } else { appended.log_append_time }, ..appended })
     }
 
     /// As [`Log::append_as_leader`], for batches the server made itself: transaction markers and the like may be among
@@ -48,38 +66,46 @@ impl Log {
         batches: Bytes,
         leader_epoch: i32,
     ) -> Result<Appended, LogError> {
-        self.append_from_client(disk, batches, leader_epoch, true)
+        self.append_own(disk, batches, leader_epoch)
     }
 
-    fn append_from_client(
-        &mut self,
-        disk: &mut dyn Disk,
-        batches: Bytes,
-        leader_epoch: i32,
-        control_allowed: bool,
-    ) -> Result<Appended, LogError> {
+    fn append_own(&mut self, disk: &mut dyn Disk, batches: Bytes, leader_epoch: i32) -> Result<Appended, LogError> {
         let mut headers = Vec::new();
-        let mut next_offset = self.log_end_offset;
         let mut at = 0;
         while at < batches.len() {
-            let mut header = check_batch(&batches[at..])?;
-            validate_batch(&header, control_allowed)?;
+            let header = check_batch(&batches[at..])?;
             if header.size_in_bytes() > self.config.max_batch_bytes {
                 let limit = self.config.max_batch_bytes as u64;
                 return Err(LogError::TooLarge { size: header.size_in_bytes() as u64, limit });
             }
             at += header.size_in_bytes();
+            headers.push(header);
+        }
+        self.append_checked(disk, batches, headers, leader_epoch, true)
+    }
+
+    /// Gives checked batches the next offsets and the leader's epoch, and writes them.
+    fn append_checked(
+        &mut self,
+        disk: &mut dyn Disk,
+        batches: Bytes,
+        mut headers: Vec<BatchHeader>,
+        leader_epoch: i32,
+        is_own: bool,
+    ) -> Result<Appended, LogError> {
+        let mut next_offset = self.log_end_offset;
+        for header in &mut headers {
             header.base_offset = next_offset;
             header.partition_leader_epoch = leader_epoch;
             next_offset = next_offset
-                .checked_add(i64::from(header.records_count))
+                .checked_add(i64::from(header.last_offset_delta) + 1)
                 .ok_or(BatchError::Malformed("offsets beyond the largest possible"))?;
-            headers.push(header);
         }
-        if batches.len() as u64 > self.config.segment_bytes && !control_allowed {
-            return Err(LogError::TooLarge { size: batches.len() as u64, limit: self.config.segment_bytes });
+        let (size, limit) = (batches.len() as u64, self.config.segment_bytes);
+        if size > limit && !is_own && self.config.appends.rules.hold(AppendRule::AppendFitsASegment) {
+            return Err(LogError::LargerThanASegment { size, limit });
         }
-        let updates = match self.check_producers(&headers, control_allowed)? {
+        let updates = match self.check_producers(&headers, is_own)? {
             ProducerCheck::Duplicate(appended) => return Ok(appended),
             ProducerCheck::Appends(updates) => updates,
         };
@@ -140,11 +166,13 @@ impl Log {
             batches: headers.len() as u32,
             rolled: false,
             duplicate: false,
+            log_append_time: -1,
         };
         let Some(last) = headers.last() else {
             return Ok(appended);
         };
-        appended.rolled = self.roll_if_full(disk, bytes.len() as u64)?;
+        let youngest = headers.iter().map(|header| header.max_timestamp).max().unwrap_or(-1);
+        appended.rolled = self.roll_if_full(disk, bytes.len() as u64, youngest)?;
 
         // Epochs first, as in UnifiedLog.append: an epoch without records does no harm, records without their epoch do.
         let mut epochs_changed = false;
@@ -170,15 +198,38 @@ impl Log {
         Ok(appended)
     }
 
-    /// A segment that would outgrow `segment_bytes` is left as it is, and a new one begins at the log's end
-    /// (`LogSegment.shouldRoll`). True if it was so.
-    fn roll_if_full(&mut self, disk: &mut dyn Disk, incoming: u64) -> Result<bool, LogError> {
+    /// A segment that would outgrow `segment_bytes`, or whose first batch is too old beside this append, is left as it is,
+    /// and a new one begins at the log's end (`LogSegment.shouldRoll`). True if it was so.
+    fn roll_if_full(&mut self, disk: &mut dyn Disk, incoming: u64, youngest: i64) -> Result<bool, LogError> {
         let active = &self.segments[self.segments.len() - 1];
-        if active.size == 0 || active.size + incoming <= self.config.segment_bytes {
+        let is_full = active.size + incoming > self.config.segment_bytes;
+        if active.size == 0 || !(is_full || self.is_too_old(active, youngest)) {
             return Ok(false);
         }
         self.roll(disk)?;
         Ok(true)
+    }
+
+    /// Is an append with this largest timestamp more than `segment.ms` younger than the segment's first batch? By the
+    /// records' own time, so that a leader and its followers, and whoever reads a copy of an old log, roll at the same
+    /// records (`LogSegment.timeWaitedForRoll`). A segment without timestamps has no age here; Kafka takes the time since
+    /// it created the file.
+    fn is_too_old(&self, segment: &Segment, youngest: i64) -> bool {
+        let rules = self.config.appends.rules;
+        let jitter = if rules.hold(AppendRule::RollsAreSpread) { self.roll_jitter(segment) } else { 0 };
+        let waited = youngest.saturating_sub(segment.first_timestamp);
+        segment.first_timestamp >= 0
+            && waited > self.config.segment_ms.saturating_sub(jitter)
+            && rules.hold(AppendRule::OldSegmentIsRolled)
+    }
+
+    /// How much earlier than others a segment is rolled, so that not all logs of a broker do it at once. Kafka draws it;
+    /// here it is a hash of the log's name and the segment's offset (`LogConfig.randomSegmentJitter`).
+    fn roll_jitter(&self, segment: &Segment) -> i64 {
+        let most = self.config.segment_jitter_ms.min(self.config.segment_ms);
+        let of_name = crc32c::crc32c(self.dir_name.as_bytes());
+        let drawn = crc32c::crc32c_append(of_name, &segment.base_offset.to_be_bytes());
+        if most <= 0 { 0 } else { i64::from(drawn) % most }
     }
 
     /// Begins a new segment at the log's end (`UnifiedLog.roll`).
@@ -193,20 +244,16 @@ impl Log {
     }
 }
 
-/// What a leader demands of a batch from a client (`LogValidator.validateBatch`): as many offsets as records and at least
-/// one, a sequence number if there is a producer id, no control records.
-fn validate_batch(header: &BatchHeader, control_allowed: bool) -> Result<(), BatchError> {
-    if header.records_count == 0 || i64::from(header.records_count) != i64::from(header.last_offset_delta) + 1 {
-        return Err(BatchError::Malformed("records and offsets differ in number"));
+/// What goes into the log: the batches as they came, or as they have become.
+fn joined(batches: Bytes, checked: Vec<Validated>) -> Bytes {
+    if let [Validated { changed: Some(only), .. }] = &checked[..] {
+        return only.clone();
     }
-    if header.compression().is_none() {
-        return Err(BatchError::Malformed("unknown compression"));
+    let (mut joined, mut at) = (BytesMut::new(), 0);
+    for batch in checked {
+        let came = &batches[at..at + batch.taken_bytes];
+        joined.extend_from_slice(batch.changed.as_deref().unwrap_or(came));
+        at += batch.taken_bytes;
     }
-    if header.is_control() && !control_allowed {
-        return Err(BatchError::Malformed("control batches are not for clients to write"));
-    }
-    if header.producer_id >= 0 && header.base_sequence < 0 && !header.is_control() {
-        return Err(BatchError::Malformed("a producer id without a sequence number"));
-    }
-    Ok(())
+    joined.freeze()
 }

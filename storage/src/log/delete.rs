@@ -50,7 +50,7 @@ impl Log {
             producers.on_log_start_offset_incremented(self.log_start_offset);
         }
         if self.epochs.truncate_from_start(self.log_start_offset) {
-            self.store_epochs(disk)?;
+            self.store_fewer_epochs(disk)?;
         }
         Ok(())
     }

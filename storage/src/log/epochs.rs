@@ -1,6 +1,6 @@
 //! Where does each leader epoch begin in this log? (`LeaderEpochFileCache`, KIP-101, KIP-279.)
 
-use crate::checkpoint::{self, CheckpointError};
+use crate::checkpoint::{self, CheckpointError, RenameOrder};
 use crate::{DirId, Disk, DiskError, FileId};
 
 use super::{Log, LogError};
@@ -122,9 +122,23 @@ pub(super) fn load(disk: &mut dyn Disk, dir: DirId) -> Result<Option<EpochCache>
 }
 
 /// Replaces the checkpoint. The handle is for syncing it.
-pub(super) fn store(cache: &EpochCache, disk: &mut dyn Disk, dir: DirId) -> Result<FileId, DiskError> {
+fn store(cache: &EpochCache, disk: &mut dyn Disk, dir: DirId, order: RenameOrder) -> Result<FileId, DiskError> {
     let lines = cache.entries.iter().map(|entry| format!("{} {}", entry.epoch, entry.start_offset));
-    checkpoint::replace(disk, dir, FILE_NAME, lines)
+    checkpoint::replace(disk, dir, FILE_NAME, lines, order)
+}
+
+/// What the zoo's `epoch-cache-hole` makes of the checkpoint after a crash (`LogLoader.load`, `LogSegment.recover`): it is
+/// believed, and only what batches from `recovered_from` on say is added. An empty file holds no epochs
+/// (`CheckpointFile.CheckpointReadBuffer.read`).
+pub(super) fn believed(stored: Option<EpochCache>, mut of_batches: EpochCache, recovered_from: i64) -> EpochCache {
+    let mut cache = stored.unwrap_or_default();
+    of_batches.truncate_from_start(recovered_from);
+    for entry in of_batches.entries() {
+        if cache.latest().is_none_or(|latest| latest.epoch < entry.epoch) {
+            cache.assign(entry.epoch, entry.start_offset);
+        }
+    }
+    cache
 }
 
 impl Log {
@@ -159,9 +173,20 @@ impl Log {
     }
 
     pub(super) fn store_epochs(&mut self, disk: &mut dyn Disk) -> Result<(), LogError> {
-        self.epoch_file = Some(store(&self.epochs, disk, self.dir)?);
+        self.epoch_file = Some(store(&self.epochs, disk, self.dir, RenameOrder::AfterBytes)?);
         self.sync.epochs_changed();
         Ok(())
+    }
+
+    /// As [`Log::store_epochs`], where epochs went out of the cache. The zoo's `epoch-cache-hole` (KAFKA-16541,
+    /// `LeaderEpochFileCache.truncateFromEnd` and `truncateFromStart` in 3.7.0) leaves it to the system when the file is durable.
+    pub(super) fn store_fewer_epochs(&mut self, disk: &mut dyn Disk) -> Result<(), LogError> {
+        if self.config.epoch_cache_hole {
+            store(&self.epochs, disk, self.dir, RenameOrder::BeforeBytes).map(|file| disk.close(file))?;
+            self.epoch_file = None;
+            return Ok(());
+        }
+        self.store_epochs(disk)
     }
 }
 
@@ -251,5 +276,16 @@ mod tests {
         let cache = cache(&[(2, 10), (4, 20)]);
         let answers: Vec<_> = [9, 10, 19, 20, 99].iter().map(|offset| cache.epoch_of_offset(*offset)).collect();
         assert_eq!(answers, [None, Some(2), Some(2), Some(4), Some(4)]);
+    }
+
+    #[test]
+    fn the_zoo_believes_a_checkpoint_that_the_power_took() {
+        let of_batches = || cache(&[(0, 0), (1, 10), (2, 20), (3, 30)]);
+        let known = |stored: Option<EpochCache>, recovered_from| pairs(&believed(stored, of_batches(), recovered_from));
+        assert_eq!(known(Some(cache(&[(0, 0), (1, 10), (2, 20)])), 25), [(0, 0), (1, 10), (2, 20), (3, 30)]);
+        assert_eq!(known(None, 25), [(2, 25), (3, 30)], "what lies below is unheard of");
+        assert_eq!(known(None, 99), [(3, 99)], "the caller cuts what begins at the end");
+        assert_eq!(known(Some(cache(&[(0, 0)])), 25), [(0, 0), (2, 25), (3, 30)], "a hole");
+        assert_eq!(known(None, 0), pairs(&of_batches()), "everything is looked through");
     }
 }

@@ -27,6 +27,7 @@
 //!   in a segment of its own (Kafka's fetcher would fail there), and so does a leader what the server itself made.
 
 mod append;
+mod append_rules;
 mod delete;
 mod epochs;
 mod open;
@@ -36,17 +37,20 @@ mod retention;
 mod segment;
 mod sync;
 mod truncate;
+mod validate;
 
 use std::collections::VecDeque;
 
 use crate::{BatchError, DirId, Disk, DiskError, FileId, ProducerConfig, ProducerError, ProducerStates};
 
 pub use append::Appended;
+pub use append_rules::{AppendRule, AppendRules};
 pub use epochs::{EpochEndOffset, EpochEntry};
 pub use open::{Opening, Recovered};
 pub use read::TimestampedOffset;
 pub use retention::{Breach, Retention};
 pub use sync::SyncMark;
+pub use validate::{AppendConfig, RecordError, RecordErrors, TargetCompression};
 
 use epochs::EpochCache;
 use segment::Segment;
@@ -56,17 +60,41 @@ use segment::Segment;
 pub struct LogConfig {
     /// Size at which a segment is rolled, in bytes (`segment.bytes`).
     pub segment_bytes: u64,
+    /// A segment is rolled by an append that is so much younger than the segment's first batch, in milliseconds
+    /// (`segment.ms`).
+    pub segment_ms: i64,
+    /// By so many milliseconds at most it is rolled earlier, each segment by an amount of its own (`segment.jitter.ms`).
+    pub segment_jitter_ms: i64,
     /// Bytes between entries of the index (`index.interval.bytes`).
     pub index_interval_bytes: u64,
     /// Largest batch a leader appends, in bytes (`max.message.bytes`).
     pub max_batch_bytes: usize,
+    /// What becomes of what a client sends.
+    pub appends: AppendConfig,
     /// How producers are remembered; `None` for a log that only its owner writes.
     pub producers: Option<ProducerConfig>,
+    /// The bug zoo's `epoch-cache-hole` (KAFKA-16541): where epochs go out of the cache, their checkpoint is written without a
+    /// sync, and a start after a crash believes it below the recovery point, be it empty.
+    pub epoch_cache_hole: bool,
+}
+
+impl LogConfig {
+    /// Kafka's sizes, and no producers.
+    pub const DEFAULT: LogConfig = LogConfig {
+        segment_bytes: 1 << 30,
+        segment_ms: i64::MAX,
+        segment_jitter_ms: 0,
+        index_interval_bytes: 4_096,
+        max_batch_bytes: 1_048_588,
+        appends: AppendConfig::DEFAULT,
+        producers: None,
+        epoch_cache_hole: false,
+    };
 }
 
 impl Default for LogConfig {
     fn default() -> Self {
-        LogConfig { segment_bytes: 1 << 30, index_interval_bytes: 4_096, max_batch_bytes: 1_048_588, producers: None }
+        LogConfig::DEFAULT
     }
 }
 
@@ -100,14 +128,28 @@ pub enum LogError {
     /// A batch of an idempotent producer that must not be appended now.
     #[error(transparent)]
     Producer(#[from] ProducerError),
-    /// A batch or an append larger than allowed.
-    #[error("{size} bytes exceed the limit of {limit}")]
+    /// A batch larger than `max.message.bytes`.
+    #[error("a batch of {size} bytes exceeds the limit of {limit}")]
     TooLarge {
         /// Its size in bytes.
         size: u64,
         /// The limit in bytes.
         limit: u64,
     },
+    /// An append larger than a whole segment.
+    #[error("an append of {size} bytes does not fit into a segment of {limit}")]
+    LargerThanASegment {
+        /// Its size in bytes.
+        size: u64,
+        /// The size of a segment in bytes.
+        limit: u64,
+    },
+    /// A producer's batch that does not begin at offset 0.
+    #[error("a producer's batch begins at offset 0, not {0}")]
+    BaseOffset(i64),
+    /// Records of a client that are not taken.
+    #[error(transparent)]
+    Records(#[from] RecordErrors),
 }
 
 /// Batches at the end of the log whose position is known exactly, so that readers at the tail need not search.

@@ -145,6 +145,13 @@ impl Log {
             self.epochs = cache.clone();
             self.epochs.truncate_from_end(self.log_end_offset);
         }
+        if let (Opening::Unclean { recovery_point }, true) = (opening, self.config.epoch_cache_hole) {
+            let behind = self.segments.partition_point(|segment| segment.base_offset <= recovery_point);
+            let recovered_from = behind.checked_sub(1).map_or(0, |ix| self.segments[ix].base_offset);
+            let of_batches = std::mem::take(&mut self.epochs);
+            self.epochs = epochs::believed(stored.clone(), of_batches, recovered_from);
+            self.epochs.truncate_from_end(self.log_end_offset);
+        }
         self.epochs.truncate_from_start(self.log_start_offset);
         // After a crash even a right checkpoint may not be durable.
         let trusted = opening == Opening::Clean && stored.as_ref() == Some(&self.epochs);

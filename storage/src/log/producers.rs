@@ -37,6 +37,7 @@ impl Log {
                     batches: 0,
                     rolled: false,
                     duplicate: true,
+                    log_append_time: known.timestamp,
                 }));
             }
             let at = match updates.iter().position(|update| update.producer_id() == header.producer_id) {

@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 
-use crate::{BatchError, BatchHeader, Compression, Disk, HEADER_BYTES, parse_header, records};
+use crate::{BatchError, BatchHeader, Compression, Disk, HEADER_BYTES, Records, parse_header};
 
 use super::{Log, LogError};
 
@@ -61,7 +61,7 @@ impl Log {
     }
 
     /// The first record whose timestamp is not below `timestamp`, with the batch's base offset and largest timestamp in
-    /// its place if the batch is compressed and cannot be opened. `None` if all are older.
+    /// its place if this build cannot unpack it. `None` if all are older.
     pub fn offset_for_timestamp(
         &self,
         disk: &mut dyn Disk,
@@ -74,10 +74,9 @@ impl Log {
                     continue;
                 }
                 let leader_epoch = header.partition_leader_epoch;
-                let found = if header.compression() == Some(Compression::None) {
+                let found = if header.compression().is_some_and(Compression::is_built) {
                     let batch = disk.read(segment.file, position, header.size_in_bytes())?;
-                    let record = records(&batch)?.into_iter().find(|record| record.timestamp >= timestamp);
-                    record.map(|record| (record.offset, record.timestamp))
+                    first_from(&batch, timestamp)?
                 } else {
                     Some((header.base_offset, header.max_timestamp))
                 };
@@ -131,6 +130,13 @@ impl Log {
         Ok(headers)
     }
 
+    /// Does one offset lie in an older segment than another, so that no read reaches from the one to the other
+    /// (`LogOffsetMetadata.onOlderSegment`)?
+    pub fn is_on_older_segment(&self, offset: i64, than: i64) -> bool {
+        let segment = |offset| self.segments.partition_point(|segment| segment.base_offset <= offset);
+        segment(offset) < segment(than)
+    }
+
     /// The batch that holds `offset`, which must lie in the log.
     fn find(&self, disk: &mut dyn Disk, offset: i64) -> Result<Place, LogError> {
         let segment = self.segments.partition_point(|segment| segment.base_offset <= offset).saturating_sub(1);
@@ -173,6 +179,17 @@ impl Log {
         }
         (self.segments[segment].upper_bound(end_exclusive), false)
     }
+}
+
+/// Offset and timestamp of a batch's first record that is not older.
+fn first_from(batch: &Bytes, timestamp: i64) -> Result<Option<(i64, i64)>, LogError> {
+    for record in Records::open(batch)? {
+        let record = record?;
+        if record.timestamp >= timestamp {
+            return Ok(Some((record.offset, record.timestamp)));
+        }
+    }
+    Ok(None)
 }
 
 /// Bytes of the whole batches at the start of `bytes` that begin before `end_exclusive`.

@@ -19,13 +19,15 @@ pub(super) struct Segment {
     index: Vec<(i64, u64)>,
     /// No record's timestamp is larger; after a truncation it may be smaller. -1 if empty.
     pub(super) max_timestamp: i64,
+    /// Largest timestamp of its first batch, by which its age is told (`rollingBasedTimestamp`); -1 if it has none.
+    pub(super) first_timestamp: i64,
     /// The change of the log that touched this file last (`SyncState`).
     pub(super) changed: u64,
 }
 
 impl Segment {
     pub(super) fn new(base_offset: i64, file: FileId) -> Self {
-        Segment { base_offset, file, size: 0, index: Vec::new(), max_timestamp: -1, changed: 0 }
+        Segment { base_offset, file, size: 0, index: Vec::new(), max_timestamp: -1, first_timestamp: -1, changed: 0 }
     }
 
     /// Takes note of a batch that stands at the segment's end.
@@ -33,6 +35,9 @@ impl Segment {
         let last_indexed = self.index.last().map_or(0, |(_, position)| *position);
         if self.size - last_indexed > index_interval_bytes {
             self.index.push((header.base_offset, self.size));
+        }
+        if self.size == 0 {
+            self.first_timestamp = header.max_timestamp;
         }
         self.size += header.size_in_bytes() as u64;
         self.max_timestamp = self.max_timestamp.max(header.max_timestamp);
@@ -43,7 +48,7 @@ impl Segment {
         self.size = position;
         self.index.retain(|(_, at)| *at < position);
         if position == 0 {
-            self.max_timestamp = -1;
+            (self.max_timestamp, self.first_timestamp) = (-1, -1);
         }
     }
 

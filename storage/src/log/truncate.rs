@@ -48,7 +48,7 @@ impl Log {
             self.rebuild_producers_after_truncation(disk, wall)?;
         }
         if self.epochs.truncate_from_end(epochs_end) {
-            self.store_epochs(disk)?;
+            self.store_fewer_epochs(disk)?;
         }
         Ok(())
     }
@@ -71,7 +71,7 @@ impl Log {
             producers.truncate_fully_and_start_at(disk, self.dir, offset)?;
         }
         if self.epochs.truncate_from_end(i64::MIN) {
-            self.store_epochs(disk)?;
+            self.store_fewer_epochs(disk)?;
         }
         Ok(())
     }

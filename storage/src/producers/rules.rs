@@ -3,25 +3,12 @@
 //! They always hold but in two places: a test leaves one out to see that somebody would miss it, and the bug zoo brings
 //! back an older Kafka. Both say so in the configuration of a log; nothing here is global.
 
-/// Declares the rules once: the enum, the list of all, their names.
-macro_rules! rules {
-    ($($(#[$doc:meta])* $rule:ident,)+) => {
-        /// A rule of `ProducerStateManager` and its neighbours.
-        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-        pub enum ProducerRule { $($(#[$doc])* $rule,)+ }
-
-        impl ProducerRule {
-            /// Every rule.
-            pub const ALL: &'static [ProducerRule] = &[$(ProducerRule::$rule),+];
-            /// Its name.
-            pub fn name(self) -> &'static str {
-                match self { $(ProducerRule::$rule => stringify!($rule),)+ }
-            }
-        }
-    };
-}
+use crate::rules::rules;
 
 rules! {
+    /// A rule of `ProducerStateManager` and its neighbours.
+    ProducerRule in ProducerRules:
+
     /// A batch whose first and last sequence are those of a remembered batch is a duplicate.
     SameSequencesAreADuplicate,
     /// A batch of another producer epoch is no duplicate.
@@ -64,37 +51,4 @@ rules! {
     SilentProducersAreForgotten,
     /// A producer that was silent for too long is not loaded from a snapshot.
     SilentProducersAreNotLoaded,
-}
-
-/// Which rules hold: all of them, less those that were left out.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct ProducerRules {
-    left_out: u32,
-}
-
-impl ProducerRules {
-    /// These, without one.
-    pub fn without(self, rule: ProducerRule) -> ProducerRules {
-        ProducerRules { left_out: self.left_out | 1 << rule as u32 }
-    }
-    /// Does it hold?
-    #[inline]
-    pub fn hold(self, rule: ProducerRule) -> bool {
-        self.left_out & 1 << rule as u32 == 0
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn each_rule_is_left_out_by_itself() {
-        for left_out in ProducerRule::ALL {
-            let rules = ProducerRules::default().without(*left_out);
-            for rule in ProducerRule::ALL {
-                assert_eq!(rules.hold(*rule), rule != left_out, "{}", rule.name());
-            }
-        }
-    }
 }

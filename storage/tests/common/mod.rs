@@ -104,7 +104,7 @@ impl Disk for MemoryDisk {
 
 /// Small segments and a dense index, so that short logs have many of both.
 pub fn small() -> LogConfig {
-    LogConfig { segment_bytes: 400, index_interval_bytes: 100, max_batch_bytes: 300, producers: None }
+    LogConfig { segment_bytes: 400, index_interval_bytes: 100, max_batch_bytes: 300, ..LogConfig::DEFAULT }
 }
 
 /// A producer's batch of `count` records with this value, timestamps from `timestamp` on.

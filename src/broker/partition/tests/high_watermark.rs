@@ -2,12 +2,13 @@
 
 use super::*;
 use crate::broker::partition::RoleChange;
+use crate::zoo::Switch;
 
 fn advance(room: &mut Room) -> Option<(i64, i64)> {
     advance_with(room, &image())
 }
 fn advance_with(room: &mut Room, image: &MetadataImage) -> Option<(i64, i64)> {
-    room.partition.maybe_increment_leader_high_watermark(image, NOW, LAG_MS)
+    room.partition.maybe_increment_leader_high_watermark(image, NOW, LAG_MS, Zoo::default())
 }
 
 #[test]
@@ -46,6 +47,21 @@ fn the_maximal_isr_counts_while_a_change_is_pending() {
     assert_eq!(room.partition.high_watermark(), 5, "3 may still be elected");
 }
 
+/// KIP-497 and the two ways to get it wrong, which the zoo brings back.
+#[test]
+fn the_zoo_counts_the_joiner_too_late_and_the_leaver_too_short() {
+    let zoo = |switch: Switch| [switch].into_iter().collect::<Zoo>();
+    let advance =
+        |room: &mut Room, zoo| room.partition.maybe_increment_leader_high_watermark(&image(), NOW, LAG_MS, zoo);
+    let mut room = Room::leader(10, 4, &[1, 2], &[remote(2, 9), remote(3, 5)]);
+    room.state().isr = IsrState::PendingExpand { isr: vec![1, 2], joining: 3, asked: Vec::new() };
+    assert_eq!(advance(&mut room, zoo(Switch::HwOverCommittedIsr)), Some((4, 9)));
+
+    let mut room = Room::leader(10, 4, &[1, 2, 3], &[remote(2, 9), late(3, 5)]);
+    room.state().isr = IsrState::PendingShrink { isr: vec![1, 2, 3], leaving: vec![3], asked: Vec::new() };
+    assert_eq!(advance(&mut room, zoo(Switch::EagerShrink)), Some((4, 9)));
+}
+
 #[test]
 fn it_stands_while_the_committed_isr_is_below_min_insync_replicas() {
     // (min.insync.replicas, isr, moves)
@@ -80,6 +96,10 @@ fn a_replica_that_is_not_eligible_does_not_hold_it_back() {
         spoil(&mut image);
         let mut room = Room::leader(10, 4, &[1, 2], &remotes);
         assert_eq!(advance_with(&mut room, &image), Some((4, 10)), "{what}");
+        let mut room = Room::leader(10, 4, &[1, 2], &remotes);
+        let zoo = [Switch::HwWaitsForIneligible].into_iter().collect();
+        let moved = room.partition.maybe_increment_leader_high_watermark(&image, NOW, LAG_MS, zoo);
+        assert_eq!(moved, Some((4, 5)), "{what}, and the zoo waits for it");
     }
 }
 

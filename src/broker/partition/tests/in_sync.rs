@@ -1,7 +1,7 @@
 //! Who is caught up, who may join the in-sync replicas, and who has to leave?
 
 use super::*;
-use crate::zoo::{Switch, Zoo};
+use crate::zoo::Switch;
 
 fn expand(room: &mut Room, zoo: Zoo) -> bool {
     room.partition.maybe_expand_isr(me(), 3, &image(), zoo)
@@ -76,7 +76,8 @@ fn the_zoo_lets_it_join_below_the_start_of_the_reign() {
 #[test]
 fn only_an_eligible_replica_joins() {
     type Row = (&'static str, fn(&mut MetadataImage, &mut RemoteReplica), bool);
-    let spoilers: [Row; 6] = [
+    let spoilers: [Row; 7] = [
+        ("not registered", |image, _| drop(image.brokers.remove(&3)), false),
         ("nothing is wrong", |_, _| {}, true),
         ("fenced", |image, _| image.brokers.get_mut(&3).expect("3").fenced = true, false),
         ("shutting down", |image, _| image.brokers.get_mut(&3).expect("3").in_controlled_shutdown = true, false),
@@ -98,9 +99,13 @@ fn one_change_at_a_time() {
     assert!(expand(&mut room, Zoo::default()));
     assert!(!expand(&mut room, Zoo::default()), "its own is in flight");
     assert!(!room.partition.maybe_expand_isr(me(), 2, &image(), Zoo::default()), "another's is in flight");
-    assert!(!room.partition.maybe_shrink_isr(me(), NOW + 10 * LAG_MS, LAG_MS), "nobody leaves meanwhile");
     room.state().isr = IsrState::Committed { isr: vec![1, 3] };
     assert!(!expand(&mut room, Zoo::default()), "it is a member");
+    let mut room = Room::leader(10, 5, &[1, 2], &[late(2, 5), remote(3, 10)]);
+    assert!(expand(&mut room, Zoo::default()));
+    assert!(!room.partition.maybe_shrink_isr(me(), NOW, LAG_MS), "nobody leaves meanwhile, however late");
+    room.state().isr.revert();
+    assert!(room.partition.maybe_shrink_isr(me(), NOW, LAG_MS));
 }
 
 /// KIP-903: the controller is asked for the incarnations that were meant when the change was decided.

@@ -15,6 +15,7 @@ use crate::ids::{BrokerId, TopicPartition};
 use crate::metadata::{BrokerRegistration, MetadataImage, PartitionRegistration};
 use crate::node::{Endpoint, Millis};
 use crate::testing::memory_disk::MemoryDisk;
+use crate::zoo::Zoo;
 
 const ME: BrokerId = 1;
 const MY_EPOCH: i64 = 11;
@@ -95,7 +96,7 @@ impl Room {
     fn append(&mut self, leader_epoch: i32) {
         let record = NewRecord { timestamp: NOW, value: Some("v".into()), ..NewRecord::default() };
         let batch = build_batch(&[record], BuildOptions::default());
-        self.partition.log.append_as_leader(&mut self.disk, batch, leader_epoch).expect("appended");
+        self.partition.log.append_as_leader(&mut self.disk, batch, leader_epoch, 0).expect("appended");
     }
     /// A leader in epoch 1 whose log has `log_end_offset` records, all of this reign, with these followers.
     fn leader(log_end_offset: usize, high_watermark: i64, isr: &[BrokerId], remotes: &[RemoteReplica]) -> Room {
@@ -118,6 +119,8 @@ impl Room {
         }
     }
     fn apply(&mut self, registration: &PartitionRegistration) -> super::RoleChange {
-        self.partition.apply_registration(ME, registration, NOW, &mut self.disk).expect("the disk works")
+        self.partition
+            .apply_registration(ME, registration, NOW, Zoo::default(), &mut self.disk)
+            .expect("the disk works")
     }
 }

@@ -21,7 +21,7 @@ use crate::testing::memory_disk::MemoryDisk;
 
 /// Two or three batches to a segment.
 const CONFIG: LogConfig =
-    LogConfig { segment_bytes: 300, index_interval_bytes: 100, max_batch_bytes: 10_000, producers: None };
+    LogConfig { segment_bytes: 300, index_interval_bytes: 100, max_batch_bytes: 10_000, ..LogConfig::DEFAULT };
 
 /// A disk that dies after so many changes.
 #[derive(Clone, Default)]

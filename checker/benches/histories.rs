@@ -1,0 +1,165 @@
+//! How long a history takes, by its size and its shape: 10^5, 10^6 and 10^7 records, and shapes made to be slow.
+//!
+//! `cargo bench -p trial-checker`; each line counts records.
+
+use divan::Bencher;
+use divan::counter::ItemsCount;
+use trial_checker::input::{self, Format};
+use trial_checker::operations::{Atom, Event, Function, History, Kind, Options, Value, check};
+
+fn main() {
+    divan::main();
+}
+
+const SIZES: [u64; 3] = [100_000, 1_000_000, 10_000_000];
+
+/// A history as it grows.
+#[derive(Default)]
+struct Story {
+    history: History,
+}
+
+type Record = (u64, u64, Option<u64>);
+
+impl Story {
+    fn line(&mut self, process: u64, kind: Kind, function: Function, sends: &[Record], polls: &[Record]) {
+        let atoms = &mut self.history.atoms;
+        let mut records = |records: &[Record]| -> Vec<(Atom, Atom, Option<i64>)> {
+            let record = |&(key, value, offset): &Record| {
+                (atoms.integer(key as i64), atoms.integer(value as i64), offset.map(|offset| offset as i64))
+            };
+            records.iter().map(record).collect()
+        };
+        let value = Value { sends: records(sends), polls: records(polls), keys: Vec::new() };
+        let event = Event {
+            process: process as i64,
+            producer: None,
+            kind,
+            function,
+            time: None,
+            index: None,
+            value: Some(value),
+            rebalances: Vec::new(),
+            seek_to_beginning: false,
+        };
+        self.history.push(event).expect("each completion follows its invocation");
+    }
+
+    fn finish(mut self) -> History {
+        self.history.finish().expect("it is not too long");
+        self.history
+    }
+}
+
+/// Five producers with a send each under way, a consumer that polls ten at a time; over so many partitions.
+fn healthy(records: u64, partitions: u64) -> History {
+    let mut story = Story::default();
+    let mut read = 0;
+    for batch in 0..records / 5 {
+        let of = |n: u64| {
+            let value = batch * 5 + n;
+            (value % partitions, value, value / partitions)
+        };
+        for n in 0..5 {
+            let (key, value, _) = of(n);
+            story.line(n, Kind::Invoke, Function::Send, &[(key, value, None)], &[]);
+        }
+        for n in 0..5 {
+            let (key, value, offset) = of(n);
+            story.line(n, Kind::Ok, Function::Send, &[(key, value, Some(offset))], &[]);
+        }
+        if batch % 2 == 1 {
+            let polls: Vec<Record> = (read..read + 10).map(|v| (v % partitions, v, Some(v / partitions))).collect();
+            read += 10;
+            story.line(9, Kind::Invoke, Function::Poll, &[], &[]);
+            story.line(9, Kind::Ok, Function::Poll, &[], &polls);
+        }
+    }
+    story.finish()
+}
+
+/// Nobody knows of any send; all are read.
+fn indeterminate(records: u64) -> History {
+    let mut story = Story::default();
+    for value in 0..records {
+        story.line(value, Kind::Invoke, Function::Send, &[(0, value, None)], &[]);
+        story.line(value, Kind::Info, Function::Send, &[(0, value, None)], &[]);
+    }
+    for ten in 0..records / 10 {
+        let polls: Vec<Record> = (ten * 10..ten * 10 + 10).map(|v| (0, v, Some(v))).collect();
+        story.line(0, Kind::Invoke, Function::Poll, &[], &[]);
+        story.line(0, Kind::Ok, Function::Poll, &[], &polls);
+    }
+    story.finish()
+}
+
+/// Each transaction reads what the next one writes, and the last what the first does.
+fn giant_cycle(records: u64) -> History {
+    let mut story = Story::default();
+    for process in 0..records {
+        story.line(process, Kind::Invoke, Function::Txn, &[(0, process, None)], &[]);
+    }
+    for process in 0..records {
+        let next = (process + 1) % records;
+        story.line(process, Kind::Ok, Function::Txn, &[(0, process, Some(process))], &[(0, next, Some(next))]);
+    }
+    story.finish()
+}
+
+/// Every value lies at two offsets, every offset holds two values, and one process goes back and forth over all of them.
+fn everything_wrong(records: u64) -> History {
+    let mut story = Story::default();
+    for value in 0..records {
+        story.line(0, Kind::Invoke, Function::Send, &[(0, value, None)], &[]);
+        story.line(0, Kind::Ok, Function::Send, &[(0, value, Some(records - value))], &[]);
+        let far = records - value;
+        story.line(1, Kind::Invoke, Function::Poll, &[], &[]);
+        story.line(1, Kind::Ok, Function::Poll, &[], &[(0, value, Some(value)), (0, value, Some(far))]);
+    }
+    story.finish()
+}
+
+fn measure(bencher: Bencher<'_, '_>, records: u64, history: &History) {
+    bencher.counter(ItemsCount::new(records)).bench_local(|| check(divan::black_box(history), Options::default()));
+}
+
+#[divan::bench(args = SIZES, sample_count = 3, sample_size = 1)]
+fn ten_partitions(bencher: Bencher<'_, '_>, records: u64) {
+    measure(bencher, records, &healthy(records, 10));
+}
+
+#[divan::bench(args = SIZES, sample_count = 3, sample_size = 1)]
+fn one_partition(bencher: Bencher<'_, '_>, records: u64) {
+    measure(bencher, records, &healthy(records, 1));
+}
+
+#[divan::bench(args = SIZES, sample_count = 3, sample_size = 1)]
+fn all_indeterminate(bencher: Bencher<'_, '_>, records: u64) {
+    measure(bencher, records, &indeterminate(records));
+}
+
+#[divan::bench(args = SIZES, sample_count = 1, sample_size = 1)]
+fn one_giant_cycle(bencher: Bencher<'_, '_>, records: u64) {
+    measure(bencher, records, &giant_cycle(records));
+}
+
+#[divan::bench(args = SIZES, sample_count = 1, sample_size = 1)]
+fn all_wrong(bencher: Bencher<'_, '_>, records: u64) {
+    measure(bencher, records, &everything_wrong(records));
+}
+
+#[divan::bench(args = [100_000, 1_000_000], sample_count = 3, sample_size = 1)]
+fn reading_edn(bencher: Bencher<'_, '_>, records: u64) {
+    let mut text = Vec::new();
+    healthy(records, 10).write_edn(&mut text).expect("memory can be written");
+    let read = || input::read(divan::black_box(text.as_slice()), Some(Format::Edn)).expect("it is a history");
+    bencher.counter(ItemsCount::new(records)).bench_local(read);
+}
+
+#[divan::bench(args = [100_000, 1_000_000], sample_count = 3, sample_size = 1)]
+fn reading_json_lines(bencher: Bencher<'_, '_>, records: u64) {
+    let mut text = Vec::new();
+    healthy(records, 10).write_json_lines(&mut text).expect("memory can be written");
+    let read = || input::read(divan::black_box(text.as_slice()), Some(Format::JsonLines)).expect("it is a history");
+    bencher.counter(ItemsCount::new(records)).bench_local(read);
+}

@@ -1,0 +1,52 @@
+//! inconsistent-offsets: one offset of a partition holds two or more values.
+
+use super::super::facts::Facts;
+use super::super::history::Outcome;
+use super::super::options::{BUG, Options, UNKNOWN};
+use super::super::report::{About, Found};
+use super::Definition;
+
+pub(super) const DEFINITION: Definition = Definition {
+    code: "inconsistent-offsets",
+    what: "one offset of a partition holds two or more values",
+    class: "BUG if at least two of the values were polled, so that what was exposed has changed; otherwise what the loss \
+            of an acknowledged record is",
+};
+
+pub(super) fn find(facts: &Facts<'_>, found: &mut Found<'_>) {
+    for key in 0..facts.history.keys.len() as u32 {
+        for slots in facts.log(key).chunk_by(|a, b| a.index == b.index).filter(|slots| slots.len() > 1) {
+            let here = |record: u32| {
+                let sources = facts.sources(record).iter();
+                sources.copied().filter(|s| facts.index_of[s.0 as usize] == slots[0].index)
+            };
+            let polled = slots.iter().filter(|slot| here(slot.record).any(|s| !facts.is_send(s))).count();
+            let options: Options = found.options;
+            let judgement = match options.of_loss() {
+                UNKNOWN if polled > 1 => BUG,
+                (_, Some("acks-1")) if polled > 1 => BUG,
+                judgement => judgement,
+            };
+            found.add(DEFINITION.code, judgement, |words| {
+                let shown = &slots[..slots.len().min(8)];
+                let values: Vec<String> = shown.iter().map(|slot| words.value(slot.record)).collect();
+                let more = if slots.len() > shown.len() { ", …" } else { "" };
+                let ops = shown.iter().filter_map(|slot| {
+                    // The first to read it, or else who was told that it is there.
+                    let mut sources: Vec<_> = here(slot.record).collect();
+                    sources
+                        .sort_by_key(|s| (facts.is_send(*s), facts.outcome(facts.mention(*s).op) != Outcome::Ok, *s));
+                    sources.first().map(|s| facts.mention(*s).op)
+                });
+                let offset = slots[0].offset;
+                let summary = format!(
+                    "offset {offset} of {} holds {} values: {}{more}",
+                    words.key(key),
+                    slots.len(),
+                    values.join(", ")
+                );
+                (About { key: Some(key), offset: Some(offset), ops: ops.collect(), ..About::default() }, summary)
+            });
+        }
+    }
+}

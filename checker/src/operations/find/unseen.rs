@@ -1,0 +1,38 @@
+//! unseen: a write was acknowledged, and by the end of the history no ok operation read it. Its fate, as far as clients can
+//! tell: `lost` below what readers came to; `late` behind it, which may be mere lag; without either where nobody knows its
+//! place. Whether a record that is in the log is hidden or behind an open transaction only the cluster could say.
+
+use super::super::facts::Facts;
+use super::super::history::{NONE, Outcome};
+use super::super::report::{About, Found};
+use super::Definition;
+use super::lost_write;
+use crate::verdict::Class;
+
+pub(super) const DEFINITION: Definition = Definition {
+    code: "unseen",
+    what: "acknowledged, and never read by an ok operation; the rule is its fate: lost, late, or none if its place is not known",
+    class: "UNKNOWN",
+};
+
+pub(super) fn find(facts: &Facts<'_>, found: &mut Found<'_>) {
+    if found.options.acks == 0 {
+        return;
+    }
+    let bounds = lost_write::bounds(facts);
+    for (id, record) in (0..).zip(&facts.records) {
+        if record.read_by_ok || record.writer == NONE || facts.outcome(record.writer) != Outcome::Ok {
+            continue;
+        }
+        let bound = bounds[facts.key_of(id) as usize];
+        let fate = match bound {
+            _ if lost_write::is_lost(facts, record, bound) => Some("lost"),
+            Some(_) if record.first_index == NONE => None,
+            _ => Some("late"),
+        };
+        found.add(DEFINITION.code, (Class::Unknown, fate), |words| {
+            let summary = format!("{} of {} was acknowledged and never read", words.value(id), words.key_of(id));
+            (About { record: Some(id), ops: vec![record.writer], ..About::default() }, summary)
+        });
+    }
+}
