@@ -105,6 +105,21 @@ pub enum Switch {
     NoHwAfterIsrChange,
     /// KAFKA-15021: the high watermark waits for a replica that was caught up lately and may not join the ISR (before 3.6.0).
     HwWaitsForIneligible,
+    /// A rule removed: an offset is committed by whoever says so, whatever generation or member epoch it names. As the six
+    /// below not in [`Switch::ALL`] before groups are served.
+    CommitUnfenced,
+    /// KAFKA-10284: the new member id of a static member that comes again stands in memory only (before 2.6.1).
+    StaticRejoinNotPersisted,
+    /// KAFKA-16147: a partition that goes from what a member is to give back to what it has is forgotten to be held (before 3.8.0).
+    Kip848EpochBookkeeping,
+    /// A mutant of KIP-848: a partition is given to a member while another has it.
+    AssignBeforeRevokeAck,
+    /// A mutant of KIP-848: a member is taken to be an epoch behind, whatever it says that it has.
+    AcceptOldMemberEpoch,
+    /// KAFKA-5600: a coordinator that comes after stops loading after the first chunk of the log (before 0.11.0.1).
+    PartialLoad,
+    /// KIP-211 (KAFKA-4682): offsets expire by their age, though the group is alive (before 2.1.0).
+    ExpireActiveOffsets,
 }
 
 impl Switch {
@@ -203,6 +218,13 @@ impl Switch {
             Switch::KeepOosFollowerState => "keep-oos-follower-state",
             Switch::NoHwAfterIsrChange => "no-hw-after-isr-change",
             Switch::HwWaitsForIneligible => "hw-waits-for-ineligible",
+            Switch::CommitUnfenced => "commit-unfenced",
+            Switch::StaticRejoinNotPersisted => "static-rejoin-not-persisted",
+            Switch::Kip848EpochBookkeeping => "kip848-epoch-bookkeeping",
+            Switch::AssignBeforeRevokeAck => "assign-before-revoke-ack",
+            Switch::AcceptOldMemberEpoch => "accept-old-member-epoch",
+            Switch::PartialLoad => "partial-load",
+            Switch::ExpireActiveOffsets => "expire-active-offsets",
         }
     }
 
@@ -337,6 +359,27 @@ impl Switch {
             Switch::HwWaitsForIneligible => {
                 "KAFKA-15021: the high watermark waits for a replica that may not join the ISR (before 3.6.0)"
             }
+            Switch::CommitUnfenced => {
+                "a rule removed: an offset is committed whatever generation or member epoch its sender names"
+            }
+            Switch::StaticRejoinNotPersisted => {
+                "KAFKA-10284: the new member id of a static member stands in memory only (before 2.6.1)"
+            }
+            Switch::Kip848EpochBookkeeping => {
+                "KAFKA-16147: a partition that its member gets back before it gave it away is forgotten to be held (before 3.8.0)"
+            }
+            Switch::AssignBeforeRevokeAck => {
+                "a mutant of KIP-848: a partition is given to a member while another has it"
+            }
+            Switch::AcceptOldMemberEpoch => {
+                "a mutant of KIP-848: a member may be an epoch behind, whatever it says that it has"
+            }
+            Switch::PartialLoad => {
+                "KAFKA-5600: a new group coordinator stops loading after the first chunk of the log (before 0.11.0.1)"
+            }
+            Switch::ExpireActiveOffsets => {
+                "KIP-211 / KAFKA-4682: offsets expire though the group is alive (before 2.1.0)"
+            }
         }
     }
 
@@ -387,6 +430,13 @@ impl Switch {
             Switch::KeepOosFollowerState => &["lost-write"],
             Switch::NoHwAfterIsrChange => &["stuck"],
             Switch::HwWaitsForIneligible => &["stuck"],
+            Switch::CommitUnfenced => &["commit-regression", "zombie-commit"],
+            Switch::StaticRejoinNotPersisted => &["stuck", "dual-ownership"],
+            Switch::Kip848EpochBookkeeping => &["dual-ownership"],
+            Switch::AssignBeforeRevokeAck => &["dual-ownership"],
+            Switch::AcceptOldMemberEpoch => &["dual-ownership"],
+            Switch::PartialLoad => &["commit-regression", "stuck"],
+            Switch::ExpireActiveOffsets => &["commit-regression"],
         }
     }
 
@@ -491,6 +541,13 @@ impl Switch {
             }
             Switch::NoHwAfterIsrChange => &[],
             Switch::HwWaitsForIneligible => &[],
+            Switch::CommitUnfenced => &["group-rewind", "group-skip"],
+            Switch::StaticRejoinNotPersisted => &[],
+            Switch::Kip848EpochBookkeeping => &["commit-regression", "group-rewind"],
+            Switch::AssignBeforeRevokeAck => &["commit-regression", "group-rewind"],
+            Switch::AcceptOldMemberEpoch => &["commit-regression", "group-rewind"],
+            Switch::PartialLoad => &["group-rewind", "group-skip"],
+            Switch::ExpireActiveOffsets => &["group-rewind", "group-skip"],
         }
     }
 }

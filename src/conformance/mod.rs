@@ -21,6 +21,7 @@ mod append_rules;
 mod broker_rules;
 mod consumer_rules;
 mod follower_rules;
+mod group_rules;
 mod high_watermark_rules;
 mod isr_rules;
 mod log_start_rules;
@@ -38,6 +39,7 @@ pub use self::append_rules::{AppendRule, append_rules_of_logs};
 pub use self::broker_rules::BrokerRule;
 pub use self::consumer_rules::ConsumerRule;
 pub use self::follower_rules::FollowerRule;
+pub use self::group_rules::{ClassicGroupRule, ConsumerGroupRule, OffsetRule};
 pub use self::high_watermark_rules::HighWatermarkRule;
 pub use self::isr_rules::IsrRule;
 pub use self::log_start_rules::LogStartRule;
@@ -50,7 +52,7 @@ pub use self::replica_rules::ReplicaRule;
 pub use self::throttle_rules::ThrottleRule;
 
 /// Every section, in order.
-pub const SECTIONS: [Section; 14] = [
+pub const SECTIONS: [Section; 17] = [
     ReplicaRule::SECTION,
     IsrRule::SECTION,
     HighWatermarkRule::SECTION,
@@ -65,6 +67,9 @@ pub const SECTIONS: [Section; 14] = [
     ProducerClientRule::SECTION,
     QuorumRule::SECTION,
     ConsumerRule::SECTION,
+    OffsetRule::SECTION,
+    ClassicGroupRule::SECTION,
+    ConsumerGroupRule::SECTION,
 ];
 
 /// A section of the notes on Kafka's semantics.
@@ -113,7 +118,7 @@ pub struct Unruled {
 
 /// What of the sections no rule stands for: not modelled, or so by construction, so that there is nothing to leave out.
 /// `what_is_not_modelled_is_not_served` fails when one of the requests behind it comes to be served.
-pub const UNRULED: [Unruled; 38] = [
+pub const UNRULED: [Unruled; 44] = [
     Unruled {
         section: "4.1",
         line: "A leader in its first epoch has forgotten its followers.",
@@ -309,6 +314,36 @@ pub const UNRULED: [Unruled; 38] = [
         section: "4.12",
         line: "A controller that stands down goes back to its last snapshot.",
         instead: "Otherwise: it keeps the committed metadata beside the speculative, and drops the latter.",
+    },
+    Unruled {
+        section: "4.10",
+        line: "The state Dead.",
+        instead: "By construction: a group whose shard is gone is not there, and its questions are answered when it goes.",
+    },
+    Unruled {
+        section: "4.10",
+        line: "Where a Java hash map decides: the successor of a leader, the winner of two protocols with as many votes.",
+        instead: "Otherwise: the order of the names.",
+    },
+    Unruled {
+        section: "4.10 (offsets)",
+        line: "TxnOffsetCommit, UNSTABLE_OFFSET_COMMIT, and that pending offsets of transactions do not expire.",
+        instead: "Not modelled: there are no transactions.",
+    },
+    Unruled {
+        section: "4.10 (offsets)",
+        line: "group.coordinator.append.linger.ms: several writes are one batch.",
+        instead: "Not modelled: each write is a batch of its own.",
+    },
+    Unruled {
+        section: "4.11",
+        line: "Members of the classic protocol in a group of the consumer protocol, and groups that go over with members in them.",
+        instead: "Not modelled: as with group.consumer.migration.policy=disabled. An empty group goes over.",
+    },
+    Unruled {
+        section: "4.11",
+        line: "Regular expressions are RE2/J's.",
+        instead: "By the crate `regex-lite`: names of topics are ASCII, so Unicode classes (\\p) are refused as invalid.",
     },
 ];
 

@@ -3,7 +3,7 @@
 //! Controller and brokers replay the same records with the same function ([`MetadataImage::apply`]), each in its own
 //! time. Sources: KIP-500, KIP-631, classes `MetadataImage`, `PartitionRegistration`, `BrokerRegistration`.
 
-mod codec;
+pub(crate) mod codec;
 mod effective;
 mod image;
 mod record;

@@ -6,7 +6,7 @@
 
 #[cfg(test)]
 mod tests;
-pub(super) mod wire;
+pub(crate) mod wire;
 
 use bytes::Bytes;
 
