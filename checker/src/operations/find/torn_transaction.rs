@@ -43,11 +43,10 @@ pub(super) fn find(facts: &Facts<'_>, found: &mut Found<'_>) {
                 return false;
             }
             let process = facts.history.ops[*reader as usize].process;
-            let passed = need.iter().all(|(key, index)| {
+            need.iter().all(|(key, index)| {
                 budget = budget.saturating_sub(1);
                 reached.get(&(process, *key)).is_some_and(|at| at >= index)
-            });
-            passed
+            })
         });
         let Some(reader) = reader else { continue };
         let judgement = found.options.of_isolation();
