@@ -30,6 +30,7 @@ fn options(text: &str) -> Options {
             ("consumer", "subscribe") => options.consumer = Some(Consumer::Subscribe),
             ("unclean-election", on) => options.unclean_election = Some(on == "true"),
             ("min-insync-replicas", n) => options.min_insync_replicas = Some(n.parse().expect("a number")),
+            ("power-loss", on) => options.power_loss = on == "true",
             other => panic!("no such option: {other:?}"),
         }
     }

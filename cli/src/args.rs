@@ -202,6 +202,9 @@ pub struct CheckArgs {
     /// min.insync.replicas of its topics [default: not known]
     #[arg(long, value_name = "N")]
     pub min_insync_replicas: Option<u32>,
+    /// Machines may have lost what was not on their disks, all replicas at once [default: false]
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, default_missing_value = "true")]
+    pub power_loss: Option<bool>,
 }
 
 /// How a history is written down.

@@ -103,6 +103,7 @@ fn options(args: &CheckArgs, known: Options) -> Options {
         }),
         unclean_election: args.unclean_election.or(known.unclean_election),
         min_insync_replicas: args.min_insync_replicas.or(known.min_insync_replicas),
+        power_loss: args.power_loss.unwrap_or(known.power_loss),
     }
 }
 

@@ -125,7 +125,8 @@ pub fn options_of(scenario: &Scenario) -> Options {
             scenario.topics.iter().any(|topic| unclean(topic.config.unclean_leader_election_enable)),
         ),
         min_insync_replicas: min_isr.map(|n| n as u32).min(),
-        // What brokers went through is not in a history of clients: whether a loss was allowed stays unknown.
+        // What brokers went through is not in a history of clients.
+        power_loss: true,
         ..Options::default()
     }
 }

@@ -27,6 +27,9 @@ pub fn export(args: &ExportArgs, out: &mut Out) -> Result<Ending, Failure> {
             );
             options.unclean_election.iter().for_each(|on| head.push_str(&format!(" --unclean-election {on}")));
             options.min_insync_replicas.iter().for_each(|n| head.push_str(&format!(" --min-insync-replicas {n}")));
+            if options.power_loss {
+                head.push_str(" --power-loss true");
+            }
             writeln!(text, "{head}").and_then(|()| history.write_edn(&mut text))
         }
         ExportFormat::Jsonl => history.write_json_lines(&mut text),

@@ -243,6 +243,13 @@ impl<'a> Facts<'a> {
         &log[from..to.max(from)]
     }
 
+    /// Does an offset hold several records?
+    pub(crate) fn is_contested(&self, key: u32, index: u32) -> bool {
+        let log = self.log(key);
+        let from = log.partition_point(|slot| slot.index < index);
+        log.get(from + 1).is_some_and(|slot| slot.index == index)
+    }
+
     pub(crate) fn outcome(&self, op: u32) -> Outcome {
         self.history.ops[op as usize].outcome
     }

@@ -54,8 +54,6 @@ pub fn check(history: &History, options: Options) -> Report {
     let mut vacuous_because = Vec::new();
     if history.sends.is_empty() {
         vacuous_because.push("no record was sent".to_owned());
-    } else if counters.get("acked_sends") == Some(&0) && options.acks != 0 {
-        vacuous_because.push("no record was acknowledged".to_owned());
     }
     if history.polls.is_empty() {
         vacuous_because.push("no record was read".to_owned());

@@ -39,6 +39,8 @@ pub struct Options {
     pub unclean_election: Option<bool>,
     /// `min.insync.replicas`, if it is known.
     pub min_insync_replicas: Option<u32>,
+    /// Machines may have lost what was not on their disks, all replicas of a partition at once: no configuration keeps that.
+    pub power_loss: bool,
 }
 
 impl Default for Options {
@@ -51,6 +53,7 @@ impl Default for Options {
             consumer: None,
             unclean_election: None,
             min_insync_replicas: None,
+            power_loss: false,
         }
     }
 }
@@ -82,8 +85,17 @@ impl Options {
             (1, ..) => allowed("acks-1"),
             (_, Some(true), _) => allowed("unclean-election"),
             (_, _, Some(0 | 1)) => allowed("min-isr-1"),
-            (_, Some(false), Some(_)) => BUG,
+            (_, Some(false), Some(_)) if !self.power_loss => BUG,
             _ => UNKNOWN,
+        }
+    }
+
+    /// What consumers had read changed. Nothing is read that is not committed, whatever acks its producer asked for; only what
+    /// the options say may have cut it.
+    pub(crate) fn of_exposed(&self) -> Judgement {
+        match (Options { acks: -1, ..*self }).of_loss() {
+            UNKNOWN if !self.power_loss => BUG,
+            judgement => judgement,
         }
     }
 

@@ -2,15 +2,14 @@
 
 use super::super::facts::Facts;
 use super::super::history::Outcome;
-use super::super::options::{BUG, Options, UNKNOWN};
 use super::super::report::{About, Found};
 use super::Definition;
 
 pub(super) const DEFINITION: Definition = Definition {
     code: "inconsistent-offsets",
     what: "one offset of a partition holds two or more values",
-    class: "BUG if at least two of the values were polled, so that what was exposed has changed; otherwise what the loss \
-            of an acknowledged record is",
+    class: "at least two of the values were polled, so that what was exposed has changed: BUG, unless unclean election or \
+            min.insync.replicas=1 allows it, and UNKNOWN with losses of power; otherwise what the loss of an acknowledged record is",
 };
 
 pub(super) fn find(facts: &Facts<'_>, found: &mut Found<'_>) {
@@ -21,12 +20,7 @@ pub(super) fn find(facts: &Facts<'_>, found: &mut Found<'_>) {
                 sources.copied().filter(|s| facts.index_of[s.0 as usize] == slots[0].index)
             };
             let polled = slots.iter().filter(|slot| here(slot.record).any(|s| !facts.is_send(s))).count();
-            let options: Options = found.options;
-            let judgement = match options.of_loss() {
-                UNKNOWN if polled > 1 => BUG,
-                (_, Some("acks-1")) if polled > 1 => BUG,
-                judgement => judgement,
-            };
+            let judgement = if polled > 1 { found.options.of_exposed() } else { found.options.of_loss() };
             found.add(DEFINITION.code, judgement, |words| {
                 let shown = &slots[..slots.len().min(8)];
                 let values: Vec<String> = shown.iter().map(|slot| words.value(slot.record)).collect();

@@ -14,8 +14,8 @@ pub(super) const DEFINITION: Definition = Definition {
     what: "the operation must have committed, the value's last index is not above the highest first index that ok operations \
            read, and none of them read it",
     class: "acks=1: ALLOWED(acks-1); unclean election: ALLOWED(unclean-election); min.insync.replicas=1: ALLOWED(min-isr-1); \
-            BUG if acks=all, and unclean election is told to be off and min.insync.replicas above 1; otherwise UNKNOWN; \
-            acks=0: `dropped-unpromised`",
+            BUG if acks=all, unclean election is told to be off, min.insync.replicas is above 1 and no power was lost; \
+            otherwise UNKNOWN; acks=0: `dropped-unpromised`",
 };
 
 /// Sent with acks=0: nothing was promised.

@@ -1,13 +1,15 @@
 //! realtime-append-inversion: a record lies at a higher offset than one whose send was invoked only after this one's had
 //! completed. One sweep from the end of each log with the earliest completion so far.
 //!
-//! Only records that lie at one offset, alone there, are compared: where an offset or a record is contested there is no order.
+//! Only records that lie at one offset, alone there, and are not lost are compared: where an offset or a record is contested there
+//! is no order, and behind a record that was lost the log goes on at lower offsets.
 
 use super::super::facts::Facts;
 use super::super::history::NONE;
 use super::super::options::BUG;
 use super::super::report::{About, Found};
 use super::Definition;
+use super::lost_write;
 
 pub(super) const DEFINITION: Definition = Definition {
     code: "realtime-append-inversion",
@@ -16,6 +18,7 @@ pub(super) const DEFINITION: Definition = Definition {
 };
 
 pub(super) fn find(facts: &Facts<'_>, found: &mut Found<'_>) {
+    let bounds = lost_write::bounds(facts);
     for key in 0..facts.history.keys.len() as u32 {
         // The record above that was acknowledged first.
         let mut first_done: Option<(u32, u32)> = None;
@@ -23,6 +26,9 @@ pub(super) fn find(facts: &Facts<'_>, found: &mut Found<'_>) {
         for slot in slots.map(|slots| slots[0]).rev() {
             let record = &facts.records[slot.record as usize];
             if record.writer == NONE || record.sent_again || record.first_index != record.last_index {
+                continue;
+            }
+            if lost_write::is_lost(facts, record, bounds[key as usize]) {
                 continue;
             }
             let writer = &facts.history.ops[record.writer as usize];

@@ -1,16 +1,18 @@
 //! nonmonotonic-send: between operations of one process; int-nonmonotonic-send and int-send-skip: inside one.
 
 use super::super::facts::Facts;
-use super::super::options::{INFO, Judgement};
+use super::super::options::{BUG, INFO, Judgement};
 use super::super::report::{About, Found};
 use super::super::steps::{Step, Steps};
 use super::Definition;
+use super::lost_write;
 use super::poll_order::skipped;
 
 pub(super) const NONMONOTONIC: Definition = Definition {
     code: "nonmonotonic-send",
     what: "the first send of an operation lies at or before the last one of the process's previous operation to the partition",
-    class: "BUG with idempotence or one request in flight; ALLOWED(several-in-flight-without-idempotence) otherwise",
+    class: "BUG with idempotence or one request in flight, and what the loss is if the earlier record was lost; \
+            ALLOWED(several-in-flight-without-idempotence) otherwise",
 };
 pub(super) const INT_NONMONOTONIC: Definition = Definition {
     code: "int-nonmonotonic-send",
@@ -25,8 +27,16 @@ pub(super) const INT_SKIP: Definition = Definition {
 
 pub(super) fn find(facts: &Facts<'_>, steps: &Steps, found: &mut Found<'_>) {
     let order = found.options.of_order();
+    let bounds = lost_write::bounds(facts);
     for step in steps.sends.iter().filter(|step| !step.is_skip()) {
-        add(facts, step, NONMONOTONIC.code, order, found);
+        // Behind a record that was lost the log goes on at lower offsets: then the loss is what is to be judged.
+        let record = &facts.records[facts.record(step.from) as usize];
+        let judgement = match order {
+            BUG if facts.is_contested(step.key, step.from_index) => found.options.of_exposed(),
+            BUG if lost_write::is_lost(facts, record, bounds[step.key as usize]) => found.options.of_loss(),
+            order => order,
+        };
+        add(facts, step, NONMONOTONIC.code, judgement, found);
     }
     for step in &steps.sends_inside {
         let (code, judgement) = if step.is_skip() { (INT_SKIP.code, INFO) } else { (INT_NONMONOTONIC.code, order) };
