@@ -162,8 +162,8 @@ impl Coordinator {
             session_timeout_ms: request.session_timeout_ms,
             protocols: request.protocols.iter().map(|p| (p.name.to_string(), p.metadata.clone())).collect(),
             assignment: bytes::Bytes::new(),
-            awaiting_join: Some(caller.ask),
-            awaiting_sync: None,
+            parked_join: Some(caller.ask),
+            parked_sync: None,
             is_new: true,
         };
         let Some(group) = self.classic_mut(id) else { return Written::nothing() };
@@ -189,7 +189,7 @@ impl Coordinator {
         member.protocols = request.protocols.iter().map(|p| (p.name.to_string(), p.metadata.clone())).collect();
         member.rebalance_timeout_ms = request.rebalance_timeout_ms;
         member.session_timeout_ms = request.session_timeout_ms;
-        let before = std::mem::replace(&mut member.awaiting_join, ask);
+        let before = std::mem::replace(&mut member.parked_join, ask);
         if let Some(before) = before.filter(|before| Some(*before) != ask) {
             self.answers.abandon(before);
         }
@@ -204,7 +204,7 @@ impl ClassicGroup {
         match self.state {
             ClassicState::Empty => true,
             ClassicState::PreparingRebalance => {
-                known.is_some_and(|member| member.awaiting_join.is_some()) || self.awaiting_joins() < max_size
+                known.is_some_and(|member| member.parked_join.is_some()) || self.parked_joins() < max_size
             }
             ClassicState::CompletingRebalance | ClassicState::Stable => {
                 known.is_some() || self.members.len() < max_size

@@ -25,8 +25,8 @@ impl ClassicGroup {
                 session_timeout_ms: member.session_timeout,
                 protocols: vec![(protocol, member.subscription.clone())],
                 assignment: member.assignment.clone(),
-                awaiting_join: None,
-                awaiting_sync: None,
+                parked_join: None,
+                parked_sync: None,
                 is_new: false,
             };
             group.add(&member.member_id, &value.protocol_type, loaded);

@@ -73,8 +73,8 @@ pub struct ClassicMember {
     /// Assignors it can do, the one it likes best first, with its subscription in their format.
     pub(super) protocols: Vec<(String, Bytes)>,
     pub(super) assignment: Bytes,
-    pub(super) awaiting_join: Option<AskId>,
-    pub(super) awaiting_sync: Option<AskId>,
+    pub(super) parked_join: Option<AskId>,
+    pub(super) parked_sync: Option<AskId>,
     /// It has never had an answer to its join.
     pub(super) is_new: bool,
 }
@@ -236,10 +236,10 @@ impl ClassicGroup {
     fn has_all_members_joined(&self) -> bool {
         let nobody_pending =
             self.pending_joins.is_empty() || !ClassicGroupRule::RebalanceWaitsForPendingMembers.holds();
-        nobody_pending && self.members.values().all(|member| member.awaiting_join.is_some())
+        nobody_pending && self.members.values().all(|member| member.parked_join.is_some())
     }
-    fn awaiting_joins(&self) -> usize {
-        self.members.values().filter(|member| member.awaiting_join.is_some()).count()
+    fn parked_joins(&self) -> usize {
+        self.members.values().filter(|member| member.parked_join.is_some()).count()
     }
     /// The longest that any member asks for.
     fn rebalance_timeout_ms(&self) -> i32 {
@@ -295,7 +295,7 @@ impl ClassicGroup {
     /// A leader that has joined, if there is anybody who has. Source: `ClassicGroup.maybeElectNewJoinedLeader`.
     fn elect_joined_leader(&mut self) -> bool {
         let Some(leader) = &self.leader else { return false };
-        let has_joined = |member: &ClassicMember| member.awaiting_join.is_some();
+        let has_joined = |member: &ClassicMember| member.parked_join.is_some();
         let leads_on = self.members.get(leader).is_some_and(has_joined) || !ClassicGroupRule::LeaderHasJoined.holds();
         if leads_on {
             return true;

@@ -119,7 +119,7 @@ impl Coordinator {
         let keeps_static = ClassicGroupRule::StaticMembersOutliveARebalance.holds();
         let Some(group) = self.classic_mut(id) else { return };
         let is_absent =
-            |member: &ClassicMember| member.awaiting_join.is_none() && !(member.instance.is_some() && keeps_static);
+            |member: &ClassicMember| member.parked_join.is_none() && !(member.instance.is_some() && keeps_static);
         let absent: Vec<String> =
             group.members.iter().filter(|(_, m)| is_absent(m)).map(|(id, _)| id.clone()).collect();
         for member in absent {
@@ -131,7 +131,7 @@ impl Coordinator {
 
     /// A member is gone with what it asked for: Kafka answers such questions never.
     pub(super) fn drop_questions_of(&mut self, removed: Option<ClassicMember>) {
-        for ask in removed.iter().flat_map(|member| [member.awaiting_join, member.awaiting_sync]).flatten() {
+        for ask in removed.iter().flat_map(|member| [member.parked_join, member.parked_sync]).flatten() {
             self.answers.abandon(ask);
         }
     }
@@ -139,14 +139,14 @@ impl Coordinator {
     /// Answers a join that waits, if one does (`ClassicGroup.completeJoinFuture`).
     pub(super) fn answer_join(&mut self, group: &str, member: &str, response: JoinGroupResponse) {
         let member = self.classic_mut(group).and_then(|group| group.members.get_mut(member));
-        if let Some(ask) = member.and_then(|member| member.awaiting_join.take()) {
+        if let Some(ask) = member.and_then(|member| member.parked_join.take()) {
             self.answer(ask, Response::JoinGroup(response));
         }
     }
     /// Answers a sync that waits, if one does (`ClassicGroup.completeSyncFuture`).
     pub(super) fn answer_sync(&mut self, group: &str, member: &str, response: SyncGroupResponse) -> bool {
         let member = self.classic_mut(group).and_then(|group| group.members.get_mut(member));
-        let ask = member.and_then(|member| member.awaiting_sync.take());
+        let ask = member.and_then(|member| member.parked_sync.take());
         if let Some(ask) = ask {
             self.answer(ask, Response::SyncGroup(response));
         }

@@ -114,7 +114,7 @@ impl Coordinator {
                 if let Some(member) = group.members.get_mut(new_id) {
                     member.protocols.clone_from(&write.protocols_before);
                     (member.rebalance_timeout_ms, member.session_timeout_ms) = write.timeouts_before;
-                    member.awaiting_join = None;
+                    member.parked_join = None;
                 }
                 self.fence_instance(id, &write.instance, new_id, &write.old_id);
                 self.reschedule_heartbeat(cx, id, &write.old_id);

@@ -59,7 +59,7 @@ impl Coordinator {
 
     fn park_sync(&mut self, group: &str, member: &str, ask: AskId) {
         let Some(member) = self.classic_mut(group).and_then(|group| group.members.get_mut(member)) else { return };
-        if let Some(before) = member.awaiting_sync.replace(ask) {
+        if let Some(before) = member.parked_sync.replace(ask) {
             self.answers.abandon(before);
         }
     }
