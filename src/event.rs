@@ -513,6 +513,7 @@ impl Event {
         "batch-acked",
         "batch-failed",
         "batch-retried",
+        "batch-split",
         "producer-id-given",
         "producer-epoch-raised",
         "consumed",

@@ -129,6 +129,13 @@ impl<'a> Facts<'a> {
             }
         }
         self.committed = committed;
+        // Of several that may have written a record, one counts that must have committed, whichever began first.
+        for (send, number) in self.history.sends.iter().zip(0usize..) {
+            let record = &mut self.records[self.record_of[number] as usize];
+            if record.sent_again && self.committed[send.op as usize] && !self.committed[record.writer as usize] {
+                record.writer = send.op;
+            }
+        }
     }
 
     fn find_logs(&mut self) {
