@@ -44,7 +44,7 @@ impl Broker {
             for asked in &topic.partitions {
                 // Which of the two would be meant? (`ListOffsetsRequest.duplicatePartitions`)
                 let is_repeated = times_asked.get(&(topic.name.as_str(), asked.partition_index)) > Some(&1);
-                let found = if is_repeated {
+                let found = if is_repeated && HighWatermarkRule::PartitionNamedTwiceIsRefused.holds() {
                     Err(ResponseError::InvalidRequest)
                 } else {
                     self.list_offset(&topic.name, asked, request.replica_id.0, api_version, disk)
@@ -70,7 +70,7 @@ impl Broker {
             return Err(self.error_for_absent(topic, Uuid::nil(), asked.partition_index));
         };
         let partition = self.replicas.get(ix);
-        if replica_id == DEBUGGING_REPLICA {
+        if replica_id == DEBUGGING_REPLICA && HighWatermarkRule::ToolsAskAnyReplica.holds() {
             check_epoch(partition, asked.current_leader_epoch)?;
         } else {
             check_leader_and_epoch(partition, asked.current_leader_epoch)?;
@@ -91,7 +91,9 @@ fn answer(index: i32, found: Result<Found, ResponseError>, api_version: i16) -> 
             }
         }
         // Who does not know the error yet is told another that makes it ask again (KIP-207).
-        Err(ResponseError::OffsetNotAvailable) if api_version < 5 => {
+        Err(ResponseError::OffsetNotAvailable)
+            if api_version < 5 && HighWatermarkRule::OldClientsAreToldAnotherError.holds() =>
+        {
             answer.error_code = ResponseError::LeaderNotAvailable.code();
         }
         Err(error) => answer.error_code = error.code(),

@@ -87,5 +87,14 @@ rules! {
         LookupBeyondTheEndIsNotAvailableAtFirst: "ListOffsets by timestamp: likewise, if the answer is beyond what may be read.",
             "KIP-207, `ReplicaManager.fetchOffset`",
             "broker::tests::leader::the_end_is_not_told_before_the_high_watermark_has_reached_the_reign";
+        OldClientsAreToldAnotherError: "ListOffsets before version 5: LEADER_NOT_AVAILABLE instead, which such a client knows.",
+            "KIP-207, `ReplicaManager.fetchOffset`",
+            "broker::tests::leader::who_asks_for_the_end_decides_what_is_told";
+        ToolsAskAnyReplica: "ListOffsets of a tool (replica id -2) is answered by any replica.",
+            "`ListOffsetsRequest.DEBUGGING_REPLICA_ID`, `ReplicaManager.fetchOffset`",
+            "broker::tests::leader::who_asks_for_the_end_decides_what_is_told";
+        PartitionNamedTwiceIsRefused: "ListOffsets: a partition that is named twice: INVALID_REQUEST.",
+            "`ListOffsetsRequest.duplicatePartitions`, `ReplicaManager.fetchOffset`",
+            "broker::tests::leader::list_offsets_knows_its_timestamps_by_version";
     }
 }
