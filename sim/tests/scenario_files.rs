@@ -584,6 +584,18 @@ fn mangle(text: &str, edits: &[(usize, u8, usize)]) -> String {
     chars.into_iter().collect()
 }
 
+#[test]
+fn a_range_of_one_value_is_that_value() {
+    let text = |heartbeat: &str| {
+        format!(
+            "format = 1\nrun = \"20s\"\n[cluster]\nbrokers = 3\nbroker.heartbeat.interval.ms = {heartbeat}\n[[topic]]\nname = \"orders\"\n"
+        )
+    };
+    let read = |heartbeat: &str| parse("one.toml", &text(heartbeat), &[]).expect("it is a scenario");
+    assert_eq!(read("\"1500ms..1.5s\""), read("1500"));
+    assert_ne!(read("\"1500ms..1.6s\""), read("1500"));
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 1500, failure_persistence: None, ..ProptestConfig::default() })]
 

@@ -51,14 +51,19 @@ pub(super) fn config<S: ConfigSet>(reader: &mut Reader<'_, '_, '_>) -> S {
 }
 
 /// As [`config`], in a section whose keys the seed may draw from ranges.
-pub(super) fn drawn_config<S: ConfigSet>(reader: &mut Reader<'_, '_, '_>, section: DrawnSection) -> (S, Vec<DrawnKey>) {
-    let mut drawn = Vec::new();
+pub(super) fn drawn_config<S: ConfigSet + Clone>(
+    reader: &mut Reader<'_, '_, '_>,
+    section: DrawnSection,
+) -> (S, Vec<DrawnKey>) {
+    let mut drawn: Vec<DrawnKey> = Vec::new();
     let ranges: Vec<&ConfigKey> = S::KEYS.iter().filter(|key| reader.holds_range(key.name)).collect();
     for key in ranges {
         let ends = reader.take_kafkas(key.name, |found| ends_of_range::<S>(key, found));
         drawn.extend(ends.map(|(min, max)| DrawnKey { section, key: key.name, min, max }));
     }
-    (config(reader), drawn)
+    // A range of one value is that value.
+    let (fixed, drawn): (Vec<_>, Vec<_>) = drawn.into_iter().partition(|key| key.min == key.max);
+    (super::drawn::at_end(&config::<S>(reader), &fixed, |key| key.min), drawn)
 }
 
 /// Both ends of a range, each a value that the key takes.
