@@ -16,7 +16,8 @@ use super::history::{History, Mention, NO_OFFSET, NONE, Outcome};
 pub(crate) struct Record {
     /// A send of it, or else a poll: where its key and value stand.
     pub(crate) first: Source,
-    /// The operation that sent it, of several the first that is ok, or else unknown; [`NONE`] if nobody did.
+    /// The operation that sent it, of several the first that is ok, or else unknown, and of these the first that must have
+    /// committed; [`NONE`] if nobody did.
     pub(crate) writer: u32,
     /// Several operations sent it, against what values are for.
     pub(crate) sent_again: bool,
@@ -75,6 +76,7 @@ impl<'a> Facts<'a> {
         };
         facts.find_records();
         facts.find_commits();
+        facts.find_writers();
         facts.find_logs();
         facts
     }
@@ -107,15 +109,6 @@ impl<'a> Facts<'a> {
             let Some(record) = self.records.last_mut() else { continue };
             if !is_send {
                 record.read_by_ok |= self.history.ops[op as usize].outcome == Outcome::Ok;
-            } else if record.writer == NONE {
-                record.writer = op;
-            } else {
-                // Whoever is known to have written it.
-                record.sent_again = true;
-                let rank = |op: u32| self.history.ops[op as usize].outcome as u8;
-                if rank(op) < rank(record.writer) {
-                    record.writer = op;
-                }
             }
         }
     }
@@ -129,10 +122,14 @@ impl<'a> Facts<'a> {
             }
         }
         self.committed = committed;
-        // Of several that may have written a record, one counts that must have committed, whichever began first.
+    }
+
+    fn find_writers(&mut self) {
+        let rank = |op: u32| (self.history.ops[op as usize].outcome as u8, !self.committed[op as usize]);
         for (send, number) in self.history.sends.iter().zip(0usize..) {
             let record = &mut self.records[self.record_of[number] as usize];
-            if record.sent_again && self.committed[send.op as usize] && !self.committed[record.writer as usize] {
+            record.sent_again = record.writer != NONE;
+            if record.writer == NONE || rank(send.op) < rank(record.writer) {
                 record.writer = send.op;
             }
         }

@@ -45,18 +45,23 @@ pub(super) fn find(facts: &Facts<'_>, steps: &Steps, found: &mut Found<'_>) {
 
 fn add(facts: &Facts<'_>, step: &Step, code: &'static str, judgement: Judgement, found: &mut Found<'_>) {
     found.add(code, judgement, |words| {
-        let ops = (facts.mention(step.from).op, facts.mention(step.to).op);
         let whence = format!(
             "process {} read {} of {} and then {}",
-            words.process(ops.1),
+            words.process(facts.mention(step.to).op),
             words.place(step.from),
             words.key(step.key),
             words.place(step.to)
         );
         let summary = if step.is_skip() { format!("{whence}, over {}", skipped(facts, step, words)) } else { whence };
-        let ops = if ops.0 == ops.1 { vec![ops.0] } else { vec![ops.0, ops.1] };
-        (About { record: Some(facts.record(step.to)), ops, ..About::default() }, summary)
+        (about(facts, step), summary)
     });
+}
+
+/// What a finding of a step concerns: where it leads, and the operations at both ends.
+pub(super) fn about(facts: &Facts<'_>, step: &Step) -> About {
+    let mut ops = vec![facts.mention(step.from).op, facts.mention(step.to).op];
+    ops.dedup();
+    About { record: Some(facts.record(step.to)), ops, ..About::default() }
 }
 
 /// The first few records between the ends of a step.

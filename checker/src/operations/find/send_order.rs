@@ -2,11 +2,11 @@
 
 use super::super::facts::Facts;
 use super::super::options::{BUG, INFO, Judgement};
-use super::super::report::{About, Found};
+use super::super::report::Found;
 use super::super::steps::{Step, Steps};
 use super::Definition;
 use super::lost_write;
-use super::poll_order::skipped;
+use super::poll_order::{about, skipped};
 
 pub(super) const NONMONOTONIC: Definition = Definition {
     code: "nonmonotonic-send",
@@ -46,10 +46,9 @@ pub(super) fn find(facts: &Facts<'_>, steps: &Steps, found: &mut Found<'_>) {
 
 fn add(facts: &Facts<'_>, step: &Step, code: &'static str, judgement: Judgement, found: &mut Found<'_>) {
     found.add(code, judgement, |words| {
-        let ops = (facts.mention(step.from).op, facts.mention(step.to).op);
         let whence = format!(
             "process {} sent {} to {} and then {}",
-            words.process(ops.1),
+            words.process(facts.mention(step.to).op),
             words.value(facts.record(step.from)),
             words.key(step.key),
             words.value(facts.record(step.to)),
@@ -59,7 +58,6 @@ fn add(facts: &Facts<'_>, step: &Step, code: &'static str, judgement: Judgement,
         } else {
             format!("{whence}, but their dense indices are {} and {}", step.from_index, step.to_index)
         };
-        let ops = if ops.0 == ops.1 { vec![ops.0] } else { vec![ops.0, ops.1] };
-        (About { record: Some(facts.record(step.to)), ops, ..About::default() }, summary)
+        (about(facts, step), summary)
     });
 }
