@@ -1,15 +1,11 @@
 //! What clients did and saw in a trial: the history that `trial check` and `trial export` take from a recording.
 
-use std::collections::BTreeMap;
-
 use trial_checker::operations::{History, Options, Recorder};
-use trial_checker::{Belief, EventRef, Observation, Partition};
-use trial_kafka::event::Event;
-use trial_kafka::ids::TopicPartition;
-use trial_kafka::node::{self, ConsumedRecord, EventId};
+use trial_checker::{EventRef, Observation};
+use trial_sim::observe::Clients;
 use trial_sim::scenario::Scenario;
 use trial_sim::trace::TraceEvent;
-use trial_sim::world::{Note, Sink, World, decode_value};
+use trial_sim::world::{Note, Sink, World};
 
 use crate::failure::Failure;
 
@@ -17,8 +13,7 @@ use crate::failure::Failure;
 #[derive(Default)]
 pub struct ClientHistory {
     told: Vec<(EventRef, Observation)>,
-    /// Records whose producer has not chosen a partition yet: the producer, and when it was given the record.
-    undecided: BTreeMap<u64, (u32, node::Nanos)>,
+    clients: Clients,
 }
 
 impl ClientHistory {
@@ -36,76 +31,18 @@ impl ClientHistory {
         }
         recorder.finish(end).map_err(misfit)
     }
-
-    fn chosen(&mut self, event: EventId, record: u64, partition: &TopicPartition) {
-        let Some((producer, time)) = self.undecided.remove(&record) else { return };
-        let at = EventRef { id: event.0, time };
-        self.told.push((at, Observation::SendInvoked { record, producer, partition: name(partition) }));
-    }
-
-    fn note(&mut self, world: &World, note: &Note) {
-        let at = |event: &EventId| EventRef { id: event.0, time: world.now() };
-        match note {
-            Note::SendInvoked { record, producer } => {
-                self.undecided.insert(*record, (*producer, world.now()));
-            }
-            Note::SendSettled { record, partition, belief, attempts, event } => {
-                // Given up before any partition was chosen: it belongs nowhere, so anywhere.
-                if let Some(any) = partition.clone().or_else(|| world.all_partitions().into_iter().next()) {
-                    self.chosen(*event, *record, &any);
-                }
-                let belief = match belief {
-                    node::Belief::Acked { offset } => Belief::Acked { offset: Some(*offset).filter(|o| *o >= 0) },
-                    node::Belief::Failed => Belief::Failed,
-                    node::Belief::Unknown => Belief::Unknown,
-                    node::Belief::Unpromised => Belief::Unpromised,
-                };
-                let settled = Observation::SendSettled { record: *record, belief, attempts: *attempts };
-                self.told.push((at(event), settled));
-            }
-            Note::Polled { consumer, records, event } => {
-                for ConsumedRecord { partition, offset, leader_epoch, value, .. } in records {
-                    let record = value.as_deref().and_then(decode_value);
-                    let (offset, leader_epoch, partition) = (*offset, *leader_epoch, name(partition));
-                    let read = Observation::Read { consumer: *consumer, partition, offset, leader_epoch, record };
-                    self.told.push((at(event), read));
-                }
-            }
-            Note::FinalRead { records, event } => {
-                for ConsumedRecord { partition, offset, leader_epoch, value, .. } in records {
-                    let record = value.as_deref().and_then(decode_value);
-                    let (offset, leader_epoch, partition) = (*offset, *leader_epoch, name(partition));
-                    self.told.push((at(event), Observation::FinalRead { partition, offset, leader_epoch, record }));
-                }
-            }
-            Note::Assigned { .. } | Note::FinalReadEnd { .. } | Note::External { .. } => {}
-        }
-    }
-}
-
-fn name(partition: &TopicPartition) -> Partition {
-    Partition::new(partition.topic.as_str(), partition.partition)
 }
 
 impl Sink for ClientHistory {
     fn after_step(&mut self, world: &World, events: &[TraceEvent], notes: &[Note]) {
-        let invoked = |note: &&Note| matches!(note, Note::SendInvoked { .. });
-        notes.iter().filter(invoked).for_each(|note| self.note(world, note));
-        for event in events {
-            match &event.event {
-                Event::SendInvoked { op, partition } => self.chosen(event.id, op.0, partition),
-                Event::PositionReset { partition, to, .. } => {
-                    let number = world.node_name(event.node).strip_prefix('k').and_then(|n| n.parse::<u32>().ok());
-                    if let Some(consumer) = number.and_then(|n| n.checked_sub(1)) {
-                        let at = EventRef { id: event.id.0, time: event.time };
-                        let reset = Observation::PositionReset { consumer, partition: name(partition), to: *to };
-                        self.told.push((at, reset));
-                    }
-                }
-                _ => {}
-            }
-        }
-        notes.iter().filter(|note| !invoked(note)).for_each(|note| self.note(world, note));
+        let ClientHistory { told, clients } = self;
+        let mut tell = |at, what| told.push((at, what));
+        notes.iter().filter(|note| Clients::comes_first(note)).for_each(|note| clients.on_note(world, note, &mut tell));
+        events.iter().for_each(|event| clients.on_event(world, event, &mut tell));
+        notes
+            .iter()
+            .filter(|note| !Clients::comes_first(note))
+            .for_each(|note| clients.on_note(world, note, &mut tell));
     }
 }
 

@@ -6,6 +6,7 @@
 //! watermark that a node reported on are compared with what it reported: a difference is the node's own failed
 //! assertion, and the truth is told in its place.
 
+mod clients;
 mod durable;
 mod liveness;
 mod logs;
@@ -15,20 +16,21 @@ mod settings;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use trial_checker::{Belief, Checker, EventRef, Observation, Partition, StartCause};
+use trial_checker::{Checker, EventRef, Observation, Partition, StartCause};
 use trial_kafka::broker::partition;
 use trial_kafka::event::{Event, Fault, LogStartReason};
 use trial_kafka::ids::TopicPartition;
 use trial_kafka::metadata::MetadataImage;
-use trial_kafka::node::{self, ConsumedRecord, EventId};
+use trial_kafka::node;
 
 use crate::scenario::Scenario;
 use crate::trace::{NodeIx, TraceEvent};
-use crate::world::{Note, Phase, Power, Sink, World, decode_value};
+use crate::world::{Note, Phase, Power, Sink, World};
 use liveness::Liveness;
 use logs::{Difference, KnownLogs};
 use metadata::MetadataTruth;
 
+pub use clients::Clients;
 pub(crate) use logs::read_entries;
 
 /// A sink that feeds a checker.
@@ -45,9 +47,7 @@ pub struct Observer {
     started: BTreeSet<i32>,
     /// Those that know the broker epoch which this start of theirs was given.
     registered: BTreeSet<i32>,
-    names: BTreeMap<TopicPartition, Partition>,
-    /// Records whose producer has not chosen a partition yet: the producer, and when it was given the record.
-    undecided: BTreeMap<u64, (u32, node::Nanos)>,
+    clients: Clients,
     /// Kinds of fault already told to have taken effect.
     effects_told: BTreeMap<&'static str, u32>,
     /// How often all of them together had taken effect.
@@ -66,8 +66,7 @@ impl Observer {
             deleted: BTreeSet::new(),
             started: BTreeSet::new(),
             registered: BTreeSet::new(),
-            names: BTreeMap::new(),
-            undecided: BTreeMap::new(),
+            clients: Clients::default(),
             effects_told: BTreeMap::new(),
             faults_told: 0,
         }
@@ -78,12 +77,7 @@ impl Observer {
     }
 
     fn name(&mut self, id: &TopicPartition) -> Partition {
-        if let Some(known) = self.names.get(id) {
-            return known.clone();
-        }
-        let name = Partition::new(id.topic.as_str(), id.partition);
-        self.names.insert(id.clone(), name.clone());
-        name
+        self.clients.name(id)
     }
 
     fn on_event(&mut self, world: &World, event: &TraceEvent) {
@@ -206,12 +200,7 @@ impl Observer {
                 }
                 Observation::Phase { name: name.clone() }
             }
-            (Event::SendInvoked { op, partition }, _) => return self.on_partition_chosen(op.0, partition, event.id),
-            (Event::PositionReset { partition, to, .. }, _) => {
-                let Some(consumer) = consumer_number(world, event.node) else { return };
-                Observation::PositionReset { consumer, partition: self.name(partition), to: *to }
-            }
-            _ => return,
+            _ => return self.clients.on_event(world, event, |at, what| self.checker.observe(at, what)),
         };
         self.checker.observe(at, observation);
     }
@@ -453,40 +442,7 @@ impl Observer {
     }
 
     fn on_note(&mut self, world: &World, note: &Note) {
-        let event_ref = |id: EventId| EventRef { id: id.0, time: world.now() };
         match note {
-            Note::SendInvoked { record, producer } => {
-                self.undecided.insert(*record, (*producer, world.now()));
-            }
-            Note::SendSettled { record, partition, belief, attempts, event } => {
-                if let Some(first) = partition.clone().or_else(|| world.all_partitions().into_iter().next()) {
-                    // Given up before any partition was chosen: it belongs nowhere, so anywhere.
-                    self.on_partition_chosen(*record, &first, *event);
-                }
-                let belief = match belief {
-                    node::Belief::Acked { offset } => Belief::Acked { offset: Some(*offset).filter(|o| *o >= 0) },
-                    node::Belief::Failed => Belief::Failed,
-                    node::Belief::Unknown => Belief::Unknown,
-                    node::Belief::Unpromised => Belief::Unpromised,
-                };
-                let settled = Observation::SendSettled { record: *record, belief, attempts: *attempts };
-                self.checker.observe(event_ref(*event), settled);
-            }
-            Note::Assigned { .. } | Note::External { .. } => {}
-            Note::Polled { consumer, records, event } => {
-                for record in records {
-                    let (partition, offset, leader_epoch, record) = self.read(record);
-                    let read = Observation::Read { consumer: *consumer, partition, offset, leader_epoch, record };
-                    self.checker.observe(event_ref(*event), read);
-                }
-            }
-            Note::FinalRead { records, event } => {
-                for record in records {
-                    let (partition, offset, leader_epoch, record) = self.read(record);
-                    let read = Observation::FinalRead { partition, offset, leader_epoch, record };
-                    self.checker.observe(event_ref(*event), read);
-                }
-            }
             // A topic that is gone is not read, and misses nothing.
             Note::FinalReadEnd { partition, .. }
                 if self.deleted.contains(partition.topic.as_str())
@@ -495,21 +451,10 @@ impl Observer {
                 let partition = self.name(partition);
                 let (log_start, log_end, complete) = (*log_start, *log_end, *complete);
                 let end = Observation::FinalReadEnd { partition, log_start, log_end, complete };
-                self.checker.observe(event_ref(EventId(world.event_count())), end);
+                self.checker.observe(EventRef { id: world.event_count(), time: world.now() }, end);
             }
+            _ => self.clients.on_note(world, note, |at, what| self.checker.observe(at, what)),
         }
-    }
-
-    /// The producer has chosen where a record goes: from here on it is known to the checker, as invoked when it was.
-    fn on_partition_chosen(&mut self, record: u64, partition: &TopicPartition, event: EventId) {
-        let Some((producer, time)) = self.undecided.remove(&record) else { return };
-        let partition = self.name(partition);
-        self.checker.observe(EventRef { id: event.0, time }, Observation::SendInvoked { record, producer, partition });
-    }
-
-    fn read(&mut self, record: &ConsumedRecord) -> (Partition, i64, i32, Option<u64>) {
-        let id = record.value.as_deref().and_then(decode_value);
-        (self.name(&record.partition), record.offset, record.leader_epoch, id)
     }
 }
 
@@ -522,8 +467,7 @@ fn is_of_a_discarded_handler(event: &TraceEvent, rest: &[TraceEvent]) -> bool {
 
 impl Sink for Observer {
     fn after_step(&mut self, world: &World, events: &[TraceEvent], notes: &[Note]) {
-        let invoked_first = |note: &&Note| matches!(note, Note::SendInvoked { .. });
-        notes.iter().filter(invoked_first).for_each(|note| self.on_note(world, note));
+        notes.iter().filter(|note| Clients::comes_first(note)).for_each(|note| self.on_note(world, note));
         for (place, event) in events.iter().enumerate() {
             if is_of_a_discarded_handler(event, &events[place..]) {
                 continue;
@@ -542,7 +486,7 @@ impl Sink for Observer {
         if events.iter().any(|event| matches!(&event.event, Event::Phase { name } if name == Phase::Read.name())) {
             self.audit_everything(world, EventRef { id: world.event_count(), time: world.now() });
         }
-        notes.iter().filter(|note| !invoked_first(note)).for_each(|note| self.on_note(world, note));
+        notes.iter().filter(|note| !Clients::comes_first(note)).for_each(|note| self.on_note(world, note));
         let took_effect = world.faults_took_effect();
         if took_effect == self.faults_told {
             return;
@@ -561,10 +505,6 @@ impl Sink for Observer {
 
 fn is_up(world: &World, node: NodeIx) -> bool {
     matches!(world.power(node), Power::Running | Power::Paused)
-}
-
-fn consumer_number(world: &World, node: NodeIx) -> Option<u32> {
-    world.node_name(node).strip_prefix('k')?.parse::<u32>().ok()?.checked_sub(1)
 }
 
 /// Does the committed metadata log say that this broker leads in this epoch?

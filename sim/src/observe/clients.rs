@@ -1,0 +1,108 @@
+//! What clients did and saw: their events and notes become plain observations, for a checker or for a history.
+
+use std::collections::BTreeMap;
+
+use trial_checker::{Belief, EventRef, Observation, Partition};
+use trial_kafka::event::Event;
+use trial_kafka::ids::TopicPartition;
+use trial_kafka::node::{self, ConsumedRecord, EventId};
+
+use crate::trace::{NodeIx, TraceEvent};
+use crate::world::{Note, World, decode_value};
+
+/// What has to be remembered between a client's words.
+#[derive(Clone, Debug, Default)]
+pub struct Clients {
+    names: BTreeMap<TopicPartition, Partition>,
+    /// Records whose producer has not chosen a partition yet: the producer, and when it was given the record.
+    undecided: BTreeMap<u64, (u32, node::Nanos)>,
+}
+
+impl Clients {
+    /// A partition as observations name it.
+    pub fn name(&mut self, id: &TopicPartition) -> Partition {
+        if let Some(known) = self.names.get(id) {
+            return known.clone();
+        }
+        let name = Partition::new(id.topic.as_str(), id.partition);
+        self.names.insert(id.clone(), name.clone());
+        name
+    }
+
+    /// Those of a step's notes that come before its events: what was given to producers.
+    pub fn comes_first(note: &Note) -> bool {
+        matches!(note, Note::SendInvoked { .. })
+    }
+
+    /// A client's event; others tell nothing.
+    pub fn on_event(&mut self, world: &World, event: &TraceEvent, told: impl FnOnce(EventRef, Observation)) {
+        match &event.event {
+            Event::SendInvoked { op, partition } => self.on_partition_chosen(op.0, partition, event.id, told),
+            Event::PositionReset { partition, to, .. } => {
+                let Some(consumer) = consumer_number(world, event.node) else { return };
+                let at = EventRef { id: event.id.0, time: event.time };
+                told(at, Observation::PositionReset { consumer, partition: self.name(partition), to: *to });
+            }
+            _ => {}
+        }
+    }
+
+    /// What came of a send or a poll.
+    pub fn on_note(&mut self, world: &World, note: &Note, mut told: impl FnMut(EventRef, Observation)) {
+        let event_ref = |id: EventId| EventRef { id: id.0, time: world.now() };
+        match note {
+            Note::SendInvoked { record, producer } => {
+                self.undecided.insert(*record, (*producer, world.now()));
+            }
+            Note::SendSettled { record, partition, belief, attempts, event } => {
+                if let Some(first) = partition.clone().or_else(|| world.all_partitions().into_iter().next()) {
+                    // Given up before any partition was chosen: it belongs nowhere, so anywhere.
+                    self.on_partition_chosen(*record, &first, *event, &mut told);
+                }
+                let belief = match belief {
+                    node::Belief::Acked { offset } => Belief::Acked { offset: Some(*offset).filter(|o| *o >= 0) },
+                    node::Belief::Failed => Belief::Failed,
+                    node::Belief::Unknown => Belief::Unknown,
+                    node::Belief::Unpromised => Belief::Unpromised,
+                };
+                told(event_ref(*event), Observation::SendSettled { record: *record, belief, attempts: *attempts });
+            }
+            Note::Polled { consumer, records, event } => {
+                for record in records {
+                    let (partition, offset, leader_epoch, record) = self.read(record);
+                    let read = Observation::Read { consumer: *consumer, partition, offset, leader_epoch, record };
+                    told(event_ref(*event), read);
+                }
+            }
+            Note::FinalRead { records, event } => {
+                for record in records {
+                    let (partition, offset, leader_epoch, record) = self.read(record);
+                    told(event_ref(*event), Observation::FinalRead { partition, offset, leader_epoch, record });
+                }
+            }
+            Note::Assigned { .. } | Note::FinalReadEnd { .. } | Note::External { .. } => {}
+        }
+    }
+
+    /// The producer has chosen where a record goes: from here on it is known, as invoked when it was.
+    fn on_partition_chosen(
+        &mut self,
+        record: u64,
+        partition: &TopicPartition,
+        event: EventId,
+        told: impl FnOnce(EventRef, Observation),
+    ) {
+        let Some((producer, time)) = self.undecided.remove(&record) else { return };
+        let partition = self.name(partition);
+        told(EventRef { id: event.0, time }, Observation::SendInvoked { record, producer, partition });
+    }
+
+    fn read(&mut self, record: &ConsumedRecord) -> (Partition, i64, i32, Option<u64>) {
+        let id = record.value.as_deref().and_then(decode_value);
+        (self.name(&record.partition), record.offset, record.leader_epoch, id)
+    }
+}
+
+fn consumer_number(world: &World, node: NodeIx) -> Option<u32> {
+    world.node_name(node).strip_prefix('k')?.parse::<u32>().ok()?.checked_sub(1)
+}
