@@ -7,7 +7,9 @@ mod words;
 
 use std::fmt;
 
-pub use words::{BrokerCompression, ProducerCompression, ThrottledReplicas, TimestampType};
+pub use words::{
+    AssignmentStrategies, BrokerCompression, GroupProtocol, ProducerCompression, ThrottledReplicas, TimestampType,
+};
 
 /// What kind of value a key takes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -344,6 +346,21 @@ configs! {
         "metadata.log.max.snapshot.interval.ms" metadata_log_max_snapshot_interval_ms: i64 = 3_600_000, Millis, "3600000", "age of the oldest committed record not in a snapshot at which one is written; 0: never by age";
         "auto.leader.rebalance.enable" auto_leader_rebalance_enable: bool = true, Bool, "true", "give leadership back to preferred replicas from time to time";
         "leader.imbalance.check.interval.seconds" leader_imbalance_check_interval_seconds: i64 = 300, Int, "300", "how often that is looked at";
+        "offsets.topic.num.partitions" offsets_topic_num_partitions: i64 = 50, Int, "50", "partitions of __consumer_offsets, when it is created";
+        "offsets.topic.replication.factor" offsets_topic_replication_factor: i64 = 3, Int, "3", "replicas of each, when it is created";
+        "offsets.topic.segment.bytes" offsets_topic_segment_bytes: i64 = 104_857_600, Int, "104857600", "size at which its segment files are rolled";
+        "offsets.retention.minutes" offsets_retention_minutes: i64 = 10_080, Int, "10080", "age at which offsets that nobody uses are removed";
+        "offsets.retention.check.interval.ms" offsets_retention_check_interval_ms: i64 = 600_000, Millis, "600000", "how often that is looked at";
+        "offsets.commit.timeout.ms" offsets_commit_timeout_ms: i64 = 5_000, Millis, "5000", "longest wait of what a coordinator writes for its replicas";
+        "offset.metadata.max.bytes" offset_metadata_max_bytes: i64 = 4_096, Int, "4096", "largest text beside a committed offset";
+        "group.initial.rebalance.delay.ms" group_initial_rebalance_delay_ms: i64 = 3_000, Millis, "3000", "how long the first member of a classic group waits for others";
+        "group.min.session.timeout.ms" group_min_session_timeout_ms: i64 = 6_000, Millis, "6000", "least session.timeout.ms of a member";
+        "group.max.session.timeout.ms" group_max_session_timeout_ms: i64 = 1_800_000, Millis, "1800000", "largest session.timeout.ms of a member";
+        "group.max.size" group_max_size: i64 = 2_147_483_647, Int, "2147483647", "most members of a classic group";
+        "group.consumer.session.timeout.ms" group_consumer_session_timeout_ms: i64 = 45_000, Millis, "45000", "silence after which a member of a group of the consumer protocol is removed (KIP-848)";
+        "group.consumer.heartbeat.interval.ms" group_consumer_heartbeat_interval_ms: i64 = 5_000, Millis, "5000", "pause between the heartbeats of such a member, as the coordinator tells it";
+        "group.consumer.max.size" group_consumer_max_size: i64 = 2_147_483_647, Int, "2147483647", "most members of such a group";
+        "group.consumer.regex.refresh.interval.ms" group_consumer_regex_refresh_interval_ms: i64 = 600_000, Millis, "600000", "age at which the topics of a regular expression are looked up again";
         "unclean.leader.election.interval.ms" unclean_leader_election_interval_ms: i64 = 300_000, Millis, "300000", "how often leaderless partitions are offered an unclean election, where it is enabled";
     }
 }
@@ -428,6 +445,17 @@ configs! {
         "reconnect.backoff.ms" reconnect_backoff_ms: i64 = 50, Millis, "50", "first pause before dialing again";
         "reconnect.backoff.max.ms" reconnect_backoff_max_ms: i64 = 1_000, Millis, "1000", "longest pause before dialing again";
         "metadata.max.age.ms" metadata_max_age_ms: i64 = 300_000, Millis, "300000", "age at which metadata is asked again";
+        "default.api.timeout.ms" default_api_timeout_ms: i64 = 60_000, Millis, "60000", "longest wait of a synchronous commit, and of an orderly close";
+        "group.id" group_id: String = String::new(), Text, "", "the group it is a member of, and whose offsets it commits";
+        "group.instance.id" group_instance_id: String = String::new(), Text, "", "its name as a static member, which outlives its process (KIP-345)";
+        "group.protocol" group_protocol: GroupProtocol = GroupProtocol::Classic, Text, "classic", "who assigns: a member (\"classic\") or the coordinator (\"consumer\", KIP-848)";
+        "group.remote.assignor" group_remote_assignor: String = String::new(), Text, "", "the coordinator's assignor: \"uniform\" or \"range\"; empty: the coordinator's choice";
+        "partition.assignment.strategy" partition_assignment_strategy: AssignmentStrategies = AssignmentStrategies::default(), Text, "RangeAssignor,CooperativeStickyAssignor", "how a member assigns, the most preferred first, with commas: RangeAssignor, RoundRobinAssignor, StickyAssignor, CooperativeStickyAssignor";
+        "session.timeout.ms" session_timeout_ms: i64 = 45_000, Millis, "45000", "silence after which the coordinator removes a member of a classic group";
+        "heartbeat.interval.ms" heartbeat_interval_ms: i64 = 3_000, Millis, "3000", "pause between two heartbeats in a classic group";
+        "max.poll.interval.ms" max_poll_interval_ms: i64 = 300_000, Millis, "300000", "pause between two polls after which a member leaves; how long a rebalance may take";
+        "enable.auto.commit" enable_auto_commit: bool = true, Bool, "true", "commit the positions from time to time, while polling";
+        "auto.commit.interval.ms" auto_commit_interval_ms: i64 = 5_000, Millis, "5000", "how often";
     }
 }
 
@@ -493,15 +521,6 @@ pub const NOT_MODELLED: &[&str] = &[
     "transactional.id",
     "transaction.timeout.ms",
     "isolation.level",
-    "group.id",
-    "group.instance.id",
-    "group.protocol",
-    "session.timeout.ms",
-    "heartbeat.interval.ms",
-    "max.poll.interval.ms",
-    "enable.auto.commit",
-    "auto.commit.interval.ms",
-    "partition.assignment.strategy",
     "partitioner.class",
     "partitioner.ignore.keys",
     "buffer.memory",
@@ -524,9 +543,7 @@ pub const NOT_MODELLED: &[&str] = &[
     "key.serializer",
     "value.serializer",
     "connections.max.idle.ms",
-    "offsets.topic.replication.factor",
     "transaction.state.log.replication.factor",
-    "group.initial.rebalance.delay.ms",
     "log.retention.minutes",
     "log.roll.hours",
     "log.segment.delete.delay.ms",
@@ -594,13 +611,7 @@ pub const NOT_MODELLED: &[&str] = &[
     "socket.listen.backlog.size",
     "socket.connection.setup.timeout.ms",
     "socket.connection.setup.timeout.max.ms",
-    "offsets.topic.num.partitions",
-    "offsets.topic.segment.bytes",
-    "offsets.retention.minutes",
-    "offsets.retention.check.interval.ms",
     "offsets.load.buffer.size",
-    "offsets.commit.timeout.ms",
-    "offset.metadata.max.bytes",
     "transaction.state.log.min.isr",
     "transaction.state.log.num.partitions",
     "transactional.id.expiration.ms",
@@ -608,14 +619,8 @@ pub const NOT_MODELLED: &[&str] = &[
     "transaction.abort.timed.out.transaction.cleanup.interval.ms",
     "transaction.partition.verification.enable",
     "transaction.two.phase.commit.enable",
-    "group.min.session.timeout.ms",
-    "group.max.session.timeout.ms",
-    "group.max.size",
     "group.coordinator.rebalance.protocols",
     "group.coordinator.threads",
-    "group.consumer.session.timeout.ms",
-    "group.consumer.heartbeat.interval.ms",
-    "group.remote.assignor",
     "quota.window.num",
     "quota.window.size.seconds",
     "authorizer.class.name",
@@ -639,7 +644,6 @@ pub const NOT_MODELLED: &[&str] = &[
     "compression.zstd.level",
     "key.deserializer",
     "value.deserializer",
-    "default.api.timeout.ms",
     "exclude.internal.topics",
     "sasl.mechanism",
     "sasl.jaas.config",

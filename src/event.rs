@@ -316,6 +316,45 @@ pub enum Event {
     /// The answer to a produce request is known for one partition; it leaves when those of all its partitions are.
     ProduceAnswered { partition: TopicPartition, acks: i16, first_offset: i64, last_offset: i64, error: Option<String> },
 
+    // ── group coordinator (on a broker); a generation is that of a classic group, or a member epoch (KIP-848) ────
+    /// Coordinates the groups of this partition of `__consumer_offsets`, having replayed its log.
+    CoordinatorLoaded { partition: TopicPartition, leader_epoch: i32, log_end_offset: i64, groups: u32 },
+    /// Coordinates the groups of this partition no more.
+    CoordinatorUnloaded { partition: TopicPartition },
+    /// A classic group agreed on a generation, or lost its last member. The leader assigns; members are their ids.
+    GroupGeneration { group: String, generation: i32, leader: Option<String>, members: Vec<String> },
+    /// A classic group begins a rebalance: its members have to join again.
+    GroupRebalancing { group: String, generation: i32, why: String },
+    /// A group of the consumer protocol has another epoch: a member came or went, or subscriptions or topics changed (KIP-848).
+    GroupEpochRaised { group: String, epoch: i32 },
+    /// The coordinator assigned anew what the members of a group are to have (KIP-848).
+    TargetAssigned { group: String, epoch: i32 },
+    /// A member of a group of the consumer protocol has another epoch, or another assignment (KIP-848).
+    MemberChanged {
+        group: String,
+        member: String,
+        epoch: i32,
+        assigned: Vec<TopicPartition>,
+        revoking: Vec<TopicPartition>,
+    },
+    /// A member is none any more.
+    MemberRemoved { group: String, member: String, why: String },
+    /// A group is gone, with its offsets.
+    GroupRemoved { group: String },
+    /// A committed offset was written, and is told when it is replicated. `member` is empty where none was told.
+    OffsetWritten { group: String, partition: TopicPartition, offset: i64, member: String, generation: i32 },
+    /// The answer to a commit of an offset left.
+    OffsetCommitAnswered {
+        group: String,
+        partition: TopicPartition,
+        offset: i64,
+        member: String,
+        generation: i32,
+        error: Option<String>,
+    },
+    /// A committed offset is gone: it expired, or was deleted.
+    OffsetRemoved { group: String, partition: TopicPartition },
+
     // ── clients ──────────────────────────────────────────────────────────────────────────────────────────────────
     /// A record was handed to the producer.
     SendInvoked { op: OpId, partition: TopicPartition },
@@ -339,6 +378,24 @@ pub enum Event {
     PositionReset { partition: TopicPartition, to: i64, why: String },
     /// A consumer reads from another replica than before (KIP-392).
     ReadReplicaChosen { partition: TopicPartition, broker: BrokerId, why: String },
+    /// A consumer learnt who coordinates its group.
+    CoordinatorFound { group: String, broker: BrokerId },
+    /// A consumer is a member of this generation, or in this member epoch.
+    GroupJoined { group: String, member: String, generation: i32 },
+    /// A consumer is no member any more: it left, or was told so.
+    GroupLeft { group: String, member: String, why: String },
+    /// A consumer was given these partitions, in addition to what it has.
+    PartitionsAssigned { group: String, generation: i32, partitions: Vec<TopicPartition> },
+    /// A consumer gave these partitions up.
+    PartitionsRevoked { group: String, generation: i32, partitions: Vec<TopicPartition> },
+    /// A consumer lost these partitions without having given them up: others may have them already.
+    PartitionsLost { group: String, generation: i32, partitions: Vec<TopicPartition> },
+    /// A consumer asked for these offsets to be committed: the next to read, per partition.
+    CommitSent { group: String, generation: i32, offsets: Vec<(TopicPartition, i64)> },
+    /// A consumer was told how a commit ended.
+    CommitAnswered { group: String, generation: i32, offsets: Vec<(TopicPartition, i64)>, error: Option<String> },
+    /// The application behind a consumer has processed these records. Offsets are inclusive.
+    Processed { partition: TopicPartition, first_offset: i64, last_offset: i64, records: u32 },
 }
 
 /// How an event stands out in the short log, which shows [`Weight::State`] and above.
@@ -385,7 +442,13 @@ impl Event {
             | BatchSplit { partition, .. }
             | Consumed { partition, .. }
             | PositionReset { partition, .. }
-            | ReadReplicaChosen { partition, .. } => Some(partition),
+            | ReadReplicaChosen { partition, .. }
+            | CoordinatorLoaded { partition, .. }
+            | CoordinatorUnloaded { partition, .. }
+            | OffsetWritten { partition, .. }
+            | OffsetCommitAnswered { partition, .. }
+            | OffsetRemoved { partition, .. }
+            | Processed { partition, .. } => Some(partition),
             Phase { .. }
             | Fault(_)
             | Dropped { .. }
@@ -421,7 +484,22 @@ impl Event {
             | SnapshotLoaded { .. }
             | MetadataLogStart { .. }
             | ProducerIdGiven { .. }
-            | ProducerEpochRaised { .. } => None,
+            | ProducerEpochRaised { .. }
+            | GroupGeneration { .. }
+            | GroupRebalancing { .. }
+            | GroupEpochRaised { .. }
+            | TargetAssigned { .. }
+            | MemberChanged { .. }
+            | MemberRemoved { .. }
+            | GroupRemoved { .. }
+            | CoordinatorFound { .. }
+            | GroupJoined { .. }
+            | GroupLeft { .. }
+            | PartitionsAssigned { .. }
+            | PartitionsRevoked { .. }
+            | PartitionsLost { .. }
+            | CommitSent { .. }
+            | CommitAnswered { .. } => None,
         }
     }
 
@@ -439,7 +517,12 @@ impl Event {
             | Consumed { .. }
             | MetadataAppended { .. }
             | MetadataHighWatermark { .. }
-            | Dropped { .. } => Weight::Traffic,
+            | Dropped { .. }
+            | OffsetWritten { .. }
+            | OffsetCommitAnswered { error: None, .. }
+            | CommitSent { .. }
+            | CommitAnswered { error: None, .. }
+            | Processed { .. } => Weight::Traffic,
             Phase { .. }
             | Fault(_)
             | AssertionFailed { .. }
@@ -508,6 +591,18 @@ impl Event {
         "isr-adopted",
         "replica-deleted",
         "produce-answered",
+        "coordinator-loaded",
+        "coordinator-unloaded",
+        "group-generation",
+        "group-rebalancing",
+        "group-epoch-raised",
+        "target-assigned",
+        "member-changed",
+        "member-removed",
+        "group-removed",
+        "offset-written",
+        "offset-commit-answered",
+        "offset-removed",
         "send-invoked",
         "batch-sent",
         "batch-acked",
@@ -519,6 +614,15 @@ impl Event {
         "consumed",
         "position-reset",
         "read-replica-chosen",
+        "coordinator-found",
+        "group-joined",
+        "group-left",
+        "partitions-assigned",
+        "partitions-revoked",
+        "partitions-lost",
+        "commit-sent",
+        "commit-answered",
+        "processed",
     ];
 
     /// The event's name in fixed columns and in exports: lower case, with hyphens.
@@ -590,6 +694,27 @@ impl Event {
             Consumed { .. } => "consumed",
             PositionReset { .. } => "position-reset",
             ReadReplicaChosen { .. } => "read-replica-chosen",
+            CoordinatorLoaded { .. } => "coordinator-loaded",
+            CoordinatorUnloaded { .. } => "coordinator-unloaded",
+            GroupGeneration { .. } => "group-generation",
+            GroupRebalancing { .. } => "group-rebalancing",
+            GroupEpochRaised { .. } => "group-epoch-raised",
+            TargetAssigned { .. } => "target-assigned",
+            MemberChanged { .. } => "member-changed",
+            MemberRemoved { .. } => "member-removed",
+            GroupRemoved { .. } => "group-removed",
+            OffsetWritten { .. } => "offset-written",
+            OffsetCommitAnswered { .. } => "offset-commit-answered",
+            OffsetRemoved { .. } => "offset-removed",
+            CoordinatorFound { .. } => "coordinator-found",
+            GroupJoined { .. } => "group-joined",
+            GroupLeft { .. } => "group-left",
+            PartitionsAssigned { .. } => "partitions-assigned",
+            PartitionsRevoked { .. } => "partitions-revoked",
+            PartitionsLost { .. } => "partitions-lost",
+            CommitSent { .. } => "commit-sent",
+            CommitAnswered { .. } => "commit-answered",
+            Processed { .. } => "processed",
         }
     }
 }
@@ -597,6 +722,26 @@ impl Event {
 /// `1,2,3` as Kafka prints replica lists.
 pub fn broker_list(brokers: &[BrokerId]) -> String {
     brokers.iter().map(i32::to_string).collect::<Vec<_>>().join(",")
+}
+
+/// `orders-0, orders-1`.
+fn partition_list(partitions: &[TopicPartition]) -> String {
+    match partitions {
+        [] => "nothing".to_string(),
+        some => some.iter().map(ToString::to_string).collect::<Vec<_>>().join(", "),
+    }
+}
+
+/// `5 of orders-0, 7 of orders-1`.
+fn offset_list(offsets: &[(TopicPartition, i64)]) -> String {
+    match offsets {
+        [] => "nothing".to_string(),
+        some => some.iter().map(|(id, offset)| format!("{offset} of {id}")).collect::<Vec<_>>().join(", "),
+    }
+}
+
+fn member_name(member: &str) -> &str {
+    if member.is_empty() { "nobody" } else { member }
 }
 
 struct Offsets(i64, i64);
@@ -925,6 +1070,84 @@ impl fmt::Display for Event {
             }
             PositionReset { partition, to, why } => write!(f, "moved its position in {partition} to {to}: {why}"),
             ReadReplicaChosen { partition, broker, why } => write!(f, "reads {partition} from broker {broker}: {why}"),
+            CoordinatorLoaded { partition, leader_epoch, log_end_offset, groups } => write!(
+                f,
+                "coordinates the {groups} groups of {partition} in epoch {leader_epoch}, having replayed its log up to {log_end_offset}"
+            ),
+            CoordinatorUnloaded { partition } => write!(f, "coordinates the groups of {partition} no more"),
+            GroupGeneration { group, generation, leader, members } => {
+                let members = members.len();
+                match leader {
+                    Some(leader) => {
+                        write!(f, "has group {group} in generation {generation}: {members} members, {leader} leads")
+                    }
+                    None => write!(f, "has group {group} without members in generation {generation}"),
+                }
+            }
+            GroupRebalancing { group, generation, why } => {
+                write!(f, "asks the members of group {group} to join again after generation {generation}: {why}")
+            }
+            GroupEpochRaised { group, epoch } => write!(f, "raised the epoch of group {group} to {epoch}"),
+            TargetAssigned { group, epoch } => {
+                write!(f, "assigned the partitions of group {group} anew, for epoch {epoch}")
+            }
+            MemberChanged { group, member, epoch, assigned, revoking } => {
+                write!(f, "has member {member} of group {group} in epoch {epoch} with {}", partition_list(assigned))?;
+                if revoking.is_empty() { Ok(()) } else { write!(f, "; it is to give up {}", partition_list(revoking)) }
+            }
+            MemberRemoved { group, member, why } => write!(f, "removed member {member} from group {group}: {why}"),
+            GroupRemoved { group } => write!(f, "removed group {group}"),
+            OffsetWritten { group, partition, offset, member, generation } => write!(
+                f,
+                "wrote offset {offset} of {partition} for group {group}, from {} in generation {generation}",
+                member_name(member)
+            ),
+            OffsetCommitAnswered { group, partition, offset, member, generation, error } => {
+                let member = member_name(member);
+                match error {
+                    None => write!(
+                        f,
+                        "committed offset {offset} of {partition} for group {group}, from {member} in generation {generation}"
+                    ),
+                    Some(error) => write!(
+                        f,
+                        "refused to commit offset {offset} of {partition} for group {group}, from {member} in generation {generation}: {error}"
+                    ),
+                }
+            }
+            OffsetRemoved { group, partition } => write!(f, "removed the offset of {partition} of group {group}"),
+            CoordinatorFound { group, broker } => write!(f, "learnt that broker {broker} coordinates group {group}"),
+            GroupJoined { group, member, generation } => {
+                write!(f, "is member {member} of group {group} in generation {generation}")
+            }
+            GroupLeft { group, member, why } => write!(f, "is no longer member {member} of group {group}: {why}"),
+            PartitionsAssigned { group, generation, partitions } => {
+                write!(f, "was assigned {} in generation {generation} of group {group}", partition_list(partitions))
+            }
+            PartitionsRevoked { group, generation, partitions } => {
+                write!(f, "gave up {} of generation {generation} of group {group}", partition_list(partitions))
+            }
+            PartitionsLost { group, generation, partitions } => {
+                write!(f, "lost {} of generation {generation} of group {group}", partition_list(partitions))
+            }
+            CommitSent { group, generation, offsets } => {
+                write!(f, "asks to commit {} for group {group} in generation {generation}", offset_list(offsets))
+            }
+            CommitAnswered { group, generation, offsets, error } => {
+                let offsets = offset_list(offsets);
+                match error {
+                    None => {
+                        write!(f, "was told that {offsets} is committed for group {group} in generation {generation}")
+                    }
+                    Some(error) => write!(
+                        f,
+                        "was told that {offsets} is not committed for group {group} in generation {generation}: {error}"
+                    ),
+                }
+            }
+            Processed { partition, first_offset, last_offset, .. } => {
+                write!(f, "processed {} of {partition}", Offsets(*first_offset, *last_offset))
+            }
         }
     }
 }

@@ -350,6 +350,37 @@ pub enum Command {
         /// Where to.
         to: SeekTo,
     },
+    /// Consume as a member of the group of `group.id`, in place of what was assigned or subscribed to before. Answered by
+    /// [`Outcome::Done`] at once: the group is joined by the next polls. Refused without a `group.id`.
+    Subscribe {
+        /// To what.
+        to: Subscription,
+    },
+    /// Leave the group and consume nothing (`KafkaConsumer.unsubscribe`). Answered by [`Outcome::Done`].
+    Unsubscribe,
+    /// Hand out nothing of these partitions until they are resumed; they stay assigned. Answered by [`Outcome::Done`], or
+    /// refused where one is not assigned.
+    Pause {
+        /// The partitions.
+        partitions: Vec<TopicPartition>,
+    },
+    /// Take the pause of these partitions back. Answered as [`Command::Pause`].
+    Resume {
+        /// The partitions.
+        partitions: Vec<TopicPartition>,
+    },
+    /// Commit offsets to the group. Answered by [`Outcome::Done`] when they are committed, or [`Outcome::Refused`].
+    Commit {
+        /// The next offset to read, per partition; `None`: the positions of everything assigned.
+        offsets: Option<Vec<(TopicPartition, i64)>>,
+        /// As `commitSync`: tried again until the time-out of `default.api.timeout.ms`; else as `commitAsync`: once.
+        wait: bool,
+    },
+    /// The group's committed offsets. Answered by [`Outcome::Committed`], or [`Outcome::Refused`].
+    Committed {
+        /// The partitions.
+        partitions: Vec<TopicPartition>,
+    },
     /// Hand out what was fetched; waits up to `max_wait_ms` for at least one record. Answered by
     /// [`Outcome::Polled`]. At most one poll may be pending.
     Poll {
@@ -402,6 +433,18 @@ pub enum Command {
         /// Its replicas, the preferred leader first; `None` cancels the reassignment under way.
         replicas: Option<Vec<i32>>,
     },
+    /// Delete a group that has no members, with its offsets. Answered by [`Outcome::Done`] or [`Outcome::Refused`].
+    DeleteGroup {
+        /// Its id.
+        group: String,
+    },
+    /// Delete a group's offsets of a topic that it does not consume. Answered by [`Outcome::Done`] or [`Outcome::Refused`].
+    DeleteOffsets {
+        /// The group's id.
+        group: String,
+        /// The partitions.
+        partitions: Vec<TopicPartition>,
+    },
     /// Delete the records of a partition below an offset (KIP-107). Answered by [`Outcome::Offset`] with the low watermark,
     /// or [`Outcome::Refused`].
     DeleteRecords {
@@ -437,6 +480,40 @@ pub enum Command {
     Close,
     /// To a server: shut down in an orderly way, as on SIGTERM. It ends with [`Effect::Halt`]; no outcome is delivered.
     ShutDown,
+}
+
+/// What a consumer of a group is subscribed to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Subscription {
+    /// These topics.
+    Topics(Vec<Topic>),
+    /// The topics whose whole names match a regular expression. With `group.protocol=classic` the client looks which these
+    /// are (`java.util.regex.Pattern`), with `consumer` the coordinator does (KIP-848, `SubscriptionPattern`).
+    Pattern(String),
+}
+
+/// What a rebalance listener is told (`ConsumerRebalanceListener`). The listener is whoever polls: a poll that tells of a
+/// change is answered at once, and the consumer goes on with the rebalance when the next one comes. What is done between
+/// the two (a [`Command::Commit`], say) is done inside the callback.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Rebalanced {
+    /// `onPartitionsRevoked`: they still belong to the consumer until the next poll.
+    Revoked {
+        /// The partitions.
+        partitions: Vec<TopicPartition>,
+    },
+    /// `onPartitionsLost`: they belong to somebody else already, perhaps.
+    Lost {
+        /// The partitions.
+        partitions: Vec<TopicPartition>,
+    },
+    /// `onPartitionsAssigned`: these are added to what it has.
+    Assigned {
+        /// The partitions, possibly none.
+        partitions: Vec<TopicPartition>,
+        /// The generation, or the member epoch.
+        generation: i32,
+    },
 }
 
 /// A place in a partition, for a consumer (`seek`, `seekToBeginning`, `seekToEnd`, `offsetsForTimes`).
@@ -525,6 +602,13 @@ pub enum Outcome {
         records: Vec<ConsumedRecord>,
         /// Partitions whose position had to be reset, with Kafka's error name.
         errors: Vec<(TopicPartition, String)>,
+        /// What the rebalance listener is told, in order.
+        rebalanced: Vec<Rebalanced>,
+    },
+    /// Committed offsets; -1 where there is none.
+    Committed {
+        /// In the order of the question.
+        offsets: Vec<(TopicPartition, i64)>,
     },
     /// An offset.
     Offset {

@@ -207,7 +207,18 @@ pub fn glyph(event: &Event) -> char {
         | SendInvoked { .. }
         | BatchSent { .. }
         | BatchAcked { .. }
+        | OffsetWritten { .. }
+        | OffsetCommitAnswered { error: None, .. }
+        | CommitSent { .. }
+        | CommitAnswered { error: None, .. }
+        | Processed { .. }
         | Consumed { .. } => '.',
+        OffsetCommitAnswered { .. } | CommitAnswered { .. } => '?',
+        CoordinatorLoaded { .. } | CoordinatorFound { .. } | GroupJoined { .. } | PartitionsAssigned { .. } => '+',
+        CoordinatorUnloaded { .. } | MemberRemoved { .. } | GroupRemoved { .. } | OffsetRemoved { .. } => '-',
+        GroupLeft { .. } | PartitionsRevoked { .. } | PartitionsLost { .. } => '-',
+        GroupGeneration { .. } | GroupRebalancing { .. } | GroupEpochRaised { .. } => '@',
+        TargetAssigned { .. } | MemberChanged { .. } => '@',
         ProducerIdGiven { .. } | ProducerEpochRaised { .. } => '+',
     }
 }
@@ -223,6 +234,7 @@ One line per event, in fixed columns:
            ^  leader elected, leads       v  follows                    ~  in-sync replicas (ISR)
            X  log truncated, diverged     ?  refused, retried, failed   .  traffic (--log full)
            %  vote, election of a quorum leader under way
+           @  consumer group: generation, rebalance, assignment
   metadata in the column of partitions: the metadata log, __cluster_metadata-0; e is then the quorum's epoch
   e        leader epoch, as this node knows it
   LEO      this node's log end offset of the partition: the offset of the next record

@@ -2,6 +2,8 @@
 
 use trial_storage::Compression;
 
+use crate::group::assignor::client::ClientAssignor;
+
 use super::{ConfigError, ConfigValue, FromValue};
 
 /// A broker's or topic's `compression.type` (`BrokerCompressionType`).
@@ -49,6 +51,74 @@ impl FromValue for ThrottledReplicas {
     }
     fn to_value(&self) -> Option<ConfigValue> {
         Some(ConfigValue::Text(self.0.clone()))
+    }
+}
+
+/// A consumer's `group.protocol`: who assigns partitions to the members of its group.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum GroupProtocol {
+    /// A member of the group, its leader.
+    Classic,
+    /// The coordinator (KIP-848).
+    Consumer,
+}
+impl FromValue for GroupProtocol {
+    fn from_value(value: &ConfigValue) -> Result<Self, ConfigError> {
+        match value {
+            // Kafka takes it in whatever case.
+            ConfigValue::Text(word) if word.eq_ignore_ascii_case("classic") => Ok(GroupProtocol::Classic),
+            ConfigValue::Text(word) if word.eq_ignore_ascii_case("consumer") => Ok(GroupProtocol::Consumer),
+            _ => Err(ConfigError::WrongType { expected: "\"classic\" or \"consumer\"" }),
+        }
+    }
+    fn to_value(&self) -> Option<ConfigValue> {
+        let word = match self {
+            GroupProtocol::Classic => "classic",
+            GroupProtocol::Consumer => "consumer",
+        };
+        Some(ConfigValue::Text(word.to_owned()))
+    }
+}
+
+/// `partition.assignment.strategy`: how a member that leads a classic group may assign, the most preferred first; at least
+/// one. The package of each class may be left out.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AssignmentStrategies(pub Vec<ClientAssignor>);
+impl Default for AssignmentStrategies {
+    fn default() -> Self {
+        AssignmentStrategies(vec![ClientAssignor::Range, ClientAssignor::CooperativeSticky])
+    }
+}
+impl AssignmentStrategies {
+    const CLASSES: [(&'static str, ClientAssignor); 4] = [
+        ("RangeAssignor", ClientAssignor::Range),
+        ("RoundRobinAssignor", ClientAssignor::RoundRobin),
+        ("StickyAssignor", ClientAssignor::Sticky),
+        ("CooperativeStickyAssignor", ClientAssignor::CooperativeSticky),
+    ];
+}
+impl FromValue for AssignmentStrategies {
+    fn from_value(value: &ConfigValue) -> Result<Self, ConfigError> {
+        const EXPECTED: &str =
+            "RangeAssignor, RoundRobinAssignor, StickyAssignor, CooperativeStickyAssignor, or several with commas";
+        let class = |word: &str| {
+            let name = word.trim().rsplit('.').next().unwrap_or_default();
+            AssignmentStrategies::CLASSES.iter().find(|(class, _)| *class == name).map(|(_, assignor)| *assignor)
+        };
+        let all = match value {
+            ConfigValue::Text(list) => list.split(',').map(class).collect::<Option<Vec<_>>>(),
+            _ => None,
+        };
+        all.map(AssignmentStrategies).ok_or(ConfigError::WrongType { expected: EXPECTED })
+    }
+    fn to_value(&self) -> Option<ConfigValue> {
+        let names: Vec<&str> = self
+            .0
+            .iter()
+            .flat_map(|one| AssignmentStrategies::CLASSES.iter().filter(move |(_, assignor)| assignor == one))
+            .map(|(class, _)| *class)
+            .collect();
+        Some(ConfigValue::Text(names.join(",")))
     }
 }
 

@@ -109,7 +109,6 @@ pub const BROKER_APIS: &[OfferedApi] = {
         offered(ApiKey::Metadata, 0, 13),
         offered(ApiKey::ApiVersions, 0, 4),
         offered(ApiKey::CreateTopics, 2, 7),
-        offered(ApiKey::OffsetForLeaderEpoch, 2, 4),
         offered(ApiKey::DeleteTopics, 1, 6),
         offered(ApiKey::DeleteRecords, 0, 2),
         offered(ApiKey::DescribeConfigs, 1, 4),

@@ -54,7 +54,7 @@ impl Consumer {
         let outcome = answer.outcome().await;
         self.polling = None;
         match outcome? {
-            Outcome::Polled { records, errors } => Ok(Polled { records, errors }),
+            Outcome::Polled { records, errors, .. } => Ok(Polled { records, errors }),
             other => unreachable!("a poll is answered by Polled, not {other:?}"),
         }
     }

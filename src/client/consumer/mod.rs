@@ -201,7 +201,10 @@ impl Consumer {
         if something || poll.until <= now {
             self.poll = None;
             let records = self.take_records(fx);
-            fx.deliver(poll.op, Outcome::Polled { records, errors: std::mem::take(&mut self.errors) });
+            fx.deliver(
+                poll.op,
+                Outcome::Polled { records, errors: std::mem::take(&mut self.errors), rebalanced: Vec::new() },
+            );
         }
     }
 
@@ -236,7 +239,7 @@ impl Consumer {
 
     fn close(&mut self, op: OpId, fx: &mut Effects<'_>) {
         if let Some(poll) = self.poll.take() {
-            fx.deliver(poll.op, Outcome::Polled { records: Vec::new(), errors: Vec::new() });
+            fx.deliver(poll.op, Outcome::Polled { records: Vec::new(), errors: Vec::new(), rebalanced: Vec::new() });
         }
         self.assigned.clear();
         self.turns.clear();

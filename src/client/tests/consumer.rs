@@ -44,7 +44,7 @@ pub(super) fn error(error: ResponseError) -> PartitionData {
 
 impl Bench {
     pub(super) fn polled(&self, op: u64) -> (Vec<(i32, i64, String)>, Vec<String>) {
-        let Outcome::Polled { records, errors } = self.outcome(op) else { panic!("not a poll: {op}") };
+        let Outcome::Polled { records, errors, .. } = self.outcome(op) else { panic!("not a poll: {op}") };
         let text = |r: &ConsumedRecord| String::from_utf8(r.value.clone().expect("value").to_vec()).expect("text");
         let records = records.iter().map(|r| (r.partition.partition, r.offset, text(r))).collect();
         (records, errors.iter().map(|(p, e)| format!("{p} {e}")).collect())
