@@ -512,10 +512,14 @@ impl Cluster {
         }
     }
     fn answer(&mut self, app: usize, conn: ConnId, response: ResponseKind) {
-        let Some(call) = self.lines.get_mut(&(app, conn)).and_then(VecDeque::pop_front) else { return };
+        let Some(line) = self.lines.get_mut(&(app, conn)) else { return };
+        let Some(call) = line.pop_front() else { return };
+        let somebody_waits = !line.is_empty();
         let response = answer_over_the_wire(response, &call.request, call.version);
         self.input(app, Input::Response { call: call.call, conn, result: Ok(Box::new(response)) });
-        self.serve_next(app, conn);
+        if somebody_waits {
+            self.serve_next(app, conn);
+        }
     }
 
     // ── the brokers ──────────────────────────────────────────────────────────────────────────────────────────────

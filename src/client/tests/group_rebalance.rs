@@ -240,7 +240,7 @@ fn a_pattern_is_resolved_and_followed() {
         let app = cluster.consumer(config);
         cluster.done(app, Command::Subscribe { to: Subscription::Pattern("t.*".into()) });
         cluster.apps[app].polls = true;
-        cluster.until("it has the topic", |cluster| cluster.apps[app].told == ["assigned [0]"]);
+        cluster.until_shared(&[(app, 1)]);
         cluster.topic("two", 1);
         cluster
             .until("it has both", |cluster| cluster.apps[app].events("partitions-assigned").concat().contains("two-0"));

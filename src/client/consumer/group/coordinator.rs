@@ -103,10 +103,11 @@ impl Coordinator {
             self.fail(unsent.call, ResponseError::NetworkException);
         }
     }
-    /// Has its connection ended?
+    /// Has its connection ended? Then it is looked for, after a pause, lest the same be named again and again.
     pub(super) fn notice_its_end(&mut self, cx: &mut Cx<'_, '_>) {
         if cx.consumer.cluster.is_coordinator_gone(cx.now) {
             self.forget(cx);
+            self.pause(cx);
         }
     }
 
@@ -142,7 +143,6 @@ impl Coordinator {
                 let broker = told.node_id.0;
                 self.known = Some(broker);
                 self.wanted = false;
-                self.failures = 0;
                 let endpoint = Endpoint { host: told.host.to_string(), port };
                 cx.consumer.cluster.learn_coordinator(broker, endpoint);
                 cx.consumer.cluster.connect_coordinator(cx.now, cx.fx);
@@ -158,6 +158,9 @@ impl Coordinator {
     /// Nobody knows, or nobody answers: it is asked again after a pause.
     pub(super) fn on_not_found(&mut self, cx: &mut Cx<'_, '_>) {
         self.in_flight = false;
+        self.pause(cx);
+    }
+    fn pause(&mut self, cx: &mut Cx<'_, '_>) {
         let pause = match GroupClientRule::CoordinatorIsAskedForAfterAPause.holds() {
             true => retry_backoff(&cx.consumer.config).pause(self.failures, cx.fx),
             false => 0,
@@ -170,6 +173,7 @@ impl Coordinator {
     pub(super) fn flush(&mut self, cx: &mut Cx<'_, '_>) {
         while !self.unsent.is_empty() {
             let Some(peer) = cx.consumer.cluster.connect_coordinator(cx.now, cx.fx) else { return };
+            self.failures = 0;
             let Some(Unsent { request, timeout_ms, call }) = self.unsent.pop_front() else { return };
             let call = ConsumerCall::Group(call);
             cx.consumer.cluster.call_within(peer, cx.now, cx.fx, timeout_ms, request, call);
