@@ -91,9 +91,8 @@ impl Checker {
             InternalAssertion { node, message } => self.internal_assertion(at, node, message),
             Phase { .. } => {}
             StillWaiting { what, since } => {
-                if !self.is_excused(&what) {
-                    self.waiting.check(at, &what, since, &self.settings, &mut self.found);
-                }
+                let bound = self.settings.quorum.recovery.saturating_add(self.excuse(&what));
+                self.waiting.check(at, &what, since, bound, &self.settings, &mut self.found);
             }
             AppendedToDeleted { records } => self.history.forget(&records),
             what if quorum::concerns(&what) => self.quorum.observe(at, &what, &self.settings, &mut self.found),
@@ -106,11 +105,14 @@ impl Checker {
     }
 
     /// A producer of which a leader took a batch out of the middle may have to give up the batches before it, which takes
-    /// delivery.timeout.ms: until then nothing behind them is sent. That they are settled by then is asked elsewhere.
-    fn is_excused(&self, what: &Waiting) -> bool {
-        let Waiting::Acknowledgement { producer } = what else { return false };
+    /// delivery.timeout.ms: until then nothing behind them is sent. So much longer it may take.
+    fn excuse(&self, what: &Waiting) -> Time {
+        let Waiting::Acknowledgement { producer } = what else { return 0 };
         let is_its = |record: u64| self.history.records.get(record).is_some_and(|r| r.producer == *producer);
-        !self.settings.zoo_on && self.cluster.unknown_starts().any(is_its)
+        match !self.settings.zoo_on && self.cluster.unknown_starts().any(is_its) {
+            true => self.settings.producer(*producer).delivery_timeout,
+            false => 0,
+        }
     }
 
     /// The verdict on all that was observed; `at` is the end of the trial.

@@ -91,11 +91,13 @@ pub struct ProducerSettings {
     pub idempotent: bool,
     /// `max.in.flight.requests.per.connection`
     pub max_in_flight: u32,
+    /// `delivery.timeout.ms`, in nanoseconds.
+    pub delivery_timeout: Time,
 }
 
 impl Default for ProducerSettings {
     fn default() -> Self {
-        ProducerSettings { acks: -1, idempotent: true, max_in_flight: 5 }
+        ProducerSettings { acks: -1, idempotent: true, max_in_flight: 5, delivery_timeout: 120_000_000_000 }
     }
 }
 

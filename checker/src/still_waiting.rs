@@ -6,8 +6,8 @@
 //! quorum of whose voters no majority runs on the disks it was formed with, and whatever waits on these. A high watermark
 //! that stands though nobody holds it back is told of while faults last, too. Whether producers
 //! and consumers get on is asked only once the whole cluster has healed, by one record more of each producer; those with
-//! acks=0 are not asked, nor consumers with auto.offset.reset=none, and one is excused of which a leader took a batch out of the
-//! middle ([`crate::cluster::forgotten_producers`]).
+//! acks=0 are not asked, nor consumers with auto.offset.reset=none, and one of which a leader took a batch out of the
+//! middle ([`crate::cluster::forgotten_producers`]) has its `delivery.timeout.ms` more.
 
 use std::collections::BTreeSet;
 
@@ -22,17 +22,19 @@ use crate::words::{seconds, step};
 pub(crate) struct StillWaiting(BTreeSet<Waiting>);
 
 impl StillWaiting {
-    /// It has not happened since then.
+    /// It has not happened since then, and may take so long.
+    #[allow(clippy::too_many_arguments)] // a look is all of these
     pub(crate) fn check(
         &mut self,
         at: EventRef,
         what: &Waiting,
         since: Time,
+        bound: Time,
         settings: &Settings,
         found: &mut Findings,
     ) {
         let lasted = at.time.saturating_sub(since);
-        if lasted <= settings.quorum.recovery || !self.0.insert(what.clone()) {
+        if lasted <= bound || !self.0.insert(what.clone()) {
             return;
         }
         let (rule, partition) = kind(what);

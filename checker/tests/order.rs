@@ -87,7 +87,8 @@ fn the_acknowledged_offset_is_where_the_record_is() {
 fn sends_keep_their_order() {
     let story = |idempotent: bool, max_in_flight: u32, swapped: bool| {
         let mut settings = settings(-1);
-        *producer(&mut settings) = trial_checker::ProducerSettings { acks: -1, idempotent, max_in_flight };
+        *producer(&mut settings) =
+            trial_checker::ProducerSettings { acks: -1, idempotent, max_in_flight, ..Default::default() };
         let mut play = Play::new(settings);
         play.given(0).given(1);
         if swapped {

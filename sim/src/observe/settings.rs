@@ -34,6 +34,7 @@ pub(super) fn of_scenario(scenario: &Scenario, expected_fault_kinds: Vec<String>
                 acks: spec.config.acks.0,
                 idempotent: spec.config.enable_idempotence,
                 max_in_flight: spec.config.max_in_flight.max(0) as u32,
+                delivery_timeout: ms(spec.config.delivery_timeout_ms),
             };
             settings.producers.insert(number, producer);
             settings.producer_names.insert(number, format!("p{}", number + 1));
