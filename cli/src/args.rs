@@ -48,7 +48,10 @@ The forms are those of kafka-metadata-quorum describe (--status, --replication) 
 Examples:
   trial explain leader-crash --seed 7 --set producer.acks=1
   trial explain leader-crash --seed 7 --record 1298
-  trial run leader-crash --seed 7 --trace run.trial --log none; trial explain run.trial --mermaid")]
+  trial explain leader-crash --seed 7 --set producer.acks=1 --rewind
+  trial run leader-crash --seed 7 --trace run.trial --log none; trial explain run.trial --mermaid
+To rewind, the run is forked at each step of a finding's chain into futures with fresh randomness, and just before each
+fault of the chain into futures with it and without it; counted are those that have a finding of the same code and rule.")]
     Explain(ExplainArgs),
     /// Check the history of another cluster: Jepsen's history.edn, JSON lines, or what clients saw in a recording
     #[command(after_help = "\
@@ -167,6 +170,12 @@ pub struct ExplainArgs {
     /// Tell the story of this record instead: 1298 or r1298
     #[arg(long, value_name = "K", value_parser = parse_record)]
     pub record: Option<u64>,
+    /// Tell when each kind of finding became inevitable, and which fault was necessary
+    #[arg(long, conflicts_with_all = ["record", "mermaid"])]
+    pub rewind: bool,
+    /// Futures of each fork
+    #[arg(long, value_name = "N", default_value_t = 200, requires = "rewind", value_parser = parse_futures)]
+    pub futures: u64,
     /// Draw Mermaid flowcharts: solid arrows are recorded causes, dotted ones only the order in time
     #[arg(long, conflicts_with = "json")]
     pub mermaid: bool,
@@ -371,6 +380,12 @@ pub fn parse_seeds(text: &str) -> Result<Seeds, String> {
 /// Reads a number of seeds.
 pub fn parse_count(text: &str) -> Result<u64, String> {
     parse_seed(text).ok().filter(|count| *count > 0).ok_or_else(|| "at least one seed is needed".to_string())
+}
+
+/// Reads a number of futures, at least 1.
+pub fn parse_futures(text: &str) -> Result<u64, String> {
+    let number = text.parse().ok().filter(|count| (1..=1_000_000).contains(count));
+    number.ok_or_else(|| "a whole number from 1 to 1000000".to_string())
 }
 
 /// Reads the number of a record, with or without the `r` that the log puts before it.

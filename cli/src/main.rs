@@ -19,6 +19,7 @@ mod mermaid;
 mod only;
 mod output;
 mod progress;
+mod rewind;
 mod run;
 mod scenario;
 mod search;

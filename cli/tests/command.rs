@@ -294,6 +294,35 @@ fn a_recording_is_explained_as_its_run_was() {
     assert!(run_in(&place, &["explain", "run.trial"]).code(2).stderr.contains("is damaged at byte"));
 }
 
+#[test]
+fn a_loss_is_inevitable_from_the_crash_on_and_the_crash_was_necessary() {
+    let lossy = ["leader-crash", "--set", "producer.acks=1", "--set", "run=8s"];
+    let loses = |seed: &u64| {
+        let args: Vec<&str> = ["run"].into_iter().chain(lossy).chain(["--json", "--seed"]).collect();
+        let report = run(&[args.as_slice(), &[&seed.to_string()]].concat()).json();
+        report["findings"].as_array().is_some_and(|all| all.iter().any(|finding| finding["code"] == "lost-write"))
+    };
+    let seed = (1..100).find(loses).expect("a leader that crashes after an ack has records that nobody else has");
+    let seed = seed.to_string();
+    let args: Vec<&str> = ["explain"].into_iter().chain(lossy).chain(["--seed", &seed, "--rewind"]).collect();
+    let told = run(&[args.as_slice(), &["--futures", "6", "--json"]].concat()).json();
+    let loss = told["rewind"].as_array().and_then(|all| all.iter().find(|one| one["code"] == "lost-write"));
+    let loss = loss.expect("the loss is rewound");
+    let crash = &loss["faults"][0];
+    assert!(crash["sentence"].as_str().is_some_and(|sentence| sentence.contains("crashed")), "{crash}");
+    assert_eq!((&crash["without"], &loss["futures"]), (&Value::from(0), &Value::from(6)), "{loss}");
+    let from = loss["inevitable_from"].as_u64().expect("it was inevitable at the end");
+    assert!(from <= crash["event"].as_u64().expect("it is an event"), "{loss}");
+    let last = loss["steps"].as_array().and_then(|steps| steps.last()).expect("the chain has steps");
+    assert_eq!(last["found"], 6, "what has happened has happened");
+
+    let printed = run(&[args.as_slice(), &["--futures", "2"]].concat()).code(0).stdout;
+    assert!(printed.contains("it was inevitable") && printed.contains("without it    0 of 2"), "{printed}");
+    let args = ["explain", "healthy", "--set", "run=2s", "--rewind", "--futures", "2"];
+    assert!(run(&args).code(0).stdout.contains("Nothing to rewind was found"));
+    assert!(run(&["explain", "healthy", "--futures", "2"]).code(2).stderr.contains("--rewind"));
+}
+
 /// A send that is told offset 0, and a poll that finds it at 0 and at 1.
 const TWICE: &str = "\
 {:process 0, :type :invoke, :f :send, :value [[:send :x 7]]}

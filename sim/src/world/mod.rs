@@ -54,7 +54,7 @@ use network::{Network, Packet, Way};
 use queue::Queue;
 use slot::Slot;
 
-pub use faults::FaultCounter;
+pub use faults::{Begun, FaultCounter};
 pub use life::Phase;
 pub use notes::{Note, decode_value, encode_value};
 pub use outside::{External, ExternalInput};
