@@ -75,6 +75,15 @@ Counters are sums over all trials; those that begin with trials_ count trials, a
 partition leaders (leader_elections) are those after the first of each partition, as the committed metadata log has them;
 elections of controllers (controller_elections) include the first.")]
     Search(SearchArgs),
+    /// Make a scenario as small as it can be and still show what a trial of it found
+    #[command(after_help = "\
+Examples:
+  trial shrink chaos --seed 17 --set producer.acks=1 --out small.toml
+  trial shrink zoo-truncate-to-hw --seed 1 --json
+What the seed draws is written down first. Then faults, clients, partitions, brokers, controllers, records, time and configs go
+as long as a finding of the same class, code and rule is left. Without --out the scenario goes to standard output, after
+comments that tell what went.")]
+    Shrink(ShrinkArgs),
     /// Turn bugs of Kafka's past on and see whether each is found under its right name
     #[command(after_help = "\
 Examples:
@@ -331,6 +340,28 @@ impl Jobs {
     pub fn jobs(&self) -> usize {
         self.jobs.map_or_else(crate::workers::default_jobs, usize::from)
     }
+}
+
+/// `trial shrink`
+#[derive(Debug, Args)]
+pub struct ShrinkArgs {
+    /// A scenario file, or the name of a built-in scenario
+    pub scenario: String,
+    /// The seed that shows the finding
+    #[arg(long, value_name = "N", value_parser = parse_seed)]
+    pub seed: u64,
+    /// Where the small scenario goes [default: standard output]
+    #[arg(long, value_name = "FILE")]
+    pub out: Option<PathBuf>,
+    /// Which finding is to be kept, by its code [default: the worst]
+    #[arg(long, value_name = "CODE")]
+    pub finding: Option<String>,
+    /// How the scenario is changed.
+    #[command(flatten)]
+    pub changes: ScenarioArgs,
+    /// How many threads.
+    #[command(flatten)]
+    pub jobs: Jobs,
 }
 
 /// `trial scenario`

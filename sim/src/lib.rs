@@ -19,6 +19,7 @@ pub mod observe;
 pub mod proportion;
 pub mod recording;
 pub mod scenario;
+pub mod shrink;
 pub mod story;
 pub mod trace;
 pub mod trial;

@@ -187,14 +187,26 @@ impl<D> FaultKind<D> {
 impl Fault {
     /// The fault as a scenario would say it: with ranges of one value. Drawing that gives this fault again.
     pub fn to_spec(&self) -> FaultSpec {
-        let exactly = DurationRange::exactly;
-        let when = match self.when.clone() {
-            When::At(at) => When::At(exactly(at)),
+        let kind = self.kind.clone().map(&mut DurationRange::exactly);
+        FaultSpec { id: self.id, when: self.when.to_spec(), target: self.target.clone(), kind }
+    }
+}
+
+impl When {
+    /// The instant as a scenario would say it: with ranges of one value.
+    pub fn to_spec(&self) -> When<DurationRange> {
+        self.clone().map(DurationRange::exactly)
+    }
+}
+
+impl<D> When<D> {
+    /// The same with other times.
+    pub fn map<E>(self, of: impl Fn(D) -> E) -> When<E> {
+        match self {
+            When::At(at) => When::At(of(at)),
             When::After { trigger, occurrence, not_before, delay } => {
-                When::After { trigger, occurrence, not_before: exactly(not_before), delay: exactly(delay) }
+                When::After { trigger, occurrence, not_before: of(not_before), delay: of(delay) }
             }
-        };
-        let kind = self.kind.clone().map(&mut |duration| exactly(duration));
-        FaultSpec { id: self.id, when, target: self.target.clone(), kind }
+        }
     }
 }
