@@ -21,6 +21,7 @@ mod append_rules;
 mod broker_rules;
 mod consumer_rules;
 mod follower_rules;
+mod group_client_rules;
 mod group_rules;
 mod high_watermark_rules;
 mod isr_rules;
@@ -39,6 +40,7 @@ pub use self::append_rules::{AppendRule, append_rules_of_logs};
 pub use self::broker_rules::BrokerRule;
 pub use self::consumer_rules::ConsumerRule;
 pub use self::follower_rules::FollowerRule;
+pub use self::group_client_rules::GroupClientRule;
 pub use self::group_rules::{ClassicGroupRule, ConsumerGroupRule, OffsetRule};
 pub use self::high_watermark_rules::HighWatermarkRule;
 pub use self::isr_rules::IsrRule;
@@ -52,7 +54,7 @@ pub use self::replica_rules::ReplicaRule;
 pub use self::throttle_rules::ThrottleRule;
 
 /// Every section, in order.
-pub const SECTIONS: [Section; 17] = [
+pub const SECTIONS: [Section; 18] = [
     ReplicaRule::SECTION,
     IsrRule::SECTION,
     HighWatermarkRule::SECTION,
@@ -70,6 +72,7 @@ pub const SECTIONS: [Section; 17] = [
     OffsetRule::SECTION,
     ClassicGroupRule::SECTION,
     ConsumerGroupRule::SECTION,
+    GroupClientRule::SECTION,
 ];
 
 /// A section of the notes on Kafka's semantics.
