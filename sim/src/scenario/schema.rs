@@ -64,8 +64,13 @@ const PRODUCER: &[Key] = keys! {
 };
 const CONSUMER: &[Key] = keys! {
     "count" "1..=1000" "1" "so many equal consumers; all consumers together are k1, k2, …";
-    "topics" "list of topics" "all" "what it reads; all partitions are assigned to it";
+    "topics" "list of topics" "all" "what it reads; without group.id all partitions are assigned to it, with it it subscribes";
+    "pattern" "regular expression" "(topics)" "with group.id: it subscribes to the topics whose whole names match";
+    "commit" "auto, before, after, never" "auto, or never" "with group.id: the client commits (enable.auto.commit), or it does before or after processing, or nobody";
     "poll-interval" "duration" "\"100ms\"" "pause between two polls";
+    "processing" "duration" "\"0s\"" "how long it works on the records of one poll, before the next";
+    "join-at" "time or range" "the end of the warm-up" "when it begins; of several each has its own time in the range";
+    "leave-at" "time or range" "(never)" "when it closes, for good";
     "start" "offset, \"earliest\", \"latest\" or duration" "(by auto.offset.reset)" "where it starts in each partition; a time: at the first record written then or later";
     "seek-at" "duration" "(never)" "virtual time at which it goes elsewhere";
     "seek-to" "as start" "(none)" "where it goes then, in each partition";
