@@ -37,7 +37,7 @@ impl Stream {
     }
 
     /// A duration of the range.
-    pub(super) fn within(&mut self, range: DurationRange) -> u64 {
+    pub(crate) fn within(&mut self, range: DurationRange) -> u64 {
         range.min.saturating_add(self.below(range.max.saturating_sub(range.min).saturating_add(1)))
     }
 

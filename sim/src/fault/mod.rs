@@ -183,7 +183,7 @@ impl Target {
         match self {
             Target::ThatNode => true,
             Target::Producer(_) | Target::Consumer(_) => {
-                matches!(kind, "crash" | "pause" | "cut" | "slow-link" | "clock-jump")
+                matches!(kind, "crash" | "clean-restart" | "pause" | "cut" | "slow-link" | "clock-jump")
             }
             target => !(target.is_controller() && matches!(kind, "slow-fetch" | "late-metadata" | "restore-disk")),
         }
@@ -275,7 +275,7 @@ pub enum FaultKind<D = Nanos> {
         /// Time until it is started again.
         restart_after: Option<D>,
     },
-    /// SIGTERM: controlled shutdown, and a start some time after the process has ended.
+    /// SIGTERM: controlled shutdown of a server, a client is closed; and a start some time after the process has ended.
     CleanRestart {
         /// From the end of the process to its start.
         down_for: D,

@@ -89,6 +89,8 @@ impl Liveness {
                     let partition = Partition::new(partition.topic.as_str(), partition.partition);
                     Waiting::Reading { consumer, partition }
                 }
+                // The checker has no word for it yet.
+                Unanswered::GroupReading { .. } => continue,
             };
             told.push((at, Observation::StillWaiting { what, since }));
         }

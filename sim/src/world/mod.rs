@@ -15,8 +15,10 @@
 mod admin;
 mod assertion;
 mod carry;
+mod consumers;
 mod coverage;
 mod faults;
+mod final_read;
 mod host;
 mod images;
 mod late_metadata;
