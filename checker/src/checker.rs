@@ -84,8 +84,7 @@ impl Checker {
             Read { consumer, partition, offset, leader_epoch, record }
                 if self.settings.members.contains_key(&consumer) =>
             {
-                let member = &self.settings.members[&consumer];
-                self.history.read_as_member(at, consumer, member, &partition, (offset, leader_epoch), record);
+                self.history.read_as_member(at, consumer, &partition, (offset, leader_epoch), record);
             }
             Read { consumer, partition, offset, leader_epoch, record } => {
                 let manual = self.settings.consumer(consumer).manual;

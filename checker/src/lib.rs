@@ -44,8 +44,8 @@ pub use checker::Checker;
 pub use history::belief_truth::{BeliefTruth, Row};
 pub use history::groups::delivery::{Deliveries, Delivery};
 pub use observation::{
-    Belief, CoordinatorStep, Entry, EventRef, GroupRecord, MemberAssignment, MemberStep, Observation, Partition,
-    ProducerBatch, ResetCause, StartCause, Time, Waiting,
+    Belief, CoordinatorStep, Entry, EventRef, Generation, GroupRecord, MemberAssignment, MemberStep, Observation,
+    Partition, ProducerBatch, ResetCause, StartCause, Time, Waiting,
 };
 pub use settings::{
     Commits, ConsumerSettings, MemberSettings, ProducerSettings, QuorumSettings, Reset, Settings, TopicSettings,

@@ -9,7 +9,7 @@ use crate::settings::TopicSettings;
 
 mod groups;
 
-pub use groups::{CoordinatorStep, GroupRecord, MemberAssignment, MemberStep};
+pub use groups::{CoordinatorStep, Generation, GroupRecord, MemberAssignment, MemberStep};
 
 /// Virtual time in nanoseconds.
 pub type Time = u64;

@@ -23,9 +23,9 @@ pub(super) fn check(
         _ if generation < 0 => {
             return state.has_members().then(|| violation(group, partition, offset, member, -1, None));
         }
-        (Some((present, members)), _) => {
-            return (generation < *present && !members.is_empty())
-                .then(|| violation(group, partition, offset, member, generation, Some(*present)));
+        (Some(present), _) => {
+            return (generation < present.number && !present.members.is_empty())
+                .then(|| violation(group, partition, offset, member, generation, Some(present.number)));
         }
         (None, Some(_)) => state.members.get(member).map(|has| has.epoch),
         (None, None) => return None,

@@ -10,9 +10,9 @@ use crate::observation::GroupRecord;
 pub(super) fn check(fold: &Fold, record: &GroupRecord, found: &mut Vec<Violation>) {
     let of = |group| fold.groups.get(group);
     let (group, what, before, now) = match record {
-        GroupRecord::Generation { group, value: Some((now, _)) } => {
-            let before = of(group).and_then(|g| g.generation.as_ref()).map(|(before, _)| *before);
-            (group, "generation", before, *now)
+        GroupRecord::Generation { group, value: Some(now) } => {
+            let before = of(group).and_then(|g| g.generation.as_ref()).map(|before| before.number);
+            (group, "generation", before, now.number)
         }
         GroupRecord::GroupEpoch { group, epoch: Some(now) } => {
             (group, "group-epoch", of(group).and_then(|g| g.epoch), *now)

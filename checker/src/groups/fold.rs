@@ -3,13 +3,13 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use crate::observation::{GroupRecord, MemberAssignment, Partition};
+use crate::observation::{Generation, GroupRecord, MemberAssignment, Partition};
 
 /// One group.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct GroupFold {
     /// Of the classic protocol: the last generation that was written, and what its members were assigned.
-    pub(super) generation: Option<(i32, Vec<(Arc<str>, Vec<Partition>)>)>,
+    pub(super) generation: Option<Generation>,
     /// Of the consumer protocol: its epoch.
     pub(super) epoch: Option<i32>,
     /// And its members.
@@ -19,14 +19,15 @@ pub(super) struct GroupFold {
 impl GroupFold {
     /// Has anybody this partition?
     pub(super) fn is_assigned(&self, partition: &Partition) -> bool {
-        let classic = self.generation.iter().flat_map(|(_, members)| members).flat_map(|(_, partitions)| partitions);
+        let classic =
+            self.generation.iter().flat_map(|generation| &generation.members).flat_map(|(_, partitions)| partitions);
         let modern = self.members.values().flat_map(|member| member.assigned.iter().chain(&member.revoking));
         classic.chain(modern).any(|assigned| assigned == partition)
     }
 
     /// Is anybody in it, by what was written?
     pub(super) fn has_members(&self) -> bool {
-        !self.members.is_empty() || self.generation.as_ref().is_some_and(|(_, members)| !members.is_empty())
+        !self.members.is_empty() || self.generation.as_ref().is_some_and(|generation| !generation.members.is_empty())
     }
 }
 

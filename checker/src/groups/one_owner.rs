@@ -12,13 +12,13 @@ use crate::observation::Partition;
 /// The records of one batch were taken in that concern this group.
 pub(super) fn check(name: &Arc<str>, group: &GroupFold, found: &mut Vec<Violation>) {
     let mut owners: BTreeMap<&Partition, &Arc<str>> = BTreeMap::new();
-    let classic = group.generation.iter().flat_map(|(_, members)| members);
+    let classic = group.generation.iter().flat_map(|generation| &generation.members);
     let classic = classic.flat_map(|(member, partitions)| partitions.iter().map(move |p| (member, p)));
     let modern = group
         .members
         .iter()
         .flat_map(|(member, has)| has.assigned.iter().chain(&has.revoking).map(move |partition| (member, partition)));
-    let epoch = group.generation.as_ref().map(|(generation, _)| *generation).or(group.epoch).unwrap_or(-1);
+    let epoch = group.generation.as_ref().map(|generation| generation.number).or(group.epoch).unwrap_or(-1);
     for (member, partition) in classic.chain(modern) {
         if let Some(other) = owners.insert(partition, member).filter(|other| *other != member) {
             let (first, second) = (other.clone(), member.clone());

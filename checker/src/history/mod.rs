@@ -140,13 +140,12 @@ impl History {
         &mut self,
         at: EventRef,
         consumer: u32,
-        member: &MemberSettings,
         partition: &Partition,
         (offset, leader_epoch): (i64, i32),
         record: Option<u64>,
     ) {
         let number = self.number(partition);
-        self.groups.read(at, consumer, &member.group, (number, partition), offset, record);
+        self.groups.read(at, consumer, number, offset, record);
         self.read(at, consumer, true, partition, (offset, leader_epoch), record);
     }
 

@@ -41,7 +41,17 @@ pub enum MemberStep {
         /// The partitions.
         partitions: Vec<Partition>,
     },
-    /// The application behind it has processed what it was handed of a partition, up to an offset.
+    /// A poll gave these records of a partition. The records themselves are told as reads, perhaps a little later.
+    HandedOut {
+        /// The partition.
+        partition: Partition,
+        /// The first of the records.
+        first_offset: i64,
+        /// The last of them, inclusive.
+        last_offset: i64,
+    },
+    /// The application behind it has processed what it was handed of a partition, up to an offset. An application works on
+    /// what one poll gave, all of it or none, before it polls again.
     Processed {
         /// The partition.
         partition: Partition,
@@ -154,7 +164,7 @@ pub enum GroupRecord {
         /// The group.
         group: Arc<str>,
         /// Number and members.
-        value: Option<(i32, Vec<(Arc<str>, Vec<Partition>)>)>,
+        value: Option<Generation>,
     },
     /// The epoch of a group of the consumer protocol.
     GroupEpoch {
@@ -172,6 +182,15 @@ pub enum GroupRecord {
         /// What it has.
         value: Option<MemberAssignment>,
     },
+}
+
+/// A generation of a classic group.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Generation {
+    /// Its number.
+    pub number: i32,
+    /// Its members, each with what it is assigned.
+    pub members: Vec<(Arc<str>, Vec<Partition>)>,
 }
 
 /// What a member of a group of the consumer protocol has.

@@ -16,6 +16,7 @@ pub(crate) mod commits;
 pub mod delivery;
 pub(crate) mod dual_ownership;
 pub(crate) mod group_start;
+mod handed_out_while_revoking;
 pub(crate) mod never_processed;
 pub(crate) mod out_of_assignment_read;
 pub(crate) mod ownership;
@@ -28,8 +29,9 @@ use std::sync::Arc;
 use super::History;
 use crate::observation::{EventRef, MemberStep, Partition, ResetCause};
 use crate::partitions::Partitions;
-use crate::settings::{MemberSettings, Reset};
+use crate::settings::{self, MemberSettings, Reset};
 use commits::{Commit, Commits};
+use handed_out_while_revoking::LastCommit;
 pub use never_processed::Because;
 pub use ownership::End;
 use ownership::Ownership;
@@ -79,6 +81,14 @@ pub(crate) struct GroupState {
     processed: BTreeMap<u64, u32>,
 }
 
+/// A commit without an answer.
+#[derive(Clone, Debug)]
+struct Asked {
+    at: EventRef,
+    generation: i32,
+    offsets: Vec<(Partition, i64)>,
+}
+
 /// A consumer that is a member, or would be.
 #[derive(Clone, Debug, Default)]
 struct Member {
@@ -86,10 +96,14 @@ struct Member {
     /// The generation that it is in, and since when.
     joined: Option<(i32, EventRef)>,
     positions: BTreeMap<u32, i64>,
-    /// By partition: what it was handed and has not processed.
+    /// Its last poll that gave something.
+    polled: EventRef,
+    /// By partition: what that gave and was not processed.
     in_hand: BTreeMap<u32, VecDeque<(i64, Option<u64>)>>,
     /// Commits without an answer, in the order in which they were sent.
-    asked: Vec<(EventRef, i32, Vec<(Partition, i64)>)>,
+    asked: Vec<Asked>,
+    /// By partition.
+    last_commits: BTreeMap<u32, LastCommit>,
 }
 
 /// All consumers of groups, by number.
@@ -145,31 +159,35 @@ impl GroupHistory {
         self.groups.entry(group.clone()).or_default().partitions.entry(number).or_default()
     }
 
-    /// A member was handed a record.
-    pub(super) fn read(
-        &mut self,
-        at: EventRef,
-        consumer: u32,
-        group: &Arc<str>,
-        (number, partition): (u32, &Partition),
-        offset: i64,
-        record: Option<u64>,
-    ) {
-        let place = Place { group: group.clone(), partition: partition.clone() };
-        let begins = self.shared(group, number).owner(consumer).is_some_and(|own| own.start.is_none());
+    /// A member has a record in hand. What is left of an earlier poll it has given up.
+    pub(super) fn read(&mut self, at: EventRef, consumer: u32, number: u32, offset: i64, record: Option<u64>) {
+        let member = self.members.0.entry(consumer).or_default();
+        if member.polled.id != at.id {
+            member.polled = at;
+            member.in_hand.clear();
+        }
+        member.in_hand.entry(number).or_default().push_back((offset, record));
+    }
+
+    /// A poll gave a member these records of a partition.
+    fn handed_out(&mut self, at: EventRef, consumer: u32, place: &Place, number: u32, (first, last): (i64, i64)) {
+        let begins = self.shared(&place.group, number).owner(consumer).is_some_and(|own| own.start.is_none());
         if begins {
             // Nobody told where: at what it was handed first.
-            self.begin(at, consumer, &place, number, offset, ResetCause::Other);
+            self.begin(at, consumer, place, number, first, ResetCause::Other);
         }
-        let shared = self.groups.entry(group.clone()).or_default().partitions.entry(number).or_default();
-        let is_known = !shared.owners.is_empty() || !self.deleted.contains(&partition.topic);
-        if is_known && out_of_assignment_read::check(&place, &shared.owners, consumer, offset, at, &mut self.found) {
-            self.counts.redelivered += u64::from(offset < shared.handed);
-            shared.handed = shared.handed.max(offset.saturating_add(1));
+        let shared = self.groups.entry(place.group.clone()).or_default().partitions.entry(number).or_default();
+        let next = last.saturating_add(1);
+        let is_known = !shared.owners.is_empty() || !self.deleted.contains(&place.partition.topic);
+        if is_known && out_of_assignment_read::check(place, &shared.owners, consumer, first, at, &mut self.found) {
+            self.counts.redelivered += shared.handed.min(next).saturating_sub(first).max(0).unsigned_abs();
+            shared.handed = shared.handed.max(next);
         }
         let member = self.members.0.entry(consumer).or_default();
-        member.positions.insert(number, offset.saturating_add(1));
-        member.in_hand.entry(number).or_default().push_back((offset, record));
+        member.positions.insert(number, next);
+        if let Some(last) = member.last_commits.get_mut(&number) {
+            last.handed_out(next);
+        }
     }
 
     /// A consumer's position was set from outside.
@@ -250,7 +268,11 @@ impl GroupHistory {
             }
             MemberStep::Revoked { partitions: revoked, .. } => {
                 for partition in revoked {
-                    self.shared(group, partitions.number(partition)).end(consumer, at, End::Revoked);
+                    let number = partitions.number(partition);
+                    if settings.commits == settings::Commits::Auto {
+                        self.revoked(at, consumer, group, partition, number);
+                    }
+                    self.shared(group, number).end(consumer, at, End::Revoked);
                 }
             }
             MemberStep::Lost { partitions: lost, .. } => {
@@ -258,6 +280,11 @@ impl GroupHistory {
                 for partition in lost {
                     self.shared(group, partitions.number(partition)).end(consumer, at, End::Lost);
                 }
+            }
+            MemberStep::HandedOut { partition, first_offset, last_offset } => {
+                let place = Place { group: group.clone(), partition: partition.clone() };
+                let number = partitions.number(partition);
+                self.handed_out(at, consumer, &place, number, (*first_offset, *last_offset));
             }
             MemberStep::Processed { partition, first_offset, last_offset } => {
                 self.processed(consumer, group, partitions.number(partition), (*first_offset, *last_offset));
@@ -268,7 +295,7 @@ impl GroupHistory {
                     self.commit_sent(at, consumer, &place, partitions.number(partition), *offset);
                 }
                 let offsets = offsets.clone();
-                self.members.0.entry(consumer).or_default().asked.push((at, *generation, offsets));
+                self.members.0.entry(consumer).or_default().asked.push(Asked { at, generation: *generation, offsets });
             }
             MemberStep::CommitAnswered { generation, offsets, error } => {
                 let sent = self.sent_as(consumer, *generation, offsets).unwrap_or(at);
@@ -277,6 +304,11 @@ impl GroupHistory {
                 for (partition, offset) in offsets.iter().filter(|_| error.is_none()) {
                     let place = Place { group: group.clone(), partition: partition.clone() };
                     let (offset, generation) = (*offset, *generation);
+                    let last = self.members.0.entry(consumer).or_default();
+                    let last = last.last_commits.get_mut(&partitions.number(partition));
+                    if let Some(last) = last.filter(|last| last.offset == offset) {
+                        last.acknowledged = Some(at);
+                    }
                     let commit = Commit { offset, sent, answered: at, consumer, generation };
                     self.committed(&place, partitions.number(partition), commit);
                 }
@@ -298,7 +330,9 @@ impl GroupHistory {
         partition: &Partition,
         number: u32,
     ) {
-        self.members.0.entry(consumer).or_default().positions.remove(&number);
+        let member = self.members.0.entry(consumer).or_default();
+        member.positions.remove(&number);
+        member.last_commits.remove(&number);
         let place = Place { group: group.clone(), partition: partition.clone() };
         let shared = self.groups.entry(group.clone()).or_default().partitions.entry(number).or_default();
         // It cannot have it twice: what was not told to have ended ends here.
@@ -307,22 +341,37 @@ impl GroupHistory {
         dual_ownership::assigned(&place, &shared.owners, &self.members, &mut self.found);
     }
 
+    /// A member that commits by itself is about to have given it up.
+    fn revoked(&mut self, at: EventRef, consumer: u32, group: &Arc<str>, partition: &Partition, number: u32) {
+        let place = Place { group: group.clone(), partition: partition.clone() };
+        let shared = self.groups.entry(group.clone()).or_default().partitions.entry(number).or_default();
+        let last = self.members.0.get(&consumer).and_then(|member| member.last_commits.get(&number));
+        if let Some(own) = shared.owner(consumer) {
+            handed_out_while_revoking::check(&place, own, last, at, &mut self.found);
+        }
+    }
+
     fn processed(&mut self, consumer: u32, group: &Arc<str>, number: u32, (first, last): (i64, i64)) {
         let state = self.groups.entry(group.clone()).or_default();
         let in_hand = self.members.0.entry(consumer).or_default().in_hand.entry(number).or_default();
+        let mut done = BTreeMap::new();
         while let Some((offset, record)) = in_hand.front().copied().filter(|(offset, _)| *offset <= last) {
             in_hand.pop_front();
             // What it left out it has in hand no more.
             if let Some(record) = record.filter(|_| offset >= first) {
-                self.counts.processed += 1;
-                *state.processed.entry(record).or_default() += 1;
+                done.insert(offset, record);
             }
+        }
+        self.counts.processed += done.len() as u64;
+        for record in done.into_values() {
+            *state.processed.entry(record).or_default() += 1;
         }
     }
 
     fn commit_sent(&mut self, at: EventRef, consumer: u32, place: &Place, number: u32, offset: i64) {
         let member = self.members.0.entry(consumer).or_default();
         let position = member.positions.get(&number).copied();
+        member.last_commits.insert(number, LastCommit::sent(offset));
         let first_in_hand = member.in_hand.get(&number).and_then(|in_hand| in_hand.front()).map(|(offset, _)| *offset);
         let shared = self.groups.entry(place.group.clone()).or_default().partitions.entry(number).or_default();
         if let Some(first) = first_in_hand.filter(|first| *first < offset) {
@@ -336,9 +385,9 @@ impl GroupHistory {
     /// When the commit was sent that is answered now.
     fn sent_as(&mut self, consumer: u32, generation: i32, offsets: &[(Partition, i64)]) -> Option<EventRef> {
         let asked = &mut self.members.0.entry(consumer).or_default().asked;
-        let exactly = asked.iter().position(|(_, of, what)| *of == generation && *what == *offsets);
-        let place = exactly.or_else(|| asked.iter().position(|(.., what)| *what == *offsets))?;
-        Some(asked.remove(place).0)
+        let exactly = asked.iter().position(|asked| asked.generation == generation && asked.offsets == *offsets);
+        let place = exactly.or_else(|| asked.iter().position(|asked| asked.offsets == *offsets))?;
+        Some(asked.remove(place).at)
     }
 
     fn committed(&mut self, place: &Place, number: u32, commit: Commit) {

@@ -5,7 +5,7 @@ use super::ownership::Ownership;
 use super::{GroupViolation, Place};
 use crate::observation::EventRef;
 
-/// A member was handed a record. True if the partition is its own.
+/// A member was handed a record, first of several perhaps. True if the partition is its own.
 pub(super) fn check(
     place: &Place,
     owners: &[Ownership],

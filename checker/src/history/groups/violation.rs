@@ -27,6 +27,15 @@ pub enum GroupViolation {
     Rewind { place: Place, consumer: u32, committed: Commit, start: i64, nothing: bool, at: EventRef },
     /// It began where its group had committed, and others had been handed more.
     Redelivery { place: Place, consumer: u32, start: i64, handed: i64, at: EventRef },
+    /// What a member handed out while the commit that preceded its giving up was under way: up to `handed`.
+    HandedOutWhileRevoking {
+        place: Place,
+        consumer: u32,
+        committed: i64,
+        acknowledged: EventRef,
+        handed: i64,
+        at: EventRef,
+    },
     /// Below what the group has committed, and processed by no member.
     NeverProcessed { place: Place, record: u64, offset: i64, committed: Commit, because: Because },
     /// A member was handed a record of a partition that was not its own (any more).
