@@ -1,7 +1,8 @@
 //! Who is hit: targets and peers become nodes, by the state of the World at this moment.
 
 use trial_kafka::controller::QuorumRole;
-use trial_kafka::ids::{NO_BROKER, TopicPartition};
+use trial_kafka::group::partition_for::{OFFSETS_TOPIC, partition_for};
+use trial_kafka::ids::{NO_BROKER, Topic, TopicPartition};
 
 use super::{SimNode, World};
 use crate::fault::{Direction, Including, Peer, Share, Target};
@@ -29,8 +30,9 @@ impl World {
                 let followers = replicas.into_iter().filter(|b| Some(*b) != leader);
                 followers.skip(nth.saturating_sub(1) as usize).take(1).filter_map(broker).collect()
             }
-            // The timeline has replaced them by one broker, one controller.
-            Target::AnyBroker | Target::AnyController => Vec::new(),
+            Target::Coordinator(group) => self.coordinator_of(group).and_then(broker).into_iter().collect(),
+            // The timeline has replaced them by one broker, one controller, one consumer.
+            Target::AnyBroker | Target::AnyController | Target::AnyConsumer => Vec::new(),
             Target::Rack(rack) => self.scenario.cluster.brokers_in_rack(rack).into_iter().filter_map(broker).collect(),
             Target::AllBrokers => self.scenario.cluster.broker_ids().filter_map(broker).collect(),
             Target::ThatNode => that_node.filter(|n| *n != NodeIx::WORLD).into_iter().collect(),
@@ -59,6 +61,13 @@ impl World {
         let active = self.active_one().filter(|_| including == Including::Active);
         let count = share.of(self.scenario.cluster.controllers) as usize;
         active.into_iter().chain(self.standbys()).take(count).collect()
+    }
+
+    /// The broker that is to coordinate a group, by the controller's log.
+    pub(crate) fn coordinator_of(&self, group: &str) -> Option<i32> {
+        let partitions = self.controller_image()?.topic(OFFSETS_TOPIC)?.partitions.len() as i32;
+        let partition = partition_for(group, partitions)?;
+        self.leader_of(&TopicPartition::new(&Topic::new(OFFSETS_TOPIC), partition))
     }
 
     fn leader_of(&self, partition: &TopicPartition) -> Option<i32> {
