@@ -20,6 +20,7 @@
 mod append_rules;
 mod broker_rules;
 mod consumer_rules;
+mod coordinator_rules;
 mod follower_rules;
 mod group_rules;
 mod high_watermark_rules;
@@ -38,6 +39,7 @@ mod throttle_rules;
 pub use self::append_rules::{AppendRule, append_rules_of_logs};
 pub use self::broker_rules::BrokerRule;
 pub use self::consumer_rules::ConsumerRule;
+pub use self::coordinator_rules::CoordinatorRule;
 pub use self::follower_rules::FollowerRule;
 pub use self::group_rules::{ClassicGroupRule, ConsumerGroupRule, OffsetRule};
 pub use self::high_watermark_rules::HighWatermarkRule;
@@ -52,7 +54,7 @@ pub use self::replica_rules::ReplicaRule;
 pub use self::throttle_rules::ThrottleRule;
 
 /// Every section, in order.
-pub const SECTIONS: [Section; 17] = [
+pub const SECTIONS: [Section; 18] = [
     ReplicaRule::SECTION,
     IsrRule::SECTION,
     HighWatermarkRule::SECTION,
@@ -67,6 +69,7 @@ pub const SECTIONS: [Section; 17] = [
     ProducerClientRule::SECTION,
     QuorumRule::SECTION,
     ConsumerRule::SECTION,
+    CoordinatorRule::SECTION,
     OffsetRule::SECTION,
     ClassicGroupRule::SECTION,
     ConsumerGroupRule::SECTION,

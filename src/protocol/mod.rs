@@ -24,6 +24,12 @@ pub fn is_valid_topic_name(name: &str) -> bool {
     !name.is_empty() && name.len() <= MAX_TOPIC_NAME_LENGTH && name != "." && name != ".." && name.chars().all(legal)
 }
 
+/// Is it a topic of the brokers' own (`Topic.isInternal`)? There are no other internal topics here: no transactions, no
+/// share groups.
+pub fn is_internal_topic(name: &str) -> bool {
+    name == crate::group::partition_for::OFFSETS_TOPIC
+}
+
 /// The versions that our own nodes use when they call each other.
 ///
 /// Our clients and brokers skip the ApiVersions handshake among themselves: they were built together. Foreign clients
@@ -80,6 +86,26 @@ pub mod versions {
     pub const REMOVE_RAFT_VOTER: i16 = 0;
     /// UpdateRaftVoter (KIP-853).
     pub const UPDATE_RAFT_VOTER: i16 = 0;
+    /// FindCoordinator: 4 asks for many (KIP-699), 6 knows share groups (KIP-932).
+    pub const FIND_COORDINATOR: i16 = 6;
+    /// JoinGroup: 9 may tell the leader to leave the assignment as it is (KIP-814).
+    pub const JOIN_GROUP: i16 = 9;
+    /// SyncGroup: 5 names the protocol (KIP-559).
+    pub const SYNC_GROUP: i16 = 5;
+    /// Heartbeat of the classic protocol.
+    pub const HEARTBEAT: i16 = 4;
+    /// LeaveGroup: 5 says why (KIP-800).
+    pub const LEAVE_GROUP: i16 = 5;
+    /// ConsumerGroupHeartbeat: 1 has regular expressions and member ids that clients make (KIP-848, KIP-1082).
+    pub const CONSUMER_GROUP_HEARTBEAT: i16 = 1;
+    /// OffsetCommit: 9 knows member epochs (KIP-848). 10, which names topics by id, the kafka-protocol crate does not have.
+    pub const OFFSET_COMMIT: i16 = 9;
+    /// OffsetFetch: 8 asks for many groups (KIP-709), 9 knows member epochs. 10 as with OffsetCommit.
+    pub const OFFSET_FETCH: i16 = 9;
+    /// OffsetDelete (KIP-496).
+    pub const OFFSET_DELETE: i16 = 0;
+    /// DeleteGroups (KIP-229).
+    pub const DELETE_GROUPS: i16 = 2;
 }
 
 /// An API and the versions of it that a broker answers.
@@ -121,6 +147,19 @@ pub const BROKER_APIS: &[OfferedApi] = {
         offered(ApiKey::InitProducerId, 0, 5),
         offered(ApiKey::AddRaftVoter, 0, 0),
         offered(ApiKey::RemoveRaftVoter, 0, 0),
+        offered(ApiKey::FindCoordinator, 0, 6),
+        offered(ApiKey::JoinGroup, 0, 9),
+        offered(ApiKey::SyncGroup, 0, 5),
+        offered(ApiKey::Heartbeat, 0, 4),
+        offered(ApiKey::LeaveGroup, 0, 5),
+        offered(ApiKey::OffsetCommit, 2, 9),
+        offered(ApiKey::OffsetFetch, 1, 9),
+        offered(ApiKey::OffsetDelete, 0, 0),
+        offered(ApiKey::DeleteGroups, 0, 2),
+        offered(ApiKey::DescribeGroups, 0, 6),
+        offered(ApiKey::ListGroups, 0, 5),
+        offered(ApiKey::ConsumerGroupHeartbeat, 0, 1),
+        offered(ApiKey::ConsumerGroupDescribe, 0, 1),
     ]
 };
 
@@ -157,6 +196,19 @@ pub fn api_key_of(message: &kafka_protocol::messages::RequestKind) -> Option<kaf
         RequestKind::UpdateRaftVoter(_) => ApiKey::UpdateRaftVoter,
         RequestKind::DescribeCluster(_) => ApiKey::DescribeCluster,
         RequestKind::InitProducerId(_) => ApiKey::InitProducerId,
+        RequestKind::FindCoordinator(_) => ApiKey::FindCoordinator,
+        RequestKind::JoinGroup(_) => ApiKey::JoinGroup,
+        RequestKind::SyncGroup(_) => ApiKey::SyncGroup,
+        RequestKind::Heartbeat(_) => ApiKey::Heartbeat,
+        RequestKind::LeaveGroup(_) => ApiKey::LeaveGroup,
+        RequestKind::OffsetCommit(_) => ApiKey::OffsetCommit,
+        RequestKind::OffsetFetch(_) => ApiKey::OffsetFetch,
+        RequestKind::OffsetDelete(_) => ApiKey::OffsetDelete,
+        RequestKind::DeleteGroups(_) => ApiKey::DeleteGroups,
+        RequestKind::DescribeGroups(_) => ApiKey::DescribeGroups,
+        RequestKind::ListGroups(_) => ApiKey::ListGroups,
+        RequestKind::ConsumerGroupHeartbeat(_) => ApiKey::ConsumerGroupHeartbeat,
+        RequestKind::ConsumerGroupDescribe(_) => ApiKey::ConsumerGroupDescribe,
         _ => return None,
     })
 }
@@ -196,6 +248,19 @@ pub fn api_key_of_response(
         ResponseKind::UpdateRaftVoter(_) => ApiKey::UpdateRaftVoter,
         ResponseKind::DescribeCluster(_) => ApiKey::DescribeCluster,
         ResponseKind::InitProducerId(_) => ApiKey::InitProducerId,
+        ResponseKind::FindCoordinator(_) => ApiKey::FindCoordinator,
+        ResponseKind::JoinGroup(_) => ApiKey::JoinGroup,
+        ResponseKind::SyncGroup(_) => ApiKey::SyncGroup,
+        ResponseKind::Heartbeat(_) => ApiKey::Heartbeat,
+        ResponseKind::LeaveGroup(_) => ApiKey::LeaveGroup,
+        ResponseKind::OffsetCommit(_) => ApiKey::OffsetCommit,
+        ResponseKind::OffsetFetch(_) => ApiKey::OffsetFetch,
+        ResponseKind::OffsetDelete(_) => ApiKey::OffsetDelete,
+        ResponseKind::DeleteGroups(_) => ApiKey::DeleteGroups,
+        ResponseKind::DescribeGroups(_) => ApiKey::DescribeGroups,
+        ResponseKind::ListGroups(_) => ApiKey::ListGroups,
+        ResponseKind::ConsumerGroupHeartbeat(_) => ApiKey::ConsumerGroupHeartbeat,
+        ResponseKind::ConsumerGroupDescribe(_) => ApiKey::ConsumerGroupDescribe,
         _ => return None,
     })
 }
