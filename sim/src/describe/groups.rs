@@ -4,7 +4,10 @@
 use std::fmt;
 
 use serde::Serialize;
+use trial_kafka::broker::{CoordinatedGroup, CoordinatedMember};
 use trial_kafka::ids::TopicPartition;
+
+use crate::world::{Pauses, World};
 
 /// A group as its coordinator knows it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -65,6 +68,34 @@ pub struct OffsetDescription {
     pub host: Option<String>,
     /// What it calls itself.
     pub client_id: Option<String>,
+}
+
+/// All groups that are coordinated at this moment, in order of their ids.
+pub fn groups(world: &World) -> Vec<GroupDescription> {
+    world.groups().into_iter().map(|(coordinator, group)| describe_group(world, coordinator, group)).collect()
+}
+
+fn describe_group(world: &World, coordinator: i32, group: CoordinatedGroup) -> GroupDescription {
+    let member = |member: CoordinatedMember| {
+        let pauses = world.pauses().find(|(name, _)| *name == member.client_id).map(|(_, pauses)| pauses);
+        let Pauses { together, longest, .. } = pauses.unwrap_or_default();
+        MemberDescription {
+            consumer_id: member.id,
+            group_instance_id: member.instance,
+            host: member.client_host,
+            client_id: member.client_id,
+            generation: member.generation,
+            assigned: member.assigned,
+            revoking: member.revoking,
+            stood_still_ms: together / 1_000_000,
+            longest_standstill_ms: longest / 1_000_000,
+        }
+    };
+    let members: Vec<MemberDescription> = group.members.into_iter().map(member).collect();
+    let log_end = |partition: &TopicPartition| world.leader_replica(partition).map(|leader| leader.high_watermark());
+    let offsets = offsets_of(&members, &group.offsets, log_end);
+    let CoordinatedGroup { id, protocol, state, generation, .. } = group;
+    GroupDescription { group: id, protocol, coordinator, state: state.to_string(), generation, members, offsets }
 }
 
 /// The rows of `--describe`: what members own, in order of the members, then what was committed and nobody owns.

@@ -22,7 +22,7 @@ use uuid::Uuid;
 use crate::world::Power;
 
 pub use self::brokers::{BrokerDescription, brokers};
-pub use self::groups::{GroupDescription, MemberDescription, OffsetDescription, offsets_of};
+pub use self::groups::{GroupDescription, MemberDescription, OffsetDescription, groups};
 pub use self::quorum::{ControllerDescription, LeaderDescription, QuorumDescription, ReplicaState, quorum};
 pub use self::topics::{PartitionDescription, ReplicaDescription, TopicDescription, topics};
 

@@ -19,6 +19,7 @@ mod consumers;
 mod coverage;
 mod faults;
 mod final_read;
+mod groups;
 mod host;
 mod images;
 mod late_metadata;

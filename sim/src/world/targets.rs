@@ -1,8 +1,7 @@
 //! Who is hit: targets and peers become nodes, by the state of the World at this moment.
 
 use trial_kafka::controller::QuorumRole;
-use trial_kafka::group::partition_for::{OFFSETS_TOPIC, partition_for};
-use trial_kafka::ids::{NO_BROKER, Topic, TopicPartition};
+use trial_kafka::ids::{NO_BROKER, TopicPartition};
 
 use super::{SimNode, World};
 use crate::fault::{Direction, Including, Peer, Share, Target};
@@ -63,14 +62,7 @@ impl World {
         active.into_iter().chain(self.standbys()).take(count).collect()
     }
 
-    /// The broker that is to coordinate a group, by the controller's log.
-    pub(crate) fn coordinator_of(&self, group: &str) -> Option<i32> {
-        let partitions = self.controller_image()?.topic(OFFSETS_TOPIC)?.partitions.len() as i32;
-        let partition = partition_for(group, partitions)?;
-        self.leader_of(&TopicPartition::new(&Topic::new(OFFSETS_TOPIC), partition))
-    }
-
-    fn leader_of(&self, partition: &TopicPartition) -> Option<i32> {
+    pub(super) fn leader_of(&self, partition: &TopicPartition) -> Option<i32> {
         let registration =
             self.controller_image()?.topic(partition.topic.as_str())?.partitions.get(partition.partition as usize)?;
         Some(registration.leader).filter(|leader| *leader != NO_BROKER)
