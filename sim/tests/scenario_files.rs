@@ -483,6 +483,30 @@ fn a_random_controller_is_another_one_as_a_peer_than_as_a_target() {
 }
 
 #[test]
+fn faults_of_groups_hit_their_coordinator_and_random_members() {
+    let with = |fault: &str| set(&format!("{GROUP}[[fault]]\nat = \"5s\"\n{fault}\n"), &[]);
+    let scenario = with("kind = \"clean-restart\"\ntarget = \"random consumer\"").expect("a client is closed");
+    let hit: std::collections::BTreeSet<String> =
+        (0..50).map(|seed| timeline(&scenario, seed)[0].target.to_string()).collect();
+    assert!(hit.into_iter().eq(["k1".to_owned(), "k2".to_owned()]));
+    let cut = with("kind = \"cut\"\ntarget = \"random consumer\"\npeers = [\"random consumer\"]").expect("a cut");
+    for seed in 0..50 {
+        let fault = &timeline(&cut, seed)[0];
+        assert_ne!(fault.kind.peers(), [Peer::Node(fault.target.clone())]);
+    }
+    assert!(with("kind = \"crash\"\ntarget = \"coordinator of readers\"").is_ok());
+    assert!(with("kind = \"crash\"\ntarget = \"leader of __consumer_offsets-49\"").is_ok());
+    for (fault, right) in [
+        ("kind = \"crash\"\ntarget = \"coordinator of reader\"", "did you mean \"readers\"?"),
+        ("kind = \"crash\"\ntarget = \"leader of __consumer_offsets-50\"", "offsets.topic.num.partitions"),
+        ("kind = \"power-loss\"\ntarget = \"random consumer\"", "is no fault of a client"),
+    ] {
+        let error = with(fault).expect_err("it names nobody, or who cannot suffer it");
+        assert!(error.contains(right), "{error}");
+    }
+}
+
+#[test]
 fn occurrences_and_operations_are_drawn_from_their_ranges() {
     let text = format!(
         "{SMALL}[[fault]]\nkind = \"disk-fails\"\ntarget = \"that node\"\nafter = \"vote-granted\"\n\

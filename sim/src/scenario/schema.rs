@@ -157,6 +157,7 @@ const ADMIN: &[Key] = keys! {
     "election" "preferred, unclean" "\"preferred\"" "which kind of election";
     "controller" "1..=controllers" "(needed)" "whom add-voter makes a voter of the quorum, on the disk that it has then; whom remove-voter makes none";
     "once" "true, false" "false" "add-voter, remove-voter: not tried again, whatever the answer is";
+    "group" "text" "(needed)" "the group that is deleted, or whose offsets of the topic are";
     "resource" "\"topic orders\", \"b1\", \"all brokers\"" "(needed)" "whose configs are changed";
     "set" "list of \"KEY=VALUE\"" "[]" "configs that are set";
     "remove" "list of keys" "[]" "configs that are removed: the next default holds";
@@ -197,6 +198,7 @@ A key that is unknown, or that Kafka knows and the model does not have, is an er
 const WORDS: &str = "\
 targets   b1, c1, p1, k1 (broker, controller, producer, consumer), leader of orders-0, follower 1 of orders-0,
           random broker, all brokers, rack r1, that node (with after: the node of the event),
+          coordinator of readers (the broker that coordinates this group), random consumer,
           active controller, standby controller 1, random controller, all controllers, c1 and c3,
           minority of controllers, majority of controllers (drawn by the seed, with or without the active one),
           minority of controllers with the active, majority of controllers without the active

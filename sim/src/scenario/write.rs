@@ -224,6 +224,14 @@ impl Writer {
                 self.key("partition", partition.partition);
                 self.some("before", *before);
             }
+            AdminAction::DeleteGroup { group } => self.key("group", quoted(group)),
+            AdminAction::DeleteOffsets { group, partitions } => {
+                self.key("group", quoted(group));
+                self.some("topic", partitions.first().map(|partition| quoted(&partition.topic)));
+                // One is that one, unless it is all there are: then both ways to say it mean the same.
+                let only = partitions.first().filter(|_| partitions.len() == 1);
+                self.some("partition", only.map(|partition| partition.partition));
+            }
             AdminAction::AddVoter { controller, once } | AdminAction::RemoveVoter { controller, once } => {
                 self.key("controller", controller);
                 self.unless(!once, "once", true);

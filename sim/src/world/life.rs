@@ -231,7 +231,8 @@ impl World {
             LifeStep::LookDrained => {
                 let phases = self.scenario.phases;
                 let bound = phases.faults_end() + phases.heal + phases.drain;
-                let is_drained = self.unsettled_sends() == 0 && self.is_committed() && self.unanswered().is_empty();
+                let is_told = self.unsettled_sends() == 0 && self.unanswered().is_empty();
+                let is_drained = is_told && self.is_committed() && self.groups_are_at_rest();
                 if is_drained || self.now >= bound {
                     self.begin_final_read();
                 } else {
@@ -344,13 +345,16 @@ impl World {
                 image.topic(partition.topic.as_str()).and_then(|t| t.partitions.get(partition.partition as usize));
             registration.is_some_and(|p| p.isr.len() == p.replicas.len()) && self.leader_replica(partition).is_some()
         };
-        self.scenario.cluster.broker_ids().all(broker_is_back) && self.all_partitions().iter().all(partition_is_whole)
+        let is_whole = |partitions: Vec<TopicPartition>| partitions.iter().all(partition_is_whole);
+        self.scenario.cluster.broker_ids().all(broker_is_back)
+            && is_whole(self.all_partitions())
+            && is_whole(self.offsets_partitions())
     }
 
     /// Has every leader committed all that its log holds? A follower may still wait for the answer of a broker that lost
     /// power, until its request times out.
     fn is_committed(&self) -> bool {
-        let leaders = self.all_partitions();
+        let leaders = [self.all_partitions(), self.offsets_partitions()].concat();
         let mut leaders = leaders.iter().filter_map(|partition| self.leader_replica(partition));
         leaders.all(|leader| leader.high_watermark() >= leader.log_end_offset())
     }

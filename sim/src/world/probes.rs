@@ -135,7 +135,7 @@ impl World {
     }
 
     /// Does it run, and must it get on?
-    fn is_asked(&self, reader: &Reader) -> bool {
+    pub(super) fn is_asked(&self, reader: &Reader) -> bool {
         let resets = self.scenario.consumers[reader.spec].config.auto_offset_reset != OffsetReset::None;
         resets && !reader.has_left && self.power(reader.node) == Power::Running
     }
