@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use trial_checker::{
     Belief, Checker, Class, Commits, Deliveries, EventRef, MemberSettings, MemberStep, Observation, Partition, Reset,
-    ResetCause, Settings, Verdict,
+    ResetCause, Settings, Verdict, Waiting,
 };
 
 const BUG: Class = Class::Bug;
@@ -359,4 +359,22 @@ fn a_trial_of_groups_that_processed_nothing_is_vacuous() {
     group.write(1);
     let verdict = group.ends();
     assert_eq!(verdict.vacuous_because, ["no record was processed by a group"]);
+}
+
+#[test]
+fn groups_have_their_own_time_to_get_on() {
+    let after = |seconds: u64| {
+        let mut settings = settings(Commits::After, Reset::Earliest);
+        settings.group_recovery = 60_000_000_000;
+        let mut group = Group::of(settings);
+        let since = group.now;
+        group.now += seconds * 1_000_000_000;
+        group.see(Observation::StillWaiting { what: Waiting::GroupStable { group: Arc::from("g") }, since });
+        group.see(Observation::StillWaiting { what: Waiting::Membership { consumer: 1 }, since });
+        let what = Waiting::GroupReading { group: Arc::from("g"), partition: orders() };
+        kinds(&group.see(Observation::StillWaiting { what, since }).ends())
+    };
+    assert_eq!(after(59), []);
+    let stuck = |rule| (BUG, "stuck", Some(rule));
+    assert_eq!(after(60), [stuck("group-does-not-get-on"), stuck("group-not-stable"), stuck("not-in-its-group")]);
 }
