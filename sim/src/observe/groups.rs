@@ -357,3 +357,57 @@ fn assigned(bytes: &[u8]) -> Vec<Partition> {
     let partitions = Assignment::decode(bytes).map(|assignment| assignment.partitions).unwrap_or_default();
     partitions.iter().map(|id| Partition::new(id.topic.as_str(), id.partition)).collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use trial_kafka::broker::{CoordinatedGroup, CoordinatedMember};
+
+    use super::*;
+
+    fn known(
+        protocol: &'static str,
+        state: &'static str,
+        generation: i32,
+        members: &[(&str, i32)],
+    ) -> CoordinatedPartition {
+        let member = |(id, generation): &(&str, i32)| CoordinatedMember {
+            id: id.to_string(),
+            client_id: String::new(),
+            client_host: String::new(),
+            instance: None,
+            generation: *generation,
+            assigned: Vec::new(),
+            revoking: Vec::new(),
+        };
+        let members = members.iter().map(member).collect();
+        let group = CoordinatedGroup { id: "g".to_string(), protocol, state, generation, members, offsets: Vec::new() };
+        CoordinatedPartition { partition: 0, leader_epoch: 0, loaded: true, groups: vec![group] }
+    }
+
+    #[test]
+    fn a_classic_group_is_compared_while_it_is_at_rest() {
+        let log = OfGroup { classic: Some((4, vec!["b".to_string(), "a".to_string()])), ..OfGroup::default() };
+        let differs = |state, generation, members: &[(&str, i32)]| {
+            group_differs("g", &log, &known("classic", state, generation, members)).is_some()
+        };
+        assert!(!differs("Stable", 4, &[("a", 4), ("b", 4)]));
+        assert!(differs("Stable", 4, &[("a", 4), ("c", 4)]), "a member that no record names");
+        assert!(differs("Stable", 5, &[("a", 5), ("b", 5)]), "a generation that was never written");
+        assert!(!differs("CompletingRebalance", 5, &[("a", 5)]), "written when its leader has assigned");
+        let nobody = CoordinatedPartition { groups: Vec::new(), ..known("classic", "Stable", 4, &[]) };
+        assert!(group_differs("g", &log, &nobody).is_some());
+        assert!(group_differs("g", &OfGroup::default(), &nobody).is_none(), "a group with tombstones only");
+    }
+
+    #[test]
+    fn a_group_of_the_consumer_protocol_is_what_its_records_say() {
+        let members = BTreeMap::from([("a".to_string(), 4), ("b".to_string(), 5)]);
+        let log = OfGroup { epoch: Some(5), members, ..OfGroup::default() };
+        let differs =
+            |epoch, members: &[(&str, i32)]| group_differs("g", &log, &known("consumer", "Stable", epoch, members));
+        assert_eq!(differs(5, &[("a", 4), ("b", 5)]), None);
+        assert!(differs(6, &[("a", 4), ("b", 5)]).is_some());
+        assert!(differs(5, &[("a", 5), ("b", 5)]).is_some());
+        assert!(differs(5, &[("b", 5)]).is_some());
+    }
+}
