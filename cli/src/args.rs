@@ -147,7 +147,7 @@ pub struct DescribeArgs {
     /// The virtual time since the start of the trial, for instance 12s
     #[arg(long, value_name = "TIME", value_parser = parse_time)]
     pub at: u64,
-    /// Show the metadata quorum; without any of the three, all are shown
+    /// Show the metadata quorum; without any of the four, all are shown
     #[arg(long)]
     pub quorum: bool,
     /// Show the brokers
@@ -156,6 +156,9 @@ pub struct DescribeArgs {
     /// Show the topics
     #[arg(long)]
     pub topics: bool,
+    /// Show the groups of consumers
+    #[arg(long)]
+    pub groups: bool,
     /// What the run draws from: 0 to 2^53 - 1
     #[arg(long, default_value_t = 1, value_name = "N", value_parser = parse_seed)]
     pub seed: u64,

@@ -451,11 +451,16 @@ impl World {
     }
 
     fn restart_cleanly(&mut self, node: NodeIx, down_for: Nanos, cause: EventId) -> bool {
-        let slot = &mut self.slots[node.0 as usize];
-        if !slot.is_up() || matches!(slot.node, SimNode::Client(_)) {
+        let is_up = self.slots[node.0 as usize].is_up();
+        if !is_up || self.life.closing.contains(&node) || self.has_left(node) {
             return false;
         }
+        let slot = &mut self.slots[node.0 as usize];
         slot.restart_after_halt = Some(down_for);
+        if matches!(slot.node, SimNode::Client(_)) {
+            self.end_orderly(node);
+            return true;
+        }
         let op = OpId(World::EXTERNAL_OPS - 1);
         self.hand_in(node, Input::Command { op, command: Command::ShutDown }, cause);
         true
@@ -497,7 +502,7 @@ impl World {
         match end {
             FaultEnd::Restart { node, incarnation } => {
                 let slot = &self.slots[node.0 as usize];
-                if slot.incarnation == incarnation && !slot.is_up() {
+                if slot.incarnation == incarnation && !slot.is_up() && !self.has_left(node) {
                     let event = self.record(node, Event::Fault(FaultEvent::Restart), &[]);
                     self.start_process(node, &[event]);
                 }
@@ -510,6 +515,7 @@ impl World {
                     for (_, effects) in std::mem::take(&mut self.slots[node.0 as usize].held_effects) {
                         self.queue.push(self.now, What::Release { node, incarnation, effects });
                     }
+                    self.go_on_reading(node);
                     for lane in trial_kafka::node::Lane::ALL {
                         if !self.slots[node.0 as usize].lanes[lane.index()].waiting.is_empty() {
                             self.wake_lane(node, lane);
@@ -592,7 +598,7 @@ impl World {
             if off_by_ms != 0 {
                 self.record(node, Event::Fault(FaultEvent::ClockJump { by_ms: -off_by_ms }), &[]);
             }
-            if !self.slots[index].is_up() {
+            if !self.slots[index].is_up() && !self.has_left(node) {
                 let event = self.record(node, Event::Fault(FaultEvent::Restart), &[]);
                 self.start_process(node, &[event]);
             }
