@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use anstyle::{AnsiColor, Style};
-use trial_checker::{Class, Finding, Outcome};
+use trial_checker::{Class, Deliveries, Finding, Outcome};
 use trial_sim::campaign::{Campaign, Identity};
 use trial_sim::log::Milliseconds;
 use trial_sim::trial::Report;
@@ -20,6 +20,10 @@ const NAMED: usize = 4;
 pub fn print(report: &Report, out: &mut Out) -> Result<(), Failure> {
     let verdict = &report.verdict;
     out.line(verdict.belief_truth)?;
+    if !verdict.delivery.is_empty() {
+        out.line("")?;
+        out.line(Deliveries(&verdict.delivery))?;
+    }
     out.line("")?;
     print_counters(&verdict.counters, out)?;
     out.line("")?;
