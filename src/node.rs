@@ -237,6 +237,8 @@ pub struct RequestHeader {
     pub api_version: i16,
     /// What the client calls itself, possibly empty.
     pub client_id: String,
+    /// Where the client is, as Kafka shows it: `/127.0.0.1`.
+    pub client_host: String,
 }
 
 /// Why a call has no response.

@@ -23,6 +23,9 @@ use crate::protocol::errors::{NONE, code_name};
 /// From this version on OffsetFetch names groups (KIP-709).
 pub(super) const GROUPS_VERSION_OF_FETCH: i16 = 8;
 
+/// From this version on its answer has an error of the whole.
+const ERROR_VERSION_OF_FETCH: i16 = 2;
+
 /// What kind of answer is put together.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Kind {
@@ -198,13 +201,17 @@ fn committed(parts: Vec<Response>) -> ResponseKind {
     ResponseKind::OffsetCommit(OffsetCommitResponse::default().with_topics(topics))
 }
 
-/// Before version 8 the answer is about one group. Source: `OffsetFetchResponse`.
+/// Before version 8 the answer is about one group, before version 2 an error is told by its partitions alone.
+/// Source: `OffsetFetchResponse`.
 fn fetched(parts: Vec<Response>, api_version: i16) -> ResponseKind {
     let groups = parts.into_iter().filter_map(|part| match part {
         Response::OffsetFetch(group) => Some(group),
         _ => None,
     });
     let mut groups: Vec<OffsetFetchResponseGroup> = groups.collect();
+    if api_version >= ERROR_VERSION_OF_FETCH {
+        groups.iter_mut().filter(|group| group.error_code != NONE).for_each(|group| group.topics.clear());
+    }
     let response = OffsetFetchResponse::default();
     if api_version >= GROUPS_VERSION_OF_FETCH {
         return ResponseKind::OffsetFetch(response.with_groups(groups));

@@ -237,7 +237,7 @@ fn caller(asker: &Asker<'_>, ask: AskId, request: &Request, fx: &mut Effects<'_>
         ask,
         api_version: asker.header.api_version,
         client_id: asker.header.client_id.clone(),
-        client_host: format!("/{}", asker.header.client_id),
+        client_host: asker.header.client_host.clone(),
         fresh_id,
     }
 }
