@@ -56,7 +56,7 @@ pub use self::replica_rules::ReplicaRule;
 pub use self::throttle_rules::ThrottleRule;
 
 /// Every section, in order.
-pub const SECTIONS: [Section; 18] = [
+pub const SECTIONS: [Section; 19] = [
     ReplicaRule::SECTION,
     IsrRule::SECTION,
     HighWatermarkRule::SECTION,
