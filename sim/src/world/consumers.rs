@@ -14,139 +14,26 @@
 //!   before must not process what is not committed, so it goes back and reads those records again.
 //! - A thread that is to end (`leave-at`, an orderly restart) does its work on the records it has to the end, commits and
 //!   closes its consumer; its process ends when that is done. One that waits in a poll is woken up.
-//! - An application whose poll is refused ends, and is started again after a second, as by whoever looks after it.
-
-use std::collections::BTreeMap;
+//! - A thread whose poll is refused (it is fenced by another of its name, say) ends, as by an exception that nobody catches.
+//!   Its process goes on, and nobody looks after it until it is started anew.
 
 use trial_kafka::event::Event;
 use trial_kafka::ids::{Topic, TopicPartition};
 use trial_kafka::node::{Command, ConsumedRecord, EventId, Nanos, OpId, Outcome, Rebalanced, SeekTo};
 
+use super::application::{Act, Doing, Reader, Stretch};
 use super::life::{CONTROL_OPS, LifeStep, Phase};
 use super::{Note, Power, WALL_AT_START_MS, What, World};
-use crate::fault::Stream;
-use crate::scenario::{CommitStyle, ReadFrom, Scenario};
+use crate::scenario::{CommitStyle, ReadFrom};
 use crate::trace::NodeIx;
 
 const MILLISECOND: Nanos = 1_000_000;
-/// Pause before an application that failed is started again.
-const STARTED_AGAIN_AFTER: Nanos = 1_000 * MILLISECOND;
-
 /// What an application asks of its client, by the name of the operation.
 const ASKED: u64 = 1 << 20;
 const POLL: u64 = 0;
 const SUBSCRIBE: u64 = 1;
 const SEEK: u64 = 2;
 const COMMIT: u64 = 3;
-
-/// An application and where its thread is.
-#[derive(Clone, Debug)]
-pub(super) struct Reader {
-    pub(super) node: NodeIx,
-    pub(super) spec: usize,
-    join_at: Nanos,
-    leave_at: Option<Nanos>,
-    doing: Doing,
-    /// Processed, not committed: the next offset to read.
-    uncommitted: BTreeMap<TopicPartition, i64>,
-    /// Its next step fell due while its process stood still.
-    is_held: bool,
-    /// It is to close its client before it polls again.
-    is_ending: bool,
-    /// It is gone for good.
-    pub(super) has_left: bool,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq)]
-enum Doing {
-    /// It has not begun, or its process is dead.
-    Nothing,
-    /// A step is scheduled.
-    Due(Act),
-    Polling,
-    Committing {
-        offsets: Vec<(TopicPartition, i64)>,
-        then: Box<Act>,
-    },
-    Closing,
-}
-
-/// What a thread does next.
-#[derive(Clone, Debug, PartialEq, Eq)]
-enum Act {
-    Poll,
-    /// Pause, then poll.
-    Rest,
-    Commit {
-        offsets: Vec<(TopicPartition, i64)>,
-        then: Box<Act>,
-    },
-    Process(Vec<Stretch>),
-    Finish(Vec<Stretch>),
-    /// Its commit was refused: these are read again.
-    GoBack(Vec<Stretch>),
-    /// Its poll was refused.
-    Fail(String),
-}
-
-/// Records of one poll in one partition. Offsets are inclusive.
-#[derive(Clone, Debug, PartialEq, Eq)]
-struct Stretch {
-    partition: TopicPartition,
-    first_offset: i64,
-    last_offset: i64,
-    records: u32,
-    /// The event by which they were handed out.
-    polled: EventId,
-}
-
-impl Stretch {
-    fn of(records: &[ConsumedRecord], polled: EventId) -> Vec<Stretch> {
-        let mut stretches: Vec<Stretch> = Vec::new();
-        for ConsumedRecord { partition, offset, .. } in records {
-            match stretches.iter_mut().find(|stretch| stretch.partition == *partition) {
-                Some(stretch) => {
-                    stretch.last_offset = *offset;
-                    stretch.records += 1;
-                }
-                None => stretches.push(Stretch {
-                    partition: partition.clone(),
-                    first_offset: *offset,
-                    last_offset: *offset,
-                    records: 1,
-                    polled,
-                }),
-            }
-        }
-        stretches
-    }
-    fn next(&self) -> (TopicPartition, i64) {
-        (self.partition.clone(), self.last_offset + 1)
-    }
-}
-
-/// The applications of a scenario, none of them begun. `node` gives each its machine.
-pub(super) fn readers_of(scenario: &Scenario, seed: u64, mut node: impl FnMut() -> NodeIx) -> Vec<Reader> {
-    let mut readers = Vec::new();
-    for (spec, consumers) in scenario.consumers.iter().enumerate() {
-        for _ in 0..consumers.count {
-            let mut stream = Stream::new(seed, "consumer", readers.len() as u32);
-            let mut drawn = |range| stream.within(range);
-            readers.push(Reader {
-                node: node(),
-                spec,
-                join_at: consumers.join_at.map_or(scenario.phases.warm_up, &mut drawn),
-                leave_at: consumers.leave_at.map(&mut drawn),
-                doing: Doing::Nothing,
-                uncommitted: BTreeMap::new(),
-                is_held: false,
-                is_ending: false,
-                has_left: false,
-            });
-        }
-    }
-    readers
-}
 
 impl World {
     /// Operation by which an application closes its client.
@@ -279,7 +166,7 @@ impl World {
     pub(super) fn end_orderly(&mut self, node: NodeIx) {
         if let Some(number) = self.number_of(node) {
             let reader = &mut self.life.readers[number];
-            if !matches!(reader.doing, Doing::Nothing | Doing::Polling) {
+            if !matches!(reader.doing, Doing::Nothing | Doing::Polling | Doing::Ended) {
                 // The thread comes to it by itself.
                 reader.is_ending = true;
                 return;
@@ -336,18 +223,13 @@ impl World {
             return;
         }
         let Doing::Due(act) = std::mem::replace(&mut reader.doing, Doing::Nothing) else { return };
-        let (node, takes) = (reader.node, self.scenario.consumers[reader.spec].processing);
+        let takes = self.scenario.consumers[reader.spec].processing;
         match act {
             Act::Poll => self.poll(number),
             Act::Rest => self.rest(number),
             Act::Commit { offsets, then } => {
                 self.life.readers[number].doing = Doing::Committing { offsets: offsets.clone(), then };
                 self.ask(number, COMMIT, Command::Commit { offsets: Some(offsets), wait: true });
-            }
-            Act::Fail(error) => {
-                self.record(node, Event::Halted { why: format!("its poll was refused: {error}") }, &[]);
-                self.end_process(node, false);
-                self.restart_later(node, Some(STARTED_AGAIN_AFTER));
             }
             Act::Process(stretches) if takes == 0 => self.finish(number, stretches),
             Act::Process(stretches) => self.then(number, takes, Act::Finish(stretches)),
@@ -397,8 +279,8 @@ impl World {
         let what = op.0.wrapping_sub(CONTROL_OPS) / ASKED;
         match (what, outcome) {
             (POLL, Outcome::Polled { records, rebalanced, .. }) => self.on_polled(number, records, rebalanced, event),
-            (POLL, Outcome::Refused { error }) if self.life.readers[number].doing == Doing::Polling => {
-                self.then(number, 0, Act::Fail(error));
+            (POLL, Outcome::Refused { .. }) if self.life.readers[number].doing == Doing::Polling => {
+                self.life.readers[number].doing = Doing::Ended;
             }
             (COMMIT, outcome) => self.on_committed(number, outcome == Outcome::Done),
             _ => {}
@@ -453,25 +335,5 @@ impl World {
             (then, _) => then,
         };
         self.then(number, 0, then);
-    }
-}
-
-impl Reader {
-    /// The rebalance listener. What is processed of partitions that are about to go is to be committed; what is lost cannot be.
-    fn listen(&mut self, rebalanced: &[Rebalanced]) -> Vec<(TopicPartition, i64)> {
-        let mut to_commit = Vec::new();
-        for change in rebalanced {
-            match change {
-                Rebalanced::Revoked { partitions } => {
-                    to_commit
-                        .extend(partitions.iter().filter_map(|partition| self.uncommitted.remove_entry(partition)));
-                }
-                Rebalanced::Lost { partitions } => {
-                    self.uncommitted.retain(|partition, _| !partitions.contains(partition));
-                }
-                Rebalanced::Assigned { .. } => {}
-            }
-        }
-        to_commit
     }
 }

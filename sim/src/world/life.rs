@@ -17,7 +17,7 @@ use trial_kafka::ids::{Topic, TopicPartition};
 use trial_kafka::node::{Command, EventId, Input, Nanos, OpId, Outcome};
 
 use super::admin::Administrator;
-use super::consumers::{Reader, readers_of};
+use super::application::{Reader, readers_of};
 use super::final_read::FinalRead;
 use super::probes::Probes;
 use super::{Note, Power, What, World, encode_value};

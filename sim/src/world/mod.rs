@@ -13,6 +13,7 @@
 //! A clone has the same future as the original; [`World::reseed`] gives it another.
 
 mod admin;
+mod application;
 mod assertion;
 mod carry;
 mod consumers;

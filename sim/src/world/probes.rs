@@ -14,7 +14,7 @@ use trial_kafka::config::{Acks, OffsetReset};
 use trial_kafka::ids::TopicPartition;
 use trial_kafka::node::{Belief, ConsumedRecord, Nanos};
 
-use super::consumers::Reader;
+use super::application::Reader;
 use super::{Power, World};
 
 /// What a producer or a consumer has still not done, though nothing hinders it.
