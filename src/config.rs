@@ -280,6 +280,13 @@ macro_rules! configs {
                 }
                 Ok(())
             }
+            /// Gives one key its default again; an unknown one is left alone.
+            pub fn reset(&mut self, name: &str) {
+                match name {
+                    $( $name => self.$field = $default, )*
+                    _ => {}
+                }
+            }
             /// The value of one key by Kafka's name, as [`Self::set`] takes it; `None` if it is not set or unknown.
             pub fn get(&self, name: &str) -> Option<ConfigValue> {
                 match name {

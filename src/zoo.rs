@@ -105,7 +105,7 @@ pub enum Switch {
     NoHwAfterIsrChange,
     /// KAFKA-15021: the high watermark waits for a replica that was caught up lately and may not join the ISR (before 3.6.0).
     HwWaitsForIneligible,
-    /// A rule removed: an offset is committed by whoever says so, whatever generation or member epoch it names. As the six
+    /// A rule removed: an offset is committed by whoever says so, whatever generation or member epoch it names. As the nine
     /// below not in [`Switch::ALL`] before groups are served.
     CommitUnfenced,
     /// KAFKA-10284: the new member id of a static member that comes again stands in memory only (before 2.6.1).
@@ -120,6 +120,13 @@ pub enum Switch {
     PartialLoad,
     /// KIP-211 (KAFKA-4682): offsets expire by their age, though the group is alive (before 2.1.0).
     ExpireActiveOffsets,
+    /// KAFKA-12984, KAFKA-13419: the leader of a cooperative group believes what members say they own, also those that missed
+    /// a rebalance (before 3.0.0).
+    StickyStaleOwnership,
+    /// KAFKA-9823: an answer to a question of an earlier generation makes a member doubt the present one (before 2.6.0).
+    ClientStaleGenerationResponse,
+    /// KAFKA-14196: while the commit before a revocation is under way a consumer goes on handing out records (before 3.3.0).
+    FetchWhileRevoking,
 }
 
 impl Switch {
@@ -225,6 +232,9 @@ impl Switch {
             Switch::AcceptOldMemberEpoch => "accept-old-member-epoch",
             Switch::PartialLoad => "partial-load",
             Switch::ExpireActiveOffsets => "expire-active-offsets",
+            Switch::StickyStaleOwnership => "sticky-stale-ownership",
+            Switch::ClientStaleGenerationResponse => "client-stale-generation-response",
+            Switch::FetchWhileRevoking => "fetch-while-revoking",
         }
     }
 
@@ -380,6 +390,15 @@ impl Switch {
             Switch::ExpireActiveOffsets => {
                 "KIP-211 / KAFKA-4682: offsets expire though the group is alive (before 2.1.0)"
             }
+            Switch::StickyStaleOwnership => {
+                "KAFKA-12984, KAFKA-13419: a cooperative leader believes members that missed a rebalance (before 3.0.0)"
+            }
+            Switch::ClientStaleGenerationResponse => {
+                "KAFKA-9823: an answer of an earlier generation makes a member doubt the present one (before 2.6.0)"
+            }
+            Switch::FetchWhileRevoking => {
+                "KAFKA-14196: records are handed out while the commit before a revocation is under way (before 3.3.0)"
+            }
         }
     }
 
@@ -437,6 +456,9 @@ impl Switch {
             Switch::AcceptOldMemberEpoch => &["dual-ownership"],
             Switch::PartialLoad => &["commit-regression", "stuck"],
             Switch::ExpireActiveOffsets => &["commit-regression"],
+            Switch::StickyStaleOwnership => &["dual-ownership"],
+            Switch::ClientStaleGenerationResponse => &["stuck"],
+            Switch::FetchWhileRevoking => &["group-rewind"],
         }
     }
 
@@ -548,6 +570,9 @@ impl Switch {
             Switch::AcceptOldMemberEpoch => &["commit-regression", "group-rewind"],
             Switch::PartialLoad => &["group-rewind", "group-skip"],
             Switch::ExpireActiveOffsets => &["group-rewind", "group-skip"],
+            Switch::StickyStaleOwnership => &["commit-regression", "group-rewind"],
+            Switch::ClientStaleGenerationResponse => &["group-rewind"],
+            Switch::FetchWhileRevoking => &[],
         }
     }
 }

@@ -1,4 +1,4 @@
-//! The admin client: creates, deletes and changes topics and configs, and looks up offsets. Source: `KafkaAdminClient`.
+//! The admin client: creates, deletes and changes topics, configs and groups, and looks up offsets. Source: `KafkaAdminClient`.
 //!
 //! Each operation is tried until it is answered for good or its time is over. As in Kafka, an operation whose answer was
 //! lost is tried again: a CreateTopic that was carried out then ends as TOPIC_ALREADY_EXISTS.
@@ -12,6 +12,7 @@ use kafka_protocol::messages::create_topics_request::{
 };
 use kafka_protocol::protocol::StrBytes;
 
+use super::admin_groups::GroupAsk;
 use super::admin_requests::ControllerAsk;
 use super::backoff::{Backoff, WakeUp};
 use super::cluster::{Cluster, ClusterConfig, Happening, Peer, Versioned};
@@ -29,6 +30,7 @@ enum Ask {
     Controller(ControllerAsk),
     ListOffset { partition: TopicPartition, timestamp: i64 },
     DeleteRecords { partition: TopicPartition, before: i64 },
+    Group(GroupAsk),
 }
 
 #[derive(Clone, Debug)]
@@ -108,6 +110,8 @@ impl Admin {
             }
             Command::ListOffset { partition, timestamp } => Ask::ListOffset { partition, timestamp },
             Command::DeleteRecords { partition, before } => Ask::DeleteRecords { partition, before },
+            Command::DeleteGroup { group } => Ask::Group(GroupAsk::delete(group)),
+            Command::DeleteOffsets { group, partitions } => Ask::Group(GroupAsk::delete_offsets(group, partitions)),
             command => match ControllerAsk::of(command) {
                 Some(ask) => Ask::Controller(ask),
                 None => return fx.deliver(op, super::refused_by_role()),
@@ -151,15 +155,26 @@ impl Admin {
         if operation.under_way || operation.retry_at > now {
             return;
         }
-        if let Some((peer, request)) = prepare(&operation.ask, self.request_timeout_ms, &mut self.cluster, now, fx) {
+        if let Some((peer, request)) = prepare(&mut operation.ask, self.request_timeout_ms, &mut self.cluster, now, fx)
+        {
             operation.under_way = true;
             self.cluster.call(peer, now, fx, request, op);
         }
     }
 
     fn on_response(&mut self, now: Nanos, response: ResponseKind, op: OpId, fx: &mut Effects<'_>) {
-        let Some(operation) = self.operations.get(&op) else { return };
+        let Some(operation) = self.operations.get_mut(&op) else { return };
+        if let (Ask::Group(ask), ResponseKind::FindCoordinator(answer)) = (&mut operation.ask, &response) {
+            return match ask.on_coordinator(answer) {
+                Ok((broker, endpoint)) => {
+                    operation.under_way = false;
+                    self.cluster.learn_broker(broker, endpoint);
+                }
+                Err(error) => self.end_attempt(now, op, Err(error), fx),
+            };
+        }
         let end = match (&operation.ask, &response) {
+            (Ask::Group(ask), answer) => ask.result(answer).map(|result| result.map(|()| Outcome::Done)),
             (Ask::Controller(ask), answer) => ask.result(answer).map(|result| result.map(|()| Outcome::Done)),
             (Ask::ListOffset { partition, .. }, ResponseKind::ListOffsets(answer)) => {
                 list_offsets::answer_for(answer, partition)
@@ -188,6 +203,9 @@ impl Admin {
                 if is_invalid_metadata(error) {
                     self.cluster.request_refresh();
                 }
+                if let Ask::Group(ask) = &mut operation.ask {
+                    ask.on_failure(error);
+                }
                 operation.under_way = false;
                 operation.last_error = Some(error);
                 operation.retry_at = now.saturating_add(RETRY_BACKOFF.pause(operation.failures, fx));
@@ -214,7 +232,7 @@ impl Admin {
 fn may_try_again(ask: &Ask, error: ResponseError) -> bool {
     match ask {
         Ask::Controller(ask) => ask.is_tried_again_after(error),
-        Ask::ListOffset { .. } => error.is_retriable(),
+        Ask::ListOffset { .. } | Ask::Group(_) => error.is_retriable(),
         Ask::DeleteRecords { .. } => error.is_retriable() && error != ResponseError::OffsetOutOfRange,
     }
 }
@@ -222,7 +240,7 @@ fn may_try_again(ask: &Ask, error: ResponseError) -> bool {
 /// Whom to ask what; `None` while that is not known or the connection is not open. What the controller does is any
 /// broker's affair: it forwards (KIP-590). Offsets are the leader's.
 fn prepare(
-    ask: &Ask,
+    ask: &mut Ask,
     request_timeout_ms: i64,
     cluster: &mut Cluster<OpId>,
     now: Nanos,
@@ -231,6 +249,17 @@ fn prepare(
     let timeout_ms = i32::try_from(request_timeout_ms).unwrap_or(i32::MAX);
     match ask {
         Ask::Controller(ask) => Some((cluster.connect_any(now, fx)?, ask.request(timeout_ms))),
+        Ask::Group(ask) => match ask.coordinator() {
+            None => Some((cluster.connect_any(now, fx)?, ask.find())),
+            Some(broker) => {
+                // Metadata does not name it: it has gone.
+                if cluster.view().endpoint(broker).is_none() {
+                    ask.forget_coordinator();
+                    return None;
+                }
+                cluster.connect(broker, now, fx).then(|| (Peer::Broker(broker), ask.request()))
+            }
+        },
         Ask::ListOffset { partition, timestamp } => {
             cluster.want(&partition.topic);
             let Some(leader) = cluster.view().leader(partition) else {

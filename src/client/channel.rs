@@ -164,9 +164,20 @@ impl<T> Channel<T> {
     }
     /// Makes a call. The channel must be open.
     pub fn call(&mut self, now: Nanos, fx: &mut Effects<'_>, version: i16, request: RequestKind, about: T) -> CallId {
+        self.call_within(now, fx, self.timeouts.request_timeout_ms, (version, request), about)
+    }
+    /// Makes a call that may take longer, or less long, than others. The channel must be open.
+    pub fn call_within(
+        &mut self,
+        now: Nanos,
+        fx: &mut Effects<'_>,
+        timeout_ms: i64,
+        (version, request): (i16, RequestKind),
+        about: T,
+    ) -> CallId {
         let State::Open { conn } = self.state else { panic!("call on a channel that is not open") };
         let call = fx.call(conn, version, request);
-        self.in_flight.push_back(InFlight { call, late_at: now + ms(self.timeouts.request_timeout_ms), about });
+        self.in_flight.push_back(InFlight { call, late_at: now.saturating_add(ms(timeout_ms)), about });
         call
     }
     /// Sends a request that gets no response. The channel must be open.
@@ -230,7 +241,7 @@ impl<T> Channel<T> {
         match self.state {
             State::Dialing { give_up_at, .. } => Some(give_up_at),
             State::BackingOff { until } => Some(until),
-            State::Open { .. } => self.in_flight.front().map(|c| c.late_at),
+            State::Open { .. } => self.in_flight.iter().map(|c| c.late_at).min(),
             State::Idle => None,
         }
     }
@@ -241,7 +252,7 @@ impl<T> Channel<T> {
                 fx.close(conn);
                 Some(self.end(now, fx, Ended::NotOpened))
             }
-            State::Open { conn } if self.in_flight.front().is_some_and(|c| c.late_at <= now) => {
+            State::Open { conn } if self.in_flight.iter().any(|c| c.late_at <= now) => {
                 fx.close(conn);
                 Some(self.end(now, fx, Ended::TimedOut))
             }

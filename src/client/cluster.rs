@@ -14,6 +14,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use kafka_protocol::error::ResponseError;
 use kafka_protocol::messages::metadata_request::MetadataRequestTopic;
 use kafka_protocol::messages::{MetadataRequest, MetadataResponse, RequestKind, ResponseKind};
+use uuid::Uuid;
 
 use super::backoff::{Backoff, WakeUp};
 use super::view::View;
@@ -44,6 +45,9 @@ pub(crate) enum Peer {
     Bootstrap(u32),
     /// A broker of the cluster.
     Broker(BrokerId),
+    /// The same broker as the coordinator of a group: by a connection of its own, so that heartbeats do not wait behind
+    /// fetches (Kafka gives it the id `Integer.MAX_VALUE - id`).
+    Coordinator(BrokerId),
 }
 
 /// What a call was about: ours or the owner's.
@@ -70,6 +74,10 @@ pub(crate) enum Happening<T> {
 struct Refresh {
     requested: bool,
     in_flight: bool,
+    /// What was asked last was every topic.
+    asked_all: bool,
+    /// All topics were told of.
+    has_all: bool,
     /// Answers in a row that failed or left something open.
     unfinished: u32,
     not_before: Nanos,
@@ -83,6 +91,12 @@ pub(crate) struct Cluster<T> {
     bootstrap: Vec<Endpoint>,
     view: View,
     wanted: BTreeSet<Topic>,
+    /// Topics of which only the id is known, until their names are.
+    wanted_ids: BTreeSet<Uuid>,
+    /// Every topic is asked for.
+    wants_all: bool,
+    /// Where the coordinator of the owner's group is.
+    coordinator: Option<(BrokerId, Endpoint)>,
     channels: BTreeMap<Peer, Channel<About<T>>>,
     refresh: Refresh,
 }
@@ -95,6 +109,9 @@ impl<T> Cluster<T> {
             bootstrap,
             view: View::default(),
             wanted: BTreeSet::new(),
+            wanted_ids: BTreeSet::new(),
+            wants_all: false,
+            coordinator: None,
             channels: BTreeMap::new(),
             refresh: Refresh::default(),
         }
@@ -119,6 +136,31 @@ impl<T> Cluster<T> {
     pub(crate) fn want_only(&mut self, still: impl Fn(&Topic) -> bool) {
         self.wanted.retain(|topic| still(topic));
     }
+    /// Asks for topics by their ids, and for no others, until their names are known.
+    pub(crate) fn want_ids(&mut self, ids: BTreeSet<Uuid>) {
+        if !ids.is_subset(&self.wanted_ids) {
+            self.refresh.requested = true;
+            self.refresh.not_before = 0;
+        }
+        self.wanted_ids = ids;
+    }
+    /// Asks for all topics from now on, or no more.
+    pub(crate) fn want_all(&mut self, all: bool) {
+        if all && !self.wants_all {
+            self.refresh.requested = true;
+            self.refresh.not_before = 0;
+        }
+        self.wants_all = all;
+        self.refresh.has_all &= all;
+    }
+    /// Has an answer told of all topics since that is wanted?
+    pub(crate) fn has_all(&self) -> bool {
+        self.wants_all && self.refresh.has_all
+    }
+    /// Is an answer asked for, or to be asked for?
+    pub(crate) fn is_refreshing(&self) -> bool {
+        self.refresh.requested || self.refresh.in_flight
+    }
     /// Something went wrong that newer metadata may mend; asks as soon as the pause since the last answer allows.
     pub(crate) fn request_refresh(&mut self) {
         self.refresh.requested = true;
@@ -133,6 +175,43 @@ impl<T> Cluster<T> {
         let peer = self.least_loaded(now, fx)?;
         self.connect_peer(peer, now, fx).then_some(peer)
     }
+    /// Tells where a broker is, if metadata has not told yet.
+    pub(crate) fn learn_broker(&mut self, broker: BrokerId, endpoint: Endpoint) {
+        self.view.learn_broker(broker, endpoint);
+    }
+    /// Tells where the coordinator of the owner's group is.
+    pub(crate) fn learn_coordinator(&mut self, broker: BrokerId, endpoint: Endpoint) {
+        self.coordinator = Some((broker, endpoint));
+    }
+    /// The coordinator's connection, if it is open and takes another call; else opens it.
+    pub(crate) fn connect_coordinator(&mut self, now: Nanos, fx: &mut Effects<'_>) -> Option<Peer> {
+        let peer = Peer::Coordinator(self.coordinator.as_ref()?.0);
+        self.connect_peer(peer, now, fx).then_some(peer)
+    }
+    /// Has the coordinator's connection ended, or could it not be opened (`ConsumerNetworkClient.isUnavailable`)?
+    pub(crate) fn is_coordinator_gone(&self, now: Nanos) -> bool {
+        let channel = self.coordinator.as_ref().and_then(|(id, _)| self.channels.get(&Peer::Coordinator(*id)));
+        channel.is_some_and(|channel| channel.is_backing_off(now))
+    }
+    /// Nobody is the coordinator any more. Its connection is ended; the calls of the owner that have no answer by this.
+    pub(crate) fn forget_coordinator(&mut self, fx: &mut Effects<'_>) -> Vec<T> {
+        let Some((broker, _)) = self.coordinator.take() else { return Vec::new() };
+        let Some(channel) = self.channels.get_mut(&Peer::Coordinator(broker)) else { return Vec::new() };
+        let calls = match channel.conn() {
+            Some(_) => channel.close(fx),
+            None => Vec::new(),
+        };
+        let owners = calls.into_iter().filter_map(|about| match about {
+            About::Owner(about) => Some(about),
+            About::Metadata => None,
+        });
+        owners.collect()
+    }
+    /// How many calls the coordinator has not answered.
+    pub(crate) fn calls_of_coordinator(&self) -> usize {
+        let channel = self.coordinator.as_ref().and_then(|(id, _)| self.channels.get(&Peer::Coordinator(*id)));
+        channel.map_or(0, Channel::calls_in_flight)
+    }
     /// Makes a call on a connection for which `connect` or `connect_any` just said that it is open.
     pub(crate) fn call(
         &mut self,
@@ -146,6 +225,20 @@ impl<T> Cluster<T> {
             channel.call(now, fx, version, request, About::Owner(about));
         }
     }
+    /// As [`Self::call`], for a call that may take longer than `request.timeout.ms`.
+    pub(crate) fn call_within(
+        &mut self,
+        peer: Peer,
+        now: Nanos,
+        fx: &mut Effects<'_>,
+        timeout_ms: i64,
+        request: Versioned,
+        about: T,
+    ) {
+        if let Some(channel) = self.channels.get_mut(&peer).filter(|c| c.is_open()) {
+            channel.call_within(now, fx, timeout_ms, request, About::Owner(about));
+        }
+    }
     /// Sends a request that gets no answer, on a connection that is open.
     pub(crate) fn call_without_response(&mut self, peer: Peer, fx: &mut Effects<'_>, (version, request): Versioned) {
         if let Some(channel) = self.channels.get_mut(&peer).filter(|c| c.is_open()) {
@@ -157,6 +250,9 @@ impl<T> Cluster<T> {
         let endpoint = match peer {
             Peer::Bootstrap(at) => self.bootstrap.get(at as usize),
             Peer::Broker(id) => self.view.endpoint(id),
+            Peer::Coordinator(id) => {
+                self.coordinator.as_ref().filter(|(of, _)| *of == id).map(|(_, endpoint)| endpoint)
+            }
         };
         let Some(endpoint) = endpoint else { return false };
         let timeouts = self.config.timeouts;
@@ -242,6 +338,9 @@ impl<T> Cluster<T> {
         self.channels.values_mut().for_each(|channel| drop(channel.close(fx)));
         self.channels.clear();
         self.wanted.clear();
+        self.wanted_ids.clear();
+        self.wants_all = false;
+        self.coordinator = None;
     }
 
     /// Every end of a connection is a reason to ask who leads now (`NetworkClient.processDisconnection`).
@@ -261,7 +360,7 @@ impl<T> Cluster<T> {
 
     fn refresh_due_at(&self) -> Option<Nanos> {
         let Refresh { requested, in_flight, not_before, fresh_until, .. } = self.refresh;
-        if in_flight || self.wanted.is_empty() {
+        if in_flight || (self.wanted.is_empty() && self.wanted_ids.is_empty() && !self.wants_all) {
             return None;
         }
         if requested { Some(not_before) } else { fresh_until }
@@ -273,13 +372,15 @@ impl<T> Cluster<T> {
             return;
         }
         let Some(peer) = self.connect_any(now, fx) else { return };
-        let topics = self.wanted.iter().map(|t| MetadataRequestTopic::default().with_name(Some(topic_name(t))));
+        let by_name = self.wanted.iter().map(|t| MetadataRequestTopic::default().with_name(Some(topic_name(t))));
+        let by_id = self.wanted_ids.iter().map(|id| MetadataRequestTopic::default().with_name(None).with_topic_id(*id));
         let request = MetadataRequest::default()
-            .with_topics(Some(topics.collect()))
+            .with_topics((!self.wants_all).then(|| by_name.chain(by_id).collect()))
             .with_allow_auto_topic_creation(self.config.allow_auto_topic_creation);
         let channel = self.channels.get_mut(&peer).expect("just connected");
         channel.call(now, fx, versions::METADATA, RequestKind::Metadata(request), About::Metadata);
         self.refresh.in_flight = true;
+        self.refresh.asked_all = self.wants_all;
     }
 
     fn on_metadata(&mut self, now: Nanos, response: ResponseKind, fx: &mut Effects<'_>) -> Happening<T> {
@@ -292,12 +393,20 @@ impl<T> Cluster<T> {
             self.metadata_failed(now, fx);
             return Happening::Nothing;
         }
-        let left_open = self.view.update(&answer);
+        let mut left_open = self.view.update(&answer);
+        if self.refresh.asked_all {
+            self.view.forget_all_but(&answer);
+            self.refresh.has_all = true;
+        }
+        self.wanted_ids.retain(|id| self.view.topic_of(*id).is_none());
+        left_open |= !self.wanted_ids.is_empty();
         self.refresh.in_flight = false;
         self.refresh.fresh_until = Some(now.saturating_add(ms(self.config.metadata_max_age_ms)));
         self.refresh.unfinished = if left_open { self.refresh.unfinished.saturating_add(1) } else { 0 };
         self.pause_refreshing(now, fx);
-        let not_asked_yet = !self.wanted.iter().all(|topic| names(&answer, topic));
+        let all_at_last = self.wants_all && !self.refresh.asked_all;
+        let not_named = || !self.wanted.iter().all(|topic| names(&answer, topic));
+        let not_asked_yet = all_at_last || (!self.refresh.asked_all && not_named());
         self.refresh.requested = left_open || not_asked_yet;
         if not_asked_yet {
             self.refresh.not_before = 0;
@@ -320,7 +429,7 @@ impl<T> Cluster<T> {
     /// Once brokers are known by their ids, connections to bootstrap endpoints have done their duty.
     fn leave_bootstrap(&mut self, fx: &mut Effects<'_>) {
         self.channels.retain(|peer, channel| {
-            let keep = matches!(peer, Peer::Broker(_)) || channel.calls_in_flight() > 0;
+            let keep = !matches!(peer, Peer::Bootstrap(_)) || channel.calls_in_flight() > 0;
             if !keep {
                 channel.close(fx);
             }

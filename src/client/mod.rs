@@ -11,6 +11,7 @@
 //! Versions are fixed (`protocol::versions`), so there is no ApiVersions handshake.
 
 mod admin;
+mod admin_groups;
 mod admin_requests;
 pub(crate) mod backoff;
 mod channel;
@@ -46,9 +47,9 @@ pub enum Step {}
 pub enum Role {
     /// Takes `Command::Produce`.
     Producer(ProducerConfig),
-    /// Takes `Command::Assign`, `Command::Seek` and `Command::Poll`.
+    /// Takes `Command::Assign`, `Command::Subscribe`, `Command::Seek`, `Command::Poll`, `Command::Commit` and their like.
     Consumer(ConsumerConfig),
-    /// Takes `Command::ListOffset` and everything that changes topics, configs and leaders.
+    /// Takes `Command::ListOffset` and everything that changes topics, configs, leaders and groups.
     Admin {
         /// `request.timeout.ms`; an operation is tried for twice as long (`default.api.timeout.ms`).
         request_timeout_ms: i64,

@@ -2,13 +2,14 @@
 //!
 //! Source: `Metadata`, `MetadataCache`; KIP-320 (leader epochs), KIP-516 (topic ids), KIP-951 (leaders in errors).
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use kafka_protocol::error::ResponseError;
 use kafka_protocol::messages::MetadataResponse;
-use kafka_protocol::messages::metadata_response::MetadataResponseTopic;
+use kafka_protocol::messages::metadata_response::{MetadataResponseBroker, MetadataResponseTopic};
 use uuid::Uuid;
 
+use crate::group::assignor::client::{PartitionsPerTopic, Racks};
 use crate::ids::{BrokerId, NO_BROKER, Topic, TopicPartition};
 use crate::node::Endpoint;
 
@@ -29,12 +30,16 @@ struct TopicView {
     partitions: BTreeMap<i32, Leader>,
     /// The replicas of each partition that are alive.
     online: BTreeMap<i32, Vec<BrokerId>>,
+    /// The replicas of each partition.
+    replicas: BTreeMap<i32, Vec<BrokerId>>,
+    is_internal: bool,
 }
 
 /// See the module documentation.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct View {
     brokers: BTreeMap<BrokerId, Endpoint>,
+    racks: BTreeMap<BrokerId, String>,
     topics: BTreeMap<Topic, TopicView>,
     version: u64,
 }
@@ -51,6 +56,22 @@ impl View {
     /// The topic's id, if the topic is known.
     pub(crate) fn topic_id(&self, topic: &Topic) -> Option<Uuid> {
         self.known(topic).map(|t| t.topic_id)
+    }
+    /// The topic of that id, if it is known.
+    pub(crate) fn topic_of(&self, topic_id: Uuid) -> Option<&Topic> {
+        self.topics.iter().find(|(_, topic)| topic.topic_id == topic_id && topic.error.is_none()).map(|(name, _)| name)
+    }
+    /// The topics that are known and not Kafka's own.
+    pub(crate) fn public_topics(&self) -> impl Iterator<Item = &Topic> {
+        self.topics.iter().filter(|(_, topic)| topic.error.is_none() && !topic.is_internal).map(|(name, _)| name)
+    }
+    /// The partitions of those of these topics that are known, with the racks of their replicas.
+    pub(crate) fn partitions_of<'a>(&self, topics: impl IntoIterator<Item = &'a Topic>) -> PartitionsPerTopic {
+        let racks = |replicas: &Vec<BrokerId>| -> Racks {
+            replicas.iter().filter_map(|broker| self.racks.get(broker).cloned()).collect()
+        };
+        let known = topics.into_iter().filter_map(|topic| Some((topic, self.known(topic)?)));
+        known.map(|(topic, of)| (topic.clone(), of.replicas.values().map(racks).collect())).collect()
     }
     /// How many partitions the topic has, if it is known.
     pub(crate) fn partition_count(&self, topic: &Topic) -> Option<i32> {
@@ -86,12 +107,20 @@ impl View {
             Some((b.node_id.0, Endpoint { host: b.host.to_string(), port }))
         });
         self.brokers = brokers.collect();
+        let rack = |b: &MetadataResponseBroker| Some((b.node_id.0, b.rack.as_ref()?.to_string()));
+        self.racks = answer.brokers.iter().filter_map(rack).collect();
         self.version += 1;
         let mut open = false;
         for topic in &answer.topics {
             open |= self.update_topic(topic);
         }
         open
+    }
+
+    /// An answer that names every topic: others are no more.
+    pub(crate) fn forget_all_but(&mut self, answer: &MetadataResponse) {
+        let named: BTreeSet<&str> = answer.topics.iter().filter_map(|t| Some(t.name.as_ref()?.0.as_str())).collect();
+        self.topics.retain(|topic, _| named.contains(topic.as_str()));
     }
 
     fn update_topic(&mut self, answer: &MetadataResponseTopic) -> bool {
@@ -103,8 +132,11 @@ impl View {
             error: None,
             partitions: BTreeMap::new(),
             online: BTreeMap::new(),
+            replicas: BTreeMap::new(),
+            is_internal: false,
         });
         known.error = error;
+        known.is_internal = answer.is_internal;
         if let Some(error) = error {
             return error.is_retriable();
         }
@@ -112,6 +144,7 @@ impl View {
             // Another topic of that name: epochs of the old one say nothing (KIP-516).
             known.topic_id = answer.topic_id;
             known.partitions.clear();
+            known.replicas.clear();
         }
         let mut open = false;
         for partition in &answer.partitions {
@@ -122,11 +155,17 @@ impl View {
             }
             open |= now_known.broker == NO_BROKER;
             let online = partition.replica_nodes.iter().filter(|b| !partition.offline_replicas.contains(b));
+            let replicas = partition.replica_nodes.iter().map(|b| b.0).collect();
+            known.replicas.insert(partition.partition_index, replicas);
             known.online.insert(partition.partition_index, online.map(|b| b.0).collect());
         }
         open
     }
 
+    /// Takes a broker from an answer that is no metadata, until metadata says otherwise.
+    pub(crate) fn learn_broker(&mut self, broker: BrokerId, endpoint: Endpoint) {
+        self.brokers.entry(broker).or_insert(endpoint);
+    }
     /// Takes a leader from an error answer of a broker that does not lead, if its epoch is news (KIP-951). True if so.
     pub(crate) fn learn_leader(&mut self, partition: &TopicPartition, leader: Leader) -> bool {
         let reachable = self.brokers.contains_key(&leader.broker);

@@ -22,6 +22,7 @@ mod broker_rules;
 mod consumer_rules;
 mod coordinator_rules;
 mod follower_rules;
+mod group_client_rules;
 mod group_rules;
 mod high_watermark_rules;
 mod isr_rules;
@@ -41,6 +42,7 @@ pub use self::broker_rules::BrokerRule;
 pub use self::consumer_rules::ConsumerRule;
 pub use self::coordinator_rules::CoordinatorRule;
 pub use self::follower_rules::FollowerRule;
+pub use self::group_client_rules::GroupClientRule;
 pub use self::group_rules::{ClassicGroupRule, ConsumerGroupRule, OffsetRule};
 pub use self::high_watermark_rules::HighWatermarkRule;
 pub use self::isr_rules::IsrRule;
@@ -54,7 +56,7 @@ pub use self::replica_rules::ReplicaRule;
 pub use self::throttle_rules::ThrottleRule;
 
 /// Every section, in order.
-pub const SECTIONS: [Section; 18] = [
+pub const SECTIONS: [Section; 19] = [
     ReplicaRule::SECTION,
     IsrRule::SECTION,
     HighWatermarkRule::SECTION,
@@ -73,6 +75,7 @@ pub const SECTIONS: [Section; 18] = [
     OffsetRule::SECTION,
     ClassicGroupRule::SECTION,
     ConsumerGroupRule::SECTION,
+    GroupClientRule::SECTION,
 ];
 
 /// A section of the notes on Kafka's semantics.

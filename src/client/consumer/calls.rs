@@ -3,6 +3,7 @@
 use kafka_protocol::error::ResponseError;
 use kafka_protocol::messages::ResponseKind;
 
+use super::group::GroupCall;
 use super::position::{Position, ResetTo};
 use super::{Consumer, retry_backoff};
 use crate::client::{FailedCall, is_invalid_metadata};
@@ -20,6 +21,8 @@ pub(super) struct Fetched {
 /// What a call was about.
 #[derive(Clone, Debug)]
 pub(super) enum ConsumerCall {
+    /// Something about its group.
+    Group(GroupCall),
     /// Records from these offsets.
     Fetch { broker: BrokerId, partitions: Vec<Fetched> },
     /// Offsets of these places.
@@ -33,6 +36,9 @@ impl Consumer {
     pub(super) fn on_response(&mut self, now: Now, response: ResponseKind, call: ConsumerCall, fx: &mut Effects<'_>) {
         self.no_longer_waiting(&call);
         match (call, response) {
+            (ConsumerCall::Group(call), response) => {
+                self.with_membership(now, fx, |membership, cx| membership.on_response(call, response, cx));
+            }
             (ConsumerCall::Fetch { broker, partitions }, ResponseKind::Fetch(answer)) => {
                 self.on_fetched(now.mono, broker, partitions, answer, fx)
             }
@@ -46,14 +52,21 @@ impl Consumer {
         }
     }
     /// Calls without an answer: they are simply made again. The connection's own pause comes first.
-    pub(super) fn on_failed_calls(&mut self, now: Nanos, calls: Vec<FailedCall<ConsumerCall>>, fx: &mut Effects<'_>) {
-        for FailedCall { about, .. } in calls {
+    pub(super) fn on_failed_calls(&mut self, now: Now, calls: Vec<FailedCall<ConsumerCall>>, fx: &mut Effects<'_>) {
+        for FailedCall { about, timed_out } in calls {
             self.no_longer_waiting(&about);
-            self.pause_all(now, about, ResponseError::NetworkException, fx);
+            match about {
+                ConsumerCall::Group(about) => {
+                    let failed = FailedCall { about, timed_out };
+                    self.with_membership(now, fx, |membership, cx| membership.on_failed_call(failed, cx));
+                }
+                about => self.pause_all(now.mono, about, ResponseError::NetworkException, fx),
+            }
         }
     }
     fn no_longer_waiting(&mut self, call: &ConsumerCall) {
         match call {
+            ConsumerCall::Group(_) => false,
             ConsumerCall::Fetch { broker, .. } => self.fetching_from.remove(broker),
             ConsumerCall::ListOffsets { broker, .. } => self.listing_from.remove(broker),
             ConsumerCall::Validate { broker, .. } => self.validating_with.remove(broker),
@@ -61,6 +74,7 @@ impl Consumer {
     }
     fn pause_all(&mut self, now: Nanos, call: ConsumerCall, error: ResponseError, fx: &mut Effects<'_>) {
         let partitions: Vec<TopicPartition> = match call {
+            ConsumerCall::Group(_) => Vec::new(),
             ConsumerCall::Fetch { broker, partitions } => {
                 self.on_failed_fetch(broker, &partitions, fx);
                 partitions.into_iter().map(|f| f.partition).collect()

@@ -86,7 +86,7 @@ impl Consumer {
         if !ConsumerRule::BufferedBrokerIsLeftInPeace.holds() {
             return BTreeSet::new();
         }
-        let buffered = self.assigned.values_mut().filter(|assigned| !assigned.buffer.is_empty());
+        let buffered = self.assigned.values_mut().filter(|assigned| assigned.has_records());
         let broker = |assigned: &mut super::position::Assigned| {
             let State::Fetching(position) = assigned.state else { return None };
             assigned.preferred(now).or(position.leader.map(|leader| leader.broker))

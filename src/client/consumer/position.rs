@@ -1,6 +1,9 @@
 //! Where a consumer stands in a partition, and what it has fetched from there.
 //!
 //! ```text
+//!   Initializing ──the group's committed offset──▶ Validating
+//!       │ none
+//!       ▼
 //!   Resetting ──offset found──┐                 ┌──the leader's history has it──▶ Fetching
 //!      ▲                      ├──▶ Validating ──┤
 //!      │     another leader ──┘                 └──it has not: truncation──▶ where the histories part, or
@@ -59,6 +62,8 @@ impl ResetTo {
 /// Where the next record is to come from.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum State {
+    /// Nowhere yet: the group is to be asked how far it has come (INITIALIZING).
+    Initializing,
     /// Nowhere yet: the leader is to be asked for an offset (AWAIT_RESET).
     Resetting {
         /// Which.
@@ -89,24 +94,56 @@ pub(crate) struct Assigned {
     pub(crate) retry_at: Nanos,
     /// Errors in a row.
     pub(crate) failures: u32,
+    /// The application wants nothing of it for now (`KafkaConsumer.pause`).
+    pub(crate) paused: bool,
+    /// It is about to be given up: what was committed of it is to be the last that was handed out (KAFKA-14196).
+    pub(crate) pending_revocation: bool,
 }
 
 impl Assigned {
     /// A partition to be read from there.
     pub(crate) fn new(state: State) -> Self {
-        Assigned { state, buffer: VecDeque::new(), buffer_end: (0, None), preferred: None, retry_at: 0, failures: 0 }
+        Assigned {
+            state,
+            buffer: VecDeque::new(),
+            buffer_end: (0, None),
+            preferred: None,
+            retry_at: 0,
+            failures: 0,
+            paused: false,
+            pending_revocation: false,
+        }
+    }
+    /// May its records be handed out, and more be fetched (`TopicPartitionState.isFetchable`)?
+    pub(crate) fn is_fetchable(&self) -> bool {
+        !self.paused && !self.pending_revocation
+    }
+    /// Is there something to hand out?
+    pub(crate) fn has_records(&self) -> bool {
+        !self.buffer.is_empty() && self.is_fetchable()
+    }
+    /// The position as it is committed, if there is one (`SubscriptionState.allConsumed`).
+    pub(crate) fn consumed(&self) -> Option<Position> {
+        match self.state {
+            State::Fetching(position) => Some(position),
+            _ => None,
+        }
     }
     /// The position to fetch from, if it is to be fetched now: it is valid, nothing is buffered, and no error makes it
     /// pause.
     pub(crate) fn to_fetch(&self, now: Nanos) -> Option<Position> {
         match self.state {
-            State::Fetching(position) if self.buffer.is_empty() && self.retry_at <= now => Some(position),
+            State::Fetching(position) if self.buffer.is_empty() && self.retry_at <= now && self.is_fetchable() => {
+                Some(position)
+            }
             _ => None,
         }
     }
-    /// Is it being fetched from there, now or after a pause?
+    /// Is it being fetched from there, now or after a pause? What comes for a partition that the application has paused
+    /// meanwhile is kept (KAFKA-7548).
     pub(crate) fn fetches_at(&self, offset: i64) -> bool {
-        self.to_fetch(Nanos::MAX).is_some_and(|position| position.offset == offset)
+        let stands_there = self.consumed().is_some_and(|position| position.offset == offset);
+        stands_there && self.buffer.is_empty() && !self.pending_revocation
     }
 
     /// Goes elsewhere. What was fetched is forgotten.

@@ -32,7 +32,7 @@ pub fn partition(index: i32) -> TopicPartition {
 }
 
 /// A client's disk: clients have none.
-struct NoDisk;
+pub(super) struct NoDisk;
 type Never<T> = Result<T, DiskError>;
 impl Disk for NoDisk {
     fn open_dir(&mut self, _: &str) -> Never<DirId> {
@@ -72,11 +72,11 @@ impl Disk for NoDisk {
 }
 
 #[derive(Default)]
-struct TestHost {
+pub(super) struct TestHost {
     fresh: u64,
     random: u64,
-    effects: VecDeque<Effect>,
-    events: Vec<(Event, Vec<EventId>)>,
+    pub(super) effects: VecDeque<Effect>,
+    pub(super) events: Vec<(Event, Vec<EventId>)>,
 }
 impl Host for TestHost {
     fn fresh(&mut self) -> u64 {
@@ -475,7 +475,7 @@ pub fn values(batches: Bytes) -> Vec<String> {
 }
 
 /// What a broker reads: the request encoded and decoded, and nothing of it may be lost.
-fn over_the_wire(request: RequestKind, version: i16) -> RequestKind {
+pub(super) fn over_the_wire(request: RequestKind, version: i16) -> RequestKind {
     let mut bytes = BytesMut::new();
     request.encode(&mut bytes, version).expect("the request can be encoded at its version");
     let read = RequestKind::decode(api_key(&request), &mut bytes.freeze(), version).expect("and decoded");
@@ -483,9 +483,12 @@ fn over_the_wire(request: RequestKind, version: i16) -> RequestKind {
     read
 }
 fn back_over_the_wire(response: ResponseKind, call: &Call) -> ResponseKind {
+    answer_over_the_wire(response, &call.request, call.version)
+}
+pub(super) fn answer_over_the_wire(response: ResponseKind, request: &RequestKind, version: i16) -> ResponseKind {
     let mut bytes = BytesMut::new();
-    response.encode(&mut bytes, call.version).expect("the response can be encoded at its version");
-    ResponseKind::decode(api_key(&call.request), &mut bytes.freeze(), call.version).expect("and decoded")
+    response.encode(&mut bytes, version).expect("the response can be encoded at its version");
+    ResponseKind::decode(api_key(request), &mut bytes.freeze(), version).expect("and decoded")
 }
 fn api_key(request: &RequestKind) -> ApiKey {
     crate::protocol::api_key_of(request).unwrap_or_else(|| panic!("no client sends {request:?}"))
