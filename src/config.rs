@@ -280,6 +280,13 @@ macro_rules! configs {
                 }
                 Ok(())
             }
+            /// Gives one key its default again; an unknown one is left alone.
+            pub fn reset(&mut self, name: &str) {
+                match name {
+                    $( $name => self.$field = $default, )*
+                    _ => {}
+                }
+            }
             /// The value of one key by Kafka's name, as [`Self::set`] takes it; `None` if it is not set or unknown.
             pub fn get(&self, name: &str) -> Option<ConfigValue> {
                 match name {
@@ -349,6 +356,7 @@ configs! {
         "offsets.topic.num.partitions" offsets_topic_num_partitions: i64 = 50, Int, "50", "partitions of __consumer_offsets, when it is created";
         "offsets.topic.replication.factor" offsets_topic_replication_factor: i64 = 3, Int, "3", "replicas of each, when it is created";
         "offsets.topic.segment.bytes" offsets_topic_segment_bytes: i64 = 104_857_600, Int, "104857600", "size at which its segment files are rolled";
+        "offsets.load.buffer.size" offsets_load_buffer_size: i64 = 5_242_880, Int, "5242880", "bytes of __consumer_offsets that a new coordinator reads at a time";
         "offsets.retention.minutes" offsets_retention_minutes: i64 = 10_080, Int, "10080", "age at which offsets that nobody uses are removed";
         "offsets.retention.check.interval.ms" offsets_retention_check_interval_ms: i64 = 600_000, Millis, "600000", "how often that is looked at";
         "offsets.commit.timeout.ms" offsets_commit_timeout_ms: i64 = 5_000, Millis, "5000", "longest wait of what a coordinator writes for its replicas";
@@ -611,7 +619,6 @@ pub const NOT_MODELLED: &[&str] = &[
     "socket.listen.backlog.size",
     "socket.connection.setup.timeout.ms",
     "socket.connection.setup.timeout.max.ms",
-    "offsets.load.buffer.size",
     "transaction.state.log.min.isr",
     "transaction.state.log.num.partitions",
     "transactional.id.expiration.ms",

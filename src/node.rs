@@ -73,13 +73,15 @@ pub enum Lane {
     Log,
     /// The metadata quorum (`KafkaRaftClient`) and the controller's event queue.
     Raft,
+    /// The coordinators of consumer groups (`MultiThreadedEventProcessor`, `group.coordinator.threads`).
+    Groups,
 }
 
 impl Lane {
     /// How many replica fetchers can have a lane of their own. Where a broker has more, some share one.
     pub const FETCHERS: u8 = 8;
     /// How many lanes there are.
-    pub const COUNT: usize = 6 + Lane::FETCHERS as usize;
+    pub const COUNT: usize = 7 + Lane::FETCHERS as usize;
     /// All lanes; [`Lane::index`] is the place of each.
     pub const ALL: [Lane; Lane::COUNT] = {
         let mut all = [Lane::Timer; Lane::COUNT];
@@ -90,6 +92,7 @@ impl Lane {
             all[6 + n as usize] = Lane::Fetcher(n);
             n += 1;
         }
+        all[6 + Lane::FETCHERS as usize] = Lane::Groups;
         all
     };
     /// Its place in [`Lane::ALL`].
@@ -102,6 +105,7 @@ impl Lane {
             Lane::Log => 4,
             Lane::Raft => 5,
             Lane::Fetcher(n) => 6 + (n % Lane::FETCHERS) as usize,
+            Lane::Groups => 6 + Lane::FETCHERS as usize,
         }
     }
 }
@@ -233,6 +237,8 @@ pub struct RequestHeader {
     pub api_version: i16,
     /// What the client calls itself, possibly empty.
     pub client_id: String,
+    /// Where the client is, as Kafka shows it: `/127.0.0.1`.
+    pub client_host: String,
 }
 
 /// Why a call has no response.

@@ -4,8 +4,10 @@ use std::collections::BTreeMap;
 
 use crate::cluster::Cluster;
 use crate::findings::{Findings, Headline};
+use crate::groups::Groups;
 use crate::history::History;
 use crate::history::belief_truth::BeliefTruth;
+use crate::history::groups::delivery::Delivery;
 use crate::judge::Judge;
 use crate::observation::{Belief, EventRef, Observation, Time, Waiting};
 use crate::quorum::{self, Quorum};
@@ -22,6 +24,7 @@ pub struct Checker {
     history: History,
     cluster: Cluster,
     quorum: Quorum,
+    groups: Groups,
     waiting: StillWaiting,
     found: Findings,
     pub(crate) counts: Counts,
@@ -63,6 +66,7 @@ impl Checker {
             history: History::new(),
             cluster: Cluster::default(),
             quorum: Quorum::default(),
+            groups: Groups::default(),
             waiting: StillWaiting::default(),
             found: Findings::default(),
             counts: Counts::default(),
@@ -77,11 +81,25 @@ impl Checker {
         match what {
             SendInvoked { record, producer, partition } => self.history.send_invoked(at, record, producer, &partition),
             SendSettled { record, belief, attempts } => self.history.send_settled(at, record, belief, attempts),
+            Read { consumer, partition, offset, leader_epoch, record }
+                if self.settings.members.contains_key(&consumer) =>
+            {
+                self.history.read_as_member(at, consumer, &partition, (offset, leader_epoch), record);
+            }
             Read { consumer, partition, offset, leader_epoch, record } => {
                 let manual = self.settings.consumer(consumer).manual;
                 self.history.read(at, consumer, manual, &partition, (offset, leader_epoch), record);
             }
-            PositionReset { consumer, partition, .. } => self.history.position_reset(consumer, &partition),
+            PositionReset { consumer, partition, to, cause } => match self.settings.members.get(&consumer) {
+                Some(member) => self.history.member_reset(at, consumer, member, &partition, to, cause),
+                None => self.history.position_reset(consumer, &partition),
+            },
+            Member { consumer, what } => {
+                if let Some(member) = self.settings.members.get(&consumer) {
+                    self.history.member_step(at, consumer, member, &what);
+                }
+            }
+            Coordinator { .. } => self.groups.observe(at, &what, &self.cluster, &self.settings, &mut self.found),
             FinalRead { partition, offset, leader_epoch, record } => {
                 self.history.final_read(at, &partition, (offset, leader_epoch), record);
             }
@@ -91,41 +109,54 @@ impl Checker {
             InternalAssertion { node, message } => self.internal_assertion(at, node, message),
             Phase { .. } => {}
             StillWaiting { what, since } => {
-                if !self.is_excused(&what) {
-                    self.waiting.check(at, &what, since, &self.settings, &mut self.found);
-                }
+                let excuse = self.excuse(&what);
+                self.waiting.check(at, &what, since, excuse, &self.settings, &mut self.found);
             }
             AppendedToDeleted { records } => self.history.forget(&records),
             what if quorum::concerns(&what) => self.quorum.observe(at, &what, &self.settings, &mut self.found),
             TopicDeleted { topic } => {
                 self.history.topic_deleted(&topic);
                 self.cluster.topic_deleted(&topic, &self.settings);
+                let what = TopicDeleted { topic };
+                self.groups.observe(at, &what, &self.cluster, &self.settings, &mut self.found);
             }
-            truth => self.cluster.observe(at, truth, &self.settings, &mut self.found),
+            truth => {
+                let of_groups = Groups::concerns(&truth).then(|| truth.clone());
+                self.cluster.observe(at, truth, &self.settings, &mut self.found);
+                if let Some(what) = of_groups {
+                    self.groups.observe(at, &what, &self.cluster, &self.settings, &mut self.found);
+                }
+            }
         }
     }
 
     /// A producer of which a leader took a batch out of the middle may have to give up the batches before it, which takes
-    /// delivery.timeout.ms: until then nothing behind them is sent. That they are settled by then is asked elsewhere.
-    fn is_excused(&self, what: &Waiting) -> bool {
-        let Waiting::Acknowledgement { producer } = what else { return false };
+    /// delivery.timeout.ms: until then nothing behind them is sent. So much longer it may take.
+    fn excuse(&self, what: &Waiting) -> Time {
+        let Waiting::Acknowledgement { producer } = what else { return 0 };
         let is_its = |record: u64| self.history.records.get(record).is_some_and(|r| r.producer == *producer);
-        !self.settings.zoo_on && self.cluster.unknown_starts().any(is_its)
+        match !self.settings.zoo_on && self.cluster.unknown_starts().any(is_its) {
+            true => self.settings.producer(*producer).delivery_timeout,
+            false => 0,
+        }
     }
 
     /// The verdict on all that was observed; `at` is the end of the trial.
     pub fn finish(mut self, at: Time) -> Verdict {
         let end = EventRef { id: u64::MAX, time: at };
         self.cluster.finish(end, &self.settings, &mut self.found);
+        self.groups.finish(end, &self.cluster, &self.settings, &mut self.found);
         let violations = self.history.violations();
-        Judge::new(&self.history, &self.cluster, &self.settings).judge(violations, &mut self.found);
+        Judge::new(&self.history, &self.cluster, &self.groups, &self.settings).judge(violations, &mut self.found);
         if self.history.malformed() > 0 {
             let message = format!("{} observations of records made no sense", self.history.malformed());
             self.internal_assertion(end, "checker".to_owned(), message);
         }
         let belief_truth = BeliefTruth::of(&self.history);
+        let delivery = Delivery::of(&self.history, &self.settings);
         let reads = self.history.reads();
-        let vacuous_because = vacuity::reasons(&self.settings, &self.counts, reads, &self.fault_kinds);
+        let processed = self.history.groups.counts.processed;
+        let vacuous_because = vacuity::reasons(&self.settings, &self.counts, reads, processed, &self.fault_kinds);
         let outcome = match (self.found.any_bug(), vacuous_because.is_empty()) {
             (true, _) => Outcome::Fail,
             (false, false) => Outcome::Vacuous,
@@ -141,6 +172,26 @@ impl Checker {
         ] {
             counters.insert(name.to_owned(), count);
         }
+        if !self.settings.members.is_empty() {
+            let (members, coordinators) = (self.history.groups.counts, self.groups.counts);
+            for (name, count) in [
+                ("group_joins", members.joins),
+                ("rebalances", coordinators.rebalances),
+                ("members_removed", coordinators.members_removed),
+                ("partitions_lost_by_members", members.partitions_lost),
+                ("coordinator_failovers", coordinators.failovers),
+                ("commits", members.commits),
+                ("commits_failed", members.commits_failed),
+                ("commits_refused", coordinators.commits_refused),
+                ("offsets_removed", coordinators.offsets_removed),
+                ("records_processed", members.processed),
+                ("records_redelivered", members.redelivered),
+                ("records_processed_again", delivery.iter().map(|d| d.twice_or_more).sum()),
+                ("records_skipped", delivery.iter().map(|d| d.never).sum()),
+            ] {
+                counters.insert(name.to_owned(), count);
+            }
+        }
         for (class, code, name) in [
             (Class::Info, "dropped-unpromised", "dropped_unpromised"),
             (Class::Allowed, "lost-write", "lost_allowed"),
@@ -149,7 +200,7 @@ impl Checker {
             let count = groups.iter().filter(|g| g.class == class && g.code == code).map(|g| g.count).sum();
             counters.insert(name.to_owned(), count);
         }
-        Verdict { outcome, findings, groups, counters, belief_truth, vacuous_because }
+        Verdict { outcome, findings, groups, counters, belief_truth, delivery, vacuous_because }
     }
 
     /// Is there a BUG already, of those that need no end of the trial to be known?

@@ -5,6 +5,7 @@
 //!                                                                                 ├─► judge ──► Verdict
 //!   logs, acks, elections ► cluster  (G: replicas, ghost log, invariants) ─ facts ┘    BUG | ALLOWED(rule) | INFO | UNKNOWN
 //!   crashes, power losses ►                                                            each with a causal chain in words
+//!   offsets topic, commits ► groups  (G: coordinators, the fold of their logs) ─ findings
 //!   metadata logs, votes ─► quorum   (G: the metadata quorum, its own ghost log) ─ findings
 //! ```
 //!
@@ -23,6 +24,7 @@
 
 mod cluster;
 mod findings;
+mod groups;
 pub mod history;
 pub mod input;
 mod judge;
@@ -40,6 +42,12 @@ mod checker;
 
 pub use checker::Checker;
 pub use history::belief_truth::{BeliefTruth, Row};
-pub use observation::{Belief, Entry, EventRef, Observation, Partition, ProducerBatch, StartCause, Time, Waiting};
-pub use settings::{ConsumerSettings, ProducerSettings, QuorumSettings, Settings, TopicSettings};
+pub use history::groups::delivery::{Deliveries, Delivery};
+pub use observation::{
+    Belief, CoordinatorStep, Entry, EventRef, Generation, GroupRecord, MemberAssignment, MemberStep, Observation,
+    Partition, ProducerBatch, ResetCause, StartCause, Time, Waiting,
+};
+pub use settings::{
+    Commits, ConsumerSettings, MemberSettings, ProducerSettings, QuorumSettings, Reset, Settings, TopicSettings,
+};
 pub use verdict::{Class, Finding, Group, Outcome, Step, Verdict};

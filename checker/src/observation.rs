@@ -7,6 +7,10 @@ use serde::{Deserialize, Serialize};
 
 use crate::settings::TopicSettings;
 
+mod groups;
+
+pub use groups::{CoordinatorStep, Generation, GroupRecord, MemberAssignment, MemberStep};
+
 /// Virtual time in nanoseconds.
 pub type Time = u64;
 
@@ -137,6 +141,35 @@ pub enum Waiting {
         /// The partition.
         partition: Partition,
     },
+    /// A group whose members run does not come to rest: it rebalances, or has no coordinator.
+    GroupStable {
+        /// The group.
+        group: Arc<str>,
+    },
+    /// A consumer runs, polls, and is not in its group.
+    Membership {
+        /// The consumer.
+        consumer: u32,
+    },
+    /// A group does not come to a record that was acknowledged.
+    GroupReading {
+        /// The group.
+        group: Arc<str>,
+        /// The partition.
+        partition: Partition,
+    },
+}
+
+/// Why a consumer's position was set from outside.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum ResetCause {
+    /// Its group had committed that offset.
+    Committed,
+    /// Its group had committed none, so auto.offset.reset decided.
+    NothingCommitted,
+    /// It was asked to go there, or the log did not have its position any more.
+    #[default]
+    Other,
 }
 
 /// One fact.
@@ -182,6 +215,15 @@ pub enum Observation {
         partition: Partition,
         /// The next offset it will ask for.
         to: i64,
+        /// Why.
+        cause: ResetCause,
+    },
+    /// A step of a consumer that is a member of a group.
+    Member {
+        /// The consumer's number.
+        consumer: u32,
+        /// What it did, or was told.
+        what: MemberStep,
     },
     /// One record of the read of a partition from its start, after all faults healed and all sends settled.
     FinalRead {
@@ -397,6 +439,14 @@ pub enum Observation {
     AppendedToDeleted {
         /// The records.
         records: Vec<u64>,
+    },
+
+    /// What the coordinator of groups on a broker did.
+    Coordinator {
+        /// The broker.
+        broker: i32,
+        /// What.
+        what: CoordinatorStep,
     },
 
     // ── the metadata quorum, told when it happened in a controller ───────────────────────────────────────────────

@@ -1,6 +1,7 @@
 //! What was promised: the part of a trial's configuration that decides between BUG and ALLOWED.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
@@ -16,6 +17,10 @@ pub struct Settings {
     pub producers: BTreeMap<u32, ProducerSettings>,
     /// By consumer number. One that is not here has [`ConsumerSettings::default`].
     pub consumers: BTreeMap<u32, ConsumerSettings>,
+    /// By consumer number: those that are members of groups.
+    pub members: BTreeMap<u32, MemberSettings>,
+    /// So long after all faults have healed a group may take for what is in [`crate::Waiting`], in nanoseconds.
+    pub group_recovery: Time,
     /// A switch of the bug zoo is on that does harm: a lost or changed record is then a BUG even where a rule would allow it.
     pub zoo_on: bool,
     /// Names of brokers; `b1` for broker 1 where none is given.
@@ -91,11 +96,13 @@ pub struct ProducerSettings {
     pub idempotent: bool,
     /// `max.in.flight.requests.per.connection`
     pub max_in_flight: u32,
+    /// `delivery.timeout.ms`, in nanoseconds.
+    pub delivery_timeout: Time,
 }
 
 impl Default for ProducerSettings {
     fn default() -> Self {
-        ProducerSettings { acks: -1, idempotent: true, max_in_flight: 5 }
+        ProducerSettings { acks: -1, idempotent: true, max_in_flight: 5, delivery_timeout: 120_000_000_000 }
     }
 }
 
@@ -110,6 +117,45 @@ impl Default for ConsumerSettings {
     fn default() -> Self {
         ConsumerSettings { manual: true }
     }
+}
+
+/// How a member of a group reads, and when it commits what it has read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MemberSettings {
+    /// The group.
+    pub group: Arc<str>,
+    /// The topics that it means to read.
+    pub topics: Vec<String>,
+    /// When it commits.
+    pub commits: Commits,
+    /// Where it begins without a committed offset.
+    pub reset: Reset,
+    /// `group.instance.id`
+    pub instance: Option<Arc<str>>,
+}
+
+/// When a member commits what it has read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Commits {
+    /// The client does from time to time, what earlier polls gave (`enable.auto.commit`).
+    Auto,
+    /// Before it processes: at most once.
+    Before,
+    /// After it has processed: at least once.
+    After,
+    /// Never.
+    Never,
+}
+
+/// `auto.offset.reset`
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reset {
+    /// At the beginning.
+    Earliest,
+    /// At the end: what was written before is passed over.
+    Latest,
+    /// It fails.
+    None,
 }
 
 impl Settings {

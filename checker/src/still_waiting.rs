@@ -6,8 +6,12 @@
 //! quorum of whose voters no majority runs on the disks it was formed with, and whatever waits on these. A high watermark
 //! that stands though nobody holds it back is told of while faults last, too. Whether producers
 //! and consumers get on is asked only once the whole cluster has healed, by one record more of each producer; those with
-//! acks=0 are not asked, nor consumers with auto.offset.reset=none, and one is excused of which a leader took a batch out of the
-//! middle ([`crate::cluster::forgotten_producers`]).
+//! acks=0 are not asked, nor consumers with auto.offset.reset=none, and one of which a leader took a batch out of the
+//! middle ([`crate::cluster::forgotten_producers`]) has its `delivery.timeout.ms` more.
+//!
+//! Groups take longer: a member that died must miss its session time-out, and a rebalance waits for those that still process.
+//! Their bound is [`crate::Settings::group_recovery`]. Excused are members that are down, those that have closed, groups without
+//! any member that runs, and a group with auto.offset.reset=none.
 
 use std::collections::BTreeSet;
 
@@ -22,17 +26,26 @@ use crate::words::{seconds, step};
 pub(crate) struct StillWaiting(BTreeSet<Waiting>);
 
 impl StillWaiting {
-    /// It has not happened since then.
+    /// It has not happened since then, and may take so much longer than others.
+    #[allow(clippy::too_many_arguments)] // a look is all of these
     pub(crate) fn check(
         &mut self,
         at: EventRef,
         what: &Waiting,
         since: Time,
+        excuse: Time,
         settings: &Settings,
         found: &mut Findings,
     ) {
         let lasted = at.time.saturating_sub(since);
-        if lasted <= settings.quorum.recovery || !self.0.insert(what.clone()) {
+        let bound = match what {
+            Waiting::GroupStable { .. } | Waiting::Membership { .. } | Waiting::GroupReading { .. } => {
+                settings.group_recovery.max(settings.quorum.recovery)
+            }
+            _ => settings.quorum.recovery,
+        };
+        let bound = bound.saturating_add(excuse);
+        if lasted <= bound || !self.0.insert(what.clone()) {
             return;
         }
         let (rule, partition) = kind(what);
@@ -58,6 +71,9 @@ fn kind(what: &Waiting) -> (&'static str, Option<&Partition>) {
         Waiting::Committed { partition } => ("high-watermark-stands-still", Some(partition)),
         Waiting::Acknowledgement { .. } => ("producer-does-not-get-on", None),
         Waiting::Reading { partition, .. } => ("consumer-does-not-get-on", Some(partition)),
+        Waiting::GroupStable { .. } => ("group-not-stable", None),
+        Waiting::Membership { .. } => ("not-in-its-group", None),
+        Waiting::GroupReading { partition, .. } => ("group-does-not-get-on", Some(partition)),
     }
 }
 
@@ -81,6 +97,13 @@ fn sentence(what: &Waiting, settings: &Settings) -> String {
         }
         Waiting::Reading { consumer, partition } => {
             format!("consumer {} does not come to an acknowledged record of {partition}", consumer + 1)
+        }
+        Waiting::GroupStable { group } => format!("group {group} does not come to rest, though its members run"),
+        Waiting::Membership { consumer } => {
+            format!("{} runs and is not in its group", settings.consumer_name(*consumer))
+        }
+        Waiting::GroupReading { group, partition } => {
+            format!("group {group} does not come to an acknowledged record of {partition}")
         }
     }
 }

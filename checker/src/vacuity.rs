@@ -10,6 +10,7 @@ pub(crate) fn reasons(
     settings: &Settings,
     counts: &Counts,
     (reads, final_reads): (u64, u64),
+    processed: u64,
     fault_kinds: &BTreeMap<String, u64>,
 ) -> Vec<String> {
     let mut reasons = Vec::new();
@@ -26,6 +27,9 @@ pub(crate) fn reasons(
     }
     if reads + final_reads == 0 {
         reasons.push("no record was read".to_owned());
+    }
+    if !settings.members.is_empty() && processed == 0 {
+        reasons.push("no record was processed by a group".to_owned());
     }
     for kind in &settings.expected_fault_kinds {
         let own = match kind.as_str() {

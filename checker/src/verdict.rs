@@ -7,6 +7,7 @@ use std::sync::Arc;
 use serde::Serialize;
 
 use crate::history::belief_truth::BeliefTruth;
+use crate::history::groups::delivery::Delivery;
 use crate::observation::Time;
 
 /// How bad a finding is under the configuration of this trial.
@@ -124,6 +125,8 @@ pub struct Verdict {
     pub counters: BTreeMap<String, u64>,
     /// What producers were told against what is in the final log.
     pub belief_truth: BeliefTruth,
+    /// How often each group processed what was acknowledged; by name.
+    pub delivery: Vec<Delivery>,
     /// Why the trial is vacuous, in words.
     pub vacuous_because: Vec<String>,
 }

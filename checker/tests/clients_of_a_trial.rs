@@ -1,7 +1,7 @@
 //! What clients of a trial did and saw, told as observations, is judged as a history of operations.
 
 use trial_checker::operations::{History, Options, Recorder, Report, check};
-use trial_checker::{Belief, EventRef, Observation, Partition};
+use trial_checker::{Belief, EventRef, Observation, Partition, ResetCause};
 
 /// Clients as they are heard, an instant apart.
 #[derive(Default)]
@@ -34,7 +34,7 @@ impl Clients {
         self.hear(Observation::Read { consumer: 1, partition: orders(), offset, leader_epoch: 0, record })
     }
     fn reset(self, to: i64) -> Self {
-        self.hear(Observation::PositionReset { consumer: 1, partition: orders(), to })
+        self.hear(Observation::PositionReset { consumer: 1, partition: orders(), to, cause: ResetCause::Other })
     }
     fn final_read(self, records: &[(i64, u64)]) -> Self {
         records.iter().fold(self, |clients, &(offset, record)| {

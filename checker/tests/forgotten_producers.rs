@@ -84,16 +84,17 @@ fn under_one_epoch_nothing_stands_twice() {
 
 #[test]
 fn a_producer_that_must_give_up_its_first_batch_is_waited_for() {
-    let stuck = |leader_knows: bool| {
+    let stuck = |leader_knows: bool, after_ms: u64| {
         let mut play = three_brokers(-1);
         if leader_knows {
             play.given(9).append_of(9, 0, 0);
         }
         play.given(2).append_of(2, 0, 1);
         let what = Waiting::Acknowledgement { producer: 1 };
-        play.at(10_000_000).see(Observation::StillWaiting { what, since: 0 });
+        play.at(after_ms).see(Observation::StillWaiting { what, since: 0 });
         play.judged().iter().any(|(class, code, _)| (*class, *code) == (Class::Bug, "stuck"))
     };
-    assert!(!stuck(false), "its second batch came first: the batch before it is refused until it is given up");
-    assert!(stuck(true));
+    assert!(!stuck(false, 119_000), "its second batch came first: the batch before it is refused until it is given up");
+    assert!(stuck(false, 121_000), "by delivery.timeout.ms it is given up");
+    assert!(stuck(true, 119_000));
 }

@@ -3,7 +3,7 @@
 mod play;
 
 use play::{Play, kinds, orders, producer, settings, three_brokers, topic};
-use trial_checker::{Belief, Class, Observation, Outcome, Partition};
+use trial_checker::{Belief, Class, Observation, Outcome, Partition, ResetCause};
 
 const ALLOWED: Class = Class::Allowed;
 const BUG: Class = Class::Bug;
@@ -14,7 +14,7 @@ fn offset_with_two_records(unclean_enabled: bool) -> Play {
     topic(&mut settings).unclean_leader_election_enable = unclean_enabled;
     let mut play = Play::new(settings);
     play.write(0).in_sync(&[1, 2]).write(1).read(0, 0).read(1, 1).crash(1).crash(2).elect_uncleanly(3);
-    play.see(Observation::PositionReset { consumer: 1, partition: orders(), to: 1 });
+    play.see(Observation::PositionReset { consumer: 1, partition: orders(), to: 1, cause: ResetCause::Other });
     play.restart(1).follows(1).truncate(1, 1).in_sync(&[3, 1]).write(2).read(1, 2);
     play
 }
@@ -87,7 +87,8 @@ fn the_acknowledged_offset_is_where_the_record_is() {
 fn sends_keep_their_order() {
     let story = |idempotent: bool, max_in_flight: u32, swapped: bool| {
         let mut settings = settings(-1);
-        *producer(&mut settings) = trial_checker::ProducerSettings { acks: -1, idempotent, max_in_flight };
+        *producer(&mut settings) =
+            trial_checker::ProducerSettings { acks: -1, idempotent, max_in_flight, ..Default::default() };
         let mut play = Play::new(settings);
         play.given(0).given(1);
         if swapped {
@@ -124,7 +125,12 @@ fn a_manual_consumer_reads_each_record_after_the_one_before() {
         play.write(0).write(1).write(2).write(3);
         for (n, offset) in offsets.iter().enumerate() {
             if reset && n == 1 {
-                play.see(Observation::PositionReset { consumer: 1, partition: orders(), to: *offset });
+                play.see(Observation::PositionReset {
+                    consumer: 1,
+                    partition: orders(),
+                    to: *offset,
+                    cause: ResetCause::Other,
+                });
             }
             play.read(*offset, *offset as u64);
         }
@@ -150,7 +156,7 @@ fn who_reads_on_in_another_history_must_have_been_told() {
         play.write(3).write(4).write(5);
         let from = if told { 1 } else { 3 };
         if told {
-            play.see(Observation::PositionReset { consumer: 1, partition: orders(), to: 1 });
+            play.see(Observation::PositionReset { consumer: 1, partition: orders(), to: 1, cause: ResetCause::Other });
         }
         for offset in from..=3i64 {
             let record = Some(offset as u64 + 2);

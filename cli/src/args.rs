@@ -48,7 +48,10 @@ The forms are those of kafka-metadata-quorum describe (--status, --replication) 
 Examples:
   trial explain leader-crash --seed 7 --set producer.acks=1
   trial explain leader-crash --seed 7 --record 1298
-  trial run leader-crash --seed 7 --trace run.trial --log none; trial explain run.trial --mermaid")]
+  trial explain leader-crash --seed 7 --set producer.acks=1 --rewind
+  trial run leader-crash --seed 7 --trace run.trial --log none; trial explain run.trial --mermaid
+To rewind, the run is forked at each step of a finding's chain into futures with fresh randomness, and just before each
+fault of the chain into futures with it and without it; counted are those that have a finding of the same code and rule.")]
     Explain(ExplainArgs),
     /// Check the history of another cluster: Jepsen's history.edn, JSON lines, or what clients saw in a recording
     #[command(after_help = "\
@@ -72,6 +75,15 @@ Counters are sums over all trials; those that begin with trials_ count trials, a
 partition leaders (leader_elections) are those after the first of each partition, as the committed metadata log has them;
 elections of controllers (controller_elections) include the first.")]
     Search(SearchArgs),
+    /// Make a scenario as small as it can be and still show what a trial of it found
+    #[command(after_help = "\
+Examples:
+  trial shrink chaos --seed 17 --set producer.acks=1 --out small.toml
+  trial shrink zoo-truncate-to-hw --seed 1 --json
+What the seed draws is written down first. Then faults, clients, partitions, brokers, controllers, records, time and configs go
+as long as a finding of the same class, code and rule is left. Without --out the scenario goes to standard output, after
+comments that tell what went.")]
+    Shrink(ShrinkArgs),
     /// Turn bugs of Kafka's past on and see whether each is found under its right name
     #[command(after_help = "\
 Examples:
@@ -135,7 +147,7 @@ pub struct DescribeArgs {
     /// The virtual time since the start of the trial, for instance 12s
     #[arg(long, value_name = "TIME", value_parser = parse_time)]
     pub at: u64,
-    /// Show the metadata quorum; without any of the three, all are shown
+    /// Show the metadata quorum; without any of the four, all are shown
     #[arg(long)]
     pub quorum: bool,
     /// Show the brokers
@@ -144,6 +156,9 @@ pub struct DescribeArgs {
     /// Show the topics
     #[arg(long)]
     pub topics: bool,
+    /// Show the groups of consumers
+    #[arg(long)]
+    pub groups: bool,
     /// What the run draws from: 0 to 2^53 - 1
     #[arg(long, default_value_t = 1, value_name = "N", value_parser = parse_seed)]
     pub seed: u64,
@@ -167,6 +182,12 @@ pub struct ExplainArgs {
     /// Tell the story of this record instead: 1298 or r1298
     #[arg(long, value_name = "K", value_parser = parse_record)]
     pub record: Option<u64>,
+    /// Tell when each kind of finding became inevitable, and which fault was necessary
+    #[arg(long, conflicts_with_all = ["record", "mermaid"])]
+    pub rewind: bool,
+    /// Futures of each fork
+    #[arg(long, value_name = "N", default_value_t = 200, requires = "rewind", value_parser = parse_futures)]
+    pub futures: u64,
     /// Draw Mermaid flowcharts: solid arrows are recorded causes, dotted ones only the order in time
     #[arg(long, conflicts_with = "json")]
     pub mermaid: bool,
@@ -324,6 +345,28 @@ impl Jobs {
     }
 }
 
+/// `trial shrink`
+#[derive(Debug, Args)]
+pub struct ShrinkArgs {
+    /// A scenario file, or the name of a built-in scenario
+    pub scenario: String,
+    /// The seed that shows the finding
+    #[arg(long, value_name = "N", value_parser = parse_seed)]
+    pub seed: u64,
+    /// Where the small scenario goes [default: standard output]
+    #[arg(long, value_name = "FILE")]
+    pub out: Option<PathBuf>,
+    /// Which finding is to be kept, by its code [default: the worst]
+    #[arg(long, value_name = "CODE")]
+    pub finding: Option<String>,
+    /// How the scenario is changed.
+    #[command(flatten)]
+    pub changes: ScenarioArgs,
+    /// How many threads.
+    #[command(flatten)]
+    pub jobs: Jobs,
+}
+
 /// `trial scenario`
 #[derive(Debug, Subcommand)]
 pub enum ScenarioCommand {
@@ -371,6 +414,12 @@ pub fn parse_seeds(text: &str) -> Result<Seeds, String> {
 /// Reads a number of seeds.
 pub fn parse_count(text: &str) -> Result<u64, String> {
     parse_seed(text).ok().filter(|count| *count > 0).ok_or_else(|| "at least one seed is needed".to_string())
+}
+
+/// Reads a number of futures, at least 1.
+pub fn parse_futures(text: &str) -> Result<u64, String> {
+    let number = text.parse().ok().filter(|count| (1..=1_000_000).contains(count));
+    number.ok_or_else(|| "a whole number from 1 to 1000000".to_string())
 }
 
 /// Reads the number of a record, with or without the `r` that the log puts before it.

@@ -4,7 +4,8 @@ use comfy_table::presets::NOTHING;
 use comfy_table::{CellAlignment, Table};
 use serde::Serialize;
 use trial_sim::describe::{
-    BrokerDescription, PartitionDescription, QuorumDescription, TopicDescription, brokers, quorum, topics,
+    BrokerDescription, GroupDescription, PartitionDescription, QuorumDescription, TopicDescription, brokers, groups,
+    quorum, topics,
 };
 use trial_sim::log::Milliseconds;
 use trial_sim::world::{Unwatched, World};
@@ -27,6 +28,8 @@ struct DescribeJson<'a> {
     brokers: Option<Vec<BrokerDescription>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     topics: Option<Vec<TopicDescription>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    groups: Option<Vec<GroupDescription>>,
 }
 
 /// Runs until the instant and describes what is there.
@@ -44,7 +47,8 @@ pub fn describe(args: &DescribeArgs, json: bool, out: &mut Out) -> Result<Ending
     } else if !interrupt::happened() {
         world.run_until(args.at, &mut Unwatched);
     }
-    let all = !args.quorum && !args.brokers && !args.topics;
+    let all = !args.quorum && !args.brokers && !args.topics && !args.groups;
+    let has_members = source.scenario.consumers.iter().any(|consumer| consumer.group().is_some());
     let description = DescribeJson {
         scenario: &source.scenario.name,
         seed: args.seed,
@@ -52,6 +56,7 @@ pub fn describe(args: &DescribeArgs, json: bool, out: &mut Out) -> Result<Ending
         quorum: (all || args.quorum).then(|| quorum(&world)),
         brokers: (all || args.brokers).then(|| brokers(&world)),
         topics: (all || args.topics).then(|| topics(&world)),
+        groups: (all && has_members || args.groups).then(|| groups(&world)),
     };
     if world.active_controller().is_none() {
         eprintln!("note: no controller is active; brokers and topics are those of the one that knew most");
@@ -78,6 +83,29 @@ fn print(description: &DescribeJson<'_>, out: &mut Out) -> Result<(), Failure> {
     if let Some(topics) = &description.topics {
         gap(out)?;
         print_topics(topics, out)?;
+    }
+    if let Some(groups) = &description.groups {
+        gap(out)?;
+        print_groups(groups, out)?;
+    }
+    Ok(())
+}
+
+fn print_groups(groups: &[GroupDescription], out: &mut Out) -> Result<(), Failure> {
+    if groups.is_empty() {
+        eprintln!("note: no coordinator knows of any group");
+    }
+    for (nth, group) in groups.iter().enumerate() {
+        if nth > 0 {
+            out.line("")?;
+        }
+        out.line(group)?;
+        out.line("")?;
+        if !group.members.is_empty() {
+            out.line(group.members_table())?;
+            out.line("")?;
+        }
+        out.line(group.state_table())?;
     }
     Ok(())
 }

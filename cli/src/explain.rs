@@ -7,18 +7,20 @@ use std::sync::Arc;
 
 use serde::Serialize;
 use trial_checker::Step;
+use trial_sim::futures::Course;
 use trial_sim::log::Milliseconds;
 use trial_sim::recording::{End, Reader, RecordingError};
 use trial_sim::scenario::parse;
 use trial_sim::story::Story;
 use trial_sim::trace::TraceEvent;
-use trial_sim::trial::{Both, Report, run_while};
-use trial_sim::world::{Carriage, Note, Sink, World};
+use trial_sim::trial::{Both, Report};
+use trial_sim::world::{Note, Sink, World};
 
 use crate::args::ExplainArgs;
 use crate::failure::Failure;
 use crate::json::FindingJson;
 use crate::output::{Ending, Out};
+use crate::rewind::{self, RewoundJson};
 use crate::source::Source;
 use crate::verdict::{heading, identity_of, print_finding};
 use crate::{interrupt, mermaid};
@@ -38,19 +40,29 @@ pub fn explain(args: &ExplainArgs, json: bool, out: &mut Out) -> Result<Ending, 
     let subject = subject(args)?;
     let mut watch = Watch { causes: Causes::default(), story: args.record.map(Story::of) };
     let go_on = || !interrupt::happened();
-    let report = run_while(&subject.source.scenario, subject.seed, Carriage::Typed, &mut watch, &go_on);
+    let course = Course::take(&subject.source.scenario, subject.seed, &mut watch, &go_on);
+    let report = &course.report;
     let differs = subject.recorded.as_ref().is_some_and(|end| end.digest != report.digest) && !interrupt::happened();
     if differs {
         eprintln!("error: replaying the recording gave another run: this build is not deterministic");
     }
     match watch.story {
-        Some(story) => tell_story(story, args, &subject, &report, &watch.causes, json, out)?,
+        Some(story) => tell_story(story, args, &subject, report, &watch.causes, json, out)?,
         None if json => {
             let findings = report.verdict.findings.iter().map(FindingJson::of).collect();
             let reproduce = subject.source.reproduce(subject.seed);
-            out.json(&ExplainJson { scenario: &report.scenario, seed: report.seed, findings, reproduce })?;
+            let rewound = args.rewind.then(|| rewind::rewind(&subject, &course, args.futures));
+            let rewind = rewound.as_ref().map(|all| all.iter().map(|one| RewoundJson::of(one, args.futures)).collect());
+            out.json(&ExplainJson { scenario: &report.scenario, seed: report.seed, findings, rewind, reproduce })?;
         }
-        None => tell_findings(args, &subject, &report, &watch.causes, out)?,
+        None if args.rewind => {
+            let rewound = rewind::rewind(&subject, &course, args.futures);
+            if rewound.is_empty() {
+                out.line(format_args!("Nothing to rewind was found in {} seed {}.", report.scenario, subject.seed))?;
+            }
+            rewind::print(&rewound, args.futures, out)?;
+        }
+        None => tell_findings(args, &subject, report, &watch.causes, out)?,
     }
     Ok(Ending {
         interrupted: interrupt::happened(),
@@ -215,6 +227,9 @@ struct ExplainJson<'a> {
     scenario: &'a str,
     seed: u64,
     findings: Vec<FindingJson<'a>>,
+    /// With `--rewind`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    rewind: Option<Vec<RewoundJson<'a>>>,
     reproduce: String,
 }
 

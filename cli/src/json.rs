@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use serde::Serialize;
-use trial_checker::{Class, Finding, Outcome, Step};
+use trial_checker::{Class, Delivery, Finding, Outcome, Step};
 use trial_sim::trial::Report;
 
 /// One trial.
@@ -17,6 +17,9 @@ pub struct TrialJson<'a> {
     verdict: Outcome,
     findings: Vec<FindingJson<'a>>,
     counters: &'a BTreeMap<String, u64>,
+    /// What each consumer group made of the acknowledged records; absent where there are no groups.
+    #[serde(skip_serializing_if = "<[Delivery]>::is_empty")]
+    delivery: &'a [Delivery],
     reproduce: String,
 }
 
@@ -32,6 +35,7 @@ impl<'a> TrialJson<'a> {
             verdict: outcome(report),
             findings: report.verdict.findings.iter().map(FindingJson::of).collect(),
             counters: &report.verdict.counters,
+            delivery: &report.verdict.delivery,
             reproduce,
         }
     }

@@ -19,9 +19,11 @@ mod mermaid;
 mod only;
 mod output;
 mod progress;
+mod rewind;
 mod run;
 mod scenario;
 mod search;
+mod shrink;
 mod source;
 mod verdict;
 mod workers;
@@ -59,6 +61,7 @@ fn dispatch(cli: &Cli, out: &mut Out) -> Result<Ending, Failure> {
         Command::Check(args) => check::check(args, cli.json, out),
         Command::Export(args) => export::export(args, out),
         Command::Search(args) => search::search(args, cli.json, out),
+        Command::Shrink(args) => shrink::shrink(args, cli.json, out),
         Command::Zoo(args) => zoo::zoo(args, cli.json, out),
         Command::Scenario(command) => scenario::scenario(command, cli.json, out),
         Command::List => list::list(cli.json, out),

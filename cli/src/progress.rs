@@ -15,6 +15,10 @@ impl Progress {
     pub fn of_seeds(seeds: u64) -> Self {
         Self::styled(ProgressBar::new(seeds), "{bar:30} {pos}/{len} seeds, {per_sec}, {eta} left  {msg}")
     }
+    /// So many futures are to be run.
+    pub fn of_futures(futures: u64) -> Self {
+        Self::styled(ProgressBar::new(futures), "{bar:30} {pos}/{len} futures, {per_sec}, {eta} left  {msg}")
+    }
     /// One run of unknown length.
     pub fn of_run() -> Self {
         Self::styled(ProgressBar::no_length(), "{spinner} {msg}, {elapsed} real time")

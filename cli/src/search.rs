@@ -109,8 +109,10 @@ fn print(source: &Source, sum: &Campaign, seeds: (u64, u64), seconds: f64, out: 
     verdict::print_counters(&sum.coverage, out)?;
     // Every trial has a first controller.
     let (controllers, leaders) = (sum.median_controller_elections(), sum.median_leader_elections());
-    match controllers > 1 || leaders > 0 {
-        true => out.line(format_args!("median    controller_elections {controllers}, leader_elections {leaders}")),
+    let rebalances = sum.median_rebalances().map_or(String::new(), |median| format!(", rebalances {median}"));
+    match controllers > 1 || leaders > 0 || !rebalances.is_empty() {
+        true => out
+            .line(format_args!("median    controller_elections {controllers}, leader_elections {leaders}{rebalances}")),
         false => Ok(()),
     }
 }
@@ -171,6 +173,8 @@ impl<'a> SearchJson<'a> {
             ("median_controller_elections", sum.median_controller_elections()),
             ("median_leader_elections", sum.median_leader_elections()),
         ];
+        let rebalances = sum.median_rebalances().map(|median| ("median_rebalances", median));
+        let medians = medians.into_iter().chain(rebalances);
         let coverage = sum.coverage.iter().map(|(name, count)| (name.as_str(), *count)).chain(medians).collect();
         let rate = Rates::of(sum, seconds);
         SearchJson {

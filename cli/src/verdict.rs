@@ -3,10 +3,11 @@
 use std::collections::BTreeMap;
 
 use anstyle::{AnsiColor, Style};
-use trial_checker::{Class, Finding, Outcome};
+use trial_checker::{Class, Deliveries, Finding, Outcome};
 use trial_sim::campaign::{Campaign, Identity};
 use trial_sim::log::Milliseconds;
 use trial_sim::trial::Report;
+use trial_sim::world::Pauses;
 
 use crate::failure::Failure;
 use crate::json::outcome;
@@ -19,9 +20,14 @@ const NAMED: usize = 4;
 pub fn print(report: &Report, out: &mut Out) -> Result<(), Failure> {
     let verdict = &report.verdict;
     out.line(verdict.belief_truth)?;
+    if !verdict.delivery.is_empty() {
+        out.line("")?;
+        out.line(Deliveries(&verdict.delivery))?;
+    }
     out.line("")?;
     print_counters(&verdict.counters, out)?;
     out.line("")?;
+    print_pauses(report, out)?;
     print_findings(report, out)?;
     for reason in &verdict.vacuous_because {
         out.line(format_args!("vacuous: {reason}"))?;
@@ -44,6 +50,21 @@ pub fn print(report: &Report, out: &mut Out) -> Result<(), Failure> {
         Milliseconds(report.virtual_ns),
         report.digest
     ))
+}
+
+/// How long rebalances kept members of groups from their work.
+fn print_pauses(report: &Report, out: &mut Out) -> Result<(), Failure> {
+    if report.pauses.is_empty() {
+        return Ok(());
+    }
+    out.line("stood still in rebalances, from partitions taken away to partitions or records given:")?;
+    for (member, pauses) in &report.pauses {
+        let Pauses { count, together, longest, .. } = *pauses;
+        let (together, longest) = (together / 1_000_000, longest / 1_000_000);
+        let often = times(u64::from(count));
+        out.line(format_args!("  {member:<8} {often}, {together} ms in all, {longest} ms the longest"))?;
+    }
+    out.line("")
 }
 
 /// `BUG lost-write 2 times; ALLOWED(acks-1) lost-write once`

@@ -83,6 +83,7 @@ fn help_says_what_there_is() {
         &["run", "--help"],
         &["describe", "--help"],
         &["explain", "--help"],
+        &["shrink", "--help"],
         &["search", "--help"],
         &["zoo", "--help"],
         &["check", "--help"],
@@ -292,6 +293,71 @@ fn a_recording_is_explained_as_its_run_was() {
     bytes[middle] ^= 1;
     std::fs::write(place.join("run.trial"), bytes).expect("it can be written");
     assert!(run_in(&place, &["explain", "run.trial"]).code(2).stderr.contains("is damaged at byte"));
+}
+
+#[test]
+fn a_loss_is_inevitable_from_the_crash_on_and_the_crash_was_necessary() {
+    let lossy = ["leader-crash", "--set", "producer.acks=1", "--set", "run=8s"];
+    let loses = |seed: &u64| {
+        let args: Vec<&str> = ["run"].into_iter().chain(lossy).chain(["--json", "--seed"]).collect();
+        let report = run(&[args.as_slice(), &[&seed.to_string()]].concat()).json();
+        report["findings"].as_array().is_some_and(|all| all.iter().any(|finding| finding["code"] == "lost-write"))
+    };
+    let seed = (1..100).find(loses).expect("a leader that crashes after an ack has records that nobody else has");
+    let seed = seed.to_string();
+    let args: Vec<&str> = ["explain"].into_iter().chain(lossy).chain(["--seed", &seed, "--rewind"]).collect();
+    let told = run(&[args.as_slice(), &["--futures", "6", "--json"]].concat()).json();
+    let loss = told["rewind"].as_array().and_then(|all| all.iter().find(|one| one["code"] == "lost-write"));
+    let loss = loss.expect("the loss is rewound");
+    let crash = &loss["faults"][0];
+    assert!(crash["sentence"].as_str().is_some_and(|sentence| sentence.contains("crashed")), "{crash}");
+    assert_eq!((&crash["without"], &loss["futures"]), (&Value::from(0), &Value::from(6)), "{loss}");
+    let from = loss["inevitable_from"].as_u64().expect("it was inevitable at the end");
+    assert!(from <= crash["event"].as_u64().expect("it is an event"), "{loss}");
+    let last = loss["steps"].as_array().and_then(|steps| steps.last()).expect("the chain has steps");
+    assert_eq!(last["found"], 6, "what has happened has happened");
+
+    let printed = run(&[args.as_slice(), &["--futures", "2"]].concat()).code(0).stdout;
+    assert!(printed.contains("it was inevitable") && printed.contains("without it    0 of 2"), "{printed}");
+    let args = ["explain", "healthy", "--set", "run=2s", "--rewind", "--futures", "2"];
+    assert!(run(&args).code(0).stdout.contains("Nothing to rewind was found"));
+    assert!(run(&["explain", "healthy", "--futures", "2"]).code(2).stderr.contains("--rewind"));
+}
+
+#[test]
+fn a_finding_is_shrunk_to_a_scenario_that_still_shows_it() {
+    let place = directory("shrink");
+    let text = "format = 1\nrun = \"8s\"\n[cluster]\nmin.insync.replicas = 2\n[[topic]]\nname = \"orders\"\npartitions = 2\n\
+                replication.factor = 3\n[[producer]]\ncount = 2\n[[consumer]]\n\
+                [[fault]]\nkind = \"pause\"\ntarget = \"b1\"\nat = \"5s\"\nlasts = \"1s\"\n\
+                [[fault]]\nkind = \"power-loss\"\ntarget = \"all brokers\"\nat = \"7s..8s\"\nrestart-after = \"2s\"\n";
+    std::fs::write(place.join("dark.toml"), text).expect("it can be written");
+    let shrunk =
+        run_in(&place, &["shrink", "dark.toml", "--seed", "3", "--out", "small.toml", "--json"]).code(0).json();
+    assert_eq!(shrunk["finding"]["code"], "lost-write", "{shrunk}");
+    let (before, after) = (&shrunk["before"], &shrunk["after"]);
+    assert_eq!(
+        (&before["faults"], &after["faults"], &after["clients"]),
+        (&Value::from(2), &Value::from(1), &Value::from(1))
+    );
+    assert!(after["records"].as_u64().is_some_and(|records| (1..=5).contains(&records)), "{after}");
+    let seed = shrunk["seed"].to_string();
+    let trial = run_in(&place, &["run", "small.toml", "--seed", &seed, "--json"]).json();
+    let is_it = |finding: &Value| ["class", "code", "rule"].iter().all(|key| finding[key] == shrunk["finding"][key]);
+    assert!(trial["findings"].as_array().is_some_and(|findings| findings.iter().any(is_it)), "{trial}");
+
+    let told = run_in(&place, &["shrink", "small.toml", "--seed", &seed]).code(0).stdout;
+    let (comments, toml): (Vec<&str>, Vec<&str>) = told.lines().partition(|line| line.starts_with('#'));
+    assert!(comments.iter().any(|line| line.contains("tries: 1 fault")), "{told}");
+    let again = std::fs::read_to_string(place.join("small.toml")).expect("it was written");
+    // It is named after where it comes from; all else is as small as it was.
+    let named = |line: &&str| line.starts_with("name") || line.starts_with("about") || line.is_empty();
+    let rest = |lines: Vec<&str>| lines.into_iter().filter(|line| !named(line)).map(str::to_owned).collect::<Vec<_>>();
+    assert_eq!(rest(toml), rest(again.lines().collect()));
+
+    assert!(run(&["shrink", "healthy", "--set", "run=1s", "--seed", "1"]).code(2).stderr.contains("nothing to shrink"));
+    let other = run_in(&place, &["shrink", "dark.toml", "--seed", "3", "--finding", "stuck"]).code(2).stderr;
+    assert!(other.contains("shows no stuck") && other.contains("lost-write, "), "{other}");
 }
 
 /// A send that is told offset 0, and a poll that finds it at 0 and at 1.

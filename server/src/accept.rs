@@ -70,8 +70,11 @@ pub(crate) async fn serve(
     mut settlements: UnboundedReceiver<Settlement>,
     inbox: UnboundedSender<Arrival>,
 ) {
-    let peer = stream.peer_addr().map_or_else(|_| "unknown".to_string(), |addr| addr.to_string());
-    match exchange(stream, conn, &offer, &mut settlements, &inbox).await {
+    let address = stream.peer_addr();
+    let peer = address.as_ref().map_or_else(|_| "unknown".to_string(), ToString::to_string);
+    // As Java writes an address without a name.
+    let host = address.map_or_else(|_| "/unknown".to_string(), |address| format!("/{}", address.ip()));
+    match exchange(stream, conn, &host, &offer, &mut settlements, &inbox).await {
         Ended::ByPeer | Ended::ByNode => {}
         why @ (Ended::Frame(FrameError::Io(_)) | Ended::Io(_)) => tracing::debug!(%peer, %why, "connection ended"),
         why @ (Ended::Frame(_) | Ended::Wire(_)) => tracing::warn!(%peer, %why, "hung up"),
@@ -84,6 +87,7 @@ pub(crate) async fn serve(
 async fn exchange(
     mut stream: TcpStream,
     conn: ConnId,
+    client_host: &str,
     offer: &Offer,
     settlements: &mut UnboundedReceiver<Settlement>,
     inbox: &UnboundedSender<Arrival>,
@@ -103,7 +107,7 @@ async fn exchange(
             Ok(None) => return Ended::ByPeer,
             Err(error) => return error.into(),
         };
-        let answer = match decode_request(&frame, offer.role, &offer.apis) {
+        let answer = match decode_request(&frame, client_host, offer.role, &offer.apis) {
             Ok(Incoming::AnswerAtOnce(answer)) => Ok(Some(answer)),
             Ok(Incoming::Request { api, correlation_id, header, body }) => {
                 let version = header.api_version;

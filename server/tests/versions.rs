@@ -16,19 +16,29 @@ use kafka_protocol::messages::describe_quorum_request::{PartitionData as QuorumP
 use kafka_protocol::messages::elect_leaders_request::TopicPartitions;
 use kafka_protocol::messages::fetch_request::{FetchPartition, FetchTopic};
 use kafka_protocol::messages::incremental_alter_configs_request::{AlterConfigsResource, AlterableConfig};
+use kafka_protocol::messages::join_group_request::JoinGroupRequestProtocol;
+use kafka_protocol::messages::leave_group_request::MemberIdentity;
 use kafka_protocol::messages::list_offsets_request::{ListOffsetsPartition, ListOffsetsTopic};
 use kafka_protocol::messages::list_partition_reassignments_request::ListPartitionReassignmentsTopics;
 use kafka_protocol::messages::metadata_request::MetadataRequestTopic;
+use kafka_protocol::messages::offset_commit_request::{OffsetCommitRequestPartition, OffsetCommitRequestTopic};
+use kafka_protocol::messages::offset_delete_request::{OffsetDeleteRequestPartition, OffsetDeleteRequestTopic};
+use kafka_protocol::messages::offset_fetch_request::{
+    OffsetFetchRequestGroup, OffsetFetchRequestTopic, OffsetFetchRequestTopics,
+};
 use kafka_protocol::messages::offset_for_leader_epoch_request::{OffsetForLeaderPartition, OffsetForLeaderTopic};
 use kafka_protocol::messages::produce_request::{PartitionProduceData, TopicProduceData};
 use kafka_protocol::messages::{
     AddRaftVoterRequest, AllocateProducerIdsRequest, AlterPartitionReassignmentsRequest, AlterPartitionRequest, ApiKey,
     ApiVersionsRequest, BeginQuorumEpochRequest, BrokerHeartbeatRequest, BrokerId, BrokerRegistrationRequest,
-    CreatePartitionsRequest, CreateTopicsRequest, DeleteRecordsRequest, DeleteTopicsRequest, DescribeConfigsRequest,
+    ConsumerGroupDescribeRequest, ConsumerGroupHeartbeatRequest, CreatePartitionsRequest, CreateTopicsRequest,
+    DeleteGroupsRequest, DeleteRecordsRequest, DeleteTopicsRequest, DescribeConfigsRequest, DescribeGroupsRequest,
     DescribeQuorumRequest, ElectLeadersRequest, EndQuorumEpochRequest, FetchRequest, FetchSnapshotRequest,
-    IncrementalAlterConfigsRequest, InitProducerIdRequest, ListOffsetsRequest, ListPartitionReassignmentsRequest,
-    MetadataRequest, OffsetForLeaderEpochRequest, ProduceRequest, ProducerId, RemoveRaftVoterRequest, RequestHeader,
-    RequestKind, ResponseKind, TopicName, TransactionalId, UpdateRaftVoterRequest, VoteRequest, add_raft_voter_request,
+    FindCoordinatorRequest, GroupId, HeartbeatRequest, IncrementalAlterConfigsRequest, InitProducerIdRequest,
+    JoinGroupRequest, LeaveGroupRequest, ListGroupsRequest, ListOffsetsRequest, ListPartitionReassignmentsRequest,
+    MetadataRequest, OffsetCommitRequest, OffsetDeleteRequest, OffsetFetchRequest, OffsetForLeaderEpochRequest,
+    ProduceRequest, ProducerId, RemoveRaftVoterRequest, RequestHeader, RequestKind, ResponseKind, SyncGroupRequest,
+    TopicName, TransactionalId, UpdateRaftVoterRequest, VoteRequest, add_raft_voter_request,
     begin_quorum_epoch_request, end_quorum_epoch_request, fetch_snapshot_request, update_raft_voter_request,
     vote_request,
 };
@@ -282,6 +292,113 @@ fn requests(api: ApiKey, version: i16, topic_id: Uuid) -> Vec<RequestKind> {
         }
         ApiKey::AddRaftVoter => vec![RequestKind::AddRaftVoter(add_voter())],
         ApiKey::RemoveRaftVoter => vec![RequestKind::RemoveRaftVoter(RemoveRaftVoterRequest::default())],
+        other => group_requests(other, version),
+    }
+}
+
+/// About a group that is there when its members are, and of partitions of which one is not there.
+fn group_requests(api: ApiKey, version: i16) -> Vec<RequestKind> {
+    let text = StrBytes::from_static_str;
+    let group = || GroupId(text("g"));
+    match api {
+        ApiKey::FindCoordinator => {
+            let of = |kind| match version {
+                0 => FindCoordinatorRequest::default().with_key(text("g")),
+                1..=3 => FindCoordinatorRequest::default().with_key(text("g")).with_key_type(kind),
+                _ => FindCoordinatorRequest::default().with_coordinator_keys(vec![text("g")]).with_key_type(kind),
+            };
+            vec![RequestKind::FindCoordinator(of(0)), RequestKind::FindCoordinator(of(1))]
+        }
+        ApiKey::JoinGroup => {
+            // A group of its own for each version: a member that is taken in is not heard of again.
+            let of = |member: &'static str, timeout| {
+                let group = GroupId(StrBytes::from_string(format!("joined-at-{version}")));
+                let protocol = JoinGroupRequestProtocol::default().with_name(text("range"));
+                JoinGroupRequest::default()
+                    .with_group_id(group)
+                    .with_member_id(text(member))
+                    .with_session_timeout_ms(timeout)
+                    .with_rebalance_timeout_ms(timeout)
+                    .with_protocol_type(text("consumer"))
+                    .with_protocols(vec![protocol.with_metadata(Bytes::from_static(b"\0\0\0\0\0\0\xff\xff\xff\xff"))])
+            };
+            [of("", 6_000), of("nobody", 6_000), of("", 1)].map(RequestKind::JoinGroup).into()
+        }
+        ApiKey::SyncGroup => {
+            let request = SyncGroupRequest::default().with_group_id(group()).with_member_id(text("nobody"));
+            vec![RequestKind::SyncGroup(request)]
+        }
+        ApiKey::Heartbeat => {
+            let request = HeartbeatRequest::default().with_group_id(group()).with_member_id(text("nobody"));
+            vec![RequestKind::Heartbeat(request)]
+        }
+        ApiKey::LeaveGroup => {
+            let request = LeaveGroupRequest::default().with_group_id(group());
+            vec![RequestKind::LeaveGroup(match version {
+                0..=2 => request.with_member_id(text("nobody")),
+                _ => request.with_members(vec![MemberIdentity::default().with_member_id(text("nobody"))]),
+            })]
+        }
+        ApiKey::OffsetCommit => {
+            let of = |id: &'static str, topic, generation| {
+                let partition = OffsetCommitRequestPartition::default().with_committed_offset(1);
+                let topic = OffsetCommitRequestTopic::default().with_name(name(topic)).with_partitions(vec![partition]);
+                let request = OffsetCommitRequest::default().with_group_id(GroupId(text(id)));
+                RequestKind::OffsetCommit(
+                    request.with_generation_id_or_member_epoch(generation).with_topics(vec![topic]),
+                )
+            };
+            vec![of("h", TOPIC, -1), of("h", NO_TOPIC, -1), of("i", TOPIC, 5)]
+        }
+        ApiKey::OffsetFetch => {
+            let request = OffsetFetchRequest::default();
+            let of = |topic| match version {
+                0..=7 => request.clone().with_group_id(GroupId(text("h"))).with_topics(Some(vec![
+                    OffsetFetchRequestTopic::default().with_name(name(topic)).with_partition_indexes(vec![0]),
+                ])),
+                _ => request.clone().with_groups(vec![
+                    OffsetFetchRequestGroup::default().with_group_id(GroupId(text("h"))).with_topics(Some(vec![
+                        OffsetFetchRequestTopics::default().with_name(name(topic)).with_partition_indexes(vec![0]),
+                    ])),
+                    OffsetFetchRequestGroup::default().with_group_id(group()).with_topics(None),
+                ]),
+            };
+            vec![RequestKind::OffsetFetch(of(TOPIC)), RequestKind::OffsetFetch(of(NO_TOPIC))]
+        }
+        ApiKey::OffsetDelete => {
+            let partition = OffsetDeleteRequestPartition::default();
+            let topic = OffsetDeleteRequestTopic::default().with_name(name(TOPIC)).with_partitions(vec![partition]);
+            let request = OffsetDeleteRequest::default().with_group_id(group()).with_topics(vec![topic]);
+            vec![RequestKind::OffsetDelete(request)]
+        }
+        ApiKey::DeleteGroups => {
+            let request = DeleteGroupsRequest::default().with_groups_names(vec![GroupId(text("nobody")), group()]);
+            vec![RequestKind::DeleteGroups(request)]
+        }
+        ApiKey::DescribeGroups => {
+            let request = DescribeGroupsRequest::default().with_groups(vec![GroupId(text("h")), group()]);
+            vec![RequestKind::DescribeGroups(request)]
+        }
+        ApiKey::ListGroups => vec![RequestKind::ListGroups(ListGroupsRequest::default())],
+        ApiKey::ConsumerGroupHeartbeat => {
+            let of = |member, epoch| {
+                let request = ConsumerGroupHeartbeatRequest::default()
+                    .with_group_id(GroupId(text("c")))
+                    .with_member_id(text(member))
+                    .with_member_epoch(epoch)
+                    .with_rebalance_timeout_ms(5_000)
+                    .with_topic_partitions(Some(Vec::new()))
+                    .with_subscribed_topic_names(Some(vec![name(TOPIC)]));
+                RequestKind::ConsumerGroupHeartbeat(request)
+            };
+            vec![of("m", 0), of("nobody", 3)]
+        }
+        ApiKey::ConsumerGroupDescribe => {
+            let groups = ["c", "g", ""].map(|id| GroupId(text(id)));
+            vec![RequestKind::ConsumerGroupDescribe(
+                ConsumerGroupDescribeRequest::default().with_group_ids(groups.into()),
+            )]
+        }
         other => panic!("{other:?} is offered and not tried here"),
     }
 }
@@ -387,15 +504,33 @@ fn controller_requests(api: ApiKey, version: i16, topic_id: Uuid) -> Vec<Request
 async fn two_brokers(directory: &Directory) -> (Cluster, Uuid) {
     let mut setup = common::quick(2, directory);
     setup.config.auto_create_topics_enable = false;
+    setup.config.offsets_topic_num_partitions = 2;
+    setup.config.offsets_topic_replication_factor = 2;
+    setup.config.group_initial_rebalance_delay_ms = 0;
     let cluster = common::start(setup).await;
     let topic_id = common::create_topic(&cluster, TOPIC, Replicas::On(vec![1, 2])).await;
     (cluster, topic_id)
+}
+
+/// Waits until the coordinator of group "h" serves it.
+async fn groups_are_coordinated(endpoint: &Endpoint) {
+    let mut raw = Raw::to(endpoint).await;
+    let asked = FindCoordinatorRequest::default().with_coordinator_keys(vec![StrBytes::from_static_str("h")]);
+    loop {
+        match raw.call(ApiKey::FindCoordinator, 6, &RequestKind::FindCoordinator(asked.clone())).await {
+            Some(ResponseKind::FindCoordinator(answer)) if answer.coordinators[0].error_code == 0 => break,
+            Some(ResponseKind::FindCoordinator(_)) => {}
+            other => panic!("{other:?}"),
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+    }
 }
 
 #[tokio::test]
 async fn every_version_that_is_offered_is_answered_at_that_version() {
     let directory = Directory::new("versions");
     let (cluster, topic_id) = two_brokers(&directory).await;
+    groups_are_coordinated(&cluster.bootstrap()[0]).await;
     for endpoint in cluster.bootstrap() {
         for api in BROKER_APIS {
             for version in api.min..=api.max {

@@ -22,7 +22,7 @@ pub struct Identity {
 }
 
 /// What a reader must see first; codes that are not here stand between these and [`LIGHT`].
-const GRAVE: [&str; 9] = [
+const GRAVE: [&str; 13] = [
     "internal-assertion",
     "lost-write",
     "inconsistent-offsets",
@@ -31,10 +31,14 @@ const GRAVE: [&str; 9] = [
     "committed-truncated",
     "ack-before-committed",
     "producer-sequence",
+    "group-skip",
+    "dual-ownership",
+    "zombie-commit",
+    "commit-regression",
     "stuck",
 ];
 /// What a reader may see last.
-const LIGHT: [&str; 4] = ["duplicate", "ack-offset-mismatch", "nonmonotonic-send", "dropped-unpromised"];
+const LIGHT: [&str; 5] = ["duplicate", "ack-offset-mismatch", "nonmonotonic-send", "dropped-unpromised", "redelivery"];
 
 impl Identity {
     /// Is it of the kind that comes by the hundred and is understood without a story?
@@ -99,6 +103,8 @@ pub struct Campaign {
     pub controller_elections: BTreeMap<u64, u64>,
     /// How many trials had so many elections of a partition's leader, besides the first of each partition.
     pub leader_elections: BTreeMap<u64, u64>,
+    /// How many trials had so many rebalances of groups; empty where there are no groups.
+    pub rebalances: BTreeMap<u64, u64>,
 }
 
 /// States of which a campaign also counts the trials that reached them: the counter of a trial, and of its trials.
@@ -135,6 +141,7 @@ impl Campaign {
             coverage: counters.clone().into_iter().chain(reached).collect(),
             controller_elections: so_many("controller_elections"),
             leader_elections: so_many("leader_elections"),
+            rebalances: so_many("rebalances"),
         }
     }
 
@@ -146,6 +153,11 @@ impl Campaign {
     /// Elections of a partition's leader, besides the first of each partition, in the median trial; as above.
     pub fn median_leader_elections(&self) -> u64 {
         median(&self.leader_elections)
+    }
+
+    /// Rebalances of groups in the median trial, as above; `None` where there are no groups.
+    pub fn median_rebalances(&self) -> Option<u64> {
+        (!self.rebalances.is_empty()).then(|| median(&self.rebalances))
     }
 
     /// Adds another sum to this one.
@@ -166,6 +178,9 @@ impl Campaign {
         }
         for (elections, trials) in other.leader_elections {
             *self.leader_elections.entry(elections).or_default() += trials;
+        }
+        for (rebalances, trials) in other.rebalances {
+            *self.rebalances.entry(rebalances).or_default() += trials;
         }
     }
 

@@ -7,7 +7,7 @@ use trial_checker::{Class, Outcome, Verdict};
 use crate::observe::Observer;
 use crate::scenario::Scenario;
 use crate::trace::TraceEvent;
-use crate::world::{Carriage, Note, Sink, World};
+use crate::world::{Carriage, Note, Pauses, Sink, World};
 
 /// What a trial came to.
 #[derive(Clone, Debug)]
@@ -26,6 +26,8 @@ pub struct Report {
     pub verdict: Verdict,
     /// What `[expect]` asked for and was not so.
     pub unmet: Vec<String>,
+    /// How long rebalances kept members of groups from their work.
+    pub pauses: Vec<(String, Pauses)>,
 }
 
 impl Report {
@@ -100,6 +102,7 @@ pub fn report(world: &World, scenario: &Scenario, seed: u64, observer: Observer)
         events: world.event_count(),
         verdict,
         unmet,
+        pauses: world.pauses().map(|(member, pauses)| (member.to_string(), pauses)).collect(),
     }
 }
 

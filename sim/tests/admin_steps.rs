@@ -11,6 +11,9 @@ format = 1
 brokers = 3
 [[topic]]
 name = \"orders\"
+partitions = 3
+[[consumer]]
+group.id = \"readers\"
 ";
 
 fn read(steps: &str) -> Result<Scenario, String> {
@@ -90,6 +93,21 @@ once = true
 at = "14s"
 do = "add-voter"
 controller = 1
+[[admin]]
+at = "15s"
+do = "delete-group"
+group = "readers"
+[[admin]]
+at = "16s"
+do = "delete-offsets"
+group = "readers"
+topic = "orders"
+[[admin]]
+at = "16.5s"
+do = "delete-offsets"
+group = "readers"
+topic = "orders"
+partition = 1
 "#;
 
 #[test]
@@ -120,6 +138,11 @@ fn every_action_reads_and_is_written_so_that_it_reads_back_equal() {
     assert!(
         matches!(&commands[7], Command::ElectLeaders { election: ElectionType::Unclean, partitions } if partitions.len() == 1)
     );
+    let offsets_of = |command: &Command| match command {
+        Command::DeleteOffsets { partitions, .. } => partitions.iter().map(|p| p.partition).collect::<Vec<_>>(),
+        other => panic!("{other:?}"),
+    };
+    assert_eq!([&commands[14], &commands[15]].map(offsets_of), [vec![0, 1, 2], vec![1]], "all of a topic's, or one");
     assert!(matches!(&scenario.admin[9].action, AdminAction::Reassign { replicas: None, .. }));
 }
 
@@ -144,6 +167,8 @@ fn a_wrong_step_is_told_with_its_line_and_what_would_be_right() {
         ),
         ("do = \"elect-leaders\"\nelection = \"uncleanly\"", "unclean"),
         ("do = \"add-voter\"", "\"controller\" is missing"),
+        ("do = \"delete-group\"\ngroup = \"reader\"", "did you mean \"readers\"?"),
+        ("do = \"delete-offsets\"\ngroup = \"readers\"", "\"topic\" is missing"),
         ("do = \"remove-voter\"\ncontroller = 9", "must be from 1"),
         ("do = \"reassign\"\ntopic = \"orders\"\nreplicas = [1, 1]", "names broker 1 twice"),
     ];
@@ -152,5 +177,5 @@ fn a_wrong_step_is_told_with_its_line_and_what_would_be_right() {
         assert!(error.contains(expected), "{rest}\n{error}");
     }
     let early = refused("[[admin]]\nat = \"1s\"\ndo = \"elect-leaders\"\n");
-    assert!(early.contains("warm-up") && early.contains("admin.toml:7"), "{early}");
+    assert!(early.contains("warm-up") && early.contains("admin.toml:10"), "{early}");
 }

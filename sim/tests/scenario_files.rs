@@ -4,7 +4,7 @@ use proptest::prelude::*;
 use trial_sim::fault::{
     Direction, FIRST_DRAWN_ID, Fault, FaultKind, KIND_NAMES, ONLY_IF_ASKED_FOR, Peer, Target, When, timeline,
 };
-use trial_sim::scenario::{Scenario, builtin, parse, schema, to_toml};
+use trial_sim::scenario::{CommitStyle, Scenario, builtin, parse, schema, to_toml};
 
 const SMALL: &str = "\
 format = 1
@@ -483,6 +483,30 @@ fn a_random_controller_is_another_one_as_a_peer_than_as_a_target() {
 }
 
 #[test]
+fn faults_of_groups_hit_their_coordinator_and_random_members() {
+    let with = |fault: &str| set(&format!("{GROUP}[[fault]]\nat = \"5s\"\n{fault}\n"), &[]);
+    let scenario = with("kind = \"clean-restart\"\ntarget = \"random consumer\"").expect("a client is closed");
+    let hit: std::collections::BTreeSet<String> =
+        (0..50).map(|seed| timeline(&scenario, seed)[0].target.to_string()).collect();
+    assert!(hit.into_iter().eq(["k1".to_owned(), "k2".to_owned()]));
+    let cut = with("kind = \"cut\"\ntarget = \"random consumer\"\npeers = [\"random consumer\"]").expect("a cut");
+    for seed in 0..50 {
+        let fault = &timeline(&cut, seed)[0];
+        assert_ne!(fault.kind.peers(), [Peer::Node(fault.target.clone())]);
+    }
+    assert!(with("kind = \"crash\"\ntarget = \"coordinator of readers\"").is_ok());
+    assert!(with("kind = \"crash\"\ntarget = \"leader of __consumer_offsets-49\"").is_ok());
+    for (fault, right) in [
+        ("kind = \"crash\"\ntarget = \"coordinator of reader\"", "did you mean \"readers\"?"),
+        ("kind = \"crash\"\ntarget = \"leader of __consumer_offsets-50\"", "offsets.topic.num.partitions"),
+        ("kind = \"power-loss\"\ntarget = \"random consumer\"", "is no fault of a client"),
+    ] {
+        let error = with(fault).expect_err("it names nobody, or who cannot suffer it");
+        assert!(error.contains(right), "{error}");
+    }
+}
+
+#[test]
 fn occurrences_and_operations_are_drawn_from_their_ranges() {
     let text = format!(
         "{SMALL}[[fault]]\nkind = \"disk-fails\"\ntarget = \"that node\"\nafter = \"vote-granted\"\n\
@@ -622,4 +646,65 @@ proptest! {
             }
         }
     }
+}
+
+const GROUP: &str = r#"
+format = 1
+[[topic]]
+name = "orders"
+[[topic]]
+name = "orders-late"
+[[topic]]
+name = "other"
+[[consumer]]
+count = 2
+group.id = "readers"
+group.instance.id = "i"
+enable.auto.commit = false
+"#;
+
+#[test]
+fn members_of_a_group_say_what_they_read_when_they_commit_and_how_long_they_stay() {
+    let text = GROUP.to_owned()
+        + "pattern = \"orders.*\"\ncommit = \"after\"\nprocessing = \"30ms\"\njoin-at = \"5s..8s\"\nleave-at = \"20s\"\n";
+    let scenario = read(&text);
+    let [spec] = &scenario.consumers[..] else { panic!("one section") };
+    assert_eq!(spec.topics, ["orders", "orders-late"]);
+    assert!(
+        spec.reads("orders-new") && !spec.reads("other") && !spec.reads("my-orders"),
+        "a pattern is a whole name's"
+    );
+    assert_eq!([spec.config_of(0).group_instance_id, spec.config_of(1).group_instance_id], ["i-1", "i-2"]);
+    assert_eq!((spec.commit, spec.processing, spec.group()), (CommitStyle::After, 30_000_000, Some("readers")));
+    assert_eq!(read(&to_toml(&scenario)), scenario);
+
+    let style = |overrides: &[&str]| set(GROUP, overrides).map(|scenario| scenario.consumers[0].commit);
+    assert_eq!(style(&[]), Ok(CommitStyle::Never));
+    assert_eq!(style(&["consumer.enable.auto.commit=true"]), Ok(CommitStyle::Auto));
+    assert_eq!(style(&["consumer.commit=before"]), Ok(CommitStyle::Before));
+}
+
+#[test]
+fn errors_of_groups_say_what_would_be_right() {
+    let alone = GROUP.replace("group.id = \"readers\"\n", "");
+    let wrongs = [
+        ("no group", alone + "pattern = \"orders.*\"\ncommit = \"after\"\n"),
+        ("members begin where the group is", format!("{GROUP}start = \"latest\"\nseek-at = \"5s\"\nseek-to = 3\n")),
+        ("two who commit", GROUP.replace("= false", "= true") + "commit = \"after\"\n"),
+        ("nobody who commits", format!("{GROUP}commit = \"auto\"\n")),
+        ("a style that is nearly right", format!("{GROUP}commit = \"befor\"\n")),
+        ("no expression", format!("{GROUP}pattern = \"orders(\"\n")),
+        ("topics and a pattern", format!("{GROUP}topics = \"other\"\npattern = \"orders.*\"\n")),
+        ("left before it came", format!("{GROUP}join-at = \"5s..9s\"\nleave-at = \"8s\"\n")),
+        ("joined in the warm-up", format!("{GROUP}join-at = \"1s\"\n")),
+        ("a session that is too short", format!("{GROUP}session.timeout.ms = \"4s..9s\"\n")),
+        (
+            "heartbeats that are too rare",
+            format!("{GROUP}session.timeout.ms = \"6s..9s\"\nheartbeat.interval.ms = 6000\n"),
+        ),
+        ("the other protocol's key", format!("{GROUP}group.protocol = \"consumer\"\nsession.timeout.ms = 9000\n")),
+        ("the other protocol's assignor", format!("{GROUP}group.remote.assignor = \"range\"\n")),
+    ];
+    let told: Vec<String> = wrongs.iter().map(|(what, text)| format!("# {what}\n{}", errors(text))).collect();
+    insta::assert_snapshot!(told.join("\n\n"));
 }

@@ -15,7 +15,7 @@ use super::Broker;
 use crate::ids::NO_BROKER;
 use crate::metadata::TopicImage;
 use crate::node::{ConnId, Effects, Now, RandomFor, ReqId, RequestHeader};
-use crate::protocol::{BROKER_APIS, is_valid_topic_name, topic_name};
+use crate::protocol::{BROKER_APIS, is_internal_topic, is_valid_topic_name, topic_name};
 
 impl Broker {
     #[allow(clippy::too_many_arguments)] // a request is all of these
@@ -34,7 +34,7 @@ impl Broker {
         }
         match body {
             RequestKind::Produce(request) => {
-                self.on_produce(now, (req, conn), header.api_version, request, disk, fx);
+                self.on_produce(now, (req, conn), header, request, disk, fx);
             }
             RequestKind::Fetch(request) => self.on_fetch(now, req, header.api_version, request, disk, fx),
             RequestKind::ListOffsets(request) => self.on_list_offsets(req, header.api_version, &request, disk, fx),
@@ -47,6 +47,9 @@ impl Broker {
                 fx.answer(req, ResponseKind::DescribeConfigs(self.describe_configs(&request)));
             }
             RequestKind::InitProducerId(request) => self.on_init_producer_id(now, req, &request, fx),
+            RequestKind::FindCoordinator(request) => {
+                self.on_find_coordinator(now, req, header.api_version, &request, fx);
+            }
             body @ (RequestKind::CreateTopics(_)
             | RequestKind::DeleteTopics(_)
             | RequestKind::CreatePartitions(_)
@@ -59,8 +62,12 @@ impl Broker {
             | RequestKind::RemoveRaftVoter(_)) => {
                 self.forward(now, req, conn, header.api_version, body, fx);
             }
-            // Not among what ApiVersions offered: Kafka closes such a connection.
-            _ => fx.hang_up(conn),
+            other => {
+                if self.on_group_request((req, conn), header, other, fx).is_some() {
+                    // Not among what ApiVersions offered: Kafka closes such a connection.
+                    fx.hang_up(conn);
+                }
+            }
         }
     }
 
@@ -136,7 +143,12 @@ impl Broker {
             }
             None => ResponseError::UnknownTopicId,
         };
-        MetadataResponseTopic::default().with_error_code(error.code()).with_name(name).with_topic_id(topic_id)
+        let is_internal = name.as_deref().is_some_and(|name| is_internal_topic(name));
+        MetadataResponseTopic::default()
+            .with_error_code(error.code())
+            .with_name(name)
+            .with_topic_id(topic_id)
+            .with_is_internal(is_internal)
     }
 
     fn describe_topic(&self, topic: &TopicImage) -> MetadataResponseTopic {
@@ -155,6 +167,7 @@ impl Broker {
         MetadataResponseTopic::default()
             .with_name(Some(topic_name(&topic.name)))
             .with_topic_id(topic.topic_id)
+            .with_is_internal(is_internal_topic(topic.name.as_str()))
             .with_partitions(partitions.collect())
     }
 }

@@ -66,6 +66,7 @@ impl Broker {
         if node_configs_changed {
             self.apply_node_configs();
         }
+        self.tell_groups_of_topics(before, fx);
     }
 
     fn apply_registration(
@@ -117,6 +118,9 @@ impl Broker {
                 if FollowerRule::AssignedEpochIsFlushed.holds() {
                     self.sync_epoch_checkpoint(ix, fx);
                 }
+                if self.replicas.get(ix).is_offsets {
+                    self.note_group_leadership(ix, fx);
+                }
                 if self.setup.zoo.on(Switch::KeepOosFollowerState) {
                     self.expand_without_a_fetch(now, ix, fx);
                 }
@@ -136,6 +140,9 @@ impl Broker {
                     log_end_offset: partition.log_end_offset(),
                     high_watermark: partition.high_watermark(),
                 });
+                if partition.is_offsets {
+                    self.note_group_leadership(ix, fx);
+                }
                 self.note_all_waiters(ix);
                 if self.setup.zoo.on(Switch::TruncateToHw) {
                     self.truncate_to_high_watermark(now, ix, disk, fx);

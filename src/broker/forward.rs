@@ -4,16 +4,18 @@
 //! Source: `ForwardingManager`, `NodeToControllerChannelManagerImpl`.
 
 use kafka_protocol::error::ResponseError;
-use kafka_protocol::messages::create_topics_request::CreatableTopic;
+use kafka_protocol::messages::create_topics_request::{CreatableTopic, CreatableTopicConfig};
 use kafka_protocol::messages::{CreateTopicsRequest, RequestKind, ResponseKind, TopicName};
+use kafka_protocol::protocol::StrBytes;
 
 use super::controller_link::ControllerLink;
 use super::leader_view::LeaderView;
 use super::{Broker, BrokerSetup};
 use crate::client::ChannelEvent;
+use crate::config::BrokerConfig;
 use crate::controller::error_response;
 use crate::node::{ConnId, Effects, Input, Nanos, Now, Purpose, ReqId, ms};
-use crate::protocol::versions;
+use crate::protocol::{is_internal_topic, versions};
 
 /// How long a request is tried (`BrokerServer`: `retryTimeoutMs` of the forwarding channel).
 const FORWARD_TIMEOUT: Nanos = ms(60_000);
@@ -81,10 +83,13 @@ impl Broker {
         }
         self.forwarder.creating.push(name.clone());
         let config = &self.setup.config;
-        let topic = CreatableTopic::default()
-            .with_name(name.clone())
-            .with_num_partitions(config.num_partitions as i32)
-            .with_replication_factor(config.default_replication_factor as i16);
+        let topic = CreatableTopic::default().with_name(name.clone());
+        let topic = match is_internal_topic(name) {
+            true => offsets_topic(topic, config),
+            false => topic
+                .with_num_partitions(config.num_partitions as i32)
+                .with_replication_factor(config.default_replication_factor as i16),
+        };
         let request = CreateTopicsRequest::default().with_topics(vec![topic]).with_timeout_ms(30_000);
         self.forward_own(now, RequestKind::CreateTopics(request), fx);
     }
@@ -168,6 +173,25 @@ impl Broker {
             forwarder.link.call(now.mono, fx, forwarded.version, request, forwarded);
         }
     }
+}
+
+/// `__consumer_offsets` as its coordinators want it. Kafka has it compacted, so that nothing goes that still counts; here it
+/// is kept whole. Source: `AutoTopicCreationManager.creatableTopic`, `GroupCoordinatorService.groupMetadataTopicConfigs`.
+fn offsets_topic(topic: CreatableTopic, config: &BrokerConfig) -> CreatableTopic {
+    let set = |name: &'static str, value: String| {
+        CreatableTopicConfig::default()
+            .with_name(StrBytes::from_static_str(name))
+            .with_value(Some(StrBytes::from_string(value)))
+    };
+    topic
+        .with_num_partitions(i32::try_from(config.offsets_topic_num_partitions).unwrap_or(i32::MAX))
+        .with_replication_factor(i16::try_from(config.offsets_topic_replication_factor).unwrap_or(i16::MAX))
+        .with_configs(vec![
+            set("compression.type", "producer".to_string()),
+            set("segment.bytes", config.offsets_topic_segment_bytes.to_string()),
+            set("retention.ms", "-1".to_string()),
+            set("retention.bytes", "-1".to_string()),
+        ])
 }
 
 /// Does any error in the answer say that this controller is not the active one? Then all of it goes to the next

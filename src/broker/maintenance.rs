@@ -195,6 +195,9 @@ impl Broker {
         self.stop_fetching(ix);
         self.note_all_waiters(ix);
         let Some(partition) = self.replicas.remove(ix) else { return };
+        if partition.is_offsets {
+            self.note_group_replica_gone(partition.id.partition, fx);
+        }
         fx.record(Event::ReplicaDeleted { partition: partition.id.clone(), topic_id: partition.topic_id });
         if let Err(error) = partition.log.delete(disk) {
             self.log_failed(&partition.id, &error, fx);

@@ -25,6 +25,7 @@ mod fetch;
 mod fetch_session;
 mod fetcher;
 mod forward;
+mod groups;
 mod leader_view;
 mod lifecycle;
 mod list_offsets;
@@ -61,6 +62,8 @@ use fetch_session::FetchSessions;
 use fetcher::Fetcher;
 pub use fetcher::FetcherKey;
 use forward::Forwarder;
+use groups::Groups;
+pub use groups::{CoordinatedGroup, CoordinatedMember, CoordinatedPartition, GroupStep};
 use lifecycle::Lifecycle;
 use maintenance::SyncPurpose;
 use observer::Observer;
@@ -83,6 +86,8 @@ pub enum Step {
     Fetch(FetcherKey),
     /// Cut what the leader says is diverging, which without zoo is done when it says so.
     Cut(FetcherKey, fetcher::DivergingTail),
+    /// Something for the group coordinators.
+    Groups(GroupStep),
 }
 
 /// What a broker is told before it starts.
@@ -121,6 +126,7 @@ pub struct Broker {
     purgatory: Purgatory,
     fetch_sessions: FetchSessions,
     deletes: DelayedDeletes,
+    groups: Groups,
     producer_ids: ProducerIdManager,
     /// What this broker sends, as a leader, to replicas that are throttled.
     leader_quota: ReplicationQuota,
@@ -148,6 +154,7 @@ impl Broker {
             purgatory: Purgatory::default(),
             fetch_sessions: FetchSessions::new(config.max_incremental_fetch_session_cache_slots),
             deletes: DelayedDeletes::default(),
+            groups: Groups::new(config),
             producer_ids: ProducerIdManager::new(),
             leader_quota: ReplicationQuota::new(config.leader_replication_throttled_rate),
             follower_quota: ReplicationQuota::new(config.follower_replication_throttled_rate),
@@ -209,6 +216,7 @@ impl Broker {
         match step {
             Step::Fetch(key) => self.on_fetcher_step(now, key, fx),
             Step::Cut(key, tail) => self.cut_diverging_tail(now, key, tail, disk, fx),
+            Step::Groups(step) => self.on_group_step(now, step, disk, fx),
             Step::Tick(timer) => {
                 self.timers.done(timer);
                 match timer {
@@ -218,6 +226,7 @@ impl Broker {
                     Timer::Forward => self.on_forward_deadline(now, fx),
                     Timer::Fetchers => self.wake_fetchers(now, fx),
                     Timer::Purgatory => self.expire_delayed(now, disk, fx),
+                    Timer::Groups => self.on_groups_deadline(now, disk, fx),
                     Timer::IsrShrink => self.shrink_isrs(now, fx),
                     Timer::HighWatermarkCheckpoint => {
                         if HighWatermarkRule::CheckpointAtIntervals.holds() {
@@ -240,6 +249,7 @@ impl Broker {
         self.timers.set(Timer::AlterPartition, self.alter_partition.next_deadline(&self.observer.view));
         self.timers.set(Timer::Forward, self.forwarder.next_deadline(&self.observer.view));
         self.timers.set(Timer::Fetchers, self.fetchers.values().filter_map(Fetcher::next_deadline).min());
+        self.timers.set(Timer::Groups, self.groups.next_deadline());
         let deletes = self.deletes.next_deadline();
         self.timers.set(Timer::Purgatory, self.purgatory.next_deadline().into_iter().chain(deletes).min());
     }
@@ -299,6 +309,7 @@ impl Node for Broker {
             Input::Command { .. } => Lane::Heartbeat,
             Input::Local(LocalStep::Broker(Step::Tick(timer))) => timer.lane(),
             Input::Local(LocalStep::Broker(Step::Fetch(key) | Step::Cut(key, _))) => self.fetcher_lane(*key),
+            Input::Local(LocalStep::Broker(Step::Groups(step))) => step.lane(),
             Input::Local(_) => Lane::Timer,
             Input::Synced { ticket, .. } => self.sync_lane(*ticket),
             Input::Opened { conn }
@@ -332,6 +343,7 @@ impl Node for Broker {
         }
         self.settle_ready(now, disk, fx);
         self.settle_deletes(now, fx);
+        self.hand_over_high_watermarks(fx);
         self.refresh_timers();
     }
 

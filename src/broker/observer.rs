@@ -289,6 +289,7 @@ impl Broker {
         let caught_up = self.broker_epoch().is_some_and(|epoch| self.image.next_offset > epoch);
         if !self.published && (caught_up || !QuorumRule::BrokerActsFromItsRegistrationOn.holds()) {
             self.published = true;
+            self.count_group_partitions();
             self.publish_metadata(now, &MetadataImage::default(), disk, fx);
             // `BrokerLifecycleManager.setReadyToUnfence`.
             self.lifecycle.hurry(now.mono);

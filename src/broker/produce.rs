@@ -11,15 +11,19 @@ use trial_storage::{Appended, BatchHeader, Disk, Log};
 use uuid::Uuid;
 
 use super::Broker;
-use super::partition::ProduceWaiter;
+use super::partition::{Partition, ProduceWaiter};
 use super::produce_validation::{Refusal, validate_form};
 use super::replicas::PartitionIx;
-use crate::conformance::{AppendRule, BrokerRule, HighWatermarkRule, ProduceRule, ProducerRule};
+use crate::conformance::{AppendRule, BrokerRule, CoordinatorRule, HighWatermarkRule, ProduceRule, ProducerRule};
 use crate::event::Event;
 use crate::ids::TopicPartition;
-use crate::node::{ConnId, Effects, EventId, Nanos, Now, ReqId, ms};
+use crate::node::{ConnId, Effects, EventId, Nanos, Now, ReqId, RequestHeader, ms};
 use crate::protocol::errors::{NONE, code_name};
+use crate::protocol::is_internal_topic;
 use crate::zoo::Switch;
+
+/// The client id of Kafka's own tools, which may write to internal topics (`AdminUtils.ADMIN_CLIENT_ID`).
+const ADMIN_CLIENT_ID: &str = "__admin_client";
 
 /// What became of one partition of a produce request (`ProducePartitionStatus`).
 #[derive(Clone, Debug)]
@@ -61,12 +65,13 @@ impl Broker {
         &mut self,
         now: Now,
         (req, conn): (ReqId, ConnId),
-        version: i16,
+        header: &RequestHeader,
         request: ProduceRequest,
         disk: &mut dyn Disk,
         fx: &mut Effects<'_>,
     ) {
-        let acks = request.acks;
+        let (acks, version) = (request.acks, header.api_version);
+        let writes_internal_topics = header.client_id == ADMIN_CLIENT_ID;
         let mut parts = Vec::new();
         for topic in request.topic_data {
             for data in topic.partition_data {
@@ -90,6 +95,9 @@ impl Broker {
                     appended: EventId::NONE,
                 };
                 let appended = match self.validate_records(&part, version, acks, data.records) {
+                    Ok(_) if !writes_internal_topics && self.is_internal(&part) => {
+                        Err(ResponseError::InvalidTopicException.into())
+                    }
                     Ok((records, header)) => self.append_to_leader(now, &mut part, acks, records, header, disk, fx),
                     Err(error) => Err(error.into()),
                 };
@@ -158,6 +166,39 @@ impl Broker {
         let Some(ix) = part.ix else {
             return Err(self.error_for_absent(&part.topic, part.topic_id, part.index).into());
         };
+        let appended = self.append_as_leader(now, ix, acks, records, &header, disk, fx)?;
+        (part.first_offset, part.last_offset) = (appended.first_offset, appended.last_offset);
+        part.log_append_time = appended.log_append_time;
+        part.log_start_offset = self.replicas.get(ix).log.log_start_offset();
+        if appended.duplicate {
+            self.note_duplicate(ix, part, &header, &appended, fx);
+            self.try_high_watermark(now, ix, fx);
+            return Ok(());
+        }
+        part.appended = self.note_appended(now, ix, &appended, fx);
+        Ok(())
+    }
+
+    /// Is it a partition of a topic of the brokers' own?
+    fn is_internal(&self, part: &ProducedPartition) -> bool {
+        let replica = part.ix.and_then(|ix| self.replicas.try_get(ix));
+        let is_internal = replica.map_or_else(|| is_internal_topic(&part.topic), |replica| replica.is_offsets);
+        is_internal && CoordinatorRule::InternalTopicsAreNotWrittenTo.holds()
+    }
+
+    /// Appends to the log of a partition that this broker leads, and tells nobody yet.
+    /// Source: `Partition.appendRecordsToLeader`.
+    #[expect(clippy::too_many_arguments, reason = "what is to be appended, and what a handler is given")]
+    pub(super) fn append_as_leader(
+        &mut self,
+        now: Now,
+        ix: PartitionIx,
+        acks: i16,
+        records: Bytes,
+        header: &BatchHeader,
+        disk: &mut dyn Disk,
+        fx: &mut Effects<'_>,
+    ) -> Result<Appended, Refusal> {
         let partition = self.replicas.get_mut(ix);
         let isr_size = match partition.leader_state() {
             Some(state) => state.isr.committed().len(),
@@ -178,23 +219,26 @@ impl Broker {
         if header.is_transactional() {
             return Err(Refusal::of_log(ResponseError::InvalidTxnState));
         }
-        if self.setup.zoo.on(Switch::UnknownProducerReset) && has_forgotten(&partition.log, &header) {
+        if self.setup.zoo.on(Switch::UnknownProducerReset) && has_forgotten(&partition.log, header) {
             return Err(Refusal::of_log(ResponseError::UnknownProducerId));
         }
         fx.charge(8_000 + records.len() as u64 / 2);
-        let leader_epoch = if ProduceRule::AppendsInTheLeaderEpoch.holds() { partition.leader_epoch } else { 0 };
-        let appended = partition.log.append_as_leader(disk, records, leader_epoch, now.wall);
-        let appended = appended.map_err(Refusal::of_append)?;
-        (part.first_offset, part.last_offset) = (appended.first_offset, appended.last_offset);
-        part.log_append_time = appended.log_append_time;
-        part.log_start_offset = partition.log.log_start_offset();
-        if appended.duplicate {
-            self.note_duplicate(ix, part, &header, &appended, fx);
-            self.try_high_watermark(now, ix, fx);
-            return Ok(());
-        }
+        let leader_epoch = append_epoch(partition);
+        partition.log.append_as_leader(disk, records, leader_epoch, now.wall).map_err(Refusal::of_append)
+    }
+
+    /// What was appended may be flushed, committed and fetched now.
+    pub(super) fn note_appended(
+        &mut self,
+        now: Now,
+        ix: PartitionIx,
+        appended: &Appended,
+        fx: &mut Effects<'_>,
+    ) -> EventId {
+        let partition = self.replicas.get(ix);
+        let leader_epoch = append_epoch(partition);
         let role_event = partition.role_event;
-        part.appended = fx.record_because(
+        let event = fx.record_because(
             Event::Appended {
                 partition: partition.id.clone(),
                 first_offset: appended.first_offset,
@@ -209,7 +253,7 @@ impl Broker {
             self.try_high_watermark(now, ix, fx);
         }
         self.note_fetches(ix);
-        Ok(())
+        event
     }
 
     /// The batch is in the log: it is answered with the offsets it got then, and waits as the first attempt did, which may
@@ -400,6 +444,11 @@ impl Broker {
             &[part.appended],
         );
     }
+}
+
+/// The epoch that a leader's batch bears.
+fn append_epoch(partition: &Partition) -> i32 {
+    if ProduceRule::AppendsInTheLeaderEpoch.holds() { partition.leader_epoch } else { 0 }
 }
 
 /// Is this a later batch of a producer of which the log knows nothing? Before 2.5 that was refused; since KIP-360 any

@@ -85,6 +85,9 @@ impl Broker {
             let waiter = partition.produce_waiters.pop_front().expect("just seen");
             self.purgatory.ready.push_back(Ready::Produce(waiter.delayed));
         }
+        if partition.is_offsets {
+            self.groups.note_high_watermark(partition.id.partition);
+        }
         self.note_fetches(ix);
     }
     /// Something was appended: wakes the fetches that wait here.

@@ -21,6 +21,8 @@ pub enum Timer {
     Fetchers,
     /// Parked requests whose time is up.
     Purgatory,
+    /// Members, rebalances and offsets of groups.
+    Groups,
     /// `isr-expiration`: every half of replica.lag.time.max.ms.
     IsrShrink,
     /// `replica.high.watermark.checkpoint.interval.ms`.
@@ -36,13 +38,14 @@ pub enum Timer {
 }
 
 impl Timer {
-    const ALL: [Timer; 12] = [
+    const ALL: [Timer; 13] = [
         Timer::Lifecycle,
         Timer::Observer,
         Timer::AlterPartition,
         Timer::Forward,
         Timer::Fetchers,
         Timer::Purgatory,
+        Timer::Groups,
         Timer::IsrShrink,
         Timer::HighWatermarkCheckpoint,
         Timer::RecoveryPointCheckpoint,
@@ -59,6 +62,7 @@ impl Timer {
             Timer::Lifecycle => Lane::Heartbeat,
             Timer::Observer | Timer::AlterPartition => Lane::Metadata,
             Timer::Forward | Timer::Purgatory => Lane::Request,
+            Timer::Groups => Lane::Groups,
             Timer::IsrShrink
             | Timer::HighWatermarkCheckpoint
             | Timer::RecoveryPointCheckpoint

@@ -149,7 +149,12 @@ impl Machine {
     fn request(&mut self, listener: Listener, conn: ConnId, version: i16, body: RequestKind) -> ReqId {
         self.next_request += 1;
         let req = ReqId(self.next_request);
-        let header = RequestHeader { listener, api_version: version, client_id: "test".to_string() };
+        let header = RequestHeader {
+            listener,
+            api_version: version,
+            client_id: "test".to_string(),
+            client_host: "/test".to_string(),
+        };
         self.inputs.push_back(Input::Request { req, conn, header, body: Box::new(body) });
         req
     }

@@ -13,8 +13,10 @@ use kafka_protocol::messages::describe_groups_response::DescribedGroup;
 use kafka_protocol::messages::leave_group_response::MemberResponse;
 use kafka_protocol::messages::list_groups_response::ListedGroup;
 use kafka_protocol::messages::offset_commit_response::{OffsetCommitResponsePartition, OffsetCommitResponseTopic};
-use kafka_protocol::messages::offset_fetch_request::OffsetFetchRequestGroup;
-use kafka_protocol::messages::offset_fetch_response::OffsetFetchResponseGroup;
+use kafka_protocol::messages::offset_fetch_request::{OffsetFetchRequestGroup, OffsetFetchRequestTopics};
+use kafka_protocol::messages::offset_fetch_response::{
+    OffsetFetchResponseGroup, OffsetFetchResponsePartitions, OffsetFetchResponseTopics,
+};
 use kafka_protocol::messages::{
     ConsumerGroupHeartbeatRequest, ConsumerGroupHeartbeatResponse, GroupId, HeartbeatRequest, HeartbeatResponse,
     JoinGroupRequest, JoinGroupResponse, LeaveGroupRequest, LeaveGroupResponse, OffsetCommitRequest,
@@ -128,9 +130,7 @@ impl Request {
                 Response::ConsumerGroupHeartbeat(ConsumerGroupHeartbeatResponse::default().with_error_code(code))
             }
             Request::OffsetCommit(request) => Response::OffsetCommit(commit_refused(request, error)),
-            Request::OffsetFetch { group, .. } => Response::OffsetFetch(
-                OffsetFetchResponseGroup::default().with_group_id(group.group_id.clone()).with_error_code(code),
-            ),
+            Request::OffsetFetch { group, .. } => Response::OffsetFetch(fetch_refused(group, error)),
             Request::OffsetDelete(_) => Response::OffsetDelete(OffsetDeleteResponse::default().with_error_code(code)),
             Request::DeleteGroups(groups) => Response::DeleteGroups(
                 groups
@@ -189,6 +189,27 @@ fn leave_refused(request: &LeaveGroupRequest, error: ResponseError) -> LeaveGrou
             .with_error_code(error.code())
     };
     LeaveGroupResponse::default().with_members(request.members.iter().map(one).collect())
+}
+
+/// The group with its error; each partition has it too, for clients that hear of no other
+/// (`OffsetFetchResponse.groupError`).
+fn fetch_refused(group: &OffsetFetchRequestGroup, error: ResponseError) -> OffsetFetchResponseGroup {
+    let topic = |topic: &OffsetFetchRequestTopics| {
+        let partition = |index: &i32| {
+            OffsetFetchResponsePartitions::default()
+                .with_partition_index(*index)
+                .with_committed_offset(-1)
+                .with_metadata(Some(StrBytes::default()))
+                .with_error_code(error.code())
+        };
+        OffsetFetchResponseTopics::default()
+            .with_name(topic.name.clone())
+            .with_partitions(topic.partition_indexes.iter().map(partition).collect())
+    };
+    OffsetFetchResponseGroup::default()
+        .with_group_id(group.group_id.clone())
+        .with_error_code(error.code())
+        .with_topics(group.topics.iter().flatten().map(topic).collect())
 }
 
 /// Each partition that was to be committed, with the same end.

@@ -11,8 +11,10 @@ use super::classic::ClassicGroup;
 use super::config::GroupConfig;
 use super::consumer::ConsumerGroup;
 use super::records::{OffsetValue, Record};
+use super::shard::Happened;
 use super::timeline::Timeline;
 use super::timers::{Note, Timer, Timers};
+use crate::event::Event;
 use crate::ids::Topic;
 use crate::metadata::MetadataImage;
 use crate::node::{Now, ms};
@@ -109,6 +111,8 @@ pub(super) struct Coordinator {
     pub offsets: Timeline<OffsetKey, OffsetValue>,
     pub timers: Timers,
     pub answers: Answers,
+    /// What no record tells of, since the last effects.
+    pub happened: Vec<Happened>,
     /// End of what is written: changes are made as part of what comes next.
     pub written: i64,
     /// What readers see (`lastCommittedOffset`).
@@ -124,6 +128,7 @@ impl Coordinator {
             offsets: Timeline::default(),
             timers: Timers::default(),
             answers: Answers::default(),
+            happened: Vec::new(),
             written: 0,
             committed: 0,
         }
@@ -182,6 +187,11 @@ impl Coordinator {
 
     pub fn set_timer(&mut self, cx: Context<'_>, timer: Timer, after_ms: i64, note: Note) {
         self.timers.set(timer, cx.now.mono.saturating_add(ms(after_ms)), note);
+    }
+    /// A member of the classic protocol is none any more; it is so at once.
+    pub fn tell_member_removed(&mut self, group: &str, member: &str, why: impl Into<String>) {
+        let event = Event::MemberRemoved { group: group.to_string(), member: member.to_string(), why: why.into() };
+        self.happened.push(Happened { event, if_written: false });
     }
     /// Answers a question that waits.
     pub fn answer(&mut self, ask: AskId, response: Response) {

@@ -185,8 +185,8 @@ impl Story {
         self.carry_out(effects);
         self.shard = Shard::new(self.config.clone(), self.zoo);
         let cx = Context { now: self.now, metadata: &self.metadata };
-        for (records, end) in &self.log {
-            self.shard.load(cx, records, *end);
+        for batch in &self.log {
+            self.shard.load(cx, std::slice::from_ref(batch));
         }
         let end = self.end();
         let effects = self.shard.loaded(Context { now: self.now, metadata: &self.metadata }, end);

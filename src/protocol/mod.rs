@@ -24,6 +24,12 @@ pub fn is_valid_topic_name(name: &str) -> bool {
     !name.is_empty() && name.len() <= MAX_TOPIC_NAME_LENGTH && name != "." && name != ".." && name.chars().all(legal)
 }
 
+/// Is it a topic of the brokers' own (`Topic.isInternal`)? There are no other internal topics here: no transactions, no
+/// share groups.
+pub fn is_internal_topic(name: &str) -> bool {
+    name == crate::group::partition_for::OFFSETS_TOPIC
+}
+
 /// The versions that our own nodes use when they call each other.
 ///
 /// Our clients and brokers skip the ApiVersions handshake among themselves: they were built together. Foreign clients

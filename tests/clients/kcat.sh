@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Real clients against three brokers on this machine: kcat (librdkafka), and kafka-python if python3 can make a venv.
+# Real clients against three brokers on this machine: kcat (librdkafka), and kafka-python and confluent-kafka if python3
+# can make a venv.
 #
 #   tests/clients/kcat.sh [first port]
 #
@@ -62,7 +63,9 @@ start() {
 command -v kcat >/dev/null || give_up "kcat is not installed"
 (cd "$root" && cargo build -q -p trial-server --example serve) || give_up "the example does not build"
 target=${CARGO_TARGET_DIR:-$root/target}
-start "$scratch/logs"
+# Nobody waits for a second member of a group here.
+grouped=group.initial.rebalance.delay.ms=0
+start "$scratch/logs" "$grouped"
 
 kcat_() {
     timeout 60 kcat -b "$servers" "$@"
@@ -118,22 +121,44 @@ offset_is() {
 check "kcat -Q: the end offset" offset_is lines -1 100
 check "kcat -Q: the first offset" offset_is lines -2 0
 
+consumes_in_group() {
+    kcat_ -G "$1" -X auto.offset.reset=earliest -X session.timeout.ms=6000 -c "$2" -q lines >"$scratch/read" &&
+        sort -V "$scratch/read" | diff - "$scratch/lines"
+}
+check "kcat -G: a group reads the 100 lines, and commits" consumes_in_group readers 100
+check "kcat -P: 100 more" produces lines
+check "kcat -G: the group goes on behind what it has read" consumes_in_group readers 100
+
 # kafka-python, whose newest release speaks the newest versions.
 python=$scratch/venv/bin/python
 if python3 -m venv "$scratch/venv" >"$scratch/pip.log" 2>&1 &&
     timeout 120 "$python" -m pip install -q kafka-python==3.0.12 >>"$scratch/pip.log" 2>&1; then
     check "kafka-python: produces 100 records and reads them" timeout 60 "$python" "$here/kafka_python.py" "$servers"
+    check "kafka-python: a group, and the admin client" timeout 120 "$python" "$here/kafka_python_group.py" "$servers"
 else
     echo "left out: kafka-python cannot be installed"
+fi
+if [ -x "$python" ] && timeout 120 "$python" -m pip install -q confluent-kafka==2.16.1 >>"$scratch/pip.log" 2>&1; then
+    for protocol in classic consumer; do
+        check "confluent-kafka: a group of the $protocol protocol" \
+            timeout 120 "$python" "$here/confluent_group.py" "$servers" "$protocol"
+    done
+else
+    echo "left out: confluent-kafka cannot be installed"
 fi
 
 restarts() {
     kill "$server"
     wait "$server" 2>/dev/null
-    start "$scratch/logs"
-    consumes lines
+    start "$scratch/logs" "$grouped"
+    consumes once
 }
 check "killed and started again on the same directory: still the same 100 lines" restarts
+
+goes_on() {
+    kcat_ -P -t lines <"$scratch/lines" && consumes_in_group readers 100
+}
+check "and the group goes on where it was" goes_on
 
 # Packed by the broker, whatever the client did; unpacked by librdkafka.
 id=1

@@ -90,6 +90,11 @@ impl Ghost {
         self.lost.len()
     }
 
+    /// For each time that a leader took over without some of it: the first batch of that.
+    pub(crate) fn first_lost(&self) -> impl Iterator<Item = &Committed> {
+        self.lost.iter().filter_map(|lost| lost.first())
+    }
+
     /// What is committed from an offset on.
     pub(crate) fn committed_from(&self, offset: i64) -> &[Committed] {
         &self.log[self.log.partition_point(|c| c.batch.first < offset)..]

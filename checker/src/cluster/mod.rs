@@ -9,7 +9,8 @@
 //! Invariants speak of the replica whose leader epoch equals the controller's: a deposed leader may believe anything as
 //! long as nobody else acts on it. They excuse replicas that lost data, and take their facts from the World, never from
 //! what a node reports. The metadata quorum is [`crate::quorum`]'s; here the
-//! controller's word counts from its commit on. Not modelled yet: transactions, groups, compaction.
+//! controller's word counts from its commit on. What groups make of
+//! `__consumer_offsets` is [`crate::groups`]'. Not modelled yet: transactions, compaction.
 
 mod ack_before_committed;
 mod broker_epochs;

@@ -11,6 +11,7 @@
 pub(crate) mod ack_offset_mismatch;
 pub mod belief_truth;
 pub(crate) mod duplicate;
+pub mod groups;
 pub(crate) mod history_skip;
 pub(crate) mod inconsistent_offsets;
 pub(crate) mod lost_write;
@@ -23,9 +24,11 @@ pub(crate) mod records;
 pub(crate) mod stuck;
 mod violation;
 
-use crate::observation::{Belief, EventRef, Partition};
+use crate::observation::{Belief, EventRef, MemberStep, Partition, ResetCause};
 use crate::partitions::Partitions;
+use crate::settings::MemberSettings;
 use belief_truth::BeliefTruth;
+use groups::GroupHistory;
 use read_log::{ReadLog, Seen};
 use records::{NO_OFFSET, Records};
 pub use violation::Violation;
@@ -75,6 +78,7 @@ pub struct History {
     history_skips: history_skip::HistorySkips,
     inconsistent: inconsistent_offsets::InconsistentOffsets,
     phantoms: phantom_read::PhantomReads,
+    pub(crate) groups: GroupHistory,
     reads: u64,
     final_reads: u64,
 }
@@ -131,11 +135,49 @@ impl History {
         self.see(at, number, offset, record);
     }
 
+    /// A member of a group was handed a record. In its group, too, it reads a partition in order as long as that is its own.
+    pub(crate) fn read_as_member(
+        &mut self,
+        at: EventRef,
+        consumer: u32,
+        partition: &Partition,
+        (offset, leader_epoch): (i64, i32),
+        record: Option<u64>,
+    ) {
+        let number = self.number(partition);
+        self.groups.read(at, consumer, number, offset, record);
+        self.read(at, consumer, true, partition, (offset, leader_epoch), record);
+    }
+
     /// A consumer's position was set from outside.
     pub fn position_reset(&mut self, consumer: u32, partition: &Partition) {
         let number = self.number(partition);
         self.poll_order.reset(consumer, number);
         self.history_skips.reset(consumer, number);
+    }
+
+    /// A member's position was set from outside.
+    pub(crate) fn member_reset(
+        &mut self,
+        at: EventRef,
+        consumer: u32,
+        member: &MemberSettings,
+        partition: &Partition,
+        to: i64,
+        cause: ResetCause,
+    ) {
+        self.position_reset(consumer, partition);
+        let number = self.number(partition);
+        self.groups.position_reset(at, consumer, member, (number, partition), to, cause);
+    }
+
+    /// A member's step.
+    pub(crate) fn member_step(&mut self, at: EventRef, consumer: u32, member: &MemberSettings, what: &MemberStep) {
+        if let MemberStep::Assigned { partitions, .. } = what {
+            partitions.iter().for_each(|partition| self.position_reset(consumer, partition));
+        }
+        self.groups.step(at, consumer, member, what, &mut self.partitions);
+        self.logs.resize_with(self.partitions.len(), PartitionHistory::default);
     }
 
     /// One record of the final read.
@@ -181,7 +223,9 @@ impl History {
 
     /// A topic was deleted. Nothing that went into it is promised any more.
     pub fn topic_deleted(&mut self, topic: &str) {
-        for number in self.partitions.forget(topic) {
+        let numbers = self.partitions.forget(topic);
+        self.groups.topic_deleted(topic, &numbers);
+        for number in numbers {
             if let Some(log) = self.logs.get_mut(number as usize) {
                 log.deleted = true;
             }
@@ -244,6 +288,7 @@ impl History {
         ack_offset_mismatch::find(self, &mut found);
         nonmonotonic_send::find(self, &mut found);
         realtime_append_inversion::find(self, &mut found);
+        self.groups.finish(self, &mut found);
         found
     }
 

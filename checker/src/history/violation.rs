@@ -1,5 +1,6 @@
 //! What the history checker finds, as typed facts without judgement.
 
+use super::groups::GroupViolation;
 use crate::observation::{EventRef, Partition};
 
 /// One violation. Records are ids, offsets are Kafka's.
@@ -76,4 +77,6 @@ pub enum Violation {
         later_offset: i64,
         at: EventRef,
     },
+    /// In a group.
+    Group(GroupViolation),
 }

@@ -3,6 +3,7 @@
 //! Every rule of checker.md's "Configuration decides" that concerns clients is one function here; why a batch was lost,
 //! and by which rule that is allowed, is the cluster side's `loss`.
 
+mod groups;
 mod order;
 mod story;
 
@@ -12,6 +13,7 @@ use crate::cluster::Cluster;
 use crate::cluster::loss::{self, Loss};
 use crate::cluster::partition::{PartitionTruth, Produced};
 use crate::findings::{Findings, Headline};
+use crate::groups::Groups;
 use crate::history::records::{Record, Told};
 use crate::history::{History, Violation};
 use crate::observation::{EventRef, Partition};
@@ -24,6 +26,7 @@ use story::Story;
 pub(crate) struct Judge<'a> {
     pub(crate) history: &'a History,
     pub(crate) cluster: &'a Cluster,
+    pub(crate) groups: &'a Groups,
     pub(crate) settings: &'a Settings,
     /// Records of one batch share their fate: (partition, observation of the append, first offset, acks, exposed).
     losses: BTreeMap<(Partition, u64, i64, i16, bool), Loss>,
@@ -43,8 +46,8 @@ enum Fate<'a> {
 
 impl<'a> Judge<'a> {
     /// A judge of a finished run.
-    pub(crate) fn new(history: &'a History, cluster: &'a Cluster, settings: &'a Settings) -> Self {
-        Judge { history, cluster, settings, losses: BTreeMap::new() }
+    pub(crate) fn new(history: &'a History, cluster: &'a Cluster, groups: &'a Groups, settings: &'a Settings) -> Self {
+        Judge { history, cluster, groups, settings, losses: BTreeMap::new() }
     }
 
     /// Judges every violation.
@@ -83,6 +86,7 @@ impl<'a> Judge<'a> {
             }
             Stuck { partition, read_up_to, log_end, at } => self.stuck(&partition, read_up_to, log_end, at, found),
             DroppedUnpromised { partition, record, at } => self.dropped(&partition, record, at, found),
+            Group(violation) => groups::judge(self, violation, found),
             other => order::judge(self, other, found),
         }
     }

@@ -105,7 +105,7 @@ pub(super) fn judge(judge: &mut Judge<'_>, violation: Violation, found: &mut Fin
         }
         // Judged by the parent.
         InconsistentOffsets { .. } | LostWrite { .. } | Unseen { .. } | Undecided { .. } => {}
-        Stuck { .. } | DroppedUnpromised { .. } => {}
+        Stuck { .. } | DroppedUnpromised { .. } | Group(_) => {}
     }
 }
 

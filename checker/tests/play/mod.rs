@@ -31,7 +31,7 @@ pub fn orders() -> Partition {
 pub fn settings(acks: i16) -> Settings {
     let mut settings = Settings::default();
     settings.topics.insert("orders".into(), TopicSettings { min_insync_replicas: 2, ..Default::default() });
-    settings.producers.insert(1, ProducerSettings { acks, idempotent: acks != 0, max_in_flight: 5 });
+    settings.producers.insert(1, ProducerSettings { acks, idempotent: acks != 0, ..Default::default() });
     settings.consumers.insert(1, ConsumerSettings { manual: true });
     settings
 }

@@ -21,7 +21,12 @@ pub(crate) enum Incoming {
 
 /// Understands a request. What is not offered is an error; the connection is then closed, as Kafka does
 /// (`SocketServer.processCompletedReceives`), except for ApiVersions, by which clients find out what is offered.
-pub(crate) fn decode_request(frame: &Bytes, listener: Listener, offered: &[OfferedApi]) -> Result<Incoming, WireError> {
+pub(crate) fn decode_request(
+    frame: &Bytes,
+    client_host: &str,
+    listener: Listener,
+    offered: &[OfferedApi],
+) -> Result<Incoming, WireError> {
     let in_header = |why| WireError::Malformed { what: "request header", why };
     let mut walker = Walker::new(frame, 0, true);
     let api_key = walker.int16().map_err(in_header)?;
@@ -47,7 +52,8 @@ pub(crate) fn decode_request(frame: &Bytes, listener: Listener, offered: &[Offer
     let mut body = frame.slice_ref(rest);
     let body =
         RequestKind::decode(api, &mut body, version).map_err(|why| WireError::Undecodable { api, version, why })?;
-    let header = RequestHeader { listener, api_version: version, client_id };
+    let client_host = client_host.to_string();
+    let header = RequestHeader { listener, api_version: version, client_id, client_host };
     Ok(Incoming::Request { api, correlation_id, header, body: Box::new(body) })
 }
 
@@ -107,14 +113,19 @@ mod tests {
                 _ => encode_request(ApiKey::Metadata, version, 7, "me", &request).unwrap(),
             };
             let Ok(Incoming::Request { api, correlation_id, header, body }) =
-                decode_request(&without_size(frame), Listener::Broker, BROKER_APIS)
+                decode_request(&without_size(frame), "/there", Listener::Broker, BROKER_APIS)
             else {
                 panic!("version {version}")
             };
             assert_eq!((api, correlation_id), (ApiKey::Metadata, 7));
             assert_eq!(
                 header,
-                RequestHeader { listener: Listener::Broker, api_version: version, client_id: "me".to_string() }
+                RequestHeader {
+                    listener: Listener::Broker,
+                    api_version: version,
+                    client_id: "me".to_string(),
+                    client_host: "/there".to_string(),
+                }
             );
             assert!(matches!(*body, RequestKind::Metadata(request) if request.topics.is_none()));
         }
@@ -124,7 +135,7 @@ mod tests {
     fn an_unknown_version_of_api_versions_is_told_what_there_is() {
         // The rest of the frame is of a version nobody here knows.
         let frame = Bytes::from_static(&[0, 18, 0, 99, 0, 0, 0, 5, 1, 2, 3]);
-        let Ok(Incoming::AnswerAtOnce(answer)) = decode_request(&frame, Listener::Broker, BROKER_APIS) else {
+        let Ok(Incoming::AnswerAtOnce(answer)) = decode_request(&frame, "/there", Listener::Broker, BROKER_APIS) else {
             panic!("no answer")
         };
         let response = decode_response(ApiKey::ApiVersions, 0, 5, &without_size(answer)).unwrap();
@@ -141,7 +152,7 @@ mod tests {
             frame.put_i16(version);
             frame.put_i32(1);
             frame.put_i16(-1);
-            let refused = decode_request(&frame.freeze(), Listener::Broker, BROKER_APIS);
+            let refused = decode_request(&frame.freeze(), "/there", Listener::Broker, BROKER_APIS);
             assert!(matches!(refused, Err(WireError::NotOffered { .. })), "API {key} version {version}");
         }
     }
@@ -154,16 +165,19 @@ mod tests {
         let frame = encode_request(ApiKey::ApiVersions, 3, 1, "me", &RequestKind::ApiVersions(request)).unwrap();
         let frame = without_size(frame);
         for length in 0..frame.len() {
-            assert!(decode_request(&frame.slice(..length), Listener::Broker, BROKER_APIS).is_err(), "{length} bytes");
+            assert!(
+                decode_request(&frame.slice(..length), "/there", Listener::Broker, BROKER_APIS).is_err(),
+                "{length} bytes"
+            );
         }
-        assert!(decode_request(&frame, Listener::Broker, BROKER_APIS).is_ok());
+        assert!(decode_request(&frame, "/there", Listener::Broker, BROKER_APIS).is_ok());
     }
 
     #[test]
     fn a_hostile_array_length_is_refused() {
         // Metadata version 1 that announces two thousand million topics.
         let frame = Bytes::from_static(&[0, 3, 0, 1, 0, 0, 0, 1, 0xff, 0xff, 0x7f, 0xff, 0xff, 0xff]);
-        let refused = decode_request(&frame, Listener::Broker, BROKER_APIS);
+        let refused = decode_request(&frame, "/there", Listener::Broker, BROKER_APIS);
         assert!(matches!(refused, Err(WireError::Malformed { why: ShapeError::TooManyElements, .. })));
     }
 }

@@ -38,6 +38,8 @@ pub(crate) enum Kind {
     Array(&'static Kind),
     /// Fields, followed by tagged fields in flexible versions.
     Struct(&'static Struct),
+    /// The same behind a byte; a negative one says that there is none.
+    NullableStruct(&'static Struct),
 }
 
 /// A field and the versions that have it.
@@ -175,6 +177,10 @@ impl<'a> Walker<'a> {
                 (0..length).try_for_each(|_| self.value(*element))
             }
             Kind::Struct(structure) => self.structure(structure),
+            Kind::NullableStruct(structure) => match self.fixed()?.map(|byte: u8| byte as i8) {
+                [..0] => Ok(()),
+                [_] => self.structure(structure),
+            },
         }
     }
     fn structure(&mut self, structure: &Struct) -> Result<(), ShapeError> {
@@ -266,6 +272,11 @@ pub(crate) mod generate {
                     (0..length).for_each(|_| self.value(*element));
                 }
                 Kind::Struct(structure) => self.structure(structure),
+                Kind::NullableStruct(_) if self.below(4) == 0 => self.bytes.push(0xff),
+                Kind::NullableStruct(structure) => {
+                    self.bytes.push(1);
+                    self.structure(structure);
+                }
             }
         }
         fn structure(&mut self, structure: &Struct) {

@@ -33,9 +33,15 @@ macro_rules! structure {
 macro_rules! nested {
     ($($inner:tt)*) => { Field::of(Kind::Struct(const { &structure!($($inner)*) })) };
 }
+/// A field that is a struct, or null.
+macro_rules! nullable {
+    ($($inner:tt)*) => { Field::of(Kind::NullableStruct(const { &structure!($($inner)*) })) };
+}
 macro_rules! array {
     ($($inner:tt)*) => { Field::of(Kind::Array(const { &Kind::Struct(const { &structure!($($inner)*) }) })) };
 }
+
+mod groups;
 
 /// The shape of a request, if its API is one that our nodes serve.
 pub(crate) fn request(api: ApiKey) -> Option<&'static Shape> {
@@ -68,6 +74,19 @@ pub(crate) fn request(api: ApiKey) -> Option<&'static Shape> {
         ApiKey::AddRaftVoter => &ADD_RAFT_VOTER_REQUEST,
         ApiKey::RemoveRaftVoter => &REMOVE_RAFT_VOTER_REQUEST,
         ApiKey::UpdateRaftVoter => &UPDATE_RAFT_VOTER_REQUEST,
+        ApiKey::FindCoordinator => &groups::FIND_COORDINATOR_REQUEST,
+        ApiKey::JoinGroup => &groups::JOIN_GROUP_REQUEST,
+        ApiKey::SyncGroup => &groups::SYNC_GROUP_REQUEST,
+        ApiKey::Heartbeat => &groups::HEARTBEAT_REQUEST,
+        ApiKey::LeaveGroup => &groups::LEAVE_GROUP_REQUEST,
+        ApiKey::OffsetCommit => &groups::OFFSET_COMMIT_REQUEST,
+        ApiKey::OffsetFetch => &groups::OFFSET_FETCH_REQUEST,
+        ApiKey::OffsetDelete => &groups::OFFSET_DELETE_REQUEST,
+        ApiKey::DeleteGroups => &groups::DELETE_GROUPS_REQUEST,
+        ApiKey::DescribeGroups => &groups::DESCRIBE_GROUPS_REQUEST,
+        ApiKey::ListGroups => &groups::LIST_GROUPS_REQUEST,
+        ApiKey::ConsumerGroupHeartbeat => &groups::CONSUMER_GROUP_HEARTBEAT_REQUEST,
+        ApiKey::ConsumerGroupDescribe => &groups::CONSUMER_GROUP_DESCRIBE_REQUEST,
         _ => return None,
     })
 }
@@ -101,6 +120,19 @@ pub(crate) fn response(api: ApiKey) -> Option<&'static Shape> {
         ApiKey::FetchSnapshot => &FETCH_SNAPSHOT_RESPONSE,
         ApiKey::AddRaftVoter | ApiKey::RemoveRaftVoter => &CHANGE_RAFT_VOTER_RESPONSE,
         ApiKey::UpdateRaftVoter => &UPDATE_RAFT_VOTER_RESPONSE,
+        ApiKey::FindCoordinator => &groups::FIND_COORDINATOR_RESPONSE,
+        ApiKey::JoinGroup => &groups::JOIN_GROUP_RESPONSE,
+        ApiKey::SyncGroup => &groups::SYNC_GROUP_RESPONSE,
+        ApiKey::Heartbeat => &groups::HEARTBEAT_RESPONSE,
+        ApiKey::LeaveGroup => &groups::LEAVE_GROUP_RESPONSE,
+        ApiKey::OffsetCommit => &groups::OFFSET_COMMIT_RESPONSE,
+        ApiKey::OffsetFetch => &groups::OFFSET_FETCH_RESPONSE,
+        ApiKey::OffsetDelete => &groups::OFFSET_DELETE_RESPONSE,
+        ApiKey::DeleteGroups => &groups::DELETE_GROUPS_RESPONSE,
+        ApiKey::DescribeGroups => &groups::DESCRIBE_GROUPS_RESPONSE,
+        ApiKey::ListGroups => &groups::LIST_GROUPS_RESPONSE,
+        ApiKey::ConsumerGroupHeartbeat => &groups::CONSUMER_GROUP_HEARTBEAT_RESPONSE,
+        ApiKey::ConsumerGroupDescribe => &groups::CONSUMER_GROUP_DESCRIBE_RESPONSE,
         _ => return None,
     })
 }

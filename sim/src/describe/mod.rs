@@ -5,11 +5,13 @@
 //! | [`QuorumDescription`] | `kafka-metadata-quorum describe --status` and `--replication` | every controller as it is |
 //! | [`BrokerDescription`] | none has it all | what each broker has replayed |
 //! | [`TopicDescription`] | `kafka-topics --describe` | every replica as it is |
+//! | [`GroupDescription`] | `kafka-consumer-groups --describe` | how long rebalances kept members from their work |
 //!
 //! What a tool says is what the active controller holds to be true at that instant; what the nodes have is the truth in
 //! the World, which no tool could show.
 
 mod brokers;
+mod groups;
 mod quorum;
 mod topics;
 
@@ -20,6 +22,7 @@ use uuid::Uuid;
 use crate::world::Power;
 
 pub use self::brokers::{BrokerDescription, brokers};
+pub use self::groups::{GroupDescription, MemberDescription, OffsetDescription, groups};
 pub use self::quorum::{ControllerDescription, LeaderDescription, QuorumDescription, ReplicaState, quorum};
 pub use self::topics::{PartitionDescription, ReplicaDescription, TopicDescription, topics};
 

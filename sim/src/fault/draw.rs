@@ -37,7 +37,7 @@ impl Stream {
     }
 
     /// A duration of the range.
-    pub(super) fn within(&mut self, range: DurationRange) -> u64 {
+    pub(crate) fn within(&mut self, range: DurationRange) -> u64 {
         range.min.saturating_add(self.below(range.max.saturating_sub(range.min).saturating_add(1)))
     }
 
@@ -62,7 +62,7 @@ impl Stream {
 
 impl FaultSpec {
     /// Draws times first, then durations in the order of declaration, then the random broker, the random controllers,
-    /// and counts.
+    /// counts, and the random consumer.
     fn draw(self, scenario: &Scenario, seed: u64) -> Fault {
         let mut stream = Stream::new(seed, "fault", self.id);
         let when = self.when.with_times(&mut stream);
@@ -93,6 +93,19 @@ impl FaultSpec {
             }
             kind => kind,
         };
+        let consumers: u32 = scenario.consumers.iter().map(|consumer| consumer.count).sum();
+        let any_consumer = 1 + stream.below(u64::from(consumers)) as u32;
+        let other_consumer =
+            1 + (any_consumer + stream.below(u64::from(consumers.saturating_sub(1))) as u32) % consumers.max(1);
+        let settle = |target, consumer: u32| match target {
+            Target::AnyConsumer => Target::Consumer(consumer),
+            target => target,
+        };
+        let target = settle(target, any_consumer);
+        let kind = kind.map_peers(&|peer| match peer {
+            Peer::Node(target) => Peer::Node(settle(target, other_consumer)),
+            peer => peer,
+        });
         Fault { id: self.id, when, target, kind }
     }
 }
@@ -187,14 +200,26 @@ impl<D> FaultKind<D> {
 impl Fault {
     /// The fault as a scenario would say it: with ranges of one value. Drawing that gives this fault again.
     pub fn to_spec(&self) -> FaultSpec {
-        let exactly = DurationRange::exactly;
-        let when = match self.when.clone() {
-            When::At(at) => When::At(exactly(at)),
+        let kind = self.kind.clone().map(&mut DurationRange::exactly);
+        FaultSpec { id: self.id, when: self.when.to_spec(), target: self.target.clone(), kind }
+    }
+}
+
+impl When {
+    /// The instant as a scenario would say it: with ranges of one value.
+    pub fn to_spec(&self) -> When<DurationRange> {
+        self.clone().map(DurationRange::exactly)
+    }
+}
+
+impl<D> When<D> {
+    /// The same with other times.
+    pub fn map<E>(self, of: impl Fn(D) -> E) -> When<E> {
+        match self {
+            When::At(at) => When::At(of(at)),
             When::After { trigger, occurrence, not_before, delay } => {
-                When::After { trigger, occurrence, not_before: exactly(not_before), delay: exactly(delay) }
+                When::After { trigger, occurrence, not_before: of(not_before), delay: of(delay) }
             }
-        };
-        let kind = self.kind.clone().map(&mut |duration| exactly(duration));
-        FaultSpec { id: self.id, when, target: self.target.clone(), kind }
+        }
     }
 }

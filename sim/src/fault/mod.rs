@@ -10,8 +10,8 @@
 //! - A fault either stands at an instant or hangs on an event: it fires a short while after the n-th event of a kind
 //!   at or after an instant. Noise alone does not reach the narrow windows; "2 ms after an ack" does.
 //! - Who is hit is resolved when the fault fires ("leader of orders-0" is whoever leads then, by the controller's own
-//!   log; "active controller" is whoever decides then), except "random broker", "random controller" and "minority of
-//!   controllers", which are drawn with the times. A minority drawn like that may or may not have the active controller
+//!   log; "active controller" is whoever decides then), except "random broker", "random controller", "random consumer" and
+//!   "minority of controllers", which are drawn with the times. A minority drawn like that may or may not have the active controller
 //!   in it; "with the active" and "without the active" say so, and are resolved when the fault fires.
 //! - Every fault draws from a stream of its own, named by the seed and its id: taking one fault away, or adding one,
 //!   leaves all others as they were.
@@ -134,6 +134,10 @@ pub enum Target {
     Rack(String),
     /// `all brokers`, at the same instant.
     AllBrokers,
+    /// `coordinator of readers`: the broker that leads the group's partition of `__consumer_offsets`, at this moment.
+    Coordinator(String),
+    /// `random consumer`. [`timeline`] replaces it by a [`Target::Consumer`]; it never stands in a timeline.
+    AnyConsumer,
     /// `active controller`: the one that decides at this moment.
     ActiveController,
     /// `standby controller 1`: the n-th controller, in order, that does not decide at this moment, from 1.
@@ -174,6 +178,8 @@ impl Target {
             | Target::AnyBroker
             | Target::Rack(_)
             | Target::AllBrokers
+            | Target::Coordinator(_)
+            | Target::AnyConsumer
             | Target::ThatNode => false,
         }
     }
@@ -182,8 +188,8 @@ impl Target {
     pub fn can_suffer(&self, kind: &str) -> bool {
         match self {
             Target::ThatNode => true,
-            Target::Producer(_) | Target::Consumer(_) => {
-                matches!(kind, "crash" | "pause" | "cut" | "slow-link" | "clock-jump")
+            Target::Producer(_) | Target::Consumer(_) | Target::AnyConsumer => {
+                matches!(kind, "crash" | "clean-restart" | "pause" | "cut" | "slow-link" | "clock-jump")
             }
             target => !(target.is_controller() && matches!(kind, "slow-fetch" | "late-metadata" | "restore-disk")),
         }
@@ -275,7 +281,7 @@ pub enum FaultKind<D = Nanos> {
         /// Time until it is started again.
         restart_after: Option<D>,
     },
-    /// SIGTERM: controlled shutdown, and a start some time after the process has ended.
+    /// SIGTERM: controlled shutdown of a server, a client is closed; and a start some time after the process has ended.
     CleanRestart {
         /// From the end of the process to its start.
         down_for: D,

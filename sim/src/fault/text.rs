@@ -21,7 +21,7 @@ fn wrong(message: String, valid: &[&str]) -> TextError {
     TextError { message, valid: valid.iter().map(|&s| s.to_owned()).collect() }
 }
 
-const TARGETS: [&str; 21] = [
+const TARGETS: [&str; 23] = [
     "b1",
     "c1",
     "p1",
@@ -31,6 +31,8 @@ const TARGETS: [&str; 21] = [
     "random broker",
     "rack r1",
     "all brokers",
+    "coordinator of readers",
+    "random consumer",
     "active controller",
     "standby controller 1",
     "random controller",
@@ -95,6 +97,8 @@ pub fn parse_target(text: &str) -> Result<Target, TextError> {
         ["minority", ref rest @ ..] => parse_some(Share::Minority, rest),
         ["majority", ref rest @ ..] => parse_some(Share::Majority, rest),
         [_, "and", ..] => parse_these(&words),
+        ["coordinator", "of", group] => Some(Target::Coordinator(group.to_owned())),
+        ["random", "consumer"] => Some(Target::AnyConsumer),
         ["rack", rack] => Some(Target::Rack(rack.to_owned())),
         ["leader", "of", partition] => parse_partition(partition).map(Target::Leader),
         ["follower", nth, "of", partition] => match (parse_partition(partition), nth.parse()) {
@@ -172,6 +176,8 @@ impl fmt::Display for Target {
             Target::AnyBroker => write!(f, "random broker"),
             Target::Rack(rack) => write!(f, "rack {rack}"),
             Target::AllBrokers => write!(f, "all brokers"),
+            Target::Coordinator(group) => write!(f, "coordinator of {group}"),
+            Target::AnyConsumer => write!(f, "random consumer"),
             Target::ThatNode => write!(f, "that node"),
             Target::ActiveController => write!(f, "active controller"),
             Target::StandbyController(nth) => write!(f, "standby controller {nth}"),

@@ -1,9 +1,10 @@
 //! What clients did and saw: their events and notes become plain observations, for a checker or for a history.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
-use trial_checker::{Belief, EventRef, Observation, Partition};
-use trial_kafka::event::Event;
+use trial_checker::{Belief, EventRef, MemberStep, Observation, Partition, ResetCause};
+use trial_kafka::event::{Event, Fault};
 use trial_kafka::ids::TopicPartition;
 use trial_kafka::node::{self, ConsumedRecord, EventId};
 
@@ -36,15 +37,64 @@ impl Clients {
 
     /// A client's event; others tell nothing.
     pub fn on_event(&mut self, world: &World, event: &TraceEvent, told: impl FnOnce(EventRef, Observation)) {
-        match &event.event {
-            Event::SendInvoked { op, partition } => self.on_partition_chosen(op.0, partition, event.id, told),
-            Event::PositionReset { partition, to, .. } => {
-                let Some(consumer) = consumer_number(world, event.node) else { return };
-                let at = EventRef { id: event.id.0, time: event.time };
-                told(at, Observation::PositionReset { consumer, partition: self.name(partition), to: *to });
-            }
-            _ => {}
+        let at = EventRef { id: event.id.0, time: event.time };
+        if let Event::SendInvoked { op, partition } = &event.event {
+            return self.on_partition_chosen(op.0, partition, event.id, told);
         }
+        let Some(consumer) = consumer_number(world, event.node) else { return };
+        if let Event::PositionReset { partition, to, why } = &event.event {
+            let (partition, cause) = (self.name(partition), cause_of(why));
+            return told(at, Observation::PositionReset { consumer, partition, to: *to, cause });
+        }
+        if let Some(what) = self.step_of_member(&event.event) {
+            told(at, Observation::Member { consumer, what });
+        }
+    }
+
+    fn step_of_member(&mut self, event: &Event) -> Option<MemberStep> {
+        let mut all = |ids: &[TopicPartition]| ids.iter().map(|id| self.name(id)).collect();
+        Some(match event {
+            Event::GroupJoined { member, generation, .. } => {
+                MemberStep::Joined { member: Arc::from(member.as_str()), generation: *generation }
+            }
+            Event::GroupLeft { .. } => MemberStep::Left,
+            Event::PartitionsAssigned { generation, partitions, .. } => {
+                MemberStep::Assigned { generation: *generation, partitions: all(partitions) }
+            }
+            Event::PartitionsRevoked { generation, partitions, .. } => {
+                MemberStep::Revoked { generation: *generation, partitions: all(partitions) }
+            }
+            Event::PartitionsLost { generation, partitions, .. } => {
+                MemberStep::Lost { generation: *generation, partitions: all(partitions) }
+            }
+            Event::Consumed { partition, first_offset, last_offset, .. } => MemberStep::HandedOut {
+                partition: self.name(partition),
+                first_offset: *first_offset,
+                last_offset: *last_offset,
+            },
+            Event::Processed { partition, first_offset, last_offset, .. } => MemberStep::Processed {
+                partition: self.name(partition),
+                first_offset: *first_offset,
+                last_offset: *last_offset,
+            },
+            Event::CommitSent { generation, offsets, .. } => {
+                MemberStep::CommitSent { generation: *generation, offsets: self.offsets(offsets) }
+            }
+            Event::CommitAnswered { generation, offsets, error, .. } => MemberStep::CommitAnswered {
+                generation: *generation,
+                offsets: self.offsets(offsets),
+                error: error.clone(),
+            },
+            Event::Halted { .. } | Event::AssertionFailed { .. } => MemberStep::Stopped,
+            Event::Fault(Fault::Crash | Fault::PowerLoss { .. } | Fault::Restart | Fault::DiskFailed) => {
+                MemberStep::Stopped
+            }
+            _ => return None,
+        })
+    }
+
+    fn offsets(&mut self, offsets: &[(TopicPartition, i64)]) -> Vec<(Partition, i64)> {
+        offsets.iter().map(|(id, offset)| (self.name(id), *offset)).collect()
     }
 
     /// What came of a send or a poll.
@@ -105,4 +155,13 @@ impl Clients {
 
 fn consumer_number(world: &World, node: NodeIx) -> Option<u32> {
     world.node_name(node).strip_prefix('k')?.parse::<u32>().ok()?.checked_sub(1)
+}
+
+/// Why a position was set, from the words of whoever set it.
+fn cause_of(why: &str) -> ResetCause {
+    match why {
+        why if why.starts_with("the group has come there") => ResetCause::Committed,
+        why if why.starts_with("the group has committed nothing") => ResetCause::NothingCommitted,
+        _ => ResetCause::Other,
+    }
 }

@@ -12,11 +12,14 @@
 //!   the others an active controller; for a leader a running replica of ISR or ELR (the last known leader, if both are
 //!   empty; any replica, if unclean election is on); for a replica in sync a leader; for a high watermark so many in-sync
 //!   replicas that run as `min.insync.replicas` asks for.
+//! - Once all faults have healed, too, until the applications stop: a group that is not stable, a consumer that runs and is not
+//!   in its group.
 //! - Once the cluster has healed: a producer without acknowledgement, a consumer that does not get on (`World::unanswered`).
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
-use trial_checker::{EventRef, Observation, Partition, Waiting};
+use trial_checker::{EventRef, MemberStep, Observation, Partition, Waiting};
 use trial_kafka::broker::partition::Partition as Replica;
 use trial_kafka::broker::partition::leader::{RemoteReplica, isr_eligible};
 use trial_kafka::controller::{Controller, QuorumRole, Voter};
@@ -38,6 +41,10 @@ pub(super) struct Liveness {
     healed_at: Option<Nanos>,
     /// What waits, how far it is, and since when it has been no farther.
     waiting: BTreeMap<Waiting, (i64, Nanos)>,
+    /// Consumers of groups that have begun: whether each is a member now.
+    members: BTreeMap<u32, bool>,
+    /// The applications poll no more.
+    applications_stop: bool,
     /// Leaders that no majority reaches.
     cut_off: BTreeMap<NodeIx, CutOff>,
 }
@@ -57,6 +64,47 @@ impl Liveness {
         self.waiting.clear();
     }
 
+    /// The final read begins, and nobody polls for his group any more.
+    pub(super) fn applications_stop(&mut self) {
+        self.applications_stop = true;
+    }
+
+    /// A consumer has become a member, or is none any more.
+    pub(super) fn on_member(&mut self, what: &Observation) {
+        let Observation::Member { consumer, what } = what else { return };
+        match what {
+            MemberStep::Joined { .. } => self.members.insert(*consumer, true),
+            MemberStep::Left | MemberStep::Stopped => self.members.insert(*consumer, false),
+            _ => return,
+        };
+    }
+
+    /// Groups that do not come to rest, and consumers that are not in theirs. Excused are consumers that do not run.
+    fn groups_that_wait(&self, world: &World, waiting: &mut BTreeMap<Waiting, i64>) {
+        let mut groups: BTreeSet<&str> = BTreeSet::new();
+        let specs = world.scenario().consumers.iter().flat_map(|spec| (0..spec.count).map(move |_| spec));
+        for (consumer, spec) in (0..).zip(specs) {
+            let Some(group) = spec.group() else { continue };
+            let runs =
+                world.node_named(&format!("k{}", consumer + 1)).is_some_and(|node| world.power(node) == Power::Running);
+            let Some(is_member) = self.members.get(&consumer).filter(|_| runs) else { continue };
+            groups.insert(group);
+            if !is_member {
+                waiting.insert(Waiting::Membership { consumer }, 0);
+            }
+        }
+        let coordinators = world.scenario().cluster.broker_ids().filter_map(|id| world.broker(id));
+        let known: BTreeSet<String> = coordinators
+            .flat_map(trial_kafka::broker::Broker::coordinated)
+            .flat_map(|known| known.groups)
+            .filter(|group| group.state == "Stable")
+            .map(|group| group.id)
+            .collect();
+        for group in groups.into_iter().filter(|group| !known.contains(*group)) {
+            waiting.insert(Waiting::GroupStable { group: Arc::from(group) }, 0);
+        }
+    }
+
     /// Looks, if it is time. `image` is the committed metadata; `unclean` says of a topic whether any replica may lead.
     pub(super) fn look(
         &mut self,
@@ -74,7 +122,13 @@ impl Liveness {
         self.look_for_leaders_cut_off(world, at, told);
         let healed_at = self.healed_at.unwrap_or(0);
         let waiting = match self.healed_at {
-            Some(_) => what_waits(world, image, unclean),
+            Some(_) => {
+                let mut waiting = what_waits(world, image, unclean);
+                if !self.applications_stop {
+                    self.groups_that_wait(world, &mut waiting);
+                }
+                waiting
+            }
             None => high_watermarks_that_could_move(world, image),
         };
         self.waiting.retain(|what, (progress, _)| waiting.get(what) == Some(progress));
@@ -88,6 +142,10 @@ impl Liveness {
                 Unanswered::Reading { consumer, partition } => {
                     let partition = Partition::new(partition.topic.as_str(), partition.partition);
                     Waiting::Reading { consumer, partition }
+                }
+                Unanswered::GroupReading { group, partition } => {
+                    let partition = Partition::new(partition.topic.as_str(), partition.partition);
+                    Waiting::GroupReading { group: Arc::from(group.as_str()), partition }
                 }
             };
             told.push((at, Observation::StillWaiting { what, since }));

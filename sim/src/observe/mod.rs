@@ -8,6 +8,7 @@
 
 mod clients;
 mod durable;
+mod groups;
 mod liveness;
 mod logs;
 mod metadata;
@@ -19,6 +20,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use trial_checker::{Checker, EventRef, Observation, Partition, StartCause};
 use trial_kafka::broker::partition;
 use trial_kafka::event::{Event, Fault, LogStartReason};
+use trial_kafka::group::partition_for::OFFSETS_TOPIC;
 use trial_kafka::ids::TopicPartition;
 use trial_kafka::metadata::MetadataImage;
 use trial_kafka::node;
@@ -26,6 +28,7 @@ use trial_kafka::node;
 use crate::scenario::Scenario;
 use crate::trace::{NodeIx, TraceEvent};
 use crate::world::{Note, Phase, Power, Sink, World};
+use groups::GroupTruth;
 use liveness::Liveness;
 use logs::{Difference, KnownLogs};
 use metadata::MetadataTruth;
@@ -40,6 +43,7 @@ pub struct Observer {
     /// Each replica's log as the checker knows it.
     known: KnownLogs,
     metadata: MetadataTruth,
+    groups: GroupTruth,
     liveness: Liveness,
     /// Topics that were deleted at least once.
     deleted: BTreeSet<String>,
@@ -62,6 +66,7 @@ impl Observer {
             checker: Checker::new(settings),
             known: KnownLogs::default(),
             metadata: MetadataTruth::new(scenario.cluster.config.clone()),
+            groups: GroupTruth::default(),
             liveness: Liveness::default(),
             deleted: BTreeSet::new(),
             started: BTreeSet::new(),
@@ -84,6 +89,11 @@ impl Observer {
         let at = EventRef { id: event.id.0, time: event.time };
         self.tell_metadata(|metadata, told| metadata.on_event(world, event, told));
         let broker = world.broker_at(event.node).map(trial_kafka::broker::Broker::node_id);
+        if let Some(broker) = broker
+            && self.tell_groups(|groups, image, told| groups.on_event(world, event, broker, image, told))
+        {
+            return;
+        }
         if broker.is_some() && event.event.partition().is_some_and(|id| self.is_of_deleted_topic(world, event.node, id))
         {
             return self.on_event_of_deleted_topic(world, at, event);
@@ -198,9 +208,17 @@ impl Observer {
                 if name == Phase::Heal.name() {
                     self.liveness.healed(event.time);
                 }
+                if name == Phase::Read.name() {
+                    self.liveness.applications_stop();
+                }
                 Observation::Phase { name: name.clone() }
             }
-            _ => return self.clients.on_event(world, event, |at, what| self.checker.observe(at, what)),
+            (..) => {
+                return self.clients.on_event(world, event, |at, what| {
+                    self.liveness.on_member(&what);
+                    self.checker.observe(at, what);
+                });
+            }
         };
         self.checker.observe(at, observation);
     }
@@ -215,6 +233,17 @@ impl Observer {
             }
             self.checker.observe(at, what);
         }
+    }
+
+    /// What the truth of groups has to tell, to the checker.
+    fn tell_groups<T>(
+        &mut self,
+        tell: impl FnOnce(&mut GroupTruth, &MetadataImage, &mut Vec<(EventRef, Observation)>) -> T,
+    ) -> T {
+        let mut told = Vec::new();
+        let result = tell(&mut self.groups, self.metadata.image(), &mut told);
+        told.into_iter().for_each(|(at, what)| self.checker.observe(at, what));
+        result
     }
 
     /// Where a replica's log leaves what was told of it.
@@ -263,7 +292,13 @@ impl Observer {
         let entries = self.known.take_appended(world, node, broker, id, &replica.log, as_leader);
         if !entries.is_empty() {
             let partition = self.name(id);
+            let from = entries[0].first_offset;
             self.checker.observe(at, Observation::LogAppended { broker, partition, as_leader, entries });
+            if as_leader && id.topic.as_str() == OFFSETS_TOPIC {
+                self.tell_groups(|groups, image, told| {
+                    groups.on_appended(world, at, node, (broker, id), (from, image), told);
+                });
+            }
         }
     }
 
@@ -483,6 +518,7 @@ impl Sink for Observer {
             |topic: &str| metadata.promised(topic).is_some_and(|promised| promised.unclean_leader_election_enable);
         liveness.look(world, metadata.image(), unclean, &mut told);
         told.into_iter().for_each(|(at, what)| self.checker.observe(at, what));
+        self.tell_groups(|groups, image, told| groups.look(world, image, told));
         if events.iter().any(|event| matches!(&event.event, Event::Phase { name } if name == Phase::Read.name())) {
             self.audit_everything(world, EventRef { id: world.event_count(), time: world.now() });
         }

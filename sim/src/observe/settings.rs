@@ -1,10 +1,15 @@
 //! What does a scenario promise, in the words of the checker?
 
-use trial_checker::{ConsumerSettings, ProducerSettings, QuorumSettings, Settings, TopicSettings};
+use std::sync::Arc;
+
+use trial_checker::{
+    Commits, ConsumerSettings, MemberSettings, ProducerSettings, QuorumSettings, Reset, Settings, TopicSettings,
+};
+use trial_kafka::config::{GroupProtocol, OffsetReset};
 use trial_kafka::node::{Nanos, ms};
 use trial_kafka::zoo::Switch;
 
-use crate::scenario::{Cluster, Scenario};
+use crate::scenario::{Cluster, CommitStyle, ConsumerSpec, Scenario};
 use crate::world::controller_of;
 
 /// The promises of a scenario, and the kinds of fault without which a trial of it shows nothing.
@@ -34,18 +39,65 @@ pub(super) fn of_scenario(scenario: &Scenario, expected_fault_kinds: Vec<String>
                 acks: spec.config.acks.0,
                 idempotent: spec.config.enable_idempotence,
                 max_in_flight: spec.config.max_in_flight.max(0) as u32,
+                delivery_timeout: ms(spec.config.delivery_timeout_ms),
             };
             settings.producers.insert(number, producer);
             settings.producer_names.insert(number, format!("p{}", number + 1));
             number += 1;
         }
     }
-    let consumers: u32 = scenario.consumers.iter().map(|c| c.count).sum();
-    for number in 0..consumers {
-        settings.consumers.insert(number, ConsumerSettings::default());
-        settings.consumer_names.insert(number, format!("k{}", number + 1));
+    let mut number = 0;
+    for spec in &scenario.consumers {
+        for nth in 0..spec.count {
+            let member = member_of(scenario, spec, nth);
+            settings.consumers.insert(number, ConsumerSettings { manual: member.is_none() });
+            settings.members.extend(member.map(|member| (number, member)));
+            settings.consumer_names.insert(number, format!("k{}", number + 1));
+            number += 1;
+        }
     }
+    settings.group_recovery = group_recovery(scenario, settings.quorum.recovery);
     settings
+}
+
+/// What is known of a member of a group; `None` if it is in none.
+fn member_of(scenario: &Scenario, spec: &ConsumerSpec, nth: u32) -> Option<MemberSettings> {
+    let group = spec.group()?;
+    let instance = spec.config_of(nth).group_instance_id;
+    let topics = scenario.topics.iter().map(|topic| topic.name.clone()).filter(|topic| spec.reads(topic));
+    Some(MemberSettings {
+        group: Arc::from(group),
+        topics: topics.collect(),
+        commits: match spec.commit {
+            CommitStyle::Auto => Commits::Auto,
+            CommitStyle::Before => Commits::Before,
+            CommitStyle::After => Commits::After,
+            CommitStyle::Never => Commits::Never,
+        },
+        reset: match spec.config.auto_offset_reset {
+            OffsetReset::Earliest => Reset::Earliest,
+            OffsetReset::Latest => Reset::Latest,
+            _ => Reset::None,
+        },
+        instance: (!instance.is_empty()).then(|| Arc::from(instance.as_str())),
+    })
+}
+
+/// How long a group may take once everything has healed.
+///
+/// Two sessions: a member that died before must miss its own, and one whose coordinator moved is given another. The first
+/// members wait for others, and a rebalance for those that still work on what they have; a member that was fenced may
+/// have to join twice.
+fn group_recovery(scenario: &Scenario, recovery: Nanos) -> Nanos {
+    let broker = &scenario.cluster.config;
+    let members = || scenario.consumers.iter().filter(|spec| spec.group().is_some());
+    let session = members().map(|spec| match spec.config.group_protocol {
+        GroupProtocol::Classic => spec.config.session_timeout_ms,
+        GroupProtocol::Consumer => broker.group_consumer_session_timeout_ms,
+    });
+    let session = ms(session.max().unwrap_or(0));
+    let works = members().map(|spec| spec.processing + spec.poll_interval).max().unwrap_or(0);
+    recovery + 2 * session + 2 * (ms(broker.group_initial_rebalance_delay_ms) + works)
 }
 
 /// The quorum, and the bounds of what is due in it.

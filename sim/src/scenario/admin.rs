@@ -69,6 +69,18 @@ pub enum AdminAction {
         /// Those below this offset; `None`: all that are committed.
         before: Option<i64>,
     },
+    /// Delete a group that has no members, with its offsets.
+    DeleteGroup {
+        /// Its id.
+        group: String,
+    },
+    /// Delete the offsets of a topic that a group has committed and does not read any more.
+    DeleteOffsets {
+        /// The group's id.
+        group: String,
+        /// Of these partitions: one, or all of the topic's.
+        partitions: Vec<TopicPartition>,
+    },
     /// Make a controller a voter of the quorum, on the disk that it has then.
     AddVoter {
         /// Its number.
@@ -86,7 +98,7 @@ pub enum AdminAction {
 }
 
 /// The names of actions, for `do`.
-pub const ACTION_NAMES: [&str; 9] = [
+pub const ACTION_NAMES: [&str; 11] = [
     "create-topic",
     "delete-topic",
     "create-partitions",
@@ -96,6 +108,8 @@ pub const ACTION_NAMES: [&str; 9] = [
     "delete-records",
     "add-voter",
     "remove-voter",
+    "delete-group",
+    "delete-offsets",
 ];
 
 impl AdminAction {
@@ -111,6 +125,8 @@ impl AdminAction {
             AdminAction::DeleteRecords { .. } => 6,
             AdminAction::AddVoter { .. } => 7,
             AdminAction::RemoveVoter { .. } => 8,
+            AdminAction::DeleteGroup { .. } => 9,
+            AdminAction::DeleteOffsets { .. } => 10,
         }]
     }
 
@@ -139,6 +155,8 @@ impl AdminAction {
             AdminAction::DeleteRecords { partition, before } => {
                 Command::DeleteRecords { partition, before: before.unwrap_or(-1) }
             }
+            AdminAction::DeleteGroup { group } => Command::DeleteGroup { group },
+            AdminAction::DeleteOffsets { group, partitions } => Command::DeleteOffsets { group, partitions },
         }
     }
 }
@@ -157,6 +175,8 @@ pub(super) fn keys_of_action(action: &str) -> &'static [&'static str] {
         "reassign" => &["topic", "partition", "replicas"],
         "delete-records" => &["topic", "partition", "before"],
         "add-voter" | "remove-voter" => &["controller", "once"],
+        "delete-group" => &["group"],
+        "delete-offsets" => &["group", "topic", "partition"],
         _ => &[],
     }
 }
@@ -219,6 +239,15 @@ fn action_of(name: &str, reader: &mut Reader<'_, '_, '_>, scenario: &Scenario) -
                 _ => AdminAction::RemoveVoter { controller, once },
             })
         }
+        "delete-group" => Some(AdminAction::DeleteGroup { group: group(reader, scenario)? }),
+        "delete-offsets" => {
+            let group = group(reader, scenario);
+            let partitions = match reader.has("partition") {
+                true => partition(reader, scenario).map(|partition| vec![partition]),
+                false => topic(reader, scenario).map(|topic| partitions_of(scenario, &topic)),
+            };
+            Some(AdminAction::DeleteOffsets { group: group?, partitions: partitions? })
+        }
         "elect-leaders" => {
             let election = reader.take("election", election).unwrap_or(ElectionType::Preferred);
             let partition = if reader.has("topic") { Some(partition(reader, scenario)?) } else { None };
@@ -265,6 +294,26 @@ fn known_topic(scenario: &Scenario, name: String) -> Result<String, Wrong> {
 
 fn topic(reader: &mut Reader<'_, '_, '_>, scenario: &Scenario) -> Option<String> {
     reader.require("topic", |found| known_topic(scenario, text(found)?))
+}
+
+/// All partitions of a topic, as many as it is created with.
+fn partitions_of(scenario: &Scenario, topic: &str) -> Vec<TopicPartition> {
+    let created = scenario.admin.iter().filter_map(|step| match &step.action {
+        AdminAction::CreateTopic(created) => Some(created.as_ref()),
+        _ => None,
+    });
+    let known = scenario.topics.iter().chain(created).find(|known| known.name == topic);
+    let count = known.map_or(0, |known| known.partitions);
+    (0..count).map(|index| TopicPartition::new(&Topic::new(topic), index)).collect()
+}
+
+/// A group of the scenario's consumers.
+fn group(reader: &mut Reader<'_, '_, '_>, scenario: &Scenario) -> Option<String> {
+    reader.require("group", |found| {
+        let given = text(found)?;
+        check::group(scenario, &given)?;
+        Ok(given)
+    })
 }
 
 fn partition(reader: &mut Reader<'_, '_, '_>, scenario: &Scenario) -> Option<TopicPartition> {

@@ -1,5 +1,6 @@
 //! What cannot be in one scenario together: names that nothing has, instants outside the run, too many replicas.
 
+use trial_kafka::group::partition_for::OFFSETS_TOPIC;
 use trial_kafka::ids::TopicPartition;
 
 use super::error::Wrong;
@@ -63,6 +64,9 @@ pub(super) fn assignments(
 
 fn partition(scenario: &Scenario, partition: &TopicPartition) -> Result<i16, Wrong> {
     let name = partition.topic.as_str();
+    if name == OFFSETS_TOPIC {
+        return partition_of_offsets(scenario, partition.partition);
+    }
     topic_name(scenario, name)?;
     match scenario.topics.iter().find(|topic| topic.name == name) {
         Some(topic) if partition.partition < topic.partitions => Ok(topic.replication_factor),
@@ -72,6 +76,27 @@ fn partition(scenario: &Scenario, partition: &TopicPartition) -> Result<i16, Wro
         }
         None => Ok(0),
     }
+}
+
+/// A partition of the topic that brokers create for groups.
+fn partition_of_offsets(scenario: &Scenario, partition: i32) -> Result<i16, Wrong> {
+    let config = &scenario.cluster.config;
+    let partitions = config.offsets_topic_num_partitions;
+    if i64::from(partition) < partitions {
+        return Ok(i16::try_from(config.offsets_topic_replication_factor).unwrap_or(i16::MAX));
+    }
+    let wrong = Wrong::new(format!("there is no partition {OFFSETS_TOPIC}-{partition}: it has {partitions}"));
+    Err(wrong.help("cluster.offsets.topic.num.partitions says how many"))
+}
+
+/// A group that some consumers are members of.
+pub(super) fn group(scenario: &Scenario, group: &str) -> Result<(), Wrong> {
+    let mut groups: Vec<&str> = scenario.consumers.iter().filter_map(|consumer| consumer.group()).collect();
+    groups.dedup();
+    if groups.contains(&group) {
+        return Ok(());
+    }
+    Err(Wrong::new(format!("no consumer is a member of a group {group:?}")).among(group, groups))
 }
 
 fn up_to(number: i64, count: u64, letter: char, what: &str) -> Result<(), Wrong> {
@@ -99,6 +124,10 @@ pub(super) fn target(scenario: &Scenario, target: &Target, by_event: bool) -> Re
         Target::Consumer(id) => {
             let count = scenario.consumers.iter().map(|c| u64::from(c.count)).sum();
             up_to(i64::from(*id), count, 'k', "consumer")
+        }
+        Target::Coordinator(of) => group(scenario, of),
+        Target::AnyConsumer if scenario.consumers.is_empty() => {
+            Err(Wrong::new("there is no random consumer").help("this scenario has no consumers"))
         }
         Target::Leader(of) => partition(scenario, of).map(|_| ()),
         Target::Follower { partition: of, nth } => {
@@ -128,6 +157,7 @@ pub(super) fn target(scenario: &Scenario, target: &Target, by_event: bool) -> Re
         Target::SomeControllers { share, including } => some_controllers(cluster.controllers, *share, *including),
         Target::Rack(_)
         | Target::AnyBroker
+        | Target::AnyConsumer
         | Target::AllBrokers
         | Target::ActiveController
         | Target::AnyController
@@ -152,7 +182,7 @@ fn some_controllers(controllers: u32, share: Share, including: Including) -> Res
 pub(super) fn can_suffer(kind: &str, target: &Target) -> Result<(), Wrong> {
     match target {
         _ if target.can_suffer(kind) || kind.is_empty() => Ok(()),
-        Target::Producer(_) | Target::Consumer(_) => {
+        Target::Producer(_) | Target::Consumer(_) | Target::AnyConsumer => {
             Err(Wrong::new(format!("{kind} is no fault of a client: target a broker")))
         }
         _ if kind == "slow-fetch" => Err(Wrong::new("slow-fetch is a fault of followers: target a broker")),

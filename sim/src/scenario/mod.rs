@@ -13,6 +13,7 @@
 mod admin;
 mod builtin;
 mod check;
+mod consumers;
 mod drawn;
 mod error;
 mod faults;
@@ -26,6 +27,7 @@ mod write;
 
 pub use admin::{ACTION_NAMES, AdminAction, AdminStep};
 pub use builtin::builtin;
+pub use consumers::{CommitStyle, ConsumerSpec};
 pub use drawn::{DrawnKey, DrawnSection};
 pub use error::{Place, Problem, ScenarioError, nearest};
 pub use parse::parse;
@@ -34,7 +36,7 @@ pub use write::to_toml;
 
 pub use values::{DurationRange, parse_duration, show_duration};
 
-use trial_kafka::config::{BrokerConfig, ConfigValue, ConsumerConfig, ProducerConfig, TopicConfig};
+use trial_kafka::config::{BrokerConfig, ConfigValue, ProducerConfig, TopicConfig};
 use trial_kafka::ids::Topic;
 use trial_kafka::node::{Command, Nanos};
 use trial_kafka::zoo::Zoo;
@@ -180,23 +182,6 @@ pub struct ProducerSpec {
     pub keys: Option<u64>,
     /// Its configuration.
     pub config: ProducerConfig,
-}
-
-/// One or more equal consumers, each assigned all partitions of its topics.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ConsumerSpec {
-    /// How many.
-    pub count: u32,
-    /// Topics it reads.
-    pub topics: Vec<String>,
-    /// Pause between two polls.
-    pub poll_interval: Nanos,
-    /// Where it starts in each partition; `None`: by auto.offset.reset.
-    pub start: Option<ReadFrom>,
-    /// Where it goes later, in each partition, and when.
-    pub seek: Option<(Nanos, ReadFrom)>,
-    /// Its configuration.
-    pub config: ConsumerConfig,
 }
 
 /// A place in a partition, for a consumer.

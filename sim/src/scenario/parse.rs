@@ -11,8 +11,8 @@ use super::read::{Problems, Reader, boolean, duration, duration_from, duration_r
 use super::schema::keys_of;
 use super::tree::{Placed, Section, Tree, Value};
 use super::{
-    Cluster, ConsumerSpec, DiskModel, DrawnKey, DrawnSection, DurationRange, Expect, FINDING_CODES, FORMAT, Latency,
-    Network, Phases, ProducerSpec, ReadFrom, Scenario, TopicSpec, admin, check, drawn, faults, kafka, tree,
+    Cluster, DiskModel, DrawnKey, DrawnSection, Expect, FINDING_CODES, FORMAT, Latency, Network, Phases, ProducerSpec,
+    Scenario, TopicSpec, admin, check, consumers, drawn, faults, kafka, tree,
 };
 
 const MILLISECOND: u64 = 1_000_000;
@@ -77,7 +77,7 @@ fn scenario(file: &str, tree: &Tree, problems: &mut Problems<'_>) -> Scenario {
         scenario.drawn.extend(drawn);
     }
     for section in sections("consumer") {
-        let (consumer, drawn) = consumer(Reader::new(section, problems), &scenario);
+        let (consumer, drawn) = consumers::consumer(Reader::new(section, problems), &scenario);
         scenario.consumers.push(consumer);
         scenario.drawn.extend(drawn);
     }
@@ -197,7 +197,8 @@ pub(super) fn topic_settings(mut reader: Reader<'_, '_, '_>, name: Option<String
     Some(TopicSpec { name: name?, partitions, replication_factor, assignments, config })
 }
 
-fn topics(reader: &mut Reader<'_, '_, '_>, scenario: &Scenario) -> Vec<String> {
+/// The topics of a client: those it names, or all.
+pub(super) fn topics(reader: &mut Reader<'_, '_, '_>, scenario: &Scenario) -> Vec<String> {
     let known = |found: &Placed| {
         let name = text(found)?;
         check::topic_name(scenario, &name)?;
@@ -244,44 +245,6 @@ fn producer(mut reader: Reader<'_, '_, '_>, scenario: &Scenario) -> (ProducerSpe
     }
     config.enable_idempotence = low.enable_idempotence;
     (ProducerSpec { config, ..spec }, drawn)
-}
-
-fn consumer(mut reader: Reader<'_, '_, '_>, scenario: &Scenario) -> (ConsumerSpec, Vec<DrawnKey>) {
-    let (has_at, has_to) = (reader.has("seek-at"), reader.has("seek-to"));
-    let seek_at = reader.take("seek-at", |found| {
-        let at = duration(found)?;
-        check::instant(scenario, DurationRange::exactly(at))?;
-        Ok(at)
-    });
-    let seek_to = reader.take("seek-to", read_from);
-    if has_at != has_to {
-        let (key, other) = if has_at { ("seek-at", "seek-to") } else { ("seek-to", "seek-at") };
-        reader.fail(key, Wrong::new(format!("{key:?} needs {other:?}")).help("when it goes, and where to"));
-    }
-    let spec = ConsumerSpec {
-        start: reader.take("start", read_from),
-        seek: seek_at.zip(seek_to),
-        count: reader.take("count", number(1, 1000)).unwrap_or(1),
-        topics: topics(&mut reader, scenario),
-        poll_interval: reader.take("poll-interval", duration_from(MILLISECOND)).unwrap_or(100 * MILLISECOND),
-        config: Default::default(),
-    };
-    let (config, drawn) = kafka::drawn_config(&mut reader, DrawnSection::Consumer(scenario.consumers.len()));
-    (ConsumerSpec { config, ..spec }, drawn)
-}
-
-/// An offset, the log's start or end, or a time.
-fn read_from(found: &Placed) -> Result<ReadFrom, Wrong> {
-    match &found.value {
-        Value::Int(offset) if *offset >= 0 => Ok(ReadFrom::Offset(*offset)),
-        Value::Text(text) if text == "earliest" => Ok(ReadFrom::Earliest),
-        Value::Text(text) if text == "latest" => Ok(ReadFrom::Latest),
-        Value::Text(_) => duration(found).map(ReadFrom::Time),
-        _ => Err(Wrong::new(format!(
-            "an offset, \"earliest\", \"latest\" or a time such as \"6s\", not {}",
-            found.found()
-        ))),
-    }
 }
 
 fn network(mut reader: Reader<'_, '_, '_>) -> Network {

@@ -64,8 +64,13 @@ const PRODUCER: &[Key] = keys! {
 };
 const CONSUMER: &[Key] = keys! {
     "count" "1..=1000" "1" "so many equal consumers; all consumers together are k1, k2, …";
-    "topics" "list of topics" "all" "what it reads; all partitions are assigned to it";
+    "topics" "list of topics" "all" "what it reads; without group.id all partitions are assigned to it, with it it subscribes";
+    "pattern" "regular expression" "(topics)" "with group.id: it subscribes to the topics whose whole names match";
+    "commit" "auto, before, after, never" "auto, or never" "with group.id: the client commits (enable.auto.commit), or it does before or after processing, or nobody";
     "poll-interval" "duration" "\"100ms\"" "pause between two polls";
+    "processing" "duration" "\"0s\"" "how long it works on the records of one poll, before the next";
+    "join-at" "time or range" "the end of the warm-up" "when it begins; of several each has its own time in the range";
+    "leave-at" "time or range" "(never)" "when it closes, for good";
     "start" "offset, \"earliest\", \"latest\" or duration" "(by auto.offset.reset)" "where it starts in each partition; a time: at the first record written then or later";
     "seek-at" "duration" "(never)" "virtual time at which it goes elsewhere";
     "seek-to" "as start" "(none)" "where it goes then, in each partition";
@@ -152,6 +157,7 @@ const ADMIN: &[Key] = keys! {
     "election" "preferred, unclean" "\"preferred\"" "which kind of election";
     "controller" "1..=controllers" "(needed)" "whom add-voter makes a voter of the quorum, on the disk that it has then; whom remove-voter makes none";
     "once" "true, false" "false" "add-voter, remove-voter: not tried again, whatever the answer is";
+    "group" "text" "(needed)" "the group that is deleted, or whose offsets of the topic are";
     "resource" "\"topic orders\", \"b1\", \"all brokers\"" "(needed)" "whose configs are changed";
     "set" "list of \"KEY=VALUE\"" "[]" "configs that are set";
     "remove" "list of keys" "[]" "configs that are removed: the next default holds";
@@ -192,6 +198,7 @@ A key that is unknown, or that Kafka knows and the model does not have, is an er
 const WORDS: &str = "\
 targets   b1, c1, p1, k1 (broker, controller, producer, consumer), leader of orders-0, follower 1 of orders-0,
           random broker, all brokers, rack r1, that node (with after: the node of the event),
+          coordinator of readers (the broker that coordinates this group), random consumer,
           active controller, standby controller 1, random controller, all controllers, c1 and c3,
           minority of controllers, majority of controllers (drawn by the seed, with or without the active one),
           minority of controllers with the active, majority of controllers without the active

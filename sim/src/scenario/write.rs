@@ -57,8 +57,13 @@ pub fn to_toml(scenario: &Scenario) -> String {
     for (nth, consumer) in scenario.consumers.iter().enumerate() {
         w.header("[[consumer]]");
         w.unless(consumer.count == 1, "count", consumer.count);
-        w.key("topics", list(&consumer.topics));
+        w.unless(consumer.pattern.is_some(), "topics", list(&consumer.topics));
+        w.some("pattern", consumer.pattern.as_ref().map(quoted));
+        w.unless(consumer.group().is_none(), "commit", quoted(consumer.commit.name()));
         w.key("poll-interval", time(consumer.poll_interval));
+        w.unless(consumer.processing == 0, "processing", time(consumer.processing));
+        w.some("join-at", consumer.join_at.map(range));
+        w.some("leave-at", consumer.leave_at.map(range));
         w.some("start", consumer.start.map(read_from));
         if let Some((at, to)) = consumer.seek {
             w.key("seek-at", time(at));
@@ -218,6 +223,14 @@ impl Writer {
                 self.key("topic", quoted(&partition.topic));
                 self.key("partition", partition.partition);
                 self.some("before", *before);
+            }
+            AdminAction::DeleteGroup { group } => self.key("group", quoted(group)),
+            AdminAction::DeleteOffsets { group, partitions } => {
+                self.key("group", quoted(group));
+                self.some("topic", partitions.first().map(|partition| quoted(&partition.topic)));
+                // One is that one, unless it is all there are: then both ways to say it mean the same.
+                let only = partitions.first().filter(|_| partitions.len() == 1);
+                self.some("partition", only.map(|partition| partition.partition));
             }
             AdminAction::AddVoter { controller, once } | AdminAction::RemoveVoter { controller, once } => {
                 self.key("controller", controller);

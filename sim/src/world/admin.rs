@@ -57,6 +57,8 @@ impl Administrator {
             | AdminAction::ElectLeaders { .. }
             | AdminAction::Reassign { .. }
             | AdminAction::DeleteRecords { .. }
+            | AdminAction::DeleteGroup { .. }
+            | AdminAction::DeleteOffsets { .. }
             | AdminAction::AddVoter { .. }
             | AdminAction::RemoveVoter { .. } => {}
         }
@@ -69,6 +71,7 @@ fn is_so_already(action: &AdminAction, error: &str) -> bool {
         (action, error),
         (AdminAction::CreateTopic(_), "TOPIC_ALREADY_EXISTS")
             | (AdminAction::DeleteTopic { .. }, "UNKNOWN_TOPIC_OR_PARTITION")
+            | (AdminAction::DeleteGroup { .. }, "GROUP_ID_NOT_FOUND")
             | (AdminAction::AddVoter { .. }, "DUPLICATE_VOTER")
             | (AdminAction::RemoveVoter { .. }, "VOTER_NOT_FOUND")
     )
@@ -81,7 +84,17 @@ fn is_tried_once(action: &AdminAction) -> bool {
 
 /// Nobody said no.
 fn is_worth_another_try(error: &str) -> bool {
-    matches!(error, "NOT_CONTROLLER" | "TIMEOUT" | "REQUEST_TIMED_OUT" | "NETWORK_EXCEPTION" | "NOT_LEADER_OR_FOLLOWER")
+    matches!(
+        error,
+        "NOT_CONTROLLER"
+            | "TIMEOUT"
+            | "REQUEST_TIMED_OUT"
+            | "NETWORK_EXCEPTION"
+            | "NOT_LEADER_OR_FOLLOWER"
+            | "NOT_COORDINATOR"
+            | "COORDINATOR_NOT_AVAILABLE"
+            | "COORDINATOR_LOAD_IN_PROGRESS"
+    )
 }
 
 impl World {

@@ -174,7 +174,8 @@ impl World {
         let (acceptor, dialer) = (known.acceptor, known.dialer);
         self.network.requests.insert(req, conn);
         let (listener, client_id) = (known.listener, self.node_name(dialer).to_string());
-        let header = RequestHeader { listener, api_version: arrived.version, client_id };
+        let client_host = format!("/{client_id}");
+        let header = RequestHeader { listener, api_version: arrived.version, client_id, client_host };
         let input = Input::Request { req, conn: ConnId(conn), header, body: arrived.body };
         Some((acceptor, input, arrived.cause))
     }

@@ -1,6 +1,6 @@
 //! Carrying out faults: each is started at its time or by its event, counted when it takes effect, and ended.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use kafka_protocol::messages::ResponseKind;
 use trial_kafka::controller::Controller;
@@ -12,7 +12,7 @@ use super::late_metadata::{LateMetadata, MetadataAnswer};
 use super::life::LifeStep;
 use super::machines::{directory_id, disk_of};
 use super::network::Slowness;
-use super::slot::SimNode;
+use super::slot::{FailingDisk, SimNode};
 use super::{Phase, Power, What, World};
 use crate::fault::{Fault, FaultKind, MetadataKind, Trigger, When};
 use crate::trace::NodeIx;
@@ -47,12 +47,29 @@ enum WhatIsArmed {
     AdminStep(usize),
 }
 
+/// A fault of the timeline that has begun.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Begun {
+    /// Its place in the timeline.
+    pub fault: usize,
+    /// Number of the first event it made.
+    pub first_event: u64,
+    /// Number of the last one; below the first if it made none.
+    pub last_event: u64,
+}
+
 /// The timeline and what of it lasts.
 #[derive(Clone, Debug)]
 pub(super) struct Faults {
     timeline: Vec<Fault>,
     armed: Vec<Armed>,
     counters: BTreeMap<&'static str, FaultCounter>,
+    /// Which have begun, in order, whether or not they had an effect, and the events that they made.
+    begun: Vec<Begun>,
+    /// The one that begins in this step.
+    beginning: Option<usize>,
+    /// Those that are not to begin.
+    called_off: BTreeSet<usize>,
     /// Faults that last, to be ended early when the cluster is healed.
     lasting: Vec<FaultEnd>,
     /// No fault starts any more.
@@ -70,7 +87,18 @@ impl Faults {
             counters.entry(fault.kind.kind_name()).or_default().scheduled += 1;
         }
         let images = Images::for_faults(&timeline);
-        Faults { timeline, armed: Vec::new(), counters, lasting: Vec::new(), over: false, last_late: 0, images }
+        Faults {
+            timeline,
+            armed: Vec::new(),
+            counters,
+            begun: Vec::new(),
+            beginning: None,
+            called_off: BTreeSet::new(),
+            lasting: Vec::new(),
+            over: false,
+            last_late: 0,
+            images,
+        }
     }
     pub(super) fn counters(&self) -> impl Iterator<Item = (&'static str, FaultCounter)> {
         self.counters.iter().map(|(name, counter)| (*name, *counter))
@@ -155,17 +183,34 @@ impl World {
     }
 
     pub(super) fn start_fault(&mut self, index: usize, cause: EventId, that_node: Option<NodeIx>) {
-        if self.faults.over || self.phase() >= Phase::Heal {
+        if self.faults.over || self.phase() >= Phase::Heal || self.faults.called_off.contains(&index) {
             return;
         }
         let fault = self.faults.timeline[index].clone();
+        let first_event = self.tracer.count() + 1;
+        self.faults.beginning = Some(index);
         let mut effective = false;
         for node in self.resolve_target(&fault.target, that_node) {
             effective |= self.apply_fault(node, &fault.kind, cause);
         }
+        self.faults.beginning = None;
+        self.faults.begun.push(Begun { fault: index, first_event, last_event: self.tracer.count() });
         if effective {
             self.faults.counters.entry(fault.kind.kind_name()).or_default().took_effect += 1;
         }
+    }
+
+    /// The faults that were drawn or written down, in the order of the timeline.
+    pub fn fault_timeline(&self) -> &[Fault] {
+        &self.faults.timeline
+    }
+    /// Those of them that have begun so far; one that hits a disk that fails later stands twice.
+    pub fn faults_begun(&self) -> &[Begun] {
+        &self.faults.begun
+    }
+    /// A fault of the timeline that has not begun will not begin. Nothing else changes: all others stay as they were drawn.
+    pub fn call_off(&mut self, fault: usize) {
+        self.faults.called_off.insert(fault);
     }
 
     /// A fault that does not stand in the timeline, counted as those are.
@@ -259,7 +304,8 @@ impl World {
                 let slot = &mut self.slots[node.0 as usize];
                 if slot.is_up() && !matches!(slot.node, SimNode::Client(_)) {
                     slot.disk.fail_after(u64::from(after_operations.min));
-                    slot.disk_fails = Some((*restart_after, cause));
+                    slot.disk_fails =
+                        Some(FailingDisk { restart_after: *restart_after, cause, fault: self.faults.beginning });
                 }
                 // It takes effect with the first operation that fails.
                 false
@@ -351,11 +397,14 @@ impl World {
     /// Its disk has refused an operation or a sync: the process is gone, and with it what it wanted to tell.
     pub(super) fn die_of_disk(&mut self, node: NodeIx) {
         let slot = &mut self.slots[node.0 as usize];
-        let Some((restart_after, cause)) = slot.disk_fails.take() else { return };
+        let Some(FailingDisk { restart_after, cause, fault }) = slot.disk_fails.take() else { return };
         slot.disk.repair();
         self.end_process(node, false);
         self.slots[node.0 as usize].disk.process_crash();
-        self.record(node, Event::Fault(FaultEvent::DiskFailed), &[cause]);
+        let event = self.record(node, Event::Fault(FaultEvent::DiskFailed), &[cause]).0;
+        if let Some(fault) = fault {
+            self.faults.begun.push(Begun { fault, first_event: event, last_event: event });
+        }
         self.faults.counters.entry("disk-fails").or_default().took_effect += 1;
         self.restart_later(node, restart_after);
     }
@@ -402,11 +451,16 @@ impl World {
     }
 
     fn restart_cleanly(&mut self, node: NodeIx, down_for: Nanos, cause: EventId) -> bool {
-        let slot = &mut self.slots[node.0 as usize];
-        if !slot.is_up() || matches!(slot.node, SimNode::Client(_)) {
+        let is_up = self.slots[node.0 as usize].is_up();
+        if !is_up || self.life.closing.contains(&node) || self.has_left(node) {
             return false;
         }
+        let slot = &mut self.slots[node.0 as usize];
         slot.restart_after_halt = Some(down_for);
+        if matches!(slot.node, SimNode::Client(_)) {
+            self.end_orderly(node);
+            return true;
+        }
         let op = OpId(World::EXTERNAL_OPS - 1);
         self.hand_in(node, Input::Command { op, command: Command::ShutDown }, cause);
         true
@@ -448,7 +502,7 @@ impl World {
         match end {
             FaultEnd::Restart { node, incarnation } => {
                 let slot = &self.slots[node.0 as usize];
-                if slot.incarnation == incarnation && !slot.is_up() {
+                if slot.incarnation == incarnation && !slot.is_up() && !self.has_left(node) {
                     let event = self.record(node, Event::Fault(FaultEvent::Restart), &[]);
                     self.start_process(node, &[event]);
                 }
@@ -461,6 +515,7 @@ impl World {
                     for (_, effects) in std::mem::take(&mut self.slots[node.0 as usize].held_effects) {
                         self.queue.push(self.now, What::Release { node, incarnation, effects });
                     }
+                    self.go_on_reading(node);
                     for lane in trial_kafka::node::Lane::ALL {
                         if !self.slots[node.0 as usize].lanes[lane.index()].waiting.is_empty() {
                             self.wake_lane(node, lane);
@@ -543,7 +598,7 @@ impl World {
             if off_by_ms != 0 {
                 self.record(node, Event::Fault(FaultEvent::ClockJump { by_ms: -off_by_ms }), &[]);
             }
-            if !self.slots[index].is_up() {
+            if !self.slots[index].is_up() && !self.has_left(node) {
                 let event = self.record(node, Event::Fault(FaultEvent::Restart), &[]);
                 self.start_process(node, &[event]);
             }

@@ -8,19 +8,20 @@
 //! Healing waits for what the cluster shows (leaders, in-sync replicas), draining for what clients were told; each has a
 //! bound, and what is not reached by then is for the checker to judge.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use bytes::Bytes;
-use trial_kafka::config::{ConsumerConfig, OffsetReset};
 use trial_kafka::controller::{Controller, QuorumRole};
 use trial_kafka::event::Event;
 use trial_kafka::ids::{Topic, TopicPartition};
-use trial_kafka::node::{Command, EventId, Input, Nanos, OpId, Outcome, SeekTo};
+use trial_kafka::node::{Command, EventId, Input, Nanos, OpId, Outcome};
 
 use super::admin::Administrator;
+use super::application::{Reader, readers_of};
+use super::final_read::FinalRead;
 use super::probes::Probes;
-use super::{Note, Power, WALL_AT_START_MS, What, World, encode_value};
-use crate::scenario::{ReadFrom, Scenario};
+use super::{Note, Power, What, World, encode_value};
+use crate::scenario::Scenario;
 use crate::trace::NodeIx;
 
 /// Where a trial is in its life.
@@ -60,9 +61,21 @@ pub(super) enum LifeStep {
     Produce(u32),
     /// A producer shows that it gets on.
     Probe(u32),
-    Assign(u32),
+    /// A consumer begins to read.
+    Begin(u32),
+    /// A consumer's application goes on.
+    Application {
+        reader: u32,
+        incarnation: u32,
+    },
     Seek(u32),
-    Poll(u32),
+    /// A consumer goes for good.
+    Leave(u32),
+    /// A client's application has closed it, and its process ends.
+    Exit {
+        node: NodeIx,
+        incarnation: u32,
+    },
     /// A step of the administrator is due.
     AdminStepDue(usize),
     Administer,
@@ -81,12 +94,6 @@ pub(super) struct Writer {
     unsettled: u64,
 }
 
-#[derive(Clone, Debug)]
-pub(super) struct Reader {
-    pub(super) node: NodeIx,
-    pub(super) spec: usize,
-}
-
 /// See the module documentation.
 #[derive(Clone, Debug)]
 pub(super) struct Life {
@@ -94,39 +101,22 @@ pub(super) struct Life {
     pub(super) writers: Vec<Writer>,
     pub(super) readers: Vec<Reader>,
     pub(super) admin: NodeIx,
-    final_reader: NodeIx,
+    pub(super) final_reader: NodeIx,
+    /// Clients whose applications close them.
+    pub(super) closing: BTreeSet<NodeIx>,
     pub(super) administrator: Administrator,
     pub(super) probes: Probes,
     topics_created: usize,
     creating: bool,
     next_record: u64,
-    /// Where the final read has to get to, and where it is.
-    final_read: BTreeMap<TopicPartition, FinalRead>,
-    read_until: Nanos,
-}
-
-#[derive(Clone, Copy, Debug)]
-struct FinalRead {
-    log_start: i64,
-    log_end: i64,
-    position: i64,
+    pub(super) final_read: BTreeMap<TopicPartition, FinalRead>,
+    pub(super) read_until: Nanos,
 }
 
 /// Operations of the workload that are no records.
 pub(super) const CONTROL_OPS: u64 = 1 << 47;
 const LOOK_EVERY: Nanos = 100_000_000;
-const MILLISECOND: Nanos = 1_000_000;
-
-/// The final reader starts everywhere at the log's start and takes what it can get.
-pub(super) fn reader_config() -> ConsumerConfig {
-    ConsumerConfig {
-        auto_offset_reset: OffsetReset::Earliest,
-        max_poll_records: 100_000,
-        fetch_max_wait_ms: 20,
-        request_timeout_ms: 5_000,
-        ..ConsumerConfig::default()
-    }
-}
+pub(super) const MILLISECOND: Nanos = 1_000_000;
 
 impl Life {
     pub(super) fn new(scenario: &Scenario, seed: u64) -> Self {
@@ -137,8 +127,7 @@ impl Life {
         };
         let producers = scenario.producers.iter().enumerate().flat_map(|(spec, p)| (0..p.count).map(move |_| spec));
         let writers = producers.map(|spec| Writer { node: node(), spec, sent: 0, unsettled: 0 }).collect();
-        let consumers = scenario.consumers.iter().enumerate().flat_map(|(spec, c)| (0..c.count).map(move |_| spec));
-        let readers = consumers.map(|spec| Reader { node: node(), spec }).collect();
+        let readers = readers_of(scenario, seed, &mut node);
         let (admin, final_reader) = (node(), node());
         Life {
             phase: Phase::WarmUp,
@@ -146,6 +135,7 @@ impl Life {
             readers,
             admin,
             final_reader,
+            closing: BTreeSet::new(),
             administrator: Administrator::new(scenario, seed),
             probes: Probes::default(),
             topics_created: 0,
@@ -165,14 +155,8 @@ impl World {
     /// A process is gone: nobody will be told of its sends.
     pub(super) fn forget_sends_of(&mut self, node: NodeIx) {
         self.life.writers.iter_mut().filter(|writer| writer.node == node).for_each(|writer| writer.unsettled = 0);
-    }
-    /// A consumer that was started again asks for its partitions anew.
-    pub(super) fn take_up_reading(&mut self, node: NodeIx) {
-        if self.life.phase >= Phase::Faults
-            && let Some(reader) = self.life.readers.iter().position(|reader| reader.node == node)
-        {
-            self.queue.push(self.now, What::Life(LifeStep::Assign(reader as u32)));
-        }
+        self.life.closing.remove(&node);
+        self.forget_reading_of(node);
     }
     /// Records handed to producers so far.
     pub fn records_sent(&self) -> u64 {
@@ -193,12 +177,12 @@ impl World {
         self.begin_administration();
     }
 
-    fn enter(&mut self, phase: Phase) {
+    pub(super) fn enter(&mut self, phase: Phase) {
         self.life.phase = phase;
         self.record(NodeIx::WORLD, Event::Phase { name: phase.name().to_string() }, &[]);
     }
 
-    fn again(&mut self, after: Nanos, step: LifeStep) {
+    pub(super) fn again(&mut self, after: Nanos, step: LifeStep) {
         self.queue.push(self.now + after, What::Life(step));
     }
 
@@ -215,26 +199,15 @@ impl World {
             LifeStep::BeginFaults => {
                 self.enter(Phase::Faults);
                 (0..self.life.writers.len()).for_each(|n| self.live(LifeStep::Produce(n as u32)));
-                (0..self.life.readers.len()).for_each(|n| self.live(LifeStep::Assign(n as u32)));
-                for (number, reader) in self.life.readers.iter().enumerate() {
-                    if let Some((at, _)) = self.scenario.consumers[reader.spec].seek {
-                        self.queue.push(at.max(self.now), What::Life(LifeStep::Seek(number as u32)));
-                    }
-                }
+                self.begin_readers();
             }
             LifeStep::Produce(writer) => self.produce_next(writer as usize),
             LifeStep::Probe(writer) => self.send_probe(writer as usize),
-            LifeStep::Assign(reader) => self.assign(reader as usize),
-            LifeStep::Seek(reader) => {
-                let spec = self.life.readers[reader as usize].spec;
-                if let Some((_, to)) = self.scenario.consumers[spec].seek {
-                    self.seek(reader as usize, to);
-                }
-            }
-            LifeStep::Poll(reader) => {
-                let node = self.life.readers[reader as usize].node;
-                self.command(node, OpId(CONTROL_OPS + u64::from(reader)), Command::Poll { max_wait_ms: 500 });
-            }
+            LifeStep::Begin(reader) => self.begin_reading(reader as usize),
+            LifeStep::Application { reader, incarnation } => self.act(reader as usize, incarnation),
+            LifeStep::Seek(reader) => self.seek_as_planned(reader as usize),
+            LifeStep::Leave(reader) => self.leave(reader as usize),
+            LifeStep::Exit { node, incarnation } => self.exit(node, incarnation),
             LifeStep::AdminStepDue(step) => self.on_admin_step_due(step),
             LifeStep::Administer => self.administer(),
             LifeStep::BeginHeal => {
@@ -258,7 +231,8 @@ impl World {
             LifeStep::LookDrained => {
                 let phases = self.scenario.phases;
                 let bound = phases.faults_end() + phases.heal + phases.drain;
-                let is_drained = self.unsettled_sends() == 0 && self.is_committed() && self.unanswered().is_empty();
+                let is_told = self.unsettled_sends() == 0 && self.unanswered().is_empty();
+                let is_drained = is_told && self.is_committed() && self.groups_are_at_rest();
                 if is_drained || self.now >= bound {
                     self.begin_final_read();
                 } else {
@@ -287,44 +261,6 @@ impl World {
         self.life.creating = true;
         let topic = self.scenario.topics[self.life.topics_created].clone();
         self.command(self.life.admin, OpId(CONTROL_OPS - 2), topic.creation());
-    }
-
-    fn assign(&mut self, reader: usize) {
-        let Reader { node, spec } = self.life.readers[reader];
-        let topics = self.scenario.consumers[spec].topics.clone();
-        let partitions: Vec<_> = self.partitions_of(&topics).into_iter().map(|p| (p, None)).collect();
-        let op = OpId(CONTROL_OPS + (1 << 20) + reader as u64);
-        self.notes.push(Note::Assigned { consumer: reader as u32 });
-        self.command(node, op, Command::Assign { partitions });
-        if let Some(start) = self.scenario.consumers[spec].start {
-            self.seek(reader, start);
-        }
-        self.live(LifeStep::Poll(reader as u32));
-    }
-
-    /// Sends a consumer there in each of its partitions.
-    fn seek(&mut self, reader: usize, to: ReadFrom) {
-        let Reader { node, spec } = self.life.readers[reader];
-        let topics = self.scenario.consumers[spec].topics.clone();
-        let to = match to {
-            ReadFrom::Offset(offset) => SeekTo::Offset(offset),
-            ReadFrom::Earliest => SeekTo::Earliest,
-            ReadFrom::Latest => SeekTo::Latest,
-            ReadFrom::Time(at) => SeekTo::Timestamp(WALL_AT_START_MS + (at / MILLISECOND) as i64),
-        };
-        let op = OpId(CONTROL_OPS + (2 << 20) + reader as u64);
-        for partition in self.partitions_of(&topics) {
-            self.command(node, op, Command::Seek { partition, to });
-        }
-    }
-
-    pub(super) fn partitions_of(&self, topics: &[String]) -> Vec<TopicPartition> {
-        let specs = self.scenario.topics.iter().filter(|t| topics.contains(&t.name));
-        let of = |t: &crate::scenario::TopicSpec| {
-            let topic = Topic::new(&t.name);
-            (0..t.partitions).map(move |p| TopicPartition::new(&topic, p)).collect::<Vec<_>>()
-        };
-        specs.flat_map(of).collect()
     }
 
     fn produce_next(&mut self, number: usize) {
@@ -374,7 +310,7 @@ impl World {
         });
         let value = Some(encode_value(record, spec.value_bytes as usize));
         let command = Command::Produce { topic, partition: None, key, value, headers: Vec::new() };
-        if self.slots[node.0 as usize].is_up() {
+        if self.slots[node.0 as usize].is_up() && !self.life.closing.contains(&node) {
             self.life.writers[number].unsettled += 1;
             self.notes.push(Note::SendInvoked { record, producer: number as u32 });
             self.command(node, OpId(record), command);
@@ -409,36 +345,18 @@ impl World {
                 image.topic(partition.topic.as_str()).and_then(|t| t.partitions.get(partition.partition as usize));
             registration.is_some_and(|p| p.isr.len() == p.replicas.len()) && self.leader_replica(partition).is_some()
         };
-        self.scenario.cluster.broker_ids().all(broker_is_back) && self.all_partitions().iter().all(partition_is_whole)
+        let is_whole = |partitions: Vec<TopicPartition>| partitions.iter().all(partition_is_whole);
+        self.scenario.cluster.broker_ids().all(broker_is_back)
+            && is_whole(self.all_partitions())
+            && is_whole(self.offsets_partitions())
     }
 
     /// Has every leader committed all that its log holds? A follower may still wait for the answer of a broker that lost
     /// power, until its request times out.
     fn is_committed(&self) -> bool {
-        let leaders = self.all_partitions();
+        let leaders = [self.all_partitions(), self.offsets_partitions()].concat();
         let mut leaders = leaders.iter().filter_map(|partition| self.leader_replica(partition));
         leaders.all(|leader| leader.high_watermark() >= leader.log_end_offset())
-    }
-
-    fn begin_final_read(&mut self) {
-        self.enter(Phase::Read);
-        let mut assignment = Vec::new();
-        for partition in self.all_partitions() {
-            let Some(leader) = self.leader_replica(&partition) else {
-                self.notes.push(Note::FinalReadEnd { partition, log_start: 0, log_end: 0, complete: false });
-                continue;
-            };
-            let (log_start, log_end) = (leader.log.log_start_offset(), leader.high_watermark());
-            self.life.final_read.insert(partition.clone(), FinalRead { log_start, log_end, position: log_start });
-            assignment.push((partition, Some(log_start)));
-        }
-        self.life.read_until = self.now + self.scenario.phases.drain;
-        let reader = self.life.final_reader;
-        self.command(reader, OpId(CONTROL_OPS - 3), Command::Assign { partitions: assignment });
-        if self.finish_read_partitions() {
-            return;
-        }
-        self.live(LifeStep::FinalPoll);
     }
 
     /// The replica on the broker that leads by the controller's log.
@@ -449,23 +367,6 @@ impl World {
         (replica.is_leader() && replica.leader_epoch == registration.leader_epoch).then_some(replica)
     }
 
-    /// Notes the partitions that are read to their end. True if none is left, and the trial is over.
-    fn finish_read_partitions(&mut self) -> bool {
-        let late = self.now >= self.life.read_until;
-        let done = |r: &FinalRead| r.position >= r.log_end || late;
-        let finished: Vec<_> =
-            self.life.final_read.iter().filter(|(_, r)| done(r)).map(|(p, r)| (p.clone(), *r)).collect();
-        for (partition, read) in finished {
-            self.life.final_read.remove(&partition);
-            let FinalRead { log_start, log_end, position } = read;
-            self.notes.push(Note::FinalReadEnd { partition, log_start, log_end, complete: position >= log_end });
-        }
-        if self.life.final_read.is_empty() {
-            self.over = true;
-        }
-        self.over
-    }
-
     /// An operation of a client has ended.
     pub(super) fn on_outcome(&mut self, node: NodeIx, op: OpId, outcome: Outcome, event: EventId) {
         if op.0 >= World::EXTERNAL_OPS {
@@ -474,6 +375,13 @@ impl World {
         }
         if node == self.life.admin && self.on_administered(op, &outcome) {
             return;
+        }
+        if op == World::CLOSE_OP {
+            let incarnation = self.slots[node.0 as usize].incarnation;
+            return self.again(0, LifeStep::Exit { node, incarnation });
+        }
+        if let Some(reader) = self.life.readers.iter().position(|reader| reader.node == node) {
+            return self.on_reader_outcome(reader, op, outcome, event);
         }
         match outcome {
             Outcome::Produced { partition, belief, attempts, .. } if op.0 < self.life.next_record => {
@@ -487,28 +395,7 @@ impl World {
                 self.notes.push(Note::SendSettled { record: op.0, partition, belief, attempts, event });
             }
             Outcome::Polled { records, .. } if node == self.life.final_reader => {
-                for record in &records {
-                    if let Some(read) = self.life.final_read.get_mut(&record.partition) {
-                        read.position = record.offset + 1;
-                    }
-                }
-                if !records.is_empty() {
-                    self.notes.push(Note::FinalRead { records, event });
-                }
-                if self.life.phase == Phase::Read && !self.finish_read_partitions() {
-                    self.again(MILLISECOND, LifeStep::FinalPoll);
-                }
-            }
-            Outcome::Polled { records, .. } => {
-                let Some(number) = self.life.readers.iter().position(|r| r.node == node) else { return };
-                if !records.is_empty() {
-                    self.life.probes.polled(number as u32, &records, self.now);
-                    self.notes.push(Note::Polled { consumer: number as u32, records, event });
-                }
-                if self.life.phase <= Phase::Drain {
-                    let pause = self.scenario.consumers[self.life.readers[number].spec].poll_interval;
-                    self.again(pause.max(1), LifeStep::Poll(number as u32));
-                }
+                self.on_final_read(records, event);
             }
             Outcome::Done if node == self.life.admin => {
                 self.life.creating = false;

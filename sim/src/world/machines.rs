@@ -8,7 +8,7 @@ use trial_kafka::ids::ControllerNode;
 use trial_kafka::node::{Endpoint, Listener};
 use uuid::Uuid;
 
-use super::life;
+use super::final_read::reader_config;
 use super::slot::{SimNode, Slot};
 use crate::disk::VirtualDisk;
 use crate::scenario::{Cluster, DiskModel, Scenario};
@@ -103,13 +103,13 @@ pub(super) fn slots_of(scenario: &Scenario) -> Vec<Slot> {
     }
     number = 0;
     for spec in &scenario.consumers {
-        for _ in 0..spec.count {
+        for nth in 0..spec.count {
             number += 1;
-            client(format!("k{number}"), Role::Consumer(spec.config.clone()));
+            client(format!("k{number}"), Role::Consumer(spec.config_of(nth)));
         }
     }
     client("admin".to_string(), Role::Admin { request_timeout_ms: 5_000 });
-    client("reader".to_string(), Role::Consumer(life::reader_config()));
+    client("reader".to_string(), Role::Consumer(reader_config()));
     slots.iter_mut().for_each(|slot| slot.disk = disk_of(&scenario.disk));
     slots
 }

@@ -13,10 +13,14 @@
 //! A clone has the same future as the original; [`World::reseed`] gives it another.
 
 mod admin;
+mod application;
 mod assertion;
 mod carry;
+mod consumers;
 mod coverage;
 mod faults;
+mod final_read;
+mod groups;
 mod host;
 mod images;
 mod late_metadata;
@@ -25,6 +29,7 @@ mod machines;
 mod network;
 mod notes;
 mod outside;
+mod pauses;
 mod probes;
 mod process;
 mod queue;
@@ -51,13 +56,15 @@ use life::{Life, LifeStep};
 pub(crate) use machines::controller_of;
 use machines::slots_of;
 use network::{Network, Packet, Way};
+use pauses::PausesOfMembers;
 use queue::Queue;
 use slot::Slot;
 
-pub use faults::FaultCounter;
+pub use faults::{Begun, FaultCounter};
 pub use life::Phase;
 pub use notes::{Note, decode_value, encode_value};
 pub use outside::{External, ExternalInput};
+pub use pauses::Pauses;
 pub use probes::Unanswered;
 pub use slot::{Power, SimNode};
 
@@ -153,6 +160,7 @@ pub struct World {
     tracer: Tracer,
     faults: Faults,
     coverage: Coverage,
+    pauses: PausesOfMembers,
     life: Life,
     notes: Vec<Note>,
     externals: Vec<External>,
@@ -187,6 +195,7 @@ impl World {
             tracer: Tracer::default(),
             faults: Faults::new(timeline),
             coverage: Coverage::default(),
+            pauses: PausesOfMembers::default(),
             life: Life::new(&scenario, seed),
             notes: Vec::new(),
             externals: Vec::new(),
@@ -251,6 +260,11 @@ impl World {
     /// How often the metadata quorum and elections came into states that a campaign wants to reach, by name.
     pub fn coverage(&self) -> impl Iterator<Item = (&'static str, u64)> {
         self.coverage.named().into_iter()
+    }
+    /// How long rebalances kept members of groups from their work, by the members' names; those that never were are left
+    /// out.
+    pub fn pauses(&self) -> impl Iterator<Item = (&str, Pauses)> {
+        self.pauses.all().filter(|(_, pauses)| pauses.count > 0).map(|(node, pauses)| (self.node_name(node), pauses))
     }
     /// Syncs that nodes wait for.
     pub fn syncs_under_way(&self) -> u32 {
@@ -346,7 +360,10 @@ impl World {
         if !self.tracer.fresh.is_empty() || !self.notes.is_empty() {
             self.fire_triggers();
             let events = std::mem::take(&mut self.tracer.fresh);
-            events.iter().for_each(|event| self.coverage.count(&event.event));
+            for event in &events {
+                self.coverage.count(&event.event);
+                self.pauses.take(event);
+            }
             let notes = std::mem::take(&mut self.notes);
             sink.after_step(self, &events, &notes);
             self.tracer.fresh = events;

@@ -1,15 +1,20 @@
 //! Does everybody get on again? Once everything has healed, every producer sends one more record, and every consumer has to
 //! come to it. A record that was refused for good (its batch is too large, say) is no answer: the producer sends another.
 //!
+//! A group has to come to the end of every partition it means to read: to have processed, or committed if that comes first,
+//! everything below the high watermark; one that begins at the end of the log (`auto.offset.reset=latest`), those records at
+//! least. A group of which no member runs is not asked.
+//!
 //! The drain goes on until that has happened, or its bound is reached. A producer with acks=0 is promised nothing and is
 //! not asked; nor is a consumer with `auto.offset.reset=none`, which may rightly stand still.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use trial_kafka::config::{Acks, OffsetReset};
 use trial_kafka::ids::TopicPartition;
 use trial_kafka::node::{Belief, ConsumedRecord, Nanos};
 
+use super::application::Reader;
 use super::{Power, World};
 
 /// What a producer or a consumer has still not done, though nothing hinders it.
@@ -27,6 +32,13 @@ pub enum Unanswered {
         /// The partition where it is.
         partition: TopicPartition,
     },
+    /// The group has not processed everything that is committed.
+    GroupReading {
+        /// The group's id.
+        group: String,
+        /// The partition where it has not.
+        partition: TopicPartition,
+    },
 }
 
 /// See the module documentation.
@@ -36,6 +48,8 @@ pub(super) struct Probes {
     since: Nanos,
     /// Where each consumer is, and when it got there.
     read: BTreeMap<(u32, TopicPartition), (i64, Nanos)>,
+    /// The next offset that each group wants, and since when.
+    groups: BTreeMap<(String, TopicPartition), (i64, Nanos)>,
 }
 
 #[derive(Clone, Debug)]
@@ -68,6 +82,16 @@ impl Probes {
             self.read.insert((consumer, record.partition.clone()), (record.offset, now));
         }
     }
+    /// A group wants these offsets next: forward, or back after a rebalance.
+    pub(super) fn group_got_on(
+        &mut self,
+        group: Option<&str>,
+        next: impl Iterator<Item = (TopicPartition, i64)>,
+        now: Nanos,
+    ) {
+        let Some(group) = group else { return };
+        self.groups.extend(next.map(|(partition, next)| ((group.to_owned(), partition), (next, now))));
+    }
 }
 
 impl World {
@@ -94,8 +118,8 @@ impl World {
             };
             for (consumer, reader) in (0..).zip(&self.life.readers) {
                 let spec = &self.scenario.consumers[reader.spec];
-                let is_asked = spec.config.auto_offset_reset != OffsetReset::None
-                    && self.power(reader.node) == Power::Running
+                let is_asked = spec.group().is_none()
+                    && self.is_asked(reader)
                     && self.partitions_of(&spec.topics).contains(partition);
                 let read = probes.read.get(&(consumer, partition.clone()));
                 if is_asked && read.is_none_or(|(read, _)| read < offset) {
@@ -104,6 +128,43 @@ impl World {
                 }
             }
         }
+        if !probes.sent.is_empty() {
+            self.groups_behind(&mut unanswered);
+        }
         unanswered
+    }
+
+    /// Does it run, and must it get on?
+    pub(super) fn is_asked(&self, reader: &Reader) -> bool {
+        let resets = self.scenario.consumers[reader.spec].config.auto_offset_reset != OffsetReset::None;
+        resets && !reader.has_left && self.power(reader.node) == Power::Running
+    }
+
+    /// The groups that have not come to the end of what they read.
+    fn groups_behind(&self, unanswered: &mut Vec<(Unanswered, Nanos)>) {
+        let probes = &self.life.probes;
+        let partitions = self.all_partitions();
+        let mut seen = BTreeSet::new();
+        for reader in self.life.readers.iter().filter(|reader| self.is_asked(reader)) {
+            let spec = &self.scenario.consumers[reader.spec];
+            let Some(group) = spec.group() else { continue };
+            let begins_at_end = spec.config.auto_offset_reset == OffsetReset::Latest;
+            for partition in partitions.iter().filter(|partition| spec.reads(partition.topic.as_str())) {
+                let key = (group.to_owned(), partition.clone());
+                let probed = probes.sent.iter().filter_map(|probe| probe.acknowledged.as_ref());
+                let probed = probed.filter(|(of, _)| of == partition).map(|(_, offset)| offset + 1).max();
+                let end = match begins_at_end {
+                    true => probed,
+                    false => self.leader_replica(partition).map(|leader| leader.high_watermark()),
+                };
+                let progress = probes.groups.get(&key);
+                let is_behind = progress.map_or(0, |(next, _)| *next) < end.unwrap_or(0);
+                if is_behind && seen.insert(key) {
+                    let since = progress.map_or(probes.since, |(_, at)| probes.since.max(*at));
+                    let partition = partition.clone();
+                    unanswered.push((Unanswered::GroupReading { group: group.to_owned(), partition }, since));
+                }
+            }
+        }
     }
 }

@@ -74,6 +74,17 @@ pub enum Power {
     Off,
 }
 
+/// A disk that is about to fail.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct FailingDisk {
+    /// When to start the process again.
+    pub(crate) restart_after: Option<Nanos>,
+    /// The event that brought the fault about.
+    pub(crate) cause: EventId,
+    /// The fault's place in the timeline, if it stands there.
+    pub(crate) fault: Option<usize>,
+}
+
 /// See the module documentation.
 #[derive(Clone, Debug)]
 pub(crate) struct Slot {
@@ -102,8 +113,8 @@ pub(crate) struct Slot {
     pub(crate) lost_syncs: u32,
     /// Faults by which metadata reaches this broker late.
     pub(crate) late_metadata: Vec<LateMetadata>,
-    /// Its disk is about to fail: when to start the process again, after which event of the trace this was so.
-    pub(crate) disk_fails: Option<(Option<Nanos>, EventId)>,
+    /// Its disk is about to fail.
+    pub(crate) disk_fails: Option<FailingDisk>,
     /// How many numbers were drawn for each purpose.
     pub(crate) draws: BTreeMap<RandomFor, u64>,
     /// After the end of an orderly stop, start again after this long.

@@ -29,8 +29,9 @@ impl World {
                 let followers = replicas.into_iter().filter(|b| Some(*b) != leader);
                 followers.skip(nth.saturating_sub(1) as usize).take(1).filter_map(broker).collect()
             }
-            // The timeline has replaced them by one broker, one controller.
-            Target::AnyBroker | Target::AnyController => Vec::new(),
+            Target::Coordinator(group) => self.coordinator_of(group).and_then(broker).into_iter().collect(),
+            // The timeline has replaced them by one broker, one controller, one consumer.
+            Target::AnyBroker | Target::AnyController | Target::AnyConsumer => Vec::new(),
             Target::Rack(rack) => self.scenario.cluster.brokers_in_rack(rack).into_iter().filter_map(broker).collect(),
             Target::AllBrokers => self.scenario.cluster.broker_ids().filter_map(broker).collect(),
             Target::ThatNode => that_node.filter(|n| *n != NodeIx::WORLD).into_iter().collect(),
@@ -61,7 +62,7 @@ impl World {
         active.into_iter().chain(self.standbys()).take(count).collect()
     }
 
-    fn leader_of(&self, partition: &TopicPartition) -> Option<i32> {
+    pub(super) fn leader_of(&self, partition: &TopicPartition) -> Option<i32> {
         let registration =
             self.controller_image()?.topic(partition.topic.as_str())?.partitions.get(partition.partition as usize)?;
         Some(registration.leader).filter(|leader| *leader != NO_BROKER)

@@ -17,6 +17,7 @@ use crate::conformance::{FollowerRule, HighWatermarkRule, IsrRule, LogStartRule}
 use crate::ids::{BrokerId, NO_BROKER, TopicPartition};
 use crate::metadata::PartitionRegistration;
 use crate::node::EventId;
+use crate::protocol::is_internal_topic;
 use crate::zoo::Zoo;
 use isr::IsrState;
 use leader::{LeaderState, RemoteReplica};
@@ -44,6 +45,8 @@ pub struct ProduceWaiter {
 pub struct Partition {
     /// Name and index.
     pub id: TopicPartition,
+    /// Is it one of `__consumer_offsets`?
+    pub is_offsets: bool,
     /// The topic's id: a topic created again under the same name is another topic.
     pub topic_id: Uuid,
     /// The log.
@@ -118,6 +121,7 @@ impl Partition {
             false => high_watermark,
         };
         Partition {
+            is_offsets: is_internal_topic(id.topic.as_str()),
             id,
             topic_id,
             log,

@@ -10,6 +10,7 @@ mod disk;
 mod divergence;
 mod fetch_sessions;
 mod follower;
+mod groups;
 mod in_sync;
 mod leader;
 mod lifecycle;
@@ -49,8 +50,8 @@ use crate::event::Event;
 use crate::ids::{BrokerId, ControllerNode, Topic, TopicPartition};
 use crate::metadata::{BrokerRegistrationChange, METADATA_TOPIC_ID, MetadataRecord, PartitionChange};
 use crate::node::{
-    CallError, CallId, Command, ConnId, Effect, Effects, Endpoint, Input, Listener, Node, Now, OpId, Purpose, ReqId,
-    RequestHeader, Ticket, ms,
+    CallError, CallId, Command, ConnId, Effect, Effects, Endpoint, Input, Listener, LocalStep, Node, Now, OpId,
+    Purpose, ReqId, RequestHeader, Ticket, ms,
 };
 use crate::protocol::errors::code_name;
 use crate::protocol::{topic_name, versions};
@@ -97,6 +98,9 @@ struct Room {
     /// Syncs do not end before a story says so.
     syncs_wait: bool,
     held_syncs: Vec<(Ticket, PendingSync)>,
+    /// Logs of groups are not loaded before a story says so.
+    loads_wait: bool,
+    held_loads: Vec<LocalStep>,
 }
 
 /// Configuration, topic configs and switches of a story.
@@ -148,6 +152,8 @@ impl Room {
             lifecycle_waits: false,
             syncs_wait: false,
             held_syncs: Vec::new(),
+            loads_wait: false,
+            held_loads: Vec::new(),
         };
         room.handle(Input::Start { incarnation: Uuid::from_u128(1) });
         room
@@ -246,6 +252,7 @@ impl Room {
                 self.disk.complete_sync(pending);
                 self.feed(Input::Synced { ticket, result: Ok(()) });
             }
+            Effect::Defer { step, .. } if self.loads_wait && groups::is_load(&step) => self.held_loads.push(step),
             Effect::Defer { step, .. } => self.feed(Input::Local(step)),
             Effect::Halt { why } => self.halted = Some(why),
             Effect::Deliver { .. } => panic!("a broker delivers nothing"),
@@ -417,7 +424,12 @@ impl Room {
     fn send(&mut self, api_version: i16, body: impl Into<RequestKind>) -> ReqId {
         self.next_request += 1;
         let req = ReqId(self.next_request);
-        let header = RequestHeader { listener: Listener::Broker, api_version, client_id: "test".to_string() };
+        let header = RequestHeader {
+            listener: Listener::Broker,
+            api_version,
+            client_id: "test".to_string(),
+            client_host: "/test".to_string(),
+        };
         self.handle(Input::Request { req, conn: CLIENT, header, body: Box::new(body.into()) });
         req
     }

@@ -298,8 +298,12 @@ impl Cluster {
     pub fn send(&mut self, to: i32, api_version: i16, body: impl Into<RequestKind>) -> ReqId {
         self.fresh += 1;
         let req = ReqId(self.fresh);
-        let header =
-            RequestHeader { api_version, client_id: "story".to_string(), listener: crate::node::Listener::Controller };
+        let header = RequestHeader {
+            api_version,
+            client_id: "story".to_string(),
+            client_host: "/test".to_string(),
+            listener: crate::node::Listener::Controller,
+        };
         self.feed(to, Input::Request { req, conn: ConnId(0), header, body: Box::new(body.into()) });
         req
     }
@@ -453,6 +457,7 @@ impl Cluster {
         let header = RequestHeader {
             api_version: version,
             client_id: format!("c{id}"),
+            client_host: format!("/c{id}"),
             listener: crate::node::Listener::Controller,
         };
         let input = Input::Request { req, conn, header, body: Box::new(request) };

@@ -233,8 +233,12 @@ impl Room {
         self.next_request += 1;
         let req = ReqId(self.next_request);
         self.versions.insert(req, api_version);
-        let header =
-            RequestHeader { listener: crate::node::Listener::Controller, api_version, client_id: "test".to_string() };
+        let header = RequestHeader {
+            listener: crate::node::Listener::Controller,
+            api_version,
+            client_id: "test".to_string(),
+            client_host: "/test".to_string(),
+        };
         self.handle(Input::Request { req, conn: CONN, header, body: Box::new(body.into()) });
         req
     }

@@ -23,7 +23,12 @@ fn small() -> BrokerConfig {
 }
 
 fn header(api_version: i16) -> RequestHeader {
-    RequestHeader { listener: crate::node::Listener::Controller, api_version, client_id: String::new() }
+    RequestHeader {
+        listener: crate::node::Listener::Controller,
+        api_version,
+        client_id: String::new(),
+        client_host: "/test".to_string(),
+    }
 }
 
 /// A host whose randomness differs from node to node, so that they do not stand for election at once.

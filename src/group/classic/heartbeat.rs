@@ -49,7 +49,7 @@ impl Coordinator {
         let waits = !found.is_new && (found.parked_join.is_some() || found.parked_sync.is_some());
         match waits && ClassicGroupRule::WaitingMembersDoNotExpire.holds() {
             true => Written::nothing(),
-            false => self.remove_member(cx, id, member),
+            false => self.remove_silent_member(cx, id, member),
         }
     }
 

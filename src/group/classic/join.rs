@@ -142,7 +142,8 @@ impl Coordinator {
         };
         if needs_rebalance {
             self.update_member(id, member_id, request, Some(caller.ask));
-            return Ok(self.rebalance_or_complete_join(cx, id));
+            let why = format!("member {member_id} joins again");
+            return Ok(self.rebalance_or_complete_join(cx, id, &why));
         }
         // It has missed the answer to its join: it is told what it would have been.
         let tells_members = group.state == ClassicState::CompletingRebalance;
@@ -174,7 +175,7 @@ impl Coordinator {
         // Its client may have gone before its first answer: it is not waited for as long as a rebalance may take.
         let timer = Timer::Heartbeat { group: id.to_string(), member: member_id.to_string() };
         self.set_timer(cx, timer, i64::from(self.config.new_member_join_timeout_ms), Note::None);
-        self.rebalance_or_complete_join(cx, id)
+        self.rebalance_or_complete_join(cx, id, &format!("member {member_id} joins"))
     }
 
     /// What a member says now counts; its question waits in place of an earlier one. Source: `ClassicGroup.updateMember`.

@@ -50,7 +50,7 @@ impl Coordinator {
             Some(ClassicState::Stable | ClassicState::CompletingRebalance)
                 if ClassicGroupRule::LeavingRebalances.holds() =>
             {
-                self.rebalance_or_complete_join(cx, id)
+                self.rebalance_or_complete_join(cx, id, "a member has left")
             }
             Some(ClassicState::PreparingRebalance) => self.complete_join_if_all_are_there(cx, id),
             _ => Written::nothing(),
@@ -75,6 +75,9 @@ impl Coordinator {
         self.timers.cancel(&Timer::Heartbeat { group: id.to_string(), member: leaving.clone() });
         self.answer_join(id, &leaving, join_refused("", ResponseError::UnknownMemberId));
         let removed = self.classic_mut(id).and_then(|group| group.remove(&leaving));
+        if removed.is_some() {
+            self.tell_member_removed(id, &leaving, "it left");
+        }
         self.drop_questions_of(removed);
         Ok(())
     }

@@ -55,7 +55,7 @@ impl Coordinator {
         }
         if is_too_large && ClassicGroupRule::GroupHasAMaxSize.holds() {
             // Nobody waits for anything yet, so the rebalance cannot be over at once: there is nothing to write.
-            let _ = self.prepare_rebalance(cx, id);
+            let _ = self.prepare_rebalance(cx, id, "it has more members than group.max.size");
         }
     }
 }

@@ -89,6 +89,22 @@ impl ClassicMember {
                 .zip(protocols)
                 .all(|((name, metadata), other)| *name == *other.name && *metadata == other.metadata)
     }
+    /// What its client calls itself.
+    pub fn client_id(&self) -> &str {
+        &self.client_id
+    }
+    /// Where it is.
+    pub fn client_host(&self) -> &str {
+        &self.client_host
+    }
+    /// `group.instance.id` of a static member.
+    pub fn instance(&self) -> Option<&str> {
+        self.instance.as_deref()
+    }
+    /// What it has, in the clients' format; empty before its generation is complete.
+    pub fn assignment(&self) -> &Bytes {
+        &self.assignment
+    }
     fn metadata(&self, protocol: &str) -> Bytes {
         let found = self.protocols.iter().find(|(name, _)| name == protocol);
         found.map(|(_, metadata)| metadata.clone()).unwrap_or_default()
@@ -163,6 +179,10 @@ impl ClassicGroup {
     /// It has offsets and never had members (`ClassicGroup.isSimpleGroup`).
     pub fn is_simple(&self) -> bool {
         self.protocol_type.is_none() && self.is_empty() && self.pending_joins.is_empty()
+    }
+    /// Its members.
+    pub fn members(&self) -> &BTreeMap<String, ClassicMember> {
+        &self.members
     }
     /// One of its members.
     pub fn member(&self, id: &str) -> Option<&ClassicMember> {

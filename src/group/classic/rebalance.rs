@@ -7,24 +7,26 @@ use kafka_protocol::messages::{JoinGroupResponse, SyncGroupResponse};
 
 use super::{ClassicGroup, ClassicMember, ClassicState};
 use crate::conformance::ClassicGroupRule;
+use crate::event::Event;
 use crate::group::api::{Response, join_refused, optional_text, text};
 use crate::group::coordinator::{Context, Coordinator, Written};
 use crate::group::records::{ClassicGroupValue, ClassicMemberValue, Record};
+use crate::group::shard::Happened;
 use crate::group::timers::{Note, Timer};
 
 impl Coordinator {
     /// Source: `GroupMetadataManager.maybePrepareRebalanceOrCompleteJoin`.
-    pub(super) fn rebalance_or_complete_join(&mut self, cx: Context<'_>, id: &str) -> Written {
+    pub(super) fn rebalance_or_complete_join(&mut self, cx: Context<'_>, id: &str, why: &str) -> Written {
         match self.classic(id).map(ClassicGroup::state) {
             Some(ClassicState::PreparingRebalance) => self.complete_join_if_all_are_there(cx, id),
-            Some(_) => self.prepare_rebalance(cx, id),
+            Some(_) => self.prepare_rebalance(cx, id, why),
             None => Written::nothing(),
         }
     }
 
     /// Members that wait for an assignment are told to join; a group that was empty waits a while for others.
     /// Source: `GroupMetadataManager.prepareRebalance`.
-    pub(super) fn prepare_rebalance(&mut self, cx: Context<'_>, id: &str) -> Written {
+    pub(super) fn prepare_rebalance(&mut self, cx: Context<'_>, id: &str, why: &str) -> Written {
         let initial_delay_ms = self.config.initial_rebalance_delay_ms;
         if self.classic(id).is_some_and(|group| group.state == ClassicState::CompletingRebalance) {
             self.reset_assignment(cx, id, ResponseError::RebalanceInProgress);
@@ -35,13 +37,17 @@ impl Coordinator {
         let is_initial = group.state == ClassicState::Empty && ClassicGroupRule::FirstMemberWaitsForOthers.holds();
         let timeout_ms = group.rebalance_timeout_ms();
         group.transition(ClassicState::PreparingRebalance, cx.now.wall);
+        let (group_id, generation) = (group.id.clone(), group.generation);
+        let all_are_there = group.has_all_members_joined();
+        let event = Event::GroupRebalancing { group: group_id, generation, why: why.to_string() };
+        self.happened.push(Happened { event, if_written: false });
         if is_initial {
             let remaining_ms = (timeout_ms - initial_delay_ms).max(0);
             let note = Note::InitialDelay { delay_ms: initial_delay_ms, remaining_ms };
             self.set_timer(cx, Timer::Join { group: id.to_string() }, i64::from(initial_delay_ms), note);
             return Written::nothing();
         }
-        if group.has_all_members_joined() {
+        if all_are_there {
             return self.complete_join(cx, id);
         }
         self.set_timer(cx, Timer::Join { group: id.to_string() }, i64::from(timeout_ms), Note::None);
@@ -124,6 +130,7 @@ impl Coordinator {
             group.members.iter().filter(|(_, m)| is_absent(m)).map(|(id, _)| id.clone()).collect();
         for member in absent {
             let removed = self.classic_mut(id).and_then(|group| group.remove(&member));
+            self.tell_member_removed(id, &member, "it did not join in time");
             self.timers.cancel(&Timer::Heartbeat { group: id.to_string(), member });
             self.drop_questions_of(removed);
         }
@@ -174,14 +181,18 @@ impl Coordinator {
         }
     }
 
-    /// A member goes without having said so, or its time is up. Source: `GroupMetadataManager.removeMemberAndUpdateClassicGroup`.
-    pub(super) fn remove_member(&mut self, cx: Context<'_>, id: &str, member: &str) -> Written {
+    /// A member was silent for too long. Source: `GroupMetadataManager.removeMemberAndUpdateClassicGroup`.
+    pub(super) fn remove_silent_member(&mut self, cx: Context<'_>, id: &str, member: &str) -> Written {
+        let why = "it was silent for its session timeout";
         self.answer_join(id, member, join_refused("", ResponseError::UnknownMemberId));
         let removed = self.classic_mut(id).and_then(|group| group.remove(member));
+        self.tell_member_removed(id, member, why);
         self.drop_questions_of(removed);
         let Some(group) = self.classic(id) else { return Written::nothing() };
         match group.state {
-            ClassicState::Stable | ClassicState::CompletingRebalance => self.rebalance_or_complete_join(cx, id),
+            ClassicState::Stable | ClassicState::CompletingRebalance => {
+                self.rebalance_or_complete_join(cx, id, &format!("member {member} is removed"))
+            }
             ClassicState::PreparingRebalance if group.has_all_members_joined() => self.complete_join(cx, id),
             _ => Written::nothing(),
         }

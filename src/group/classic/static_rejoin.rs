@@ -44,6 +44,7 @@ impl Coordinator {
         let instance = request.group_instance_id.as_deref().unwrap_or_default();
         let leader_before = self.classic(id).and_then(|group| group.leader.clone());
         self.fence_instance(id, instance, old_id, &new_id);
+        self.tell_member_removed(id, old_id, format!("{new_id} came as the same static member"));
         self.reschedule_heartbeat(cx, id, &new_id);
         let Some(member) = self.classic(id).and_then(|group| group.member(&new_id)) else { return Written::nothing() };
         let (protocols_before, timeouts_before) =
@@ -73,8 +74,9 @@ impl Coordinator {
                 let kept = |member: &str| group.member(member).map(|m| m.assignment.clone()).unwrap_or_default();
                 Written::classic(vec![group.record(kept)], Some(OnCommitted::StaticRejoin(write)))
             }
-            ClassicState::Stable => self.rebalance_or_complete_join(cx, id),
-            ClassicState::CompletingRebalance => self.prepare_rebalance(cx, id),
+            ClassicState::Stable | ClassicState::CompletingRebalance => {
+                self.prepare_rebalance(cx, id, &format!("static member {instance} joins again"))
+            }
             ClassicState::PreparingRebalance | ClassicState::Empty => self.complete_join_if_all_are_there(cx, id),
         }
     }

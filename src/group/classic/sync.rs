@@ -109,7 +109,7 @@ impl Coordinator {
             Err(error) => {
                 self.reset_assignment(cx, &write.group, error);
                 // A group with members never completes a join at once here, so there is nothing to write.
-                let _ = self.rebalance_or_complete_join(cx, &write.group);
+                let _ = self.rebalance_or_complete_join(cx, &write.group, "the assignment could not be written");
             }
         }
     }
@@ -126,10 +126,11 @@ impl Coordinator {
         }
         for member in std::mem::take(&mut group.pending_syncs) {
             let removed = self.classic_mut(id).and_then(|group| group.remove(&member));
+            self.tell_member_removed(id, &member, "it did not ask for its assignment in time");
             self.timers.cancel(&Timer::Heartbeat { group: id.to_string(), member });
             self.drop_questions_of(removed);
         }
-        self.prepare_rebalance(cx, id)
+        self.prepare_rebalance(cx, id, "a member did not ask for its assignment in time")
     }
 }
 

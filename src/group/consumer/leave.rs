@@ -8,9 +8,11 @@ use std::collections::BTreeSet;
 use super::metadata_hash::metadata_hash;
 use super::{ConsumerGroup, ConsumerMember, LEAVE_STATIC, MemberState};
 use crate::conformance::ConsumerGroupRule;
+use crate::event::Event;
 use crate::group::api::{Response, text};
 use crate::group::coordinator::{Context, Coordinator, Group, Outcome, Written};
 use crate::group::records::{GroupEpochValue, Partitions, Record};
+use crate::group::shard::Happened;
 use crate::group::timers::{Note, Timer};
 
 impl Coordinator {
@@ -39,11 +41,11 @@ impl Coordinator {
             return Ok(Written::records(vec![away.assignment_record(&group.id)], response));
         }
         let (group, member) = (group.id.clone(), member.id.clone());
-        Ok(Written { answer: response, ..self.fence_member(cx, &group, &member) })
+        Ok(Written { answer: response, ..self.fence_member(cx, &group, &member, "it left") })
     }
 
     /// The member is removed, and the others are to have what it had. Source: `GroupMetadataManager.consumerGroupFenceMember`.
-    fn fence_member(&mut self, cx: Context<'_>, id: &str, member_id: &str) -> Written {
+    fn fence_member(&mut self, cx: Context<'_>, id: &str, member_id: &str, why: &str) -> Written {
         let Some(group) = self.consumer(id) else { return Written::nothing() };
         let Some(member) = group.members.get(member_id) else { return Written::nothing() };
         let mut records = Vec::new();
@@ -58,6 +60,9 @@ impl Coordinator {
         let bump = i32::from(ConsumerGroupRule::LeavingRaisesTheEpoch.holds());
         let value = GroupEpochValue { epoch: group.epoch + bump, metadata_hash: metadata_hash(names, cx.metadata) };
         records.push(Record::GroupEpoch { group: id.to_string(), value: Some(value) });
+        let (of, gone) = (id.to_string(), member_id.to_string());
+        let event = Event::MemberRemoved { group: of, member: gone, why: why.to_string() };
+        self.happened.push(Happened { event, if_written: true });
         for timer in [session(id, member_id), rebalance(id, member_id)] {
             self.timers.cancel(&timer);
         }
@@ -69,13 +74,13 @@ impl Coordinator {
     pub fn on_consumer_timer(&mut self, cx: Context<'_>, timer: &Timer, note: Note) -> Written {
         match (timer, note) {
             (Timer::Session { group, member }, _) if ConsumerGroupRule::SilentMembersAreFenced.holds() => {
-                self.fence_member(cx, group, member)
+                self.fence_member(cx, group, member, "it was silent for its session timeout")
             }
             (Timer::Rebalance { group, member }, Note::Of(epoch)) => {
                 let found = self.consumer(group).and_then(|group| group.members.get(member));
                 let is_late = found.is_some_and(|member| member.epoch == epoch);
                 match is_late && ConsumerGroupRule::SlowMembersAreFenced.holds() {
-                    true => self.fence_member(cx, group, member),
+                    true => self.fence_member(cx, group, member, "it did not give its partitions back in time"),
                     false => Written::nothing(),
                 }
             }

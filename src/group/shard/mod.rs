@@ -34,7 +34,8 @@ use super::coordinator::{Coordinator, Group, OnCommitted, Outcome};
 use super::records::Record;
 use super::timers::{Note, Timer};
 use crate::conformance::OffsetRule;
-use crate::ids::Topic;
+use crate::event::Event;
+use crate::ids::{Topic, TopicPartition};
 use crate::node::{Nanos, ms};
 use crate::zoo::{Switch, Zoo};
 
@@ -52,6 +53,17 @@ pub struct Effects {
     pub answers: Vec<(AskId, Response)>,
     /// Questions whose clients have asked again: they get no answer, and their connections may be closed.
     pub abandoned: Vec<AskId>,
+    /// What no record tells of.
+    pub happened: Vec<Happened>,
+}
+
+/// What no record tells of, or not why.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Happened {
+    /// What.
+    pub event: Event,
+    /// Only if the records are written: a group of the consumer protocol is taken back with them.
+    pub if_written: bool,
 }
 
 /// Does it know the groups?
@@ -103,17 +115,23 @@ impl Shard {
         }
     }
 
-    /// Replays the records of one batch of the log, which ends at `end`.
-    pub fn load(&mut self, cx: Context<'_>, records: &[Record], end: i64) {
+    /// Replays a chunk of the log: the records of each batch, and where it ends.
+    pub fn load(&mut self, cx: Context<'_>, batches: &[(Vec<Record>, i64)]) {
         let Phase::Loading { chunks } = &mut self.phase else { return };
         *chunks += 1;
         if *chunks > 1 && self.coordinator.zoo.on(Switch::PartialLoad) {
             return;
         }
-        for record in records {
-            self.coordinator.replay(cx, record);
+        for (records, end) in batches {
+            for record in records {
+                self.coordinator.replay(cx, record);
+            }
+            self.set_end(*end);
         }
-        self.set_end(end);
+    }
+    /// Are groups served?
+    pub fn is_active(&self) -> bool {
+        self.phase == Phase::Active
     }
     /// The log is loaded: groups are served, and their members watched. Source: `GroupCoordinatorShard.onLoaded`.
     pub fn loaded(&mut self, cx: Context<'_>, high_watermark: i64) -> Effects {
@@ -141,6 +159,16 @@ impl Shard {
         self.coordinator.timers = super::timers::Timers::default();
         self.coordinator.answers.refuse_all(ResponseError::NotCoordinator);
         self.effects(Vec::new())
+    }
+
+    /// The groups as they are now, committed or not.
+    pub fn groups(&self) -> impl Iterator<Item = (&str, &Group)> {
+        self.coordinator.groups.iter().map(|(id, group)| (id.as_str(), group))
+    }
+    /// How far a group has come, as far as that is committed.
+    pub fn committed_offsets(&self, group: &str) -> Vec<(TopicPartition, i64)> {
+        let of = self.coordinator.offsets.iter_at(self.coordinator.committed).filter(|((id, ..), _)| id == group);
+        of.map(|((_, topic, partition), value)| (TopicPartition::new(topic, *partition), value.offset)).collect()
     }
 
     /// A request.
@@ -340,7 +368,7 @@ impl Shard {
 
     fn effects(&mut self, records: Vec<Record>) -> Effects {
         let (answers, abandoned) = self.coordinator.answers.take();
-        Effects { records, answers, abandoned }
+        Effects { records, answers, abandoned, happened: std::mem::take(&mut self.coordinator.happened) }
     }
 }
 

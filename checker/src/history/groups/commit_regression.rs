@@ -1,0 +1,30 @@
+//! commit-regression: a commit takes a group back behind one that had been acknowledged before it was sent.
+//!
+//! What was committed when its member was assigned the partition does not count: a member that began before it commits on from
+//! there, and where it began is judged by itself (group-rewind).
+
+use super::commits::{Commit, Commits};
+use super::ownership::Ownership;
+use super::{GroupViolation, Place};
+
+/// A commit was acknowledged; it is not among `commits` yet.
+pub(super) fn check(
+    place: &Place,
+    owners: &[Ownership],
+    commits: &Commits,
+    commit: &Commit,
+    found: &mut Vec<GroupViolation>,
+) {
+    let Some(own) = owners.iter().rev().find(|o| o.consumer == commit.consumer && o.since.id < commit.sent.id) else {
+        return;
+    };
+    let Some(before) = commits.highest_between(own.since, commit.sent) else { return };
+    if before.offset > commit.offset {
+        found.push(GroupViolation::CommitRegression {
+            place: place.clone(),
+            commit: *commit,
+            before: *before,
+            moved: own.moved && before.consumer == commit.consumer,
+        });
+    }
+}

@@ -1,0 +1,60 @@
+//! group-rewind (handed-out-while-revoking): a consumer that commits by itself does so before it gives partitions up, and hands
+//! out nothing of them from there on (KAFKA-14196). What it hands out while that commit is under way, the next owner is given
+//! again, though nobody crashed and nothing failed.
+//!
+//! That commit is told from those at intervals by what follows: the partition is given up as soon as it is answered, and
+//! nothing else was committed or handed out in between.
+
+use super::ownership::Ownership;
+use super::{GroupViolation, Place};
+use crate::observation::{EventRef, Time};
+
+/// Longer after its answer no revocation begins that has waited for it.
+const AT_ONCE: Time = 1_000_000_000;
+
+/// The last commit of a partition that a member asked for.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct LastCommit {
+    pub(super) offset: i64,
+    /// When it was acknowledged.
+    pub(super) acknowledged: Option<EventRef>,
+    /// Handed out while it was under way: the offset behind that.
+    pub(super) meanwhile: Option<i64>,
+    /// Handed out later.
+    pub(super) later: bool,
+}
+
+impl LastCommit {
+    pub(super) fn sent(offset: i64) -> Self {
+        LastCommit { offset, acknowledged: None, meanwhile: None, later: false }
+    }
+
+    pub(super) fn handed_out(&mut self, next: i64) {
+        match self.acknowledged {
+            None => self.meanwhile = Some(next),
+            Some(_) => self.later = true,
+        }
+    }
+}
+
+/// A member that commits by itself has given a partition up, as it was asked to.
+pub(super) fn check(
+    place: &Place,
+    own: &Ownership,
+    last: Option<&LastCommit>,
+    at: EventRef,
+    found: &mut Vec<GroupViolation>,
+) {
+    let Some(last) = last else { return };
+    let (Some(acknowledged), Some(handed), false) = (last.acknowledged, last.meanwhile, last.later) else { return };
+    if handed > last.offset && at.time.saturating_sub(acknowledged.time) <= AT_ONCE {
+        found.push(GroupViolation::HandedOutWhileRevoking {
+            place: place.clone(),
+            consumer: own.consumer,
+            committed: last.offset,
+            acknowledged,
+            handed,
+            at,
+        });
+    }
+}

@@ -1,0 +1,81 @@
+//! The final read: at the end of a trial every partition is read from its start, by a consumer of its own.
+
+use trial_kafka::config::{ConsumerConfig, OffsetReset};
+use trial_kafka::node::{Command, ConsumedRecord, EventId, OpId};
+
+use super::life::{CONTROL_OPS, LifeStep, MILLISECOND, Phase};
+use super::{Note, World};
+
+/// Where the read of a partition has to get to, and where it is.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct FinalRead {
+    log_start: i64,
+    log_end: i64,
+    position: i64,
+}
+
+/// The final reader starts everywhere at the log's start and takes what it can get.
+pub(super) fn reader_config() -> ConsumerConfig {
+    ConsumerConfig {
+        auto_offset_reset: OffsetReset::Earliest,
+        max_poll_records: 100_000,
+        fetch_max_wait_ms: 20,
+        request_timeout_ms: 5_000,
+        ..ConsumerConfig::default()
+    }
+}
+
+impl World {
+    pub(super) fn begin_final_read(&mut self) {
+        self.enter(Phase::Read);
+        let mut assignment = Vec::new();
+        for partition in self.all_partitions() {
+            let Some(leader) = self.leader_replica(&partition) else {
+                self.notes.push(Note::FinalReadEnd { partition, log_start: 0, log_end: 0, complete: false });
+                continue;
+            };
+            let (log_start, log_end) = (leader.log.log_start_offset(), leader.high_watermark());
+            self.life.final_read.insert(partition.clone(), FinalRead { log_start, log_end, position: log_start });
+            assignment.push((partition, Some(log_start)));
+        }
+        self.life.read_until = self.now + self.scenario.phases.drain;
+        let reader = self.life.final_reader;
+        self.command(reader, OpId(CONTROL_OPS - 3), Command::Assign { partitions: assignment });
+        if self.finish_read_partitions() {
+            return;
+        }
+        self.live(LifeStep::FinalPoll);
+    }
+
+    /// The final reader was handed records.
+    pub(super) fn on_final_read(&mut self, records: Vec<ConsumedRecord>, event: EventId) {
+        for record in &records {
+            if let Some(read) = self.life.final_read.get_mut(&record.partition) {
+                read.position = record.offset + 1;
+            }
+        }
+        if !records.is_empty() {
+            self.notes.push(Note::FinalRead { records, event });
+        }
+        if self.life.phase == Phase::Read && !self.finish_read_partitions() {
+            self.again(MILLISECOND, LifeStep::FinalPoll);
+        }
+    }
+
+    /// Notes the partitions that are read to their end. True if none is left, and the trial is over.
+    fn finish_read_partitions(&mut self) -> bool {
+        let late = self.now >= self.life.read_until;
+        let done = |r: &FinalRead| r.position >= r.log_end || late;
+        let finished: Vec<_> =
+            self.life.final_read.iter().filter(|(_, r)| done(r)).map(|(p, r)| (p.clone(), *r)).collect();
+        for (partition, read) in finished {
+            self.life.final_read.remove(&partition);
+            let FinalRead { log_start, log_end, position } = read;
+            self.notes.push(Note::FinalReadEnd { partition, log_start, log_end, complete: position >= log_end });
+        }
+        if self.life.final_read.is_empty() {
+            self.over = true;
+        }
+        self.over
+    }
+}
