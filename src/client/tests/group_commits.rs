@@ -134,30 +134,19 @@ fn who_reads_what_is_assigned_by_hand_commits_in_nobodys_name() {
 #[test]
 fn offsets_asked_for_in_another_assignment_are_no_positions() {
     let mut cluster = Cluster::new(1);
-    let app = cluster.consumer(classic());
+    let (app, other) = (cluster.consumer(classic()), cluster.consumer(classic()));
     cluster.produce(0, 9);
     let by_hand = |partitions: Vec<(TopicPartition, Option<i64>)>| Command::Assign { partitions };
-    cluster.held.insert("OffsetFetch");
+    cluster.late.insert("OffsetFetch");
     cluster.done(app, by_hand(vec![(at(0), None)]));
-    let poll = cluster.command(app, Command::Poll { max_wait_ms: 5_000 });
-    cluster.pass(100);
-    // Another consumer of the group commits while the answer, which says that nothing is committed, is on its way; and the
-    // partition goes and comes.
-    cluster.release("OffsetFetch");
-    assert!(cluster.outcome(poll).is_some());
-    let second = cluster.consumer(classic());
-    cluster.done(second, by_hand(vec![(at(0), None)]));
-    cluster.held.insert("OffsetFetch");
-    let poll = cluster.command(second, Command::Poll { max_wait_ms: 60_000 });
-    cluster.done(second, by_hand(vec![]));
-    cluster.done(second, by_hand(vec![(at(0), None)]));
-    cluster.held.remove("OffsetFetch");
-    cluster.done(app, commit(5, true));
-    cluster.held.insert("OffsetFetch");
-    cluster.release("OffsetFetch");
+    let poll = cluster.command(app, Command::Poll { max_wait_ms: 60_000 });
+    // The answer, which says that nothing is committed, is on its way. The partition goes and comes, and another commits.
+    cluster.done(app, by_hand(vec![]));
+    cluster.done(app, by_hand(vec![(at(0), None)]));
+    assert_eq!(cluster.done(other, commit(5, true)), Outcome::Done);
+    cluster.deliver_late_answers();
     cluster.pass(2_000);
-    let first = first_offset(&cluster, poll);
-    assert_eq!(first, Some(5));
+    assert_eq!(first_offset(&cluster, poll), Some(5));
 }
 fn first_offset(cluster: &Cluster, op: OpId) -> Option<i64> {
     match cluster.outcome(op)? {

@@ -142,6 +142,9 @@ pub struct Cluster {
     /// Requests of these kinds are not answered; they wait here.
     pub held: BTreeSet<&'static str>,
     waiting_for_release: Vec<Call>,
+    /// Requests of these kinds are carried out, but their answers are on their way for long.
+    pub late: BTreeSet<&'static str>,
+    on_their_way: Vec<(usize, ConnId, ResponseKind)>,
     now: Nanos,
     /// Records of each partition, by their values.
     records: BTreeMap<TopicPartition, usize>,
@@ -175,6 +178,8 @@ impl Cluster {
             rumoured: None,
             held: BTreeSet::new(),
             waiting_for_release: Vec::new(),
+            late: BTreeSet::new(),
+            on_their_way: Vec::new(),
             now: ms(1_000_000),
             records: BTreeMap::new(),
             lines: BTreeMap::new(),
@@ -326,6 +331,14 @@ impl Cluster {
                 true => self.waiting_for_release.push(call),
                 false => self.serve(call),
             }
+        }
+        self.settle();
+    }
+    /// All answers that are on their way arrive.
+    pub fn deliver_late_answers(&mut self) {
+        self.late.clear();
+        for (app, conn, response) in std::mem::take(&mut self.on_their_way) {
+            self.answer(app, conn, response);
         }
         self.settle();
     }
@@ -519,6 +532,9 @@ impl Cluster {
     }
     fn answer(&mut self, app: usize, conn: ConnId, response: ResponseKind) {
         let Some(line) = self.lines.get_mut(&(app, conn)) else { return };
+        if line.front().is_some_and(|call| self.late.contains(name_of(&call.request))) {
+            return self.on_their_way.push((app, conn, response));
+        }
         let Some(call) = line.pop_front() else { return };
         let somebody_waits = !line.is_empty();
         let response = answer_over_the_wire(response, &call.request, call.version);

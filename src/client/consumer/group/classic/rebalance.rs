@@ -111,7 +111,7 @@ impl Classic {
     /// `onJoinPrepare`. An eager member gives up everything: what is committed now must be the last of it, so no more is
     /// handed out. Zoo switch `fetch-while-revoking`.
     fn prepare(&mut self, group: &mut Group, cx: &mut Cx<'_, '_>) {
-        if !group.commits_by_itself(cx.consumer) {
+        if !group.commits_by_itself(cx.consumer) || !GroupClientRule::CommitsBeforeItGivesUp.holds() {
             return self.give_up(group, cx);
         }
         let hands_out = cx.consumer.zoo.on(Switch::FetchWhileRevoking)
@@ -132,7 +132,7 @@ impl Classic {
     }
     /// Is there nothing to wait for any more?
     fn has_committed(&mut self, give_up_at: u64, retry_at: u64, group: &mut Group, cx: &mut Cx<'_, '_>) -> bool {
-        let is_over = give_up_at <= cx.now || !GroupClientRule::CommitsBeforeItGivesUp.holds();
+        let is_over = give_up_at <= cx.now;
         match group.commits.before_revocation() {
             _ if is_over => {}
             BeforeRevocation::UnderWay => return false,
@@ -145,19 +145,14 @@ impl Classic {
             BeforeRevocation::None if retry_at > cx.now => return false,
             BeforeRevocation::None => {
                 self.commit_positions(group, cx);
-                return self.has_committed_at_once(group);
+                // There may be nothing to commit, or nobody who may.
+                let is_under_way = *group.commits.before_revocation() == BeforeRevocation::UnderWay;
+                return !is_under_way && self.has_committed(give_up_at, retry_at, group, cx);
             }
             BeforeRevocation::Ended(_) => {}
         }
         group.commits.forget_revocation();
         true
-    }
-    fn has_committed_at_once(&mut self, group: &mut Group) -> bool {
-        let has_ended = matches!(group.commits.before_revocation(), BeforeRevocation::Ended(end) if !matches!(end, Err(Refusal::Retriable(_))));
-        if has_ended {
-            group.commits.forget_revocation();
-        }
-        has_ended
     }
 
     /// What does it give up before it joins? All that it has if it is no member any more; all if it is eager; what it is no
