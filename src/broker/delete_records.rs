@@ -16,12 +16,13 @@ use super::Broker;
 use super::partition::Partition;
 use super::partition::leader::RemoteReplica;
 use super::replicas::PartitionIx;
-use crate::conformance::LogStartRule;
+use crate::conformance::{CoordinatorRule, LogStartRule};
 use crate::event::{Event, LogStartReason};
 use crate::ids::TopicPartition;
 use crate::metadata::MetadataImage;
 use crate::node::{Effects, Nanos, Now, ReqId, ms};
 use crate::protocol::errors::NONE;
+use crate::protocol::is_internal_topic;
 
 /// Delete up to the high watermark (`DeleteRecordsRequest.HIGH_WATERMARK`).
 const UP_TO_HIGH_WATERMARK: i64 = -1;
@@ -103,6 +104,10 @@ impl Broker {
         disk: &mut dyn Disk,
         fx: &mut Effects<'_>,
     ) -> Result<(), ResponseError> {
+        let is_internal = is_internal_topic(&part.topic) && self.image.topic(&part.topic).is_some();
+        if is_internal && CoordinatorRule::InternalTopicsKeepTheirRecords.holds() {
+            return Err(ResponseError::InvalidTopicException);
+        }
         let Some(ix) = part.ix else { return Err(self.error_for_absent(&part.topic, Uuid::nil(), part.index)) };
         let partition = self.replicas.get_mut(ix);
         if !partition.is_leader() && LogStartRule::OnlyTheLeaderDeletes.holds() {

@@ -49,5 +49,8 @@ rules! {
         InternalTopicsAreNotWrittenTo: "A client cannot produce to an internal topic, but for the admin's tools: INVALID_TOPIC_EXCEPTION.",
             "`ReplicaManager.appendToLocalLog`",
             "broker::tests::groups::clients_do_not_write_to_the_offsets_topic";
+        InternalTopicsKeepTheirRecords: "DeleteRecords of an internal topic: INVALID_TOPIC_EXCEPTION.",
+            "`ReplicaManager.deleteRecordsOnLocalLog`",
+            "broker::tests::groups::nobody_deletes_records_of_the_offsets_topic";
     }
 }

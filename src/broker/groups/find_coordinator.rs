@@ -55,8 +55,8 @@ impl Broker {
     }
 
     /// The living leader of the partition that holds the group. Transactions are not modelled: who asks for their
-    /// coordinator is told that it is not available, for ever; and there are no share groups, as in a cluster that has not
-    /// enabled them.
+    /// coordinator is told UNSUPPORTED_VERSION, which no client takes for a passing trouble. There are no share groups, as
+    /// in a cluster that has not enabled them.
     fn find_coordinator(
         &mut self,
         now: Now,
@@ -66,7 +66,7 @@ impl Broker {
     ) -> Result<(BrokerId, Endpoint), ResponseError> {
         match key_type {
             GROUP => {}
-            TRANSACTION => return Err(ResponseError::CoordinatorNotAvailable),
+            TRANSACTION => return Err(ResponseError::UnsupportedVersion),
             _ => return Err(ResponseError::InvalidRequest),
         }
         let Some(topic) = self.image.topic(OFFSETS_TOPIC) else {

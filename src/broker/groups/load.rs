@@ -103,6 +103,7 @@ impl Broker {
         let outcome = self.with_shard(now, partition, |shard, _| shard.unload());
         self.carry_out(now, partition, None, outcome.unwrap_or_default(), disk, fx);
         self.groups.slots.remove(&partition);
+        self.watch(partition);
     }
 
     /// Loads a chunk. What is committed and what is not is replayed alike; readers see what lies below the high watermark.

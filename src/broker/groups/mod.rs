@@ -115,6 +115,8 @@ pub(super) struct Groups {
     slots: BTreeMap<i32, Slot>,
     asks: Asks,
     loadings: u64,
+    /// When the first of them has something to do.
+    due: Option<Nanos>,
     /// Partitions whose high watermark moved in this handler.
     moved: BTreeSet<i32>,
 }
@@ -127,12 +129,13 @@ impl Groups {
             slots: BTreeMap::new(),
             asks: Asks::default(),
             loadings: 0,
+            due: None,
             moved: BTreeSet::new(),
         }
     }
     /// When a coordinator has something to do.
     pub(super) fn next_deadline(&self) -> Option<Nanos> {
-        self.slots.values().filter_map(|slot| slot.due).min()
+        self.due
     }
     /// The high watermark of a partition of `__consumer_offsets` moved.
     pub(super) fn note_high_watermark(&mut self, partition: i32) {
@@ -277,6 +280,7 @@ impl Broker {
         if let Some(slot) = self.groups.slots.get_mut(&partition) {
             slot.due = slot.shard.next_deadline();
         }
+        self.groups.due = self.groups.slots.values().filter_map(|slot| slot.due).min();
     }
 
     /// Carries out what a shard asks for, and what comes of that.

@@ -245,5 +245,5 @@ fn caller(asker: &Asker<'_>, ask: AskId, request: &Request, fx: &mut Effects<'_>
 /// A random UUID (version 4).
 fn fresh_uuid(fx: &mut Effects<'_>) -> Uuid {
     let (high, low) = (fx.random(RandomFor::MemberId), fx.random(RandomFor::MemberId));
-    uuid::Builder::from_u128((u128::from(high) << 64) | u128::from(low)).with_version(uuid::Version::Random).into_uuid()
+    uuid::Builder::from_random_bytes(((u128::from(high) << 64) | u128::from(low)).to_be_bytes()).into_uuid()
 }

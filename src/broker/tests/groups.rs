@@ -3,6 +3,7 @@
 use bytes::{BufMut, BytesMut};
 use kafka_protocol::messages::consumer_group_heartbeat_request::ConsumerGroupHeartbeatRequest;
 use kafka_protocol::messages::create_topics_response::CreatableTopicResult;
+use kafka_protocol::messages::delete_records_request::{DeleteRecordsPartition, DeleteRecordsTopic};
 use kafka_protocol::messages::join_group_request::JoinGroupRequestProtocol;
 use kafka_protocol::messages::leave_group_request::MemberIdentity;
 use kafka_protocol::messages::offset_commit_request::{OffsetCommitRequestPartition, OffsetCommitRequestTopic};
@@ -11,7 +12,7 @@ use kafka_protocol::messages::offset_fetch_request::{
 };
 use kafka_protocol::messages::sync_group_request::SyncGroupRequestAssignment;
 use kafka_protocol::messages::{
-    ConsumerGroupDescribeRequest, CreateTopicsRequest, CreateTopicsResponse, DeleteGroupsRequest,
+    ConsumerGroupDescribeRequest, CreateTopicsRequest, CreateTopicsResponse, DeleteGroupsRequest, DeleteRecordsRequest,
     DescribeGroupsRequest, FindCoordinatorRequest, FindCoordinatorResponse, GroupId, HeartbeatRequest,
     JoinGroupRequest, JoinGroupResponse, LeaveGroupRequest, ListGroupsRequest, OffsetCommitRequest,
     OffsetDeleteRequest, OffsetFetchRequest, SyncGroupRequest, TopicName,
@@ -272,6 +273,9 @@ impl Room {
     }
     /// Broker 1 on the disk as it is, leading as before.
     fn comes_back(&mut self) {
+        self.comes_back_with(&[1]);
+    }
+    fn comes_back_with(&mut self, isr: &[BrokerId]) {
         self.restart();
         let mut records: Vec<_> = (1..=3).map(|broker| registered(broker, i64::from(broker) - 1)).collect();
         records.push(MetadataRecord::Topic { name: Topic::new("orders"), topic_id: ORDERS });
@@ -289,7 +293,7 @@ impl Room {
             eligible_leader_replicas: vec![],
             last_known_elr: vec![],
         });
-        records.extend(offsets_topic(&[1], &[1]));
+        records.extend(offsets_topic(&[1], isr));
         self.metadata(records);
     }
     /// The chunks of logs that wait to be loaded.
@@ -342,7 +346,7 @@ fn who_asks_for_a_coordinator_has_the_topic_created() {
     room.fence(leader, true);
     assert_eq!(room.find_coordinator(6, coordinator_asked(6, "g")), not_available, "its broker is not there");
     let of_transactions = coordinator_asked(6, "t").with_key_type(1);
-    assert_eq!(room.find_coordinator(6, of_transactions), not_available);
+    assert_eq!(room.find_coordinator(6, of_transactions).0, "UNSUPPORTED_VERSION");
     let of_shares = coordinator_asked(6, "s").with_key_type(2);
     assert_eq!(room.find_coordinator(6, of_shares).0, "INVALID_REQUEST");
 }
@@ -514,6 +518,19 @@ fn a_coordinator_that_comes_after_knows_groups_and_offsets() {
 }
 
 #[test]
+fn a_coordinator_that_comes_after_tells_what_is_committed() {
+    let mut room = Room::coordinates(&[1, 2]);
+    room.commits("", -1, 5);
+    room.replicates(2);
+    room.pass(5_000);
+    room.commits("", -1, 6);
+    room.comes_back_with(&[1, 2]);
+    assert_eq!((room.offsets().log_end_offset(), room.committed_offset()), (2, Ok(5)));
+    room.replicates(2);
+    assert_eq!(room.committed_offset(), Ok(6), "what was never acknowledged is committed now");
+}
+
+#[test]
 fn a_long_log_is_loaded_in_chunks() {
     let mut room = Room::coordinates_with(BrokerConfig { offsets_load_buffer_size: 1, ..config() }, &[1]);
     for offset in 1..=3 {
@@ -655,6 +672,21 @@ fn clients_do_not_write_to_the_offsets_topic() {
     let (req, body) = (ReqId(9_999), Box::new(request().into()));
     room.handle(Input::Request { req, conn: CLIENT, header, body });
     assert_eq!(room.produce_error(req), "NONE", "the tools may");
+    room.comes_back();
+    assert_eq!(room.committed_offset(), Err("NOT_COORDINATOR".to_string()), "and it was no record of a group");
+}
+
+#[test]
+fn nobody_deletes_records_of_the_offsets_topic() {
+    let mut room = Room::coordinates(&[1]);
+    room.commits("", -1, 5);
+    let partition = DeleteRecordsPartition::default().with_partition_index(0).with_offset(-1);
+    let topic =
+        DeleteRecordsTopic::default().with_name(TopicName(text(OFFSETS_TOPIC))).with_partitions(vec![partition]);
+    let req = room.send(2, DeleteRecordsRequest::default().with_topics(vec![topic]).with_timeout_ms(1_000));
+    let Some(ResponseKind::DeleteRecords(response)) = room.answers.get(&req) else { panic!("no answer") };
+    assert_eq!(code_name(response.topics[0].partitions[0].error_code), "INVALID_TOPIC_EXCEPTION");
+    assert_eq!(room.offsets().log.log_start_offset(), 0);
 }
 
 #[test]

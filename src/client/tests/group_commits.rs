@@ -144,7 +144,7 @@ fn offsets_asked_for_in_another_assignment_are_no_positions() {
     // Another consumer of the group commits while the answer, which says that nothing is committed, is on its way; and the
     // partition goes and comes.
     cluster.release("OffsetFetch");
-    assert_eq!(cluster.outcome(poll).is_some(), true);
+    assert!(cluster.outcome(poll).is_some());
     let second = cluster.consumer(classic());
     cluster.done(second, by_hand(vec![(at(0), None)]));
     cluster.held.insert("OffsetFetch");

@@ -336,9 +336,7 @@ impl Cluster {
         self.carry_out_shard(effects);
         self.shard = Shard::new(self.group_config.clone(), Zoo::default());
         let cx = Context { now: self.now(), metadata: &self.metadata };
-        for (records, end) in &self.log {
-            self.shard.load(cx, records, *end);
-        }
+        self.shard.load(cx, &self.log);
         let end = self.end();
         let effects = self.shard.loaded(Context { now: self.now(), metadata: &self.metadata }, end);
         self.coordinator = Some(to);
