@@ -666,7 +666,7 @@ enable.auto.commit = false
 #[test]
 fn members_of_a_group_say_what_they_read_when_they_commit_and_how_long_they_stay() {
     let text = GROUP.to_owned()
-        + "pattern = \"orders.*\"\ncommit = \"after\"\nprocessing = \"30ms\"\njoin-at = \"5s..8s\"\nleave-at = \"20s\"\n";
+        + "pattern = \"orders.*\"\ncommit = \"after\"\nprocessing = \"30ms..40ms\"\njoin-at = \"5s..8s\"\nleave-at = \"20s\"\n";
     let scenario = read(&text);
     let [spec] = &scenario.consumers[..] else { panic!("one section") };
     assert_eq!(spec.topics, ["orders", "orders-late"]);
@@ -675,7 +675,7 @@ fn members_of_a_group_say_what_they_read_when_they_commit_and_how_long_they_stay
         "a pattern is a whole name's"
     );
     assert_eq!([spec.config_of(0).group_instance_id, spec.config_of(1).group_instance_id], ["i-1", "i-2"]);
-    assert_eq!((spec.commit, spec.processing, spec.group()), (CommitStyle::After, 30_000_000, Some("readers")));
+    assert_eq!((spec.commit, spec.processing.max, spec.group()), (CommitStyle::After, 40_000_000, Some("readers")));
     assert_eq!(read(&to_toml(&scenario)), scenario);
 
     let style = |overrides: &[&str]| set(GROUP, overrides).map(|scenario| scenario.consumers[0].commit);

@@ -96,7 +96,7 @@ fn group_recovery(scenario: &Scenario, recovery: Nanos) -> Nanos {
         GroupProtocol::Consumer => broker.group_consumer_session_timeout_ms,
     });
     let session = ms(session.max().unwrap_or(0));
-    let works = members().map(|spec| spec.processing + spec.poll_interval).max().unwrap_or(0);
+    let works = members().map(|spec| spec.processing.max + spec.poll_interval).max().unwrap_or(0);
     recovery + 2 * session + 2 * (ms(broker.group_initial_rebalance_delay_ms) + works)
 }
 

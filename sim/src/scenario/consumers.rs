@@ -29,8 +29,8 @@ pub struct ConsumerSpec {
     pub commit: CommitStyle,
     /// Pause between two polls.
     pub poll_interval: Nanos,
-    /// How long the application works on the records of one poll, before it polls again.
-    pub processing: Nanos,
+    /// How long the application works on the records of one poll, before it polls again: drawn for each poll.
+    pub processing: DurationRange,
     /// When it begins; `None`: when the warm-up ends.
     pub join_at: Option<DurationRange>,
     /// When it closes, for good; `None`: it stays.
@@ -160,7 +160,7 @@ pub(super) fn consumer(mut reader: Reader<'_, '_, '_>, scenario: &Scenario) -> (
         pattern,
         commit: commit.unwrap_or(CommitStyle::Never),
         poll_interval: reader.take("poll-interval", duration_from(MILLISECOND)).unwrap_or(100 * MILLISECOND),
-        processing: reader.take("processing", duration).unwrap_or(0),
+        processing: reader.take("processing", duration_range).unwrap_or(DurationRange::exactly(0)),
         join_at,
         leave_at,
         config: Default::default(),

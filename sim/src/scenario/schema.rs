@@ -68,7 +68,7 @@ const CONSUMER: &[Key] = keys! {
     "pattern" "regular expression" "(topics)" "with group.id: it subscribes to the topics whose whole names match";
     "commit" "auto, before, after, never" "auto, or never" "with group.id: the client commits (enable.auto.commit), or it does before or after processing, or nobody";
     "poll-interval" "duration" "\"100ms\"" "pause between two polls";
-    "processing" "duration" "\"0s\"" "how long it works on the records of one poll, before the next";
+    "processing" "duration or range" "\"0s\"" "how long it works on the records of one poll, before the next; of a range each poll has its own";
     "join-at" "time or range" "the end of the warm-up" "when it begins; of several each has its own time in the range";
     "leave-at" "time or range" "(never)" "when it closes, for good";
     "start" "offset, \"earliest\", \"latest\" or duration" "(by auto.offset.reset)" "where it starts in each partition; a time: at the first record written then or later";

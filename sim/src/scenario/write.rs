@@ -61,7 +61,7 @@ pub fn to_toml(scenario: &Scenario) -> String {
         w.some("pattern", consumer.pattern.as_ref().map(quoted));
         w.unless(consumer.group().is_none(), "commit", quoted(consumer.commit.name()));
         w.key("poll-interval", time(consumer.poll_interval));
-        w.unless(consumer.processing == 0, "processing", time(consumer.processing));
+        w.unless(consumer.processing == DurationRange::exactly(0), "processing", range(consumer.processing));
         w.some("join-at", consumer.join_at.map(range));
         w.some("leave-at", consumer.leave_at.map(range));
         w.some("start", consumer.start.map(read_from));

@@ -6,7 +6,8 @@
 //! ```
 //!
 //! The thread dies with its process and stands still with it: records that are being processed when it dies are not
-//! processed. One poll's records are processed together, and told of ([`Event::Processed`]) when that is done.
+//! processed. The records of one poll are processed in their order, in up to ten pieces of the same duration, and each piece is
+//! told of ([`Event::Processed`]) when that is done; what takes no time is one piece in each partition.
 //!
 //! # Model
 //!
@@ -23,11 +24,13 @@ use trial_kafka::node::{Command, ConsumedRecord, EventId, Nanos, OpId, Outcome, 
 
 use super::application::{Act, Doing, Reader, Stretch};
 use super::life::{CONTROL_OPS, LifeStep, Phase};
-use super::{Note, Power, WALL_AT_START_MS, What, World};
+use super::{Note, Power, WALL_AT_START_MS, What, World, drawn_within};
 use crate::scenario::{CommitStyle, ReadFrom};
 use crate::trace::NodeIx;
 
 const MILLISECOND: Nanos = 1_000_000;
+/// In so many pieces the records of a poll are processed.
+const PIECES: usize = 10;
 /// What an application asks of its client, by the name of the operation.
 const ASKED: u64 = 1 << 20;
 const POLL: u64 = 0;
@@ -223,7 +226,8 @@ impl World {
             return;
         }
         let Doing::Due(act) = std::mem::replace(&mut reader.doing, Doing::Nothing) else { return };
-        let takes = self.scenario.consumers[reader.spec].processing;
+        let node = reader.node;
+        let takes = drawn_within(self.scenario.consumers[reader.spec].processing, self.seed, self.now, node);
         match act {
             Act::Poll => self.poll(number),
             Act::Rest => self.rest(number),
@@ -231,12 +235,28 @@ impl World {
                 self.life.readers[number].doing = Doing::Committing { offsets: offsets.clone(), then };
                 self.ask(number, COMMIT, Command::Commit { offsets: Some(offsets), wait: true });
             }
-            Act::Process(stretches) if takes == 0 => self.finish(number, stretches),
-            Act::Process(stretches) => self.then(number, takes, Act::Finish(stretches)),
-            Act::Finish(stretches) => self.finish(number, stretches),
+            Act::Process(stretches) if takes == 0 => {
+                stretches.iter().for_each(|stretch| self.is_processed(number, stretch));
+                self.finish(number, stretches);
+            }
+            Act::Process(stretches) => {
+                let left = Stretch::pieces(&stretches, PIECES);
+                let each = takes / left.len().max(1) as Nanos;
+                self.then(number, each, Act::Work { left, done: stretches, each });
+            }
+            Act::Work { mut left, done, each } => {
+                if let Some(piece) = left.pop_front() {
+                    self.is_processed(number, &piece);
+                }
+                match left.is_empty() {
+                    true => self.finish(number, done),
+                    false => self.then(number, each, Act::Work { left, done, each }),
+                }
+            }
             Act::GoBack(stretches) => {
-                for Stretch { partition, first_offset, .. } in stretches {
-                    self.ask(number, SEEK, Command::Seek { partition, to: SeekTo::Offset(first_offset) });
+                for stretch in stretches {
+                    let to = SeekTo::Offset(stretch.first_offset());
+                    self.ask(number, SEEK, Command::Seek { partition: stretch.partition, to });
                 }
                 self.rest(number);
             }
@@ -244,24 +264,26 @@ impl World {
     }
 
     /// Records are processed.
-    fn finish(&mut self, number: usize, stretches: Vec<Stretch>) {
+    fn is_processed(&mut self, number: usize, records: &Stretch) {
         let Reader { node, spec, .. } = self.life.readers[number];
-        for Stretch { partition, first_offset, last_offset, records, polled } in &stretches {
-            let (first_offset, last_offset, records) = (*first_offset, *last_offset, *records);
-            let event = Event::Processed { partition: partition.clone(), first_offset, last_offset, records };
-            self.record(node, event, &[*polled]);
+        let event = Event::Processed {
+            partition: records.partition.clone(),
+            first_offset: records.first_offset(),
+            last_offset: records.last_offset(),
+            records: records.offsets.len() as u32,
+        };
+        self.record(node, event, &[records.polled]);
+        let spec = &self.scenario.consumers[spec];
+        if spec.commit != CommitStyle::Before {
+            self.life.probes.group_got_on(spec.group(), [records.next()].into_iter(), self.now);
         }
-        let commit = self.scenario.consumers[spec].commit;
-        if commit != CommitStyle::Before {
-            self.life.probes.group_got_on(
-                self.scenario.consumers[spec].group(),
-                stretches.iter().map(Stretch::next),
-                self.now,
-            );
-        }
-        if commit == CommitStyle::After {
-            let reader = &mut self.life.readers[number];
-            reader.uncommitted.extend(stretches.iter().map(Stretch::next));
+    }
+
+    /// All records of a poll are processed.
+    fn finish(&mut self, number: usize, done: Vec<Stretch>) {
+        let reader = &mut self.life.readers[number];
+        if self.scenario.consumers[reader.spec].commit == CommitStyle::After {
+            reader.uncommitted.extend(done.iter().map(Stretch::next));
             let offsets = reader.uncommitted.iter().map(|(partition, next)| (partition.clone(), *next)).collect();
             self.then(number, 0, Act::Commit { offsets, then: Box::new(Act::Rest) });
         } else {
