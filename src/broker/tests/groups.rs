@@ -14,7 +14,7 @@ use kafka_protocol::messages::sync_group_request::SyncGroupRequestAssignment;
 use kafka_protocol::messages::{
     ConsumerGroupDescribeRequest, CreateTopicsRequest, CreateTopicsResponse, DeleteGroupsRequest, DeleteRecordsRequest,
     DescribeGroupsRequest, FindCoordinatorRequest, FindCoordinatorResponse, GroupId, HeartbeatRequest,
-    JoinGroupRequest, JoinGroupResponse, LeaveGroupRequest, ListGroupsRequest, OffsetCommitRequest,
+    JoinGroupRequest, JoinGroupResponse, LeaveGroupRequest, ListGroupsRequest, MetadataRequest, OffsetCommitRequest,
     OffsetDeleteRequest, OffsetFetchRequest, SyncGroupRequest, TopicName,
 };
 use kafka_protocol::protocol::StrBytes;
@@ -343,6 +343,10 @@ fn who_asks_for_a_coordinator_has_the_topic_created() {
         let found = room.find_coordinator(api_version, coordinator_asked(api_version, "g"));
         assert_eq!(found, ("NONE".to_string(), leader, format!("b{leader}")));
     }
+    let req = room.send(12, MetadataRequest::default().with_topics(None));
+    let Some(ResponseKind::Metadata(metadata)) = room.answers.get(&req) else { panic!("no answer") };
+    let internal = metadata.topics.iter().filter(|topic| topic.is_internal);
+    assert_eq!(internal.map(|topic| topic.partitions.len()).collect::<Vec<_>>(), [50], "it alone is internal");
     room.fence(leader, true);
     assert_eq!(room.find_coordinator(6, coordinator_asked(6, "g")), not_available, "its broker is not there");
     let of_transactions = coordinator_asked(6, "t").with_key_type(1);
@@ -549,6 +553,19 @@ fn a_long_log_is_loaded_in_chunks() {
     }
     assert!(!room.loads_one());
     assert_eq!(room.committed_offset(), Ok(3));
+}
+
+#[test]
+fn with_partial_load_what_comes_after_the_first_chunk_is_forgotten() {
+    let config = BrokerConfig { offsets_topic_num_partitions: 1, offsets_load_buffer_size: 1, ..config() };
+    let zoo = [Switch::PartialLoad].into_iter().collect();
+    let mut room = Room::with(Story { config, zoo, ..Story::default() }, 1, &[1, 2, 3]);
+    room.metadata(offsets_topic(&[1], &[1]));
+    for offset in 1..=3 {
+        room.commits("", -1, offset);
+    }
+    room.comes_back();
+    assert_eq!((room.committed_offset(), room.offsets().log_end_offset()), (Ok(1), 3));
 }
 
 #[test]
