@@ -131,7 +131,7 @@ pub enum Switch {
 
 impl Switch {
     /// All switches.
-    pub const ALL: [Switch; 44] = [
+    pub const ALL: [Switch; 54] = [
         Switch::TruncateToHw,
         Switch::IsrExpandBeforeLeso,
         Switch::AckBeforeHighWatermark,
@@ -176,6 +176,16 @@ impl Switch {
         Switch::KeepOosFollowerState,
         Switch::NoHwAfterIsrChange,
         Switch::HwWaitsForIneligible,
+        Switch::CommitUnfenced,
+        Switch::StaticRejoinNotPersisted,
+        Switch::Kip848EpochBookkeeping,
+        Switch::AssignBeforeRevokeAck,
+        Switch::AcceptOldMemberEpoch,
+        Switch::PartialLoad,
+        Switch::ExpireActiveOffsets,
+        Switch::StickyStaleOwnership,
+        Switch::ClientStaleGenerationResponse,
+        Switch::FetchWhileRevoking,
     ];
 
     /// The name in scenario files and on the command line.
