@@ -1,10 +1,10 @@
 //! What stands in `__consumer_offsets`, and what do its coordinators make of it?
 //!
 //! The log is read from the disk of the World, record by record, as its leader has it. What a coordinator knows is compared
-//! with the fold of its own log: when it has loaded that, and from time to time while both stand still, for it looks at a high
-//! watermark a little after that has moved.
+//! with the fold of its own log: when it has loaded that, and from time to time. It looks at a high watermark a little after
+//! that has moved, so that only a difference that stays is one.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
 use trial_checker::{CoordinatorStep, EventRef, Generation, GroupRecord, MemberAssignment, Observation, Partition};
@@ -23,7 +23,7 @@ use crate::trace::{NodeIx, TraceEvent};
 use crate::world::{Power, World};
 
 const LOOK_EVERY: Nanos = 1_000_000_000;
-/// So many looks in a row must find the same difference while the log stands still.
+/// So many looks in a row must find the same difference.
 const LOOKS: u32 = 3;
 
 /// One batch of the topic.
@@ -34,12 +34,17 @@ struct Written {
     records: Vec<Record>,
 }
 
-/// Log end and high watermark of a coordinator's replica, how the two differ, and how often that was seen.
-#[derive(Clone, Debug, PartialEq, Eq)]
-struct Seen {
-    at: (i64, i64),
-    differ: (Option<String>, Option<String>),
-    looks: u32,
+/// How offsets and groups differ, where they do.
+type Differences = (Option<String>, Option<String>);
+
+/// The fold of a coordinator's log, since that was loaded.
+#[derive(Clone, Debug, Default)]
+struct LogFold {
+    groups: BTreeMap<String, OfGroup>,
+    /// Offsets that are not in `groups` yet, because they were not below the high watermark: with the end of their batch.
+    uncommitted: VecDeque<(i64, Record)>,
+    /// A difference, and how often in a row it was seen.
+    seen: (Differences, u32),
 }
 
 /// See the module documentation.
@@ -47,7 +52,7 @@ struct Seen {
 pub(super) struct GroupTruth {
     names: BTreeMap<String, Arc<str>>,
     next_look: Nanos,
-    seen: BTreeMap<(NodeIx, i32), Seen>,
+    folds: BTreeMap<(NodeIx, i32), LogFold>,
 }
 
 impl GroupTruth {
@@ -94,19 +99,24 @@ impl GroupTruth {
             Event::CoordinatorLoaded { partition, .. } => {
                 let loaded = CoordinatorStep::Loaded { partition: named(partition) };
                 told.push((at, Observation::Coordinator { broker, what: loaded }));
-                let is_up = world.power(event.node) == Power::Running;
-                let known = world.broker_at(event.node).filter(|_| is_up).and_then(|broker| {
-                    broker.coordinated().find(|known| known.partition == partition.partition && known.loaded)
-                });
-                let Some((offsets_differ, groups_differ)) =
-                    known.and_then(|known| differences(world, event.node, &known, image))
-                else {
-                    return true;
-                };
+                let key = (event.node, partition.partition);
+                self.folds.remove(&key);
+                let Some(known) = coordinated(world, key) else { return true };
+                let Some(replica) = replica_at(world, event.node, partition) else { return true };
+                let mut fold = LogFold::default();
+                for written in read(world, event.node, &replica.log, 0, replica.log_end_offset()) {
+                    fold.take(written);
+                }
+                fold.commit(replica.high_watermark());
+                let (offsets_differ, groups_differ) = fold.differences(&known, image);
+                self.folds.insert(key, fold);
                 CoordinatorStep::State { partition: named(partition), offsets_differ, groups_differ }
             }
-            Event::CoordinatorUnloaded { .. }
-            | Event::GroupGeneration { .. }
+            Event::CoordinatorUnloaded { partition } => {
+                self.folds.remove(&(event.node, partition.partition));
+                return true;
+            }
+            Event::GroupGeneration { .. }
             | Event::TargetAssigned { .. }
             | Event::MemberChanged { .. }
             | Event::GroupRemoved { .. }
@@ -129,9 +139,12 @@ impl GroupTruth {
     ) {
         let Some(replica) = replica_at(world, node, id) else { return };
         for written in read(world, node, &replica.log, from, replica.log_end_offset()) {
-            let Written { first_offset, last_offset, epoch, records } = written;
+            let Written { first_offset, last_offset, epoch, ref records } = written;
             let partition = Partition::new(id.topic.as_str(), id.partition);
             let records = records.iter().filter_map(|record| self.plain(record, image)).collect();
+            if let Some(fold) = self.folds.get_mut(&(node, id.partition)) {
+                fold.take(written);
+            }
             let what = CoordinatorStep::Appended { partition, first_offset, last_offset, epoch, records };
             told.push((at, Observation::Coordinator { broker, what }));
         }
@@ -175,35 +188,32 @@ impl GroupTruth {
         }
         self.next_look = world.now() + LOOK_EVERY;
         let at = EventRef { id: world.event_count(), time: world.now() };
-        for id in world.scenario().cluster.broker_ids() {
-            let Some(node) = world.broker_ix(id).filter(|node| world.power(*node) == Power::Running) else { continue };
-            let Some(broker) = world.broker_at(node) else { continue };
-            for known in broker.coordinated().filter(|known| known.loaded) {
-                let of_topic = TopicPartition::new(&Topic::new(OFFSETS_TOPIC), known.partition);
-                let Some(replica) = replica_at(world, node, &of_topic).filter(|replica| replica.is_leader()) else {
-                    continue;
-                };
-                let stands_at = (replica.log_end_offset(), replica.high_watermark());
-                let key = (node, known.partition);
-                let Some(differ) = differences(world, node, &known, image).filter(|d| *d != (None, None)) else {
-                    self.seen.remove(&key);
-                    continue;
-                };
-                let fresh = Seen { at: stands_at, differ: differ.clone(), looks: 0 };
-                let seen = self.seen.entry(key).or_insert_with(|| fresh.clone());
-                if (seen.at, &seen.differ) != (stands_at, &differ) {
-                    *seen = fresh;
-                }
-                seen.looks += 1;
-                if seen.looks == LOOKS {
-                    let partition = Partition::new(OFFSETS_TOPIC, known.partition);
-                    let (offsets_differ, groups_differ) = differ;
-                    let what = CoordinatorStep::State { partition, offsets_differ, groups_differ };
-                    told.push((at, Observation::Coordinator { broker: id, what }));
-                }
+        self.folds.retain(|key, _| matches!(world.power(key.0), Power::Running | Power::Paused));
+        for (key, fold) in &mut self.folds {
+            let of_topic = TopicPartition::new(&Topic::new(OFFSETS_TOPIC), key.1);
+            let leads = replica_at(world, key.0, &of_topic).filter(|replica| replica.is_leader());
+            let (Some(replica), Some(known)) = (leads, coordinated(world, *key)) else { continue };
+            fold.commit(replica.high_watermark());
+            let differences = fold.differences(&known, image);
+            if fold.seen.0 != differences {
+                fold.seen = (differences.clone(), 0);
+            }
+            fold.seen.1 += 1;
+            if fold.seen.1 == LOOKS && differences != (None, None) {
+                let broker = world.broker_at(key.0).map_or(-1, trial_kafka::broker::Broker::node_id);
+                let partition = Partition::new(OFFSETS_TOPIC, key.1);
+                let (offsets_differ, groups_differ) = differences;
+                let what = CoordinatorStep::State { partition, offsets_differ, groups_differ };
+                told.push((at, Observation::Coordinator { broker, what }));
             }
         }
     }
+}
+
+/// What a coordinator knows, if it runs and has loaded its log.
+fn coordinated(world: &World, (node, partition): (NodeIx, i32)) -> Option<CoordinatedPartition> {
+    let broker = world.broker_at(node).filter(|_| world.power(node) == Power::Running)?;
+    broker.coordinated().find(|known| known.partition == partition && known.loaded)
 }
 
 /// The batches of a log between two offsets, with the records that can be read.
@@ -236,7 +246,7 @@ fn read(world: &World, node: NodeIx, log: &Log, from: i64, end: i64) -> Vec<Writ
 }
 
 /// What a coordinator's log says of one group.
-#[derive(Default)]
+#[derive(Clone, Debug, Default)]
 struct OfGroup {
     classic: Option<(i32, Vec<String>)>,
     epoch: Option<i32>,
@@ -244,62 +254,70 @@ struct OfGroup {
     offsets: BTreeMap<TopicPartition, i64>,
 }
 
-/// How the offsets and the groups that a coordinator knows differ from those of its log; `None` if there is no such log.
-fn differences(
-    world: &World,
-    node: NodeIx,
-    known: &CoordinatedPartition,
-    image: &MetadataImage,
-) -> Option<(Option<String>, Option<String>)> {
-    let id = TopicPartition::new(&Topic::new(OFFSETS_TOPIC), known.partition);
-    let replica = replica_at(world, node, &id)?;
-    let (high_watermark, end) = (replica.high_watermark(), replica.log_end_offset());
-    let mut groups: BTreeMap<String, OfGroup> = BTreeMap::new();
-    for written in read(world, node, &replica.log, 0, end) {
-        let is_committed = written.last_offset < high_watermark;
+impl LogFold {
+    /// One batch more.
+    fn take(&mut self, written: Written) {
         for record in written.records {
-            let group = groups.entry(record.group().to_string()).or_default();
-            fold(group, record, is_committed);
+            match record {
+                Record::Offset { .. } => self.uncommitted.push_back((written.last_offset, record)),
+                record => self.groups.entry(record.group().to_string()).or_default().take(record),
+            }
         }
     }
-    let of_deleted = |id: &TopicPartition| image.topic(id.topic.as_str()).is_none();
-    let offsets = groups.iter().find_map(|(name, group)| {
-        let knows = known.groups.iter().find(|known| known.id == *name);
-        let knows: BTreeMap<_, _> = knows.map(|known| known.offsets.iter().cloned().collect()).unwrap_or_default();
-        let wrong = group.offsets.iter().find(|(id, offset)| knows.get(id) != Some(*offset) && !of_deleted(id));
-        let too_many = knows.iter().find(|(id, _)| !group.offsets.contains_key(id) && !of_deleted(id));
-        let told = |offset: Option<&i64>| offset.map_or("none".to_string(), i64::to_string);
-        wrong.map(|(id, offset)| (id, Some(offset))).or(too_many.map(|(id, _)| (id, None))).map(|(id, offset)| {
-            let (in_log, known) = (told(offset), told(knows.get(id)));
-            format!("of {id} group {name} has committed {in_log} by the log, and {known} as the coordinator knows it")
-        })
-    });
-    let differs = groups.iter().find_map(|(name, group)| group_differs(name, group, known));
-    Some((offsets, differs))
+
+    /// Everything below is committed.
+    fn commit(&mut self, high_watermark: i64) {
+        while self.uncommitted.front().is_some_and(|(last, _)| *last < high_watermark) {
+            if let Some((_, record)) = self.uncommitted.pop_front() {
+                self.groups.entry(record.group().to_string()).or_default().take(record);
+            }
+        }
+    }
+
+    /// How the offsets and the groups that a coordinator knows differ from those of its log.
+    fn differences(&self, known: &CoordinatedPartition, image: &MetadataImage) -> Differences {
+        let of_deleted = |id: &TopicPartition| image.topic(id.topic.as_str()).is_none();
+        let offsets = self.groups.iter().find_map(|(name, group)| {
+            let knows = known.groups.iter().find(|known| known.id == *name);
+            let knows: BTreeMap<_, _> = knows.map(|known| known.offsets.iter().cloned().collect()).unwrap_or_default();
+            let wrong = group.offsets.iter().find(|(id, offset)| knows.get(id) != Some(*offset) && !of_deleted(id));
+            let too_many = knows.iter().find(|(id, _)| !group.offsets.contains_key(id) && !of_deleted(id));
+            let id = wrong.or(too_many).map(|(id, _)| id)?;
+            let told = |offset: Option<&i64>| offset.map_or("none".to_string(), i64::to_string);
+            let (in_log, known) = (told(group.offsets.get(id)), told(knows.get(id)));
+            Some(format!(
+                "of {id} group {name} has committed {in_log} by the log, and {known} as the coordinator knows it"
+            ))
+        });
+        let groups = self.groups.iter().find_map(|(name, group)| group_differs(name, group, known));
+        (offsets, groups)
+    }
 }
 
-fn fold(group: &mut OfGroup, record: Record, is_committed: bool) {
-    match record {
-        Record::Offset { topic, partition, value, .. } if is_committed => {
-            let id = TopicPartition::new(&topic, partition);
-            match value {
-                Some(value) => group.offsets.insert(id, value.offset),
-                None => group.offsets.remove(&id),
-            };
+impl OfGroup {
+    fn take(&mut self, record: Record) {
+        match record {
+            Record::Offset { topic, partition, value, .. } => {
+                let id = TopicPartition::new(&topic, partition);
+                match value {
+                    Some(value) => self.offsets.insert(id, value.offset),
+                    None => self.offsets.remove(&id),
+                };
+            }
+            Record::ClassicGroup { value, .. } => {
+                self.classic = value.map(|value| {
+                    (value.generation, value.members.into_iter().map(|member| member.member_id).collect())
+                });
+            }
+            Record::GroupEpoch { value, .. } => self.epoch = value.map(|value| value.epoch),
+            Record::CurrentAssignment { member, value: Some(value), .. } => {
+                self.members.insert(member, value.member_epoch);
+            }
+            Record::CurrentAssignment { member, value: None, .. } => {
+                self.members.remove(&member);
+            }
+            _ => {}
         }
-        Record::ClassicGroup { value, .. } => {
-            group.classic = value.map(|value| {
-                (value.generation, value.members.into_iter().map(|member| member.member_id).collect::<Vec<_>>())
-            });
-        }
-        Record::GroupEpoch { value, .. } => group.epoch = value.map(|value| value.epoch),
-        Record::CurrentAssignment { member, value: Some(value), .. } => {
-            group.members.insert(member, value.member_epoch);
-        }
-        Record::CurrentAssignment { member, value: None, .. } => {
-            group.members.remove(&member);
-        }
-        _ => {}
     }
 }
 
