@@ -48,7 +48,7 @@ pub(super) struct Probes {
     since: Nanos,
     /// Where each consumer is, and when it got there.
     read: BTreeMap<(u32, TopicPartition), (i64, Nanos)>,
-    /// The next offset that each group wants, and since when.
+    /// The next offset that each group wants, as far as it ever came, and since when.
     groups: BTreeMap<(String, TopicPartition), (i64, Nanos)>,
 }
 
@@ -82,7 +82,8 @@ impl Probes {
             self.read.insert((consumer, record.partition.clone()), (record.offset, now));
         }
     }
-    /// A group wants these offsets next: forward, or back after a rebalance.
+    /// A group has come so far: it wants these offsets next. A zombie that still works on what others have done already
+    /// takes nobody back.
     pub(super) fn group_got_on(
         &mut self,
         group: Option<&str>,
@@ -90,7 +91,12 @@ impl Probes {
         now: Nanos,
     ) {
         let Some(group) = group else { return };
-        self.groups.extend(next.map(|(partition, next)| ((group.to_owned(), partition), (next, now))));
+        for (partition, next) in next {
+            let progress = self.groups.entry((group.to_owned(), partition)).or_insert((next, now));
+            if progress.0 < next {
+                *progress = (next, now);
+            }
+        }
     }
 }
 
