@@ -388,7 +388,8 @@ pub enum Command {
         partitions: Vec<TopicPartition>,
     },
     /// Hand out what was fetched; waits up to `max_wait_ms` for at least one record. Answered by
-    /// [`Outcome::Polled`]. At most one poll may be pending.
+    /// [`Outcome::Polled`], or by [`Outcome::Refused`] where Kafka's poll throws: the member is fenced for good, or the group
+    /// does not take it. At most one poll may be pending.
     Poll {
         /// Longest wait, in milliseconds.
         max_wait_ms: i64,

@@ -62,6 +62,10 @@ fn messages_survive_the_wire() {
         ("topic-recreated", 3),
         ("quorum-chaos", 3),
         ("quorum-chaos", 4),
+        ("groups", 3),
+        ("groups", 4),
+        ("static-bounce", 3),
+        ("coordinator-failover", 3),
     ] {
         let scenario = built_in(name, &[]);
         let typed = run(&scenario, seed);

@@ -3,8 +3,9 @@
 //! ```text
 //!   clients, followers ─Request─▶ api ─▶ produce ─┐                ┌─▶ purgatory ─▶ answer
 //!                                      ├▶ fetch ──┼─▶ partition ───┤
-//!                                      └▶ …       │  (leader|follower)
-//!   leaders ◀─Fetch── fetcher ────────────────────┘        ▲
+//!                                      ├▶ groups ─┤  (leader|follower)
+//!                                      └▶ …       │        ▲
+//!   leaders ◀─Fetch── fetcher ────────────────────┴────────┘
 //!   controller ◀─ lifecycle (heartbeat), alter_partition, forward
 //!              ◀─ observer (metadata log) ─▶ image ─▶ apply_metadata
 //!   disk ◀─ maintenance: start-up, checkpoints, flush, shutdown

@@ -46,6 +46,9 @@ rules! {
         OnlyChangesAreSaid: "A heartbeat says only what has changed, all when it joins and after a failure.",
             "KIP-848, `ConsumerHeartbeatRequestManager.HeartbeatState`",
             "client::tests::group_modern::a_heartbeat_says_only_what_has_changed";
+        StaleEpochIsTriedAgain: "A commit before a revocation that a new epoch overtook is made again in that.",
+            "`CommitRequestManager.autoCommitSyncBeforeRevocationWithRetries`",
+            "client::tests::group_modern::a_commit_that_a_new_epoch_overtook_is_made_again";
     }
     "Offsets" {
         CommittedOffsetIsThePosition: "A partition that is assigned is read from where the group has come to.",

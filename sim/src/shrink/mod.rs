@@ -21,9 +21,9 @@ pub use passes::Pass;
 
 use crate::campaign::{Campaign, Identity};
 use crate::fault::{admin_times, timeline};
-use crate::scenario::{Expect, Scenario, parse, to_toml};
+use crate::scenario::{ConsumerSpec, DurationRange, Expect, Scenario, parse, to_toml};
 use crate::trial::{Report, run_while};
-use crate::world::{Carriage, Unwatched};
+use crate::world::{Carriage, Unwatched, stays_of};
 use trial_checker::Class;
 use trial_kafka::zoo::Zoo;
 
@@ -115,6 +115,7 @@ impl Case {
         for (step, when) in admin_times(&concrete, seed).iter().enumerate() {
             concrete.admin[step].when = when.to_spec();
         }
+        write_down_stays(&mut concrete, seed);
         concrete.chaos = None;
         // What was expected of the whole is not asked of the part.
         concrete.expect = Expect::default();
@@ -244,6 +245,29 @@ fn hash_of(case: &Case) -> u64 {
     xxhash_rust::xxh3::xxh3_64_with_seed(to_toml(&case.scenario).as_bytes(), case.seed)
 }
 
+/// Consumers of which the seed draws when they come and go, each with its own times.
+fn write_down_stays(scenario: &mut Scenario, seed: u64) {
+    let is_drawn =
+        |spec: &ConsumerSpec| [spec.join_at, spec.leave_at].into_iter().flatten().any(|range| range.min < range.max);
+    let stays = stays_of(scenario, seed);
+    let mut written = Vec::new();
+    for (index, spec) in scenario.consumers.iter().enumerate() {
+        if !is_drawn(spec) {
+            written.push(spec.clone());
+            continue;
+        }
+        written.extend(stays.iter().filter(|stay| stay.spec == index).map(|stay| ConsumerSpec {
+            count: 1,
+            join_at: stay.join_at.map(DurationRange::exactly),
+            leave_at: stay.leave_at.map(DurationRange::exactly),
+            config: spec.config_of(stay.nth),
+            ..spec.clone()
+        }));
+    }
+    // What is drawn of configs stands in them by now: places in the file may change.
+    scenario.consumers = written;
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -269,8 +293,10 @@ mod tests {
 
     #[test]
     fn what_the_seed_draws_is_written_down_and_the_run_is_the_same() {
-        for (name, seed) in [("chaos", 3), ("standard", 2), ("quorum-chaos", 5)] {
-            let scenario = parsed(name, &["run=10s"]);
+        for (name, seed, run_time) in
+            [("chaos", 3, "10s"), ("standard", 2, "10s"), ("quorum-chaos", 5, "10s"), ("groups", 4, "60s")]
+        {
+            let scenario = parsed(name, &[&format!("run={run_time}")]);
             let case = Case::concrete(&scenario, seed);
             let written = case.legal().unwrap_or_else(|| panic!("{name}: {}", to_toml(&case.scenario)));
             assert!(written.chaos.is_none() && written.drawn.is_empty() && !written.faults.is_empty());

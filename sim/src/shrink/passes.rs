@@ -350,6 +350,17 @@ fn surroundings(scenario: &Scenario) -> Vec<Offer> {
         consumer.poll_interval = 100_000_000;
     };
     offered.push(changed(scenario, "consumers that go nowhere else", |s| s.consumers.iter_mut().for_each(simple)));
+    for nth in 0..scenario.consumers.len() {
+        let one = |what: &str, change: &dyn Fn(&mut ConsumerSpec)| {
+            changed(scenario, format!("consumer {}: {what}", nth + 1), |s| change(&mut s.consumers[nth]))
+        };
+        offered.push(one("there from the start, for good", &|consumer| {
+            (consumer.join_at, consumer.leave_at) = (None, None)
+        }));
+        offered.push(one("there for good", &|consumer| consumer.leave_at = None));
+        offered.push(one("there from the start", &|consumer| consumer.join_at = None));
+        offered.push(one("processes at once", &|consumer| consumer.processing = 0));
+    }
     offered
 }
 

@@ -112,25 +112,43 @@ impl Stretch {
 
 /// The applications of a scenario, none of them begun. `node` gives each its machine.
 pub(super) fn readers_of(scenario: &Scenario, seed: u64, mut node: impl FnMut() -> NodeIx) -> Vec<Reader> {
-    let mut readers = Vec::new();
+    let stays = stays_of(scenario, seed).into_iter();
+    let reader = |Stay { spec, join_at, leave_at, .. }| Reader {
+        node: node(),
+        spec,
+        join_at: join_at.unwrap_or(scenario.phases.warm_up),
+        leave_at,
+        doing: Doing::Nothing,
+        uncommitted: BTreeMap::new(),
+        is_held: false,
+        is_ending: false,
+        has_left: false,
+    };
+    stays.map(reader).collect()
+}
+
+/// When a consumer comes and goes.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Stay {
+    /// Which of the scenario's groups of equal consumers it is of, and which of these, both from 0.
+    pub(crate) spec: usize,
+    pub(crate) nth: u32,
+    pub(crate) join_at: Option<Nanos>,
+    pub(crate) leave_at: Option<Nanos>,
+}
+
+/// When each consumer comes and goes in the trial of this seed, in the order of the scenario.
+pub(crate) fn stays_of(scenario: &Scenario, seed: u64) -> Vec<Stay> {
+    let mut stays = Vec::new();
     for (spec, consumers) in scenario.consumers.iter().enumerate() {
-        for _ in 0..consumers.count {
-            let mut stream = Stream::new(seed, "consumer", readers.len() as u32);
+        for nth in 0..consumers.count {
+            let mut stream = Stream::new(seed, "consumer", stays.len() as u32);
             let mut drawn = |range| stream.within(range);
-            readers.push(Reader {
-                node: node(),
-                spec,
-                join_at: consumers.join_at.map_or(scenario.phases.warm_up, &mut drawn),
-                leave_at: consumers.leave_at.map(&mut drawn),
-                doing: Doing::Nothing,
-                uncommitted: BTreeMap::new(),
-                is_held: false,
-                is_ending: false,
-                has_left: false,
-            });
+            let join_at = consumers.join_at.map(&mut drawn);
+            stays.push(Stay { spec, nth, join_at, leave_at: consumers.leave_at.map(&mut drawn) });
         }
     }
-    readers
+    stays
 }
 
 impl Reader {

@@ -50,6 +50,7 @@ use crate::disk::PendingSync;
 use crate::fault::Fault;
 use crate::scenario::{DurationRange, Scenario};
 use crate::trace::{NodeIx, TraceEvent, Tracer};
+pub(crate) use application::stays_of;
 use coverage::Coverage;
 use faults::{FaultEnd, Faults};
 use life::{Life, LifeStep};

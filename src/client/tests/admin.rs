@@ -11,9 +11,12 @@ use kafka_protocol::messages::delete_topics_response::DeletableTopicResult;
 use kafka_protocol::messages::elect_leaders_response::{PartitionResult, ReplicaElectionResult};
 use kafka_protocol::messages::incremental_alter_configs_response::AlterConfigsResourceResponse;
 use kafka_protocol::messages::{
-    AlterPartitionReassignmentsResponse, CreatePartitionsResponse, CreateTopicsResponse, DeleteRecordsResponse,
-    DeleteTopicsResponse, ElectLeadersResponse, IncrementalAlterConfigsResponse, RequestKind, ResponseKind,
+    AlterPartitionReassignmentsResponse, CreatePartitionsResponse, CreateTopicsResponse, DeleteGroupsResponse,
+    DeleteRecordsResponse, DeleteTopicsResponse, ElectLeadersResponse, FindCoordinatorResponse,
+    IncrementalAlterConfigsResponse, OffsetDeleteResponse, RequestKind, ResponseKind, delete_groups_response,
+    find_coordinator_response, offset_delete_request, offset_delete_response,
 };
+use kafka_protocol::protocol::StrBytes;
 
 use super::fixture::*;
 use crate::client::Role;
@@ -244,4 +247,65 @@ fn a_leader_that_needs_no_election_is_what_was_asked_for() {
     let topic = ReplicaElectionResult::default().with_partition_result(vec![result]);
     bench.answer(call, ElectLeadersResponse::default().with_replica_election_results(vec![topic]).into());
     assert_eq!(bench.outcome(1), &Outcome::Done);
+}
+
+// ── groups ───────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+fn coordinator_is(bench: &mut Bench, end: Result<i32, ResponseError>) {
+    let call = bench.next_call();
+    let RequestKind::FindCoordinator(request) = call.request.clone() else { panic!("not a FindCoordinator: {call:?}") };
+    let found = find_coordinator_response::Coordinator::default().with_key(request.coordinator_keys[0].clone());
+    let found = match end {
+        Ok(id) => found.with_node_id(id.into()).with_host(StrBytes::from_string(format!("b{id}"))).with_port(9092),
+        Err(error) => found.with_node_id((-1).into()).with_error_code(error.code()),
+    };
+    bench.answer(call, FindCoordinatorResponse::default().with_coordinators(vec![found]).into());
+}
+fn group_is_deleted(bench: &mut Bench, broker: i32, code: i16) {
+    let call = bench.next_call();
+    assert_eq!(call.broker, broker, "the coordinator is asked");
+    let RequestKind::DeleteGroups(request) = call.request.clone() else { panic!("not a DeleteGroups: {call:?}") };
+    let result = delete_groups_response::DeletableGroupResult::default()
+        .with_group_id(request.groups_names[0].clone())
+        .with_error_code(code);
+    bench.answer(call, DeleteGroupsResponse::default().with_results(vec![result]).into());
+}
+
+#[test]
+fn a_group_is_deleted_by_its_coordinator_wherever_that_is() {
+    let mut bench = admin(&[2]);
+    bench.command(1, Command::DeleteGroup { group: "g".into() });
+    coordinator_is(&mut bench, Err(ResponseError::CoordinatorNotAvailable));
+    bench.sleep(200);
+    coordinator_is(&mut bench, Ok(3));
+    group_is_deleted(&mut bench, 3, ResponseError::NotCoordinator.code());
+    bench.sleep(500);
+    coordinator_is(&mut bench, Ok(2));
+    group_is_deleted(&mut bench, 2, 0);
+    assert_eq!(bench.outcome(1), &Outcome::Done);
+    bench.command(2, Command::DeleteGroup { group: "g".into() });
+    coordinator_is(&mut bench, Ok(2));
+    group_is_deleted(&mut bench, 2, ResponseError::NonEmptyGroup.code());
+    assert_eq!(bench.outcome(2), &Outcome::Refused { error: "NON_EMPTY_GROUP".into() });
+}
+
+#[test]
+fn offsets_that_a_group_still_needs_are_not_deleted() {
+    let mut bench = admin(&[2]);
+    bench.command(1, Command::DeleteOffsets { group: "g".into(), partitions: vec![partition(0), partition(1)] });
+    coordinator_is(&mut bench, Ok(1));
+    let call = bench.next_call();
+    let RequestKind::OffsetDelete(request) = call.request.clone() else { panic!("not an OffsetDelete: {call:?}") };
+    assert_eq!(request.topics.len(), 1, "partitions of a topic stand together");
+    let answered = |partition: &offset_delete_request::OffsetDeleteRequestPartition| {
+        let code = if partition.partition_index == 1 { ResponseError::GroupSubscribedToTopic.code() } else { 0 };
+        offset_delete_response::OffsetDeleteResponsePartition::default()
+            .with_partition_index(partition.partition_index)
+            .with_error_code(code)
+    };
+    let topic = offset_delete_response::OffsetDeleteResponseTopic::default()
+        .with_name(request.topics[0].name.clone())
+        .with_partitions(request.topics[0].partitions.iter().map(answered).collect());
+    bench.answer(call, OffsetDeleteResponse::default().with_topics(vec![topic]).into());
+    assert_eq!(bench.outcome(1), &Outcome::Refused { error: "GROUP_SUBSCRIBED_TO_TOPIC".into() });
 }

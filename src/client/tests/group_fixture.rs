@@ -310,6 +310,14 @@ impl Cluster {
         let to = self.coordinator.expect("there is a coordinator");
         self.fail_over(to);
     }
+    /// Commits that wait were made in the epoch before.
+    pub fn spoil_epoch_of_held_commits(&mut self) {
+        for call in &mut self.waiting_for_release {
+            if let RequestKind::OffsetCommit(request) = &mut call.request {
+                request.generation_id_or_member_epoch -= 1;
+            }
+        }
+    }
     /// Requests of that kind are answered again, and those that wait are.
     pub fn release(&mut self, kind: &'static str) {
         self.held.remove(kind);

@@ -90,3 +90,23 @@ fn a_static_member_says_that_it_will_come_again() {
         assert_eq!(heartbeats(&cluster, app).last().map(|last| last.member_epoch), Some(epoch));
     }
 }
+
+#[test]
+fn a_commit_that_a_new_epoch_overtook_is_made_again() {
+    let mut cluster = Cluster::new(2);
+    let config = ConsumerConfig { enable_auto_commit: true, ..modern() };
+    let first = cluster.member(config.clone());
+    (0..2).for_each(|partition| cluster.produce(partition, 3));
+    cluster.until("it has read all", |cluster| cluster.apps[0].read.len() == 6);
+    cluster.held.insert("OffsetCommit");
+    let second = cluster.member(config.clone());
+    cluster.until("it commits before it gives up", |cluster| !cluster.apps[0].events("commit-sent").is_empty());
+    // The commit is overtaken on the way: it says an epoch that the member has no more.
+    cluster.spoil_epoch_of_held_commits();
+    cluster.release("OffsetCommit");
+    cluster.until_shared(&[(first, 1), (second, 1)]);
+    cluster.pass(1_000);
+    let answers = cluster.apps[first].events("commit-answered");
+    assert!(answers[0].contains("STALE_MEMBER_EPOCH") && answers[1].contains("is committed"), "{answers:?}");
+    assert_eq!(cluster.apps[second].read, [], "nothing is read twice");
+}

@@ -131,6 +131,10 @@ impl Commits {
     fn has_automatic(&self) -> bool {
         self.waiting.values().any(|commit| matches!(commit.why, Why::Interval | Why::Revocation))
     }
+    /// Is it one before a revocation?
+    pub(super) fn is_before_revocation(&self, id: CommitId) -> bool {
+        self.waiting.get(&id).is_some_and(|commit| commit.why == Why::Revocation)
+    }
     /// In whose name it was sent.
     pub(super) fn sent_as(&self, id: CommitId) -> Option<&Committer> {
         self.waiting.get(&id)?.sent.as_ref()

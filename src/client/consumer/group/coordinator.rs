@@ -68,6 +68,10 @@ impl Coordinator {
     pub(super) fn has_sent_all(&self) -> bool {
         self.unsent.is_empty()
     }
+    /// Has a call failed that nobody has heard of?
+    pub(super) fn has_failed(&self) -> bool {
+        !self.failed.is_empty()
+    }
     /// The next call that has failed.
     pub(super) fn next_failed(&mut self) -> Option<(GroupCall, ResponseError)> {
         self.failed.pop_front()

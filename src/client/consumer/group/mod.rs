@@ -162,7 +162,16 @@ impl Membership {
     /// Everything that time, an answer or a poll made due.
     pub(crate) fn drive(&mut self, cx: &mut Cx<'_, '_>) {
         self.group.coordinator.notice_its_end(cx);
-        self.settle_failed(cx);
+        // What cannot be sent has failed at once, and whoever wanted it goes on from there: after a pause, so this ends.
+        loop {
+            self.settle_failed(cx);
+            self.round(cx);
+            if cx.consumer.closed || !self.group.coordinator.has_failed() {
+                return;
+            }
+        }
+    }
+    fn round(&mut self, cx: &mut Cx<'_, '_>) {
         let polls = cx.consumer.poll.is_some();
         self.live(polls, cx);
         if polls {
@@ -170,6 +179,9 @@ impl Membership {
         }
         if self.closing.is_some() {
             self.close_step(cx);
+        }
+        if cx.consumer.closed {
+            return;
         }
         self.send_commits(cx);
         let asker = self.asker();
@@ -269,7 +281,9 @@ impl Membership {
                     (Some(error), Member::Classic(member)) => {
                         Err(member.on_refused_commit(id, error, &mut self.group, cx))
                     }
-                    (Some(error), Member::Modern(_)) => Err(modern::on_refused_commit(error, &mut self.group, cx)),
+                    (Some(error), Member::Modern(member)) => {
+                        Err(member.on_refused_commit(id, error, &mut self.group, cx))
+                    }
                 };
                 self.group.on_commit_end(id, raw, end, cx);
             }

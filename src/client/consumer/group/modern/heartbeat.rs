@@ -101,7 +101,9 @@ impl Modern {
     /// The application polls: who has left because it did not comes again, when it has been told what it lost.
     fn on_polled(&mut self, group: &mut Group, cx: &mut Cx<'_, '_>) {
         self.heartbeat.poll_over_at = cx.now.saturating_add(ms(cx.consumer.config.max_poll_interval_ms));
-        let is_new = std::mem::take(&mut self.is_subscribed_anew) && self.state == MemberState::Unsubscribed;
+        // Who is still about to leave comes again when it has.
+        let is_new = self.state == MemberState::Unsubscribed && self.is_subscribed_anew;
+        self.is_subscribed_anew &= self.state == MemberState::Leaving;
         let comes_again = self.state == MemberState::Stale && group.callbacks.is_empty();
         if is_new || comes_again {
             self.is_poll_over = false;

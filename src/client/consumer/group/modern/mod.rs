@@ -27,9 +27,10 @@ use uuid::Uuid;
 
 use self::heartbeat::{Heartbeat, Sent};
 use self::reconcile::Step;
-use super::commit::{Committer, Refusal};
+use super::commit::{CommitId, Committer, Refusal};
 use super::{Cx, Group};
 use crate::client::backoff::WakeUp;
+use crate::conformance::GroupClientRule;
 use crate::event::Event;
 use crate::metadata::uuid_text;
 use crate::node::{RandomFor, Rebalanced};
@@ -215,18 +216,31 @@ impl Modern {
             wake_up.also_at(retry_at);
         }
     }
-}
 
-/// What a refused commit means. Source: `CommitRequestManager.OffsetCommitRequestState.onResponse`.
-pub(super) fn on_refused_commit(error: ResponseError, group: &mut Group, cx: &mut Cx<'_, '_>) -> Refusal {
-    use ResponseError::*;
-    match error {
-        CoordinatorNotAvailable | NotCoordinator | RequestTimedOut => {
-            group.coordinator.forget(cx);
-            Refusal::Retriable(error_name(error))
+    /// What a refused commit means. One before a revocation is tried again in the epoch that the member has by then.
+    /// Source: `OffsetCommitRequestState.onResponse`, `autoCommitSyncBeforeRevocationWithRetries`.
+    pub(super) fn on_refused_commit(
+        &mut self,
+        id: CommitId,
+        error: ResponseError,
+        group: &mut Group,
+        cx: &mut Cx<'_, '_>,
+    ) -> Refusal {
+        use ResponseError::*;
+        match error {
+            CoordinatorNotAvailable | NotCoordinator | RequestTimedOut => {
+                group.coordinator.forget(cx);
+                Refusal::Retriable(error_name(error))
+            }
+            CoordinatorLoadInProgress | UnknownTopicOrPartition => Refusal::Retriable(error_name(error)),
+            StaleMemberEpoch if self.epoch > 0 && group.commits.is_before_revocation(id) => {
+                match GroupClientRule::StaleEpochIsTriedAgain.holds() {
+                    true => Refusal::Retriable(error_name(error)),
+                    false => Refusal::NotAMember,
+                }
+            }
+            FencedInstanceId | UnknownMemberId | StaleMemberEpoch => Refusal::NotAMember,
+            error => Refusal::Fatal(error_name(error)),
         }
-        CoordinatorLoadInProgress | UnknownTopicOrPartition => Refusal::Retriable(error_name(error)),
-        FencedInstanceId | UnknownMemberId | StaleMemberEpoch => Refusal::NotAMember,
-        error => Refusal::Fatal(error_name(error)),
     }
 }
