@@ -568,7 +568,9 @@ impl Switch {
             Switch::Kip848EpochBookkeeping => &["commit-regression", "group-rewind", "zombie-commit"],
             Switch::AssignBeforeRevokeAck => &["commit-regression", "group-rewind", "zombie-commit"],
             Switch::AcceptOldMemberEpoch => &["commit-regression", "group-rewind", "zombie-commit"],
-            Switch::PartialLoad => &["coordinator-divergence", "group-rewind", "group-skip"],
+            Switch::PartialLoad => {
+                &["coordinator-divergence", "dual-ownership", "group-epoch-regression", "group-rewind", "group-skip"]
+            }
             Switch::ExpireActiveOffsets => &["group-rewind", "group-skip"],
             Switch::StickyStaleOwnership => &["commit-regression", "group-rewind", "zombie-commit"],
             Switch::ClientStaleGenerationResponse => &["group-rewind"],
