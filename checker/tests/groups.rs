@@ -264,6 +264,25 @@ fn a_member_is_handed_nothing_of_what_it_gave_up() {
 }
 
 #[test]
+fn a_partition_is_read_in_order_as_long_as_it_is_ones_own() {
+    let mut group = at_least_once();
+    group
+        .write(4)
+        .assigned(1, 1)
+        .begins_anew(1, 0)
+        .works(1, 1, 0, 2)
+        .polls(1, 1, 3)
+        .processes(1, 1, 3)
+        .commits(1, 1, 4);
+    assert_eq!(kinds(&group.ends()), [(BUG, "nonmonotonic-poll", None)]);
+    // What it is assigned again, it reads again from what is committed.
+    let mut group = at_least_once();
+    group.write(4).assigned(1, 1).begins_anew(1, 0).works(1, 1, 0, 0).polls(1, 1, 2).lost(1, 1);
+    group.assigned(1, 2).begins_at_committed(1, 1).works(1, 2, 1, 3);
+    assert_eq!(kinds(&group.ends()), [(INFO, "redelivery", Some("at-least-once"))]);
+}
+
+#[test]
 fn two_members_of_one_generation_never_own_one_partition() {
     let mut group = at_least_once();
     group.write(1).assigned(1, 4).assigned(2, 4);
