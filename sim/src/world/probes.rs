@@ -48,7 +48,7 @@ pub(super) struct Probes {
     since: Nanos,
     /// Where each consumer is, and when it got there.
     read: BTreeMap<(u32, TopicPartition), (i64, Nanos)>,
-    /// The next offset that each group wants, as far as it ever came, and since when.
+    /// How far each group has come, and when it got there.
     groups: BTreeMap<(String, TopicPartition), (i64, Nanos)>,
 }
 
@@ -82,8 +82,8 @@ impl Probes {
             self.read.insert((consumer, record.partition.clone()), (record.offset, now));
         }
     }
-    /// A group has come so far: it wants these offsets next. A zombie that still works on what others have done already
-    /// takes nobody back.
+    /// A group wants these offsets next. Whoever processes again what was processed before, after a rebalance or as a zombie,
+    /// takes nothing of that back.
     pub(super) fn group_got_on(
         &mut self,
         group: Option<&str>,
@@ -92,9 +92,9 @@ impl Probes {
     ) {
         let Some(group) = group else { return };
         for (partition, next) in next {
-            let progress = self.groups.entry((group.to_owned(), partition)).or_insert((next, now));
-            if progress.0 < next {
-                *progress = (next, now);
+            let farthest = self.groups.entry((group.to_owned(), partition)).or_insert((next, now));
+            if next > farthest.0 {
+                *farthest = (next, now);
             }
         }
     }

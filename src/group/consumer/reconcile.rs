@@ -90,7 +90,10 @@ impl Reconciliation<'_> {
 
     fn is_held_by_another(&self, topic: Uuid, partition: i32) -> bool {
         let is_held = self.partition_epochs.is_held(topic, partition);
+        // Before 3.8 a member got back at once what it was to give back itself.
+        let own = self.member.pending_revocation.get(&topic).is_some_and(|partitions| partitions.contains(&partition));
         is_held
+            && !(own && self.zoo.on(Switch::Kip848EpochBookkeeping))
             && ConsumerGroupRule::OnlyFreePartitionsAreAssigned.holds()
             && !self.zoo.on(Switch::AssignBeforeRevokeAck)
     }
