@@ -572,7 +572,7 @@ impl Switch {
             Switch::NoHwAfterIsrChange => &[],
             Switch::HwWaitsForIneligible => &[],
             Switch::CommitUnfenced => &["group-rewind", "group-skip"],
-            Switch::StaticRejoinNotPersisted => &[],
+            Switch::StaticRejoinNotPersisted => &["coordinator-divergence"],
             Switch::Kip848EpochBookkeeping => &["commit-regression", "group-rewind", "zombie-commit"],
             Switch::AssignBeforeRevokeAck => &["commit-regression", "group-rewind", "zombie-commit"],
             Switch::AcceptOldMemberEpoch => &["commit-regression", "group-rewind"],
@@ -585,7 +585,7 @@ impl Switch {
                 "group-epoch-regression",
             ],
             Switch::ExpireActiveOffsets => &["group-rewind", "group-skip"],
-            Switch::StickyStaleOwnership => &["commit-regression", "group-rewind"],
+            Switch::StickyStaleOwnership => &["commit-regression", "group-rewind", "zombie-commit"],
             Switch::ClientStaleGenerationResponse => &["group-rewind"],
             Switch::FetchWhileRevoking => &[],
         }
