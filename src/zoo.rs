@@ -586,8 +586,8 @@ impl Switch {
                 "group-epoch-regression",
             ],
             Switch::ExpireActiveOffsets => &["group-rewind", "group-skip"],
-            Switch::StickyStaleOwnership => &["commit-regression", "group-rewind"],
-            Switch::ClientStaleGenerationResponse => &[],
+            Switch::StickyStaleOwnership => &["commit-regression", "group-rewind", "zombie-commit"],
+            Switch::ClientStaleGenerationResponse => &["group-rewind"],
             Switch::FetchWhileRevoking => &[],
         }
     }

@@ -130,6 +130,8 @@ pub struct MemberSettings {
     pub commits: Commits,
     /// Where it begins without a committed offset.
     pub reset: Reset,
+    /// It keeps its partitions while its classic group rebalances (KIP-429).
+    pub cooperative: bool,
     /// `group.instance.id`
     pub instance: Option<Arc<str>>,
 }

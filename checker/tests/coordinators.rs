@@ -263,6 +263,14 @@ fn a_commit_is_acknowledged_below_the_high_watermark() {
     let twice = play.verdict();
     assert_eq!(kinds(&twice), [(BUG, "ack-before-committed", Some("offset-commit"))], "one record is one commit");
     insta::assert_snapshot!("acknowledged_twice", twice.findings[0]);
+    // The same offset was written before, by the same broker, and cut away when another led.
+    let mut play = coordinator();
+    play.commits(&[generation(4, &[])]).writes(&[offset(3)]).writes(&[offset(3)]).elect(2, &[1, 2], true);
+    play.end = 1;
+    let why = "because the leader's history differs from there".to_owned();
+    play.see(Observation::LogTruncated { broker: 1, partition: home(), to: 1, why }).elect(1, &[1, 2], true);
+    play.commits(&[offset(3)]).acknowledges(3);
+    assert_eq!(play.found(), []);
     // What was written before timed out; the next is answered.
     let mut play = coordinator();
     play.writes(&[offset(3)]).copied().commits(&[offset(4)]).acknowledges(4);

@@ -27,7 +27,8 @@ fn settings(commits: Commits, reset: Reset) -> Settings {
     let mut settings = Settings::default();
     for consumer in 1..=3 {
         let topics = vec!["orders".to_owned()];
-        let member = MemberSettings { group: Arc::from("g"), topics, commits, reset, instance: None };
+        let member =
+            MemberSettings { group: Arc::from("g"), topics, commits, reset, cooperative: false, instance: None };
         settings.members.insert(consumer, member);
         settings.consumer_names.insert(consumer, format!("k{consumer}"));
     }
@@ -263,6 +264,25 @@ fn a_member_is_handed_nothing_of_what_it_gave_up() {
 }
 
 #[test]
+fn a_partition_is_read_in_order_as_long_as_it_is_ones_own() {
+    let mut group = at_least_once();
+    group
+        .write(4)
+        .assigned(1, 1)
+        .begins_anew(1, 0)
+        .works(1, 1, 0, 2)
+        .polls(1, 1, 3)
+        .processes(1, 1, 3)
+        .commits(1, 1, 4);
+    assert_eq!(kinds(&group.ends()), [(BUG, "nonmonotonic-poll", None)]);
+    // What it is assigned again, it reads again from what is committed.
+    let mut group = at_least_once();
+    group.write(4).assigned(1, 1).begins_anew(1, 0).works(1, 1, 0, 0).polls(1, 1, 2).lost(1, 1);
+    group.assigned(1, 2).begins_at_committed(1, 1).works(1, 2, 1, 3);
+    assert_eq!(kinds(&group.ends()), [(INFO, "redelivery", Some("at-least-once"))]);
+}
+
+#[test]
 fn two_members_of_one_generation_never_own_one_partition() {
     let mut group = at_least_once();
     group.write(1).assigned(1, 4).assigned(2, 4);
@@ -304,23 +324,26 @@ fn one_static_member_takes_over_from_its_earlier_process() {
 
 #[test]
 fn a_zombie_commits_nothing() {
-    let zombie = |error: Option<&str>| {
+    let zombie = |generation: i32, error: Option<&str>| {
         let mut group = at_least_once();
         group.write(4).assigned(1, 1).begins_anew(1, 0).polls(1, 0, 1).processes(1, 0, 1);
         group.assigned(2, 2).begins_anew(2, 0).works(2, 2, 0, 3);
-        group.asks(1, 1, 2).told(1, 1, 2, error);
+        group.asks(1, generation, 2).told(1, generation, 2, error);
         let verdict = group.ends();
         let bugs = verdict.groups.iter().filter(|g| g.class == BUG).map(|g| g.code);
         bugs.collect::<Vec<_>>()
     };
-    assert_eq!(zombie(Some("ILLEGAL_GENERATION")), [""; 0]);
-    assert_eq!(zombie(None), ["commit-regression", "zombie-commit"]);
+    assert_eq!(zombie(1, Some("ILLEGAL_GENERATION")), [""; 0]);
+    assert_eq!(zombie(-1, None), ["commit-regression"], "from nobody: the coordinator knows whether it has members");
+    assert_eq!(zombie(1, None), ["commit-regression", "zombie-commit"]);
 }
 
 #[test]
 fn nothing_is_handed_out_while_the_commit_before_a_revocation_is_under_way() {
-    let revoke = |meanwhile: bool| {
-        let mut group = Group::of(settings(Commits::Auto, Reset::Earliest));
+    let revoke = |meanwhile: bool, cooperative: bool| {
+        let mut settings = settings(Commits::Auto, Reset::Earliest);
+        settings.members.values_mut().for_each(|member| member.cooperative = cooperative);
+        let mut group = Group::of(settings);
         group.write(4).assigned(1, 1).begins_anew(1, 0).polls(1, 0, 1).processes(1, 0, 1).asks(1, 1, 2);
         if meanwhile {
             group.polls(1, 2, 3).processes(1, 2, 3);
@@ -329,9 +352,10 @@ fn nothing_is_handed_out_while_the_commit_before_a_revocation_is_under_way() {
         group.assigned(2, 2).begins_at_committed(2, 2).works(2, 2, 2, 3);
         kinds(&group.ends())
     };
-    assert_eq!(revoke(false), []);
+    assert_eq!(revoke(false, false), []);
     let again = (INFO, "redelivery", Some("at-least-once"));
-    assert_eq!(revoke(true), [(BUG, "group-rewind", Some("handed-out-while-revoking")), again]);
+    assert_eq!(revoke(true, true), [again], "a cooperative member learns only later what it is to give up");
+    assert_eq!(revoke(true, false), [(BUG, "group-rewind", Some("handed-out-while-revoking")), again]);
 }
 
 #[test]

@@ -36,6 +36,7 @@ use std::sync::Arc;
 use crate::cluster::Cluster;
 use crate::cluster::loss::{self, Judgement};
 use crate::cluster::partition::PartitionTruth;
+use crate::cluster::replica::Replica;
 use crate::findings::Findings;
 use crate::observation::{CoordinatorStep, EventRef, GroupRecord, Observation, Partition};
 use crate::settings::Settings;
@@ -237,8 +238,8 @@ impl Groups {
         log.batches.insert(batch, Batch { at, broker, records: records.to_vec() });
     }
 
-    /// A commit is acknowledged: the first of its broker that waits with that offset, for they are answered in order. What
-    /// was written before it timed out.
+    /// A commit is acknowledged: the first of its broker that waits with that offset and is still in its log, for they are
+    /// answered in order. What was written before it timed out.
     fn acknowledged(
         &mut self,
         at: EventRef,
@@ -254,7 +255,10 @@ impl Groups {
         let Some((home, log)) = home.as_ref().zip(log) else {
             return answered_when_committed::check(group, partition, offset, None, 0);
         };
+        let replica = cluster.partition(home).and_then(|truth| truth.replicas.get(&broker));
+        let has = |written: &Written| replica.is_some_and(|replica| has_batch(replica, written.batch));
         let waiting = log.waiting.entry((broker, key.clone())).or_default();
+        waiting.retain(has);
         let place = waiting.iter().position(|written| written.offset == offset);
         let written = place.and_then(|place| waiting.drain(..=place).next_back());
         if let Some(written) = &written {
@@ -265,7 +269,6 @@ impl Groups {
                 *last = acknowledged;
             }
         }
-        let replica = cluster.partition(home).and_then(|truth| truth.replicas.get(&broker));
         let high_watermark = replica.map_or(0, |replica| replica.high_watermark);
         answered_when_committed::check(group, partition, offset, written.as_ref(), high_watermark)
     }
@@ -381,6 +384,12 @@ impl Log {
         }
         lost
     }
+}
+
+/// Has its log this batch, by first offset and epoch?
+fn has_batch(replica: &Replica, (first, epoch): (i64, i32)) -> bool {
+    let place = replica.log.partition_point(|entry| entry.batch.first < first);
+    replica.log.get(place).is_some_and(|entry| (entry.batch.first, entry.batch.epoch) == (first, epoch))
 }
 
 fn group_of(record: &GroupRecord) -> &Arc<str> {

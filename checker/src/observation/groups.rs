@@ -50,8 +50,8 @@ pub enum MemberStep {
         /// The last of them, inclusive.
         last_offset: i64,
     },
-    /// The application behind it has processed what it was handed of a partition, up to an offset. An application works on
-    /// what one poll gave, all of it or none, before it polls again.
+    /// The application behind it has processed these of the records that it was handed. What one poll gave it has processed, or
+    /// given up, when it polls again.
     Processed {
         /// The partition.
         partition: Partition,

@@ -18,8 +18,7 @@ pub(super) fn check(
     let Some(own) = owners.iter().rev().find(|o| o.consumer == commit.consumer && o.since.id < commit.sent.id) else {
         return;
     };
-    let Some(before) = commits.highest_between(own.since, commit.sent) else { return };
-    if before.offset > commit.offset {
+    if let Some(before) = commits.highest_above(commit.offset, own.since, commit.sent) {
         found.push(GroupViolation::CommitRegression {
             place: place.clone(),
             commit: *commit,

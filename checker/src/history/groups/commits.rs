@@ -28,6 +28,7 @@ pub struct Commit {
 pub(crate) struct Commits {
     /// In the order of acknowledgement.
     acknowledged: Vec<Commit>,
+    highest: i64,
     /// Offsets of those whose end nobody knows, and how many of each.
     perhaps: BTreeMap<i64, u32>,
 }
@@ -46,6 +47,7 @@ impl Commits {
                 self.perhaps.remove(&commit.offset);
             }
         }
+        self.highest = self.highest.max(commit.offset);
         self.acknowledged.push(commit);
     }
 
@@ -63,11 +65,15 @@ impl Commits {
         self.acknowledged.iter().rev().any(|commit| is_candidate(&commit)) || self.perhaps.contains_key(&offset)
     }
 
-    /// The highest of those that were acknowledged between two events.
-    pub(super) fn highest_between(&self, from: EventRef, to: EventRef) -> Option<&Commit> {
+    /// The highest of those above an offset that were acknowledged between two events.
+    pub(super) fn highest_above(&self, offset: i64, from: EventRef, to: EventRef) -> Option<&Commit> {
+        if self.highest <= offset {
+            return None; // as nearly always
+        }
         let after = self.acknowledged.partition_point(|commit| commit.answered.id <= from.id);
         let before = self.acknowledged.partition_point(|commit| commit.answered.id < to.id);
-        self.acknowledged.get(after..before)?.iter().max_by_key(|commit| commit.offset)
+        let between = self.acknowledged.get(after..before)?.iter();
+        between.filter(|commit| commit.offset > offset).max_by_key(|commit| commit.offset)
     }
 
     /// The offset that the group ended with, as far as it was told.

@@ -2,6 +2,9 @@
 //! out nothing of them from there on (KAFKA-14196). What it hands out while that commit is under way, the next owner is given
 //! again, though nobody crashed and nothing failed.
 //!
+//! A cooperative member of a classic group is another matter: it commits before it joins, goes on with what it has, and learns only
+//! then what it is to give up, without a commit (`ConsumerCoordinator.maybeMarkPartitionsPendingRevocation`).
+//!
 //! That commit is told from those at intervals by what follows: the partition is given up as soon as it is answered, and
 //! nothing else was committed or handed out in between.
 

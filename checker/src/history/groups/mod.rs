@@ -269,7 +269,7 @@ impl GroupHistory {
             MemberStep::Revoked { partitions: revoked, .. } => {
                 for partition in revoked {
                     let number = partitions.number(partition);
-                    if settings.commits == settings::Commits::Auto {
+                    if settings.commits == settings::Commits::Auto && !settings.cooperative {
                         self.revoked(at, consumer, group, partition, number);
                     }
                     self.shared(group, number).end(consumer, at, End::Revoked);
