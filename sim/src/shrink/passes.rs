@@ -3,7 +3,7 @@
 use trial_kafka::node::Nanos;
 
 use super::{Candidate, Case, simpler};
-use crate::fault::When;
+use crate::fault::{FaultKind, Peer, Target, When};
 use crate::scenario::{ConsumerSpec, DiskModel, DurationRange, Network, Phases, ProducerSpec, Scenario};
 
 /// One thing to take away. Those that save most time come first.
@@ -315,6 +315,7 @@ fn fewer_brokers(scenario: &Scenario) -> Vec<Offer> {
         };
         offered.push(changed(scenario, format!("{brokers} brokers"), change));
     }
+    offered.extend((1..scenario.cluster.brokers as i32).filter_map(|gone| without_broker(scenario, gone)));
     let most = scenario.topics.iter().map(|topic| topic.replication_factor).max().unwrap_or(1);
     for replicas in 1..most {
         let change = |s: &mut Scenario| {
@@ -327,6 +328,52 @@ fn fewer_brokers(scenario: &Scenario) -> Vec<Offer> {
     }
     offered.push(changed(scenario, "no racks", |s| s.cluster.racks.clear()));
     offered
+}
+
+/// Without this broker: those behind it move up. `None` where something else than a replica is said of it, or where an
+/// administrator may say it.
+fn without_broker(scenario: &Scenario, gone: i32) -> Option<Offer> {
+    let moved = |id: i32| if id > gone { id - 1 } else { id };
+    let is_gone = |target: &Target| *target == Target::Broker(gone);
+    let of_peer = |peer: &Peer| matches!(peer, Peer::Node(target) if is_gone(target));
+    let named = scenario.faults.iter().any(|fault| {
+        let on_it = |when: &When<DurationRange>| {
+            matches!(when, When::After { trigger, .. } if trigger.node.as_deref().is_some_and(|node| node.starts_with('b')))
+        };
+        is_gone(&fault.target) || fault.kind.peers().iter().any(of_peer) || on_it(&fault.when)
+    });
+    if named || !scenario.admin.is_empty() || scenario.cluster.combined {
+        return None;
+    }
+    let rename = move |target: &mut Target| {
+        if let Target::Broker(id) = target {
+            *id = moved(*id);
+        }
+    };
+    Some(changed(scenario, format!("without broker {gone}"), |s| {
+        s.cluster.brokers -= 1;
+        for topic in &mut s.topics {
+            for replicas in &mut topic.assignments {
+                replicas.retain(|broker| *broker != gone);
+                replicas.iter_mut().for_each(|broker| *broker = moved(*broker));
+            }
+            let least = topic.assignments.iter().map(Vec::len).min().and_then(|least| i16::try_from(least).ok());
+            let brokers = i16::try_from(s.cluster.brokers).unwrap_or(i16::MAX);
+            topic.replication_factor = topic.replication_factor.min(least.unwrap_or(brokers)).min(brokers);
+            let replication_factor = topic.replication_factor as usize;
+            topic.assignments.iter_mut().for_each(|replicas| replicas.truncate(replication_factor));
+        }
+        for fault in &mut s.faults {
+            rename(&mut fault.target);
+            if let FaultKind::Cut { peers, .. } | FaultKind::SlowLink { peers, .. } = &mut fault.kind {
+                for peer in peers {
+                    if let Peer::Node(target) = peer {
+                        rename(target);
+                    }
+                }
+            }
+        }
+    }))
 }
 
 fn fewer_switches(scenario: &Scenario) -> Vec<Offer> {
