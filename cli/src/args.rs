@@ -69,7 +69,7 @@ Example: trial run leader-crash --seed 7 --trace run.trial --log none; trial exp
     /// Run many seeds in parallel: what was found, how often, by which seed first
     #[command(after_help = "\
 Examples:
-  trial search chaos --seeds 1..1000
+  trial search --seeds 1..1000
   trial search chaos --seeds 1..1000 --zoo truncate-to-hw --until-bug --json
 Counters are sums over all trials; those that begin with trials_ count trials, and medians are of one trial. Elections of
 partition leaders (leader_elections) are those after the first of each partition, as the committed metadata log has them;
@@ -285,7 +285,7 @@ pub enum ExportFormat {
 /// `trial search`
 #[derive(Debug, Args)]
 pub struct SearchArgs {
-    /// A scenario file, or the name of a built-in scenario
+    /// A scenario file, or the name of a built-in scenario [default: each seed draws its own]
     pub scenario: Option<String>,
     /// The seeds, both ends included
     #[arg(long, value_name = "A..B", value_parser = parse_seeds)]
@@ -342,6 +342,20 @@ pub enum ScenarioCommand {
     /// Print a commented scenario to start from
     #[command(after_help = "Example: trial scenario new > my.toml; trial run my.toml")]
     New,
+    /// Print the scenario that `trial search` without SCENARIO draws from a seed
+    #[command(after_help = "Example: trial scenario swarm --seed 7 > swarm-7.toml; trial run swarm-7.toml --seed 7")]
+    Swarm(SwarmArgs),
+}
+
+/// `trial scenario swarm`
+#[derive(Debug, Args)]
+pub struct SwarmArgs {
+    /// The seed
+    #[arg(long, default_value_t = 1, value_parser = parse_seed)]
+    pub seed: u64,
+    /// How the scenario is changed.
+    #[command(flatten)]
+    pub changes: ScenarioArgs,
 }
 
 /// Which events are printed.

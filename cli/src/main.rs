@@ -24,6 +24,7 @@ mod run;
 mod scenario;
 mod search;
 mod source;
+mod subject;
 mod verdict;
 mod workers;
 mod zoo;

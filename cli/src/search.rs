@@ -1,13 +1,14 @@
-//! `trial search`: a campaign over many seeds of one scenario.
+//! `trial search`: a campaign over many seeds, of one scenario or of a scenario each.
 
 use std::collections::BTreeMap;
 use std::ops::ControlFlow;
+use std::sync::Arc;
 use std::time::Instant;
 
 use serde::Serialize;
 use trial_checker::Class;
-use trial_kafka::zoo::Switch;
 use trial_sim::campaign::Campaign;
+use trial_sim::scenario::Scenario;
 use trial_sim::trial::run_while;
 use trial_sim::world::{Carriage, Unwatched};
 
@@ -15,30 +16,36 @@ use crate::args::SearchArgs;
 use crate::failure::Failure;
 use crate::output::{Ending, Out};
 use crate::progress::Progress;
-use crate::source::Source;
+use crate::subject::Subject;
 use crate::{interrupt, verdict, workers};
 
 /// Runs the campaign.
 pub fn search(args: &SearchArgs, json: bool, out: &mut Out) -> Result<Ending, Failure> {
-    let Some(given) = &args.scenario else {
-        let help = "name one, for instance: trial search chaos --seeds 1..100".to_string();
-        return Err(Failure::usage(
-            "search needs a SCENARIO: drawing one from each seed (swarm) is not part of this version",
-            [help],
-        ));
-    };
-    let source = with_zoo(Source::load(given, &args.changes.set)?, &args.zoo)?;
+    let subject = Subject::load(args.scenario.as_deref(), &args.changes.set, &args.zoo)?;
     let began = Instant::now();
     let (first, last) = (*args.seeds.0.start(), *args.seeds.0.end());
     let mut progress = Progress::of_seeds(last - first + 1);
     let mut sum = Campaign::default();
-    let work = |seed: u64, go_on: &dyn Fn() -> bool| one_trial(&source, seed, go_on);
+    let mut failure = None;
+    let work = |seed: u64, go_on: &dyn Fn() -> bool| match subject.scenario(seed) {
+        Ok(scenario) => one_trial(&scenario, seed, go_on).map(Ok),
+        Err(error) => Some(Err(error)),
+    };
     workers::in_order(args.seeds.0.clone(), args.jobs.jobs(), work, |_, trial| {
-        sum.add(trial);
+        match trial {
+            Ok(trial) => sum.add(trial),
+            Err(error) => {
+                failure = Some(error);
+                return ControlFlow::Break(());
+            }
+        }
         progress.at(sum.trials, || format!("{} failed", sum.failed));
         if args.until_bug && sum.has_bug() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
     });
     drop(progress);
+    if let Some(failure) = failure {
+        return Err(failure);
+    }
     let interrupted = interrupt::happened();
     let seconds = began.elapsed().as_secs_f64();
     if json {
@@ -50,35 +57,22 @@ pub fn search(args: &SearchArgs, json: bool, out: &mut Out) -> Result<Ending, Fa
         if interrupted {
             out.line("Interrupted: this is what was known by then.")?;
         }
-        print(&source, &sum, (first, last), seconds, out)?;
+        print(&subject, &sum, (first, last), seconds, out)?;
     }
     let all_vacuous = sum.trials > 0 && sum.vacuous == sum.trials;
     Ok(Ending { interrupted, nondeterministic: false, failed: sum.failed > 0, vacuous: all_vacuous })
 }
 
 /// One trial summed up; `None` if it was stopped before its end.
-pub fn one_trial(source: &Source, seed: u64, go_on: &dyn Fn() -> bool) -> Option<Campaign> {
+pub fn one_trial(scenario: &Arc<Scenario>, seed: u64, go_on: &dyn Fn() -> bool) -> Option<Campaign> {
     let go_on = || go_on() && !interrupt::happened();
-    let report = run_while(&source.scenario, seed, Carriage::Typed, &mut Unwatched, &go_on);
+    let report = run_while(scenario, seed, Carriage::Typed, &mut Unwatched, &go_on);
     go_on().then(|| Campaign::of(&report))
 }
 
-/// The scenario with these switches turned on besides its own, as an override, so that reproduction lines say it.
-fn with_zoo(source: Source, switches: &[Switch]) -> Result<Source, Failure> {
-    if switches.is_empty() {
-        return Ok(source);
-    }
-    let on = |switch: &Switch| switches.contains(switch) || source.scenario.zoo.on(*switch);
-    let names: Vec<String> =
-        Switch::ALL.iter().filter(|s| on(s)).map(|switch| format!("{:?}", switch.name())).collect();
-    let mut set = source.set;
-    set.push(format!("zoo=[{}]", names.join(", ")));
-    Source::load(&source.given, &set)
-}
-
-fn print(source: &Source, sum: &Campaign, seeds: (u64, u64), seconds: f64, out: &mut Out) -> Result<(), Failure> {
+fn print(subject: &Subject, sum: &Campaign, seeds: (u64, u64), seconds: f64, out: &mut Out) -> Result<(), Failure> {
     let Campaign { trials, passed, failed, vacuous, .. } = sum;
-    let name = &source.scenario.name;
+    let name = subject.name();
     let (first, last) = seeds;
     out.line(format_args!(
         "{name}, seeds {first}..{last}: {trials} trials, {passed} passed, {failed} failed, {vacuous} vacuous"
@@ -99,11 +93,11 @@ fn print(source: &Source, sum: &Campaign, seeds: (u64, u64), seconds: f64, out: 
             tally.count,
             tally.trials
         ))?;
-        out.line(format_args!("  {}", source.reproduce(tally.first_seed)))?;
+        out.line(format_args!("  {}", subject.reproduce(tally.first_seed)))?;
     }
     for (what, tally) in &sum.unmet {
         out.line(format_args!("[expect] not met in {} of {trials} trials: {what}", tally.trials))?;
-        out.line(format_args!("  {}", source.reproduce(tally.first_seed)))?;
+        out.line(format_args!("  {}", subject.reproduce(tally.first_seed)))?;
     }
     out.line("")?;
     verdict::print_counters(&sum.coverage, out)?;

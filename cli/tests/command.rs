@@ -189,7 +189,7 @@ fn wrong_input_is_told_with_its_place_and_what_would_be_right() {
     let bad = "format = 1\nrun = 5\n[cluster]\nbrokers = 3\nmin.insync.replica = 2\n[[topic]]\nname = \"orders\"\nreplication.factor = 4\n";
     std::fs::write(place.join("bad.toml"), bad).expect("it can be written");
     std::fs::write(place.join("text.trial"), "TRIALREC but not really").expect("it can be written");
-    let cases: [(&str, &[&str]); 14] = [
+    let cases: [(&str, &[&str]); 13] = [
         ("scenario-file", &["run", "bad.toml"]),
         ("no-file", &["run", "absent.toml"]),
         ("no-scenario", &["run", "leader-crahs"]),
@@ -199,7 +199,6 @@ fn wrong_input_is_told_with_its_place_and_what_would_be_right() {
         ("only-broker", &["run", "healthy", "--only", "broker=b9"]),
         ("only-partition", &["run", "healthy", "--only", "partition=orders-3"]),
         ("seeds", &["search", "healthy", "--seeds", "5..4"]),
-        ("swarm", &["search", "--seeds", "1..4"]),
         ("switch", &["zoo", "truncate-to-hv"]),
         ("record", &["explain", "healthy", "--set", "run=1s", "--record", "100000"]),
         ("recording", &["explain", "text.trial"]),
@@ -425,6 +424,19 @@ fn a_campaign_is_the_same_on_any_number_of_threads() {
         assert_eq!(one[key], three[key], "{key}");
     }
     assert_eq!(one["seeds"], 6);
+}
+
+#[test]
+fn without_a_scenario_each_seed_draws_its_own() {
+    let printed = run(&["search", "--seeds", "11..14"]).code(0).stdout;
+    assert!(printed.starts_with("swarm, seeds 11..14: 4 trials"), "{printed}");
+    let place = directory("swarm");
+    let drawn = run(&["scenario", "swarm", "--seed", "12", "--set", "run=30s"]).code(0).stdout;
+    std::fs::write(place.join("swarm-12.toml"), drawn).expect("it can be written");
+    let file = run_in(&place, &["run", "swarm-12.toml", "--seed", "12", "--json"]).code(0).json();
+    let sum = run(&["search", "--seeds", "12..12", "--set", "run=30s", "--json"]).code(0).json();
+    assert_eq!(file["scenario"], "swarm-12");
+    assert_eq!(file["counters"]["sends"], sum["coverage"]["sends"], "the file is what the campaign ran");
 }
 
 #[test]

@@ -20,6 +20,7 @@ pub mod proportion;
 pub mod recording;
 pub mod scenario;
 pub mod story;
+pub mod swarm;
 pub mod trace;
 pub mod trial;
 pub mod verify;
