@@ -8,6 +8,8 @@ use trial_kafka::zoo::Switch;
 use trial_sim::build_id::VERSION_AND_CORE;
 use trial_sim::scenario::{nearest, parse_duration};
 
+use crate::shard::{Shard, parse_shard};
+
 /// Seeds are unsigned 53-bit integers: every JSON reader can hold them.
 pub const SEED_END: u64 = 1 << 53;
 
@@ -71,10 +73,19 @@ Example: trial run leader-crash --seed 7 --trace run.trial --log none; trial exp
 Examples:
   trial search --seeds 1..1000
   trial search chaos --seeds 1..1000 --zoo truncate-to-hw --until-bug --json
+  trial search --seeds 1..1000000 --out found; trial search --seeds 1..1000000 --out found --shard 2/8
+--out keeps what is known every few seconds: the same command goes on where it stopped. The task of a Slurm array job, or
+the pod of a Kubernetes Indexed Job that sets JOB_COMPLETIONS, knows its shard by itself.
 Counters are sums over all trials; those that begin with trials_ count trials, and medians are of one trial. Elections of
 partition leaders (leader_elections) are those after the first of each partition, as the committed metadata log has them;
 elections of controllers (controller_elections) include the first.")]
     Search(SearchArgs),
+    /// Join what the shards of a campaign have found into one report
+    #[command(after_help = "\
+Example: trial search --seeds 1..1000 --out found --shard 1/2; trial search --seeds 1..1000 --out found --shard 2/2
+  trial merge found
+A directory is one that --out named, or one of the shards in it. The campaign is complete, or the exit code is 2.")]
+    Merge(MergeArgs),
     /// Turn bugs of Kafka's past on and see whether each is found under its right name
     #[command(after_help = "\
 Examples:
@@ -299,9 +310,29 @@ pub struct SearchArgs {
     /// Stop at the first BUG
     #[arg(long)]
     pub until_bug: bool,
+    /// Keep results there, and the first run of each finding; go on with what is there
+    #[arg(long, value_name = "DIR")]
+    pub out: Option<PathBuf>,
+    /// Run the I-th of N parts of the seeds [default: all, or what Slurm or Kubernetes say]
+    #[arg(long, value_name = "I/N", value_parser = parse_shard)]
+    pub shard: Option<Shard>,
+    /// Write the result for a build server
+    #[arg(long, value_name = "FILE")]
+    pub junit: Option<PathBuf>,
     /// How the scenario is changed.
     #[command(flatten)]
     pub changes: ScenarioArgs,
+}
+
+/// `trial merge`
+#[derive(Debug, Args)]
+pub struct MergeArgs {
+    /// What --out named
+    #[arg(required = true, value_name = "DIR")]
+    pub directories: Vec<PathBuf>,
+    /// Write the result for a build server
+    #[arg(long, value_name = "FILE")]
+    pub junit: Option<PathBuf>,
 }
 
 /// `trial zoo`

@@ -53,7 +53,6 @@ pub(super) const COMBOS: &[Combo] = &[
     combo("answers-come-late", 1, 1, answers_late),
     combo("no-record-is-permitted-for-a-moment", 1, 1, none_permitted),
     combo("too-few-in-sync-again-and-again", 3, 1, too_few_in_sync),
-    combo("producer-forgotten-between-two-batches", 1, 1, producer_forgotten),
     combo("controller-dies-deciding", 2, 3, dies_deciding),
     combo("quorum-loses-power", 1, 2, quorum_loses_power),
     combo("quorum-leader-loses-power-appending", 1, 3, leader_loses_power),
@@ -454,19 +453,6 @@ fn too_few_in_sync(s: &mut Stage<'_>) {
             s.fault("cut", follower).at(8_000 * nth, 8_000 * nth).peers(&["brokers"]).lasts(3_500, 5_500);
         }
     }
-}
-
-// KIP-360: a broker forgets a producer that was silent for long.
-fn producer_forgotten(s: &mut Stage<'_>) {
-    s.cluster("producer.id.expiration.ms", "700");
-    s.cluster("producer.id.expiration.check.interval.ms", "100");
-    s.producer("linger.ms", "0");
-    s.producer("request.timeout.ms", "1000");
-    s.producer("rate", "20");
-    // A producer that is forgotten while it sends again writes twice, as Kafka warns: nothing else may delay it.
-    s.always("[chaos]", "faults", "0");
-    s.fault("slow-link", "leader of orders-0").at(2_000, 4_000).peers(&["clients"]).text("direction", "in");
-    s.by(3_000, 5_000).lasts(400, 400);
 }
 
 // KAFKA-15345: a controller decides on what its predecessors have decided, all of it.

@@ -153,6 +153,7 @@ fn space(s: &mut Sheet) {
     s.times("slow-fetch-by", 10, 2_000);
     s.times("metadata-late-by", 10, 8_000);
     combo::add(s, run, &first_partition, controllers, combined);
+    s.relieve();
 }
 
 #[cfg(feature = "compression")]

@@ -8,7 +8,7 @@ use std::fmt::Display;
 use xxhash_rust::xxh3::xxh3_64;
 
 use crate::fault::Stream;
-use crate::scenario::show_duration;
+use crate::scenario::{parse_duration, show_duration};
 
 /// Milliseconds as Kafka's keys count them.
 pub(super) type Millis = u64;
@@ -113,6 +113,23 @@ impl Sheet {
         self.put_text(key, format!("{}..{}", shown(one.min(other)), shown(one.max(other))));
     }
 
+    /// Whoever is given more than it can get rid of is behind for ever, and that is no news: no producer writes more than a
+    /// third of what one leader takes from it.
+    pub(super) fn relieve(&mut self) {
+        let network = self.sections.iter().find(|(header, _)| header == "[network]");
+        let network = network.map_or(&[][..], |(_, keys)| keys);
+        let millis = |key: &str| number(network, key).unwrap_or_default() / 1_000_000;
+        let round_trip = 20 + 2 * (millis("latency.typical") + millis("latency.max") * tail(network) / 1_000);
+        for (_, keys) in self.sections.iter_mut().filter(|(header, _)| header == "[[producer]]") {
+            let of = |key: &str, default: u64| number(keys, key).unwrap_or(default);
+            let bytes = of("value-bytes", 100) + 70;
+            let records = (of("batch.size", 16_384) / bytes).max(1);
+            let taken = of("max.in.flight.requests.per.connection", 5) * records * 1_000 / round_trip;
+            let rate = of("rate", 200).min(taken / 3).max(1);
+            put(keys, "rate", rate.to_string());
+        }
+    }
+
     /// The file.
     pub(super) fn text(&self) -> String {
         let mut text = String::new();
@@ -125,6 +142,18 @@ impl Sheet {
         }
         text
     }
+}
+
+/// A number or a duration in nanoseconds.
+fn number(keys: &[(String, String)], key: &str) -> Option<u64> {
+    let (_, value) = keys.iter().find(|(name, _)| name == key)?;
+    let value = value.trim_matches('"');
+    value.parse().ok().or_else(|| parse_duration(value).ok())
+}
+
+/// Messages of a thousand that are slow.
+fn tail(network: &[(String, String)]) -> u64 {
+    number(network, "latency.tail-per-mille").unwrap_or(10)
 }
 
 fn put(keys: &mut Vec<(String, String)>, key: &str, value: String) {
