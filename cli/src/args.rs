@@ -8,6 +8,8 @@ use trial_kafka::zoo::Switch;
 use trial_sim::build_id::VERSION_AND_CORE;
 use trial_sim::scenario::{nearest, parse_duration};
 
+use crate::shard::{Shard, parse_shard};
+
 /// Seeds are unsigned 53-bit integers: every JSON reader can hold them.
 pub const SEED_END: u64 = 1 << 53;
 
@@ -69,8 +71,11 @@ Example: trial run leader-crash --seed 7 --trace run.trial --log none; trial exp
     /// Run many seeds in parallel: what was found, how often, by which seed first
     #[command(after_help = "\
 Examples:
-  trial search chaos --seeds 1..1000
+  trial search --seeds 1..1000
   trial search chaos --seeds 1..1000 --zoo truncate-to-hw --until-bug --json
+  trial search --seeds 1..1000000 --out found; trial search --seeds 1..1000000 --out found --shard 2/8
+--out keeps what is known every few seconds: the same command goes on where it stopped. The task of a Slurm array job, or
+the pod of a Kubernetes Indexed Job that sets JOB_COMPLETIONS, knows its shard by itself.
 Counters are sums over all trials; those that begin with trials_ count trials, and medians are of one trial. Elections of
 partition leaders (leader_elections) are those after the first of each partition, as the committed metadata log has them;
 elections of controllers (controller_elections) include the first.")]
@@ -84,6 +89,12 @@ What the seed draws is written down first. Then faults, clients, partitions, bro
 as long as a finding of the same class, code and rule is left. Without --out the scenario goes to standard output, after
 comments that tell what went.")]
     Shrink(ShrinkArgs),
+    /// Join what the shards of a campaign have found into one report
+    #[command(after_help = "\
+Example: trial search --seeds 1..1000 --out found --shard 1/2; trial search --seeds 1..1000 --out found --shard 2/2
+  trial merge found
+A directory is one that --out named, or one of the shards in it. The campaign is complete, or the exit code is 2.")]
+    Merge(MergeArgs),
     /// Turn bugs of Kafka's past on and see whether each is found under its right name
     #[command(after_help = "\
 Examples:
@@ -297,7 +308,7 @@ pub enum ExportFormat {
 /// `trial search`
 #[derive(Debug, Args)]
 pub struct SearchArgs {
-    /// A scenario file, or the name of a built-in scenario
+    /// A scenario file, or the name of a built-in scenario [default: each seed draws its own]
     pub scenario: Option<String>,
     /// The seeds, both ends included
     #[arg(long, value_name = "A..B", value_parser = parse_seeds)]
@@ -311,9 +322,29 @@ pub struct SearchArgs {
     /// Stop at the first BUG
     #[arg(long)]
     pub until_bug: bool,
+    /// Keep results there, and the first run of each finding; go on with what is there
+    #[arg(long, value_name = "DIR")]
+    pub out: Option<PathBuf>,
+    /// Run the I-th of N parts of the seeds [default: all, or what Slurm or Kubernetes say]
+    #[arg(long, value_name = "I/N", value_parser = parse_shard)]
+    pub shard: Option<Shard>,
+    /// Write the result for a build server
+    #[arg(long, value_name = "FILE")]
+    pub junit: Option<PathBuf>,
     /// How the scenario is changed.
     #[command(flatten)]
     pub changes: ScenarioArgs,
+}
+
+/// `trial merge`
+#[derive(Debug, Args)]
+pub struct MergeArgs {
+    /// What --out named
+    #[arg(required = true, value_name = "DIR")]
+    pub directories: Vec<PathBuf>,
+    /// Write the result for a build server
+    #[arg(long, value_name = "FILE")]
+    pub junit: Option<PathBuf>,
 }
 
 /// `trial zoo`
@@ -376,6 +407,20 @@ pub enum ScenarioCommand {
     /// Print a commented scenario to start from
     #[command(after_help = "Example: trial scenario new > my.toml; trial run my.toml")]
     New,
+    /// Print the scenario that `trial search` without SCENARIO draws from a seed
+    #[command(after_help = "Example: trial scenario swarm --seed 7 > swarm-7.toml; trial run swarm-7.toml --seed 7")]
+    Swarm(SwarmArgs),
+}
+
+/// `trial scenario swarm`
+#[derive(Debug, Args)]
+pub struct SwarmArgs {
+    /// The seed
+    #[arg(long, default_value_t = 1, value_parser = parse_seed)]
+    pub seed: u64,
+    /// How the scenario is changed.
+    #[command(flatten)]
+    pub changes: ScenarioArgs,
 }
 
 /// Which events are printed.

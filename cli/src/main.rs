@@ -14,17 +14,24 @@ mod export;
 mod failure;
 mod interrupt;
 mod json;
+mod junit;
+mod keep;
+mod ledger;
 mod list;
+mod merge;
 mod mermaid;
 mod only;
 mod output;
 mod progress;
+mod report;
 mod rewind;
 mod run;
 mod scenario;
 mod search;
+mod shard;
 mod shrink;
 mod source;
+mod subject;
 mod verdict;
 mod workers;
 mod zoo;
@@ -62,6 +69,7 @@ fn dispatch(cli: &Cli, out: &mut Out) -> Result<Ending, Failure> {
         Command::Export(args) => export::export(args, out),
         Command::Search(args) => search::search(args, cli.json, out),
         Command::Shrink(args) => shrink::shrink(args, cli.json, out),
+        Command::Merge(args) => merge::merge(args, cli.json, out),
         Command::Zoo(args) => zoo::zoo(args, cli.json, out),
         Command::Scenario(command) => scenario::scenario(command, cli.json, out),
         Command::List => list::list(cli.json, out),

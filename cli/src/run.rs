@@ -172,27 +172,29 @@ impl<'a> Log<'a> {
 }
 
 /// Writes the trace into a file.
-struct Recorder {
+pub struct Recorder {
     path: PathBuf,
     writer: Writer<BufWriter<File>>,
     result: io::Result<()>,
 }
 
 impl Recorder {
-    fn create(path: PathBuf, header: &Header) -> Result<Self, Failure> {
+    /// Begins one.
+    pub fn create(path: PathBuf, header: &Header) -> Result<Self, Failure> {
         let created = File::create(&path).and_then(|file| Writer::new(BufWriter::new(file), header));
         match created {
             Ok(writer) => Ok(Recorder { path, writer, result: Ok(()) }),
             Err(error) => Err(Failure::File { path, error }),
         }
     }
-    fn write(&mut self, event: &TraceEvent) {
+    /// Writes the next event.
+    pub fn write(&mut self, event: &TraceEvent) {
         if self.result.is_ok() {
             self.result = self.writer.event(event);
         }
     }
     /// Without an end the recording says that it was interrupted.
-    fn finish(self, end: Option<End>) -> Result<(), Failure> {
+    pub fn finish(self, end: Option<End>) -> Result<(), Failure> {
         let Recorder { path, writer, result } = self;
         let finished = result.and_then(|()| match end {
             Some(end) => writer.end(end).and_then(|mut file| file.flush()),

@@ -1,7 +1,8 @@
-//! `trial scenario schema|new`: the format of scenario files, and a commented starting point.
+//! `trial scenario schema|new|swarm`: the format of scenario files, a commented starting point, and what a seed draws.
 
 use serde::Serialize;
-use trial_sim::scenario::{schema, schema_entries};
+use trial_sim::scenario::{schema, schema_entries, to_toml};
+use trial_sim::swarm;
 
 use crate::args::ScenarioCommand;
 use crate::failure::Failure;
@@ -11,8 +12,8 @@ use crate::output::{Ending, Out};
 const NEW: &str = include_str!("new.toml");
 
 #[derive(Serialize)]
-struct NewJson {
-    scenario: &'static str,
+struct ScenarioJson<'a> {
+    scenario: &'a str,
 }
 
 /// Prints what was asked for.
@@ -20,8 +21,15 @@ pub fn scenario(command: &ScenarioCommand, json: bool, out: &mut Out) -> Result<
     match (command, json) {
         (ScenarioCommand::Schema, true) => schema_entries().iter().try_for_each(|entry| out.json(entry))?,
         (ScenarioCommand::Schema, false) => out.line(schema().trim_end())?,
-        (ScenarioCommand::New, true) => out.json(&NewJson { scenario: NEW })?,
+        (ScenarioCommand::New, true) => out.json(&ScenarioJson { scenario: NEW })?,
         (ScenarioCommand::New, false) => out.line(NEW.trim_end())?,
+        (ScenarioCommand::Swarm(args), json) => {
+            let text = to_toml(&swarm::scenario(args.seed, &args.changes.set)?);
+            match json {
+                true => out.json(&ScenarioJson { scenario: &text })?,
+                false => out.line(text.trim_end())?,
+            }
+        }
     }
     Ok(Ending::GOOD)
 }

@@ -1,193 +1,106 @@
-//! `trial search`: a campaign over many seeds of one scenario.
+//! `trial search`: a campaign over many seeds, of one scenario or of a scenario each.
 
-use std::collections::BTreeMap;
 use std::ops::ControlFlow;
+use std::sync::Arc;
 use std::time::Instant;
 
-use serde::Serialize;
-use trial_checker::Class;
-use trial_kafka::zoo::Switch;
 use trial_sim::campaign::Campaign;
+use trial_sim::scenario::Scenario;
 use trial_sim::trial::run_while;
 use trial_sim::world::{Carriage, Unwatched};
 
 use crate::args::SearchArgs;
 use crate::failure::Failure;
+use crate::ledger::{Header, Ledger};
 use crate::output::{Ending, Out};
 use crate::progress::Progress;
-use crate::source::Source;
-use crate::{interrupt, verdict, workers};
+use crate::report::CampaignReport;
+use crate::shard::Shard;
+use crate::subject::Subject;
+use crate::{interrupt, junit, keep, workers};
 
-/// Runs the campaign.
+/// Runs the campaign, or what is left of it.
 pub fn search(args: &SearchArgs, json: bool, out: &mut Out) -> Result<Ending, Failure> {
-    let Some(given) = &args.scenario else {
-        let help = "name one, for instance: trial search chaos --seeds 1..100".to_string();
-        return Err(Failure::usage(
-            "search needs a SCENARIO: drawing one from each seed (swarm) is not part of this version",
-            [help],
-        ));
-    };
-    let source = with_zoo(Source::load(given, &args.changes.set)?, &args.zoo)?;
+    let subject = Subject::load(args.scenario.as_deref(), &args.changes.set, &args.zoo)?;
+    let of_environment = || Shard::of_environment(|name| std::env::var(name).ok());
+    let shard = args.shard.map_or_else(of_environment, Ok)?;
+    let seeds = (*args.seeds.0.start(), *args.seeds.0.end());
+    let wanted = shard.count(&args.seeds.0);
+    let (mut sum, mut seconds, mut ledger) = (Campaign::default(), 0.0, None);
+    if let Some(directory) = &args.out {
+        let directory = shard.directory(directory);
+        let (opened, known, took) = Ledger::open(&directory, &Header::of(&subject, seeds, shard))?;
+        (sum, seconds, ledger) = (known, took, Some(opened));
+        if sum.trials > 0 {
+            eprintln!("{} of {wanted} seeds are done: going on with {}", sum.trials, directory.display());
+        }
+    }
     let began = Instant::now();
-    let (first, last) = (*args.seeds.0.start(), *args.seeds.0.end());
-    let mut progress = Progress::of_seeds(last - first + 1);
-    let mut sum = Campaign::default();
-    let work = |seed: u64, go_on: &dyn Fn() -> bool| one_trial(&source, seed, go_on);
-    workers::in_order(args.seeds.0.clone(), args.jobs.jobs(), work, |_, trial| {
-        sum.add(trial);
-        progress.at(sum.trials, || format!("{} failed", sum.failed));
+    let ended = match args.until_bug && sum.has_bug() {
+        true => Ok(()),
+        false => run_the_rest(args, &subject, shard, wanted, &mut sum, ledger.as_mut()),
+    };
+    // What is known is written down, whatever went wrong.
+    let written = ledger.as_mut().map_or(Ok(()), Ledger::write);
+    ended.and(written)?;
+    seconds += began.elapsed().as_secs_f64();
+    let interrupted = interrupt::happened();
+    if interrupted && !json {
+        out.line("Interrupted: this is what was known by then.")?;
+    }
+    let part = if shard.is_whole() { String::new() } else { format!(", shard {shard}") };
+    let report = CampaignReport { subject: &subject, seeds, part, sum: &sum, seconds };
+    report.tell(json, out)?;
+    if let Some(path) = &args.junit {
+        junit::write(path, &report)?;
+    }
+    if let Some(findings) = ledger.as_ref().and_then(Ledger::findings) {
+        eprintln!("the first run of each finding, as scenario and recording: {}", findings.display());
+    }
+    Ok(Ending { interrupted, ..report.ending() })
+}
+
+/// Runs the seeds that are not summed up yet.
+fn run_the_rest(
+    args: &SearchArgs,
+    subject: &Subject,
+    shard: Shard,
+    wanted: u64,
+    sum: &mut Campaign,
+    mut ledger: Option<&mut Ledger>,
+) -> Result<(), Failure> {
+    let done = usize::try_from(sum.trials).unwrap_or(usize::MAX);
+    let mut progress = Progress::of_seeds(wanted - sum.trials);
+    let before = sum.trials;
+    let mut result = Ok(());
+    let work = |seed: u64, go_on: &dyn Fn() -> bool| match subject.scenario(seed) {
+        Ok(scenario) => one_trial(&scenario, seed, go_on).map(Ok),
+        Err(error) => Some(Err(error)),
+    };
+    let seeds = shard.seeds(args.seeds.0.clone()).skip(done);
+    workers::in_order(seeds, args.jobs.jobs(), work, |seed, trial| {
+        let taken = trial.and_then(|trial| {
+            if let Some(ledger) = ledger.as_deref_mut() {
+                let firsts = trial.findings.keys().filter(|identity| !sum.findings.contains_key(identity));
+                keep::keep(subject, seed, firsts.copied(), ledger)?;
+                ledger.take(trial.clone())?;
+            }
+            sum.add(trial);
+            Ok(())
+        });
+        if let Err(failure) = taken {
+            result = Err(failure);
+            return ControlFlow::Break(());
+        }
+        progress.at(sum.trials - before, || format!("{} failed, {} findings", sum.failed, sum.findings.len()));
         if args.until_bug && sum.has_bug() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
     });
-    drop(progress);
-    let interrupted = interrupt::happened();
-    let seconds = began.elapsed().as_secs_f64();
-    if json {
-        out.json(&SearchJson::of(&sum, seconds))?;
-        for (what, tally) in &sum.unmet {
-            eprintln!("[expect] not met in {} of {} trials: {what}", tally.trials, sum.trials);
-        }
-    } else {
-        if interrupted {
-            out.line("Interrupted: this is what was known by then.")?;
-        }
-        print(&source, &sum, (first, last), seconds, out)?;
-    }
-    let all_vacuous = sum.trials > 0 && sum.vacuous == sum.trials;
-    Ok(Ending { interrupted, nondeterministic: false, failed: sum.failed > 0, vacuous: all_vacuous })
+    result
 }
 
 /// One trial summed up; `None` if it was stopped before its end.
-pub fn one_trial(source: &Source, seed: u64, go_on: &dyn Fn() -> bool) -> Option<Campaign> {
+pub fn one_trial(scenario: &Arc<Scenario>, seed: u64, go_on: &dyn Fn() -> bool) -> Option<Campaign> {
     let go_on = || go_on() && !interrupt::happened();
-    let report = run_while(&source.scenario, seed, Carriage::Typed, &mut Unwatched, &go_on);
+    let report = run_while(scenario, seed, Carriage::Typed, &mut Unwatched, &go_on);
     go_on().then(|| Campaign::of(&report))
-}
-
-/// The scenario with these switches turned on besides its own, as an override, so that reproduction lines say it.
-fn with_zoo(source: Source, switches: &[Switch]) -> Result<Source, Failure> {
-    if switches.is_empty() {
-        return Ok(source);
-    }
-    let on = |switch: &Switch| switches.contains(switch) || source.scenario.zoo.on(*switch);
-    let names: Vec<String> =
-        Switch::ALL.iter().filter(|s| on(s)).map(|switch| format!("{:?}", switch.name())).collect();
-    let mut set = source.set;
-    set.push(format!("zoo=[{}]", names.join(", ")));
-    Source::load(&source.given, &set)
-}
-
-fn print(source: &Source, sum: &Campaign, seeds: (u64, u64), seconds: f64, out: &mut Out) -> Result<(), Failure> {
-    let Campaign { trials, passed, failed, vacuous, .. } = sum;
-    let name = &source.scenario.name;
-    let (first, last) = seeds;
-    out.line(format_args!(
-        "{name}, seeds {first}..{last}: {trials} trials, {passed} passed, {failed} failed, {vacuous} vacuous"
-    ))?;
-    let rate = Rates::of(sum, seconds);
-    out.line(format_args!(
-        "{seconds:.1} s: {:.1} trials/s, {:.0} events/s, {:.0} virtual s/s",
-        rate.trials, rate.events, rate.virtual_s
-    ))?;
-    out.line("")?;
-    if sum.findings.is_empty() && sum.unmet.is_empty() {
-        out.line("Nothing was found.")?;
-    }
-    for (identity, tally) in &sum.findings {
-        out.line(format_args!(
-            "{}: {} in {} of {trials} trials",
-            verdict::heading(*identity),
-            tally.count,
-            tally.trials
-        ))?;
-        out.line(format_args!("  {}", source.reproduce(tally.first_seed)))?;
-    }
-    for (what, tally) in &sum.unmet {
-        out.line(format_args!("[expect] not met in {} of {trials} trials: {what}", tally.trials))?;
-        out.line(format_args!("  {}", source.reproduce(tally.first_seed)))?;
-    }
-    out.line("")?;
-    verdict::print_counters(&sum.coverage, out)?;
-    // Every trial has a first controller.
-    let (controllers, leaders) = (sum.median_controller_elections(), sum.median_leader_elections());
-    let rebalances = sum.median_rebalances().map_or(String::new(), |median| format!(", rebalances {median}"));
-    match controllers > 1 || leaders > 0 || !rebalances.is_empty() {
-        true => out
-            .line(format_args!("median    controller_elections {controllers}, leader_elections {leaders}{rebalances}")),
-        false => Ok(()),
-    }
-}
-
-struct Rates {
-    trials: f64,
-    events: f64,
-    virtual_s: f64,
-}
-
-impl Rates {
-    fn of(sum: &Campaign, seconds: f64) -> Self {
-        let per_second = |amount: f64| if seconds > 0.0 { amount / seconds } else { 0.0 };
-        Rates {
-            trials: per_second(sum.trials as f64),
-            events: per_second(sum.events as f64),
-            virtual_s: per_second(sum.virtual_ms as f64 / 1_000.0),
-        }
-    }
-}
-
-#[derive(Serialize)]
-struct SearchJson<'a> {
-    seeds: u64,
-    passed: u64,
-    failed: u64,
-    vacuous: u64,
-    wall_s: f64,
-    trials_per_s: f64,
-    events_per_s: f64,
-    virtual_s_per_s: f64,
-    findings: BTreeMap<&'static str, FoundJson>,
-    /// The sums of all counters, and medians of the trials.
-    coverage: BTreeMap<&'a str, u64>,
-}
-
-/// All findings of one code; class and first seed are those of the worst class.
-#[derive(Serialize)]
-struct FoundJson {
-    count: u64,
-    first_seed: u64,
-    class: Class,
-}
-
-impl<'a> SearchJson<'a> {
-    fn of(sum: &'a Campaign, seconds: f64) -> Self {
-        let mut findings: BTreeMap<&'static str, FoundJson> = BTreeMap::new();
-        // The worst class of a code comes first.
-        for (identity, tally) in &sum.findings {
-            let fresh = FoundJson { count: 0, first_seed: tally.first_seed, class: identity.class };
-            let found = findings.entry(identity.code).or_insert(fresh);
-            found.count += tally.count;
-            if found.class == identity.class {
-                found.first_seed = found.first_seed.min(tally.first_seed);
-            }
-        }
-        let medians = [
-            ("median_controller_elections", sum.median_controller_elections()),
-            ("median_leader_elections", sum.median_leader_elections()),
-        ];
-        let rebalances = sum.median_rebalances().map(|median| ("median_rebalances", median));
-        let medians = medians.into_iter().chain(rebalances);
-        let coverage = sum.coverage.iter().map(|(name, count)| (name.as_str(), *count)).chain(medians).collect();
-        let rate = Rates::of(sum, seconds);
-        SearchJson {
-            seeds: sum.trials,
-            passed: sum.passed,
-            failed: sum.failed,
-            vacuous: sum.vacuous,
-            wall_s: seconds,
-            trials_per_s: rate.trials,
-            events_per_s: rate.events,
-            virtual_s_per_s: rate.virtual_s,
-            findings,
-            coverage,
-        }
-    }
 }

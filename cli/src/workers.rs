@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::num::NonZeroUsize;
-use std::ops::{ControlFlow, RangeInclusive};
+use std::ops::ControlFlow;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc;
@@ -18,14 +18,14 @@ pub fn default_jobs() -> usize {
 /// `each` breaks. `work` is told by its second argument whether to go on; what it gives after that is not used. A
 /// result of `None` ends it all, as a break does.
 pub fn in_order<T: Send>(
-    seeds: RangeInclusive<u64>,
+    seeds: impl Iterator<Item = u64> + Send,
     jobs: usize,
     work: impl Fn(u64, &dyn Fn() -> bool) -> Option<T> + Sync,
     mut each: impl FnMut(u64, T) -> ControlFlow<()>,
 ) {
     let stop = AtomicBool::new(false);
-    let mut next = *seeds.start();
-    let seeds = Mutex::new(seeds);
+    let mut next = 0;
+    let seeds = Mutex::new((0_u64..).zip(seeds));
     let (send, results) = mpsc::channel();
     thread::scope(|scope| {
         for _ in 0..jobs.max(1) {
@@ -34,8 +34,8 @@ pub fn in_order<T: Send>(
                 let go_on = || !stop.load(Ordering::Relaxed);
                 while go_on() {
                     // The lock is held for nothing that could fail.
-                    let Some(seed) = seeds.lock().ok().and_then(|mut seeds| seeds.next()) else { break };
-                    if send.send((seed, work(seed, &go_on))).is_err() {
+                    let Some((nth, seed)) = seeds.lock().ok().and_then(|mut seeds| seeds.next()) else { break };
+                    if send.send((nth, seed, work(seed, &go_on))).is_err() {
                         break;
                     }
                 }
@@ -43,10 +43,10 @@ pub fn in_order<T: Send>(
         }
         drop(send);
         let mut early = BTreeMap::new();
-        'results: for (seed, result) in results {
-            early.insert(seed, result);
-            while let Some(result) = early.remove(&next) {
-                let flow = result.map_or(ControlFlow::Break(()), |result| each(next, result));
+        'results: for (nth, seed, result) in results {
+            early.insert(nth, (seed, result));
+            while let Some((seed, result)) = early.remove(&next) {
+                let flow = result.map_or(ControlFlow::Break(()), |result| each(seed, result));
                 if flow.is_break() {
                     break 'results;
                 }

@@ -66,7 +66,8 @@ fn hunt(switch: Switch, sources: &[Source], args: &ZooArgs) -> (Hunt, Vec<Durati
     let work = |seed: u64, go_on: &dyn Fn() -> bool| {
         // A trial runs on one thread from its beginning to its end.
         let began = ThreadTime::now();
-        let trials: Option<Vec<Campaign>> = sources.iter().map(|source| one_trial(source, seed, go_on)).collect();
+        let trials: Option<Vec<Campaign>> =
+            sources.iter().map(|source| one_trial(&source.scenario, seed, go_on)).collect();
         trials.map(|trials| (trials, began.elapsed()))
     };
     workers::in_order(1..=args.seeds, args.jobs.jobs(), work, |seed, (trials, time)| {

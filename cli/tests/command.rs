@@ -85,6 +85,7 @@ fn help_says_what_there_is() {
         &["explain", "--help"],
         &["shrink", "--help"],
         &["search", "--help"],
+        &["merge", "--help"],
         &["zoo", "--help"],
         &["check", "--help"],
         &["export", "--help"],
@@ -190,7 +191,7 @@ fn wrong_input_is_told_with_its_place_and_what_would_be_right() {
     let bad = "format = 1\nrun = 5\n[cluster]\nbrokers = 3\nmin.insync.replica = 2\n[[topic]]\nname = \"orders\"\nreplication.factor = 4\n";
     std::fs::write(place.join("bad.toml"), bad).expect("it can be written");
     std::fs::write(place.join("text.trial"), "TRIALREC but not really").expect("it can be written");
-    let cases: [(&str, &[&str]); 14] = [
+    let cases: [(&str, &[&str]); 13] = [
         ("scenario-file", &["run", "bad.toml"]),
         ("no-file", &["run", "absent.toml"]),
         ("no-scenario", &["run", "leader-crahs"]),
@@ -200,7 +201,6 @@ fn wrong_input_is_told_with_its_place_and_what_would_be_right() {
         ("only-broker", &["run", "healthy", "--only", "broker=b9"]),
         ("only-partition", &["run", "healthy", "--only", "partition=orders-3"]),
         ("seeds", &["search", "healthy", "--seeds", "5..4"]),
-        ("swarm", &["search", "--seeds", "1..4"]),
         ("switch", &["zoo", "truncate-to-hv"]),
         ("record", &["explain", "healthy", "--set", "run=1s", "--record", "100000"]),
         ("recording", &["explain", "text.trial"]),
@@ -462,6 +462,86 @@ fn a_campaign_is_the_same_on_any_number_of_threads() {
         assert_eq!(one[key], three[key], "{key}");
     }
     assert_eq!(one["seeds"], 6);
+}
+
+#[test]
+fn without_a_scenario_each_seed_draws_its_own() {
+    let printed = run(&["search", "--seeds", "11..14"]).code(0).stdout;
+    assert!(printed.starts_with("swarm, seeds 11..14: 4 trials"), "{printed}");
+    let place = directory("swarm");
+    let drawn = run(&["scenario", "swarm", "--seed", "12", "--set", "run=30s"]).code(0).stdout;
+    std::fs::write(place.join("swarm-12.toml"), drawn).expect("it can be written");
+    let file = run_in(&place, &["run", "swarm-12.toml", "--seed", "12", "--json"]).code(0).json();
+    let sum = run(&["search", "--seeds", "12..12", "--set", "run=30s", "--json"]).code(0).json();
+    assert_eq!(file["scenario"], "swarm-12");
+    assert_eq!(file["counters"]["sends"], sum["coverage"]["sends"], "the file is what the campaign ran");
+}
+
+/// What is printed of a campaign, but for the line with its times.
+fn but_for_times(printed: &str) -> String {
+    let timeless = |line: &&str| !line.contains(" trials/s, ");
+    printed.lines().filter(timeless).collect::<Vec<_>>().join("\n")
+}
+
+#[test]
+fn shards_that_are_merged_are_the_whole_campaign() {
+    let place = directory("shards");
+    let args = ["search", "leader-crash", "--set", "producer.acks=1", "--seeds", "3..12"];
+    let search = |more: &[&str]| run_in(&place, &[&args[..], more].concat());
+    let whole = search(&["--json"]).json();
+    let printed = but_for_times(&search(&[]).stdout);
+    search(&["--out", "found", "--shard", "1/3"]);
+    search(&["--out", "found", "--shard", "3/3"]);
+    let incomplete = run_in(&place, &["merge", "found"]).code(2);
+    assert!(incomplete.stderr.contains("shard 2/3 is not here"), "{}", incomplete.stderr);
+    search(&["--out", "found", "--shard", "2/3"]);
+    let merged = run_in(&place, &["merge", "found", "--junit", "found.xml"]).code(0);
+    assert_eq!(but_for_times(&merged.stdout), printed);
+    let apart = ["found/shard-3-of-3", "found/shard-1-of-3", "found/shard-2-of-3"];
+    let merged = run_in(&place, &[&["merge", "--json"][..], &apart].concat()).code(0).json();
+    for key in ["seeds", "passed", "failed", "vacuous", "findings", "coverage"] {
+        assert_eq!(merged[key], whole[key], "{key}");
+    }
+    let twice = run_in(&place, &["merge", "found", "found/shard-1-of-3"]).code(2);
+    assert!(twice.stderr.contains("shard 1/3 is there twice"), "{}", twice.stderr);
+    let junit = std::fs::read_to_string(place.join("found.xml")).expect("it was written");
+    assert!(junit.contains("name=\"ALLOWED(acks-1) lost-write\"") && junit.contains("failures=\"0\""), "{junit}");
+}
+
+#[test]
+fn a_campaign_goes_on_where_it_stopped() {
+    let place = directory("goes-on");
+    let args = ["search", "leader-crash", "--set", "producer.acks=1", "--seeds", "1..6", "--out", "found"];
+    let whole = run_in(&place, &args).code(0);
+    let lines = place.join("found/trials.jsonl");
+    let text = std::fs::read_to_string(&lines).expect("the sums are there");
+    // Killed in the middle of a line: what stood in it is run again.
+    std::fs::write(&lines, &text[..text.len() - 10]).expect("it can be written");
+    let again = run_in(&place, &args).code(0);
+    assert_eq!(but_for_times(&again.stdout), but_for_times(&whole.stdout));
+    let nothing_left = run_in(&place, &args).code(0);
+    assert_eq!(but_for_times(&nothing_left.stdout), but_for_times(&whole.stdout));
+    assert!(nothing_left.stderr.contains("6 of 6 seeds are done"), "{}", nothing_left.stderr);
+    // The first run of a finding is there, and it is that run.
+    let kept = run_in(&place, &["run", "found/findings/ALLOWED-lost-write-by-acks-1.toml", "--seed", "1", "--json"]);
+    assert!(kept.stdout.contains("\"code\":\"lost-write\",\"rule\":\"acks-1\""), "{}", kept.stdout);
+    let explained = run_in(&place, &["explain", "found/findings/ALLOWED-lost-write-by-acks-1.trial"]).code(0);
+    assert!(explained.stdout.contains("ALLOWED(acks-1) lost-write"), "{}", explained.stdout);
+    for (other, word) in [
+        (vec!["search", "leader-crash", "--seeds", "1..6", "--out", "found"], "of leader-crash with other settings"),
+        (vec!["search", "--seeds", "1..6", "--out", "found"], "of leader-crash, not of swarm"),
+        ([&args[..5], &["1..7", "--out", "found"]].concat(), "of the seeds 1..6, not 1..7"),
+    ] {
+        let refused = run_in(&place, &other).code(2);
+        assert!(refused.stderr.contains(word), "{}", refused.stderr);
+    }
+    let header = place.join("found/campaign.json");
+    let text = std::fs::read_to_string(&header).expect("it is there");
+    std::fs::write(&header, text.replace(CORE_HASH, "00000000")).expect("it can be written");
+    for args in [&args[..], &["merge", "found"]] {
+        let refused = run_in(&place, args).code(2);
+        assert!(refused.stderr.contains("another build: trial 0.1.0, core 00000000"), "{}", refused.stderr);
+    }
 }
 
 #[test]

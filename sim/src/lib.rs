@@ -21,6 +21,7 @@ pub mod recording;
 pub mod scenario;
 pub mod shrink;
 pub mod story;
+pub mod swarm;
 pub mod trace;
 pub mod trial;
 pub mod verify;

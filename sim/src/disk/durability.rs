@@ -204,9 +204,12 @@ impl VirtualDisk {
         let before = std::mem::replace(&mut directory.durable, entries);
         directory.durable_as_of = as_of;
         directory.said_durable.take_if(|(said_as_of, _)| *said_as_of <= as_of);
-        for inode in before.values() {
+        for (name, inode) in before.iter() {
+            // Most stand where they stood; only of what went is asked whether it goes by another name now.
+            let stands = |entries: &Entries| entries.get(name) == Some(inode);
             let named = |entries: &Entries| entries.values().any(|other| other == inode);
-            if !named(&directory.durable) && !named(&directory.cached) {
+            let still = [&directory.durable, &directory.cached];
+            if !still.iter().any(|entries| stands(entries)) && !still.iter().any(|entries| named(entries)) {
                 self.files.remove(inode);
             }
         }

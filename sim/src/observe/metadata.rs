@@ -70,6 +70,8 @@ pub(super) struct MetadataTruth {
     durable: BTreeMap<NodeIx, Durable>,
     /// Where the latest snapshot of each controller ends.
     snapshots: BTreeMap<i32, i64>,
+    /// A snapshot that a process has just loaded, its end and epoch: a controller tells next that its log begins there.
+    loading: Option<(NodeIx, EventRef, i64, i32)>,
     /// What controllers had on disks that were taken away.
     former: BTreeMap<(i32, Uuid), Vec<KnownBatch>>,
     /// Epoch and last change of the image when each active controller was last looked at.
@@ -100,6 +102,8 @@ impl MetadataTruth {
     pub(super) fn on_event(&mut self, world: &World, event: &TraceEvent, told: &mut Told) {
         let node = event.node;
         let Some(controller) = world.controller_at(node) else { return };
+        // What is told next tells who loaded it.
+        let loading = self.loading.take_if(|(loads, ..)| *loads == node);
         let (id, at) = (controller.setup().node_id, EventRef { id: event.id.0, time: event.time });
         match &event.event {
             Event::Started { .. } => self.on_started(world, at, node, controller, told),
@@ -164,19 +168,22 @@ impl MetadataTruth {
                 told.push((at, Observation::MetadataTruncated { controller: id, to: truth.unwrap_or(*to) }));
                 self.take_appended(world, at, node, controller, told);
             }
-            Event::SnapshotWritten { end_offset, epoch } | Event::SnapshotLoaded { end_offset, epoch } => {
+            Event::SnapshotWritten { end_offset, epoch } => {
                 let (end_offset, epoch) = (*end_offset, *epoch);
-                let loaded = matches!(event.event, Event::SnapshotLoaded { .. });
-                told.push((at, Observation::MetadataSnapshot { controller: id, end_offset, epoch, loaded }));
+                told.push((at, Observation::MetadataSnapshot { controller: id, end_offset, epoch, loaded: false }));
                 self.snapshots.insert(id, end_offset);
-                if loaded {
+            }
+            // In a combined process the broker loads snapshots too, for itself: then the controller's log stays as it was.
+            Event::SnapshotLoaded { end_offset, epoch } => self.loading = Some((node, at, *end_offset, *epoch)),
+            Event::MetadataLogStart { to } => {
+                if let Some((_, at, end_offset, epoch)) = loading.filter(|(_, _, end, _)| end == to) {
+                    told.push((at, Observation::MetadataSnapshot { controller: id, end_offset, epoch, loaded: true }));
+                    self.snapshots.insert(id, end_offset);
                     self.durable.remove(&node);
                     // Dropped whole, to go on there.
                     self.known.cut(id, &metadata_partition(), 0);
                     self.known.cut(id, &metadata_partition(), end_offset);
                 }
-            }
-            Event::MetadataLogStart { .. } => {
                 let to = controller.log().map_or(0, |log| log.log_start_offset());
                 told.push((at, Observation::MetadataLogStart { controller: id, to }));
             }

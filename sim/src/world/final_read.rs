@@ -71,6 +71,9 @@ impl World {
         for (partition, read) in finished {
             self.life.final_read.remove(&partition);
             let FinalRead { log_start, log_end, position } = read;
+            // What was deleted while it was read is not missing.
+            let now = self.leader_replica(&partition).map_or(0, |leader| leader.log.log_start_offset());
+            let log_start = log_start.max(now);
             self.notes.push(Note::FinalReadEnd { partition, log_start, log_end, complete: position >= log_end });
         }
         if self.life.final_read.is_empty() {

@@ -122,6 +122,10 @@ impl World {
                 }
                 continue;
             };
+            // What retention has taken nobody can read any more.
+            if self.leader_replica(partition).is_some_and(|leader| leader.log.log_start_offset() > *offset) {
+                continue;
+            }
             for (consumer, reader) in (0..).zip(&self.life.readers) {
                 let spec = &self.scenario.consumers[reader.spec];
                 let is_asked = spec.group().is_none()

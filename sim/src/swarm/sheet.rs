@@ -1,0 +1,196 @@
+//! A scenario file in the making: what is drawn is written down at once, under the section it belongs to.
+//!
+//! Every draw has a stream of its own, named by the seed, the section and the key: a key that is added to the space, or
+//! taken away, leaves the others as they were.
+
+use std::fmt::Display;
+
+use xxhash_rust::xxh3::xxh3_64;
+
+use crate::fault::Stream;
+use crate::scenario::{parse_duration, show_duration};
+
+/// Milliseconds as Kafka's keys count them.
+pub(super) type Millis = u64;
+
+/// See the module documentation.
+pub(super) struct Sheet {
+    seed: u64,
+    /// Headers, and under each its keys with their values as TOML.
+    sections: Vec<(String, Vec<(String, String)>)>,
+}
+
+impl Sheet {
+    /// An empty one, for the keys above all sections.
+    pub(super) fn new(seed: u64) -> Self {
+        Sheet { seed, sections: vec![(String::new(), Vec::new())] }
+    }
+
+    /// Begins a section: `[cluster]`, `[[topic]]`.
+    pub(super) fn section(&mut self, header: &str) {
+        self.sections.push((header.to_owned(), Vec::new()));
+    }
+
+    /// A value of the section begun last. One that is there already gives way.
+    pub(super) fn put(&mut self, key: &str, value: impl Display) {
+        let last = self.sections.len() - 1;
+        put(&mut self.sections[last].1, key, value.to_string());
+    }
+
+    /// The same, as text.
+    pub(super) fn put_text(&mut self, key: &str, text: impl Display) {
+        self.put(key, format!("\"{text}\""));
+    }
+
+    /// A value of the first section with this header, which is there.
+    pub(super) fn put_into(&mut self, header: &str, key: &str, value: impl Display) {
+        if let Some((_, keys)) = self.sections.iter_mut().find(|(name, _)| name == header) {
+            put(keys, key, value.to_string());
+        }
+    }
+
+    /// Below `bound`, for this purpose in this section.
+    pub(super) fn below(&self, purpose: &str, bound: u64) -> u64 {
+        let nth = self.sections.len();
+        let header = self.sections.last().map_or("", |(header, _)| header.as_str());
+        // The same header may come again: then its position among equals tells it apart.
+        let equals = self.sections[..nth].iter().filter(|(name, _)| name == header).count();
+        let id = xxh3_64(format!("{header} {equals} {purpose}").as_bytes()) as u32;
+        Stream::new(self.seed, "swarm", id).below(bound)
+    }
+
+    /// In so many of a hundred seeds.
+    pub(super) fn chance(&self, per_hundred: u64, purpose: &str) -> bool {
+        self.below(&format!("{purpose}?"), 100) < per_hundred
+    }
+
+    /// One of these. What stands there twice comes twice as often.
+    pub(super) fn pick<T: Copy>(&self, purpose: &str, of: &[T]) -> T {
+        of[self.below(purpose, of.len() as u64) as usize]
+    }
+
+    /// From `least` to `most`, each order of magnitude as likely as the others.
+    pub(super) fn spread(&self, purpose: &str, least: u64, most: u64) -> u64 {
+        let doublings = u64::from(((most + 1) / (least + 1)).max(1).ilog2());
+        let doubled = self.below(&format!("{purpose} magnitude"), doublings + 1);
+        let low = ((least + 1) << doubled) - 1;
+        let high = (2 * low).min(most).max(low);
+        low + self.below(purpose, high - low + 1)
+    }
+
+    /// The key is one of these.
+    pub(super) fn one_of<T: Copy + Display>(&mut self, key: &str, of: &[T]) -> T {
+        let value = self.pick(key, of);
+        self.put(key, value);
+        value
+    }
+
+    /// In so many of a hundred seeds the key has one of these values; in the others it has its default.
+    pub(super) fn some<T: Copy + Display>(&mut self, per_hundred: u64, key: &str, of: &[T]) {
+        if self.chance(per_hundred, key) {
+            self.one_of(key, of);
+        }
+    }
+
+    /// The same of numbers, each order of magnitude as likely as the others.
+    pub(super) fn number(&mut self, per_hundred: u64, key: &str, least: u64, most: u64) {
+        if self.chance(per_hundred, key) {
+            self.put(key, self.spread(key, least, most));
+        }
+    }
+
+    /// The same of durations.
+    pub(super) fn time(&mut self, per_hundred: u64, key: &str, least: Millis, most: Millis) {
+        if self.chance(per_hundred, key) {
+            self.put_text(key, shown(self.spread(key, least, most)));
+        }
+    }
+
+    /// A range of durations within these bounds, for a key that takes one.
+    pub(super) fn times(&mut self, key: &str, least: Millis, most: Millis) {
+        let one = self.spread(&format!("{key} from"), least, most);
+        let other = self.spread(&format!("{key} to"), least, most);
+        self.put_text(key, format!("{}..{}", shown(one.min(other)), shown(one.max(other))));
+    }
+
+    /// Whoever is given more than it can get rid of is behind for ever, and that is no news: no producer writes more than a
+    /// third of what one leader takes from it.
+    pub(super) fn relieve(&mut self) {
+        let network = self.sections.iter().find(|(header, _)| header == "[network]");
+        let network = network.map_or(&[][..], |(_, keys)| keys);
+        let millis = |key: &str| number(network, key).unwrap_or_default() / 1_000_000;
+        let round_trip = 20 + 2 * (millis("latency.typical") + millis("latency.max") * tail(network) / 1_000);
+        for (_, keys) in self.sections.iter_mut().filter(|(header, _)| header == "[[producer]]") {
+            let of = |key: &str, default: u64| number(keys, key).unwrap_or(default);
+            let bytes = of("value-bytes", 100) + 70;
+            let records = (of("batch.size", 16_384) / bytes).max(1);
+            let taken = of("max.in.flight.requests.per.connection", 5) * records * 1_000 / round_trip;
+            let rate = of("rate", 200).min(taken / 3).max(1);
+            put(keys, "rate", rate.to_string());
+        }
+    }
+
+    /// The file.
+    pub(super) fn text(&self) -> String {
+        let mut text = String::new();
+        for (header, keys) in &self.sections {
+            text.push_str(header);
+            text.push('\n');
+            for (key, value) in keys {
+                text.push_str(&format!("{key} = {value}\n"));
+            }
+        }
+        text
+    }
+}
+
+/// A number or a duration in nanoseconds.
+fn number(keys: &[(String, String)], key: &str) -> Option<u64> {
+    let (_, value) = keys.iter().find(|(name, _)| name == key)?;
+    let value = value.trim_matches('"');
+    value.parse().ok().or_else(|| parse_duration(value).ok())
+}
+
+/// Messages of a thousand that are slow.
+fn tail(network: &[(String, String)]) -> u64 {
+    number(network, "latency.tail-per-mille").unwrap_or(10)
+}
+
+fn put(keys: &mut Vec<(String, String)>, key: &str, value: String) {
+    match keys.iter_mut().find(|(name, _)| name == key) {
+        Some((_, old)) => *old = value,
+        None => keys.push((key.to_owned(), value)),
+    }
+}
+
+/// As scenario files have durations.
+pub(super) fn shown(millis: Millis) -> String {
+    show_duration(millis * 1_000_000)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_spread_reaches_both_ends_and_nothing_beyond() {
+        let drawn: Vec<u64> = (0..2_000).map(|seed| Sheet::new(seed).spread("x", 3, 1_000)).collect();
+        assert!(drawn.iter().all(|n| (3..=1_000).contains(n)), "{drawn:?}");
+        assert!(drawn.iter().any(|n| *n < 6) && drawn.iter().any(|n| *n > 900));
+        assert!((0..200).all(|seed| (5..=8).contains(&Sheet::new(seed).spread("x", 5, 8))));
+        assert!((0..200).all(|seed| Sheet::new(seed).spread("x", 7, 7) == 7));
+    }
+
+    #[test]
+    fn a_draw_depends_on_nothing_but_seed_section_and_key() {
+        let (mut one, mut other) = (Sheet::new(5), Sheet::new(5));
+        one.some(50, "first", &[1, 2, 3]);
+        for sheet in [&mut one, &mut other] {
+            sheet.section("[[topic]]");
+            sheet.section("[[topic]]");
+        }
+        assert_eq!(one.below("rate", 1 << 40), other.below("rate", 1 << 40));
+        other.section("[[topic]]");
+        assert_ne!(one.below("rate", 1 << 40), other.below("rate", 1 << 40), "the third topic is another one");
+    }
+}
