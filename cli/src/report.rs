@@ -76,6 +76,7 @@ impl CampaignReport<'_> {
         }
         out.line("")?;
         verdict::print_counters(&sum.coverage, out)?;
+        verdict::print_reached(&sum.reached, *trials, out)?;
         // Every trial has a first controller.
         let (controllers, leaders) = (sum.median_controller_elections(), sum.median_leader_elections());
         match controllers > 1 || leaders > 0 {
@@ -113,7 +114,7 @@ struct SearchJson<'a> {
     events_per_s: f64,
     virtual_s_per_s: f64,
     findings: BTreeMap<&'static str, FoundJson>,
-    /// The sums of all counters, and medians of the trials.
+    /// The sums of all counters, how many trials reached each rare state, and medians of the trials.
     coverage: BTreeMap<&'a str, u64>,
 }
 
@@ -141,7 +142,9 @@ impl<'a> SearchJson<'a> {
             ("median_controller_elections", sum.median_controller_elections()),
             ("median_leader_elections", sum.median_leader_elections()),
         ];
-        let coverage = sum.coverage.iter().map(|(name, count)| (name.as_str(), *count)).chain(medians).collect();
+        // Counters have underscores, rare states hyphens.
+        let counted = sum.coverage.iter().chain(&sum.reached).map(|(name, count)| (name.as_str(), *count));
+        let coverage = counted.chain(medians).collect();
         let rate = Rates::of(sum, seconds);
         SearchJson {
             seeds: sum.trials,

@@ -1,5 +1,6 @@
 //! One trial from start to verdict.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use trial_checker::{Class, Outcome, Verdict};
@@ -26,6 +27,8 @@ pub struct Report {
     pub verdict: Verdict,
     /// What `[expect]` asked for and was not so.
     pub unmet: Vec<String>,
+    /// How often it reached each of the rare states ([`crate::world::RARE`]).
+    pub rare: BTreeMap<&'static str, u64>,
 }
 
 impl Report {
@@ -100,6 +103,7 @@ pub fn report(world: &World, scenario: &Scenario, seed: u64, observer: Observer)
         events: world.event_count(),
         verdict,
         unmet,
+        rare: world.rare().collect(),
     }
 }
 

@@ -28,6 +28,7 @@ mod outside;
 mod probes;
 mod process;
 mod queue;
+mod rare;
 mod slot;
 mod targets;
 #[cfg(test)]
@@ -52,6 +53,7 @@ pub(crate) use machines::controller_of;
 use machines::slots_of;
 use network::{Network, Packet, Way};
 use queue::Queue;
+use rare::Rare;
 use slot::Slot;
 
 pub use faults::{Begun, FaultCounter};
@@ -59,6 +61,7 @@ pub use life::Phase;
 pub use notes::{Note, decode_value, encode_value};
 pub use outside::{External, ExternalInput};
 pub use probes::Unanswered;
+pub use rare::RARE;
 pub use slot::{Power, SimNode};
 
 /// How messages travel between nodes. Outside digest and randomness: both give the same run.
@@ -153,6 +156,7 @@ pub struct World {
     tracer: Tracer,
     faults: Faults,
     coverage: Coverage,
+    rare: Rare,
     life: Life,
     notes: Vec<Note>,
     externals: Vec<External>,
@@ -187,6 +191,7 @@ impl World {
             tracer: Tracer::default(),
             faults: Faults::new(timeline),
             coverage: Coverage::default(),
+            rare: Rare::default(),
             life: Life::new(&scenario, seed),
             notes: Vec::new(),
             externals: Vec::new(),
@@ -248,6 +253,11 @@ impl World {
     pub(crate) fn faults_took_effect(&self) -> u32 {
         self.fault_counters().map(|(_, counter)| counter.took_effect).sum()
     }
+    /// How often each of the rare states ([`RARE`]) was reached by now.
+    pub fn rare(&self) -> impl Iterator<Item = (&'static str, u64)> {
+        self.rare.named()
+    }
+
     /// How often the metadata quorum and elections came into states that a campaign wants to reach, by name.
     pub fn coverage(&self) -> impl Iterator<Item = (&'static str, u64)> {
         self.coverage.named().into_iter()
@@ -346,7 +356,10 @@ impl World {
         if !self.tracer.fresh.is_empty() || !self.notes.is_empty() {
             self.fire_triggers();
             let events = std::mem::take(&mut self.tracer.fresh);
-            events.iter().for_each(|event| self.coverage.count(&event.event));
+            for event in &events {
+                self.coverage.count(&event.event);
+                self.rare.count(event);
+            }
             let notes = std::mem::take(&mut self.notes);
             sink.after_step(self, &events, &notes);
             self.tracer.fresh = events;

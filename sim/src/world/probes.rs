@@ -1,5 +1,6 @@
 //! Does everybody get on again? Once everything has healed, every producer sends one more record, and every consumer has to
-//! come to it. A record that was refused for good (its batch is too large, say) is no answer: the producer sends another.
+//! come to it. A record that was given up (its batch is too large, say, or its producer never sends again) is no answer: the
+//! producer sends another.
 //!
 //! The drain goes on until that has happened, or its bound is reached. A producer with acks=0 is promised nothing and is
 //! not asked; nor is a consumer with `auto.offset.reset=none`, which may rightly stand still.
@@ -61,7 +62,7 @@ impl Probes {
         if let (Some(partition), Belief::Acked { offset }) = (partition, belief) {
             probe.acknowledged = Some((partition.clone(), *offset));
         }
-        *belief == Belief::Failed
+        matches!(belief, Belief::Failed | Belief::Unknown)
     }
     pub(super) fn polled(&mut self, consumer: u32, records: &[ConsumedRecord], now: Nanos) {
         for record in records {
