@@ -109,6 +109,7 @@ struct Line {
     findings: Vec<FindingLine>,
     unmet: Vec<UnmetLine>,
     coverage: BTreeMap<String, u64>,
+    reached: BTreeMap<String, u64>,
     controller_elections: BTreeMap<u64, u64>,
     leader_elections: BTreeMap<u64, u64>,
 }
@@ -159,6 +160,7 @@ impl Line {
             findings: sum.findings.iter().map(finding).collect(),
             unmet: sum.unmet.iter().map(unmet).collect(),
             coverage: sum.coverage.clone(),
+            reached: sum.reached.clone(),
             controller_elections: sum.controller_elections.clone(),
             leader_elections: sum.leader_elections.clone(),
         }
@@ -184,6 +186,7 @@ impl Line {
             findings: self.findings.into_iter().map(finding).collect::<Option<_>>()?,
             unmet: self.unmet.into_iter().map(unmet).collect(),
             coverage: self.coverage,
+            reached: self.reached,
             controller_elections: self.controller_elections,
             leader_elections: self.leader_elections,
         })

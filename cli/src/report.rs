@@ -76,6 +76,7 @@ impl CampaignReport<'_> {
         }
         out.line("")?;
         verdict::print_counters(&sum.coverage, out)?;
+        verdict::print_reached(&sum.reached, *trials, out)?;
         // Every trial has a first controller.
         let (controllers, leaders) = (sum.median_controller_elections(), sum.median_leader_elections());
         let rebalances = sum.median_rebalances().map_or(String::new(), |median| format!(", rebalances {median}"));
@@ -116,7 +117,7 @@ struct SearchJson<'a> {
     events_per_s: f64,
     virtual_s_per_s: f64,
     findings: BTreeMap<&'static str, FoundJson>,
-    /// The sums of all counters, and medians of the trials.
+    /// The sums of all counters, how many trials reached each rare state, and medians of the trials.
     coverage: BTreeMap<&'a str, u64>,
 }
 
@@ -145,8 +146,9 @@ impl<'a> SearchJson<'a> {
             ("median_leader_elections", sum.median_leader_elections()),
         ];
         let rebalances = sum.median_rebalances().map(|median| ("median_rebalances", median));
-        let medians = medians.into_iter().chain(rebalances);
-        let coverage = sum.coverage.iter().map(|(name, count)| (name.as_str(), *count)).chain(medians).collect();
+        // Counters have underscores, rare states hyphens.
+        let counted = sum.coverage.iter().chain(&sum.reached).map(|(name, count)| (name.as_str(), *count));
+        let coverage = counted.chain(medians).chain(rebalances).collect();
         let rate = Rates::of(sum, seconds);
         SearchJson {
             seeds: sum.trials,

@@ -157,6 +157,25 @@ pub fn print_counters(counters: &BTreeMap<String, u64>, out: &mut Out) -> Result
     Ok(())
 }
 
+/// The rare states: in how many of a hundred trials each was reached, the rarest first, and those that no trial reached.
+pub fn print_reached(reached: &BTreeMap<String, u64>, trials: u64, out: &mut Out) -> Result<(), Failure> {
+    let mut by_trials: Vec<(u64, &str)> = reached.iter().map(|(name, n)| (*n, name.as_str())).collect();
+    by_trials.sort_unstable();
+    let share = |n: u64| match 100 * n / trials.max(1) {
+        0 => format!("{n} of {trials}"),
+        per_hundred => format!("{per_hundred} %"),
+    };
+    let some = by_trials.iter().filter(|(n, _)| *n > 0);
+    let some: Vec<String> = some.map(|(n, name)| format!("{name} {}", share(*n))).collect();
+    let none: Vec<&str> = by_trials.iter().filter(|(n, _)| *n == 0).map(|(_, name)| *name).collect();
+    for (heading, words) in [("reached", some.join(", ")), ("missed", none.join(", "))] {
+        if !words.is_empty() {
+            print_folded(heading, &words, out)?;
+        }
+    }
+    Ok(())
+}
+
 /// Words after a heading, folded at 110 columns.
 fn print_folded(heading: &str, words: &str, out: &mut Out) -> Result<(), Failure> {
     let mut line = format!("{heading:<9}");

@@ -99,6 +99,8 @@ pub struct Campaign {
     /// The counters of all, by name: the checker's, those of the World, and in how many trials some of them were reached
     /// ([`REACHED`]). What stands at 0 was never reached.
     pub coverage: BTreeMap<String, u64>,
+    /// The rare states ([`crate::world::RARE`], and those that only the checker sees), each with how many trials reached it.
+    pub reached: BTreeMap<String, u64>,
     /// How many trials had so many elections of a controller.
     pub controller_elections: BTreeMap<u64, u64>,
     /// How many trials had so many elections of a partition's leader, besides the first of each partition.
@@ -114,6 +116,10 @@ pub const REACHED: [(&str, &str); 3] = [
     ("unsynced_records_lost", "trials_that_lost_unsynced_records"),
 ];
 
+/// Rare states that only the checker sees: its counter, and what the state is called.
+const RARE_TO_THE_CHECKER: [(&str, &str); 2] =
+    [("isr_of_one", "isr-of-one"), ("unsynced_records_lost", "unsynced-records-lost")];
+
 impl Campaign {
     /// The sum of one trial.
     pub fn of(report: &Report) -> Self {
@@ -128,6 +134,10 @@ impl Campaign {
         let reached = REACHED
             .iter()
             .filter_map(|(counter, trials)| Some((trials.to_string(), u64::from(*counters.get(*counter)? > 0))));
+        let told = RARE_TO_THE_CHECKER.iter().map(|(counter, name)| (*name, counters.get(*counter).copied()));
+        let told = told.map(|(name, count)| (name, count.unwrap_or_default()));
+        let rare = report.rare.iter().map(|(name, count)| (*name, *count)).chain(told);
+        let rare = rare.map(|(name, count)| (name.to_string(), u64::from(count > 0)));
         let (failed, vacuous) = (report.failed(), report.is_vacuous() && !report.failed());
         Campaign {
             trials: 1,
@@ -139,6 +149,7 @@ impl Campaign {
             findings,
             unmet: report.unmet.iter().map(|what| (what.clone(), one(1))).collect(),
             coverage: counters.clone().into_iter().chain(reached).collect(),
+            reached: rare.collect(),
             controller_elections: so_many("controller_elections"),
             leader_elections: so_many("leader_elections"),
             rebalances: so_many("rebalances"),
@@ -172,6 +183,9 @@ impl Campaign {
         add_tallies(&mut self.unmet, other.unmet);
         for (name, count) in other.coverage {
             *self.coverage.entry(name).or_default() += count;
+        }
+        for (name, trials) in other.reached {
+            *self.reached.entry(name).or_default() += trials;
         }
         for (elections, trials) in other.controller_elections {
             *self.controller_elections.entry(elections).or_default() += trials;

@@ -1,5 +1,6 @@
 //! One trial from start to verdict.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use trial_checker::{Class, Outcome, Verdict};
@@ -28,6 +29,8 @@ pub struct Report {
     pub unmet: Vec<String>,
     /// How long rebalances kept members of groups from their work.
     pub pauses: Vec<(String, Pauses)>,
+    /// How often it reached each of the rare states ([`crate::world::RARE`]).
+    pub rare: BTreeMap<&'static str, u64>,
 }
 
 impl Report {
@@ -103,6 +106,7 @@ pub fn report(world: &World, scenario: &Scenario, seed: u64, observer: Observer)
         verdict,
         unmet,
         pauses: world.pauses().map(|(member, pauses)| (member.to_string(), pauses)).collect(),
+        rare: world.rare().collect(),
     }
 }
 

@@ -61,7 +61,7 @@ fn space(s: &mut Sheet) {
     s.some(10, "controlled.shutdown.enable", &[false]);
     s.some(40, "auto.leader.rebalance.enable", &[false]);
     s.some(40, "leader.imbalance.check.interval.seconds", &[1, 2, 5, 10]);
-    s.some(40, "log.segment.bytes", &[1_000, 4_000, 20_000]);
+    s.some(40, "log.segment.bytes", &[2_000, 4_000, 20_000]);
     s.time(15, "log.roll.ms", 1_000, 20_000);
     s.some(20, "log.index.interval.bytes", &[0, 100, 1_000]);
     s.some(20, "log.flush.interval.messages", &[1, 1, 10, 100]);

@@ -33,6 +33,7 @@ mod pauses;
 mod probes;
 mod process;
 mod queue;
+mod rare;
 mod slot;
 mod targets;
 #[cfg(test)]
@@ -59,6 +60,7 @@ use machines::slots_of;
 use network::{Network, Packet, Way};
 use pauses::PausesOfMembers;
 use queue::Queue;
+use rare::Rare;
 use slot::Slot;
 
 pub use faults::{Begun, FaultCounter};
@@ -67,6 +69,7 @@ pub use notes::{Note, decode_value, encode_value};
 pub use outside::{External, ExternalInput};
 pub use pauses::Pauses;
 pub use probes::Unanswered;
+pub use rare::RARE;
 pub use slot::{Power, SimNode};
 
 /// How messages travel between nodes. Outside digest and randomness: both give the same run.
@@ -162,6 +165,7 @@ pub struct World {
     faults: Faults,
     coverage: Coverage,
     pauses: PausesOfMembers,
+    rare: Rare,
     life: Life,
     notes: Vec<Note>,
     externals: Vec<External>,
@@ -197,6 +201,7 @@ impl World {
             faults: Faults::new(timeline),
             coverage: Coverage::default(),
             pauses: PausesOfMembers::default(),
+            rare: Rare::default(),
             life: Life::new(&scenario, seed),
             notes: Vec::new(),
             externals: Vec::new(),
@@ -258,6 +263,11 @@ impl World {
     pub(crate) fn faults_took_effect(&self) -> u32 {
         self.fault_counters().map(|(_, counter)| counter.took_effect).sum()
     }
+    /// How often each of the rare states ([`RARE`]) was reached by now.
+    pub fn rare(&self) -> impl Iterator<Item = (&'static str, u64)> {
+        self.rare.named()
+    }
+
     /// How often the metadata quorum and elections came into states that a campaign wants to reach, by name.
     pub fn coverage(&self) -> impl Iterator<Item = (&'static str, u64)> {
         self.coverage.named().into_iter()
@@ -364,6 +374,7 @@ impl World {
             for event in &events {
                 self.coverage.count(&event.event);
                 self.pauses.take(event);
+                self.rare.count(event);
             }
             let notes = std::mem::take(&mut self.notes);
             sink.after_step(self, &events, &notes);

@@ -1,5 +1,6 @@
 //! Does everybody get on again? Once everything has healed, every producer sends one more record, and every consumer has to
-//! come to it. A record that was refused for good (its batch is too large, say) is no answer: the producer sends another.
+//! come to it. A record that was given up (its batch is too large, say, or its producer never sends again) is no answer: the
+//! producer sends another.
 //!
 //! A group has to come to the end of every partition it means to read: to have processed, or committed if that comes first,
 //! everything below the high watermark; one that begins at the end of the log (`auto.offset.reset=latest`), those records at
@@ -75,7 +76,7 @@ impl Probes {
         if let (Some(partition), Belief::Acked { offset }) = (partition, belief) {
             probe.acknowledged = Some((partition.clone(), *offset));
         }
-        *belief == Belief::Failed
+        matches!(belief, Belief::Failed | Belief::Unknown)
     }
     pub(super) fn polled(&mut self, consumer: u32, records: &[ConsumedRecord], now: Nanos) {
         for record in records {
