@@ -112,6 +112,7 @@ struct Line {
     reached: BTreeMap<String, u64>,
     controller_elections: BTreeMap<u64, u64>,
     leader_elections: BTreeMap<u64, u64>,
+    rebalances: BTreeMap<u64, u64>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -163,6 +164,7 @@ impl Line {
             reached: sum.reached.clone(),
             controller_elections: sum.controller_elections.clone(),
             leader_elections: sum.leader_elections.clone(),
+            rebalances: sum.rebalances.clone(),
         }
     }
 
@@ -189,6 +191,7 @@ impl Line {
             reached: self.reached,
             controller_elections: self.controller_elections,
             leader_elections: self.leader_elections,
+            rebalances: self.rebalances,
         })
     }
 }
