@@ -26,17 +26,17 @@ pub fn keep(
     let Some(first) = places.first() else { return Ok(()) };
     let failed = |path: PathBuf| |error| Failure::File { path, error };
     let scenario = subject.scenario(seed)?;
-    let recording = first.with_added_extension("trial");
+    let recording = first.with_extension("trial");
     let header = Header::of(&World::new(scenario.clone(), seed), &scenario, seed);
     let mut recording_sink = Recording(Recorder::create(recording.clone(), &header)?);
     let report = run(&scenario, seed, &mut recording_sink);
     recording_sink.0.finish(Some(End::of(&report)))?;
     for place in &places {
-        let file = place.with_added_extension("toml");
+        let file = place.with_extension("toml");
         let name = file.file_name().unwrap_or_default().to_string_lossy().into_owned();
         let text = format!("# trial run {name} --seed {seed}\n# {}\n{}", subject.reproduce(seed), to_toml(&scenario));
         fs::write(&file, text).map_err(failed(file))?;
-        let copy = place.with_added_extension("trial");
+        let copy = place.with_extension("trial");
         if copy != recording {
             fs::copy(&recording, &copy).map_err(failed(copy))?;
         }
