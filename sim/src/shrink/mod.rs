@@ -324,8 +324,8 @@ mod tests {
 
     #[test]
     fn what_a_switch_does_is_not_replaced_by_what_needs_no_switch() {
-        // With acks=1 and a switch on, any loss is a BUG; but only some are the switch's.
-        let scenario = parsed("zoo-truncate-to-hw-power-loss", &[]);
+        // With a switch on that does harm, any loss is a BUG; but only some are the switch's.
+        let scenario = parsed("zoo-eager-shrink", &[]);
         let seed = (1..50).find(|seed| {
             let report = run(&Arc::new(scenario.clone()), *seed, &mut Unwatched);
             worst_finding(&report).is_some_and(|identity| identity.code == "lost-write")
