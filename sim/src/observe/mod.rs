@@ -214,8 +214,9 @@ impl Observer {
                 Observation::Phase { name: name.clone() }
             }
             (..) => {
+                let fenced = matches!(&event.event, Event::GroupLeft { why, .. } if why.contains("FENCED_INSTANCE_ID"));
                 return self.clients.on_event(world, event, |at, what| {
-                    self.liveness.on_member(&what);
+                    self.liveness.on_member(&what, fenced);
                     self.checker.observe(at, what);
                 });
             }

@@ -39,6 +39,11 @@ const SEEK: u64 = 2;
 const COMMIT: u64 = 3;
 
 impl World {
+    /// Has the application behind a consumer ended because a poll failed for good? Its process still runs. Numbers count from 0.
+    pub fn application_has_ended(&self, consumer: u32) -> bool {
+        self.life.readers.get(consumer as usize).is_some_and(|reader| reader.doing == Doing::Ended)
+    }
+
     /// Operation by which an application closes its client.
     pub(super) const CLOSE_OP: OpId = OpId(CONTROL_OPS - 5);
 
