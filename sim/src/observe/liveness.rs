@@ -101,11 +101,14 @@ impl Liveness {
             let runs =
                 world.node_named(&format!("k{}", consumer + 1)).is_some_and(|node| world.power(node) == Power::Running);
             let Some(membership) = self.members.get(&consumer).filter(|_| runs) else { continue };
-            groups.insert(group);
             let is_static = !spec.config.group_instance_id.is_empty();
             let came_too_late = is_static && world.application_has_ended(consumer);
             let is_excused = *membership == Membership::None { fenced: false } && came_too_late;
-            if *membership != Membership::Member && !is_excused {
+            if is_excused {
+                continue;
+            }
+            groups.insert(group);
+            if *membership != Membership::Member {
                 waiting.insert(Waiting::Membership { consumer }, 0);
             }
         }

@@ -1,5 +1,5 @@
 //! Swarm: from a seed to a whole scenario. The seed draws its cluster, its configuration, its workload, which kinds of
-//! fault exist at all and how often, what an administrator does, and perhaps one of the [`combo`]s.
+//! fault exist at all and how often, what an administrator does, and perhaps one of the combinations of `combo`.
 //!
 //! ```text
 //!   seed ─▶ space (one function) ─▶ a scenario file ─▶ parse ─▶ Scenario ─▶ a trial like any other

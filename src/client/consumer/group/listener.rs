@@ -28,9 +28,10 @@ impl Callbacks {
     pub(super) fn push(&mut self, what: Rebalanced) {
         self.0.push_back(Callback { what, is_told: false });
     }
-    /// What was not told yet will not be: it is overtaken.
+    /// What was not told yet will not be: it is overtaken. That something is lost is told in any case: who processes it must
+    /// not commit it in the name of the next membership.
     pub(super) fn forget_untold(&mut self) {
-        self.0.retain(|callback| callback.is_told);
+        self.0.retain(|callback| callback.is_told || matches!(callback.what, Rebalanced::Lost { .. }));
     }
     /// What a waiting poll is answered with.
     pub(super) fn tell(&mut self) -> Option<Rebalanced> {
@@ -42,5 +43,24 @@ impl Callbacks {
     pub(super) fn polled(&mut self) -> Option<Rebalanced> {
         self.0.front().filter(|callback| callback.is_told)?;
         self.0.pop_front().map(|callback| callback.what)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ids::{Topic, TopicPartition};
+
+    #[test]
+    fn a_loss_is_told_though_the_member_is_lost_once_more_before() {
+        let partitions = vec![TopicPartition::new(&Topic::new("orders"), 0)];
+        let lost = Rebalanced::Lost { partitions: partitions.clone() };
+        let mut callbacks = Callbacks::default();
+        callbacks.push(Rebalanced::Assigned { partitions: partitions.clone(), generation: 1 });
+        callbacks.push(lost.clone());
+        callbacks.forget_untold();
+        assert_eq!((callbacks.tell(), callbacks.tell()), (Some(lost.clone()), None), "the assignment is overtaken");
+        callbacks.forget_untold();
+        assert_eq!((callbacks.polled(), callbacks.is_empty()), (Some(lost), true));
     }
 }

@@ -152,7 +152,8 @@ impl Modern {
             self.state = MemberState::Unsubscribed;
             return;
         }
-        if self.state == MemberState::Unsubscribed {
+        // Who has not polled for too long has given everything up already.
+        if matches!(self.state, MemberState::Unsubscribed | MemberState::Stale) {
             return;
         }
         self.has_left(why, group, cx);
