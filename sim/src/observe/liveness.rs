@@ -42,7 +42,7 @@ pub(super) struct Liveness {
     /// What waits, how far it is, and since when it has been no farther.
     waiting: BTreeMap<Waiting, (i64, Nanos)>,
     /// Consumers of groups that have begun: whether each is a member now.
-    members: BTreeMap<u32, Membership>,
+    members: BTreeMap<u32, bool>,
     /// The applications poll no more.
     applications_stop: bool,
     /// Leaders that no majority reaches.
@@ -57,16 +57,6 @@ struct CutOff {
     heard: BTreeSet<NodeIx>,
 }
 
-/// Is a consumer in its group?
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Membership {
-    Member,
-    None {
-        /// It was told so because another has its `group.instance.id`.
-        fenced: bool,
-    },
-}
-
 impl Liveness {
     /// All faults are over.
     pub(super) fn healed(&mut self, at: Nanos) {
@@ -79,20 +69,18 @@ impl Liveness {
         self.applications_stop = true;
     }
 
-    /// A consumer has become a member, or is none any more, perhaps because another has its `group.instance.id`.
-    pub(super) fn on_member(&mut self, what: &Observation, fenced: bool) {
+    /// A consumer has become a member, or is none any more.
+    pub(super) fn on_member(&mut self, what: &Observation) {
         let Observation::Member { consumer, what } = what else { return };
         match what {
-            MemberStep::Joined { .. } => self.members.insert(*consumer, Membership::Member),
-            MemberStep::Left | MemberStep::Stopped => self.members.insert(*consumer, Membership::None { fenced }),
+            MemberStep::Joined { .. } => self.members.insert(*consumer, true),
+            MemberStep::Left | MemberStep::Stopped => self.members.insert(*consumer, false),
             _ => return,
         };
     }
 
     /// Groups that do not come to rest, and consumers that are not in theirs. Excused are consumers that do not run, and static
-    /// members whose application has ended before they came back: a coordinator answers JoinGroup before the new member id
-    /// is written, and the next one, which never had it, fences whoever brings it (`ClassicGroup.validateMember`). One that was
-    /// a member under the id it is fenced with is not excused.
+    /// members that were fenced before they came back ([`World::was_fenced_before_it_joined`]).
     fn groups_that_wait(&self, world: &World, waiting: &mut BTreeMap<Waiting, i64>) {
         let mut groups: BTreeSet<&str> = BTreeSet::new();
         let specs = world.scenario().consumers.iter().flat_map(|spec| (0..spec.count).map(move |_| spec));
@@ -100,15 +88,12 @@ impl Liveness {
             let Some(group) = spec.group() else { continue };
             let runs =
                 world.node_named(&format!("k{}", consumer + 1)).is_some_and(|node| world.power(node) == Power::Running);
-            let Some(membership) = self.members.get(&consumer).filter(|_| runs) else { continue };
-            let is_static = !spec.config.group_instance_id.is_empty();
-            let came_too_late = is_static && world.application_has_ended(consumer);
-            let is_excused = *membership == Membership::None { fenced: false } && came_too_late;
-            if is_excused {
+            let Some(is_member) = self.members.get(&consumer).filter(|_| runs) else { continue };
+            if world.was_fenced_before_it_joined(consumer) {
                 continue;
             }
             groups.insert(group);
-            if *membership != Membership::Member {
+            if !is_member {
                 waiting.insert(Waiting::Membership { consumer }, 0);
             }
         }

@@ -214,9 +214,8 @@ impl Observer {
                 Observation::Phase { name: name.clone() }
             }
             (..) => {
-                let fenced = matches!(&event.event, Event::GroupLeft { why, .. } if why.contains("FENCED_INSTANCE_ID"));
                 return self.clients.on_event(world, event, |at, what| {
-                    self.liveness.on_member(&what, fenced);
+                    self.liveness.on_member(&what);
                     self.checker.observe(at, what);
                 });
             }

@@ -25,6 +25,8 @@ pub(super) struct Reader {
     pub(super) is_ending: bool,
     /// It is gone for good.
     pub(super) has_left: bool,
+    /// It was a member, and is none any more because another has its `group.instance.id`.
+    pub(super) is_fenced: bool,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -123,6 +125,7 @@ pub(super) fn readers_of(scenario: &Scenario, seed: u64, mut node: impl FnMut() 
         is_held: false,
         is_ending: false,
         has_left: false,
+        is_fenced: false,
     };
     stays.map(reader).collect()
 }

@@ -39,9 +39,29 @@ const SEEK: u64 = 2;
 const COMMIT: u64 = 3;
 
 impl World {
-    /// Has the application behind a consumer ended because a poll failed for good? Its process still runs. Numbers count from 0.
-    pub fn application_has_ended(&self, consumer: u32) -> bool {
-        self.life.readers.get(consumer as usize).is_some_and(|reader| reader.doing == Doing::Ended)
+    /// Was a consumer told FENCED_INSTANCE_ID, and its application with it, before it had joined under its new member id? A
+    /// coordinator answers JoinGroup before that id is written, and the next one, which never had it, fences whoever
+    /// brings it (`ClassicGroup.validateMember`): Kafka as it is leaves it so. Numbers count from 0.
+    pub fn was_fenced_before_it_joined(&self, consumer: u32) -> bool {
+        self.life.readers.get(consumer as usize).is_some_and(|reader| self.came_too_late(reader))
+    }
+    pub(super) fn came_too_late(&self, reader: &Reader) -> bool {
+        let is_static = !self.scenario.consumers[reader.spec].config.group_instance_id.is_empty();
+        is_static && reader.doing == Doing::Ended && !reader.is_fenced
+    }
+
+    /// A consumer has joined, or has left because another has its `group.instance.id`.
+    pub(super) fn note_fence(&mut self, node: NodeIx, event: &Event) {
+        let is_fenced = match event {
+            Event::GroupJoined { .. } => false,
+            Event::GroupLeft { why, .. } => why.contains("FENCED_INSTANCE_ID"),
+            _ => return,
+        };
+        self.life
+            .readers
+            .iter_mut()
+            .filter(|reader| reader.node == node)
+            .for_each(|reader| reader.is_fenced = is_fenced);
     }
 
     /// Operation by which an application closes its client.

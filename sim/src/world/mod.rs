@@ -375,6 +375,7 @@ impl World {
                 self.coverage.count(&event.event);
                 self.pauses.take(event);
                 self.rare.count(event);
+                self.note_fence(event.node, &event.event);
             }
             let notes = std::mem::take(&mut self.notes);
             sink.after_step(self, &events, &notes);

@@ -4,8 +4,8 @@
 //!
 //! A group has to come to the end of every partition it means to read: to have processed, or committed if that comes first,
 //! everything below the high watermark; one that begins at the end of the log (`auto.offset.reset=latest`), those records at
-//! least. A group of which no member runs is not asked, nor is one of
-//! which every application has ended because its poll failed for good: that its members are gone is told elsewhere.
+//! least. A group of which no member runs is not asked; members that were fenced
+//! before they joined do not count.
 //!
 //! The drain goes on until that has happened, or its bound is reached. A producer with acks=0 is promised nothing and is
 //! not asked; nor is a consumer with `auto.offset.reset=none`, which may rightly stand still.
@@ -16,7 +16,7 @@ use trial_kafka::config::{Acks, OffsetReset};
 use trial_kafka::ids::TopicPartition;
 use trial_kafka::node::{Belief, ConsumedRecord, Nanos};
 
-use super::application::{Doing, Reader};
+use super::application::Reader;
 use super::{Power, World};
 
 /// What a producer or a consumer has still not done, though nothing hinders it.
@@ -149,8 +149,7 @@ impl World {
     /// Does it run, and must it get on?
     pub(super) fn is_asked(&self, reader: &Reader) -> bool {
         let resets = self.scenario.consumers[reader.spec].config.auto_offset_reset != OffsetReset::None;
-        let lives = !reader.has_left && reader.doing != Doing::Ended;
-        resets && lives && self.power(reader.node) == Power::Running
+        resets && !reader.has_left && !self.came_too_late(reader) && self.power(reader.node) == Power::Running
     }
 
     /// The groups that have not come to the end of what they read.
