@@ -11,7 +11,8 @@
 //!
 //! Groups take longer: a member that died must miss its session time-out, and a rebalance waits for those that still process.
 //! Their bound is [`crate::Settings::group_recovery`]. Excused are members that are down, those that have closed, groups without
-//! any member that runs, and a group with auto.offset.reset=none.
+//! any member that runs, and a group with auto.offset.reset=none. A member that is refused in each tenth of a second has two
+//! seconds, at any time.
 
 use std::collections::BTreeSet;
 
@@ -20,6 +21,10 @@ use crate::observation::{EventRef, Partition, Time, Waiting};
 use crate::settings::Settings;
 use crate::verdict::Class;
 use crate::words::{seconds, step};
+
+/// So long may a member be refused without a break, whatever is broken: no coordinator that answers refuses one that begins
+/// anew (KAFKA-19233).
+const REFUSED_AT_MOST: Time = 2_000_000_000;
 
 /// What was told to be stuck, once each.
 #[derive(Clone, Debug, Default)]
@@ -42,6 +47,7 @@ impl StillWaiting {
             Waiting::GroupStable { .. } | Waiting::Membership { .. } | Waiting::GroupReading { .. } => {
                 settings.group_recovery.max(settings.quorum.recovery)
             }
+            Waiting::LetIn { .. } => REFUSED_AT_MOST,
             _ => settings.quorum.recovery,
         };
         let bound = bound.saturating_add(excuse);
@@ -73,6 +79,7 @@ fn kind(what: &Waiting) -> (&'static str, Option<&Partition>) {
         Waiting::Reading { partition, .. } => ("consumer-does-not-get-on", Some(partition)),
         Waiting::GroupStable { .. } => ("group-not-stable", None),
         Waiting::Membership { .. } => ("not-in-its-group", None),
+        Waiting::LetIn { .. } => ("refused-by-its-group", None),
         Waiting::GroupReading { partition, .. } => ("group-does-not-get-on", Some(partition)),
     }
 }
@@ -101,6 +108,9 @@ fn sentence(what: &Waiting, settings: &Settings) -> String {
         Waiting::GroupStable { group } => format!("group {group} does not come to rest, though its members run"),
         Waiting::Membership { consumer } => {
             format!("{} runs and is not in its group", settings.consumer_name(*consumer))
+        }
+        Waiting::LetIn { consumer } => {
+            format!("{} asks to be let into its group, and is refused each time", settings.consumer_name(*consumer))
         }
         Waiting::GroupReading { group, partition } => {
             format!("group {group} does not come to an acknowledged record of {partition}")
