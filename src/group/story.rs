@@ -19,6 +19,7 @@ use crate::ids::Topic;
 use crate::metadata::{MetadataImage, MetadataRecord};
 use crate::node::{Now, ms};
 use crate::protocol::errors::code_name;
+use crate::testing::placed;
 use crate::zoo::Zoo;
 
 /// The group of which the stories tell.
@@ -78,20 +79,7 @@ impl Story {
             records.push(MetadataRecord::Topic { name: Topic::new(name), topic_id });
         }
         for partition in known.map_or(0, |(_, count)| count as i32)..partitions {
-            records.push(MetadataRecord::Partition {
-                topic_id,
-                partition,
-                replicas: vec![1],
-                isr: vec![1],
-                removing_replicas: Vec::new(),
-                adding_replicas: Vec::new(),
-                leader: 1,
-                leader_epoch: 0,
-                partition_epoch: 0,
-                leader_recovery_state: 0,
-                eligible_leader_replicas: Vec::new(),
-                last_known_elr: Vec::new(),
-            });
+            records.push(placed(topic_id, partition, &[1], &[1], 1));
         }
         for record in records {
             self.metadata.apply(self.metadata.next_offset, &record);

@@ -1,9 +1,38 @@
-//! What the stories of several rooms share: a disk in memory, and a host that writes down what a node asks of it.
+//! What the stories of several rooms share: a disk in memory, a host that writes down what a node asks of it,
+//! and the record of a partition.
 
 pub mod memory_disk;
 
+use uuid::Uuid;
+
 use crate::event::Event;
+use crate::ids::BrokerId;
+use crate::metadata::MetadataRecord;
 use crate::node::{Effect, EventId, Host, Nanos, RandomFor};
+
+/// The record by which the controller places a partition: in epoch 0, nothing of it being moved.
+pub fn placed(
+    topic_id: Uuid,
+    partition: i32,
+    replicas: &[BrokerId],
+    isr: &[BrokerId],
+    leader: BrokerId,
+) -> MetadataRecord {
+    MetadataRecord::Partition {
+        topic_id,
+        partition,
+        replicas: replicas.to_vec(),
+        isr: isr.to_vec(),
+        removing_replicas: Vec::new(),
+        adding_replicas: Vec::new(),
+        leader,
+        leader_epoch: 0,
+        partition_epoch: 0,
+        leader_recovery_state: 0,
+        eligible_leader_replicas: Vec::new(),
+        last_known_elr: Vec::new(),
+    }
+}
 
 /// Keeps effects and events until a story looks at them. Its randomness is always the same number.
 #[derive(Default)]

@@ -198,8 +198,8 @@ pub fn shrink(
 struct Search {
     case: Case,
     tries: u64,
-    /// Hashes of cases that do not show it.
-    refused: BTreeSet<u64>,
+    /// Cases that do not show it: hashes of their texts, and their seeds.
+    refused: BTreeSet<(u64, u64)>,
 }
 
 impl Search {
@@ -217,32 +217,26 @@ impl Search {
     ) -> bool {
         let other_seeds = if pass.may_need_other_weather() { other_seeds } else { 0 };
         let seeds = |of: u64| std::iter::once(of).chain((1..=other_seeds).filter(move |seed| *seed != of));
-        let mut candidates = Vec::new();
+        let (mut cases, mut about) = (Vec::new(), Vec::new());
         for Candidate { what, case } in pass.candidates(&self.case) {
             if case.legal().is_none() {
                 continue;
             }
-            for seed in seeds(case.seed) {
-                let case = Case { scenario: case.scenario.clone(), seed };
-                if !self.refused.contains(&hash_of(&case)) {
-                    candidates.push(Candidate { what: what.clone(), case });
-                }
+            let text = xxhash_rust::xxh3::xxh3_64(to_toml(&case.scenario).as_bytes());
+            for seed in seeds(case.seed).filter(|seed| !self.refused.contains(&(text, *seed))) {
+                cases.push(Case { scenario: case.scenario.clone(), seed });
+                about.push((what.clone(), text));
             }
         }
-        let cases: Vec<Case> = candidates.iter().map(|candidate| candidate.case.clone()).collect();
         let shown = if cases.is_empty() { None } else { first_shown(&cases) };
         let tried = shown.unwrap_or(cases.len());
-        self.refused.extend(cases.iter().take(tried).map(hash_of));
+        self.refused.extend(cases.iter().zip(&about).take(tried).map(|(case, (_, text))| (*text, case.seed)));
         self.tries += tried as u64 + u64::from(shown.is_some());
-        let Some(taken) = shown.and_then(|at| candidates.into_iter().nth(at)) else { return false };
-        self.case = taken.case;
-        tell(Progress { tries: self.tries, what: &taken.what, case: &self.case });
+        let Some(at) = shown else { return false };
+        self.case = cases.swap_remove(at);
+        tell(Progress { tries: self.tries, what: &about[at].0, case: &self.case });
         true
     }
-}
-
-fn hash_of(case: &Case) -> u64 {
-    xxhash_rust::xxh3::xxh3_64_with_seed(to_toml(&case.scenario).as_bytes(), case.seed)
 }
 
 /// Consumers of which the seed draws when they come and go, each with its own times.

@@ -373,20 +373,7 @@ fn a_change_of_the_isr_does_not_disturb_a_fetch() {
 fn a_stuck_fetcher_does_not_stop_the_others() {
     let config = BrokerConfig { num_replica_fetchers: 2, ..BrokerConfig::default() };
     let mut room = Room::with(Story { config, ..Story::default() }, 2, &[1, 2, 3]);
-    room.metadata(vec![MetadataRecord::Partition {
-        topic_id: ORDERS,
-        partition: 1,
-        replicas: vec![1, 2],
-        isr: vec![1, 2],
-        removing_replicas: Vec::new(),
-        adding_replicas: Vec::new(),
-        leader: 2,
-        leader_epoch: 0,
-        partition_epoch: 0,
-        leader_recovery_state: 0,
-        eligible_leader_replicas: vec![],
-        last_known_elr: vec![],
-    }]);
+    room.metadata(vec![placed(ORDERS, 1, &[1, 2], &[1, 2], 2)]);
     assert_eq!(room.waiting(Purpose::Fetcher), 2, "one of each partition");
     let conns: Vec<ConnId> = room.calls.iter().filter(|c| c.purpose == Purpose::Fetcher).map(|c| c.conn).collect();
     let lanes: Vec<_> = conns.iter().map(|conn| room.broker.lane(&Input::Closed { conn: *conn })).collect();

@@ -37,20 +37,7 @@ fn config() -> BrokerConfig {
     BrokerConfig { group_initial_rebalance_delay_ms: 0, ..BrokerConfig::default() }
 }
 fn offsets_partition(partition: i32, leader: BrokerId, isr: &[BrokerId]) -> MetadataRecord {
-    MetadataRecord::Partition {
-        topic_id: OFFSETS,
-        partition,
-        replicas: vec![1, 2, 3],
-        isr: isr.to_vec(),
-        removing_replicas: Vec::new(),
-        adding_replicas: Vec::new(),
-        leader,
-        leader_epoch: 0,
-        partition_epoch: 0,
-        leader_recovery_state: 0,
-        eligible_leader_replicas: Vec::new(),
-        last_known_elr: Vec::new(),
-    }
+    placed(OFFSETS, partition, &[1, 2, 3], isr, leader)
 }
 /// `__consumer_offsets`, each partition with its leader.
 fn offsets_topic(leaders: &[BrokerId], isr: &[BrokerId]) -> Vec<MetadataRecord> {
@@ -279,20 +266,7 @@ impl Room {
         self.restart();
         let mut records: Vec<_> = (1..=3).map(|broker| registered(broker, i64::from(broker) - 1)).collect();
         records.push(MetadataRecord::Topic { name: Topic::new("orders"), topic_id: ORDERS });
-        records.push(MetadataRecord::Partition {
-            topic_id: ORDERS,
-            partition: 0,
-            replicas: vec![1],
-            isr: vec![1],
-            removing_replicas: Vec::new(),
-            adding_replicas: Vec::new(),
-            leader: 1,
-            leader_epoch: 0,
-            partition_epoch: 0,
-            leader_recovery_state: 0,
-            eligible_leader_replicas: vec![],
-            last_known_elr: vec![],
-        });
+        records.push(placed(ORDERS, 0, &[1], &[1], 1));
         records.extend(offsets_topic(&[1], isr));
         self.metadata(records);
     }

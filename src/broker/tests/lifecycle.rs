@@ -18,20 +18,7 @@ impl Room {
 #[test]
 fn metadata_counts_only_after_the_own_registration() {
     let mut room = Room::new(BrokerConfig::default(), Zoo::default());
-    let partition = MetadataRecord::Partition {
-        topic_id: ORDERS,
-        partition: 0,
-        replicas: vec![1],
-        isr: vec![1],
-        removing_replicas: Vec::new(),
-        adding_replicas: Vec::new(),
-        leader: 1,
-        leader_epoch: 0,
-        partition_epoch: 0,
-        leader_recovery_state: 0,
-        eligible_leader_replicas: vec![],
-        last_known_elr: vec![],
-    };
+    let partition = placed(ORDERS, 0, &[1], &[1], 1);
     room.broker_epoch = 3;
     room.restart();
     room.metadata(vec![
@@ -90,20 +77,7 @@ fn a_topic_created_again_begins_with_an_empty_log() {
     room.metadata(vec![
         MetadataRecord::RemoveTopic { topic_id: ORDERS },
         MetadataRecord::Topic { name: Topic::new("orders"), topic_id: again },
-        MetadataRecord::Partition {
-            topic_id: again,
-            partition: 0,
-            replicas: vec![1],
-            isr: vec![1],
-            removing_replicas: Vec::new(),
-            adding_replicas: Vec::new(),
-            leader: 1,
-            leader_epoch: 0,
-            partition_epoch: 0,
-            leader_recovery_state: 0,
-            eligible_leader_replicas: vec![],
-            last_known_elr: vec![],
-        },
+        placed(again, 0, &[1], &[1], 1),
     ]);
     assert_eq!((room.ends(), room.orders().topic_id), ((0, 0), again));
 }

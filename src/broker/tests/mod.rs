@@ -55,8 +55,8 @@ use crate::node::{
 };
 use crate::protocol::errors::code_name;
 use crate::protocol::{topic_name, versions};
-use crate::testing::TestHost;
 use crate::testing::memory_disk::{MemoryDisk, PendingSync};
+use crate::testing::{TestHost, placed};
 use crate::zoo::{Switch, Zoo};
 
 const ORDERS: Uuid = Uuid::from_u128(7);
@@ -169,20 +169,7 @@ impl Room {
             name: name.to_string(),
             value: Some(value.to_string()),
         }));
-        records.push(MetadataRecord::Partition {
-            topic_id: ORDERS,
-            partition: 0,
-            replicas: vec![1, 2, 3],
-            isr: isr.to_vec(),
-            removing_replicas: Vec::new(),
-            adding_replicas: Vec::new(),
-            leader,
-            leader_epoch: 0,
-            partition_epoch: 0,
-            leader_recovery_state: 0,
-            eligible_leader_replicas: vec![],
-            last_known_elr: vec![],
-        });
+        records.push(placed(ORDERS, 0, &[1, 2, 3], isr, leader));
         room.metadata(records);
         room
     }
@@ -355,20 +342,7 @@ impl Room {
     }
     /// `orders-1` on 1 and 2, led by 1.
     fn second_partition(&mut self, isr: &[BrokerId]) {
-        self.metadata(vec![MetadataRecord::Partition {
-            topic_id: ORDERS,
-            partition: 1,
-            replicas: vec![1, 2],
-            isr: isr.to_vec(),
-            removing_replicas: Vec::new(),
-            adding_replicas: Vec::new(),
-            leader: 1,
-            leader_epoch: 0,
-            partition_epoch: 0,
-            leader_recovery_state: 0,
-            eligible_leader_replicas: vec![],
-            last_known_elr: vec![],
-        }]);
+        self.metadata(vec![placed(ORDERS, 1, &[1, 2], isr, 1)]);
     }
     fn change(&mut self, change: PartitionChange) {
         self.metadata(vec![MetadataRecord::PartitionChange(PartitionChange { topic_id: ORDERS, ..change })]);

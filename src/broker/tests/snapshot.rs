@@ -133,20 +133,7 @@ fn a_leader_epoch_may_rise_by_more_than_one_at_once() {
 #[test]
 fn a_topic_deleted_and_created_again_meanwhile_is_another() {
     let mut other = Room::leads(&[1, 2, 3]);
-    let partition = MetadataRecord::Partition {
-        topic_id: ANEW,
-        partition: 0,
-        replicas: vec![2, 1],
-        isr: vec![2, 1],
-        removing_replicas: vec![],
-        adding_replicas: vec![],
-        leader: 2,
-        leader_epoch: 0,
-        partition_epoch: 0,
-        leader_recovery_state: 0,
-        eligible_leader_replicas: vec![],
-        last_known_elr: vec![],
-    };
+    let partition = placed(ANEW, 0, &[2, 1], &[2, 1], 2);
     let orders = Topic::new("orders");
     other.metadata(vec![
         MetadataRecord::RemoveTopic { topic_id: ORDERS },

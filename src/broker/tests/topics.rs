@@ -26,20 +26,7 @@ fn config(resource_type: i8, resource: &str, name: &str, value: Option<&str>) ->
 fn created(topic_id: Uuid, replicas: &[BrokerId], leader: BrokerId) -> Vec<MetadataRecord> {
     vec![
         MetadataRecord::Topic { name: Topic::new("orders"), topic_id },
-        MetadataRecord::Partition {
-            topic_id,
-            partition: 0,
-            replicas: replicas.to_vec(),
-            isr: replicas.to_vec(),
-            removing_replicas: Vec::new(),
-            adding_replicas: Vec::new(),
-            leader,
-            leader_epoch: 0,
-            partition_epoch: 0,
-            leader_recovery_state: 0,
-            eligible_leader_replicas: Vec::new(),
-            last_known_elr: Vec::new(),
-        },
+        placed(topic_id, 0, replicas, replicas, leader),
     ]
 }
 

@@ -155,14 +155,22 @@ impl Classic {
                 self.request_rejoin(&why);
             }
             RebalanceInProgress | IllegalGeneration => self.request_rejoin(&why),
+            error => self.on_failed_rebalance(error, &why, group, cx),
+        }
+    }
+
+    /// What JoinGroup and SyncGroup are refused with alike: it is tried again, but for an error that the application is told of.
+    fn on_failed_rebalance(&mut self, error: ResponseError, why: &str, group: &mut Group, cx: &mut Cx<'_, '_>) {
+        use ResponseError::*;
+        match error {
             CoordinatorNotAvailable | NotCoordinator => {
                 group.coordinator.forget(cx);
-                self.pause(&why, cx);
+                self.pause(why, cx);
             }
-            error if error.is_retriable() => self.pause(&why, cx),
+            error if error.is_retriable() => self.pause(why, cx),
             error => {
                 group.failure = Some(error_name(error));
-                self.request_rejoin(&why);
+                self.request_rejoin(why);
             }
         }
     }
@@ -200,15 +208,7 @@ impl Classic {
                 }
                 self.request_rejoin(&why);
             }
-            CoordinatorNotAvailable | NotCoordinator => {
-                group.coordinator.forget(cx);
-                self.pause(&why, cx);
-            }
-            error if error.is_retriable() => self.pause(&why, cx),
-            error => {
-                group.failure = Some(error_name(error));
-                self.request_rejoin(&why);
-            }
+            error => self.on_failed_rebalance(error, &why, group, cx),
         }
     }
 
