@@ -384,6 +384,9 @@ pub enum Event {
     GroupJoined { group: String, member: String, generation: i32 },
     /// A consumer is no member any more: it left, or was told so.
     GroupLeft { group: String, member: String, why: String },
+    /// A consumer gave its generation up, or the one that it was joining, for a refusal of what it had asked as that member and in
+    /// that generation.
+    GenerationGivenUp { group: String, member: String, generation: i32, asked_as: String, asked_in: i32, error: String },
     /// A consumer was given these partitions, in addition to what it has.
     PartitionsAssigned { group: String, generation: i32, partitions: Vec<TopicPartition> },
     /// A consumer gave these partitions up.
@@ -495,6 +498,7 @@ impl Event {
             | CoordinatorFound { .. }
             | GroupJoined { .. }
             | GroupLeft { .. }
+            | GenerationGivenUp { .. }
             | PartitionsAssigned { .. }
             | PartitionsRevoked { .. }
             | PartitionsLost { .. }
@@ -617,6 +621,7 @@ impl Event {
         "coordinator-found",
         "group-joined",
         "group-left",
+        "generation-given-up",
         "partitions-assigned",
         "partitions-revoked",
         "partitions-lost",
@@ -709,6 +714,7 @@ impl Event {
             CoordinatorFound { .. } => "coordinator-found",
             GroupJoined { .. } => "group-joined",
             GroupLeft { .. } => "group-left",
+            GenerationGivenUp { .. } => "generation-given-up",
             PartitionsAssigned { .. } => "partitions-assigned",
             PartitionsRevoked { .. } => "partitions-revoked",
             PartitionsLost { .. } => "partitions-lost",
@@ -1121,6 +1127,14 @@ impl fmt::Display for Event {
                 write!(f, "is member {member} of group {group} in generation {generation}")
             }
             GroupLeft { group, member, why } => write!(f, "is no longer member {member} of group {group}: {why}"),
+            GenerationGivenUp { group, member, generation, asked_as, asked_in, error } => {
+                match generation {
+                    -1 => write!(f, "gave up joining group {group}")?,
+                    _ => write!(f, "gave up generation {generation} of group {group}, as {}", member_name(member))?,
+                }
+                let asker = member_name(asked_as);
+                write!(f, ": {error} was the answer to what it had asked as {asker} in generation {asked_in}")
+            }
             PartitionsAssigned { group, generation, partitions } => {
                 write!(f, "was assigned {} in generation {generation} of group {group}", partition_list(partitions))
             }

@@ -113,8 +113,8 @@ pub enum Switch {
     Kip848EpochBookkeeping,
     /// A mutant of KIP-848: a partition is given to a member while another has it.
     AssignBeforeRevokeAck,
-    /// A mutant of KIP-848: a member is taken to be an epoch behind, whatever it says that it has. Not in [`Switch::ALL`]: no
-    /// scenario has found it, for a client that says what it has never says more than it may.
+    /// A mutant of KIP-848: a member is taken to be an epoch behind, whatever it says that it has. A client that says what it
+    /// has never says more than it may; but its heartbeat of the past may come late, by a connection that it has given up.
     AcceptOldMemberEpoch,
     /// KAFKA-19233: a member that was fenced and begins anew is fenced again, until its session is over (before 4.3).
     FencedMemberStaysOut,
@@ -122,12 +122,13 @@ pub enum Switch {
     PartialLoad,
     /// KIP-211 (KAFKA-4682): offsets expire by their age, though the group is alive (before 2.1.0).
     ExpireActiveOffsets,
-    /// KAFKA-12984, KAFKA-13419: the leader of a cooperative group believes what members say they own, also those that missed
-    /// a rebalance (before 3.0.0). Not in [`Switch::ALL`] as long as no scenario finds it.
+    /// KAFKA-13419, KAFKA-14639: to the leader of a cooperative group nothing counts that a member of an older generation says it
+    /// has, so that what one still reads that missed a generation goes to another at once (3.0.0 to 3.4.0). Before, since
+    /// KAFKA-12984 was not mended, it believed everything.
     StickyStaleOwnership,
-    /// KAFKA-9823: an answer to a question of an earlier generation makes a member doubt the present one (before 2.6.0). It does
-    /// no harm by itself: on the one connection to the coordinator such an answer comes before that to JoinGroup, which is
-    /// then thrown away, and the member joins once more.
+    /// KAFKA-9823: an answer to a question of an earlier generation makes a member doubt the present one (before 2.6.0). On
+    /// the one connection to the coordinator such an answer comes before that to JoinGroup, which is then thrown away, and
+    /// the member joins once more.
     ClientStaleGenerationResponse,
     /// KAFKA-14196: while the commit before a revocation is under way a consumer goes on handing out records (before 3.3.0).
     FetchWhileRevoking,
@@ -135,7 +136,7 @@ pub enum Switch {
 
 impl Switch {
     /// All switches.
-    pub const ALL: [Switch; 52] = [
+    pub const ALL: [Switch; 55] = [
         Switch::TruncateToHw,
         Switch::IsrExpandBeforeLeso,
         Switch::AckBeforeHighWatermark,
@@ -185,8 +186,11 @@ impl Switch {
         Switch::Kip848EpochBookkeeping,
         Switch::AssignBeforeRevokeAck,
         Switch::FencedMemberStaysOut,
+        Switch::AcceptOldMemberEpoch,
         Switch::PartialLoad,
         Switch::ExpireActiveOffsets,
+        Switch::StickyStaleOwnership,
+        Switch::ClientStaleGenerationResponse,
         Switch::FetchWhileRevoking,
     ];
 
@@ -407,7 +411,7 @@ impl Switch {
                 "KIP-211 / KAFKA-4682: offsets expire though the group is alive (before 2.1.0)"
             }
             Switch::StickyStaleOwnership => {
-                "KAFKA-12984, KAFKA-13419: a cooperative leader believes members that missed a rebalance (before 3.0.0)"
+                "KAFKA-14639: what a member has that missed a generation counts for nothing to a cooperative leader (3.0 to 3.4)"
             }
             Switch::ClientStaleGenerationResponse => {
                 "KAFKA-9823: an answer of an earlier generation makes a member doubt the present one (before 2.6.0)"
@@ -474,7 +478,7 @@ impl Switch {
             Switch::PartialLoad => &["commit-regression", "stuck"],
             Switch::ExpireActiveOffsets => &["commit-regression"],
             Switch::StickyStaleOwnership => &["dual-ownership"],
-            Switch::ClientStaleGenerationResponse => &[],
+            Switch::ClientStaleGenerationResponse => &["needless-rejoin"],
             Switch::FetchWhileRevoking => &["group-rewind"],
         }
     }
@@ -584,8 +588,8 @@ impl Switch {
             Switch::StaticRejoinNotPersisted => &["coordinator-divergence"],
             Switch::Kip848EpochBookkeeping => &["commit-regression", "group-rewind", "zombie-commit"],
             Switch::AssignBeforeRevokeAck => &["commit-regression", "group-rewind", "zombie-commit"],
-            Switch::AcceptOldMemberEpoch => &["commit-regression", "group-rewind"],
             Switch::FencedMemberStaysOut => &[],
+            Switch::AcceptOldMemberEpoch => &["commit-regression", "group-rewind", "zombie-commit", "stuck"],
             Switch::PartialLoad => &[
                 "group-rewind",
                 "group-skip",
@@ -596,7 +600,7 @@ impl Switch {
             ],
             Switch::ExpireActiveOffsets => &["group-rewind", "group-skip"],
             Switch::StickyStaleOwnership => &["commit-regression", "group-rewind", "zombie-commit"],
-            Switch::ClientStaleGenerationResponse => &["group-rewind"],
+            Switch::ClientStaleGenerationResponse => &[],
             Switch::FetchWhileRevoking => &[],
         }
     }

@@ -98,6 +98,10 @@ impl Checker {
                 if let Some(member) = self.settings.members.get(&consumer) {
                     self.history.member_step(at, consumer, member, &what);
                 }
+                let what = Member { consumer, what };
+                if Groups::concerns(&what) {
+                    self.groups.observe(at, &what, &self.cluster, &self.settings, &mut self.found);
+                }
             }
             Coordinator { .. } => self.groups.observe(at, &what, &self.cluster, &self.settings, &mut self.found),
             FinalRead { partition, offset, leader_epoch, record } => {

@@ -145,6 +145,23 @@ fn a_group_that_does_its_work_is_beyond_reproach_and_processes_each_record_once(
 }
 
 #[test]
+fn a_member_gives_up_only_what_it_is_refused_as_what_it_is() {
+    // A member that is in generation 3, or joining anew under no id yet, is refused something that it asked once.
+    let refused = |(member, generation): (&str, i32), (asked_as, asked_in): (&str, i32)| {
+        let (member, asked_as) = (Arc::from(member), Arc::from(asked_as));
+        let mut group = at_least_once();
+        group.write(1).assigned(1, 3).begins_anew(1, 0).works(1, 3, 0, 0);
+        group.step(1, MemberStep::GaveUp { member, generation, asked_as, asked_in });
+        kinds(&group.ends())
+    };
+    let needless = [(BUG, "needless-rejoin", None)];
+    assert_eq!(refused(("m1", 3), ("m1", 3)), []);
+    assert_eq!(refused(("m1", 3), ("m1", 2)), needless, "asked in an earlier generation");
+    assert_eq!(refused(("m1", 3), ("m0", 3)), needless, "asked as another member");
+    assert_eq!(refused(("", -1), ("m1", 3)), needless, "it is joining already");
+}
+
+#[test]
 fn what_was_processed_and_not_committed_is_delivered_again_after_a_crash() {
     let mut group = at_least_once();
     group.write(6).assigned(1, 1).begins_anew(1, 0).works(1, 1, 0, 1).polls(1, 2, 3).processes(1, 2, 3).dies(1);

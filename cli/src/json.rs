@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 use trial_checker::{Class, Delivery, Finding, Outcome, Step};
 use trial_sim::trial::Report;
+use trial_sim::world::Pauses;
 
 /// One trial.
 #[derive(Serialize)]
@@ -20,6 +21,9 @@ pub struct TrialJson<'a> {
     /// What each consumer group made of the acknowledged records; absent where there are no groups.
     #[serde(skip_serializing_if = "<[Delivery]>::is_empty")]
     delivery: &'a [Delivery],
+    /// How long rebalances kept members of groups from their work; absent where they kept nobody.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pauses: Vec<PausesJson<'a>>,
     reproduce: String,
 }
 
@@ -36,8 +40,25 @@ impl<'a> TrialJson<'a> {
             findings: report.verdict.findings.iter().map(FindingJson::of).collect(),
             counters: &report.verdict.counters,
             delivery: &report.verdict.delivery,
+            pauses: report.pauses.iter().map(PausesJson::of).collect(),
             reproduce,
         }
+    }
+}
+
+/// How long one member had nothing to do, from partitions taken away to partitions or records given.
+#[derive(Serialize)]
+struct PausesJson<'a> {
+    member: &'a str,
+    count: u32,
+    together_ms: u64,
+    longest_ms: u64,
+}
+
+impl<'a> PausesJson<'a> {
+    fn of((member, pauses): &'a (String, Pauses)) -> Self {
+        let (together_ms, longest_ms) = (pauses.together / 1_000_000, pauses.longest / 1_000_000);
+        PausesJson { member, count: pauses.count, together_ms, longest_ms }
     }
 }
 

@@ -164,6 +164,19 @@ fn a_trial_as_json_has_exactly_the_promised_keys() {
 }
 
 #[test]
+fn a_trial_as_json_tells_how_long_each_member_stood_still() {
+    let trial = run(&["run", "cooperative-vs-eager", "--json"]).code(0).json();
+    let pauses = trial["pauses"].as_array().expect("a list");
+    assert_eq!(keys(&pauses[0]), BTreeSet::from(["member", "count", "together_ms", "longest_ms"]));
+    let longest = |members: [&str; 4]| {
+        let of_these = pauses.iter().filter(|of| members.iter().any(|member| of["member"] == *member));
+        of_these.filter_map(|of| of["longest_ms"].as_u64()).max().unwrap_or(0)
+    };
+    let (eager, cooperative) = (longest(["k1", "k2", "k3", "k4"]), longest(["k5", "k6", "k7", "k8"]));
+    assert!(eager > cooperative, "{pauses:?}");
+}
+
+#[test]
 fn a_failed_expectation_is_a_failure() {
     let args: Vec<&str> =
         ["run", "healthy", "--log", "none", "--set", "expect.any=[\"lost-write\"]"].into_iter().chain(SHORT).collect();

@@ -501,13 +501,17 @@ fn controller_requests(api: ApiKey, version: i16, topic_id: Uuid) -> Vec<Request
     }
 }
 
-async fn two_brokers(directory: &Directory) -> (Cluster, Uuid) {
+async fn start_two_brokers(directory: &Directory) -> Cluster {
     let mut setup = common::quick(2, directory);
     setup.config.auto_create_topics_enable = false;
     setup.config.offsets_topic_num_partitions = 2;
     setup.config.offsets_topic_replication_factor = 2;
     setup.config.group_initial_rebalance_delay_ms = 0;
-    let cluster = common::start(setup).await;
+    common::start(setup).await
+}
+
+async fn two_brokers(directory: &Directory) -> (Cluster, Uuid) {
+    let cluster = start_two_brokers(directory).await;
     let topic_id = common::create_topic(&cluster, TOPIC, Replicas::On(vec![1, 2])).await;
     (cluster, topic_id)
 }
@@ -584,6 +588,61 @@ async fn an_idempotent_producer_gets_an_id_and_writes_once() {
     let answers = [send(0).await, send(1).await, send(0).await, send(3).await, send(2).await];
     assert_eq!(answers, [(0, 0), (0, 1), (0, 0), (out_of_order, -1), (0, 2)]);
     cluster.kill().await;
+}
+
+/// Commits an offset with a note for a group that only has offsets, with whichever broker coordinates it.
+async fn commit_with_note(cluster: &Cluster, version: i16, note: &str) {
+    let partition = OffsetCommitRequestPartition::default()
+        .with_committed_offset(i64::from(version))
+        .with_committed_metadata(Some(StrBytes::from_string(note.to_string())));
+    let topic = OffsetCommitRequestTopic::default().with_name(name(TOPIC)).with_partitions(vec![partition]);
+    let request = OffsetCommitRequest::default().with_group_id(GroupId(text("h"))).with_topics(vec![topic]);
+    let request = RequestKind::OffsetCommit(request.with_generation_id_or_member_epoch(-1));
+    let mut errors = Vec::new();
+    for endpoint in cluster.bootstrap() {
+        match Raw::to(&endpoint).await.call(ApiKey::OffsetCommit, version, &request).await {
+            Some(ResponseKind::OffsetCommit(answer)) => errors.push(answer.topics[0].partitions[0].error_code),
+            other => panic!("{other:?}"),
+        }
+    }
+    errors.sort();
+    assert_eq!(errors, [0, kafka_protocol::ResponseError::NotCoordinator.code()], "v{version}");
+}
+
+/// What the group has committed, and the note.
+async fn committed_note(cluster: &Cluster) -> (i64, String) {
+    let topics = vec![OffsetFetchRequestTopics::default().with_name(name(TOPIC)).with_partition_indexes(vec![0])];
+    let group = OffsetFetchRequestGroup::default().with_group_id(GroupId(text("h"))).with_topics(Some(topics));
+    let request = RequestKind::OffsetFetch(OffsetFetchRequest::default().with_groups(vec![group]));
+    for endpoint in cluster.bootstrap() {
+        match Raw::to(&endpoint).await.call(ApiKey::OffsetFetch, 9, &request).await {
+            Some(ResponseKind::OffsetFetch(answer)) if answer.groups[0].error_code == 0 => {
+                let partition = &answer.groups[0].topics[0].partitions[0];
+                return (partition.committed_offset, partition.metadata.as_deref().unwrap_or_default().to_string());
+            }
+            Some(ResponseKind::OffsetFetch(_)) => {}
+            other => panic!("{other:?}"),
+        }
+    }
+    panic!("nobody coordinates the group");
+}
+
+/// Connect and others keep notes beside their offsets; they stand in the same record.
+#[tokio::test]
+async fn a_note_beside_an_offset_comes_back_with_it_also_from_the_log() {
+    let directory = Directory::new("notes");
+    let (cluster, _) = two_brokers(&directory).await;
+    groups_are_coordinated(&cluster.bootstrap()[0]).await;
+    for version in 2..=9 {
+        let note = format!("übergeben in v{version}");
+        commit_with_note(&cluster, version, &note).await;
+        assert_eq!(committed_note(&cluster).await, (i64::from(version), note));
+    }
+    cluster.kill().await;
+    let again = start_two_brokers(&directory).await;
+    groups_are_coordinated(&again.bootstrap()[0]).await;
+    assert_eq!(committed_note(&again).await, (9, "übergeben in v9".to_string()));
+    again.kill().await;
 }
 
 /// And nothing of it makes the controller stand down or stop.

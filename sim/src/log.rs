@@ -216,7 +216,7 @@ pub fn glyph(event: &Event) -> char {
         OffsetCommitAnswered { .. } | CommitAnswered { .. } => '?',
         CoordinatorLoaded { .. } | CoordinatorFound { .. } | GroupJoined { .. } | PartitionsAssigned { .. } => '+',
         CoordinatorUnloaded { .. } | MemberRemoved { .. } | GroupRemoved { .. } | OffsetRemoved { .. } => '-',
-        GroupLeft { .. } | PartitionsRevoked { .. } | PartitionsLost { .. } => '-',
+        GroupLeft { .. } | GenerationGivenUp { .. } | PartitionsRevoked { .. } | PartitionsLost { .. } => '-',
         GroupGeneration { .. } | GroupRebalancing { .. } | GroupEpochRaised { .. } => '@',
         TargetAssigned { .. } | MemberChanged { .. } => '@',
         ProducerIdGiven { .. } | ProducerEpochRaised { .. } => '+',

@@ -16,6 +16,7 @@
 //! | commit-regression (acknowledged-commit-lost) | what was acknowledged is never lost, unless the configuration allows the loss | `CoordinatorRuntime` |
 //! | commit-regression (coordinator) | a coordinator answers the offsets that its log has | KAFKA-5600 |
 //! | coordinator-divergence | a coordinator knows the groups that its log has | KAFKA-10284 |
+//! | needless-rejoin | a member gives its generation up for the refusal of what it asked in that generation, not in an earlier one | KAFKA-9823 |
 //! | ack-before-committed (offset-commit) | a commit is acknowledged below the high watermark | `CoordinatorRuntime` |
 //!
 //! What is committed is decided by the ghost log of the partition ([`crate::cluster`]), and whether a loss is allowed by the
@@ -25,6 +26,7 @@ mod answered_when_committed;
 mod current_generation;
 mod epochs_rise;
 mod fold;
+mod gives_up_what_was_refused;
 mod live_offsets_stay;
 mod one_owner;
 mod violation;
@@ -38,7 +40,7 @@ use crate::cluster::loss::{self, Judgement};
 use crate::cluster::partition::PartitionTruth;
 use crate::cluster::replica::Replica;
 use crate::findings::Findings;
-use crate::observation::{CoordinatorStep, EventRef, GroupRecord, Observation, Partition};
+use crate::observation::{CoordinatorStep, EventRef, GroupRecord, MemberStep, Observation, Partition};
 use crate::settings::Settings;
 use crate::verdict::Class;
 use fold::Fold;
@@ -132,6 +134,7 @@ impl Groups {
         match what {
             Observation::LogAppended { as_leader, partition, .. } => *as_leader && &*partition.topic != OFFSETS_TOPIC,
             Observation::HighWatermarkMoved { partition, .. } => &*partition.topic == OFFSETS_TOPIC,
+            Observation::Member { what, .. } => matches!(what, MemberStep::GaveUp { .. }),
             _ => false,
         }
     }
@@ -158,6 +161,11 @@ impl Groups {
             }
             Observation::HighWatermarkMoved { broker, partition, .. } if &*partition.topic == OFFSETS_TOPIC => {
                 self.advance(at, *broker, partition, cluster, settings, found);
+            }
+            Observation::Member { consumer, what } => {
+                let group = settings.members.get(consumer).map(|member| &member.group);
+                let violation = group.and_then(|group| gives_up_what_was_refused::check(group, *consumer, what));
+                violation.into_iter().for_each(|violation| violation.tell(at, None, settings, found));
             }
             Observation::Coordinator { broker, what } => self.coordinator(at, *broker, what, cluster, settings, found),
             _ => {}

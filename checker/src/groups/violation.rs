@@ -58,6 +58,12 @@ pub(super) enum Violation {
         acknowledged: EventRef,
         loss: Judgement,
     },
+    GaveUpForNothing {
+        group: Arc<str>,
+        consumer: u32,
+        generation: i32,
+        asked_in: i32,
+    },
     OffsetsDiffer {
         log: Partition,
         how: String,
@@ -80,6 +86,7 @@ impl Violation {
             RemovedWhileInUse { .. } => ("commit-regression", Some("removed-while-in-use")),
             AnsweredTooEarly { .. } => ("ack-before-committed", Some("offset-commit")),
             CommitLost { loss, .. } => ("commit-regression", loss.rule.or(Some("acknowledged-commit-lost"))),
+            GaveUpForNothing { .. } => ("needless-rejoin", None),
             OffsetsDiffer { .. } => ("commit-regression", Some("coordinator")),
             GroupsDiffer { .. } => ("coordinator-divergence", None),
         }
@@ -102,18 +109,22 @@ impl Violation {
             | AnsweredTooEarly { partition, offset, .. }
             | CommitLost { partition, offset, .. } => (Some(partition), Some(*offset)),
             OffsetsDiffer { log, .. } | GroupsDiffer { log, .. } => (Some(log), None),
-            EpochWentBack { .. } => (None, None),
+            EpochWentBack { .. } | GaveUpForNothing { .. } => (None, None),
         }
     }
 
-    /// Adds the finding; the broker is the one where it shows.
+    /// Adds the finding; the broker is the one where it shows, if it shows at one.
     pub(super) fn tell(&self, at: EventRef, broker: Option<i32>, settings: &Settings, found: &mut Findings) {
         let (code, rule) = self.code();
         let (partition, offset) = self.place();
         let partition = partition.cloned();
         let headline = Headline { class: self.class(), code, rule, partition, offset, record: None, at };
         found.add(headline, || {
-            let node = broker.map_or_else(|| "coordinator".to_owned(), |broker| settings.broker_name(broker));
+            let node = match (self, broker) {
+                (Violation::GaveUpForNothing { consumer, .. }, _) => settings.consumer_name(*consumer),
+                (_, Some(broker)) => settings.broker_name(broker),
+                (_, None) => "coordinator".to_owned(),
+            };
             let summary = self.summary(&node);
             let mut chain: Vec<Step> = Vec::new();
             if let Violation::CommitLost { acknowledged, offset, group, partition, .. } = self {
@@ -169,6 +180,13 @@ impl Violation {
                 "offset {offset} of {partition}, which group {group} was told to be committed, is lost: {}",
                 loss.because
             ),
+            GaveUpForNothing { group, generation, asked_in, .. } => {
+                let what = match generation {
+                    -1 => "the membership that it had just asked for".to_owned(),
+                    generation => format!("generation {generation}"),
+                };
+                format!("{node} gave up {what} in group {group} because of what it had asked in generation {asked_in}")
+            }
             OffsetsDiffer { log, how } => {
                 format!("{node} answers other offsets than its log of {log} has: {how}")
             }

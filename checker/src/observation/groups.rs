@@ -20,6 +20,17 @@ pub enum MemberStep {
     },
     /// It left, or learnt that it is no member any more.
     Left,
+    /// It gave up the generation that it is in, or is joining, because something that it had asked was refused.
+    GaveUp {
+        /// Its member id; empty: it is to be given one.
+        member: Arc<str>,
+        /// The generation; -1: the one that it is joining.
+        generation: i32,
+        /// The member id that it had when it asked.
+        asked_as: Arc<str>,
+        /// The generation in which it asked.
+        asked_in: i32,
+    },
     /// It was given these partitions, in addition to what it has.
     Assigned {
         /// The generation.

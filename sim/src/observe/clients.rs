@@ -58,6 +58,12 @@ impl Clients {
                 MemberStep::Joined { member: Arc::from(member.as_str()), generation: *generation }
             }
             Event::GroupLeft { .. } => MemberStep::Left,
+            Event::GenerationGivenUp { member, generation, asked_as, asked_in, .. } => MemberStep::GaveUp {
+                member: Arc::from(member.as_str()),
+                generation: *generation,
+                asked_as: Arc::from(asked_as.as_str()),
+                asked_in: *asked_in,
+            },
             Event::PartitionsAssigned { generation, partitions, .. } => {
                 MemberStep::Assigned { generation: *generation, partitions: all(partitions) }
             }

@@ -114,8 +114,11 @@ pub fn builtin() -> &'static [(&'static str, &'static str)] {
         "zoo-kip848-epoch-bookkeeping",
         "zoo-assign-before-revoke-ack",
         "zoo-fenced-member-stays-out",
+        "zoo-accept-old-member-epoch",
         "zoo-partial-load",
         "zoo-expire-active-offsets",
+        "zoo-sticky-stale-ownership",
+        "zoo-client-stale-generation-response",
         "zoo-fetch-while-revoking",
     ]
 }

@@ -318,6 +318,7 @@ pub const FINDING_CODES: &[&str] = &[
     "commit-beyond-position",
     "commit-regression",
     "zombie-commit",
+    "needless-rejoin",
     "redelivery",
     "group-epoch-regression",
     "commit-beyond-log-end",

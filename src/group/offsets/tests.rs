@@ -88,6 +88,29 @@ fn metadata_has_a_limit() {
     assert_eq!((story.committed_offset("t"), story.committed_offset("u")), (-1, 6), "the other is committed");
 }
 
+#[test]
+fn metadata_comes_back_with_the_offset_also_from_the_next_coordinator() {
+    let note = |story: &mut Story| {
+        let group = story.fetch_request("t");
+        match story.told(9, Request::OffsetFetch { group, require_stable: false }) {
+            Response::OffsetFetch(group) => group.topics[0].partitions[0].metadata.as_deref().map(str::to_string),
+            other => panic!("{other:?}"),
+        }
+    };
+    let mut story = Story::new();
+    assert_eq!(note(&mut story).as_deref(), Some(""), "nothing is committed");
+    let mut request = story.commit_request("", -1, &[("t", 0, 5)]);
+    request.topics[0].partitions[0].committed_metadata = Some(text("batch 7, half done"));
+    assert_eq!(story.commit_error(9, request), "NONE");
+    assert_eq!(note(&mut story).as_deref(), Some("batch 7, half done"));
+    story.fail_over();
+    assert_eq!(note(&mut story).as_deref(), Some("batch 7, half done"));
+    let mut request = story.commit_request("", -1, &[("t", 0, 6)]);
+    request.topics[0].partitions[0].committed_metadata = None;
+    assert_eq!(story.commit_error(9, request), "NONE");
+    assert_eq!(note(&mut story).as_deref(), Some(""), "each commit has its own, or none");
+}
+
 fn delete(story: &mut Story, topic: &str) -> (String, Vec<String>) {
     let partition = OffsetDeleteRequestPartition::default();
     let topic = OffsetDeleteRequestTopic::default().with_name(TopicName(text(topic))).with_partitions(vec![partition]);

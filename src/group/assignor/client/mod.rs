@@ -35,11 +35,12 @@ pub type Assignments = BTreeMap<String, Vec<TopicPartition>>;
 /// How a sticky assignor takes what members say they own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Claims {
-    /// Of two claims the one of the higher generation counts, and of equals neither (KAFKA-12984, KAFKA-13419, KIP-792).
+    /// Of two claims the one of the higher generation counts, and of equals neither (KAFKA-12984, KAFKA-14639, KIP-792).
     ByGeneration,
-    /// Every claim is believed, as the cooperative assignor did before Kafka 3.0. Historical, for the bug zoo: a member that
-    /// missed a rebalance and returns makes two members read one partition.
-    Believed,
+    /// Only what members of the highest generation claim counts, as from Kafka 3.0 to 3.4 (KAFKA-13419, KAFKA-14639).
+    /// Historical, for the bug zoo: what a member that missed the last generation still has is taken to be free, and
+    /// goes to another at once.
+    OfHighestGeneration,
 }
 
 /// The assignors that come with Kafka's consumer (`partition.assignment.strategy`).

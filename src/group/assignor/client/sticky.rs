@@ -63,6 +63,10 @@ pub(super) fn exists(partitions: &PartitionsPerTopic, partition: &TopicPartition
     usize::try_from(partition.partition).is_ok_and(|place| place < count)
 }
 
+fn generation_of(kind: StickyKind, subscription: &Subscription) -> i32 {
+    member_data(kind, subscription).generation.unwrap_or(DEFAULT_GENERATION)
+}
+
 impl<'a> Ownership<'a> {
     /// Goes through the members, in the order of Kafka's hash map, and settles their claims
     /// (`AbstractStickyAssignor.allSubscriptionsEqual`).
@@ -78,7 +82,11 @@ impl<'a> Ownership<'a> {
             order,
             claimed_by_several: BTreeSet::new(),
             all_subscriptions_equal: true,
-            max_generation: DEFAULT_GENERATION,
+            max_generation: subscriptions
+                .values()
+                .map(|of| generation_of(kind, of))
+                .max()
+                .unwrap_or(DEFAULT_GENERATION),
         };
         let mut common: BTreeSet<&Topic> = BTreeSet::new();
         let mut owners: BTreeMap<TopicPartition, &'a str> = BTreeMap::new();
@@ -93,14 +101,11 @@ impl<'a> Ownership<'a> {
             }
             let data = member_data(kind, subscription);
             let generation = data.generation.unwrap_or(DEFAULT_GENERATION);
-            ownership.max_generation = ownership.max_generation.max(generation);
+            if claims == Claims::OfHighestGeneration && generation < ownership.max_generation {
+                continue;
+            }
             for partition in data.partitions.into_iter().filter(|partition| exists(partitions, partition)) {
-                match claims {
-                    Claims::ByGeneration => {
-                        ownership.settle(member, generation, partition, &mut owners, subscriptions);
-                    }
-                    Claims::Believed => ownership.owned.entry(member).or_default().push(partition),
-                }
+                ownership.settle(member, generation, partition, &mut owners, subscriptions);
             }
         }
         ownership

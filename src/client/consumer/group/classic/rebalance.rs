@@ -195,7 +195,7 @@ impl Classic {
             topics: topics.into_iter().collect(),
             user_data: None,
             owned_partitions: owned,
-            generation_id: Some(self.generation.id).filter(|id| *id != NO_GENERATION),
+            generation_id: self.generation_told(cx),
             rack_id: (!rack.is_empty()).then(|| rack.clone()),
             group_instance_id: None,
         };
@@ -210,6 +210,13 @@ impl Classic {
         let call = GroupCall::JoinGroup(self.generation.clone());
         self.phase = Phase::Joining;
         group.coordinator.send(join_timeout_ms(&cx.consumer.config), request, call);
+    }
+
+    /// The generation that stands beside what it owns (KIP-792). The zoo switch `sticky-stale-ownership` leaves it out, as before
+    /// 3.4: then only the assignor tells one, that of the last assignment.
+    fn generation_told(&self, cx: &Cx<'_, '_>) -> Option<i32> {
+        let is_told = self.generation.id != NO_GENERATION && !cx.consumer.zoo.on(Switch::StickyStaleOwnership);
+        is_told.then_some(self.generation.id)
     }
 
     /// It is in a generation: as the one that assigns, or not.
@@ -228,7 +235,7 @@ impl Classic {
         let since_view = cx.consumer.cluster.view().version();
         self.phase = Phase::Leading { election: answer, since_view };
     }
-    /// Assigns. The zoo switch `sticky-stale-ownership` believes what members say they own, of whatever generation.
+    /// Assigns. With the zoo switch `sticky-stale-ownership` nothing counts that a member of an older generation says it owns.
     fn lead(&mut self, election: &JoinGroupResponse, group: &mut Group, cx: &mut Cx<'_, '_>) {
         if self.state != MemberState::CompletingRebalance {
             return self.request_rejoin("the generation is over");
@@ -250,7 +257,7 @@ impl Classic {
             })
             .collect();
         let claims = match cx.consumer.zoo.on(Switch::StickyStaleOwnership) {
-            true => Claims::Believed,
+            true => Claims::OfHighestGeneration,
             false => Claims::ByGeneration,
         };
         let partitions = cx.consumer.cluster.view().partitions_of(&cx.consumer.metadata_topics);

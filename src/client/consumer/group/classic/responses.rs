@@ -19,6 +19,7 @@ use super::{Classic, Cx, Generation, Group, MemberState, Phase, int};
 use crate::client::cluster::Versioned;
 use crate::config::ConsumerConfig;
 use crate::conformance::GroupClientRule;
+use crate::event::Event;
 use crate::group::assignor::client::ClientAssignor;
 use crate::protocol::{error_name, versions};
 use crate::zoo::Switch;
@@ -92,6 +93,25 @@ impl Classic {
             || !GroupClientRule::OldGenerationsAnswerIsNothing.holds()
     }
 
+    /// A refusal of what it asked as that member and in that generation: its own is over, and perhaps its membership
+    /// (`resetStateOnResponseError`).
+    fn reset_for_answer(
+        &mut self,
+        (asked_as, asked_in): (&str, i32),
+        error: ResponseError,
+        why: &str,
+        group: &Group,
+        cx: &mut Cx<'_, '_>,
+    ) {
+        if self.state != MemberState::Unjoined {
+            let Generation { id: generation, member, .. } = self.generation.clone();
+            let (group, error) = (group.id.clone(), error_name(error));
+            let asked_as = asked_as.to_string();
+            cx.fx.record(Event::GenerationGivenUp { group, member, generation, asked_as, asked_in, error });
+        }
+        self.reset(why, error != ResponseError::IllegalGeneration, group, cx);
+    }
+
     /// JoinGroup is answered: the next poll sees to it.
     pub(in super::super) fn on_join_answered(&mut self, answer: JoinGroupResponse, sent: Generation) {
         if matches!(self.phase, Phase::Joining) {
@@ -130,7 +150,7 @@ impl Classic {
             }
             UnknownMemberId => {
                 if self.is_of_this_generation(sent, cx) {
-                    self.reset(&why, true, group, cx);
+                    self.reset_for_answer((&sent.member, sent.id), error, &why, group, cx);
                 }
                 self.request_rejoin(&why);
             }
@@ -184,7 +204,7 @@ impl Classic {
             RebalanceInProgress => self.request_rejoin(&why),
             UnknownMemberId | IllegalGeneration => {
                 if self.is_of_this_generation(sent, cx) {
-                    self.reset(&why, error == UnknownMemberId, group, cx);
+                    self.reset_for_answer((&sent.member, sent.id), error, &why, group, cx);
                 }
                 self.request_rejoin(&why);
             }
@@ -219,7 +239,7 @@ impl Classic {
                     group.failure = Some(error_name(error));
                 }
                 let why = format!("{} from a heartbeat", error_name(error));
-                self.reset(&why, error != IllegalGeneration, group, cx);
+                self.reset_for_answer((&sent.member, sent.id), error, &why, group, cx);
                 self.heartbeat.failed(cx);
             }
             CoordinatorNotAvailable | NotCoordinator => {
@@ -243,12 +263,12 @@ impl Classic {
         cx: &mut Cx<'_, '_>,
     ) -> Refusal {
         use ResponseError::*;
-        let sent = group.commits.sent_as(id);
+        let sent = group.commits.sent_as(id).cloned();
         let is_members = group.subscription.is_some();
-        let is_present = sent
-            .is_none_or(|of| of.generation == self.generation.id && of.member == self.generation.member)
-            || cx.consumer.zoo.on(Switch::ClientStaleGenerationResponse)
-            || !GroupClientRule::OldGenerationsAnswerIsNothing.holds();
+        let is_present =
+            sent.as_ref().is_none_or(|of| of.generation == self.generation.id && of.member == self.generation.member)
+                || cx.consumer.zoo.on(Switch::ClientStaleGenerationResponse)
+                || !GroupClientRule::OldGenerationsAnswerIsNothing.holds();
         match error {
             CoordinatorLoadInProgress | UnknownTopicOrPartition => Refusal::Retriable(error_name(error)),
             CoordinatorNotAvailable | NotCoordinator | RequestTimedOut => {
@@ -270,9 +290,9 @@ impl Classic {
                 if !is_present && self.state == MemberState::PreparingRebalance {
                     return Refusal::Rebalancing;
                 }
-                if is_members {
+                if let Some(sent) = sent.filter(|_| is_members) {
                     let why = format!("{} from a commit", error_name(error));
-                    self.reset(&why, error != IllegalGeneration, group, cx);
+                    self.reset_for_answer((&sent.member, sent.generation), error, &why, group, cx);
                 }
                 Refusal::NotAMember
             }
