@@ -4,11 +4,13 @@
 //! - An operation **must have committed** if it is ok, or if nobody knows and an ok operation read one of its writes.
 //! - A partition's **log** is offset → set of records, fed by polls of operations of any completion type, and by sends
 //!   with a known offset that must have committed. It is sparse and sorted.
+//! - What was polled as nil, which nobody sent there, could not be read: such records are told apart by their offsets.
 //! - The **dense index** of an offset counts the offsets below it at which there is a record, so that transaction markers and
 //!   aborted records never count as gaps.
 //!
 //! Two sorts of as many small items as there are sends and polled records; everything else is linear. Nothing is hashed.
 
+use super::atom::Atom;
 use super::history::{History, Mention, NO_OFFSET, NONE, Outcome};
 
 /// One record: a value of a partition.
@@ -58,6 +60,8 @@ pub(crate) struct Facts<'a> {
     /// Where each partition's log begins in `slots`, and the end.
     logs: Vec<u32>,
     pub(crate) committed: Vec<bool>,
+    /// The value of what cannot be read, if it is mentioned.
+    nil: Option<Atom>,
 }
 
 impl<'a> Facts<'a> {
@@ -73,6 +77,7 @@ impl<'a> Facts<'a> {
             slots: Vec::new(),
             logs: Vec::new(),
             committed: Vec::new(),
+            nil: history.atoms.find("nil"),
         };
         facts.find_records();
         facts.find_commits();
@@ -86,11 +91,16 @@ impl<'a> Facts<'a> {
         let mut sorted: Vec<(u64, u32, u32)> =
             mentions.zip(0..).map(|(m, source)| (m.value.order(), m.key, source)).collect();
         sorted.sort_unstable_by_key(|(value, key, source)| (*key, *value, *source));
-        let mut last = None;
+        self.unreadable_by_place(&mut sorted);
+        let (mut last, mut unreadable) = (None, false);
         for (value, key, source) in sorted {
             let source = Source(source);
-            if last != Some((key, value)) {
-                last = Some((key, value));
+            if last.is_none_or(|(k, v, _)| (k, v) != (key, value)) {
+                unreadable = self.is_nil(value) && !self.is_send(source); // sends come first
+            }
+            let place = if unreadable { self.mention(source).offset } else { NO_OFFSET };
+            if last != Some((key, value, place)) {
+                last = Some((key, value, place));
                 let sources = self.sources.len() as u32;
                 self.records.push(Record {
                     first: source,
@@ -111,6 +121,22 @@ impl<'a> Facts<'a> {
                 record.read_by_ok |= self.history.ops[op as usize].outcome == Outcome::Ok;
             }
         }
+    }
+
+    /// What nobody sent and nobody can read, nil, is no value: it is told apart by where it lies.
+    fn unreadable_by_place(&self, sorted: &mut [(u64, u32, u32)]) {
+        if self.nil.is_none() {
+            return;
+        }
+        for run in sorted.chunk_by_mut(|a, b| (a.0, a.1) == (b.0, b.1)) {
+            if self.is_nil(run[0].0) && !self.is_send(Source(run[0].2)) {
+                run.sort_unstable_by_key(|(.., source)| (self.mention(Source(*source)).offset, *source));
+            }
+        }
+    }
+
+    fn is_nil(&self, value: u64) -> bool {
+        self.nil.is_some_and(|nil| nil.order() == value)
     }
 
     fn find_commits(&mut self) {
@@ -252,6 +278,24 @@ impl<'a> Facts<'a> {
         let log = self.log(key);
         let from = log.partition_point(|slot| slot.index < index);
         log.get(from + 1).is_some_and(|slot| slot.index == index)
+    }
+
+    /// How many of the values that an offset holds were polled there.
+    pub(crate) fn polled_at(&self, key: u32, index: u32) -> usize {
+        let log = self.log(key);
+        let here = &log[log.partition_point(|slot| slot.index < index)..];
+        let is_polled = |record: u32| {
+            let mut sources = self.sources(record).iter();
+            sources.any(|s| !self.is_send(*s) && self.index_of[s.0 as usize] == index)
+        };
+        let here = here.iter().take_while(|slot| slot.index == index);
+        here.filter(|slot| !self.is_unreadable(slot.record) && is_polled(slot.record)).take(2).count()
+    }
+
+    /// Was it polled as nil, which nobody sent?
+    pub(crate) fn is_unreadable(&self, record: u32) -> bool {
+        let state = &self.records[record as usize];
+        state.writer == NONE && self.nil == Some(self.mention(state.first).value)
     }
 
     pub(crate) fn outcome(&self, op: u32) -> Outcome {

@@ -1,6 +1,6 @@
 //! inconsistent-offsets: one offset of a partition holds two or more values.
 
-use super::super::facts::Facts;
+use super::super::facts::{Facts, Slot};
 use super::super::history::Outcome;
 use super::super::report::{About, Found};
 use super::Definition;
@@ -14,13 +14,17 @@ pub(super) const DEFINITION: Definition = Definition {
 
 pub(super) fn find(facts: &Facts<'_>, found: &mut Found<'_>) {
     for key in 0..facts.history.keys.len() as u32 {
-        for slots in facts.log(key).chunk_by(|a, b| a.index == b.index).filter(|slots| slots.len() > 1) {
+        for all in facts.log(key).chunk_by(|a, b| a.index == b.index).filter(|slots| slots.len() > 1) {
+            // What could not be read is no value of its own.
+            let slots: Vec<Slot> = all.iter().filter(|slot| !facts.is_unreadable(slot.record)).copied().collect();
+            if slots.len() < 2 {
+                continue;
+            }
             let here = |record: u32| {
                 let sources = facts.sources(record).iter();
                 sources.copied().filter(|s| facts.index_of[s.0 as usize] == slots[0].index)
             };
-            let polled = slots.iter().filter(|slot| here(slot.record).any(|s| !facts.is_send(s))).count();
-            let judgement = if polled > 1 { found.options.of_exposed() } else { found.options.of_loss() };
+            let judgement = found.options.of_conflict(facts.polled_at(key, slots[0].index) > 1);
             found.add(DEFINITION.code, judgement, |words| {
                 let shown = &slots[..slots.len().min(8)];
                 let values: Vec<String> = shown.iter().map(|slot| words.value(slot.record)).collect();
