@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use crate::cluster::Cluster;
+use crate::cross_check;
 use crate::findings::{Findings, Headline};
 use crate::groups::Groups;
 use crate::history::History;
@@ -27,8 +28,28 @@ pub struct Checker {
     groups: Groups,
     waiting: StillWaiting,
     found: Findings,
+    phases: Phases,
     pub(crate) counts: Counts,
     pub(crate) fault_kinds: BTreeMap<String, u64>,
+}
+
+/// When the phases of a trial that matter for its metrics began.
+#[derive(Clone, Copy, Debug, Default)]
+struct Phases {
+    /// All faults had ended.
+    healed: Option<Time>,
+    /// Every partition was read from its start: what is read from here on no consumer had read.
+    final_read: Option<Time>,
+}
+
+impl Phases {
+    fn began(&mut self, name: &str, at: Time) {
+        match name {
+            "heal" => self.healed = Some(at),
+            "read" => self.final_read = Some(at),
+            _ => {}
+        }
+    }
 }
 
 /// What happened how often.
@@ -69,6 +90,7 @@ impl Checker {
             groups: Groups::default(),
             waiting: StillWaiting::default(),
             found: Findings::default(),
+            phases: Phases::default(),
             counts: Counts::default(),
             fault_kinds: BTreeMap::new(),
         }
@@ -107,7 +129,7 @@ impl Checker {
                 self.history.final_read_end(at, &partition, log_start, log_end, complete);
             }
             InternalAssertion { node, message } => self.internal_assertion(at, node, message),
-            Phase { .. } => {}
+            Phase { name } => self.phases.began(&name, at.time),
             StillWaiting { what, since } => {
                 let excuse = self.excuse(&what);
                 self.waiting.check(at, &what, since, excuse, &self.settings, &mut self.found);
@@ -147,6 +169,7 @@ impl Checker {
         self.cluster.finish(end, &self.settings, &mut self.found);
         self.groups.finish(end, &self.cluster, &self.settings, &mut self.found);
         let violations = self.history.violations();
+        cross_check::check(&self.history, &self.cluster, &violations, &mut self.found);
         Judge::new(&self.history, &self.cluster, &self.groups, &self.settings).judge(violations, &mut self.found);
         if self.history.malformed() > 0 {
             let message = format!("{} observations of records made no sense", self.history.malformed());
@@ -200,7 +223,9 @@ impl Checker {
             let count = groups.iter().filter(|g| g.class == class && g.code == code).map(|g| g.count).sum();
             counters.insert(name.to_owned(), count);
         }
-        Verdict { outcome, findings, groups, counters, belief_truth, delivery, vacuous_because }
+        let mut metrics = self.history.metrics(self.phases.healed, self.phases.final_read.unwrap_or(at));
+        metrics.rebalances = self.groups.counts.rebalances;
+        Verdict { outcome, findings, groups, counters, belief_truth, delivery, metrics, vacuous_because }
     }
 
     /// Is there a BUG already, of those that need no end of the trial to be known?

@@ -116,9 +116,23 @@ impl Cluster {
 
     /// All batches a leader appended with this record in them, the latest first.
     pub(crate) fn batches_of<'a>(&'a self, truth: &'a PartitionTruth, record: u64) -> Vec<&'a Produced> {
+        self.batches(truth, record).collect()
+    }
+
+    /// The same, without a list.
+    pub(crate) fn batches<'a>(&'a self, truth: &'a PartitionTruth, record: u64) -> impl Iterator<Item = &'a Produced> {
         let last = usize::try_from(record).ok().and_then(|r| self.record_batches.get(r)).copied().unwrap_or(0);
-        let more = self.more_batches.get(&record).into_iter().flatten().rev().copied();
-        std::iter::once(last).chain(more).filter_map(|n| truth.produced.get((n as usize).checked_sub(1)?)).collect()
+        let more = match self.more_batches.is_empty() {
+            true => None,
+            false => self.more_batches.get(&record),
+        };
+        let more = more.into_iter().flatten().rev().copied();
+        std::iter::once(last).chain(more).filter_map(|n| truth.produced.get((n as usize).checked_sub(1)?))
+    }
+
+    /// Does the host tell which records batches have?
+    pub(crate) fn knows_records(&self) -> bool {
+        !self.record_batches.is_empty()
     }
 
     /// One fact. Client operations do not concern this side.

@@ -26,7 +26,7 @@ pub(super) const DROPPED: Definition = Definition {
 };
 
 /// By partition the highest first index that an ok operation read, and a record that lies there.
-pub(super) fn bounds(facts: &Facts<'_>) -> Vec<Option<(u32, u32)>> {
+pub(crate) fn bounds(facts: &Facts<'_>) -> Vec<Option<(u32, u32)>> {
     let mut bounds: Vec<Option<(u32, u32)>> = vec![None; facts.history.keys.len()];
     for (id, record) in (0..).zip(&facts.records) {
         if record.read_by_ok && record.first_index != NONE {
@@ -38,7 +38,7 @@ pub(super) fn bounds(facts: &Facts<'_>) -> Vec<Option<(u32, u32)>> {
 }
 
 /// Is it lost, given its partition's bound?
-pub(super) fn is_lost(facts: &Facts<'_>, record: &Record, bound: Option<(u32, u32)>) -> bool {
+pub(crate) fn is_lost(facts: &Facts<'_>, record: &Record, bound: Option<(u32, u32)>) -> bool {
     let below = bound.is_some_and(|(bound, _)| record.last_index <= bound); // NONE is above everything
     below && !record.read_by_ok && record.writer != NONE && facts.committed[record.writer as usize]
 }

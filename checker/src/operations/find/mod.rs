@@ -6,7 +6,7 @@ mod duplicate;
 mod g1a;
 mod groups;
 mod inconsistent_offsets;
-mod lost_write;
+pub(super) mod lost_write;
 mod out_of_assignment_read;
 mod phantom_read;
 mod poll_order;
