@@ -320,3 +320,55 @@ impl Counts {
         named.into_iter().map(|(name, count)| (name.to_owned(), count)).chain(faults).collect()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::observation::{Entry, Partition};
+
+    /// The leader has cut what it had acknowledged, and the final read has it no more. If H said nothing of that, X would.
+    #[test]
+    fn a_loss_that_clients_could_see_is_not_passed_over_in_silence() {
+        let partition = Partition::new("orders", 0);
+        let entry = |first_offset: i64, record: u64| Entry {
+            first_offset,
+            last_offset: first_offset,
+            epoch: 0,
+            hash: record,
+            records: vec![record],
+            producer: None,
+        };
+        let (broker, entries) = (1, vec![entry(0, 0), entry(1, 1)]);
+        let mut checker = Checker::new(Settings::default());
+        let (leader, leader_epoch, partition_epoch, isr) = (1, 0, 0, vec![1]);
+        let name = || partition.clone();
+        for (id, what) in (1..).zip([
+            Observation::LeaderElected {
+                partition: name(),
+                leader,
+                leader_epoch,
+                partition_epoch,
+                isr,
+                previous: -1,
+                clean: true,
+            },
+            Observation::SendInvoked { record: 0, producer: 1, partition: name() },
+            Observation::SendInvoked { record: 1, producer: 1, partition: name() },
+            Observation::LogAppended { broker, partition: name(), as_leader: true, entries },
+            Observation::SendSettled { record: 0, belief: Belief::Acked { offset: Some(0) }, attempts: 1 },
+            Observation::SendSettled { record: 1, belief: Belief::Acked { offset: Some(1) }, attempts: 1 },
+            Observation::LogTruncated { broker, partition: name(), to: 1, why: String::new() },
+            Observation::FinalRead { partition: name(), offset: 0, leader_epoch: 0, record: Some(0) },
+            Observation::FinalReadEnd { partition: name(), log_start: 0, log_end: 1, complete: true },
+        ]) {
+            checker.observe(EventRef { id, time: id }, what);
+        }
+        let disagreements = |violations: &[crate::history::Violation]| {
+            let mut found = Findings::default();
+            cross_check::check(&checker.history, &checker.cluster, violations, &mut found);
+            found.finish().1.iter().map(|group| (group.code, group.rule, group.count)).collect::<Vec<_>>()
+        };
+        assert_eq!(disagreements(&checker.history.violations()), []);
+        assert_eq!(disagreements(&[]), [("checker-disagreement", Some("lost-but-not-told"), 1)]);
+    }
+}

@@ -1,11 +1,7 @@
 //! X, the cross-check: what clients saw (H) against what the logs truly hold (G). Both saw the same run; where they contradict each
 //! other one of them is wrong, and that is a defect of the checker, or of what its host tells it, and never of the cluster.
 //!
-//! | rule | what must agree |
-//! |---|---|
-//! | read-but-never-written | whatever a consumer was handed at an offset, a leader had appended there |
-//! | final-log | a record stands in the final read as often as in the log of the leader that was read, between the ends of the read |
-//! | lost-but-not-told | an acknowledged record that the leader's log has not is among H's losses |
+//! What must agree stands in the table of [`crate::invariants`].
 //!
 //! The first is what gives every finding of H about records its cause in G: two values at one offset, copies, aborted reads and
 //! losses are told of places, and of each place G knows who wrote it, in which epoch. The other two show that nothing which happened to the
@@ -23,12 +19,26 @@ use crate::cluster::partition::{PartitionTruth, Produced};
 use crate::findings::{Findings, Headline};
 use crate::history::records::Told;
 use crate::history::{FinalEnd, History, PartitionHistory, Violation};
+use crate::invariants::Invariant;
 use crate::observation::EventRef;
 use crate::verdict::Step;
 use crate::words::{offsets, seconds, step};
 
-/// Its code.
-pub(crate) const CODE: &str = "checker-disagreement";
+const fn both(rule: &'static str, what: &'static str) -> Invariant {
+    Invariant { code: "checker-disagreement", rule: Some(rule), what, source: "the checker itself" }
+}
+
+const READ: Invariant =
+    both("read-but-never-written", "whatever a consumer was handed at an offset, a leader had appended there");
+const FINAL_LOG: Invariant = both(
+    "final-log",
+    "a record stands in the final read as often as in the log of the leader that was read, between the ends of the read",
+);
+const NOT_TOLD: Invariant =
+    both("lost-but-not-told", "an acknowledged record that the leader's log has not is among the losses that H tells");
+
+/// What both sides agree on.
+pub(crate) const INVARIANTS: [Invariant; 3] = [READ, FINAL_LOG, NOT_TOLD];
 
 /// Compares both sides of a finished run.
 pub(crate) fn check(history: &History, cluster: &Cluster, violations: &[Violation], found: &mut Findings) {
@@ -74,7 +84,7 @@ impl Both<'_> {
             }
             let record = seen.record;
             let wrote = self.cluster.batches(self.truth, record).next();
-            self.disagree("read-but-never-written", Some(offset), record, seen.at, found, || {
+            self.disagree(READ, Some(offset), record, seen.at, found, || {
                 let wrote = match wrote {
                     Some(wrote) => format!("leaders wrote it to {} only", offsets(wrote.batch.first, wrote.batch.last)),
                     None => "no leader ever wrote it".to_owned(),
@@ -99,7 +109,7 @@ impl Both<'_> {
             let is_told = self.lost.contains(&id);
             let is_hidden = read == 0 && is_told;
             if truth != read && !is_hidden {
-                self.disagree("final-log", None, id, end.at, found, || {
+                self.disagree(FINAL_LOG, None, id, end.at, found, || {
                     format!(
                         "record r{id} stands {} in the log of its leader, and was read {} at the end",
                         times(truth),
@@ -107,7 +117,7 @@ impl Both<'_> {
                     )
                 });
             } else if truth == 0 && record.told == Told::Acked && !is_told {
-                self.disagree("lost-but-not-told", None, id, end.at, found, || {
+                self.disagree(NOT_TOLD, None, id, end.at, found, || {
                     format!("record r{id} was acknowledged and its leader has it no more, and nothing is said of that")
                 });
             }
@@ -116,15 +126,15 @@ impl Both<'_> {
 
     fn disagree(
         &self,
-        rule: &'static str,
+        broken: Invariant,
         offset: Option<i64>,
         record: u64,
         at: EventRef,
         found: &mut Findings,
         what: impl FnOnce() -> String,
     ) {
-        let headline = Headline::bug(CODE, &self.truth.name, offset, at);
-        found.add(Headline { rule: Some(rule), record: Some(record), ..headline }, || {
+        let headline = Headline::bug(broken.code, &self.truth.name, offset, at);
+        found.add(Headline { rule: broken.rule, record: Some(record), ..headline }, || {
             let what = format!("in {}, {}", self.truth.name, what());
             let chain: Vec<Step> = vec![step(at, "checker", format!("at {}: {what}", seconds(at.time)))];
             (format!("a defect of the checker, not of the cluster: its two sides disagree: {what}"), chain)

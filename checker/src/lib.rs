@@ -29,6 +29,7 @@ mod findings;
 mod groups;
 pub mod history;
 pub mod input;
+pub mod invariants;
 mod judge;
 pub mod metrics;
 mod observation;

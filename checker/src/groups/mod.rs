@@ -6,17 +6,7 @@
 //!   acknowledged commits, coordinators' own state ─────────────────────┘
 //! ```
 //!
-//! | code (rule) | what must hold | source |
-//! |---|---|---|
-//! | dual-ownership (coordinator) | a partition belongs to one member of a group | KIP-429, KIP-848 |
-//! | group-epoch-regression | generations, group epochs and member epochs never go back | `ClassicGroup`, `ConsumerGroup` |
-//! | zombie-commit (coordinator) | offsets are written for members in the present generation only | `validateOffsetCommit` |
-//! | commit-beyond-log-end | no group has come farther than its partition is long | |
-//! | commit-regression (removed-while-in-use) | the offset of a partition that is consumed is not removed | KIP-211 |
-//! | commit-regression (acknowledged-commit-lost) | what was acknowledged is never lost, unless the configuration allows the loss | `CoordinatorRuntime` |
-//! | commit-regression (coordinator) | a coordinator answers the offsets that its log has | KAFKA-5600 |
-//! | coordinator-divergence | a coordinator knows the groups that its log has | KAFKA-10284 |
-//! | ack-before-committed (offset-commit) | a commit is acknowledged below the high watermark | `CoordinatorRuntime` |
+//! What must hold stands in the table of [`crate::invariants`].
 //!
 //! What is committed is decided by the ghost log of the partition ([`crate::cluster`]), and whether a loss is allowed by the
 //! same rules as for any record.
@@ -30,6 +20,7 @@ mod one_owner;
 mod violation;
 mod within_log;
 
+use crate::invariants::Invariant;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
@@ -44,8 +35,47 @@ use crate::verdict::Class;
 use fold::Fold;
 use violation::Violation;
 
+/// See the table of invariants.
+const COMMIT_LOST: Invariant = Invariant {
+    code: "commit-regression",
+    rule: Some("acknowledged-commit-lost"),
+    what: "an acknowledged commit is never lost, unless the configuration allows the loss",
+    source: "`CoordinatorRuntime`",
+};
+
+/// See the table of invariants.
+const OFFSETS: Invariant = Invariant {
+    code: "commit-regression",
+    rule: Some("coordinator"),
+    what: "a coordinator answers the offsets that its log has",
+    source: "KAFKA-5600",
+};
+
+/// See the table of invariants.
+const STATE: Invariant = Invariant {
+    code: "coordinator-divergence",
+    rule: None,
+    what: "a coordinator knows the groups that its log has",
+    source: "KAFKA-10284",
+};
+
 /// `Topic.GROUP_METADATA_TOPIC_NAME`
 const OFFSETS_TOPIC: &str = "__consumer_offsets";
+
+/// What is checked here.
+pub(crate) const INVARIANTS: [Invariant; 11] = [
+    one_owner::INVARIANT,
+    epochs_rise::GENERATION,
+    epochs_rise::GROUP_EPOCH,
+    epochs_rise::MEMBER_EPOCH,
+    current_generation::INVARIANT,
+    within_log::INVARIANT,
+    live_offsets_stay::INVARIANT,
+    COMMIT_LOST,
+    OFFSETS,
+    STATE,
+    answered_when_committed::INVARIANT,
+];
 
 /// A group, and a partition that it reads.
 type Key = (Arc<str>, Partition);

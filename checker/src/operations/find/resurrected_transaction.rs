@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 
-use super::super::facts::Facts;
+use super::super::facts::{Facts, Source};
 use super::super::history::{NONE, Outcome};
 use super::super::report::{About, Found};
 use super::Definition;
@@ -23,8 +23,10 @@ pub(super) fn find(facts: &Facts<'_>, found: &mut Found<'_>) {
     let mut later: BTreeMap<(u32, u32), (u32, u32, u32)> = BTreeMap::new();
     for op in (0..history.ops.len() as u32).rev() {
         let state = &history.ops[op as usize];
+        // Values are unique: one that several operations sent tells nothing of any of them.
+        let is_its_own = |send: &Source| !facts.records[facts.record(*send) as usize].sent_again;
         if state.outcome == Outcome::Info {
-            for send in facts.sends(op) {
+            for send in facts.sends(op).filter(is_its_own) {
                 let (key, record) = (facts.mention(send).key, facts.record(send));
                 let Some(&(read_before, reader, next)) = later.get(&(state.sender, key)) else { continue };
                 let first = facts.readers(record).min_by_key(|op| history.ops[*op as usize].before);
@@ -41,7 +43,7 @@ pub(super) fn find(facts: &Facts<'_>, found: &mut Found<'_>) {
                 });
             }
         }
-        for send in facts.sends(op) {
+        for send in facts.sends(op).filter(is_its_own) {
             let readers =
                 facts.readers(facts.record(send)).map(|reader| (history.ops[reader as usize].after, reader, op));
             let Some(read) = readers.min().filter(|(after, ..)| *after != NONE) else { continue };

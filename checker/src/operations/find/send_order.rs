@@ -33,7 +33,7 @@ pub(super) fn find(facts: &Facts<'_>, steps: &Steps, found: &mut Found<'_>) {
         let record = &facts.records[facts.record(step.from) as usize];
         let judgement = match order {
             BUG if facts.is_contested(step.key, step.from_index) => {
-                found.options.of_conflict(facts.polled_at(step.key, step.from_index) > 1)
+                found.options.of_conflict(facts.is_exposed(step.key, step.from_index))
             }
             BUG if lost_write::is_lost(facts, record, bounds[step.key as usize]) => found.options.of_loss(),
             order => order,

@@ -26,7 +26,7 @@ pub(super) fn find(facts: &Facts<'_>, steps: &Steps, found: &mut Found<'_>) {
     let mut reached: Option<BTreeMap<(u32, u32), u32>> = None;
     for op in 0..facts.history.ops.len() as u32 {
         let record = |send: Source| facts.record(send);
-        let is_read = |send: &Source| facts.records[record(*send) as usize].read_by_ok;
+        let is_read = |send: &Source| facts.records[record(*send) as usize].read_by_ok();
         let hidden = |send: &Source| !is_read(send) && facts.position(*send).is_some();
         let sends = facts.sends(op);
         let Some(visible) = sends.clone().find(is_read) else { continue };
@@ -42,6 +42,7 @@ pub(super) fn find(facts: &Facts<'_>, steps: &Steps, found: &mut Found<'_>) {
         // So many readers are asked that the work stays in proportion to the operation and to its readers.
         let mut budget: usize = 64 + 4 * sends.clone().count();
         let reader = sends.clone().filter(is_read).flat_map(|send| facts.readers(record(send))).find(|reader| {
+            budget = budget.saturating_sub(1);
             if budget == 0 || facts.outcome(*reader) != Outcome::Ok {
                 return false;
             }
@@ -89,7 +90,9 @@ fn gone_over(facts: &Facts<'_>, steps: &Steps, found: &mut Found<'_>) {
                 history.ops[*reader as usize].process == process && facts.outcome(*reader) == Outcome::Ok
             };
             // Where nobody read it, the other rule says more.
-            if !missed.read_by_ok || told.contains(&writer) || facts.readers(missing.record).any(|reader| own(&reader))
+            if !missed.read_by_ok()
+                || told.contains(&writer)
+                || facts.readers(missing.record).any(|reader| own(&reader))
             {
                 continue;
             }
