@@ -143,6 +143,7 @@ impl Checker {
                 self.groups.observe(at, &what, &self.cluster, &self.settings, &mut self.found);
             }
             truth => {
+                self.groups.log_grew(&truth);
                 let of_groups = Groups::concerns(&truth).then(|| truth.clone());
                 self.cluster.observe(at, truth, &self.settings, &mut self.found);
                 if let Some(what) = of_groups {

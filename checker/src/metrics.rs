@@ -79,9 +79,7 @@ pub(crate) struct Sent {
 
 impl Metrics {
     /// Of these sends.
-    pub(crate) fn of(mut sends: Vec<Sent>, name: impl Fn(u32) -> String, healed: Option<Time>) -> Self {
-        // Those of a partition in the order of their ends.
-        sends.sort_by_key(|sent| (sent.partition, sent.settled.map_or(Time::MAX, |(at, _)| at)));
+    pub(crate) fn of(sends: Vec<Sent>, name: impl Fn(u32) -> String, healed: Option<Time>) -> Self {
         let mut metrics = Metrics::default();
         let acked = |sent: &Sent| sent.settled.filter(|(_, acked)| *acked).map(|(at, _)| at);
         let produced = sends.iter().filter_map(|sent| Some(acked(sent)?.saturating_sub(sent.invoked)));
@@ -89,7 +87,19 @@ impl Metrics {
         let delivered = sends.iter().filter(|sent| sent.delivered);
         let delivered = delivered.filter_map(|sent| Some(sent.read?.saturating_sub(acked(sent)?)));
         metrics.delivery_latency = quantiles(delivered.collect());
-        for partition in sends.chunk_by(|a, b| a.partition == b.partition) {
+        // Those of a partition in the order of their ends, in which they nearly are.
+        let mut partitions: Vec<Vec<Sent>> = Vec::new();
+        for sent in sends {
+            let number = sent.partition as usize;
+            if number >= partitions.len() {
+                partitions.resize_with(number + 1, Vec::new);
+            }
+            partitions[number].push(sent);
+        }
+        for partition in &mut partitions {
+            partition.sort_by_key(|sent| sent.settled.map_or(Time::MAX, |(at, _)| at));
+        }
+        for partition in partitions.iter().filter(|partition| !partition.is_empty()) {
             for (service, longest) in [(Service::Send, without_ack(partition)), (Service::Read, unread(partition))] {
                 if let Some((lasted, since)) = longest.filter(|(lasted, _)| *lasted > 0) {
                     let partition = name(partition[0].partition);
@@ -127,11 +137,10 @@ impl Metrics {
 }
 
 fn quantiles(mut latencies: Vec<Time>) -> Option<Quantiles> {
-    latencies.sort_unstable();
-    let max = *latencies.last()?;
-    let at = |per_mille: u64| {
+    let max = *latencies.iter().max()?;
+    let mut at = |per_mille: u64| {
         let rank = (latencies.len() as u64 * per_mille).div_ceil(1_000).max(1) - 1;
-        latencies[rank as usize]
+        *latencies.select_nth_unstable(rank as usize).1
     };
     Some(Quantiles { p50: at(500), p99: at(990), max })
 }

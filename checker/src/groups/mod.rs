@@ -159,10 +159,17 @@ pub(crate) struct Groups {
 impl Groups {
     /// Does it say anything of groups, besides what it says of partitions?
     pub(crate) fn concerns(what: &Observation) -> bool {
-        match what {
-            Observation::LogAppended { as_leader, partition, .. } => *as_leader && &*partition.topic != OFFSETS_TOPIC,
-            Observation::HighWatermarkMoved { partition, .. } => &*partition.topic == OFFSETS_TOPIC,
-            _ => false,
+        matches!(what, Observation::HighWatermarkMoved { partition, .. } if &*partition.topic == OFFSETS_TOPIC)
+    }
+
+    /// A leader appended: so far at most a group can come.
+    pub(crate) fn log_grew(&mut self, what: &Observation) {
+        let Observation::LogAppended { partition, entries, as_leader: true, .. } = what else { return };
+        let Some(last) = entries.last().filter(|_| &*partition.topic != OFFSETS_TOPIC) else { return };
+        let reached = last.last_offset.saturating_add(1);
+        match self.log_ends.get_mut(partition) {
+            Some(end) => *end = reached.max(*end),
+            None => drop(self.log_ends.insert(partition.clone(), reached.max(0))),
         }
     }
 
@@ -176,12 +183,6 @@ impl Groups {
         found: &mut Findings,
     ) {
         match what {
-            Observation::LogAppended { partition, entries, .. } if &*partition.topic != OFFSETS_TOPIC => {
-                if let Some(last) = entries.last() {
-                    let end = self.log_ends.entry(partition.clone()).or_default();
-                    *end = (*end).max(last.last_offset.saturating_add(1));
-                }
-            }
             Observation::TopicDeleted { topic } => {
                 self.log_ends.retain(|partition, _| partition.topic != *topic);
                 self.deleted.insert(topic.clone());
