@@ -7,6 +7,12 @@
 //! It knows nothing of brokers, so that it works the same on our own runs and on a history recorded elsewhere. What
 //! follows from it for the verdict is decided by the checker's judge, which also knows the cluster's side.
 //! One invariant, one file; each names its definition.
+//!
+//! The definitions are those of [`crate::operations`], which judges histories from elsewhere and needs all operations at once; here
+//! they are followed as a trial goes on, a fork of it takes the state along, and at the end there is a final read, which
+//! a history from elsewhere has not. A test plays trials before both. Where acknowledged records are lost the two differ by intent: there
+//! a lost record still stands at the offset that was acknowledged, so that what took its place shows as inconsistent-offsets and as
+//! nonmonotonic-send besides; here the final read says where records are, and the loss is told as that alone.
 
 pub(crate) mod ack_offset_mismatch;
 pub mod belief_truth;
