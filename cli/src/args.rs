@@ -95,6 +95,9 @@ Example: trial search --seeds 1..1000 --out found --shard 1/2; trial search --se
   trial merge found
 A directory is one that --out named, or one of the shards in it. The campaign is complete, or the exit code is 2.")]
     Merge(MergeArgs),
+    /// What a configuration saves, and what it costs: many runs of each under each class of faults
+    #[command(subcommand, after_help = "Example: trial explore acks")]
+    Explore(ExploreCommand),
     /// Turn bugs of Kafka's past on and see whether each is found under its right name
     #[command(after_help = "\
 Examples:
@@ -356,6 +359,41 @@ pub struct ZooArgs {
     /// At most so many seeds per switch
     #[arg(long, default_value_t = 1_000, value_name = "N", value_parser = parse_count)]
     pub seeds: u64,
+    /// How many at a time.
+    #[command(flatten)]
+    pub jobs: Jobs,
+}
+
+/// `trial explore`
+#[derive(Debug, Subcommand)]
+pub enum ExploreCommand {
+    /// acks, min.insync.replicas, unclean elections, ELR and flush.messages: how likely is a run to lose an acknowledged record?
+    #[command(after_help = "\
+Examples:
+  trial explore acks
+  trial explore acks --seeds 1000 --csv acks.csv
+  trial explore acks --grid --json
+Each configuration meets the same faults at the same instants, class by class, with the seeds 1 to N. The unit is the run;
+intervals are Wilson's, 95 %; a zero is written with its upper end. UNAVAILABLE is the virtual time without a good answer while
+records waited, in stretches of at least a second, of the mean run; P99 the time from a send to the word on it, good or bad, of
+all but one of a hundred records. SAVED and BROKE count runs against acks=1: those that only acks=1 loses in, and those that only
+this one loses in. Idempotence is off everywhere, because acks=0 and acks=1 cannot have it. In JSON and CSV p, low and high
+are null or empty where nothing is promised.")]
+    Acks(ExploreAcksArgs),
+}
+
+/// `trial explore acks`
+#[derive(Debug, Args)]
+pub struct ExploreAcksArgs {
+    /// Runs of each cell: seeds 1 to N
+    #[arg(long, default_value_t = 150, value_name = "N", value_parser = parse_count)]
+    pub seeds: u64,
+    /// Every combination of the settings, 72, instead of the eight that have a name
+    #[arg(long)]
+    pub grid: bool,
+    /// Write the table into this file too
+    #[arg(long, value_name = "FILE")]
+    pub csv: Option<PathBuf>,
     /// How many at a time.
     #[command(flatten)]
     pub jobs: Jobs,
