@@ -13,6 +13,7 @@ mod explain;
 mod explore;
 mod export;
 mod failure;
+mod guided;
 mod interrupt;
 mod json;
 mod junit;

@@ -22,6 +22,23 @@ impl Room {
         };
         self.host.events.iter().filter_map(|(event, _)| cut(event)).collect()
     }
+    /// There is an `orders-1` too, on the brokers 1 and 2.
+    pub(super) fn second_partition_led_by(&mut self, leader: i32) {
+        self.metadata(vec![MetadataRecord::Partition {
+            topic_id: ORDERS,
+            partition: 1,
+            replicas: vec![1, 2],
+            isr: vec![1, 2],
+            removing_replicas: Vec::new(),
+            adding_replicas: Vec::new(),
+            leader,
+            leader_epoch: 0,
+            partition_epoch: 0,
+            leader_recovery_state: 0,
+            eligible_leader_replicas: vec![],
+            last_known_elr: vec![],
+        }]);
+    }
 }
 
 #[test]
@@ -373,20 +390,7 @@ fn a_change_of_the_isr_does_not_disturb_a_fetch() {
 fn a_stuck_fetcher_does_not_stop_the_others() {
     let config = BrokerConfig { num_replica_fetchers: 2, ..BrokerConfig::default() };
     let mut room = Room::with(Story { config, ..Story::default() }, 2, &[1, 2, 3]);
-    room.metadata(vec![MetadataRecord::Partition {
-        topic_id: ORDERS,
-        partition: 1,
-        replicas: vec![1, 2],
-        isr: vec![1, 2],
-        removing_replicas: Vec::new(),
-        adding_replicas: Vec::new(),
-        leader: 2,
-        leader_epoch: 0,
-        partition_epoch: 0,
-        leader_recovery_state: 0,
-        eligible_leader_replicas: vec![],
-        last_known_elr: vec![],
-    }]);
+    room.second_partition_led_by(2);
     assert_eq!(room.waiting(Purpose::Fetcher), 2, "one of each partition");
     let conns: Vec<ConnId> = room.calls.iter().filter(|c| c.purpose == Purpose::Fetcher).map(|c| c.conn).collect();
     let lanes: Vec<_> = conns.iter().map(|conn| room.broker.lane(&Input::Closed { conn: *conn })).collect();
