@@ -3,7 +3,7 @@
 
 mod play;
 
-use play::{Play, settings, three_brokers};
+use play::{Play, orders, settings, three_brokers};
 use trial_checker::{Belief, Class, Observation, Settings, Waiting};
 
 const FIRST_SEQUENCE: Option<&str> = Some("first-sequence-of-an-unknown-producer");
@@ -80,6 +80,24 @@ fn under_one_epoch_nothing_stands_twice() {
     play.crash(1).restart(1).registered(1).append_of(1, 0, 0);
     let kinds = told(&mut play, &[1, 2]);
     assert!(kinds.contains(&(Class::Bug, "duplicate", None)), "{kinds:?}");
+}
+
+#[test]
+fn a_leader_whose_log_began_anew_behind_all_batches_of_a_producer_cannot_know_its_sequence() {
+    let out_of_sequence = |begins_anew: bool| {
+        let mut play = three_brokers(-1);
+        play.given(1).append_of(1, 0, 5).fetch(2).fetch(3).commit();
+        if begins_anew {
+            let why = "because its end lies below the leader's log start".to_owned();
+            play.see(Observation::LogTruncated { broker: 2, partition: orders(), to: 10, why }).elect(2, &[2]);
+            play.append_of(1, 0, 5).commit();
+        } else {
+            play.append_of(1, 0, 5).fetch(2).fetch(3).commit();
+        }
+        play.judged().contains(&(Class::Bug, "producer-sequence", None))
+    };
+    assert!(!out_of_sequence(true));
+    assert!(out_of_sequence(false), "its log had the batch");
 }
 
 #[test]

@@ -146,6 +146,25 @@ fn unclean_election_is_a_bug_where_disabled() {
 }
 
 #[test]
+fn an_unclean_election_excuses_what_follows_from_it_though_its_winner_died_before_it_led() {
+    let elected_in_vain = || {
+        let mut enabled = settings(-1);
+        topic(&mut enabled).unclean_leader_election_enable = true;
+        let mut play = Play::new(enabled);
+        play.write(0).in_sync(&[1, 2]).write(1).crash(1).crash(2).elect_only(3, &[3], false).crash(3).restart(3);
+        play
+    };
+    let rule = Some("unclean-election");
+    let judged = elected_in_vain().elect(3, &[3]).judged();
+    assert_eq!(judged, [(ALLOWED, "lost-write", rule), (ALLOWED, "unsafe-election", rule)]);
+
+    // Somebody with everything led in between, and let it in without.
+    let judged = elected_in_vain().restart(2).elect(2, &[2]).in_sync(&[2, 3]).crash(2).elect(3, &[3]).judged();
+    assert!(judged.contains(&(BUG, "lost-write", None)), "{judged:?}");
+    assert!(!judged.contains(&(ALLOWED, "lost-write", rule)), "{judged:?}");
+}
+
+#[test]
 fn an_election_from_outside_the_isr_is_a_bug_whatever_it_calls_itself() {
     let mut play = three_brokers(-1);
     play.write(0).in_sync(&[1, 2]).write(1).crash(1).crash(2).elect(3, &[3]);

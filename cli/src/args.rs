@@ -78,7 +78,8 @@ Examples:
 the pod of a Kubernetes Indexed Job that sets JOB_COMPLETIONS, knows its shard by itself.
 Counters are sums over all trials; those that begin with trials_ count trials, and medians are of one trial. Elections of
 partition leaders (leader_elections) are those after the first of each partition, as the committed metadata log has them;
-elections of controllers (controller_elections) include the first.")]
+elections of controllers (controller_elections) include the first. Rare states are counted by the trials that reached them; a
+campaign of 1000 seeds or more that draws everything, without --set, fails if it reached not all of them.")]
     Search(SearchArgs),
     /// Make a scenario as small as it can be and still show what a trial of it found
     #[command(after_help = "\
@@ -95,6 +96,9 @@ Example: trial search --seeds 1..1000 --out found --shard 1/2; trial search --se
   trial merge found
 A directory is one that --out named, or one of the shards in it. The campaign is complete, or the exit code is 2.")]
     Merge(MergeArgs),
+    /// What a configuration saves, and what it costs: many runs of each under each class of faults
+    #[command(subcommand, after_help = "Example: trial explore acks")]
+    Explore(ExploreCommand),
     /// Turn bugs of Kafka's past on and see whether each is found under its right name
     #[command(after_help = "\
 Examples:
@@ -322,6 +326,9 @@ pub struct SearchArgs {
     /// Stop at the first BUG
     #[arg(long)]
     pub until_bug: bool,
+    /// Let coverage steer: every other seed varies a draw that reached a rare state, the rarest first
+    #[arg(long, conflicts_with_all = ["scenario", "out", "shard"])]
+    pub guided: bool,
     /// Keep results there, and the first run of each finding; go on with what is there
     #[arg(long, value_name = "DIR")]
     pub out: Option<PathBuf>,
@@ -356,6 +363,41 @@ pub struct ZooArgs {
     /// At most so many seeds per switch
     #[arg(long, default_value_t = 1_000, value_name = "N", value_parser = parse_count)]
     pub seeds: u64,
+    /// How many at a time.
+    #[command(flatten)]
+    pub jobs: Jobs,
+}
+
+/// `trial explore`
+#[derive(Debug, Subcommand)]
+pub enum ExploreCommand {
+    /// acks, min.insync.replicas, unclean elections, ELR and flush.messages: how likely is a run to lose an acknowledged record?
+    #[command(after_help = "\
+Examples:
+  trial explore acks
+  trial explore acks --seeds 1000 --csv acks.csv
+  trial explore acks --grid --json
+Each configuration meets the same faults at the same instants, class by class, with the seeds 1 to N. The unit is the run;
+intervals are Wilson's, 95 %; a zero is written with its upper end. UNAVAILABLE is the virtual time without a good answer while
+records waited, in stretches of at least a second, of the mean run; P99 the time from a send to the word on it, good or bad, of
+all but one of a hundred records. SAVED and BROKE count runs against acks=1: those that only acks=1 loses in, and those that only
+this one loses in. Idempotence is off everywhere, because acks=0 and acks=1 cannot have it. In JSON and CSV p, low and high
+are null or empty where nothing is promised.")]
+    Acks(ExploreAcksArgs),
+}
+
+/// `trial explore acks`
+#[derive(Debug, Args)]
+pub struct ExploreAcksArgs {
+    /// Runs of each cell: seeds 1 to N
+    #[arg(long, default_value_t = 150, value_name = "N", value_parser = parse_count)]
+    pub seeds: u64,
+    /// Every combination of the settings, 72, instead of the eight that have a name
+    #[arg(long)]
+    pub grid: bool,
+    /// Write the table into this file too
+    #[arg(long, value_name = "FILE")]
+    pub csv: Option<PathBuf>,
     /// How many at a time.
     #[command(flatten)]
     pub jobs: Jobs,
@@ -418,6 +460,9 @@ pub struct SwarmArgs {
     /// The seed
     #[arg(long, default_value_t = 1, value_parser = parse_seed)]
     pub seed: u64,
+    /// Draw some keys anew from these seeds, one after the other, as `trial search --guided` does
+    #[arg(long, value_name = "N,…", value_delimiter = ',', value_parser = parse_seed)]
+    pub vary: Vec<u64>,
     /// How the scenario is changed.
     #[command(flatten)]
     pub changes: ScenarioArgs,

@@ -53,7 +53,7 @@ impl Header {
     pub fn of(subject: &Subject, seeds: (u64, u64), shard: Shard) -> Self {
         let (given, set, scenario) = match subject {
             Subject::Scenario(source) => (Some(source.given.clone()), &source.set, Some(to_toml(&source.scenario))),
-            Subject::Swarm { set } => (None, set, None),
+            Subject::Swarm { set, .. } => (None, set, None),
         };
         let (version, core_hash) = (VERSION.to_owned(), CORE_HASH.to_owned());
         Header { version, core_hash, given, set: set.clone(), scenario, seeds, shard }

@@ -10,8 +10,10 @@ mod check;
 mod client_history;
 mod describe;
 mod explain;
+mod explore;
 mod export;
 mod failure;
+mod guided;
 mod interrupt;
 mod json;
 mod junit;
@@ -40,7 +42,7 @@ use std::process::ExitCode;
 
 use clap::Parser;
 
-use args::{Cli, Command};
+use args::{Cli, Command, ExploreCommand};
 use failure::Failure;
 use output::{Ending, Out};
 
@@ -70,6 +72,7 @@ fn dispatch(cli: &Cli, out: &mut Out) -> Result<Ending, Failure> {
         Command::Search(args) => search::search(args, cli.json, out),
         Command::Shrink(args) => shrink::shrink(args, cli.json, out),
         Command::Merge(args) => merge::merge(args, cli.json, out),
+        Command::Explore(ExploreCommand::Acks(args)) => explore::acks(args, cli.json, out),
         Command::Zoo(args) => zoo::zoo(args, cli.json, out),
         Command::Scenario(command) => scenario::scenario(command, cli.json, out),
         Command::List => list::list(cli.json, out),

@@ -19,6 +19,10 @@ impl Progress {
     pub fn of_futures(futures: u64) -> Self {
         Self::styled(ProgressBar::new(futures), "{bar:30} {pos}/{len} futures, {per_sec}, {eta} left  {msg}")
     }
+    /// So many runs are to be made.
+    pub fn of_runs(runs: u64) -> Self {
+        Self::styled(ProgressBar::new(runs), "{bar:30} {pos}/{len} runs, {per_sec}, {eta} left  {msg}")
+    }
     /// One run of unknown length.
     pub fn of_run() -> Self {
         Self::styled(ProgressBar::no_length(), "{spinner} {msg}, {elapsed} real time")

@@ -11,6 +11,9 @@ use crate::output::{Ending, Out};
 use crate::subject::Subject;
 use crate::verdict;
 
+/// A campaign of so many trials reaches every rare state, or its mix of faults is no good.
+const ENOUGH: u64 = 1_000;
+
 /// A campaign and its sum.
 pub struct CampaignReport<'a> {
     /// What was run.
@@ -32,16 +35,45 @@ impl CampaignReport<'_> {
             return self.print(out);
         }
         out.json(&SearchJson::of(self.sum, self.seconds))?;
+        if let Some(missed) = self.told_of_missed() {
+            eprintln!("{missed}");
+        }
         for (what, tally) in &self.sum.unmet {
             eprintln!("[expect] not met in {} of {} trials: {what}", tally.trials, self.sum.trials);
         }
         Ok(())
     }
 
+    /// Rare states that a campaign of that size must reach and has not: it shows little, whatever it has found. Only where
+    /// everything is drawn: who overrides a key may have made a state impossible.
+    pub fn missed(&self) -> Vec<&str> {
+        let draws_everything = matches!(self.subject, Subject::Swarm { set, .. } if set.is_empty());
+        if !draws_everything || self.sum.trials < ENOUGH {
+            return Vec::new();
+        }
+        self.sum.reached.iter().filter(|(_, trials)| **trials == 0).map(|(state, _)| state.as_str()).collect()
+    }
+
     /// How it ended.
     pub fn ending(&self) -> Ending {
         let Campaign { trials, failed, vacuous, .. } = *self.sum;
-        Ending { failed: failed > 0, vacuous: trials > 0 && vacuous == trials, ..Ending::GOOD }
+        Ending {
+            failed: failed > 0 || !self.missed().is_empty(),
+            vacuous: trials > 0 && vacuous == trials,
+            ..Ending::GOOD
+        }
+    }
+
+    fn told_of_missed(&self) -> Option<String> {
+        let missed = self.missed();
+        let states = || {
+            format!(
+                "FAIL: {} seeds must reach every rare state, and none reached {}",
+                self.sum.trials,
+                missed.join(", ")
+            )
+        };
+        (!missed.is_empty()).then(states)
     }
 
     fn print(&self, out: &mut Out) -> Result<(), Failure> {
@@ -80,6 +112,9 @@ impl CampaignReport<'_> {
         // Every trial has a first controller.
         let (controllers, leaders) = (sum.median_controller_elections(), sum.median_leader_elections());
         let rebalances = sum.median_rebalances().map_or(String::new(), |median| format!(", rebalances {median}"));
+        if let Some(missed) = self.told_of_missed() {
+            out.line(missed)?;
+        }
         match controllers > 1 || leaders > 0 || !rebalances.is_empty() {
             true => out.line(format_args!(
                 "median    controller_elections {controllers}, leader_elections {leaders}{rebalances}"

@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 use trial_sim::scenario::{schema, schema_entries, to_toml};
-use trial_sim::swarm;
+use trial_sim::swarm::Draw;
 
 use crate::args::ScenarioCommand;
 use crate::failure::Failure;
@@ -24,7 +24,8 @@ pub fn scenario(command: &ScenarioCommand, json: bool, out: &mut Out) -> Result<
         (ScenarioCommand::New, true) => out.json(&ScenarioJson { scenario: NEW })?,
         (ScenarioCommand::New, false) => out.line(NEW.trim_end())?,
         (ScenarioCommand::Swarm(args), json) => {
-            let text = to_toml(&swarm::scenario(args.seed, &args.changes.set)?);
+            let draw = Draw { seed: args.seed, variations: args.vary.clone() };
+            let text = to_toml(&draw.scenario(&args.changes.set)?);
             match json {
                 true => out.json(&ScenarioJson { scenario: &text })?,
                 false => out.line(text.trim_end())?,

@@ -17,13 +17,17 @@ use crate::progress::Progress;
 use crate::report::CampaignReport;
 use crate::shard::Shard;
 use crate::subject::Subject;
-use crate::{interrupt, junit, keep, workers};
+use crate::{guided, interrupt, junit, keep, workers};
 
 /// Runs the campaign, or what is left of it.
 pub fn search(args: &SearchArgs, json: bool, out: &mut Out) -> Result<Ending, Failure> {
-    let subject = Subject::load(args.scenario.as_deref(), &args.changes.set, &args.zoo)?;
+    let mut subject = Subject::load(args.scenario.as_deref(), &args.changes.set, &args.zoo)?;
     let of_environment = || Shard::of_environment(|name| std::env::var(name).ok());
     let shard = args.shard.map_or_else(of_environment, Ok)?;
+    if args.guided && !shard.is_whole() {
+        let help = "each generation depends on all of the one before it: run the campaign in one process".to_owned();
+        return Err(Failure::usage("a guided campaign has no shards", [help]));
+    }
     let seeds = (*args.seeds.0.start(), *args.seeds.0.end());
     let wanted = shard.count(&args.seeds.0);
     let (mut sum, mut seconds, mut ledger) = (Campaign::default(), 0.0, None);
@@ -36,9 +40,10 @@ pub fn search(args: &SearchArgs, json: bool, out: &mut Out) -> Result<Ending, Fa
         }
     }
     let began = Instant::now();
-    let ended = match args.until_bug && sum.has_bug() {
-        true => Ok(()),
-        false => run_the_rest(args, &subject, shard, wanted, &mut sum, ledger.as_mut()),
+    let ended = match &mut subject {
+        _ if args.until_bug && sum.has_bug() => Ok(()),
+        Subject::Swarm { set, drawn } if args.guided => guided::run(args, set, &mut sum).map(|varied| *drawn = varied),
+        subject => run_the_rest(args, subject, shard, wanted, &mut sum, ledger.as_mut()),
     };
     // What is known is written down, whatever went wrong.
     let written = ledger.as_mut().map_or(Ok(()), Ledger::write);

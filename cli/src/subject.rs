@@ -1,11 +1,12 @@
 //! What a campaign runs: one scenario with every seed, or with each seed the scenario that the seed draws (swarm).
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use trial_kafka::zoo::Switch;
 use trial_sim::build_id::ThisBuild;
 use trial_sim::scenario::Scenario;
-use trial_sim::swarm;
+use trial_sim::swarm::{self, Draw};
 
 use crate::failure::Failure;
 use crate::source::{Source, shell_word};
@@ -19,6 +20,8 @@ pub enum Subject {
     Swarm {
         /// As `--set` takes them.
         set: Vec<String>,
+        /// Of seeds that drew a variation of something else: what.
+        drawn: BTreeMap<u64, Draw>,
     },
 }
 
@@ -28,7 +31,7 @@ impl Subject {
         let Some(given) = scenario else {
             let mut set = set.to_vec();
             set.extend((!zoo.is_empty()).then(|| turn_on(|switch| zoo.contains(&switch))));
-            return Ok(Subject::Swarm { set });
+            return Ok(Subject::Swarm { set, drawn: BTreeMap::new() });
         };
         let source = Source::load(given, set)?;
         if zoo.is_empty() {
@@ -43,7 +46,10 @@ impl Subject {
     pub fn scenario(&self, seed: u64) -> Result<Arc<Scenario>, Failure> {
         match self {
             Subject::Scenario(source) => Ok(Arc::clone(&source.scenario)),
-            Subject::Swarm { set } => Ok(Arc::new(swarm::scenario(seed, set)?)),
+            Subject::Swarm { set, drawn } => match drawn.get(&seed) {
+                Some(draw) => Ok(Arc::new(draw.scenario(set)?)),
+                None => Ok(Arc::new(swarm::scenario(seed, set)?)),
+            },
         }
     }
 
@@ -59,12 +65,11 @@ impl Subject {
     pub fn reproduce(&self, seed: u64) -> String {
         match self {
             Subject::Scenario(source) => source.reproduce(seed),
-            Subject::Swarm { set } => {
+            Subject::Swarm { set, drawn } => {
                 let set: String = set.iter().map(|set| format!(" --set {}", shell_word(set))).collect();
-                let file = format!("swarm-{seed}.toml");
-                format!(
-                    "trial scenario swarm --seed {seed}{set} > {file}; trial run {file} --seed {seed}   # {ThisBuild}"
-                )
+                let draw = drawn.get(&seed).cloned().unwrap_or_else(|| Draw::of(seed));
+                let file = format!("{}.toml", draw.name());
+                format!("trial scenario swarm {draw}{set} > {file}; trial run {file} --seed {seed}   # {ThisBuild}")
             }
         }
     }

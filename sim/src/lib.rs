@@ -12,6 +12,7 @@ pub mod build_id;
 pub mod campaign;
 pub mod describe;
 pub mod disk;
+pub mod explore;
 pub mod fault;
 pub mod futures;
 pub mod log;

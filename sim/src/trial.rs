@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use trial_checker::{Class, Outcome, Verdict};
 
+use crate::fault::{Chaos, FaultSpec, When};
 use crate::observe::Observer;
 use crate::scenario::Scenario;
 use crate::trace::TraceEvent;
@@ -112,8 +113,15 @@ pub fn report(world: &World, scenario: &Scenario, seed: u64, observer: Observer)
 
 /// The kinds of fault without which a trial of this scenario shows nothing: those that are written down. Of those that
 /// the seed draws, some must take effect, but a drawn crash of a broker that is dead already is no reason to complain.
+/// Beside drawn ones, faults of the same kinds share that fate, and what hangs on an event may wait for it in vain.
 pub fn expected_fault_kinds(scenario: &Scenario) -> Vec<String> {
-    let mut kinds: Vec<String> = scenario.faults.iter().map(|fault| fault.kind.kind_name().to_string()).collect();
+    let may_be_in_vain = |fault: &&FaultSpec| {
+        let hangs_on_an_event = matches!(fault.when, When::After { .. });
+        let of_this_kind = |chaos: &Chaos| chaos.mix.iter().any(|(kind, _)| *kind == fault.kind.kind_name());
+        scenario.chaos.as_ref().is_some_and(|chaos| hangs_on_an_event || of_this_kind(chaos))
+    };
+    let expected = scenario.faults.iter().filter(|fault| !may_be_in_vain(fault));
+    let mut kinds: Vec<String> = expected.map(|fault| fault.kind.kind_name().to_string()).collect();
     kinds.sort();
     kinds.dedup();
     kinds

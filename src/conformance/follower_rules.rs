@@ -92,6 +92,11 @@ rules! {
             "`UnifiedLog.truncateTo`",
             "broker::tests::follower::truncation_below_the_high_watermark_takes_it_down";
     }
+    "One thread" {
+        AppendHoldsTheFetcher: "While records of one partition are flushed, or a cut is made durable, the fetcher asks for no other either.",
+            "`AbstractFetcherThread.processFetchRequest`, `UnifiedLog.append`",
+            "broker::tests::disk::while_records_are_flushed_the_fetcher_asks_for_nothing";
+    }
     "Errors" {
         FencedFollowerWaitsForMetadata: "FENCED_LEADER_EPOCH ends fetching until the metadata brings another epoch.",
             "`AbstractFetcherThread.onPartitionFenced`",

@@ -11,8 +11,7 @@
 
 use super::Cluster;
 use super::partition::{PartitionTruth, Produced};
-use super::replica::{Cut, CutKind, LogEntry, Replica};
-use crate::observation::ProducerBatch;
+use super::replica::{Batch, Cut, CutKind, LogEntry, Replica};
 
 /// A leader took a batch that does not begin at sequence 0 from a producer of which its log held nothing.
 #[derive(Clone, Copy, Debug)]
@@ -22,6 +21,8 @@ pub(crate) struct UnknownStart {
     /// The producer's id.
     producer: i64,
     epoch: i16,
+    /// The batch's first offset and leader epoch.
+    place: (i64, i32),
     /// A record of the batch, where the host told.
     pub(crate) record: Option<u64>,
 }
@@ -33,10 +34,16 @@ pub(crate) const ONE_BATCH: &str = "snapshot-has-the-last-batch-alone";
 
 impl UnknownStart {
     /// What a leader is about to append to this log, if it is such a start.
-    pub(crate) fn of(log: &Replica, producer: Option<ProducerBatch>, seq: u64, record: Option<u64>) -> Option<Self> {
-        let batch = producer.filter(|batch| batch.first_sequence != 0)?;
-        let is_known = log.log.iter().rev().any(|entry| entry.batch.producer.is_some_and(|p| p.id == batch.id));
-        (!is_known).then_some(UnknownStart { seq, producer: batch.id, epoch: batch.epoch, record })
+    pub(crate) fn of(log: &Replica, batch: &Batch, seq: u64, record: Option<u64>) -> Option<Self> {
+        let producer = batch.producer.filter(|producer| producer.first_sequence != 0)?;
+        let is_known = log.log.iter().rev().any(|entry| entry.batch.producer.is_some_and(|p| p.id == producer.id));
+        let (place, producer, epoch) = ((batch.first, batch.epoch), producer.id, producer.epoch);
+        (!is_known).then_some(UnknownStart { seq, producer, epoch, place, record })
+    }
+
+    /// Is it the start with this batch?
+    pub(crate) fn is_with(&self, batch: &Batch) -> bool {
+        self.place == (batch.first, batch.epoch)
     }
 }
 

@@ -147,7 +147,10 @@ pub(crate) fn judge_reign(
     let spans = truth.replicas.get(&reign.leader).map(|r| r.spans(batch)).unwrap_or_default();
     let cut = spans.iter().filter_map(|span| span.until).rfind(|cut| cut.seq <= reign.seq);
     match cut {
-        None => Judgement::bug(format!("{winner} was eligible, lost no data, and yet never had it")),
+        None => match unclean_election_before(truth, reign) {
+            Some(election) => unclean_election(truth, election, settings),
+            None => Judgement::bug(format!("{winner} was eligible, lost no data, and yet never had it")),
+        },
         Some(cut) => match &cut.kind {
             CutKind::Truncated { why } => truncated(cluster, truth, batch, reign, cut, why, settings),
             CutKind::Recovery => disk_fault(cluster, &winner, cut, settings),
@@ -171,6 +174,16 @@ fn unclean_election(truth: &PartitionTruth, election: &Election, settings: &Sett
     } else {
         Judgement::bug(format!("{because}, though unclean.leader.election.enable=false"))
     }
+}
+
+/// An unclean election of the same broker that it never lived to: it was taken out again before it had led, and is in sync,
+/// eligible or the last known leader by that election alone, nobody else having led since.
+fn unclean_election_before<'a>(truth: &'a PartitionTruth, reign: &Reign) -> Option<&'a Election> {
+    let of_same = |e: &&Election| e.leader == reign.leader && e.seq < reign.seq && !e.clean && !e.last_known_leader;
+    let election = truth.elections.iter().rfind(of_same)?;
+    let since = election.seq..reign.seq;
+    let others = truth.reigns.iter().any(|r| since.contains(&r.seq) && r.leader != reign.leader);
+    (!others).then_some(election)
 }
 
 /// The winner had cut it away itself. Right only if a leader that was allowed to lack it made it do so.

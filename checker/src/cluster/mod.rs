@@ -361,9 +361,8 @@ impl Cluster {
         for entry in entries {
             let (first, last) = (entry.first_offset, entry.last_offset.max(entry.first_offset));
             let batch = Batch { first, last, epoch: entry.epoch, hash: entry.hash, producer: entry.producer };
-            let unknown_start = as_leader
-                .then(|| UnknownStart::of(replica, entry.producer, seq, entry.records.first().copied()))
-                .flatten();
+            let unknown_start =
+                as_leader.then(|| UnknownStart::of(replica, &batch, seq, entry.records.first().copied())).flatten();
             truth.unknown_starts.extend(unknown_start);
             replica.append(batch, seq);
             if !as_leader {

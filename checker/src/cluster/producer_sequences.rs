@@ -1,7 +1,8 @@
 //! producer-sequence: within (producer id, epoch, partition) the sequences of what was committed are contiguous, a higher
 //! epoch begins at 0, and no epoch goes back (KIP-98, `ProducerAppendInfo`). So nothing stands there twice either.
 //!
-//! Where the log says nothing of a producer, it may begin anywhere: a partition that has forgotten it cannot know better.
+//! Where the log says nothing of a producer, it may begin anywhere: a partition that has forgotten it cannot know better. So
+//! may one whose batches retention has removed, with a leader that began anew behind them (`truncateFullyAndStartAt`).
 
 use crate::invariants::Invariant;
 use std::collections::BTreeMap;
@@ -55,7 +56,7 @@ fn next(sequence: i32) -> i32 {
 
 /// More was committed, by that leader.
 pub(crate) fn check(truth: &mut PartitionTruth, broker: i32, at: EventRef, settings: &Settings, found: &mut Findings) {
-    let PartitionTruth { name, ghost, producers, .. } = truth;
+    let PartitionTruth { name, ghost, producers, unknown_starts, .. } = truth;
     if ghost.rebases() != producers.rebases {
         // A leader took over without some of it, which is told elsewhere: the rest counts from its beginning.
         *producers = ProducerSequences { rebases: ghost.rebases(), ..ProducerSequences::default() };
@@ -65,6 +66,9 @@ pub(crate) fn check(truth: &mut PartitionTruth, broker: i32, at: EventRef, setti
     }
     for committed in ghost.committed_from(producers.end) {
         let Some((before, now, instead)) = producers.take(&committed.batch) else { continue };
+        if unknown_starts.iter().any(|start| start.is_with(&committed.batch)) {
+            continue;
+        }
         let offset = committed.batch.first;
         found.add(Headline::bug(INVARIANT.code, name, Some(offset), at), || {
             let leader = settings.broker_name(broker);

@@ -17,7 +17,8 @@ use crate::world::controller_of;
 pub(super) fn of_scenario(scenario: &Scenario, expected_fault_kinds: Vec<String>) -> Settings {
     let broker = &scenario.cluster.config;
     let does_harm = Switch::ALL.into_iter().any(|switch| scenario.zoo.on(switch) && !switch.is_harmless());
-    let mut settings = Settings { zoo_on: does_harm, expected_fault_kinds, ..Settings::default() };
+    let zoo_on = does_harm && !scenario.expect.as_configured;
+    let mut settings = Settings { zoo_on, expected_fault_kinds, ..Settings::default() };
     settings.quorum = quorum_of(&scenario.cluster);
     settings.controller_names =
         (1..=scenario.cluster.controllers).map(|n| controller_of(&scenario.cluster, n)).collect();

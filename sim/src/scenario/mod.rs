@@ -289,6 +289,9 @@ pub struct Expect {
     pub never: Vec<String>,
     /// Findings of which at least one must be there; empty: nothing is asked.
     pub any: Vec<String>,
+    /// With a switch of the zoo on, what the configuration allows stays allowed. Scenarios that are made for a switch keep
+    /// Kafka's promise, and what they lose the switch has caused; one that is drawn may have no such promise to keep.
+    pub as_configured: bool,
 }
 
 /// The codes of findings that `[expect]` may name: the checker's names (checker.md), in its order.

@@ -287,6 +287,7 @@ fn expect(mut reader: Reader<'_, '_, '_>) -> Expect {
     let expect = Expect {
         never: reader.take("never", list(code)).unwrap_or_default(),
         any: reader.take("any", list(code)).unwrap_or_default(),
+        as_configured: reader.take("as-configured", boolean).unwrap_or(false),
     };
     reader.finish("");
     expect

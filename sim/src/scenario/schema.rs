@@ -165,6 +165,7 @@ const ADMIN: &[Key] = keys! {
 const EXPECT: &[Key] = keys! {
     "never" "list of codes" "[]" "findings that must not be there, of whichever class";
     "any" "list of codes" "[]" "findings of which one at least must be there";
+    "as-configured" "true or false" "false" "with a zoo switch on, what the configuration allows stays allowed";
 };
 
 /// Our own keys of a section, the top of the file being "".

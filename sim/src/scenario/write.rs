@@ -10,8 +10,8 @@ use super::admin::resource_name;
 use super::kafka::ConfigSet;
 use super::values::show_duration;
 use super::{
-    AdminAction, AdminStep, DiskModel, DrawnKey, DrawnSection, DurationRange, FORMAT, Latency, Phases, ReadFrom,
-    Scenario,
+    AdminAction, AdminStep, DiskModel, DrawnKey, DrawnSection, DurationRange, Expect, FORMAT, Latency, Phases,
+    ReadFrom, Scenario,
 };
 use crate::fault::{Chaos, CountRange, Direction, FaultKind, FaultSpec, Peer, When};
 
@@ -100,10 +100,11 @@ pub fn to_toml(scenario: &Scenario) -> String {
         w.admin(step, scenario);
     }
     let expect = &scenario.expect;
-    if !expect.never.is_empty() || !expect.any.is_empty() {
+    if *expect != Expect::default() {
         w.header("[expect]");
         w.unless(expect.never.is_empty(), "never", list(&expect.never));
         w.unless(expect.any.is_empty(), "any", list(&expect.any));
+        w.unless(!expect.as_configured, "as-configured", expect.as_configured);
     }
     w.0
 }

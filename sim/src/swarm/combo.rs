@@ -48,6 +48,8 @@ pub(super) const COMBOS: &[Combo] = &[
     combo("alter-partition-delayed-across-a-reboot", 2, 1, across_a_reboot),
     combo("alter-partition-of-a-former-isr", 3, 1, former_isr),
     combo("reassigned-away-and-back", 3, 1, away_and_back),
+    combo("leader-reassigned-away", 3, 1, leader_reassigned_away),
+    combo("begins-anew-above-a-stale-leader", 3, 1, above_a_stale_leader),
     combo("slow-goodbye", 2, 1, slow_goodbye),
     combo("registers-twice", 1, 1, registers_twice),
     combo("answers-come-late", 1, 1, answers_late),
@@ -382,6 +384,36 @@ fn away_and_back(s: &mut Stage<'_>) {
     s.admin("reassign").text("topic", "orders").put("replicas", &ids([&a, &b, &c], 2)).at(3_000, 3_000);
     s.admin("reassign").text("topic", "orders").put("replicas", &ids([&a, &c, &b], 3)).at(4_500, 4_500);
     s.fault("crash", &a).after("isr-changed of orders-0", 6_500, 0, 1_000).restart(8_000, 10_000);
+}
+
+// A leader's own AlterPartition may be what ends a reassignment, and its leadership (NEW_LEADER_ELECTED).
+fn leader_reassigned_away(s: &mut Stage<'_>) {
+    acks_all_of_two(s);
+    s.cluster("auto.leader.rebalance.enable", "false");
+    let (a, b, c) = (s.a.clone(), s.b.clone(), s.c.clone());
+    let ids = |one: &str, other: &str| format!("[{}, {}]", one.trim_start_matches('b'), other.trim_start_matches('b'));
+    s.fault("slow-fetch", &c).at(3_000, 3_000).by(50, 1_500).lasts(6_000, 10_000);
+    s.admin("reassign").text("topic", "orders").put("replicas", &ids(&a, &b)).at(2_000, 2_000);
+    s.admin("reassign").text("topic", "orders").put("replicas", &ids(&b, &c)).at(4_000, 5_000);
+}
+
+// A follower that begins anew at its leader's log start has no epoch to tell the next leader of, and may lie above its end.
+fn above_a_stale_leader(s: &mut Stage<'_>) {
+    at_once(s);
+    for (key, value) in [
+        ("min.insync.replicas", "1"),
+        ("unclean.leader.election.enable", "true"),
+        ("unclean.leader.election.interval.ms", "500"),
+        ("replica.lag.time.max.ms", "2000"),
+    ] {
+        s.always("[cluster]", key, value);
+    }
+    let (a, b, c) = (s.a.clone(), s.b.clone(), s.c.clone());
+    s.fault("cut", &b).at(0, 500).peers(&[&a]).lasts(16_000, 18_000);
+    s.fault("clean-restart", &c).at(0, 500).range("down-for", 5_500, 7_000);
+    s.admin("delete-records").text("topic", "orders").at(5_000, 5_400);
+    s.fault("slow-fetch", &c).after(&format!("started on {c}"), 500, 0, 0).by(300, 700).lasts(8_000, 10_000);
+    s.fault("crash", &a).after(&format!("truncated of orders-0 on {c}"), 3_000, 0, 250).restart(12_000, 16_000);
 }
 
 // KIP-841: who is about to stop is not taken into the ISR again.

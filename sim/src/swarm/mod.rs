@@ -10,21 +10,25 @@
 //! majority, or all replicas of a partition on disks that lie.
 
 mod combo;
+mod draw;
+mod guide;
 mod sheet;
 mod stage;
 
-use crate::scenario::{Scenario, ScenarioError, parse};
+pub use draw::Draw;
+pub use guide::{GENERATION, Guide};
+
+use crate::scenario::{Scenario, ScenarioError};
 use sheet::Sheet;
 
 /// The scenario of this seed, with overrides as `--set` takes them.
 pub fn scenario(seed: u64, overrides: &[String]) -> Result<Scenario, ScenarioError> {
-    let text = text(seed);
-    parse(&format!("swarm-{seed}.toml"), &text, overrides).map(|scenario| scenario.drawn_by(seed))
+    Draw::of(seed).scenario(overrides)
 }
 
-/// The same as a file.
-pub fn text(seed: u64) -> String {
-    let mut sheet = Sheet::new(seed);
+/// What is drawn, as a file.
+fn text_of(draw: &Draw) -> String {
+    let mut sheet = Sheet::new(draw);
     space(&mut sheet);
     sheet.text()
 }
@@ -38,12 +42,12 @@ fn space(s: &mut Sheet) {
     s.put_text("run", sheet::shown(run));
 
     s.section("[cluster]");
-    let brokers = s.one_of("brokers", &[1, 2, 2, 3, 3, 3, 3, 3, 3, 4, 4, 5, 6, 7]);
+    let brokers = s.one_of("brokers", &[1, 2, 2, 3, 3, 3, 3, 3, 3, 3, 4, 4, 4, 5, 6, 7]);
     let controllers = s.one_of("controllers", &[1, 1, 1, 2, 3, 3, 3, 3, 4, 5]);
     let combined = controllers <= brokers && s.chance(15, "combined");
     if combined { s.put("combined", true); }
     s.some(40, "racks", &[r#"["r1", "r2"]"#, r#"["r1", "r2", "r3"]"#]);
-    let factor = brokers.min(s.pick("replication factor", &[1, 2, 2, 3, 3, 3, 3, 3, 3, 4, 5]));
+    let factor = brokers.min(s.pick("replication factor", &[1, 2, 2, 3, 3, 3, 3, 3, 3, 3, 4, 5]));
     s.put("min.insync.replicas", factor.min(s.pick("min ISR", &[1, 1, 2, 2, 2, 2, 3])));
     s.some(10, "unclean.leader.election.enable", &[true]);
     s.time(50, "unclean.leader.election.interval.ms", 500, 10_000);
@@ -55,8 +59,8 @@ fn space(s: &mut Sheet) {
     s.some(10, "replica.fetch.response.max.bytes", &[20_000]);
     s.some(25, "num.replica.fetchers", &[2, 3]);
     s.time(50, "replica.high.watermark.checkpoint.interval.ms", 200, 5_000);
-    s.time(80, "broker.session.timeout.ms", 2_000, 9_000);
-    s.time(80, "broker.heartbeat.interval.ms", 200, 1_000);
+    s.time(90, "broker.session.timeout.ms", 1_500, 7_000);
+    s.time(90, "broker.heartbeat.interval.ms", 200, 700);
     s.time(50, "request.timeout.ms", 1_000, 30_000);
     s.some(10, "controlled.shutdown.enable", &[false]);
     s.some(40, "auto.leader.rebalance.enable", &[false]);
@@ -79,12 +83,17 @@ fn space(s: &mut Sheet) {
     s.some(40, "metadata.log.max.record.bytes.between.snapshots", &[500, 1_000, 4_000]);
     s.some(40, "metadata.log.segment.bytes", &[500, 1_000, 4_000]);
     s.time(20, "metadata.log.max.snapshot.interval.ms", 1_000, 10_000);
+    s.one_of("offsets.topic.num.partitions", &[1, 1, 2, 4]);
+    s.put("offsets.topic.replication.factor", factor);
+    s.put_text("group.initial.rebalance.delay.ms", sheet::shown(s.spread("group.initial.rebalance.delay.ms", 0, 1_000)));
+    s.put_text("group.consumer.session.timeout.ms", sheet::shown(s.spread("group.consumer.session.timeout.ms", 6_000, 10_000)));
+    s.put_text("group.consumer.heartbeat.interval.ms", sheet::shown(s.spread("group.consumer.heartbeat.interval.ms", 500, 2_000)));
 
     let mut first_partition = Vec::new();
     for topic in ["orders", "payments"].into_iter().take(s.pick("topics", &[1, 1, 2])) {
         s.section("[[topic]]");
         s.put_text("name", topic);
-        let partitions = s.one_of("partitions", &[1, 1, 1, 2, 2, 3, 4, 6]);
+        let partitions = s.one_of("partitions", &[1, 1, 2, 2, 3, 4, 6]);
         s.put("replication.factor", factor);
         let assignments = assignments(s, brokers, factor, partitions);
         s.put("assignments", format!("{assignments:?}"));
@@ -112,7 +121,10 @@ fn space(s: &mut Sheet) {
         s.time(30, "metadata.max.age.ms", 300, 10_000);
         s.some(15, "compression.type", CODECS);
     }
-    for _ in 0..s.pick("consumers", &[1, 1, 2]) {
+    let groups = ["eager", "modern"].into_iter().take(s.pick("groups", &[0, 0, 0, 1, 1, 2])).collect::<Vec<_>>();
+    groups.iter().for_each(|name| group(s, name, run));
+    let alone = if groups.is_empty() { &[1, 1, 2] } else { &[0, 0, 1] };
+    for _ in 0..s.pick("consumers", alone) {
         s.section("[[consumer]]");
         s.one_of("auto.offset.reset", &["\"earliest\"", "\"earliest\"", "\"earliest\"", "\"latest\""]);
         s.time(50, "fetch.max.wait.ms", 2, 500);
@@ -139,10 +151,19 @@ fn space(s: &mut Sheet) {
     s.some(20, "sync", &["\"5ms..50ms\""]);
 
     s.section("[chaos]");
-    s.put("faults", format!("\"{0}..{0}\"", s.pick("faults", &[0, 1, 2, 3, 4, 5, 6, 7, 8, 10, 12, 15])));
-    for kind in ["crash", "power-loss", "clean-restart", "pause", "cut", "slow-link", "slow-disk", "stall-disk",
-                 "slow-fetch", "clock-jump", "disk-fails", "late-metadata"] {
+    s.put("faults", format!("\"{0}..{0}\"", s.pick("faults", &[0, 2, 3, 4, 5, 6, 7, 8, 9, 10, 12, 15])));
+    for kind in ["crash", "power-loss", "clean-restart", "cut"] {
+        s.put(&format!("mix.{kind}"), s.pick(kind, &[0, 1, 2, 3, 4, 6]));
+    }
+    for kind in ["pause", "slow-link", "slow-disk", "stall-disk", "slow-fetch", "clock-jump", "disk-fails", "late-metadata"] {
         s.put(&format!("mix.{kind}"), s.pick(kind, &[0, 0, 1, 1, 2, 4]));
+    }
+    if !groups.is_empty() && s.chance(50, "groups are hit") {
+        let coordinators = groups.iter().map(|name| format!("coordinator of {name}"));
+        let brokers = ["random broker", "leader of orders-0", "that node"].map(str::to_owned);
+        let targets = ["random consumer".to_owned()].into_iter().chain(coordinators).chain(brokers);
+        s.put("targets", format!("{:?}", targets.collect::<Vec<_>>()));
+        s.some(60, "events", &[GROUP_EVENTS]);
     }
     s.one_of("by-event", &[0, 30, 50, 70, 90]);
     s.put_text("occurrence", format!("1..{}", s.pick("occurrence", &[1, 3, 20])));
@@ -152,9 +173,54 @@ fn space(s: &mut Sheet) {
     s.times("slow-link-by", 5, 6_000);
     s.times("slow-fetch-by", 10, 2_000);
     s.times("metadata-late-by", 10, 8_000);
+    s.section("[expect]");
+    // A drawn configuration may promise little, whichever switch of the zoo is on.
+    s.put("as-configured", true);
     combo::add(s, run, &first_partition, controllers, combined);
     s.relieve();
 }
+
+/// A group of consumers: members of one protocol and one way to commit, some of which may come later, and go.
+#[rustfmt::skip]
+fn group(s: &mut Sheet, name: &str, run: u64) {
+    let nth = s.pick(name, &[0, 1, 2, 3]);
+    for late in [false, true] {
+        if late && !s.chance(60, &format!("late members of {name}")) { continue; }
+        s.section("[[consumer]]");
+        s.put_text("group.id", name);
+        s.one_of("count", if late { &[1] } else { &[1, 2, 2, 3] });
+        s.put_text("auto.offset.reset", "earliest");
+        if name == "modern" {
+            s.put_text("group.protocol", "consumer");
+            s.some(40, "group.remote.assignor", &["\"range\"", "\"uniform\""]);
+        } else {
+            let strategies = ["RangeAssignor", "RoundRobinAssignor", "StickyAssignor", "CooperativeStickyAssignor"];
+            s.put_text("partition.assignment.strategy", strategies[nth]);
+            s.put_text("session.timeout.ms", sheet::shown(s.spread("session.timeout.ms", 6_000, 10_000)));
+            s.put_text("heartbeat.interval.ms", sheet::shown(s.spread("heartbeat.interval.ms", 500, 2_000)));
+        }
+        match nth {
+            0 => s.time(80, "auto.commit.interval.ms", 200, 5_000),
+            style => {
+                s.put("enable.auto.commit", false);
+                s.put_text("commit", if style == 1 { "before" } else { "after" });
+            }
+        }
+        s.time(50, "poll-interval", 10, 200);
+        s.time(40, "processing", 1, 50);
+        s.time(50, "max.poll.interval.ms", 10_000, 30_000);
+        s.some(30, "max.poll.records", &[50, 200]);
+        if late {
+            s.times_within("join-at", 5_000, 4_000 + run / 2);
+            if s.chance(50, "leaves") { s.times_within("leave-at", 4_500 + run / 2, 4_000 + run); }
+        } else if s.chance(30, "static") {
+            s.put_text("group.instance.id", format!("{name}-till"));
+        }
+    }
+}
+
+/// What faults hang on where groups are what is tried.
+const GROUP_EVENTS: &str = r#"["group-rebalancing", "group-generation", "group-epoch-raised", "target-assigned", "member-changed", "offset-written", "coordinator-loaded", "partitions-assigned", "partitions-revoked", "commit-sent", "consumed", "became-leader"]"#;
 
 #[cfg(feature = "compression")]
 const CODECS: &[&str] = &["\"gzip\"", "\"snappy\"", "\"lz4\"", "\"zstd\""];
@@ -180,18 +246,20 @@ mod tests {
     use std::collections::BTreeSet;
 
     use super::*;
-    use crate::scenario::to_toml;
+    use crate::scenario::{parse, to_toml};
 
     #[test]
     fn every_seed_draws_a_scenario_that_is_legal_and_says_all_of_itself() {
-        let mut combos = BTreeSet::new();
+        let (mut combos, mut groups) = (BTreeSet::new(), 0);
         for seed in 0..3_000 {
             let scenario = scenario(seed, &[]).unwrap_or_else(|error| panic!("{error}"));
             let file = format!("swarm-{seed}.toml");
+            groups += scenario.consumers.iter().filter(|consumer| consumer.group().is_some()).count();
             let again = parse(&file, &to_toml(&scenario), &[]).unwrap_or_else(|error| panic!("{error}"));
             assert_eq!(again, scenario, "the file of seed {seed} is another scenario");
             combos.insert(scenario.about);
         }
+        assert!(groups > 1_000, "{groups} sections of members");
         for combo in combo::COMBOS {
             assert!(combos.contains(combo.name), "{} is never drawn", combo.name);
         }

@@ -1,12 +1,13 @@
 //! A scenario file in the making: what is drawn is written down at once, under the section it belongs to.
 //!
 //! Every draw has a stream of its own, named by the seed, the section and the key: a key that is added to the space, or
-//! taken away, leaves the others as they were.
+//! taken away, leaves the others as they were. A variation draws some keys anew.
 
 use std::fmt::Display;
 
 use xxhash_rust::xxh3::xxh3_64;
 
+use super::Draw;
 use crate::fault::Stream;
 use crate::scenario::{parse_duration, show_duration};
 
@@ -15,15 +16,15 @@ pub(super) type Millis = u64;
 
 /// See the module documentation.
 pub(super) struct Sheet {
-    seed: u64,
+    draw: Draw,
     /// Headers, and under each its keys with their values as TOML.
     sections: Vec<(String, Vec<(String, String)>)>,
 }
 
 impl Sheet {
     /// An empty one, for the keys above all sections.
-    pub(super) fn new(seed: u64) -> Self {
-        Sheet { seed, sections: vec![(String::new(), Vec::new())] }
+    pub(super) fn new(draw: &Draw) -> Self {
+        Sheet { draw: draw.clone(), sections: vec![(String::new(), Vec::new())] }
     }
 
     /// Begins a section: `[cluster]`, `[[topic]]`.
@@ -56,7 +57,7 @@ impl Sheet {
         // The same header may come again: then its position among equals tells it apart.
         let equals = self.sections[..nth].iter().filter(|(name, _)| name == header).count();
         let id = xxh3_64(format!("{header} {equals} {purpose}").as_bytes()) as u32;
-        Stream::new(self.seed, "swarm", id).below(bound)
+        Stream::new(self.draw.seed_of(id), "swarm", id).below(bound)
     }
 
     /// In so many of a hundred seeds.
@@ -111,6 +112,13 @@ impl Sheet {
         let one = self.spread(&format!("{key} from"), least, most);
         let other = self.spread(&format!("{key} to"), least, most);
         self.put_text(key, format!("{}..{}", shown(one.min(other)), shown(one.max(other))));
+    }
+
+    /// The same, every instant as likely as the others.
+    pub(super) fn times_within(&mut self, key: &str, least: Millis, most: Millis) {
+        let width = most.saturating_sub(least) + 1;
+        let (one, other) = (self.below(&format!("{key} from"), width), self.below(&format!("{key} to"), width));
+        self.put_text(key, format!("{}..{}", shown(least + one.min(other)), shown(least + one.max(other))));
     }
 
     /// Whoever is given more than it can get rid of is behind for ever, and that is no news: no producer writes more than a
@@ -172,18 +180,22 @@ pub(super) fn shown(millis: Millis) -> String {
 mod tests {
     use super::*;
 
+    fn sheet(seed: u64) -> Sheet {
+        Sheet::new(&Draw::of(seed))
+    }
+
     #[test]
     fn a_spread_reaches_both_ends_and_nothing_beyond() {
-        let drawn: Vec<u64> = (0..2_000).map(|seed| Sheet::new(seed).spread("x", 3, 1_000)).collect();
+        let drawn: Vec<u64> = (0..2_000).map(|seed| sheet(seed).spread("x", 3, 1_000)).collect();
         assert!(drawn.iter().all(|n| (3..=1_000).contains(n)), "{drawn:?}");
         assert!(drawn.iter().any(|n| *n < 6) && drawn.iter().any(|n| *n > 900));
-        assert!((0..200).all(|seed| (5..=8).contains(&Sheet::new(seed).spread("x", 5, 8))));
-        assert!((0..200).all(|seed| Sheet::new(seed).spread("x", 7, 7) == 7));
+        assert!((0..200).all(|seed| (5..=8).contains(&sheet(seed).spread("x", 5, 8))));
+        assert!((0..200).all(|seed| sheet(seed).spread("x", 7, 7) == 7));
     }
 
     #[test]
     fn a_draw_depends_on_nothing_but_seed_section_and_key() {
-        let (mut one, mut other) = (Sheet::new(5), Sheet::new(5));
+        let (mut one, mut other) = (sheet(5), sheet(5));
         one.some(50, "first", &[1, 2, 3]);
         for sheet in [&mut one, &mut other] {
             sheet.section("[[topic]]");

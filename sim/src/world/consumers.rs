@@ -66,6 +66,17 @@ impl World {
         }
     }
 
+    /// A consumer that is in no group has moved its position.
+    pub(super) fn note_reset(&mut self, node: NodeIx, event: &Event) {
+        let Event::PositionReset { partition, to, .. } = event else { return };
+        let readers = (0..).zip(&self.life.readers);
+        let of_node = |(_, reader): &(u32, &Reader)| reader.node == node;
+        let number = readers.filter(|(_, reader)| self.scenario.consumers[reader.spec].group().is_none()).find(of_node);
+        if let Some((number, _)) = number {
+            self.life.probes.moved(number, partition, *to, self.now);
+        }
+    }
+
     /// Operation by which an application closes its client.
     pub(super) const CLOSE_OP: OpId = OpId(CONTROL_OPS - 5);
 

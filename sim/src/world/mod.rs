@@ -376,6 +376,7 @@ impl World {
                 self.pauses.take(event);
                 self.rare.count(event);
                 self.note_fence(event.node, &event.event);
+                self.note_reset(event.node, &event.event);
             }
             let notes = std::mem::take(&mut self.notes);
             sink.after_step(self, &events, &notes);

@@ -84,6 +84,14 @@ impl Probes {
             self.read.insert((consumer, record.partition.clone()), (record.offset, now));
         }
     }
+    /// A consumer has moved its position, say to the end of the log by `auto.offset.reset=latest`: what lies below it does not
+    /// come to it any more, and is not asked for.
+    pub(super) fn moved(&mut self, consumer: u32, partition: &TopicPartition, to: i64, now: Nanos) {
+        let key = (consumer, partition.clone());
+        if self.read.get(&key).is_none_or(|(read, _)| *read < to - 1) {
+            self.read.insert(key, (to - 1, now));
+        }
+    }
     /// A group wants these offsets next. Whoever processes again what was processed before, after a rebalance or as a zombie,
     /// takes nothing of that back.
     pub(super) fn group_got_on(

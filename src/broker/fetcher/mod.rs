@@ -227,15 +227,17 @@ impl Broker {
 
     fn send_fetch(&mut self, now: Now, key: FetcherKey, fx: &mut Effects<'_>) {
         let Some(fetcher) = self.fetchers.get(&key) else { return };
+        if fetcher.partitions.keys().any(|ix| stands_still(self.replicas.get(*ix)))
+            && FollowerRule::AppendHoldsTheFetcher.holds()
+        {
+            return;
+        }
         let config = &self.setup.config;
         let quota_exceeded = self.follower_quota.is_exceeded(now.mono);
         let (mut fetched, mut asked, mut throttled) = (Vec::new(), Vec::new(), Vec::new());
         for (ix, followed) in &fetcher.partitions {
             let partition = self.replicas.get(*ix);
-            // While appended records are being flushed, Kafka's fetcher stands still in the append.
-            // The same goes for a cut whose checkpoint is not durable yet.
-            let stands_still = partition.flushing_from.is_some() || partition.checkpoints_awaited > 0;
-            if followed.state != State::Fetching || stands_still {
+            if followed.state != State::Fetching || stands_still(partition) {
                 continue;
             }
             if quota_exceeded && is_follower_throttled(partition, followed) {
@@ -318,6 +320,11 @@ impl Broker {
             && (partition.log_end_offset() == asked.fetch_offset
                 || !FollowerRule::ResponseForAnotherOffsetIsDropped.holds())
     }
+}
+
+/// Is its fetcher's thread in the middle of an append that flushes, or of a cut whose checkpoint is not durable yet?
+fn stands_still(partition: &Partition) -> bool {
+    partition.flushing_from.is_some() || partition.checkpoints_awaited > 0
 }
 
 /// Does a follower ask for nothing while the quota is exceeded (KIP-73, `RemoteLeaderEndPoint.shouldFollowerThrottle`)?

@@ -53,6 +53,21 @@ fn nothing_is_fetched_behind_a_cut_before_the_checkpoint_is_durable() {
     assert_eq!(room.asks_leader(), Some((0, 1, 0)));
 }
 
+/// A fetch for the other partitions alone would wait at the leader for news of them, and what was flushed would be reported
+/// only after replica.fetch.wait.max.ms.
+#[test]
+fn while_records_are_flushed_the_fetcher_asks_for_nothing() {
+    let mut room = Room::with(Story { topic: &[("flush.messages", "1")], ..Story::default() }, 2, &[1, 2, 3]);
+    room.second_partition_led_by(2);
+    room.syncs_wait = true;
+    room.leader_sends(0, &[0], 0);
+    assert_eq!((room.ends().0, room.asks_leader()), (1, None), "not for orders-1 either");
+    while !room.held_syncs.is_empty() {
+        room.finish_last_sync();
+    }
+    assert_eq!(room.asks_leader(), Some((0, 1, 0)), "now for both");
+}
+
 #[test]
 fn a_roll_does_not_flush_what_comes_after_it() {
     let config = BrokerConfig { log_segment_bytes: 100, ..BrokerConfig::default() };

@@ -22,6 +22,10 @@ impl Room {
         };
         self.host.events.iter().filter_map(|(event, _)| cut(event)).collect()
     }
+    /// There is an `orders-1` too, on the brokers 1 and 2.
+    pub(super) fn second_partition_led_by(&mut self, leader: i32) {
+        self.metadata(vec![placed(ORDERS, 1, &[1, 2], &[1, 2], leader)]);
+    }
 }
 
 #[test]
@@ -373,7 +377,7 @@ fn a_change_of_the_isr_does_not_disturb_a_fetch() {
 fn a_stuck_fetcher_does_not_stop_the_others() {
     let config = BrokerConfig { num_replica_fetchers: 2, ..BrokerConfig::default() };
     let mut room = Room::with(Story { config, ..Story::default() }, 2, &[1, 2, 3]);
-    room.metadata(vec![placed(ORDERS, 1, &[1, 2], &[1, 2], 2)]);
+    room.second_partition_led_by(2);
     assert_eq!(room.waiting(Purpose::Fetcher), 2, "one of each partition");
     let conns: Vec<ConnId> = room.calls.iter().filter(|c| c.purpose == Purpose::Fetcher).map(|c| c.conn).collect();
     let lanes: Vec<_> = conns.iter().map(|conn| room.broker.lane(&Input::Closed { conn: *conn })).collect();
