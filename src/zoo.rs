@@ -116,6 +116,8 @@ pub enum Switch {
     /// A mutant of KIP-848: a member is taken to be an epoch behind, whatever it says that it has. A client that says what it
     /// has never says more than it may; but its heartbeat of the past may come late, by a connection that it has given up.
     AcceptOldMemberEpoch,
+    /// KAFKA-19233: a member that was fenced and begins anew is fenced again, until its session is over (before 4.3).
+    FencedMemberStaysOut,
     /// KAFKA-5600: a coordinator that comes after stops loading after the first chunk of the log (before 0.11.0.1).
     PartialLoad,
     /// KIP-211 (KAFKA-4682): offsets expire by their age, though the group is alive (before 2.1.0).
@@ -134,7 +136,7 @@ pub enum Switch {
 
 impl Switch {
     /// All switches.
-    pub const ALL: [Switch; 54] = [
+    pub const ALL: [Switch; 55] = [
         Switch::TruncateToHw,
         Switch::IsrExpandBeforeLeso,
         Switch::AckBeforeHighWatermark,
@@ -183,6 +185,7 @@ impl Switch {
         Switch::StaticRejoinNotPersisted,
         Switch::Kip848EpochBookkeeping,
         Switch::AssignBeforeRevokeAck,
+        Switch::FencedMemberStaysOut,
         Switch::AcceptOldMemberEpoch,
         Switch::PartialLoad,
         Switch::ExpireActiveOffsets,
@@ -243,6 +246,7 @@ impl Switch {
             Switch::Kip848EpochBookkeeping => "kip848-epoch-bookkeeping",
             Switch::AssignBeforeRevokeAck => "assign-before-revoke-ack",
             Switch::AcceptOldMemberEpoch => "accept-old-member-epoch",
+            Switch::FencedMemberStaysOut => "fenced-member-stays-out",
             Switch::PartialLoad => "partial-load",
             Switch::ExpireActiveOffsets => "expire-active-offsets",
             Switch::StickyStaleOwnership => "sticky-stale-ownership",
@@ -397,6 +401,9 @@ impl Switch {
             Switch::AcceptOldMemberEpoch => {
                 "a mutant of KIP-848: a member may be an epoch behind, whatever it says that it has"
             }
+            Switch::FencedMemberStaysOut => {
+                "KAFKA-19233: a member that was fenced and begins anew is fenced again, until its session is over (before 4.3)"
+            }
             Switch::PartialLoad => {
                 "KAFKA-5600: a new group coordinator stops loading after the first chunk of the log (before 0.11.0.1)"
             }
@@ -467,6 +474,7 @@ impl Switch {
             Switch::Kip848EpochBookkeeping => &["dual-ownership"],
             Switch::AssignBeforeRevokeAck => &["dual-ownership"],
             Switch::AcceptOldMemberEpoch => &["dual-ownership"],
+            Switch::FencedMemberStaysOut => &["stuck"],
             Switch::PartialLoad => &["commit-regression", "stuck"],
             Switch::ExpireActiveOffsets => &["commit-regression"],
             Switch::StickyStaleOwnership => &["dual-ownership"],
@@ -580,6 +588,7 @@ impl Switch {
             Switch::StaticRejoinNotPersisted => &["coordinator-divergence"],
             Switch::Kip848EpochBookkeeping => &["commit-regression", "group-rewind", "zombie-commit"],
             Switch::AssignBeforeRevokeAck => &["commit-regression", "group-rewind", "zombie-commit"],
+            Switch::FencedMemberStaysOut => &[],
             Switch::AcceptOldMemberEpoch => &["commit-regression", "group-rewind", "zombie-commit", "stuck"],
             Switch::PartialLoad => &[
                 "group-rewind",

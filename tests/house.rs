@@ -138,7 +138,9 @@ fn find_banned(dir: &str, bans: &[&str]) -> Vec<String> {
 fn pure_rooms_name_nothing_that_is_not_a_function_of_their_input() {
     let bans: Vec<&str> = BANS.iter().map(|(name, _)| *name).collect();
     for dir in ["src", "storage/src"] {
-        let found = find_banned(dir, &bans);
+        let mut found = find_banned(dir, &bans);
+        // What is in no build but those that look whether a rule is missed.
+        found.retain(|place| !place.starts_with("src/conformance/left_out.rs "));
         assert!(found.is_empty(), "{found:#?}; why: {BANS:#?}");
     }
 }

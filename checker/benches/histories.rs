@@ -119,6 +119,65 @@ fn everything_wrong(records: u64) -> History {
     story.finish()
 }
 
+/// Two values, each polled at every offset: each has as many sightings as there are records.
+fn two_values_everywhere(records: u64) -> History {
+    let mut story = Story::default();
+    story.line(0, Kind::Invoke, Function::Send, &[(0, 0, None), (0, 1, None)], &[]);
+    story.line(0, Kind::Info, Function::Send, &[(0, 0, None), (0, 1, None)], &[]);
+    for offset in 0..records / 2 {
+        story.line(1, Kind::Invoke, Function::Poll, &[], &[]);
+        story.line(1, Kind::Ok, Function::Poll, &[], &[(0, 0, Some(offset)), (0, 1, Some(offset))]);
+    }
+    story.finish()
+}
+
+/// One producer is told the same offset for all it sends, and one consumer polls them all there.
+fn all_at_one_offset(records: u64) -> History {
+    let mut story = Story::default();
+    for value in 0..records / 2 {
+        story.line(0, Kind::Invoke, Function::Send, &[(0, value, None)], &[]);
+        story.line(0, Kind::Ok, Function::Send, &[(0, value, Some(7))], &[]);
+        story.line(1, Kind::Invoke, Function::Poll, &[], &[]);
+        story.line(1, Kind::Ok, Function::Poll, &[], &[(0, value, Some(7))]);
+    }
+    story.finish()
+}
+
+/// Everybody sends one value in a transaction with another, nobody knows of any, and everybody polls it and fails.
+fn one_value_of_all(records: u64) -> History {
+    let mut story = Story::default();
+    for n in 0..records / 3 {
+        let sends = [(0, 0, None), (1, n, None)];
+        story.line(n, Kind::Invoke, Function::Txn, &sends, &[]);
+        story.line(n, Kind::Info, Function::Txn, &sends, &[]);
+    }
+    for n in 0..records / 3 {
+        story.line(n, Kind::Invoke, Function::Poll, &[], &[]);
+        story.line(n, if n % 2 == 0 { Kind::Fail } else { Kind::Ok }, Function::Poll, &[], &[(0, 0, Some(0))]);
+    }
+    story.finish()
+}
+
+/// A group goes over one record again and again, and later all its members read it.
+fn all_go_over_one(records: u64) -> History {
+    let mut story = Story::default();
+    for process in 0..records / 3 {
+        story.line(process, Kind::Invoke, Function::Subscribe, &[], &[]);
+        story.line(process, Kind::Ok, Function::Subscribe, &[], &[]);
+    }
+    let sends = [(0, 0, Some(0)), (0, 1, Some(1)), (0, 2, Some(2))];
+    story.line(0, Kind::Invoke, Function::Send, &sends, &[]);
+    story.line(0, Kind::Ok, Function::Send, &sends, &[]);
+    let mut poll = |process: u64, polls: &[Record]| {
+        story.line(process, Kind::Invoke, Function::Poll, &[], &[]);
+        story.line(process, Kind::Ok, Function::Poll, &[], polls);
+    };
+    poll(0, &[(0, 0, Some(0))]);
+    (0..records / 3).for_each(|process| poll(process, &[(0, 2, Some(2))]));
+    (0..records / 3).for_each(|process| poll(process, &[(0, 1, Some(1))]));
+    story.finish()
+}
+
 fn measure(bencher: Bencher<'_, '_>, records: u64, history: &History) {
     bencher.counter(ItemsCount::new(records)).bench_local(|| check(divan::black_box(history), Options::default()));
 }
@@ -146,6 +205,28 @@ fn one_giant_cycle(bencher: Bencher<'_, '_>, records: u64) {
 #[divan::bench(args = SIZES, sample_count = 1, sample_size = 1)]
 fn all_wrong(bencher: Bencher<'_, '_>, records: u64) {
     measure(bencher, records, &everything_wrong(records));
+}
+
+const ADVERSARIES: [u64; 2] = [100_000, 1_000_000];
+
+#[divan::bench(args = ADVERSARIES, sample_count = 1, sample_size = 1)]
+fn two_values_at_every_offset(bencher: Bencher<'_, '_>, records: u64) {
+    measure(bencher, records, &two_values_everywhere(records));
+}
+
+#[divan::bench(args = ADVERSARIES, sample_count = 1, sample_size = 1)]
+fn all_values_at_one_offset(bencher: Bencher<'_, '_>, records: u64) {
+    measure(bencher, records, &all_at_one_offset(records));
+}
+
+#[divan::bench(args = ADVERSARIES, sample_count = 1, sample_size = 1)]
+fn one_value_by_everybody(bencher: Bencher<'_, '_>, records: u64) {
+    measure(bencher, records, &one_value_of_all(records));
+}
+
+#[divan::bench(args = ADVERSARIES, sample_count = 1, sample_size = 1)]
+fn one_record_gone_over_by_everybody(bencher: Bencher<'_, '_>, records: u64) {
+    measure(bencher, records, &all_go_over_one(records));
 }
 
 #[divan::bench(args = [100_000, 1_000_000], sample_count = 3, sample_size = 1)]

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use crate::cluster::Cluster;
+use crate::cross_check;
 use crate::findings::{Findings, Headline};
 use crate::groups::Groups;
 use crate::history::History;
@@ -27,8 +28,28 @@ pub struct Checker {
     groups: Groups,
     waiting: StillWaiting,
     found: Findings,
+    phases: Phases,
     pub(crate) counts: Counts,
     pub(crate) fault_kinds: BTreeMap<String, u64>,
+}
+
+/// When the phases of a trial that matter for its metrics began.
+#[derive(Clone, Copy, Debug, Default)]
+struct Phases {
+    /// All faults had ended.
+    healed: Option<Time>,
+    /// Every partition was read from its start: what is read from here on no consumer had read.
+    final_read: Option<Time>,
+}
+
+impl Phases {
+    fn began(&mut self, name: &str, at: Time) {
+        match name {
+            "heal" => self.healed = Some(at),
+            "read" => self.final_read = Some(at),
+            _ => {}
+        }
+    }
 }
 
 /// What happened how often.
@@ -69,6 +90,7 @@ impl Checker {
             groups: Groups::default(),
             waiting: StillWaiting::default(),
             found: Findings::default(),
+            phases: Phases::default(),
             counts: Counts::default(),
             fault_kinds: BTreeMap::new(),
         }
@@ -111,7 +133,7 @@ impl Checker {
                 self.history.final_read_end(at, &partition, log_start, log_end, complete);
             }
             InternalAssertion { node, message } => self.internal_assertion(at, node, message),
-            Phase { .. } => {}
+            Phase { name } => self.phases.began(&name, at.time),
             StillWaiting { what, since } => {
                 let excuse = self.excuse(&what);
                 self.waiting.check(at, &what, since, excuse, &self.settings, &mut self.found);
@@ -125,6 +147,7 @@ impl Checker {
                 self.groups.observe(at, &what, &self.cluster, &self.settings, &mut self.found);
             }
             truth => {
+                self.groups.log_grew(&truth);
                 let of_groups = Groups::concerns(&truth).then(|| truth.clone());
                 self.cluster.observe(at, truth, &self.settings, &mut self.found);
                 if let Some(what) = of_groups {
@@ -151,6 +174,7 @@ impl Checker {
         self.cluster.finish(end, &self.settings, &mut self.found);
         self.groups.finish(end, &self.cluster, &self.settings, &mut self.found);
         let violations = self.history.violations();
+        cross_check::check(&self.history, &self.cluster, &violations, &mut self.found);
         Judge::new(&self.history, &self.cluster, &self.groups, &self.settings).judge(violations, &mut self.found);
         if self.history.malformed() > 0 {
             let message = format!("{} observations of records made no sense", self.history.malformed());
@@ -204,7 +228,9 @@ impl Checker {
             let count = groups.iter().filter(|g| g.class == class && g.code == code).map(|g| g.count).sum();
             counters.insert(name.to_owned(), count);
         }
-        Verdict { outcome, findings, groups, counters, belief_truth, delivery, vacuous_because }
+        let mut metrics = self.history.metrics(self.phases.healed, self.phases.final_read.unwrap_or(at));
+        metrics.rebalances = self.groups.counts.rebalances;
+        Verdict { outcome, findings, groups, counters, belief_truth, delivery, metrics, vacuous_because }
     }
 
     /// Is there a BUG already, of those that need no end of the trial to be known?
@@ -297,5 +323,57 @@ impl Counts {
         ];
         let faults = fault_kinds.iter().map(|(kind, count)| (format!("fault:{kind}"), *count));
         named.into_iter().map(|(name, count)| (name.to_owned(), count)).chain(faults).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::observation::{Entry, Partition};
+
+    /// The leader has cut what it had acknowledged, and the final read has it no more. If H said nothing of that, X would.
+    #[test]
+    fn a_loss_that_clients_could_see_is_not_passed_over_in_silence() {
+        let partition = Partition::new("orders", 0);
+        let entry = |first_offset: i64, record: u64| Entry {
+            first_offset,
+            last_offset: first_offset,
+            epoch: 0,
+            hash: record,
+            records: vec![record],
+            producer: None,
+        };
+        let (broker, entries) = (1, vec![entry(0, 0), entry(1, 1)]);
+        let mut checker = Checker::new(Settings::default());
+        let (leader, leader_epoch, partition_epoch, isr) = (1, 0, 0, vec![1]);
+        let name = || partition.clone();
+        for (id, what) in (1..).zip([
+            Observation::LeaderElected {
+                partition: name(),
+                leader,
+                leader_epoch,
+                partition_epoch,
+                isr,
+                previous: -1,
+                clean: true,
+            },
+            Observation::SendInvoked { record: 0, producer: 1, partition: name() },
+            Observation::SendInvoked { record: 1, producer: 1, partition: name() },
+            Observation::LogAppended { broker, partition: name(), as_leader: true, entries },
+            Observation::SendSettled { record: 0, belief: Belief::Acked { offset: Some(0) }, attempts: 1 },
+            Observation::SendSettled { record: 1, belief: Belief::Acked { offset: Some(1) }, attempts: 1 },
+            Observation::LogTruncated { broker, partition: name(), to: 1, why: String::new() },
+            Observation::FinalRead { partition: name(), offset: 0, leader_epoch: 0, record: Some(0) },
+            Observation::FinalReadEnd { partition: name(), log_start: 0, log_end: 1, complete: true },
+        ]) {
+            checker.observe(EventRef { id, time: id }, what);
+        }
+        let disagreements = |violations: &[crate::history::Violation]| {
+            let mut found = Findings::default();
+            cross_check::check(&checker.history, &checker.cluster, violations, &mut found);
+            found.finish().1.iter().map(|group| (group.code, group.rule, group.count)).collect::<Vec<_>>()
+        };
+        assert_eq!(disagreements(&checker.history.violations()), []);
+        assert_eq!(disagreements(&[]), [("checker-disagreement", Some("lost-but-not-told"), 1)]);
     }
 }

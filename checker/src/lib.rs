@@ -7,6 +7,7 @@
 //!   crashes, power losses ►                                                            each with a causal chain in words
 //!   offsets topic, commits ► groups  (G: coordinators, the fold of their logs) ─ findings
 //!   metadata logs, votes ─► quorum   (G: the metadata quorum, its own ghost log) ─ findings
+//!   both at the end ──────► cross_check (X: H and G of the same records; where they disagree the checker is wrong)
 //! ```
 //!
 //! [`Checker::observe`] is called once per observation, in the order in which things happened; [`Checker::finish`]
@@ -23,11 +24,14 @@
 //! carry the same `hash` as the leader's batch; everything a replica's log went through is told (append, truncation, loss).
 
 mod cluster;
+mod cross_check;
 mod findings;
 mod groups;
 pub mod history;
 pub mod input;
+pub mod invariants;
 mod judge;
+pub mod metrics;
 mod observation;
 pub mod operations;
 mod partitions;
@@ -43,6 +47,7 @@ mod checker;
 pub use checker::Checker;
 pub use history::belief_truth::{BeliefTruth, Row};
 pub use history::groups::delivery::{Deliveries, Delivery};
+pub use metrics::Metrics;
 pub use observation::{
     Belief, CoordinatorStep, Entry, EventRef, Generation, GroupRecord, MemberAssignment, MemberStep, Observation,
     Partition, ProducerBatch, ResetCause, StartCause, Time, Waiting,

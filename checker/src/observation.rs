@@ -151,6 +151,11 @@ pub enum Waiting {
         /// The consumer.
         consumer: u32,
     },
+    /// A consumer asks its coordinator to be let in, and is refused time and again.
+    LetIn {
+        /// The consumer.
+        consumer: u32,
+    },
     /// A group does not come to a record that was acknowledged.
     GroupReading {
         /// The group.

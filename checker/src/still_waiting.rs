@@ -11,15 +11,72 @@
 //!
 //! Groups take longer: a member that died must miss its session time-out, and a rebalance waits for those that still process.
 //! Their bound is [`crate::Settings::group_recovery`]. Excused are members that are down, those that have closed, groups without
-//! any member that runs, and a group with auto.offset.reset=none.
+//! any member that runs, and a group with auto.offset.reset=none. A member that is refused in each tenth of a second has two
+//! seconds, at any time.
 
 use std::collections::BTreeSet;
 
 use crate::findings::{Findings, Headline};
+use crate::invariants::Invariant;
 use crate::observation::{EventRef, Partition, Time, Waiting};
 use crate::settings::Settings;
 use crate::verdict::Class;
 use crate::words::{seconds, step};
+
+/// So long may a member be refused without a break, whatever is broken: no coordinator that answers refuses one that begins
+/// anew (KAFKA-19233).
+const REFUSED_AT_MOST: Time = 2_000_000_000;
+
+/// In a bounded time after all faults have healed.
+const fn in_time(rule: &'static str, what: &'static str, source: &'static str) -> Invariant {
+    Invariant { code: "stuck", rule: Some(rule), what, source }
+}
+
+const ACTIVE_CONTROLLER: Invariant =
+    in_time("no-active-controller", "a quorum of which a majority runs has a leader that decides", "KRaft");
+const UNFENCED: Invariant = in_time("broker-never-unfenced", "a broker that runs is unfenced", "KIP-631");
+const LEADER: Invariant = in_time(
+    "no-leader",
+    "a partition of which a replica that may lead runs has a leader",
+    "`PartitionChangeBuilder.electLeader`",
+);
+const IN_SYNC: Invariant =
+    in_time("never-in-sync", "a replica whose broker runs comes to be in sync", "`Partition.maybeExpandIsr`");
+const COMMITTED: Invariant = in_time(
+    "high-watermark-stands-still",
+    "the high watermark comes to the log end where in-sync replicas run",
+    "`Partition.maybeIncrementLeaderHW`",
+);
+const ACKNOWLEDGEMENT: Invariant =
+    in_time("producer-does-not-get-on", "a record that is sent is acknowledged", "`Sender`");
+const READING: Invariant =
+    in_time("consumer-does-not-get-on", "a consumer comes to what was acknowledged", "`Fetcher`");
+const STABLE: Invariant =
+    in_time("group-not-stable", "a group whose members run comes to rest", "`ClassicGroup`, KIP-848");
+const MEMBERSHIP: Invariant =
+    in_time("not-in-its-group", "a consumer that runs is in its group", "`AbstractCoordinator`");
+const LET_IN: Invariant = in_time(
+    "refused-by-its-group",
+    "who begins anew is let into its group",
+    "KAFKA-19233, `GroupMetadataManager.throwIfConsumerGroupMemberEpochIsInvalid`",
+);
+const GROUP_READING: Invariant =
+    in_time("group-does-not-get-on", "a group comes to what was acknowledged", "`AbstractCoordinator`");
+
+/// What must happen in time.
+pub(crate) const INVARIANTS: [Invariant; 11] = [
+    ACTIVE_CONTROLLER,
+    UNFENCED,
+    LEADER,
+    IN_SYNC,
+    COMMITTED,
+    ACKNOWLEDGEMENT,
+    READING,
+    STABLE,
+    MEMBERSHIP,
+    LET_IN,
+    GROUP_READING,
+];
 
 /// What was told to be stuck, once each.
 #[derive(Clone, Debug, Default)]
@@ -42,16 +99,25 @@ impl StillWaiting {
             Waiting::GroupStable { .. } | Waiting::Membership { .. } | Waiting::GroupReading { .. } => {
                 settings.group_recovery.max(settings.quorum.recovery)
             }
+            Waiting::LetIn { .. } => REFUSED_AT_MOST,
             _ => settings.quorum.recovery,
         };
         let bound = bound.saturating_add(excuse);
         if lasted <= bound || !self.0.insert(what.clone()) {
             return;
         }
-        let (rule, partition) = kind(what);
+        let (broken, partition) = kind(what);
         let partition = partition.cloned();
         found.add(
-            Headline { class: Class::Bug, code: "stuck", rule: Some(rule), partition, offset: None, record: None, at },
+            Headline {
+                class: Class::Bug,
+                code: broken.code,
+                rule: broken.rule,
+                partition,
+                offset: None,
+                record: None,
+                at,
+            },
             || {
                 let what = sentence(what, settings);
                 let summary = format!("{what}, {} after nothing hinders it any more", seconds(lasted));
@@ -62,18 +128,19 @@ impl StillWaiting {
     }
 }
 
-fn kind(what: &Waiting) -> (&'static str, Option<&Partition>) {
+fn kind(what: &Waiting) -> (Invariant, Option<&Partition>) {
     match what {
-        Waiting::ActiveController => ("no-active-controller", None),
-        Waiting::BrokerUnfenced { .. } => ("broker-never-unfenced", None),
-        Waiting::PartitionLeader { partition } => ("no-leader", Some(partition)),
-        Waiting::InSync { partition, .. } => ("never-in-sync", Some(partition)),
-        Waiting::Committed { partition } => ("high-watermark-stands-still", Some(partition)),
-        Waiting::Acknowledgement { .. } => ("producer-does-not-get-on", None),
-        Waiting::Reading { partition, .. } => ("consumer-does-not-get-on", Some(partition)),
-        Waiting::GroupStable { .. } => ("group-not-stable", None),
-        Waiting::Membership { .. } => ("not-in-its-group", None),
-        Waiting::GroupReading { partition, .. } => ("group-does-not-get-on", Some(partition)),
+        Waiting::ActiveController => (ACTIVE_CONTROLLER, None),
+        Waiting::BrokerUnfenced { .. } => (UNFENCED, None),
+        Waiting::PartitionLeader { partition } => (LEADER, Some(partition)),
+        Waiting::InSync { partition, .. } => (IN_SYNC, Some(partition)),
+        Waiting::Committed { partition } => (COMMITTED, Some(partition)),
+        Waiting::Acknowledgement { .. } => (ACKNOWLEDGEMENT, None),
+        Waiting::Reading { partition, .. } => (READING, Some(partition)),
+        Waiting::GroupStable { .. } => (STABLE, None),
+        Waiting::Membership { .. } => (MEMBERSHIP, None),
+        Waiting::LetIn { .. } => (LET_IN, None),
+        Waiting::GroupReading { partition, .. } => (GROUP_READING, Some(partition)),
     }
 }
 
@@ -101,6 +168,9 @@ fn sentence(what: &Waiting, settings: &Settings) -> String {
         Waiting::GroupStable { group } => format!("group {group} does not come to rest, though its members run"),
         Waiting::Membership { consumer } => {
             format!("{} runs and is not in its group", settings.consumer_name(*consumer))
+        }
+        Waiting::LetIn { consumer } => {
+            format!("{} asks to be let into its group, and is refused each time", settings.consumer_name(*consumer))
         }
         Waiting::GroupReading { group, partition } => {
             format!("group {group} does not come to an acknowledged record of {partition}")

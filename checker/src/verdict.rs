@@ -8,6 +8,7 @@ use serde::Serialize;
 
 use crate::history::belief_truth::BeliefTruth;
 use crate::history::groups::delivery::Delivery;
+use crate::metrics::Metrics;
 use crate::observation::Time;
 
 /// How bad a finding is under the configuration of this trial.
@@ -127,6 +128,8 @@ pub struct Verdict {
     pub belief_truth: BeliefTruth,
     /// How often each group processed what was acknowledged; by name.
     pub delivery: Vec<Delivery>,
+    /// Latencies, and how long partitions went without service.
+    pub metrics: Metrics,
     /// Why the trial is vacuous, in words.
     pub vacuous_because: Vec<String>,
 }

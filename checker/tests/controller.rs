@@ -54,6 +54,9 @@ fn a_fenced_broker_is_not_elected() {
     let mut play = three_brokers(-1);
     play.registered(1).registered(2).see(fenced(2, true)).elect_only(2, &[2], true);
     assert_eq!(kinds(&play.verdict()), [(BUG, "unsafe-election", Some("fenced-leader"))]);
+    let mut play = three_brokers(-1);
+    play.registered(1).elect_only(2, &[2, 3], true);
+    assert_eq!(kinds(&play.verdict()), [(BUG, "unsafe-election", Some("unregistered-leader"))]);
 }
 
 #[test]

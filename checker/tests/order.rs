@@ -40,8 +40,11 @@ fn one_offset_read_twice_is_consistent() {
 #[test]
 fn phantoms() {
     let mut play = three_brokers(-1);
-    play.write(0).read(0, None);
+    play.write(0).read(7, None);
     assert_eq!(play.judged(), [(BUG, "phantom-read", None)]);
+    let mut play = three_brokers(-1);
+    play.write(0).read(0, None);
+    assert_eq!(play.judged(), [(BUG, "corrupt-record", None)], "a record lies there, and its bytes are others");
     let mut play = three_brokers(-1);
     play.write(0).read(0, 77);
     assert_eq!(play.judged(), [(BUG, "phantom-read", None)]);

@@ -1,6 +1,8 @@
 //! The metadata quorum: for each invariant a story that breaks it, and beside it the one that just does not.
 
-use trial_checker::{Checker, Class, Entry, EventRef, Observation, QuorumSettings, Settings, Verdict, Waiting};
+use trial_checker::{
+    Checker, Class, Entry, EventRef, Observation, Partition, QuorumSettings, Settings, Verdict, Waiting,
+};
 
 const SECOND: u64 = 1_000_000_000;
 
@@ -356,4 +358,29 @@ fn what_nothing_hinders_happens_within_the_bound() {
     assert_eq!(play.see(waits(since)).found(), []);
     play.now += 2 * SECOND;
     assert_eq!(play.see(waits(since)).found(), [("stuck", Some("broker-never-unfenced"))]);
+}
+
+/// Each by the name of what does not happen.
+#[test]
+fn everything_that_is_waited_for_has_a_name() {
+    let partition = Partition::new("orders", 0);
+    let group: std::sync::Arc<str> = "g".into();
+    let all = [
+        (Waiting::ActiveController, "no-active-controller"),
+        (Waiting::BrokerUnfenced { broker: 2 }, "broker-never-unfenced"),
+        (Waiting::PartitionLeader { partition: partition.clone() }, "no-leader"),
+        (Waiting::InSync { partition: partition.clone(), broker: 2 }, "never-in-sync"),
+        (Waiting::Committed { partition: partition.clone() }, "high-watermark-stands-still"),
+        (Waiting::Acknowledgement { producer: 1 }, "producer-does-not-get-on"),
+        (Waiting::Reading { consumer: 1, partition: partition.clone() }, "consumer-does-not-get-on"),
+        (Waiting::GroupStable { group: group.clone() }, "group-not-stable"),
+        (Waiting::Membership { consumer: 1 }, "not-in-its-group"),
+        (Waiting::GroupReading { group, partition }, "group-does-not-get-on"),
+    ];
+    for (what, rule) in all {
+        let mut play = three_voters();
+        let since = play.now;
+        play.now += 61 * SECOND;
+        assert_eq!(play.see(Observation::StillWaiting { what, since }).found(), [("stuck", Some(rule))]);
+    }
 }

@@ -6,11 +6,13 @@ use std::path::Path;
 
 use serde::Serialize;
 use trial_checker::input::{self, Format, InputError};
+use trial_checker::metrics::Service;
 use trial_checker::operations::{
     Consumer, History, HistoryFinding, Isolation, Options, Report, check as check_history,
 };
 use trial_checker::{Class, Outcome};
 use trial_sim::campaign::Identity;
+use trial_sim::log::Milliseconds;
 use trial_sim::trial::run_while;
 use trial_sim::world::Carriage;
 
@@ -108,6 +110,15 @@ fn options(args: &CheckArgs, known: Options) -> Options {
 }
 
 fn print(report: &Report, given: &str, out: &mut Out) -> Result<(), Failure> {
+    out.line(report.belief_truth)?;
+    out.line("")?;
+    for (what, service) in [("without an acknowledgement", Service::Send), ("unread", Service::Read)] {
+        let of_service = report.unavailability.iter().filter(|without| without.service == service);
+        if let Some(longest) = of_service.max_by_key(|without| without.lasted) {
+            let lasted = Milliseconds(longest.lasted);
+            out.line(format_args!("longest {what}: {} for {lasted} ms", longest.partition))?;
+        }
+    }
     print_counters(&report.counters, out)?;
     out.line("")?;
     for group in &report.groups {

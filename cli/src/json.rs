@@ -17,7 +17,8 @@ pub struct TrialJson<'a> {
     events: u64,
     verdict: Outcome,
     findings: Vec<FindingJson<'a>>,
-    counters: &'a BTreeMap<String, u64>,
+    /// With the metrics, in nanoseconds.
+    counters: BTreeMap<String, u64>,
     /// What each consumer group made of the acknowledged records; absent where there are no groups.
     #[serde(skip_serializing_if = "<[Delivery]>::is_empty")]
     delivery: &'a [Delivery],
@@ -38,7 +39,7 @@ impl<'a> TrialJson<'a> {
             events: report.events,
             verdict: outcome(report),
             findings: report.verdict.findings.iter().map(FindingJson::of).collect(),
-            counters: &report.verdict.counters,
+            counters: report.verdict.counters.clone().into_iter().chain(report.verdict.metrics.named()).collect(),
             delivery: &report.verdict.delivery,
             pauses: report.pauses.iter().map(PausesJson::of).collect(),
             reproduce,

@@ -25,6 +25,11 @@ pub fn print(report: &Report, out: &mut Out) -> Result<(), Failure> {
         out.line(Deliveries(&verdict.delivery))?;
     }
     out.line("")?;
+    let metrics = verdict.metrics.to_string();
+    if !metrics.is_empty() {
+        out.line(metrics)?;
+        out.line("")?;
+    }
     print_counters(&verdict.counters, out)?;
     out.line("")?;
     print_pauses(report, out)?;

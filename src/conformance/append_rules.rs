@@ -98,15 +98,15 @@ rules! {
     }
 }
 
-/// The rules of the log engine that hold: all of them, but for the one that a test process leaves out.
-#[cfg(not(test))]
+/// The rules of the log engine that hold: all of them, but for the one that this process leaves out.
+#[cfg(not(any(test, feature = "mutants")))]
 pub fn append_rules_of_logs() -> trial_storage::AppendRules {
     trial_storage::AppendRules::ALL_HOLD
 }
-/// The rules of the log engine that hold: all of them, but for the one that a test process leaves out.
-#[cfg(test)]
+/// The rules of the log engine that hold: all of them, but for the one that this process leaves out.
+#[cfg(any(test, feature = "mutants"))]
 pub fn append_rules_of_logs() -> trial_storage::AppendRules {
-    let holds = |name: &str| super::tests::holds(&format!("AppendRule::{name}"));
+    let holds = |name: &str| super::left_out::holds(&format!("AppendRule::{name}"));
     let left_out = trial_storage::AppendRule::ALL.iter().filter(|rule| !holds(rule.name()));
     left_out.fold(trial_storage::AppendRules::ALL_HOLD, |rules, rule| rules.without(*rule))
 }

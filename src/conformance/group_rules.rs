@@ -194,6 +194,9 @@ rules! {
         OldEpochOwnsNoMore: "One epoch back is accepted from a member that has no more than it was given: the answer was lost.",
             "`GroupMetadataManager.throwIfConsumerGroupMemberEpochIsInvalid`",
             "group::consumer::tests::a_member_in_another_epoch_is_fenced";
+        FencedMemberBeginsAnew: "A member that is known may join again with epoch 0, in whatever epoch it was.",
+            "KAFKA-19233, `GroupMetadataManager.throwIfConsumerGroupMemberEpochIsInvalid`",
+            "group::consumer::tests::a_fenced_member_begins_anew";
         AssignmentIsToldOnce: "The assignment is told when it has changed, and to who says everything.",
             "`GroupMetadataManager.consumerGroupHeartbeat`",
             "group::consumer::tests::a_member_joins_and_has_everything";

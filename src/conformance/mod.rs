@@ -7,8 +7,8 @@
 //!   if PartitionRule::SenderLeads.holds() && broker != partition.leader { return Err(InvalidRequest) }
 //! ```
 //!
-//! It always does: `holds` is a constant. Only in this crate's own unit tests (`cfg(test)`) can one rule at a time be left
-//! out. The test `every_rule_left_out_fails_its_test` does that to every rule in turn, each in a process of its own, and
+//! It always does: `holds` is a constant. Only in this crate's own unit tests (`cfg(test)`), and in a build with the feature
+//! `mutants`, can one rule at a time be left out ([`left_out`]). The test `every_rule_left_out_fails_its_test` does that to every rule in turn, each in a process of its own, and
 //! demands that the rule's test passes with it and fails without it; `tests/conformance.sh` runs it and prints the count.
 //! Rules that live in the log engine, which does not know this crate, are asked for there by `rules.hold(..)` of a value
 //! that stands in a log's configuration ([`producer_rules_of_logs`]); they bear the same names.
@@ -26,6 +26,8 @@ mod group_client_rules;
 mod group_rules;
 mod high_watermark_rules;
 mod isr_rules;
+#[cfg(any(test, feature = "mutants"))]
+pub mod left_out;
 mod log_start_rules;
 mod partition_rules;
 mod produce_rules;
@@ -395,17 +397,17 @@ macro_rules! rules {
             };
 
             /// Does the rule hold? It does.
-            #[cfg(not(test))]
+            #[cfg(not(any(test, feature = "mutants")))]
             #[inline(always)]
             pub const fn holds(self) -> bool {
                 true
             }
-            /// Does the rule hold? It does, unless it is the one that this test process leaves out.
-            #[cfg(test)]
+            /// Does the rule hold? It does, unless it is the one that this process leaves out.
+            #[cfg(any(test, feature = "mutants"))]
             pub fn holds(self) -> bool {
                 match self {
                     $($($section::$rule => {
-                        $crate::conformance::tests::holds(concat!(stringify!($section), "::", stringify!($rule)))
+                        $crate::conformance::left_out::holds(concat!(stringify!($section), "::", stringify!($rule)))
                     })+)+
                 }
             }

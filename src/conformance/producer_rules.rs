@@ -113,15 +113,15 @@ rules! {
     }
 }
 
-/// The rules of the log engine that hold: all of them, but for the one that a test process leaves out.
-#[cfg(not(test))]
+/// The rules of the log engine that hold: all of them, but for the one that this process leaves out.
+#[cfg(not(any(test, feature = "mutants")))]
 pub fn producer_rules_of_logs() -> trial_storage::ProducerRules {
     trial_storage::ProducerRules::default()
 }
-/// The rules of the log engine that hold: all of them, but for the one that a test process leaves out.
-#[cfg(test)]
+/// The rules of the log engine that hold: all of them, but for the one that this process leaves out.
+#[cfg(any(test, feature = "mutants"))]
 pub fn producer_rules_of_logs() -> trial_storage::ProducerRules {
-    let holds = |name: &str| super::tests::holds(&format!("ProducerRule::{name}"));
+    let holds = |name: &str| super::left_out::holds(&format!("ProducerRule::{name}"));
     let left_out = trial_storage::ProducerRule::ALL.iter().filter(|rule| !holds(rule.name()));
     left_out.fold(trial_storage::ProducerRules::default(), |rules, rule| rules.without(*rule))
 }

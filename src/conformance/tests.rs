@@ -5,21 +5,14 @@ use std::fmt::Write as _;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
-use std::sync::{Mutex, OnceLock};
+use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
+use super::left_out::LEFT_OUT;
 use super::{Entry, SECTIONS, UNRULED};
 
-/// Names the rule that a test process leaves out.
-const LEFT_OUT: &str = "TRIAL_RULE_OUT";
 /// A test that takes longer without its rule hangs, which nobody should have to wait for.
 const PATIENCE: Duration = Duration::from_secs(60);
-
-/// Does this rule hold in this process?
-pub fn holds(rule: &str) -> bool {
-    static RULE: OnceLock<Option<String>> = OnceLock::new();
-    RULE.get_or_init(|| std::env::var(LEFT_OUT).ok()).as_deref() != Some(rule)
-}
 
 fn entries() -> impl Iterator<Item = &'static Entry> {
     SECTIONS.iter().flat_map(|section| section.lines).flat_map(|line| line.rules)

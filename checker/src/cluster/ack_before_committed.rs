@@ -6,8 +6,17 @@
 use super::partition::{Ack, PartitionTruth};
 use super::replica::Batch;
 use crate::findings::{Findings, Headline};
+use crate::invariants::Invariant;
 use crate::settings::Settings;
 use crate::words::{brokers, offsets, seconds, step};
+
+/// See the table of invariants.
+pub(super) const INVARIANT: Invariant = Invariant {
+    code: "ack-before-committed",
+    rule: None,
+    what: "an acks=all acknowledgement needs the record on the maximal ISR, of min.insync.replicas at least",
+    source: "KIP-497, `Partition.checkEnoughReplicasReachOffset`",
+};
 
 /// A leader answered an acks=all request.
 pub(crate) fn check(truth: &PartitionTruth, ack: &Ack, maximal_isr: &[i32], settings: &Settings, found: &mut Findings) {
@@ -19,7 +28,7 @@ pub(crate) fn check(truth: &PartitionTruth, ack: &Ack, maximal_isr: &[i32], sett
     if !too_few && missing.is_empty() {
         return;
     }
-    found.add(Headline::bug("ack-before-committed", &truth.name, Some(ack.first), ack.at), || {
+    found.add(Headline::bug(INVARIANT.code, &truth.name, Some(ack.first), ack.at), || {
         let (name, what) = (settings.broker_name(ack.broker), offsets(ack.first, ack.last));
         let isr = brokers(settings, maximal_isr);
         let why = if missing.is_empty() {

@@ -3,10 +3,27 @@
 
 use super::Cluster;
 use crate::findings::{Findings, Headline};
+use crate::invariants::Invariant;
 use crate::observation::EventRef;
 use crate::settings::Settings;
 use crate::verdict::Class;
 use crate::words::{seconds, step};
+
+/// See the table of invariants.
+pub(super) const REGRESSION: Invariant = Invariant {
+    code: "broker-epoch-regression",
+    rule: None,
+    what: "broker epochs rise with every incarnation, and are given once",
+    source: "KIP-631",
+};
+
+/// See the table of invariants.
+pub(super) const CHANGED: Invariant = Invariant {
+    code: "broker-epoch-changed",
+    rule: None,
+    what: "an incarnation that registers again keeps its broker epoch",
+    source: "KAFKA-16952, `ClusterControlManager.registerBroker`",
+};
 
 /// The controller is about to register a broker.
 pub(crate) fn check(
@@ -25,7 +42,7 @@ pub(crate) fn check(
                 name(),
                 known.broker_epoch
             );
-            Some(("broker-epoch-changed", text))
+            Some((CHANGED, text))
         }
         Some(known) if known.incarnation != incarnation && broker_epoch <= known.broker_epoch => {
             let text = format!(
@@ -33,7 +50,7 @@ pub(crate) fn check(
                 name(),
                 known.broker_epoch
             );
-            Some(("broker-epoch-regression", text))
+            Some((REGRESSION, text))
         }
         _ => cluster.brokers.iter().find(|(other, b)| **other != broker && b.broker_epoch == broker_epoch).map(
             |(other, _)| {
@@ -42,12 +59,20 @@ pub(crate) fn check(
                     name(),
                     settings.broker_name(*other)
                 );
-                ("broker-epoch-regression", text)
+                (REGRESSION, text)
             },
         ),
     };
-    let Some((code, text)) = wrong else { return };
-    let headline = Headline { class: Class::Bug, code, rule: None, partition: None, offset: None, record: None, at };
+    let Some((broken, text)) = wrong else { return };
+    let headline = Headline {
+        class: Class::Bug,
+        code: broken.code,
+        rule: broken.rule,
+        partition: None,
+        offset: None,
+        record: None,
+        at,
+    };
     found.add(headline, || {
         let sentence = format!("at {}: {text}", seconds(at.time));
         (text, vec![step(at, "controller", sentence)])

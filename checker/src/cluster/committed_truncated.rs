@@ -5,9 +5,18 @@
 use super::partition::PartitionTruth;
 use super::replica::CutKind;
 use crate::findings::{Findings, Headline};
+use crate::invariants::Invariant;
 use crate::observation::EventRef;
 use crate::settings::Settings;
 use crate::words::{seconds, step};
+
+/// See the table of invariants.
+pub(super) const INVARIANT: Invariant = Invariant {
+    code: "committed-truncated",
+    rule: None,
+    what: "an in-sync replica never cuts committed records away",
+    source: "KIP-101",
+};
 
 /// The replica's log has just been cut.
 pub(crate) fn check(
@@ -28,7 +37,7 @@ pub(crate) fn check(
         return;
     }
     let Some(first) = cut.removed.iter().map(|e| e.batch).find(|batch| truth.ghost.has(batch)) else { return };
-    found.add(Headline::bug("committed-truncated", &truth.name, Some(first.first), at), || {
+    found.add(Headline::bug(INVARIANT.code, &truth.name, Some(first.first), at), || {
         let (name, partition, committed) = (settings.broker_name(broker), &truth.name, truth.ghost.end);
         let why = match &cut.kind {
             CutKind::Truncated { why } => why.as_str(),

@@ -5,14 +5,39 @@
 use super::Cluster;
 use super::partition::Election;
 use crate::findings::{Findings, Headline};
+use crate::invariants::Invariant;
 use crate::settings::Settings;
 use crate::words::{brokers, seconds, step};
+
+/// See the table of invariants.
+pub(super) const FENCED: Invariant = Invariant {
+    code: "unsafe-election",
+    rule: Some("fenced-leader"),
+    what: "the winner of an election is not fenced",
+    source: "`PartitionChangeBuilder.isValidNewLeader`",
+};
+
+/// See the table of invariants.
+pub(super) const UNREGISTERED: Invariant = Invariant {
+    code: "unsafe-election",
+    rule: Some("unregistered-leader"),
+    what: "the winner of an election is registered",
+    source: "`PartitionChangeBuilder.isValidNewLeader`",
+};
+
+/// See the table of invariants.
+pub(super) const NOT_ELIGIBLE: Invariant = Invariant {
+    code: "unsafe-election",
+    rule: Some("not-eligible"),
+    what: "the winner is in sync, eligible, or the last known leader, unless unclean election is enabled",
+    source: "KIP-966",
+};
 
 /// The controller elected a leader.
 pub(crate) fn check(cluster: &Cluster, number: usize, election: &Election, settings: &Settings, found: &mut Findings) {
     let truth = &cluster.partitions[number];
-    let Some((rule, why)) = wrong(cluster, number, election, settings) else { return };
-    let headline = Headline { rule: Some(rule), ..Headline::bug("unsafe-election", &truth.name, None, election.at) };
+    let Some((broken, why)) = wrong(cluster, number, election, settings) else { return };
+    let headline = Headline { rule: broken.rule, ..Headline::bug(NOT_ELIGIBLE.code, &truth.name, None, election.at) };
     found.add(headline, || {
         let (name, partition) = (settings.broker_name(election.leader), &truth.name);
         let summary = format!("{name} was elected to lead {partition} in epoch {}, {why}", election.leader_epoch);
@@ -26,15 +51,15 @@ pub(crate) fn check(cluster: &Cluster, number: usize, election: &Election, setti
     });
 }
 
-fn wrong(cluster: &Cluster, number: usize, election: &Election, settings: &Settings) -> Option<(&'static str, String)> {
+fn wrong(cluster: &Cluster, number: usize, election: &Election, settings: &Settings) -> Option<(Invariant, String)> {
     let (truth, leader) = (&cluster.partitions[number], election.leader);
     if leader < 0 {
         return None;
     }
     if !cluster.brokers.is_empty() {
         match cluster.brokers.get(&leader) {
-            None => return Some(("unregistered-leader", "which is not registered".to_owned())),
-            Some(broker) if broker.fenced => return Some(("fenced-leader", "which is fenced".to_owned())),
+            None => return Some((UNREGISTERED, "which is not registered".to_owned())),
+            Some(broker) if broker.fenced => return Some((FENCED, "which is fenced".to_owned())),
             Some(_) => {}
         }
     }
@@ -50,6 +75,6 @@ fn wrong(cluster: &Cluster, number: usize, election: &Election, settings: &Setti
     let known = !truth.assigned.is_empty();
     (!may && known).then(|| {
         let eligible = brokers(settings, &election.elr_before);
-        ("not-eligible", format!("which was neither in sync nor eligible ({eligible})"))
+        (NOT_ELIGIBLE, format!("which was neither in sync nor eligible ({eligible})"))
     })
 }

@@ -3,8 +3,17 @@
 
 use super::partition::PartitionTruth;
 use crate::findings::{Findings, Headline};
+use crate::invariants::Invariant;
 use crate::observation::EventRef;
 use crate::words::{seconds, step};
+
+/// See the table of invariants.
+pub(super) const INVARIANT: Invariant = Invariant {
+    code: "epoch-regression",
+    rule: None,
+    what: "leader and partition epochs only rise; a new leader takes a new leader epoch",
+    source: "`PartitionRegistration.merge`",
+};
 
 /// The controller is about to change the partition; `leader` if that is part of the change.
 pub(crate) fn check(
@@ -25,7 +34,7 @@ pub(crate) fn check(
     if leader_epoch_rises && partition_epoch > old_partition_epoch {
         return;
     }
-    found.add(Headline::bug("epoch-regression", &truth.name, None, at), || {
+    found.add(Headline::bug(INVARIANT.code, &truth.name, None, at), || {
         let sentence = format!(
             "the controller changed {} at {} from leader epoch {old_leader_epoch}, partition epoch {old_partition_epoch} \
              to leader epoch {leader_epoch}, partition epoch {partition_epoch}",

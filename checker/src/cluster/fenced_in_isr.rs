@@ -3,9 +3,18 @@
 
 use super::Cluster;
 use crate::findings::{Findings, Headline};
+use crate::invariants::Invariant;
 use crate::observation::EventRef;
 use crate::settings::Settings;
 use crate::words::{brokers, seconds, step};
+
+/// See the table of invariants.
+pub(super) const INVARIANT: Invariant = Invariant {
+    code: "fenced-in-isr",
+    rule: None,
+    what: "who is fenced or shutting down does not join the in-sync replicas, and stays in them only as the last",
+    source: "KIP-841, `ineligibleReplicasForIsr`",
+};
 
 /// The controller is about to set a partition's in-sync replicas.
 pub(crate) fn check(
@@ -24,7 +33,7 @@ pub(crate) fn check(
         (joins && (broker.fenced || broker.shutting_down)) || (stays && broker.fenced)
     };
     let Some(member) = isr.iter().find(wrong) else { return };
-    found.add(Headline::bug("fenced-in-isr", &truth.name, None, at), || {
+    found.add(Headline::bug(INVARIANT.code, &truth.name, None, at), || {
         let (name, partition) = (settings.broker_name(*member), &truth.name);
         let how = match cluster.brokers.get(member) {
             Some(broker) if broker.fenced => "fenced",

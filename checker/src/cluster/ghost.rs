@@ -42,7 +42,7 @@ impl Ghost {
         if to <= self.end {
             return;
         }
-        let (before, from) = (self.end, leader.log.partition_point(|e| e.batch.first < self.end));
+        let (before, from) = (self.end, from_the_end(&leader.log, |e| e.batch.first < self.end));
         for entry in leader.log[from..].iter().take_while(|e| e.batch.last < to) {
             self.log.push(Committed { batch: entry.batch, at, in_sync: in_sync.min(u16::MAX as usize) as u16 });
             self.end = entry.batch.last.saturating_add(1);
@@ -56,8 +56,8 @@ impl Ghost {
     pub(crate) fn compare(&self, replica: &mut Replica, to: i64) -> Option<Difference> {
         let to = to.min(self.end);
         let start = replica.verified.max(replica.log_start);
-        let from = self.log.partition_point(|c| c.batch.last < start);
-        let mut place = replica.log.partition_point(|e| e.batch.last < start);
+        let from = from_the_end(&self.log, |c| c.batch.last < start);
+        let mut place = from_the_end(&replica.log, |e| e.batch.last < start);
         let mut committed = self.log[from..].iter().take_while(|c| c.batch.last < to);
         committed.find_map(|committed| {
             let there = replica.log.get(place).map(|e| e.batch);
@@ -97,7 +97,7 @@ impl Ghost {
 
     /// What is committed from an offset on.
     pub(crate) fn committed_from(&self, offset: i64) -> &[Committed] {
-        &self.log[self.log.partition_point(|c| c.batch.first < offset)..]
+        &self.log[from_the_end(&self.log, |c| c.batch.first < offset)..]
     }
 
     fn find(&self, batch: &Batch) -> Option<&Committed> {
@@ -108,6 +108,19 @@ impl Ghost {
     pub(crate) fn ever(&self, batch: &Batch) -> Option<&Committed> {
         self.find(batch).or_else(|| self.lost.iter().find_map(|lost| find(lost, batch)))
     }
+}
+
+/// `partition_point` of what lies near the end, as what is looked for in a log that grows nearly always does: in steps that double.
+fn from_the_end<T>(log: &[T], is_before: impl Fn(&T) -> bool) -> usize {
+    let (mut end, mut step) = (log.len(), 1);
+    while end > 0 {
+        let from = end.saturating_sub(step);
+        if is_before(&log[from]) {
+            return from + log[from..end].partition_point(is_before);
+        }
+        (end, step) = (from, 2 * step);
+    }
+    0
 }
 
 fn find<'a>(log: &'a [Committed], batch: &Batch) -> Option<&'a Committed> {

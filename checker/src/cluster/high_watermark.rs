@@ -2,9 +2,18 @@
 
 use super::partition::PartitionTruth;
 use crate::findings::{Findings, Headline};
+use crate::invariants::Invariant;
 use crate::observation::EventRef;
 use crate::settings::Settings;
 use crate::words::{seconds, step};
+
+/// See the table of invariants.
+pub(super) const INVARIANT: Invariant = Invariant {
+    code: "high-watermark-beyond-log-end",
+    rule: None,
+    what: "no high watermark exceeds its log end",
+    source: "`UnifiedLog.updateHighWatermark`",
+};
 
 /// The replica's high watermark has just moved.
 pub(crate) fn check(truth: &PartitionTruth, broker: i32, at: EventRef, settings: &Settings, found: &mut Findings) {
@@ -13,7 +22,7 @@ pub(crate) fn check(truth: &PartitionTruth, broker: i32, at: EventRef, settings:
     if to <= log_end {
         return;
     }
-    found.add(Headline::bug("high-watermark-beyond-log-end", &truth.name, Some(to), at), || {
+    found.add(Headline::bug(INVARIANT.code, &truth.name, Some(to), at), || {
         let (name, partition) = (settings.broker_name(broker), &truth.name);
         let summary = format!("{name} has high watermark {to} in {partition}, but its log ends at {log_end}");
         let sentence = format!(

@@ -2,9 +2,18 @@
 
 use super::partition::PartitionTruth;
 use crate::findings::{Findings, Headline};
+use crate::invariants::Invariant;
 use crate::observation::EventRef;
 use crate::settings::Settings;
 use crate::words::{brokers, seconds, step};
+
+/// See the table of invariants.
+pub(super) const INVARIANT: Invariant = Invariant {
+    code: "leader-not-in-isr",
+    rule: None,
+    what: "a leader is one of the in-sync replicas",
+    source: "KIP-497, `PartitionChangeBuilder`",
+};
 
 /// The controller elected `leader` (-1: none) with these in-sync replicas.
 pub(crate) fn check(
@@ -18,7 +27,7 @@ pub(crate) fn check(
     if leader < 0 || isr.contains(&leader) {
         return;
     }
-    found.add(Headline::bug("leader-not-in-isr", &truth.name, None, at), || {
+    found.add(Headline::bug(INVARIANT.code, &truth.name, None, at), || {
         let (name, isr) = (settings.broker_name(leader), brokers(settings, isr));
         let sentence = format!(
             "the controller made {name} leader of {} at {} with in-sync replicas {isr}",

@@ -4,9 +4,18 @@
 use super::ghost::Difference;
 use super::partition::PartitionTruth;
 use crate::findings::{Findings, Headline};
+use crate::invariants::Invariant;
 use crate::observation::EventRef;
 use crate::settings::Settings;
 use crate::words::{seconds, step};
+
+/// See the table of invariants.
+pub(super) const INVARIANT: Invariant = Invariant {
+    code: "log-mismatch",
+    rule: None,
+    what: "logs of one epoch are the same below both their high watermarks",
+    source: "KIP-101",
+};
 
 /// A follower's high watermark has just moved in the controller's epoch: it has taken a fetch answer of that epoch, so
 /// everything that had to be cut is cut.
@@ -45,7 +54,7 @@ fn tell(
     found: &mut Findings,
 ) {
     let batch = difference.committed.batch;
-    found.add(Headline::bug("log-mismatch", &truth.name, Some(batch.first), at), || {
+    found.add(Headline::bug(INVARIANT.code, &truth.name, Some(batch.first), at), || {
         let (name, partition, offset) = (settings.broker_name(broker), &truth.name, batch.first);
         let has = match difference.instead {
             Some(other) if other.epoch != batch.epoch => format!("a batch of epoch {}", other.epoch),

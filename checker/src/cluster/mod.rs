@@ -35,12 +35,33 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crate::findings::Findings;
+use crate::invariants::Invariant;
 use crate::observation::{Entry, EventRef, Observation, Partition, StartCause};
 use crate::partitions::Partitions;
 use crate::settings::{Settings, TopicSettings};
 use forgotten_producers::UnknownStart;
 use partition::{Ack, Deletion, Election, PartitionTruth, Produced, Reign};
 use replica::{Batch, CutKind};
+
+/// What is checked here.
+pub(crate) const INVARIANTS: [Invariant; 16] = [
+    two_leaders_one_epoch::INVARIANT,
+    epochs_rise::INVARIANT,
+    leader_in_sync::INVARIANT,
+    replica_sets::INVARIANT,
+    fenced_in_isr::INVARIANT,
+    broker_epochs::REGRESSION,
+    broker_epochs::CHANGED,
+    eligible_leader::FENCED,
+    eligible_leader::UNREGISTERED,
+    eligible_leader::NOT_ELIGIBLE,
+    unsafe_election::INVARIANT,
+    committed_truncated::INVARIANT,
+    log_mismatch::INVARIANT,
+    high_watermark::INVARIANT,
+    ack_before_committed::INVARIANT,
+    producer_sequences::INVARIANT,
+];
 
 /// A broker went down.
 #[derive(Clone, Copy, Debug)]
@@ -116,9 +137,23 @@ impl Cluster {
 
     /// All batches a leader appended with this record in them, the latest first.
     pub(crate) fn batches_of<'a>(&'a self, truth: &'a PartitionTruth, record: u64) -> Vec<&'a Produced> {
+        self.batches(truth, record).collect()
+    }
+
+    /// The same, without a list.
+    pub(crate) fn batches<'a>(&'a self, truth: &'a PartitionTruth, record: u64) -> impl Iterator<Item = &'a Produced> {
         let last = usize::try_from(record).ok().and_then(|r| self.record_batches.get(r)).copied().unwrap_or(0);
-        let more = self.more_batches.get(&record).into_iter().flatten().rev().copied();
-        std::iter::once(last).chain(more).filter_map(|n| truth.produced.get((n as usize).checked_sub(1)?)).collect()
+        let more = match self.more_batches.is_empty() {
+            true => None,
+            false => self.more_batches.get(&record),
+        };
+        let more = more.into_iter().flatten().rev().copied();
+        std::iter::once(last).chain(more).filter_map(|n| truth.produced.get((n as usize).checked_sub(1)?))
+    }
+
+    /// Does the host tell which records batches have?
+    pub(crate) fn knows_records(&self) -> bool {
+        !self.record_batches.is_empty()
     }
 
     /// One fact. Client operations do not concern this side.

@@ -3,6 +3,7 @@
 //!
 //! Where the log says nothing of a producer, it may begin anywhere: a partition that has forgotten it cannot know better.
 
+use crate::invariants::Invariant;
 use std::collections::BTreeMap;
 
 use super::partition::PartitionTruth;
@@ -11,6 +12,14 @@ use crate::findings::{Findings, Headline};
 use crate::observation::{EventRef, ProducerBatch};
 use crate::settings::Settings;
 use crate::words::{seconds, step};
+
+/// See the table of invariants.
+pub(super) const INVARIANT: Invariant = Invariant {
+    code: "producer-sequence",
+    rule: None,
+    what: "sequences of what is committed are contiguous by producer id, epoch and partition, and epochs begin at 0",
+    source: "KIP-98, `ProducerAppendInfo`",
+};
 
 /// Each producer's last batch among those that were committed.
 #[derive(Clone, Debug, Default)]
@@ -57,7 +66,7 @@ pub(crate) fn check(truth: &mut PartitionTruth, broker: i32, at: EventRef, setti
     for committed in ghost.committed_from(producers.end) {
         let Some((before, now, instead)) = producers.take(&committed.batch) else { continue };
         let offset = committed.batch.first;
-        found.add(Headline::bug("producer-sequence", name, Some(offset), at), || {
+        found.add(Headline::bug(INVARIANT.code, name, Some(offset), at), || {
             let leader = settings.broker_name(broker);
             let has = format!("sequence {} of epoch {}", now.first_sequence, now.epoch);
             let summary = format!("producer {} has {has} at offset {offset} of {name}, where {instead} had to come", now.id);

@@ -3,9 +3,18 @@
 
 use super::partition::PartitionTruth;
 use crate::findings::{Findings, Headline};
+use crate::invariants::Invariant;
 use crate::observation::EventRef;
 use crate::settings::Settings;
 use crate::words::{brokers, seconds, step};
+
+/// See the table of invariants.
+pub(super) const INVARIANT: Invariant = Invariant {
+    code: "replica-sets",
+    rule: None,
+    what: "in-sync and eligible leader replicas are disjoint, and replicas of the partition",
+    source: "KIP-966, `PartitionRegistration`",
+};
 
 /// The controller's whole word on a partition is known.
 pub(crate) fn check(truth: &PartitionTruth, at: EventRef, settings: &Settings, found: &mut Findings) {
@@ -17,7 +26,7 @@ pub(crate) fn check(truth: &PartitionTruth, at: EventRef, settings: &Settings, f
         (None, Some(_)) => "a broker that is no replica is in sync or eligible",
         (None, None) => return,
     };
-    found.add(Headline::bug("replica-sets", &truth.name, None, at), || {
+    found.add(Headline::bug(INVARIANT.code, &truth.name, None, at), || {
         let sentence = format!(
             "the controller made {} the in-sync and {} the eligible leader replicas of {} at {}; its replicas are {}",
             brokers(settings, &truth.isr),

@@ -3,9 +3,18 @@
 
 use super::partition::PartitionTruth;
 use crate::findings::{Findings, Headline};
+use crate::invariants::Invariant;
 use crate::observation::EventRef;
 use crate::settings::Settings;
 use crate::words::{seconds, step};
+
+/// See the table of invariants.
+pub(super) const INVARIANT: Invariant = Invariant {
+    code: "two-leaders-one-epoch",
+    rule: None,
+    what: "at most one replica accepts appends per partition and leader epoch",
+    source: "KIP-101",
+};
 
 /// A broker leads, or appended as leader, in that epoch.
 pub(crate) fn check(
@@ -21,7 +30,7 @@ pub(crate) fn check(
         return;
     }
     truth.appenders.insert(leader_epoch, broker); // told once per change
-    found.add(Headline::bug("two-leaders-one-epoch", &truth.name, None, at), || {
+    found.add(Headline::bug(INVARIANT.code, &truth.name, None, at), || {
         let (name, other, partition) = (settings.broker_name(broker), settings.broker_name(first), &truth.name);
         let summary = format!("{name} leads {partition} in epoch {leader_epoch}, as {other} did");
         let sentence = format!(

@@ -4,9 +4,18 @@
 use super::Cluster;
 use super::loss::{self, Judgement};
 use crate::findings::{Findings, Headline};
+use crate::invariants::Invariant;
 use crate::observation::EventRef;
 use crate::settings::Settings;
 use crate::words::{seconds, step};
+
+/// See the table of invariants.
+pub(super) const INVARIANT: Invariant = Invariant {
+    code: "unsafe-election",
+    rule: None,
+    what: "every later legitimate leader has all that was ever committed (the ghost log)",
+    source: "Raft 5.4 leader completeness; KIP-101",
+};
 
 /// The controller's leader of this partition has just begun to lead. Its log is the truth from here on.
 pub(crate) fn check(cluster: &mut Cluster, number: usize, at: EventRef, settings: &Settings, found: &mut Findings) {
@@ -23,7 +32,7 @@ pub(crate) fn check(cluster: &mut Cluster, number: usize, at: EventRef, settings
     let truth = &cluster.partitions[number];
     let Some(reign) = truth.reigns.last().copied() else { return };
     let Judgement { class, rule, because } = loss::judge_reign(cluster, truth, &batch, &reign, settings);
-    let headline = Headline { class, rule, ..Headline::bug("unsafe-election", &truth.name, Some(batch.first), at) };
+    let headline = Headline { class, rule, ..Headline::bug(INVARIANT.code, &truth.name, Some(batch.first), at) };
     found.add(headline, || {
         let (name, partition) = (settings.broker_name(leader), &truth.name);
         let summary = format!(

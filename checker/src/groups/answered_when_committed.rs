@@ -3,8 +3,17 @@
 
 use super::Written;
 use super::violation::Violation;
+use crate::invariants::Invariant;
 use crate::observation::Partition;
 use std::sync::Arc;
+
+/// See the table of invariants.
+pub(super) const INVARIANT: Invariant = Invariant {
+    code: "ack-before-committed",
+    rule: Some("offset-commit"),
+    what: "a commit is acknowledged below the high watermark",
+    source: "`CoordinatorRuntime`",
+};
 
 /// A commit is acknowledged whose record was written there; `None` if none was.
 pub(super) fn check(

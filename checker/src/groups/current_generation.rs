@@ -4,11 +4,20 @@
 //! Of a classic group the log tells the last generation that was assigned; the one that is agreed on may be later, so that a
 //! later one is no sign. Of a group of the consumer protocol it tells each member's epoch.
 
+use crate::invariants::Invariant;
 use std::sync::Arc;
 
 use super::fold::Fold;
 use super::violation::Violation;
 use crate::observation::Partition;
+
+/// See the table of invariants.
+pub(super) const INVARIANT: Invariant = Invariant {
+    code: "zombie-commit",
+    rule: Some("coordinator"),
+    what: "offsets are written for members in the present generation only",
+    source: "`validateOffsetCommit`",
+};
 
 /// An offset was written; `fold` is all that is written.
 pub(super) fn check(

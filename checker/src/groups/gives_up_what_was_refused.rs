@@ -5,7 +5,16 @@
 use std::sync::Arc;
 
 use super::violation::Violation;
+use crate::invariants::Invariant;
 use crate::observation::MemberStep;
+
+/// See the table of invariants.
+pub(super) const INVARIANT: Invariant = Invariant {
+    code: "needless-rejoin",
+    rule: None,
+    what: "a member gives its generation up for the refusal of what it asked in that generation, not in an earlier one",
+    source: "KAFKA-9823, `AbstractCoordinator.generationUnchanged`",
+};
 
 /// A step of a member.
 pub(super) fn check(group: &Arc<str>, consumer: u32, what: &MemberStep) -> Option<Violation> {

@@ -3,7 +3,16 @@
 
 use super::fold::Fold;
 use super::violation::Violation;
+use crate::invariants::Invariant;
 use crate::observation::GroupRecord;
+
+/// See the table of invariants.
+pub(super) const INVARIANT: Invariant = Invariant {
+    code: "commit-regression",
+    rule: Some("removed-while-in-use"),
+    what: "the offset of a partition that is consumed is not removed",
+    source: "KIP-211",
+};
 
 /// A record was committed that is not in the fold yet. `is_deleted`: the topic is gone, or was.
 pub(super) fn check(fold: &Fold, record: &GroupRecord, is_deleted: impl FnOnce(&str) -> bool) -> Option<Violation> {

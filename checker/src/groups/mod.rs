@@ -6,18 +6,7 @@
 //!   acknowledged commits, coordinators' own state ─────────────────────┘
 //! ```
 //!
-//! | code (rule) | what must hold | source |
-//! |---|---|---|
-//! | dual-ownership (coordinator) | a partition belongs to one member of a group | KIP-429, KIP-848 |
-//! | group-epoch-regression | generations, group epochs and member epochs never go back | `ClassicGroup`, `ConsumerGroup` |
-//! | zombie-commit (coordinator) | offsets are written for members in the present generation only | `validateOffsetCommit` |
-//! | commit-beyond-log-end | no group has come farther than its partition is long | |
-//! | commit-regression (removed-while-in-use) | the offset of a partition that is consumed is not removed | KIP-211 |
-//! | commit-regression (acknowledged-commit-lost) | what was acknowledged is never lost, unless the configuration allows the loss | `CoordinatorRuntime` |
-//! | commit-regression (coordinator) | a coordinator answers the offsets that its log has | KAFKA-5600 |
-//! | coordinator-divergence | a coordinator knows the groups that its log has | KAFKA-10284 |
-//! | needless-rejoin | a member gives its generation up for the refusal of what it asked in that generation, not in an earlier one | KAFKA-9823 |
-//! | ack-before-committed (offset-commit) | a commit is acknowledged below the high watermark | `CoordinatorRuntime` |
+//! What must hold stands in the table of [`crate::invariants`].
 //!
 //! What is committed is decided by the ghost log of the partition ([`crate::cluster`]), and whether a loss is allowed by the
 //! same rules as for any record.
@@ -32,6 +21,7 @@ mod one_owner;
 mod violation;
 mod within_log;
 
+use crate::invariants::Invariant;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
@@ -46,8 +36,48 @@ use crate::verdict::Class;
 use fold::Fold;
 use violation::Violation;
 
+/// See the table of invariants.
+const COMMIT_LOST: Invariant = Invariant {
+    code: "commit-regression",
+    rule: Some("acknowledged-commit-lost"),
+    what: "an acknowledged commit is never lost, unless the configuration allows the loss",
+    source: "`CoordinatorRuntime`",
+};
+
+/// See the table of invariants.
+const OFFSETS: Invariant = Invariant {
+    code: "commit-regression",
+    rule: Some("coordinator"),
+    what: "a coordinator answers the offsets that its log has",
+    source: "KAFKA-5600",
+};
+
+/// See the table of invariants.
+const STATE: Invariant = Invariant {
+    code: "coordinator-divergence",
+    rule: None,
+    what: "a coordinator knows the groups that its log has",
+    source: "KAFKA-10284",
+};
+
 /// `Topic.GROUP_METADATA_TOPIC_NAME`
 const OFFSETS_TOPIC: &str = "__consumer_offsets";
+
+/// What is checked here.
+pub(crate) const INVARIANTS: [Invariant; 12] = [
+    one_owner::INVARIANT,
+    epochs_rise::GENERATION,
+    epochs_rise::GROUP_EPOCH,
+    epochs_rise::MEMBER_EPOCH,
+    current_generation::INVARIANT,
+    within_log::INVARIANT,
+    live_offsets_stay::INVARIANT,
+    COMMIT_LOST,
+    OFFSETS,
+    STATE,
+    answered_when_committed::INVARIANT,
+    gives_up_what_was_refused::INVARIANT,
+];
 
 /// A group, and a partition that it reads.
 type Key = (Arc<str>, Partition);
@@ -132,10 +162,20 @@ impl Groups {
     /// Does it say anything of groups, besides what it says of partitions?
     pub(crate) fn concerns(what: &Observation) -> bool {
         match what {
-            Observation::LogAppended { as_leader, partition, .. } => *as_leader && &*partition.topic != OFFSETS_TOPIC,
             Observation::HighWatermarkMoved { partition, .. } => &*partition.topic == OFFSETS_TOPIC,
             Observation::Member { what, .. } => matches!(what, MemberStep::GaveUp { .. }),
             _ => false,
+        }
+    }
+
+    /// A leader appended: so far at most a group can come.
+    pub(crate) fn log_grew(&mut self, what: &Observation) {
+        let Observation::LogAppended { partition, entries, as_leader: true, .. } = what else { return };
+        let Some(last) = entries.last().filter(|_| &*partition.topic != OFFSETS_TOPIC) else { return };
+        let reached = last.last_offset.saturating_add(1);
+        match self.log_ends.get_mut(partition) {
+            Some(end) => *end = reached.max(*end),
+            None => drop(self.log_ends.insert(partition.clone(), reached.max(0))),
         }
     }
 
@@ -149,12 +189,6 @@ impl Groups {
         found: &mut Findings,
     ) {
         match what {
-            Observation::LogAppended { partition, entries, .. } if &*partition.topic != OFFSETS_TOPIC => {
-                if let Some(last) = entries.last() {
-                    let end = self.log_ends.entry(partition.clone()).or_default();
-                    *end = (*end).max(last.last_offset.saturating_add(1));
-                }
-            }
             Observation::TopicDeleted { topic } => {
                 self.log_ends.retain(|partition, _| partition.topic != *topic);
                 self.deleted.insert(topic.clone());

@@ -2,12 +2,21 @@
 //! protocol, and at any time in the consumer protocol, where a partition belongs to a member until it has given it back
 //! (`ConsumerGroup.addPartitionEpochs`, KIP-848).
 
+use crate::invariants::Invariant;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::fold::GroupFold;
 use super::violation::Violation;
 use crate::observation::Partition;
+
+/// See the table of invariants.
+pub(super) const INVARIANT: Invariant = Invariant {
+    code: "dual-ownership",
+    rule: Some("coordinator"),
+    what: "a partition belongs to one member of a group",
+    source: "KIP-429, KIP-848",
+};
 
 /// The records of one batch were taken in that concern this group.
 pub(super) fn check(name: &Arc<str>, group: &GroupFold, found: &mut Vec<Violation>) {

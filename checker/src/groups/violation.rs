@@ -2,6 +2,10 @@
 
 use std::sync::Arc;
 
+use super::{
+    COMMIT_LOST, OFFSETS, STATE, answered_when_committed, current_generation, epochs_rise, gives_up_what_was_refused,
+    live_offsets_stay, one_owner, within_log,
+};
 use crate::cluster::loss::Judgement;
 use crate::findings::{Findings, Headline};
 use crate::observation::{EventRef, Partition};
@@ -79,16 +83,16 @@ impl Violation {
     fn code(&self) -> (&'static str, Option<&'static str>) {
         use Violation::*;
         match self {
-            TwoOwners { .. } => ("dual-ownership", Some("coordinator")),
-            EpochWentBack { what, .. } => ("group-epoch-regression", Some(what)),
-            StaleCommit { .. } => ("zombie-commit", Some("coordinator")),
-            CommitBeyondLogEnd { .. } => ("commit-beyond-log-end", None),
-            RemovedWhileInUse { .. } => ("commit-regression", Some("removed-while-in-use")),
-            AnsweredTooEarly { .. } => ("ack-before-committed", Some("offset-commit")),
-            CommitLost { loss, .. } => ("commit-regression", loss.rule.or(Some("acknowledged-commit-lost"))),
-            GaveUpForNothing { .. } => ("needless-rejoin", None),
-            OffsetsDiffer { .. } => ("commit-regression", Some("coordinator")),
-            GroupsDiffer { .. } => ("coordinator-divergence", None),
+            TwoOwners { .. } => one_owner::INVARIANT.named(),
+            EpochWentBack { what, .. } => (epochs_rise::GENERATION.code, Some(what)),
+            StaleCommit { .. } => current_generation::INVARIANT.named(),
+            CommitBeyondLogEnd { .. } => within_log::INVARIANT.named(),
+            RemovedWhileInUse { .. } => live_offsets_stay::INVARIANT.named(),
+            AnsweredTooEarly { .. } => answered_when_committed::INVARIANT.named(),
+            CommitLost { loss, .. } => (COMMIT_LOST.code, loss.rule.or(COMMIT_LOST.rule)),
+            GaveUpForNothing { .. } => gives_up_what_was_refused::INVARIANT.named(),
+            OffsetsDiffer { .. } => OFFSETS.named(),
+            GroupsDiffer { .. } => STATE.named(),
         }
     }
 

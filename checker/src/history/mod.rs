@@ -7,6 +7,12 @@
 //! It knows nothing of brokers, so that it works the same on our own runs and on a history recorded elsewhere. What
 //! follows from it for the verdict is decided by the checker's judge, which also knows the cluster's side.
 //! One invariant, one file; each names its definition.
+//!
+//! The definitions are those of [`crate::operations`], which judges histories from elsewhere and needs all operations at once; here
+//! they are followed as a trial goes on, a fork of it takes the state along, and at the end there is a final read, which
+//! a history from elsewhere has not. A test plays trials before both. Where acknowledged records are lost the two differ by intent: there
+//! a lost record still stands at the offset that was acknowledged, so that what took its place shows as inconsistent-offsets and as
+//! nonmonotonic-send besides; here the final read says where records are, and the loss is told as that alone.
 
 pub(crate) mod ack_offset_mismatch;
 pub mod belief_truth;
@@ -24,13 +30,14 @@ pub(crate) mod records;
 pub(crate) mod stuck;
 mod violation;
 
-use crate::observation::{Belief, EventRef, MemberStep, Partition, ResetCause};
+use crate::metrics::{Metrics, Sent};
+use crate::observation::{Belief, EventRef, MemberStep, Partition, ResetCause, Time};
 use crate::partitions::Partitions;
 use crate::settings::MemberSettings;
 use belief_truth::BeliefTruth;
 use groups::GroupHistory;
 use read_log::{ReadLog, Seen};
-use records::{NO_OFFSET, Records};
+use records::{NO_OFFSET, Records, Told};
 pub use violation::Violation;
 
 /// How the final read of a partition ended.
@@ -56,6 +63,8 @@ pub(crate) struct PartitionHistory {
     pub(crate) final_end: Option<FinalEnd>,
     /// Its topic was deleted. One of the same name is another partition.
     pub(crate) deleted: bool,
+    /// A consumer was handed something of it.
+    pub(crate) is_consumed: bool,
 }
 
 impl PartitionHistory {
@@ -121,6 +130,7 @@ impl History {
     ) {
         let number = self.number(partition);
         self.reads += 1;
+        self.logs[number as usize].is_consumed = true;
         if self.is_of_deleted(record) {
             // From a leader that had not heard of the deletion, or from the topic that followed: nobody knows, and what
             // comes after it follows nothing.
@@ -241,6 +251,11 @@ impl History {
         }
     }
 
+    /// Was a topic of that name ever deleted?
+    pub(crate) fn was_deleted(&self, topic: &str) -> bool {
+        (0..).zip(&self.logs).any(|(number, log)| log.deleted && *self.partitions.name(number).topic == *topic)
+    }
+
     fn is_of_deleted(&self, record: Option<u64>) -> bool {
         let record = record.and_then(|id| self.records.get(id));
         record.is_some_and(|r| r.deleted || self.logs.get(r.partition as usize).is_some_and(|log| log.deleted))
@@ -295,6 +310,21 @@ impl History {
     /// All violations and the table of beliefs against the truth.
     pub fn finish(&self) -> (Vec<Violation>, BeliefTruth) {
         (self.violations(), BeliefTruth::of(self))
+    }
+
+    /// What it says of time. From `final_read` on no consumer was handed anything.
+    pub(crate) fn metrics(&self, healed: Option<Time>, final_read: Time) -> Metrics {
+        let sent = |(id, record): (u64, &records::Record)| {
+            let settled = (record.told != Told::Pending).then_some((record.settled.time, record.told == Told::Acked));
+            let log = &self.logs[record.partition as usize];
+            let seen = log.seen.at(record.read_offset).filter(|seen| seen.record == id).map(|seen| seen.at.time);
+            let delivered = seen.is_some_and(|seen| seen < final_read);
+            // Where nobody reads nobody waits.
+            let read = if delivered { seen } else { log.is_consumed.then_some(final_read) };
+            Sent { partition: record.partition, invoked: record.invoked.time, settled, read, delivered }
+        };
+        let sends = self.records.iter().filter(|(_, record)| !record.deleted).map(sent).collect();
+        Metrics::of(sends, |number| self.partitions.name(number).to_string(), healed)
     }
 
     /// Observations that named an impossible record: a fault of the host.

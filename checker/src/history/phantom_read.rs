@@ -1,5 +1,6 @@
 //! phantom-read: a value that nobody sent; wrong-partition: one that was sent elsewhere; g1a: one whose send
-//! definitely failed (Adya's aborted read, as Jepsen's Kafka workload uses it). Findings, never a crash of the checker.
+//! definitely failed (Adya's aborted read, as Jepsen's Kafka workload uses it). Findings, never a crash of the checker. What was
+//! read as no value where a leader had written a record is a corrupt-record: the judge knows that.
 
 use std::collections::BTreeSet;
 

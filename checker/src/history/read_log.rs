@@ -57,6 +57,13 @@ impl ReadLog {
         (slot.record != EMPTY).then_some(slot)
     }
 
+    /// All that was seen, by offset.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (i64, Sighting)> {
+        let offsets = |block: i64| (0..BLOCK).map(move |n| (block * BLOCK).saturating_add(n));
+        let all = self.blocks.iter().flat_map(move |(block, slots)| offsets(*block).zip(slots.iter().copied()));
+        all.filter(|(_, slot)| slot.record != EMPTY)
+    }
+
     /// The first offset in `from..to` at which a record was seen: holes are no gaps.
     pub(crate) fn first_in(&self, from: i64, to: i64) -> Option<i64> {
         if from >= to {

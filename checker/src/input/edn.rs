@@ -9,7 +9,7 @@ use std::borrow::Cow;
 use std::io::BufRead;
 
 use super::event::Words;
-use super::form::{Form, Kind};
+use super::form::{Form, Kind, twice};
 use super::{Fault, InputError, event, next_line};
 use crate::operations::History;
 
@@ -226,6 +226,10 @@ impl<'a> Reader<'a> {
         let mut items = items.into_iter();
         while let (Some(key), Some(value)) = (items.next(), items.next()) {
             entries.push((key, value));
+        }
+        if let Some((twice, _)) = twice(&entries) {
+            let what = format!("a map has each key once: {} stands here a second time", twice.shown());
+            return Err(Fault::new(twice.at, what).into());
         }
         Ok(Kind::Map(entries))
     }

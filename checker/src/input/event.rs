@@ -62,7 +62,13 @@ impl<'a> Line<'a> {
     /// `None` for the nemesis and its kind, which are no clients.
     fn process(&self) -> Result<Option<i64>, Fault> {
         let process = self.need("process", "an integer for a client, anything else for who is none")?;
-        Ok(if let FormKind::Int(process) = process.kind { Some(process) } else { None })
+        match &process.kind {
+            FormKind::Int(process) => Ok(Some(*process)),
+            FormKind::Number(digits) if digits.trim_start_matches(['+', '-']).bytes().all(|b| b.is_ascii_digit()) => {
+                Err(Fault::new(process.at, "the :process of a client is an integer of 64 bits"))
+            }
+            _ => Ok(None),
+        }
     }
 
     /// Not in Jepsen's histories: `trial export` writes it, because producers of Trial have several sends under way.

@@ -59,6 +59,11 @@ impl Form<'_> {
         }
     }
 
+    /// As errors name it.
+    pub(super) fn shown(&self) -> String {
+        Form::text_of(self).chars().take(40).collect()
+    }
+
     /// The one text of all forms that are equal: a list is equal to a vector, sets and maps have no order.
     pub(super) fn canonical(&self, out: &mut String) {
         // Writing to a String cannot fail.
@@ -92,11 +97,34 @@ impl Form<'_> {
         };
     }
 
+    fn is_same(&self, other: &Form<'_>) -> bool {
+        match (&self.kind, &other.kind) {
+            (Kind::Keyword(a), Kind::Keyword(b)) => a == b,
+            (Kind::Int(a), Kind::Int(b)) => a == b,
+            (Kind::Text(a), Kind::Text(b)) => a == b,
+            (Kind::Keyword(_) | Kind::Int(_) | Kind::Text(_), _)
+            | (_, Kind::Keyword(_) | Kind::Int(_) | Kind::Text(_)) => false,
+            _ => Form::text_of(self) == Form::text_of(other),
+        }
+    }
+
     fn text_of(form: &Form<'_>) -> String {
         let mut text = String::new();
         form.canonical(&mut text);
         text
     }
+}
+
+/// The second entry of a key that a map has twice.
+pub(super) fn twice<'m, 'a>(entries: &'m [(Form<'a>, Form<'a>)]) -> Option<&'m (Form<'a>, Form<'a>)> {
+    if entries.len() <= 16 {
+        let is_known = |n: usize| entries[..n].iter().any(|(key, _)| key.is_same(&entries[n].0));
+        return (1..entries.len()).find(|n| is_known(*n)).map(|n| &entries[n]);
+    }
+    let mut keys: Vec<(String, usize)> = entries.iter().zip(0..).map(|((key, _), n)| (Form::text_of(key), n)).collect();
+    keys.sort_unstable();
+    let second = keys.windows(2).filter(|pair| pair[0].0 == pair[1].0).map(|pair| pair[1].1).min();
+    second.map(|n| &entries[n])
 }
 
 fn write_sorted(open: &str, mut parts: Vec<String>, out: &mut String) -> std::fmt::Result {

@@ -100,8 +100,12 @@ pub fn read(mut input: impl BufRead, format: Option<Format>) -> Result<History, 
     Ok(history)
 }
 
+/// The byte order mark of UTF-8.
+const MARK: &[u8] = b"\xef\xbb\xbf";
+
 fn guess(input: &mut impl BufRead) -> Result<Format, InputError> {
     let bytes = input.fill_buf()?;
+    let bytes = bytes.strip_prefix(MARK).unwrap_or(bytes);
     let mut dense = bytes.iter().filter(|b| !b.is_ascii_whitespace());
     Ok(match (dense.next(), dense.next()) {
         (Some(b'{'), Some(b'"')) => Format::JsonLines,
@@ -116,7 +120,7 @@ fn next_line(input: &mut impl BufRead, number: u64, text: &mut String) -> Result
         return Ok(false);
     }
     let bytes = match number {
-        1 => bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(&bytes),
+        1 => bytes.strip_prefix(MARK).unwrap_or(&bytes),
         _ => &bytes,
     };
     match std::str::from_utf8(bytes) {

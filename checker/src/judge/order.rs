@@ -73,6 +73,15 @@ pub(super) fn judge(judge: &mut Judge<'_>, violation: Violation, found: &mut Fin
                 (summary, poll(&name, &partition, after, read, at))
             });
         }
+        // Somebody wrote a record there, and it was read as what is none: its bytes are others.
+        PhantomRead { partition, offset, record: None, at } if is_written(judge, &partition, offset) => {
+            found.add(Headline::bug("corrupt-record", &partition, Some(offset), at), || {
+                let summary =
+                    format!("offset {offset} of {partition} was read as what nobody wrote, where a record lies");
+                let sentence = format!("offset {offset} of {partition} was read at {}", seconds(at.time));
+                (summary, vec![step(at, "reader", sentence)])
+            });
+        }
         PhantomRead { partition, offset, record, at } => {
             found.add(Headline::bug("phantom-read", &partition, Some(offset), at), || {
                 let what = record.map_or_else(|| "a value of nobody's form".to_owned(), |r| format!("record r{r}"));
@@ -107,6 +116,13 @@ pub(super) fn judge(judge: &mut Judge<'_>, violation: Violation, found: &mut Fin
         InconsistentOffsets { .. } | LostWrite { .. } | Unseen { .. } | Undecided { .. } => {}
         Stuck { .. } | DroppedUnpromised { .. } | Group(_) => {}
     }
+}
+
+/// Did a leader write records of producers to that offset?
+fn is_written(judge: &Judge<'_>, partition: &Partition, offset: i64) -> bool {
+    let truth = judge.cluster.partition(partition);
+    let covers = |p: &Produced| p.batch.first <= offset && offset <= p.batch.last;
+    truth.is_some_and(|truth| truth.produced.iter().any(covers))
 }
 
 fn allow(headline: &mut Headline, rule: &'static str) {

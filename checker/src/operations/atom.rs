@@ -43,6 +43,11 @@ impl Atoms {
         Atom(number << 1 | 1)
     }
 
+    /// The atom of that text, if it was met.
+    pub(crate) fn find(&self, text: &str) -> Option<Atom> {
+        self.numbers.get(text).map(|number| Atom(number << 1 | 1))
+    }
+
     /// As it is written in EDN.
     pub fn show(&self, atom: Atom) -> String {
         if atom.0 & 1 == 0 {

@@ -101,6 +101,7 @@ impl Line<'_> {
     fn atom(&self, atom: Atom) -> String {
         let text = self.history.atoms.show(atom);
         match self.notation {
+            Notation::Json if text == "nil" => "null".to_owned(),
             Notation::Json if text.parse::<i64>().is_err() => serde_json::Value::from(text).to_string(),
             _ => text,
         }

@@ -4,11 +4,13 @@
 //! - An operation **must have committed** if it is ok, or if nobody knows and an ok operation read one of its writes.
 //! - A partition's **log** is offset → set of records, fed by polls of operations of any completion type, and by sends
 //!   with a known offset that must have committed. It is sparse and sorted.
+//! - What was polled as nil, which nobody sent there, could not be read: such records are told apart by their offsets.
 //! - The **dense index** of an offset counts the offsets below it at which there is a record, so that transaction markers and
 //!   aborted records never count as gaps.
 //!
 //! Two sorts of as many small items as there are sends and polled records; everything else is linear. Nothing is hashed.
 
+use super::atom::Atom;
 use super::history::{History, Mention, NO_OFFSET, NONE, Outcome};
 
 /// One record: a value of a partition.
@@ -21,13 +23,20 @@ pub(crate) struct Record {
     pub(crate) writer: u32,
     /// Several operations sent it, against what values are for.
     pub(crate) sent_again: bool,
-    /// An ok operation read it.
-    pub(crate) read_by_ok: bool,
+    /// The first ok operation that read it; [`NONE`] if none did.
+    pub(crate) ok_reader: u32,
     /// The lowest and highest dense index at which it lies; [`NONE`] if its place is not known.
     pub(crate) first_index: u32,
     pub(crate) last_index: u32,
     /// Where its sources begin in [`Facts::sources`].
     sources: u32,
+}
+
+impl Record {
+    /// Did an ok operation read it?
+    pub(crate) fn read_by_ok(&self) -> bool {
+        self.ok_reader != NONE
+    }
 }
 
 /// A send or a polled record by number: sends first.
@@ -55,9 +64,15 @@ pub(crate) struct Facts<'a> {
     sources: Vec<Source>,
     /// Logs one after the other, each by offset and record.
     pub(crate) slots: Vec<Slot>,
+    /// By slot: the first ok operation's poll that found it there, or else any poll, or else a send.
+    found_by: Vec<Source>,
+    /// By slot: consumers saw at least two values at its offset.
+    exposed: Vec<bool>,
     /// Where each partition's log begins in `slots`, and the end.
     logs: Vec<u32>,
     pub(crate) committed: Vec<bool>,
+    /// The value of what cannot be read, if it is mentioned.
+    nil: Option<Atom>,
 }
 
 impl<'a> Facts<'a> {
@@ -71,8 +86,11 @@ impl<'a> Facts<'a> {
             index_of: vec![NONE; total],
             sources: Vec::with_capacity(total),
             slots: Vec::new(),
+            found_by: Vec::new(),
+            exposed: Vec::new(),
             logs: Vec::new(),
             committed: Vec::new(),
+            nil: history.atoms.find("nil"),
         };
         facts.find_records();
         facts.find_commits();
@@ -86,17 +104,22 @@ impl<'a> Facts<'a> {
         let mut sorted: Vec<(u64, u32, u32)> =
             mentions.zip(0..).map(|(m, source)| (m.value.order(), m.key, source)).collect();
         sorted.sort_unstable_by_key(|(value, key, source)| (*key, *value, *source));
-        let mut last = None;
+        self.unreadable_by_place(&mut sorted);
+        let (mut last, mut unreadable) = (None, false);
         for (value, key, source) in sorted {
             let source = Source(source);
-            if last != Some((key, value)) {
-                last = Some((key, value));
+            if last.is_none_or(|(k, v, _)| (k, v) != (key, value)) {
+                unreadable = self.is_nil(value) && !self.is_send(source); // sends come first
+            }
+            let place = if unreadable { self.mention(source).offset } else { NO_OFFSET };
+            if last != Some((key, value, place)) {
+                last = Some((key, value, place));
                 let sources = self.sources.len() as u32;
                 self.records.push(Record {
                     first: source,
                     writer: NONE,
                     sent_again: false,
-                    read_by_ok: false,
+                    ok_reader: NONE,
                     first_index: NONE,
                     last_index: NONE,
                     sources,
@@ -107,17 +130,33 @@ impl<'a> Facts<'a> {
             let op = self.mention(source).op;
             let is_send = self.is_send(source);
             let Some(record) = self.records.last_mut() else { continue };
-            if !is_send {
-                record.read_by_ok |= self.history.ops[op as usize].outcome == Outcome::Ok;
+            if !is_send && !record.read_by_ok() && self.history.ops[op as usize].outcome == Outcome::Ok {
+                record.ok_reader = op;
             }
         }
+    }
+
+    /// What nobody sent and nobody can read, nil, is no value: it is told apart by where it lies.
+    fn unreadable_by_place(&self, sorted: &mut [(u64, u32, u32)]) {
+        if self.nil.is_none() {
+            return;
+        }
+        for run in sorted.chunk_by_mut(|a, b| (a.0, a.1) == (b.0, b.1)) {
+            if self.is_nil(run[0].0) && !self.is_send(Source(run[0].2)) {
+                run.sort_unstable_by_key(|(.., source)| (self.mention(Source(*source)).offset, *source));
+            }
+        }
+    }
+
+    fn is_nil(&self, value: u64) -> bool {
+        self.nil.is_some_and(|nil| nil.order() == value)
     }
 
     fn find_commits(&mut self) {
         let mut committed: Vec<bool> = self.history.ops.iter().map(|op| op.outcome == Outcome::Ok).collect();
         for (send, number) in self.history.sends.iter().zip(0u32..) {
             let unknown = self.history.ops[send.op as usize].outcome == Outcome::Info;
-            if unknown && self.records[self.record_of[number as usize] as usize].read_by_ok {
+            if unknown && self.records[self.record_of[number as usize] as usize].read_by_ok() {
                 committed[send.op as usize] = true;
             }
         }
@@ -166,8 +205,14 @@ impl<'a> Facts<'a> {
             self.index_of[source as usize] = index;
             let slot = Slot { offset, record, index };
             let begin = self.logs[key as usize] as usize;
-            if self.slots[begin..].last() != Some(&slot) {
+            if self.slots[begin..].last() == Some(&slot) {
+                let best = self.found_by.last().copied().unwrap_or(Source(source));
+                let better = self.rank(Source(source)) < self.rank(best);
+                self.found_by.pop();
+                self.found_by.push(if better { Source(source) } else { best });
+            } else {
                 self.slots.push(slot);
+                self.found_by.push(Source(source));
                 let state = &mut self.records[record as usize];
                 if state.first_index == NONE {
                     state.first_index = index;
@@ -177,6 +222,19 @@ impl<'a> Facts<'a> {
         }
         while self.logs.len() <= self.history.keys.len() {
             self.logs.push(self.slots.len() as u32);
+        }
+        for log in self.logs.windows(2) {
+            let log = log[0] as usize..log[1] as usize;
+            let mut from = log.start;
+            for here in self.slots[log].chunk_by(|a, b| a.index == b.index) {
+                let places = from..from + here.len();
+                from = places.end;
+                let polled = |(place, slot): &(usize, &Slot)| {
+                    !self.is_send(self.found_by[*place]) && !self.is_unreadable(slot.record)
+                };
+                let twice = here.len() > 1 && places.zip(here).filter(polled).take(2).count() > 1;
+                self.exposed.resize(from, twice);
+            }
         }
     }
 
@@ -217,7 +275,8 @@ impl<'a> Facts<'a> {
 
     /// Operations that read a record, in the order of the polls.
     pub(crate) fn readers(&self, record: u32) -> impl Iterator<Item = u32> {
-        self.sources(record).iter().filter(|s| !self.is_send(**s)).map(|s| self.mention(*s).op)
+        let sources = self.sources(record); // sends first
+        sources[sources.partition_point(|s| self.is_send(*s))..].iter().map(|s| self.mention(*s).op)
     }
 
     pub(crate) fn key_of(&self, record: u32) -> u32 {
@@ -252,6 +311,31 @@ impl<'a> Facts<'a> {
         let log = self.log(key);
         let from = log.partition_point(|slot| slot.index < index);
         log.get(from + 1).is_some_and(|slot| slot.index == index)
+    }
+
+    /// Did consumers see at least two values at an offset?
+    pub(crate) fn is_exposed(&self, key: u32, index: u32) -> bool {
+        let place = self.log(key).partition_point(|slot| slot.index < index);
+        self.exposed.get(self.logs[key as usize] as usize + place).copied().unwrap_or_default()
+    }
+
+    /// The slots of one offset, each with who found it there.
+    pub(crate) fn found_at(&self, key: u32, index: u32) -> impl Iterator<Item = (Slot, Source)> {
+        let place = self.log(key).partition_point(|slot| slot.index < index);
+        let from = self.logs[key as usize] as usize + place;
+        let here = self.slots[from..].iter().zip(&self.found_by[from..]).map(|(slot, source)| (*slot, *source));
+        here.take_while(move |(slot, _)| slot.index == index)
+    }
+
+    /// Who tells best that a record lies somewhere.
+    fn rank(&self, source: Source) -> (bool, bool, Source) {
+        (self.is_send(source), self.outcome(self.mention(source).op) != Outcome::Ok, source)
+    }
+
+    /// Was it polled as nil, which nobody sent?
+    pub(crate) fn is_unreadable(&self, record: u32) -> bool {
+        let state = &self.records[record as usize];
+        state.writer == NONE && self.nil == Some(self.mention(state.first).value)
     }
 
     pub(crate) fn outcome(&self, op: u32) -> Outcome {

@@ -243,7 +243,8 @@ impl History {
             Kind::Fail => Outcome::Fail,
             Kind::Info | Kind::Invoke => Outcome::Info,
         };
-        if event.kind == Kind::Ok {
+        // Who was told that it failed was told so after whatever it had read.
+        if matches!(event.kind, Kind::Ok | Kind::Fail) {
             self.completed_since_barrier = true;
             op.after = self.barriers + 1;
         }

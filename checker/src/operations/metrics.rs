@@ -4,16 +4,17 @@
 
 use std::collections::BTreeMap;
 
-use super::facts::Facts;
+use super::facts::{Facts, Source};
 use super::history::{Function, NONE, Outcome};
+use crate::metrics::{Metrics, Sent, Service, Unavailability};
 
 /// Latency quantiles, per mille.
 const QUANTILES: [(u64, &str); 3] = [(500, "p50"), (990, "p99"), (1_000, "max")];
 
 /// Adds them to the counters.
-pub(super) fn add(facts: &Facts<'_>, counters: &mut BTreeMap<String, u64>) {
+pub(super) fn add(facts: &Facts<'_>, counters: &mut BTreeMap<String, u64>) -> Vec<Unavailability> {
     if !facts.history.has_times() {
-        return;
+        return Vec::new();
     }
     for (name, is_of) in [("send", Function::Send), ("poll", Function::Poll), ("txn", Function::Txn)] {
         let ok = facts.history.ops.iter().filter(|op| op.function == is_of && op.outcome == Outcome::Ok);
@@ -27,34 +28,31 @@ pub(super) fn add(facts: &Facts<'_>, counters: &mut BTreeMap<String, u64>) {
             counters.insert(format!("{name}_latency_{quantile}_ns"), latencies[rank as usize]);
         }
     }
-    counters.insert("longest_without_ack_ns".to_owned(), longest_without_ack(facts));
+    let metrics = of_partitions(facts);
+    let longest = metrics.longest(Service::Send).map_or(0, |longest| longest.lasted);
+    counters.insert("longest_without_ack_ns".to_owned(), longest);
     counters.insert("worst_realtime_lag_ns".to_owned(), worst_realtime_lag(facts));
+    metrics.unavailability
 }
 
 fn since(from: i64, to: i64) -> u64 {
     u64::try_from(i128::from(to) - i128::from(from)).unwrap_or_default()
 }
 
-/// The longest time, over all partitions, from a first send that was not yet acknowledged to the next acknowledgement.
-fn longest_without_ack(facts: &Facts<'_>) -> u64 {
+/// Of each partition the longest time without an acknowledgement, and that a record went unread.
+fn of_partitions(facts: &Facts<'_>) -> Metrics {
     let history = facts.history;
-    // Of each partition the sends in the order of their ends.
-    let mut ends: Vec<(u32, i64, i64, bool)> = Vec::with_capacity(history.sends.len());
-    for send in &history.sends {
+    let first = history.ops.iter().map(|op| op.invoked_ns).min().unwrap_or_default();
+    let time = |at: i64| since(first, at);
+    let sends = history.sends.iter().zip(0..).map(|(send, number)| {
         let op = &history.ops[send.op as usize];
-        ends.push((send.key, op.completed_ns, op.invoked_ns, op.outcome == Outcome::Ok));
-    }
-    ends.sort_unstable();
-    let mut longest = 0;
-    for partition in ends.chunk_by(|a, b| a.0 == b.0) {
-        let mut waiting: Option<i64> = None;
-        for &(_, completed, invoked, ok) in partition {
-            let from = waiting.map_or(invoked, |earlier| earlier.min(invoked));
-            longest = longest.max(if ok { since(from, completed) } else { 0 });
-            waiting = (!ok).then_some(from);
-        }
-    }
-    longest
+        let settled = (op.completed != NONE).then(|| (time(op.completed_ns), op.outcome == Outcome::Ok));
+        let readers = facts.readers(facts.record(Source(number)));
+        let ok = readers.map(|reader| &history.ops[reader as usize]).filter(|reader| reader.outcome == Outcome::Ok);
+        let read = ok.map(|reader| time(reader.completed_ns)).min();
+        Sent { partition: send.key, invoked: time(op.invoked_ns), settled, read, delivered: read.is_some() }
+    });
+    Metrics::of(sends.collect(), |key| history.show_key(key), None)
 }
 
 /// The most that a poll was behind: since when, when it was invoked, the highest record its process had read of a partition had not

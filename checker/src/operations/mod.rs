@@ -14,6 +14,7 @@
 #![doc = include_str!("findings.md")]
 
 mod atom;
+mod belief_truth;
 mod components;
 mod export;
 mod facts;
@@ -50,7 +51,8 @@ pub fn check(history: &History, options: Options) -> Report {
     find::all(&facts, &mut found);
     let (findings, groups) = found.finish();
     let mut counters = counters(&facts);
-    metrics::add(&facts, &mut counters);
+    let unavailability = metrics::add(&facts, &mut counters);
+    let belief_truth = belief_truth::of(&facts);
     let mut vacuous_because = Vec::new();
     if history.sends.is_empty() {
         vacuous_because.push("no record was sent".to_owned());
@@ -64,7 +66,7 @@ pub fn check(history: &History, options: Options) -> Report {
         (true, false) => Outcome::Vacuous,
         (true, true) => Outcome::Pass,
     };
-    Report { valid, outcome, findings, groups, counters, vacuous_because }
+    Report { valid, outcome, findings, groups, counters, belief_truth, unavailability, vacuous_because }
 }
 
 /// What happened how often, and how often each acknowledged record was delivered.

@@ -29,7 +29,7 @@ pub struct Options {
     pub isolation: Isolation,
     /// `acks`: 0, 1 or -1 (all).
     pub acks: i16,
-    /// `enable.idempotence`
+    /// `enable.idempotence`; without acks=all, or with more than five requests in flight, it is off whatever is said here.
     pub idempotence: bool,
     /// `max.in.flight.requests.per.connection`
     pub max_in_flight: u32,
@@ -99,14 +99,24 @@ impl Options {
         }
     }
 
+    /// Two records claim one offset: what consumers had read of it changed, or what one producer at least was told.
+    pub(crate) fn of_conflict(&self, exposed: bool) -> Judgement {
+        if exposed { self.of_exposed() } else { self.of_loss() }
+    }
+
+    /// Idempotence needs acks=all and at most five requests in flight, and is off without them (`ProducerConfig`).
+    fn is_idempotent(&self) -> bool {
+        self.idempotence && self.acks < 0 && self.max_in_flight <= 5
+    }
+
     /// Copies of a record, and acknowledgements of one copy while another is read.
     pub(crate) fn of_retry(&self) -> Judgement {
-        if self.idempotence { BUG } else { allowed("retry-without-idempotence") }
+        if self.is_idempotent() { BUG } else { allowed("retry-without-idempotence") }
     }
 
     /// Sends in another order than they were made in.
     pub(crate) fn of_order(&self) -> Judgement {
-        let ordered = self.idempotence || self.max_in_flight == 1;
+        let ordered = self.is_idempotent() || self.max_in_flight == 1;
         if ordered { BUG } else { allowed("several-in-flight-without-idempotence") }
     }
 

@@ -7,6 +7,8 @@ use serde::{Serialize, Serializer};
 use super::facts::{Facts, Source};
 use super::history::NONE;
 use super::options::{Judgement, Options};
+use crate::history::belief_truth::BeliefTruth;
+use crate::metrics::Unavailability;
 use crate::verdict::{Class, Outcome};
 
 /// A key or a value: an integer as such, anything else in EDN.
@@ -69,6 +71,10 @@ pub struct Report {
     pub groups: Vec<HistoryGroup>,
     /// What happened how often.
     pub counters: BTreeMap<String, u64>,
+    /// What producers were told against what readers found.
+    pub belief_truth: BeliefTruth,
+    /// Of each partition the longest time without an acknowledgement, and that a record went unread; if the lines bear times.
+    pub unavailability: Vec<Unavailability>,
     /// Why it is vacuous.
     pub vacuous_because: Vec<String>,
 }

@@ -7,7 +7,7 @@
 //! - Inside an operation: each record against the one before it. For polls silenced in partitions that the operation's
 //!   rebalance log names.
 //!
-//! An unknown index gives no step, and neither do two records at one offset.
+//! An unknown index gives no step, and neither do two records that claim one offset: inconsistent-offsets says that.
 
 use std::collections::BTreeMap;
 

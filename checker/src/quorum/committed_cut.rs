@@ -4,6 +4,15 @@
 use super::ghost::{Committed, Ghost};
 use super::replica::{Entry, Replica};
 use super::violation::Violation;
+use crate::invariants::Invariant;
+
+/// See the table of invariants.
+pub(super) const INVARIANT: Invariant = Invariant {
+    code: "quorum-split",
+    rule: Some("committed-cut"),
+    what: "nobody cuts what is committed",
+    source: "`KafkaRaftClient.truncateToEndOffset`, KAFKA-12460",
+};
 
 /// A controller cut its log.
 pub(super) fn check(

@@ -4,6 +4,15 @@
 use super::ghost::Ghost;
 use super::replica::Replica;
 use super::violation::Violation;
+use crate::invariants::Invariant;
+
+/// See the table of invariants.
+pub(super) const INVARIANT: Invariant = Invariant {
+    code: "quorum-split",
+    rule: Some("committed-differs"),
+    what: "what a node takes for committed is what was committed",
+    source: "Raft 5.4.3; `ConsistentCommittedData`",
+};
 
 /// A follower's high watermark has just moved.
 pub(super) fn check(ghost: &Ghost, replica: &mut Replica, controller: i32) -> Option<Violation> {

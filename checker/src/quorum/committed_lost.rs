@@ -3,6 +3,15 @@
 
 use super::Quorum;
 use super::violation::Violation;
+use crate::invariants::Invariant;
+
+/// See the table of invariants.
+pub(super) const INVARIANT: Invariant = Invariant {
+    code: "quorum-split",
+    rule: Some("committed-lost"),
+    what: "every later leader's log has all that was committed",
+    source: "Raft 5.4",
+};
 
 /// A controller leads, and its log is what the others will follow.
 pub(super) fn check(quorum: &mut Quorum, controller: i32, epoch: i32) -> Option<Violation> {

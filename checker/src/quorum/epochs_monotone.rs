@@ -3,6 +3,15 @@
 
 use super::replica::Replica;
 use super::violation::Violation;
+use crate::invariants::Invariant;
+
+/// See the table of invariants.
+pub(super) const INVARIANT: Invariant = Invariant {
+    code: "quorum-epoch-regression",
+    rule: None,
+    what: "a node's epoch never goes back, over restarts neither",
+    source: "Raft 5.1; `MonotonicEpoch`",
+};
 
 /// A controller acted in an epoch: it voted, stood for election, led or followed.
 pub(super) fn check(replica: &mut Replica, controller: i32, epoch: i32) -> Option<Violation> {

@@ -4,6 +4,15 @@
 
 use super::replica::Replica;
 use super::violation::Violation;
+use crate::invariants::Invariant;
+
+/// See the table of invariants.
+pub(super) const INVARIANT: Invariant = Invariant {
+    code: "quorum-high-watermark",
+    rule: None,
+    what: "a leader's high watermark never goes back, and nobody's exceeds its log end",
+    source: "`LeaderState.maybeUpdateHighWatermark`; `MonotonicHighWatermark`",
+};
 
 /// A controller's high watermark moved.
 pub(super) fn check(replica: &mut Replica, controller: i32, to: i64, leads: Option<i32>) -> Option<Violation> {

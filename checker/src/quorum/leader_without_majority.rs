@@ -7,8 +7,17 @@
 
 use super::Quorum;
 use super::violation::Violation;
+use crate::invariants::Invariant;
 use crate::observation::Time;
 use crate::settings::Settings;
+
+/// See the table of invariants.
+pub(super) const INVARIANT: Invariant = Invariant {
+    code: "stuck",
+    rule: Some("leader-without-majority"),
+    what: "a leader whom no majority reaches resigns",
+    source: "KAFKA-15489, `LeaderState.timeUntilCheckQuorumExpires`",
+};
 
 /// A leader runs, and no majority reaches it since then. Told once for each reign.
 pub(super) fn check(

@@ -3,10 +3,19 @@
 //!
 //! Each batch is kept once, with a hash of the history before it; every later copy is compared with that.
 
+use crate::invariants::Invariant;
 use std::collections::BTreeMap;
 
 use super::replica::{Entry, Replica};
 use super::violation::Violation;
+
+/// See the table of invariants.
+pub(super) const INVARIANT: Invariant = Invariant {
+    code: "quorum-split",
+    rule: Some("log-matching"),
+    what: "one offset in one epoch is one record, after one history",
+    source: "Raft 5.3",
+};
 
 /// A batch as it was seen first.
 #[derive(Clone, Copy, Debug)]

@@ -3,6 +3,15 @@
 //! `RaftEventSimulationTest.MajorityReachedHighWatermark`.
 
 use super::violation::Violation;
+use crate::invariants::Invariant;
+
+/// See the table of invariants.
+pub(super) const INVARIANT: Invariant = Invariant {
+    code: "commit-without-majority",
+    rule: None,
+    what: "a majority has on its disks everything below a leader's high watermark",
+    source: "Raft 5.3; KAFKA-10533; `MajorityReachedHighWatermark`",
+};
 
 /// A leader's high watermark moved to `to`. `durable`: how far each voter's disk holds this leader's log.
 pub(super) fn check(

@@ -6,23 +6,7 @@
 //!   leaders' high watermarks ► ghost log┘
 //! ```
 //!
-//! | code (rule) | what must hold | source |
-//! |---|---|---|
-//! | quorum-split (two-leaders) | at most one leader in an epoch | Raft 5.2 election safety; `RaftEventSimulationTest.SingleLeader` |
-//! | quorum-split (log-matching) | one offset in one epoch is one record, after one history | Raft 5.3 log matching |
-//! | quorum-split (committed-lost) | every later leader's log has all that was committed | Raft 5.4 leader completeness |
-//! | quorum-split (committed-differs) | what a node takes for committed is what was committed | Raft 5.4.3 state machine safety; `ConsistentCommittedData` |
-//! | quorum-split (committed-cut) | nobody cuts what is committed | `KafkaRaftClient.truncateToEndOffset`, KAFKA-12460 |
-//! | commit-without-majority | a majority has on its disks everything below a leader's high watermark | Raft 5.3; KAFKA-10533; `MajorityReachedHighWatermark` |
-//! | quorum-high-watermark | a leader's high watermark never goes back, and nobody's exceeds its log end | `LeaderState.maybeUpdateHighWatermark`; `MonotonicHighWatermark` |
-//! | quorum-epoch-regression | a node's epoch never goes back, over restarts neither | Raft 5.1; `MonotonicEpoch` |
-//! | voted-twice | one vote per voter and epoch, over restarts too | Raft 5.2 |
-//! | snapshot-gap | a log starts nowhere above its snapshot's end; a snapshot has committed records only | KIP-630; `SnapshotAtLogStart` |
-//! | leader-loaded-snapshot | a leader never replaces its own log | KIP-630; `LeaderNeverLoadSnapshot` |
-//! | metadata-divergence | a broker's metadata is the fold of a prefix of the committed log | KIP-500 |
-//! | metadata-divergence (active-controller) | an active controller decides upon the fold of all that is committed | KAFKA-15345 |
-//! | stuck (leader-without-majority) | a leader whom no majority reaches resigns | KAFKA-15489, `LeaderState.timeUntilCheckQuorumExpires` |
-//! | stuck (leader-deposed) | nobody raises the epoch whom no majority would elect | KIP-996 |
+//! What must hold stands in the table of [`crate::invariants`].
 //!
 //! Where a disk lost what it had answered to have synced, what the quorum forgets is ALLOWED (disk-fault); a voter that
 //! cuts what it knows to be committed is a BUG even then.
@@ -54,12 +38,32 @@ mod violation;
 use std::collections::BTreeMap;
 
 use crate::findings::Findings;
+use crate::invariants::Invariant;
 use crate::observation::{EventRef, Observation, Time};
 use crate::settings::Settings;
 use ghost::Ghost;
 use log_matching::Seen;
 use replica::{Entry, Replica};
 use violation::Violation;
+
+/// What is checked here.
+pub(crate) const INVARIANTS: [Invariant; 15] = [
+    one_leader_per_epoch::INVARIANT,
+    log_matching::INVARIANT,
+    committed_lost::INVARIANT,
+    committed_differs::INVARIANT,
+    committed_cut::INVARIANT,
+    majority_is_durable::INVARIANT,
+    high_watermark::INVARIANT,
+    epochs_monotone::INVARIANT,
+    one_vote_per_epoch::INVARIANT,
+    snapshot_at_log_start::INVARIANT,
+    leader_loaded_snapshot::INVARIANT,
+    metadata_divergence::INVARIANT,
+    metadata_divergence::ACTIVE,
+    leader_without_majority::INVARIANT,
+    no_disruption::INVARIANT,
+];
 
 /// The truth of the metadata quorum.
 #[derive(Clone, Debug, Default)]

@@ -5,8 +5,17 @@
 
 use super::Quorum;
 use super::violation::Violation;
+use crate::invariants::Invariant;
 use crate::observation::Time;
 use crate::settings::Settings;
+
+/// See the table of invariants.
+pub(super) const INVARIANT: Invariant = Invariant {
+    code: "stuck",
+    rule: Some("leader-deposed"),
+    what: "nobody raises the epoch whom no majority would elect",
+    source: "KIP-996",
+};
 
 /// A leader at work commits something twice a second (`metadata.max.idle.interval.ms`).
 const AT_WORK: Time = 2_000_000_000;

@@ -3,7 +3,16 @@
 
 use super::Quorum;
 use super::violation::Violation;
+use crate::invariants::Invariant;
 use crate::observation::EventRef;
+
+/// See the table of invariants.
+pub(super) const INVARIANT: Invariant = Invariant {
+    code: "quorum-split",
+    rule: Some("two-leaders"),
+    what: "at most one leader in an epoch",
+    source: "Raft 5.2; `RaftEventSimulationTest.SingleLeader`",
+};
 
 /// A controller has begun to lead.
 pub(super) fn check(quorum: &mut Quorum, controller: i32, epoch: i32, at: EventRef) -> Option<Violation> {

@@ -3,6 +3,15 @@
 
 use super::replica::Replica;
 use super::violation::Violation;
+use crate::invariants::Invariant;
+
+/// See the table of invariants.
+pub(super) const INVARIANT: Invariant = Invariant {
+    code: "voted-twice",
+    rule: None,
+    what: "one vote per voter and epoch, over restarts too",
+    source: "Raft 5.2",
+};
 
 /// A voter gave its vote.
 pub(super) fn check(replica: &mut Replica, controller: i32, epoch: i32, candidate: i32) -> Option<Violation> {

@@ -4,6 +4,15 @@
 use super::ghost::Ghost;
 use super::replica::Replica;
 use super::violation::Violation;
+use crate::invariants::Invariant;
+
+/// See the table of invariants.
+pub(super) const INVARIANT: Invariant = Invariant {
+    code: "snapshot-gap",
+    rule: None,
+    what: "a log starts nowhere above its snapshot's end; a snapshot has committed records only",
+    source: "KIP-630; `SnapshotAtLogStart`",
+};
 
 /// A controller's log begins at `to` now.
 pub(super) fn check_start(replica: &Replica, controller: i32, to: i64) -> Option<Violation> {

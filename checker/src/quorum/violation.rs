@@ -1,8 +1,13 @@
 //! What can be wrong with the quorum, and how that is told.
 
-use super::Quorum;
 use super::ghost::{Committed, Difference};
+use super::{
+    Quorum, committed_cut, committed_differs, committed_lost, epochs_monotone, high_watermark, leader_loaded_snapshot,
+    leader_without_majority, log_matching, majority_is_durable, metadata_divergence, no_disruption,
+    one_leader_per_epoch, one_vote_per_epoch, snapshot_at_log_start,
+};
 use crate::findings::{Findings, Headline};
+use crate::invariants::Invariant;
 use crate::observation::{EventRef, Time};
 use crate::settings::Settings;
 use crate::verdict::{Class, Step};
@@ -32,25 +37,27 @@ pub(super) enum Violation {
 }
 
 impl Violation {
-    /// Its code, and its rule where the code has several.
-    fn code(&self) -> (&'static str, Option<&'static str>) {
+    /// The invariant that it breaks.
+    fn broken(&self) -> Invariant {
         use Violation::*;
         match self {
-            TwoLeaders { .. } => ("quorum-split", Some("two-leaders")),
-            LogMatching { .. } => ("quorum-split", Some("log-matching")),
-            CommittedLost { .. } => ("quorum-split", Some("committed-lost")),
-            CommittedDiffers { .. } => ("quorum-split", Some("committed-differs")),
-            CommittedCut { .. } => ("quorum-split", Some("committed-cut")),
-            VotedTwice { .. } => ("voted-twice", None),
-            EpochWentBack { .. } => ("quorum-epoch-regression", None),
-            CommitWithoutMajority { .. } => ("commit-without-majority", None),
-            HighWatermarkBeyondEnd { .. } | HighWatermarkWentBack { .. } => ("quorum-high-watermark", None),
-            SnapshotGap { .. } | SnapshotBeyondCommit { .. } | SnapshotOfAnotherEpoch { .. } => ("snapshot-gap", None),
-            LeaderLoadedSnapshot { .. } => ("leader-loaded-snapshot", None),
-            MetadataDivergence { .. } => ("metadata-divergence", None),
-            ActiveControllerDiverges { .. } => ("metadata-divergence", Some("active-controller")),
-            LeaderWithoutMajority { .. } => ("stuck", Some("leader-without-majority")),
-            LeaderDeposed { .. } => ("stuck", Some("leader-deposed")),
+            TwoLeaders { .. } => one_leader_per_epoch::INVARIANT,
+            LogMatching { .. } => log_matching::INVARIANT,
+            CommittedLost { .. } => committed_lost::INVARIANT,
+            CommittedDiffers { .. } => committed_differs::INVARIANT,
+            CommittedCut { .. } => committed_cut::INVARIANT,
+            VotedTwice { .. } => one_vote_per_epoch::INVARIANT,
+            EpochWentBack { .. } => epochs_monotone::INVARIANT,
+            CommitWithoutMajority { .. } => majority_is_durable::INVARIANT,
+            HighWatermarkBeyondEnd { .. } | HighWatermarkWentBack { .. } => high_watermark::INVARIANT,
+            SnapshotGap { .. } | SnapshotBeyondCommit { .. } | SnapshotOfAnotherEpoch { .. } => {
+                snapshot_at_log_start::INVARIANT
+            }
+            LeaderLoadedSnapshot { .. } => leader_loaded_snapshot::INVARIANT,
+            MetadataDivergence { .. } => metadata_divergence::INVARIANT,
+            ActiveControllerDiverges { .. } => metadata_divergence::ACTIVE,
+            LeaderWithoutMajority { .. } => leader_without_majority::INVARIANT,
+            LeaderDeposed { .. } => no_disruption::INVARIANT,
         }
     }
 
@@ -102,7 +109,7 @@ impl Violation {
 
     /// Adds the finding.
     pub(super) fn tell(&self, at: EventRef, quorum: &Quorum, settings: &Settings, found: &mut Findings) {
-        let (code, rule) = self.code();
+        let Invariant { code, rule, .. } = self.broken();
         let offset = self.offset();
         let (class, rule) = if quorum.disk_lied && self.may_come_of_lost_syncs() {
             (Class::Allowed, Some("disk-fault"))

@@ -15,6 +15,8 @@ use crate::world::{Note, World, decode_value};
 #[derive(Clone, Debug, Default)]
 pub struct Clients {
     names: BTreeMap<TopicPartition, Partition>,
+    /// The name that was asked for last: records come in runs of one partition.
+    last_name: Option<(TopicPartition, Partition)>,
     /// Records whose producer has not chosen a partition yet: the producer, and when it was given the record.
     undecided: BTreeMap<u64, (u32, node::Nanos)>,
 }
@@ -22,11 +24,21 @@ pub struct Clients {
 impl Clients {
     /// A partition as observations name it.
     pub fn name(&mut self, id: &TopicPartition) -> Partition {
-        if let Some(known) = self.names.get(id) {
-            return known.clone();
+        if let Some((last, name)) = &self.last_name
+            && last.partition == id.partition
+            && last.topic == id.topic
+        {
+            return name.clone();
         }
-        let name = Partition::new(id.topic.as_str(), id.partition);
-        self.names.insert(id.clone(), name.clone());
+        let name = match self.names.get(id) {
+            Some(known) => known.clone(),
+            None => {
+                let name = Partition::new(id.topic.as_str(), id.partition);
+                self.names.insert(id.clone(), name.clone());
+                name
+            }
+        };
+        self.last_name = Some((id.clone(), name.clone()));
         name
     }
 

@@ -4,7 +4,7 @@
 //! with the fold of its own log: when it has loaded that, and from time to time. It looks at a high watermark a little after
 //! that has moved, so that only a difference that stays is one.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
 use trial_checker::{CoordinatorStep, EventRef, Generation, GroupRecord, MemberAssignment, Observation, Partition};
@@ -43,6 +43,8 @@ struct LogFold {
     groups: BTreeMap<String, OfGroup>,
     /// Offsets that are not in `groups` yet, because they were not below the high watermark: with the end of their batch.
     uncommitted: VecDeque<(i64, Record)>,
+    /// Static members that came back, each until its record is committed: the end of its batch, when it was written, its group.
+    rejoins: VecDeque<(i64, Nanos, String)>,
     /// A difference, and how often in a row it was seen.
     seen: (Differences, u32),
 }
@@ -105,7 +107,7 @@ impl GroupTruth {
                 let Some(replica) = replica_at(world, event.node, partition) else { return true };
                 let mut fold = LogFold::default();
                 for written in read(world, event.node, &replica.log, 0, replica.log_end_offset()) {
-                    fold.take(written);
+                    fold.take(written, None);
                 }
                 fold.commit(replica.high_watermark());
                 let (offsets_differ, groups_differ) = fold.differences(&known, image);
@@ -143,7 +145,7 @@ impl GroupTruth {
             let partition = Partition::new(id.topic.as_str(), id.partition);
             let records = records.iter().filter_map(|record| self.plain(record, image)).collect();
             if let Some(fold) = self.folds.get_mut(&(node, id.partition)) {
-                fold.take(written);
+                fold.take(written, Some(world.now()));
             }
             let what = CoordinatorStep::Appended { partition, first_offset, last_offset, epoch, records };
             told.push((at, Observation::Coordinator { broker, what }));
@@ -193,6 +195,8 @@ impl GroupTruth {
             let of_topic = TopicPartition::new(&Topic::new(OFFSETS_TOPIC), key.1);
             let leads = replica_at(world, key.0, &of_topic).filter(|replica| replica.is_leader());
             let (Some(replica), Some(known)) = (leads, coordinated(world, *key)) else { continue };
+            let timeout_ms = world.broker_at(key.0).map_or(0, |broker| broker.setup().config.offsets_commit_timeout_ms);
+            fold.give_up(world.now(), timeout_ms);
             fold.commit(replica.high_watermark());
             let differences = fold.differences(&known, image);
             if fold.seen.0 != differences {
@@ -252,15 +256,38 @@ struct OfGroup {
     epoch: Option<i32>,
     members: BTreeMap<String, i32>,
     offsets: BTreeMap<TopicPartition, i64>,
+    /// The ids that static members had before they came back in this generation.
+    before: BTreeSet<String>,
+    /// The time of a record of one that came back ran out: its coordinator went back to its old id, though the record
+    /// may be committed yet (`GroupMetadataManager.updateStaticMemberThenRebalanceOrCompleteJoin`).
+    may_be_as_before: bool,
 }
 
 impl LogFold {
-    /// One batch more.
-    fn take(&mut self, written: Written) {
+    /// One batch more: written just now, or found by a coordinator that loads.
+    fn take(&mut self, written: Written, now: Option<Nanos>) {
         for record in written.records {
-            match record {
-                Record::Offset { .. } => self.uncommitted.push_back((written.last_offset, record)),
-                record => self.groups.entry(record.group().to_string()).or_default().take(record),
+            if matches!(record, Record::Offset { .. }) {
+                self.uncommitted.push_back((written.last_offset, record));
+                continue;
+            }
+            let name = record.group().to_string();
+            let group = self.groups.entry(name.clone()).or_default();
+            group.take(record);
+            if let Some(now) = now.filter(|_| !group.before.is_empty()) {
+                self.rejoins.push_back((written.last_offset, now, name));
+            }
+        }
+    }
+
+    /// What was not committed in time may have been taken back.
+    fn give_up(&mut self, now: Nanos, timeout_ms: i64) {
+        let timeout = u64::try_from(timeout_ms).unwrap_or(0) * 1_000_000;
+        for (_, written, name) in &self.rejoins {
+            if now.saturating_sub(*written) >= timeout
+                && let Some(group) = self.groups.get_mut(name)
+            {
+                group.may_be_as_before = !group.before.is_empty();
             }
         }
     }
@@ -272,6 +299,7 @@ impl LogFold {
                 self.groups.entry(record.group().to_string()).or_default().take(record);
             }
         }
+        self.rejoins.retain(|(last, ..)| *last >= high_watermark);
     }
 
     /// How the offsets and the groups that a coordinator knows differ from those of its log.
@@ -305,9 +333,17 @@ impl OfGroup {
                 };
             }
             Record::ClassicGroup { value, .. } => {
-                self.classic = value.map(|value| {
+                let next: Option<(i32, Vec<String>)> = value.map(|value| {
                     (value.generation, value.members.into_iter().map(|member| member.member_id).collect())
                 });
+                match (self.classic.take(), &next) {
+                    // One of them has another id in the same generation: a static member that came back.
+                    (Some((before, members)), Some((generation, now))) if before == *generation => {
+                        self.before.extend(members.into_iter().filter(|member| !now.contains(member)));
+                    }
+                    _ => (self.before, self.may_be_as_before) = (BTreeSet::new(), false),
+                }
+                self.classic = next;
             }
             Record::GroupEpoch { value, .. } => self.epoch = value.map(|value| value.epoch),
             Record::CurrentAssignment { member, value: Some(value), .. } => {
@@ -328,10 +364,14 @@ fn group_differs(name: &str, group: &OfGroup, known: &CoordinatedPartition) -> O
         (Some((generation, members)), _, Some(knows)) if knows.protocol == "classic" => {
             let is_at_rest = matches!(knows.state, "Stable" | "Empty");
             let mut ids: Vec<&String> = knows.members.iter().map(|member| &member.id).collect();
-            let mut members: Vec<&String> = members.iter().collect();
+            let mut written: Vec<&String> = members.iter().collect();
             ids.sort();
-            members.sort();
-            (is_at_rest && (knows.generation, &ids) != (*generation, &members)).then(|| {
+            written.sort();
+            // Of several that came back each was taken back or not.
+            let is_known = |id: &&String| written.contains(id) || group.before.contains(*id);
+            let as_before = group.may_be_as_before && ids.len() == written.len() && ids.iter().all(is_known);
+            let is_as_written = knows.generation == *generation && (ids == written || as_before);
+            (is_at_rest && !is_as_written).then(|| {
                 format!(
                     "group {name} is in generation {generation} with members {members:?} by the log, and in {} with {ids:?} \
                      as the coordinator knows it",
@@ -415,6 +455,55 @@ mod tests {
         let nobody = CoordinatedPartition { groups: Vec::new(), ..known("classic", "Stable", 4, &[]) };
         assert!(group_differs("g", &log, &nobody).is_some());
         assert!(group_differs("g", &OfGroup::default(), &nobody).is_none(), "a group with tombstones only");
+    }
+
+    #[test]
+    fn a_static_member_whose_return_is_not_committed_in_time_may_be_taken_back() {
+        let group = |generation, members: &[&str]| {
+            let member = |id: &&str| ClassicMemberValue {
+                member_id: id.to_string(),
+                group_instance_id: Some("i".to_string()),
+                client_id: String::new(),
+                client_host: String::new(),
+                rebalance_timeout: -1,
+                session_timeout: 6_000,
+                subscription: Default::default(),
+                assignment: Default::default(),
+            };
+            let value = ClassicGroupValue {
+                protocol_type: "consumer".to_string(),
+                generation,
+                protocol: None,
+                leader: None,
+                current_state_timestamp: -1,
+                members: members.iter().map(member).collect(),
+            };
+            Record::ClassicGroup { group: "g".to_string(), value: Some(value) }
+        };
+        let batch =
+            |offset, record| Written { first_offset: offset, last_offset: offset, epoch: 0, records: vec![record] };
+        let mut fold = LogFold::default();
+        fold.take(batch(0, group(4, &["a"])), Some(0));
+        fold.take(batch(1, group(4, &["b"])), Some(1_000_000));
+        let differs = |fold: &LogFold, ids: &[(&str, i32)]| {
+            group_differs("g", &fold.groups["g"], &known("classic", "Stable", 4, ids)).is_some()
+        };
+        fold.give_up(5_000_000_000, 5_000);
+        assert!(differs(&fold, &[("a", 4)]), "its time has not run out");
+        fold.give_up(5_001_000_000, 5_000);
+        fold.commit(2);
+        assert!(!differs(&fold, &[("a", 4)]), "taken back, though its record is committed now");
+        assert!(!differs(&fold, &[("b", 4)]), "or not");
+        assert!(differs(&fold, &[("c", 4)]));
+        fold.take(batch(2, group(5, &["b"])), Some(6_000_000_000));
+        assert!(differs(&fold, &[("a", 4)]), "another generation was written");
+
+        let mut in_time = LogFold::default();
+        in_time.take(batch(0, group(4, &["a"])), Some(0));
+        in_time.take(batch(1, group(4, &["b"])), Some(1_000_000));
+        in_time.commit(2);
+        in_time.give_up(60_000_000_000, 5_000);
+        assert!(differs(&in_time, &[("a", 4)]), "it was committed in time");
     }
 
     #[test]

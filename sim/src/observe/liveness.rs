@@ -7,6 +7,7 @@
 //!   are cut in one direction at least, or the voters are down.
 //! - At any time, too: a high watermark that stands still though everybody for whom its leader may wait has more, and the
 //!   leader knows that ([`could_move`]). Nothing hinders it then, whatever else is broken.
+//! - At any time, too: a consumer that its coordinator refused since the last look, and had refused before that one.
 //! - Once all faults have healed: no active controller, a broker not unfenced, a partition without leader, a replica not
 //!   in sync, a high watermark that stands still below the log end. Each is excused while what it waits for cannot be had: a majority of the voters on their own disks; for
 //!   the others an active controller; for a leader a running replica of ISR or ELR (the last known leader, if both are
@@ -43,6 +44,8 @@ pub(super) struct Liveness {
     waiting: BTreeMap<Waiting, (i64, Nanos)>,
     /// Consumers of groups that have begun: whether each is a member now.
     members: BTreeMap<u32, bool>,
+    /// Consumers that were told since the last look that they are no members, and had not been members before.
+    refused: BTreeSet<u32>,
     /// The applications poll no more.
     applications_stop: bool,
     /// Leaders that no majority reaches.
@@ -74,7 +77,14 @@ impl Liveness {
         let Observation::Member { consumer, what } = what else { return };
         match what {
             MemberStep::Joined { .. } => self.members.insert(*consumer, true),
-            MemberStep::Left | MemberStep::Stopped => self.members.insert(*consumer, false),
+            MemberStep::Left => {
+                let was_member = self.members.insert(*consumer, false);
+                if was_member == Some(false) {
+                    self.refused.insert(*consumer);
+                }
+                was_member
+            }
+            MemberStep::Stopped => self.members.insert(*consumer, false),
             _ => return,
         };
     }
@@ -125,7 +135,7 @@ impl Liveness {
         let at = EventRef { id: world.event_count(), time: now };
         self.look_for_leaders_cut_off(world, at, told);
         let healed_at = self.healed_at.unwrap_or(0);
-        let waiting = match self.healed_at {
+        let mut waiting = match self.healed_at {
             Some(_) => {
                 let mut waiting = what_waits(world, image, unclean);
                 if !self.applications_stop {
@@ -135,6 +145,8 @@ impl Liveness {
             }
             None => high_watermarks_that_could_move(world, image),
         };
+        let refused = std::mem::take(&mut self.refused);
+        waiting.extend(refused.into_iter().map(|consumer| (Waiting::LetIn { consumer }, 0)));
         self.waiting.retain(|what, (progress, _)| waiting.get(what) == Some(progress));
         for (what, progress) in waiting {
             let (_, since) = *self.waiting.entry(what.clone()).or_insert((progress, now.max(healed_at)));

@@ -503,8 +503,9 @@ fn is_of_a_discarded_handler(event: &TraceEvent, rest: &[TraceEvent]) -> bool {
 impl Sink for Observer {
     fn after_step(&mut self, world: &World, events: &[TraceEvent], notes: &[Note]) {
         notes.iter().filter(|note| Clients::comes_first(note)).for_each(|note| self.on_note(world, note));
+        let a_disk_died = events.iter().any(|event| event.event == Event::Fault(Fault::DiskFailed));
         for (place, event) in events.iter().enumerate() {
-            if is_of_a_discarded_handler(event, &events[place..]) {
+            if a_disk_died && is_of_a_discarded_handler(event, &events[place..]) {
                 continue;
             }
             self.liveness.on_event(event);

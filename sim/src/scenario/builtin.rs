@@ -113,6 +113,7 @@ pub fn builtin() -> &'static [(&'static str, &'static str)] {
         "zoo-static-rejoin-not-persisted",
         "zoo-kip848-epoch-bookkeeping",
         "zoo-assign-before-revoke-ack",
+        "zoo-fenced-member-stays-out",
         "zoo-accept-old-member-epoch",
         "zoo-partial-load",
         "zoo-expire-active-offsets",

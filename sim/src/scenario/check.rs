@@ -80,7 +80,7 @@ fn partition(scenario: &Scenario, partition: &TopicPartition) -> Result<i16, Wro
 
 /// A partition of the topic that brokers create for groups.
 fn partition_of_offsets(scenario: &Scenario, partition: i32) -> Result<i16, Wrong> {
-    let config = &scenario.cluster.config;
+    let config = scenario.cluster.server_config();
     let partitions = config.offsets_topic_num_partitions;
     if i64::from(partition) < partitions {
         return Ok(i16::try_from(config.offsets_topic_replication_factor).unwrap_or(i16::MAX));

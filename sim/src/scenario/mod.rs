@@ -113,6 +113,17 @@ impl Cluster {
         if self.combined { 0 } else { self.controllers }
     }
 
+    /// What every server is started with. With fewer brokers than `offsets.topic.replication.factor` asks for by default, which
+    /// is 3, that topic could never be created, and no group would find a coordinator: it then has a replica on each
+    /// broker, as Kafka's own example of a single broker has it.
+    pub fn server_config(&self) -> BrokerConfig {
+        let mut config = self.config.clone();
+        if config.offsets_topic_replication_factor == BrokerConfig::default().offsets_topic_replication_factor {
+            config.offsets_topic_replication_factor = config.offsets_topic_replication_factor.min(self.brokers.into());
+        }
+        config
+    }
+
     /// All brokers, in order.
     pub fn broker_ids(&self) -> impl Iterator<Item = i32> + use<> {
         1..=i32::try_from(self.brokers).unwrap_or(i32::MAX)

@@ -50,18 +50,20 @@ impl World {
         is_static && reader.doing == Doing::Ended && !reader.is_fenced
     }
 
-    /// A consumer has joined, or has left because another has its `group.instance.id`.
+    /// A consumer has joined, or has left because another has its `group.instance.id`. One that leaves under an id with
+    /// which it never came to work, fenced by a heartbeat between JoinGroup and SyncGroup, was no member.
     pub(super) fn note_fence(&mut self, node: NodeIx, event: &Event) {
-        let is_fenced = match event {
-            Event::GroupJoined { .. } => false,
-            Event::GroupLeft { why, .. } => why.contains("FENCED_INSTANCE_ID"),
-            _ => return,
-        };
-        self.life
-            .readers
-            .iter_mut()
-            .filter(|reader| reader.node == node)
-            .for_each(|reader| reader.is_fenced = is_fenced);
+        let of_node = self.life.readers.iter_mut().filter(|reader| reader.node == node);
+        match event {
+            Event::GroupJoined { member, .. } => of_node.for_each(|reader| {
+                reader.joined_as.clone_from(member);
+                reader.is_fenced = false;
+            }),
+            Event::GroupLeft { member, why, .. } if why.contains("FENCED_INSTANCE_ID") => {
+                of_node.for_each(|reader| reader.is_fenced = reader.joined_as == *member);
+            }
+            _ => {}
+        }
     }
 
     /// Operation by which an application closes its client.

@@ -66,7 +66,7 @@ pub(super) fn slots_of(scenario: &Scenario) -> Vec<Slot> {
         directory_id: voter.directory_id,
         voters: voters.clone(),
         endpoint: voter.endpoint.clone(),
-        config: cluster.config.clone(),
+        config: cluster.server_config(),
         zoo: scenario.zoo,
         cluster_id: cluster_id.clone(),
     };
@@ -81,7 +81,7 @@ pub(super) fn slots_of(scenario: &Scenario) -> Vec<Slot> {
             endpoint: endpoint.clone(),
             rack: cluster.rack_of(id).map(str::to_string),
             controllers: controllers.clone(),
-            config: cluster.config.clone(),
+            config: cluster.server_config(),
             zoo: scenario.zoo,
         };
         let node = match voters.iter().find(|voter| voter.id == id) {

@@ -166,7 +166,8 @@ impl Coordinator {
     }
 
     /// A member may be one epoch behind, if the answer that told it the new one was lost: it then still has no more than
-    /// what it was given. Source: `GroupMetadataManager.throwIfConsumerGroupMemberEpochIsInvalid`.
+    /// what it was given. And it may begin anew whatever it was in, for it has given up everything: else it would be refused
+    /// until its session is over. Source: `GroupMetadataManager.throwIfConsumerGroupMemberEpochIsInvalid`, KAFKA-19233.
     fn check_member_epoch(
         &self,
         member: &ConsumerMember,
@@ -174,6 +175,10 @@ impl Coordinator {
     ) -> Result<(), ResponseError> {
         let received = request.member_epoch;
         if received == member.epoch || !ConsumerGroupRule::HeartbeatNamesTheEpoch.holds() {
+            return Ok(());
+        }
+        let begins_anew = received == 0 && ConsumerGroupRule::FencedMemberBeginsAnew.holds();
+        if begins_anew && !self.zoo.on(Switch::FencedMemberStaysOut) {
             return Ok(());
         }
         let owned = request.topic_partitions.as_deref();

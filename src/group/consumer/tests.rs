@@ -178,9 +178,27 @@ fn a_member_in_another_epoch_is_fenced() {
     assert_eq!(story.beat_error(more), "FENCED_MEMBER_EPOCH", "it has more than it was given");
     assert_eq!(story.beat_error(lives("a", 1)), "FENCED_MEMBER_EPOCH", "it does not say what it has");
     assert_eq!(story.beat_error(lives("a", 3)), "FENCED_MEMBER_EPOCH");
-    let none = lives("a", 0).with_topic_partitions(Some(Vec::new()));
-    let joins_again = none.with_rebalance_timeout_ms(30_000).with_subscribed_topic_names(names(&["t"]));
-    assert_eq!(story.beat_error(joins_again), "FENCED_MEMBER_EPOCH", "0 is no epoch of a member that is known");
+}
+
+#[test]
+fn a_fenced_member_begins_anew() {
+    // It still was to give back a partition: having nothing, it has.
+    let (mut story, _, kept) = Story::joined_by_another(Zoo::default());
+    assert_eq!(story.beat_error(lives("a", 3)), "FENCED_MEMBER_EPOCH");
+    assert_eq!(story.beats(joins("a")), (2, Some(vec![kept])));
+    // It stands where it is to stand: it is told so.
+    assert_eq!(story.beats(joins("a")), (2, Some(vec![kept])));
+    // It waits for a partition that another has not given back yet.
+    let (mut story, ..) = Story::joined_by_another(Zoo::default());
+    story.beats(lives("b", 2));
+    assert_eq!(story.beats(joins("b")), (2, Some(vec![])));
+}
+
+#[test]
+fn with_fenced_member_stays_out_one_that_begins_anew_is_fenced_until_its_session_is_over() {
+    let (mut story, ..) = Story::joined_by_another([Switch::FencedMemberStaysOut].into_iter().collect());
+    assert_eq!(story.beat_error(joins("a")), "FENCED_MEMBER_EPOCH");
+    assert_eq!(story.beat_error(joins("a")), "FENCED_MEMBER_EPOCH");
 }
 
 #[test]

@@ -51,6 +51,8 @@ struct Groups {
     owner: BTreeMap<u32, u32>,
     /// Who was told to own what, and not that it ended; with the operation.
     owned: BTreeMap<(u32, u32), u32>,
+    /// Of records that somebody went over: see [`Self::first_reader`].
+    first_readers: BTreeMap<u32, u32>,
 }
 
 pub(super) fn find(facts: &Facts<'_>, found: &mut Found<'_>) {
@@ -132,7 +134,14 @@ impl Groups {
         }
     }
 
-    fn positions(&self, facts: &Facts<'_>, op: u32, key: u32, (first, index): (Source, u32), found: &mut Found<'_>) {
+    fn positions(
+        &mut self,
+        facts: &Facts<'_>,
+        op: u32,
+        key: u32,
+        (first, index): (Source, u32),
+        found: &mut Found<'_>,
+    ) {
         let Some(&(committed, by)) = self.committed.get(&key) else { return };
         if index <= committed {
             found.add(REWIND.code, UNKNOWN, |words| {
@@ -149,11 +158,8 @@ impl Groups {
             let behind = &log[log.partition_point(|slot| slot.index <= committed)..];
             let Some(&skipped) = behind.first() else { return };
             // Whoever did not begin after this operation may have read it before; where an offset is contested, any of them.
-            let mut readers = behind
-                .iter()
-                .take_while(|slot| slot.index == skipped.index)
-                .flat_map(|slot| facts.readers(slot.record));
-            if readers.all(|reader| reader != op && facts.history.precedes(op, reader)) {
+            let mut here = behind.iter().take_while(|slot| slot.index == skipped.index).take(64);
+            if here.all(|slot| facts.history.ops[op as usize].after <= self.first_reader(facts, slot.record)) {
                 found.add(SKIP.code, UNKNOWN, |words| {
                     let summary = format!(
                         "process {} began with {} of {}, over {}, which its group had not come to",
@@ -167,6 +173,12 @@ impl Groups {
                 });
             }
         }
+    }
+
+    /// So many barriers lie before the first operation that read a record was invoked: whoever ended before them came before all of its readers.
+    fn first_reader(&mut self, facts: &Facts<'_>, record: u32) -> u32 {
+        let first = || facts.readers(record).map(|reader| facts.history.ops[reader as usize].before).min();
+        *self.first_readers.entry(record).or_insert_with(|| first().unwrap_or(NONE))
     }
 
     fn commit(&mut self, facts: &Facts<'_>, op: u32, key: u32, (last, index): (Source, u32), found: &mut Found<'_>) {

@@ -1,7 +1,6 @@
 //! inconsistent-offsets: one offset of a partition holds two or more values.
 
-use super::super::facts::Facts;
-use super::super::history::Outcome;
+use super::super::facts::{Facts, Slot, Source};
 use super::super::report::{About, Found};
 use super::Definition;
 
@@ -14,32 +13,24 @@ pub(super) const DEFINITION: Definition = Definition {
 
 pub(super) fn find(facts: &Facts<'_>, found: &mut Found<'_>) {
     for key in 0..facts.history.keys.len() as u32 {
-        for slots in facts.log(key).chunk_by(|a, b| a.index == b.index).filter(|slots| slots.len() > 1) {
-            let here = |record: u32| {
-                let sources = facts.sources(record).iter();
-                sources.copied().filter(|s| facts.index_of[s.0 as usize] == slots[0].index)
-            };
-            let polled = slots.iter().filter(|slot| here(slot.record).any(|s| !facts.is_send(s))).count();
-            let judgement = if polled > 1 { found.options.of_exposed() } else { found.options.of_loss() };
+        for all in facts.log(key).chunk_by(|a, b| a.index == b.index).filter(|slots| slots.len() > 1) {
+            // What could not be read is no value of its own.
+            let is_value = |slot: &&Slot| !facts.is_unreadable(slot.record);
+            let values = all.iter().filter(is_value).count();
+            if values < 2 {
+                continue;
+            }
+            let (index, offset) = (all[0].index, all[0].offset);
+            let judgement = found.options.of_conflict(facts.is_exposed(key, index));
             found.add(DEFINITION.code, judgement, |words| {
-                let shown = &slots[..slots.len().min(8)];
-                let values: Vec<String> = shown.iter().map(|slot| words.value(slot.record)).collect();
-                let more = if slots.len() > shown.len() { ", …" } else { "" };
-                let ops = shown.iter().filter_map(|slot| {
-                    // The first to read it, or else who was told that it is there.
-                    let mut sources: Vec<_> = here(slot.record).collect();
-                    sources
-                        .sort_by_key(|s| (facts.is_send(*s), facts.outcome(facts.mention(*s).op) != Outcome::Ok, *s));
-                    sources.first().map(|s| facts.mention(*s).op)
-                });
-                let offset = slots[0].offset;
-                let summary = format!(
-                    "offset {offset} of {} holds {} values: {}{more}",
-                    words.key(key),
-                    slots.len(),
-                    values.join(", ")
-                );
-                (About { key: Some(key), offset: Some(offset), ops: ops.collect(), ..About::default() }, summary)
+                let shown: Vec<(Slot, Source)> =
+                    facts.found_at(key, index).filter(|(slot, _)| is_value(&slot)).take(8).collect();
+                let names: Vec<String> = shown.iter().map(|(slot, _)| words.value(slot.record)).collect();
+                let more = if values > shown.len() { ", …" } else { "" };
+                let summary =
+                    format!("offset {offset} of {} holds {values} values: {}{more}", words.key(key), names.join(", "));
+                let ops = shown.iter().map(|(_, source)| facts.mention(*source).op).collect();
+                (About { key: Some(key), offset: Some(offset), ops, ..About::default() }, summary)
             });
         }
     }

@@ -4,7 +4,7 @@
 //! last index is not above it, whose operation must have committed, and which no ok operation read.
 
 use super::super::facts::{Facts, Record};
-use super::super::history::{NONE, Outcome};
+use super::super::history::NONE;
 use super::super::options::INFO;
 use super::super::report::{About, Found};
 use super::Definition;
@@ -26,10 +26,10 @@ pub(super) const DROPPED: Definition = Definition {
 };
 
 /// By partition the highest first index that an ok operation read, and a record that lies there.
-pub(super) fn bounds(facts: &Facts<'_>) -> Vec<Option<(u32, u32)>> {
+pub(crate) fn bounds(facts: &Facts<'_>) -> Vec<Option<(u32, u32)>> {
     let mut bounds: Vec<Option<(u32, u32)>> = vec![None; facts.history.keys.len()];
     for (id, record) in (0..).zip(&facts.records) {
-        if record.read_by_ok && record.first_index != NONE {
+        if record.read_by_ok() && record.first_index != NONE {
             let bound = &mut bounds[facts.key_of(id) as usize];
             *bound = (*bound).max(Some((record.first_index, id)));
         }
@@ -38,9 +38,9 @@ pub(super) fn bounds(facts: &Facts<'_>) -> Vec<Option<(u32, u32)>> {
 }
 
 /// Is it lost, given its partition's bound?
-pub(super) fn is_lost(facts: &Facts<'_>, record: &Record, bound: Option<(u32, u32)>) -> bool {
+pub(crate) fn is_lost(facts: &Facts<'_>, record: &Record, bound: Option<(u32, u32)>) -> bool {
     let below = bound.is_some_and(|(bound, _)| record.last_index <= bound); // NONE is above everything
-    below && !record.read_by_ok && record.writer != NONE && facts.committed[record.writer as usize]
+    below && !record.read_by_ok() && record.writer != NONE && facts.committed[record.writer as usize]
 }
 
 pub(super) fn find(facts: &Facts<'_>, found: &mut Found<'_>) {
@@ -59,7 +59,7 @@ pub(super) fn find(facts: &Facts<'_>, found: &mut Found<'_>) {
         found.add(code, judgement, |words| {
             let placed = facts.sources(id).iter().find(|s| facts.index_of[s.0 as usize] != NONE);
             let offset = placed.map(|s| facts.mention(*s).offset);
-            let reader = facts.readers(highest).find(|op| facts.outcome(*op) == Outcome::Ok);
+            let reader = Some(facts.records[highest as usize].ok_reader).filter(|reader| *reader != NONE);
             let summary = format!(
                 "{} of {key} was written at offset {}, and nobody read it, though {} behind it was read",
                 words.value(id),

@@ -6,7 +6,7 @@ mod duplicate;
 mod g1a;
 mod groups;
 mod inconsistent_offsets;
-mod lost_write;
+pub(super) mod lost_write;
 mod out_of_assignment_read;
 mod phantom_read;
 mod poll_order;
@@ -33,7 +33,7 @@ pub struct Definition {
 }
 
 /// Every finding, in the order of the contract.
-pub const DEFINITIONS: [Definition; 32] = [
+pub const DEFINITIONS: [Definition; 33] = [
     inconsistent_offsets::DEFINITION,
     duplicate::DEFINITION,
     lost_write::DEFINITION,
@@ -58,6 +58,7 @@ pub const DEFINITIONS: [Definition; 32] = [
     cycles::G1C_WR_ONLY_REALTIME,
     phantom_read::DEFINITION,
     phantom_read::WRONG_PARTITION,
+    phantom_read::CORRUPT,
     ack_offset_mismatch::DEFINITION,
     realtime_append_inversion::DEFINITION,
     groups::SKIP,
@@ -77,7 +78,7 @@ pub(super) fn all(facts: &Facts<'_>, found: &mut Found<'_>) {
     unseen::find(facts, found);
     g1a::find(facts, found);
     precommitted_read::find(facts, found);
-    torn_transaction::find(facts, found);
+    torn_transaction::find(facts, &steps, found);
     resurrected_transaction::find(facts, found);
     poll_order::find(facts, &steps, found);
     send_order::find(facts, &steps, found);

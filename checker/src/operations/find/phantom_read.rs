@@ -1,6 +1,7 @@
-//! phantom-read: a value that nobody sent; wrong-partition: one that was sent, but only to other partitions.
+//! phantom-read: a value that nobody sent; wrong-partition: one that was sent, but only to other partitions; corrupt-record: one that
+//! could not be read, where another is known to lie.
 
-use super::super::facts::Facts;
+use super::super::facts::{Facts, Slot};
 use super::super::history::NONE;
 use super::super::options::BUG;
 use super::super::report::{About, Found};
@@ -11,6 +12,11 @@ pub(super) const DEFINITION: Definition =
 pub(super) const WRONG_PARTITION: Definition = Definition {
     code: "wrong-partition",
     what: "a value was read from another partition than it was sent to, and nobody sent it there",
+    class: "BUG",
+};
+pub(super) const CORRUPT: Definition = Definition {
+    code: "corrupt-record",
+    what: "what was read is no value, nil that nobody sent, at an offset where a value lies: its bytes are others",
     class: "BUG",
 };
 
@@ -33,6 +39,16 @@ pub(super) fn find(facts: &Facts<'_>, found: &mut Found<'_>) {
     for (value, id, _) in phantoms {
         let sent = elsewhere.binary_search_by_key(&value, |(value, ..)| *value).map_or(NONE, |at| elsewhere[at].2);
         let reader = facts.readers(id).next();
+        if let Some(corrupt) = corrupted(facts, id) {
+            found.add(CORRUPT.code, BUG, |words| {
+                let writer = Some(facts.records[corrupt.record as usize].writer).filter(|writer| *writer != NONE);
+                let (key, value, offset) = (words.key_of(id), words.value(corrupt.record), corrupt.offset);
+                let summary = format!("offset {offset} of {key}, where {value} lies, was read as what is no value");
+                let ops = writer.into_iter().chain(reader).collect();
+                (About { record: Some(corrupt.record), offset: Some(offset), ops, ..About::default() }, summary)
+            });
+            continue;
+        }
         let code = if sent == NONE { DEFINITION.code } else { WRONG_PARTITION.code };
         found.add(code, BUG, |words| {
             let read = format!("{} was read from {}", words.value(id), words.key_of(id));
@@ -45,4 +61,16 @@ pub(super) fn find(facts: &Facts<'_>, found: &mut Found<'_>) {
             (About { record: Some(id), ops, ..About::default() }, summary)
         });
     }
+}
+
+/// What is known to lie where this could not be read.
+fn corrupted(facts: &Facts<'_>, id: u32) -> Option<Slot> {
+    let record = facts.records[id as usize];
+    if !facts.is_unreadable(id) || record.first_index == NONE {
+        return None;
+    }
+    let log = facts.log(facts.key_of(id));
+    let here = &log[log.partition_point(|slot| slot.index < record.first_index)..];
+    let mut here = here.iter().take_while(|slot| slot.index == record.first_index);
+    here.find(|slot| slot.record != id).copied()
 }

@@ -5,7 +5,7 @@
 //! is no order, and behind a record that was lost the log goes on at lower offsets.
 
 use super::super::facts::Facts;
-use super::super::history::NONE;
+use super::super::history::{NONE, Outcome};
 use super::super::options::BUG;
 use super::super::report::{About, Found};
 use super::Definition;
@@ -14,10 +14,13 @@ use super::lost_write;
 pub(super) const DEFINITION: Definition = Definition {
     code: "realtime-append-inversion",
     what: "a record lies at a higher offset than one whose send was invoked after this one's send had completed",
-    class: "BUG",
+    class: "BUG; nothing with acks=0",
 };
 
 pub(super) fn find(facts: &Facts<'_>, found: &mut Found<'_>) {
+    if found.options.acks == 0 {
+        return; // such a send completes before anything is appended
+    }
     let bounds = lost_write::bounds(facts);
     for key in 0..facts.history.keys.len() as u32 {
         // The record above that was acknowledged first.
@@ -47,7 +50,8 @@ pub(super) fn find(facts: &Facts<'_>, found: &mut Found<'_>) {
                     (About { record: Some(slot.record), offset: Some(slot.offset), ops, ..About::default() }, summary)
                 });
             }
-            if writer.after != NONE && first_done.is_none_or(|(done, _)| writer.after < done) {
+            let is_told = writer.outcome == Outcome::Ok && writer.after != NONE;
+            if is_told && first_done.is_none_or(|(done, _)| writer.after < done) {
                 first_done = Some((writer.after, slot.record));
             }
         }

@@ -32,7 +32,9 @@ pub(super) fn find(facts: &Facts<'_>, steps: &Steps, found: &mut Found<'_>) {
         // Behind a record that was lost the log goes on at lower offsets: then the loss is what is to be judged.
         let record = &facts.records[facts.record(step.from) as usize];
         let judgement = match order {
-            BUG if facts.is_contested(step.key, step.from_index) => found.options.of_exposed(),
+            BUG if facts.is_contested(step.key, step.from_index) => {
+                found.options.of_conflict(facts.is_exposed(step.key, step.from_index))
+            }
             BUG if lost_write::is_lost(facts, record, bounds[step.key as usize]) => found.options.of_loss(),
             order => order,
         };

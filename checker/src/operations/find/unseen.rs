@@ -21,7 +21,7 @@ pub(super) fn find(facts: &Facts<'_>, found: &mut Found<'_>) {
     }
     let bounds = lost_write::bounds(facts);
     for (id, record) in (0..).zip(&facts.records) {
-        if record.read_by_ok || record.writer == NONE || facts.outcome(record.writer) != Outcome::Ok {
+        if record.read_by_ok() || record.writer == NONE || facts.outcome(record.writer) != Outcome::Ok {
             continue;
         }
         let bound = bounds[facts.key_of(id) as usize];

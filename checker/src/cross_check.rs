@@ -1,0 +1,155 @@
+//! X, the cross-check: what clients saw (H) against what the logs truly hold (G). Both saw the same run; where they contradict each
+//! other one of them is wrong, and that is a defect of the checker, or of what its host tells it, and never of the cluster.
+//!
+//! What must agree stands in the table of [`crate::invariants`].
+//!
+//! The first is what gives every finding of H about records its cause in G: two values at one offset, copies, aborted reads and
+//! losses are told of places, and of each place G knows who wrote it, in which epoch. The other two show that nothing which happened to the
+//! logs and which a client could see is missing in H. What G finds besides is internal: two logs that differ, an election or an
+//! acknowledgement that was not safe, show to clients only by the records that are missing or changed.
+//!
+//! Not compared: positions, groups and times, of which G knows nothing; partitions of topics that were deleted; those whose final
+//! read did not come to the end, which are stuck; a record that was acknowledged, stands in the leader's log and was not read: that it is
+//! hidden is what H says of it. A host that does not tell which records a batch has is not held to it.
+
+use std::collections::BTreeSet;
+
+use crate::cluster::Cluster;
+use crate::cluster::partition::{PartitionTruth, Produced};
+use crate::findings::{Findings, Headline};
+use crate::history::records::Told;
+use crate::history::{FinalEnd, History, PartitionHistory, Violation};
+use crate::invariants::Invariant;
+use crate::observation::EventRef;
+use crate::verdict::Step;
+use crate::words::{offsets, seconds, step};
+
+const fn both(rule: &'static str, what: &'static str) -> Invariant {
+    Invariant { code: "checker-disagreement", rule: Some(rule), what, source: "the checker itself" }
+}
+
+const READ: Invariant =
+    both("read-but-never-written", "whatever a consumer was handed at an offset, a leader had appended there");
+const FINAL_LOG: Invariant = both(
+    "final-log",
+    "a record stands in the final read as often as in the log of the leader that was read, between the ends of the read",
+);
+const NOT_TOLD: Invariant =
+    both("lost-but-not-told", "an acknowledged record that the leader's log has not is among the losses that H tells");
+
+/// What both sides agree on.
+pub(crate) const INVARIANTS: [Invariant; 3] = [READ, FINAL_LOG, NOT_TOLD];
+
+/// Compares both sides of a finished run.
+pub(crate) fn check(history: &History, cluster: &Cluster, violations: &[Violation], found: &mut Findings) {
+    if !cluster.knows_records() {
+        return;
+    }
+    let lost: BTreeSet<u64> = violations.iter().filter_map(lost).collect();
+    for (number, log) in (0..).zip(&history.logs) {
+        let name = history.partitions.name(number);
+        let Some(truth) = cluster.partition(name).filter(|_| !history.was_deleted(&name.topic)) else { continue };
+        let both = Both { history, cluster, truth, log, lost: &lost };
+        both.reads(found);
+        if let Some(end) = log.final_end.filter(|end| end.complete) {
+            both.final_log(number, end, found);
+        }
+    }
+}
+
+/// A record that H says is gone.
+fn lost(violation: &Violation) -> Option<u64> {
+    match violation {
+        Violation::LostWrite { record, .. } => Some(*record),
+        _ => None,
+    }
+}
+
+/// One partition from both sides.
+struct Both<'a> {
+    history: &'a History,
+    cluster: &'a Cluster,
+    truth: &'a PartitionTruth,
+    log: &'a PartitionHistory,
+    lost: &'a BTreeSet<u64>,
+}
+
+impl Both<'_> {
+    /// read-but-never-written.
+    fn reads(&self, found: &mut Findings) {
+        for (offset, seen) in self.log.seen.iter() {
+            let mut written = self.cluster.batches(self.truth, seen.record);
+            if written.any(|produced| covers(produced, offset)) {
+                continue;
+            }
+            let record = seen.record;
+            let wrote = self.cluster.batches(self.truth, record).next();
+            self.disagree(READ, Some(offset), record, seen.at, found, || {
+                let wrote = match wrote {
+                    Some(wrote) => format!("leaders wrote it to {} only", offsets(wrote.batch.first, wrote.batch.last)),
+                    None => "no leader ever wrote it".to_owned(),
+                };
+                format!("record r{record} was read at offset {offset}, and {wrote}")
+            });
+        }
+    }
+
+    /// final-log and lost-but-not-told.
+    fn final_log(&self, number: u32, end: FinalEnd, found: &mut Findings) {
+        let Some(leader) = self.truth.replicas.get(&self.truth.leader) else { return };
+        for (id, record) in self.history.records.iter().filter(|(_, r)| r.partition == number && !r.deleted) {
+            let within = |p: &&Produced| p.batch.first >= end.log_start && p.batch.last < end.log_end;
+            // The start may lie inside a batch, and the end where the leader went on.
+            let is_cut = |p: &Produced| !within(&p) && p.batch.last >= end.log_start && p.batch.first < end.log_end;
+            if self.cluster.batches(self.truth, id).any(is_cut) {
+                continue;
+            }
+            let held = self.cluster.batches(self.truth, id).filter(within).filter(|p| leader.holds(&p.batch));
+            let (truth, read) = (held.take(usize::from(u16::MAX)).count() as u64, u64::from(record.copies));
+            let is_told = self.lost.contains(&id);
+            let is_hidden = read == 0 && is_told;
+            if truth != read && !is_hidden {
+                self.disagree(FINAL_LOG, None, id, end.at, found, || {
+                    format!(
+                        "record r{id} stands {} in the log of its leader, and was read {} at the end",
+                        times(truth),
+                        times(read)
+                    )
+                });
+            } else if truth == 0 && record.told == Told::Acked && !is_told {
+                self.disagree(NOT_TOLD, None, id, end.at, found, || {
+                    format!("record r{id} was acknowledged and its leader has it no more, and nothing is said of that")
+                });
+            }
+        }
+    }
+
+    fn disagree(
+        &self,
+        broken: Invariant,
+        offset: Option<i64>,
+        record: u64,
+        at: EventRef,
+        found: &mut Findings,
+        what: impl FnOnce() -> String,
+    ) {
+        let headline = Headline::bug(broken.code, &self.truth.name, offset, at);
+        found.add(Headline { rule: broken.rule, record: Some(record), ..headline }, || {
+            let what = format!("in {}, {}", self.truth.name, what());
+            let chain: Vec<Step> = vec![step(at, "checker", format!("at {}: {what}", seconds(at.time)))];
+            (format!("a defect of the checker, not of the cluster: its two sides disagree: {what}"), chain)
+        });
+    }
+}
+
+fn covers(produced: &Produced, offset: i64) -> bool {
+    produced.batch.first <= offset && offset <= produced.batch.last
+}
+
+fn times(n: u64) -> String {
+    match n {
+        0 => "nowhere".to_owned(),
+        1 => "once".to_owned(),
+        n => format!("{n} times"),
+    }
+}

@@ -1,0 +1,54 @@
+//! The table of all step invariants (G), made from the code: each stands in the file that checks it.
+//!
+#![doc = include_str!("invariants.md")]
+
+use crate::{cluster, cross_check, groups, quorum, still_waiting};
+
+/// Something that must hold at every step.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Invariant {
+    /// The code of the finding when it is broken.
+    pub code: &'static str,
+    /// The finding's rule, where its code has several.
+    pub rule: Option<&'static str>,
+    /// What must hold.
+    pub what: &'static str,
+    /// Where Kafka says so.
+    pub source: &'static str,
+}
+
+impl Invariant {
+    /// Its code and its rule.
+    pub(crate) fn named(&self) -> (&'static str, Option<&'static str>) {
+        (self.code, self.rule)
+    }
+}
+
+/// All of them: of partitions, of the metadata quorum, of groups, of what must happen in time, and of the checker itself.
+pub fn all() -> Vec<Invariant> {
+    let tables: [&[Invariant]; 5] = [
+        &cluster::INVARIANTS,
+        &quorum::INVARIANTS,
+        &groups::INVARIANTS,
+        &still_waiting::INVARIANTS,
+        &cross_check::INVARIANTS,
+    ];
+    tables.concat()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::all;
+
+    #[test]
+    fn the_table_of_invariants_is_made_from_the_code() {
+        let row = |i: &super::Invariant| {
+            let rule = i.rule.map_or(String::new(), |rule| format!(" ({rule})"));
+            format!("| `{}`{rule} | {} | {} |\n", i.code, i.what, i.source)
+        };
+        let rows = all().iter().map(row).collect::<String>();
+        let table = format!("| code (rule) | what must hold | source |\n|---|---|---|\n{rows}");
+        let written = include_str!("invariants.md");
+        assert!(written == table, "write this to checker/src/invariants.md:\n{table}");
+    }
+}
