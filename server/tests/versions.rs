@@ -596,7 +596,8 @@ async fn commit_with_note(cluster: &Cluster, version: i16, note: &str) {
         .with_committed_offset(i64::from(version))
         .with_committed_metadata(Some(StrBytes::from_string(note.to_string())));
     let topic = OffsetCommitRequestTopic::default().with_name(name(TOPIC)).with_partitions(vec![partition]);
-    let request = OffsetCommitRequest::default().with_group_id(GroupId(text("h"))).with_topics(vec![topic]);
+    let request =
+        OffsetCommitRequest::default().with_group_id(GroupId(StrBytes::from_static_str("h"))).with_topics(vec![topic]);
     let request = RequestKind::OffsetCommit(request.with_generation_id_or_member_epoch(-1));
     let mut errors = Vec::new();
     for endpoint in cluster.bootstrap() {
@@ -612,7 +613,9 @@ async fn commit_with_note(cluster: &Cluster, version: i16, note: &str) {
 /// What the group has committed, and the note.
 async fn committed_note(cluster: &Cluster) -> (i64, String) {
     let topics = vec![OffsetFetchRequestTopics::default().with_name(name(TOPIC)).with_partition_indexes(vec![0])];
-    let group = OffsetFetchRequestGroup::default().with_group_id(GroupId(text("h"))).with_topics(Some(topics));
+    let group = OffsetFetchRequestGroup::default()
+        .with_group_id(GroupId(StrBytes::from_static_str("h")))
+        .with_topics(Some(topics));
     let request = RequestKind::OffsetFetch(OffsetFetchRequest::default().with_groups(vec![group]));
     for endpoint in cluster.bootstrap() {
         match Raw::to(&endpoint).await.call(ApiKey::OffsetFetch, 9, &request).await {
