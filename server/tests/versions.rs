@@ -604,15 +604,24 @@ async fn commit_with_note(cluster: &Cluster, version: i16, note: &str) {
     let request =
         OffsetCommitRequest::default().with_group_id(GroupId(StrBytes::from_static_str("h"))).with_topics(vec![topic]);
     let request = RequestKind::OffsetCommit(request.with_generation_id_or_member_epoch(-1));
-    let mut errors = Vec::new();
-    for endpoint in cluster.bootstrap() {
-        match Raw::to(&endpoint).await.call(ApiKey::OffsetCommit, version, &request).await {
-            Some(ResponseKind::OffsetCommit(answer)) => errors.push(answer.topics[0].partitions[0].error_code),
-            other => panic!("{other:?}"),
+    loop {
+        for endpoint in cluster.bootstrap() {
+            match Raw::to(&endpoint).await.call(ApiKey::OffsetCommit, version, &request).await {
+                Some(ResponseKind::OffsetCommit(answer)) => match answer.topics[0].partitions[0].error_code {
+                    0 => return,
+                    error => assert!(is_not_here_or_not_yet(error), "v{version}: {error}"),
+                },
+                other => panic!("{other:?}"),
+            }
         }
+        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
     }
-    errors.sort();
-    assert_eq!(errors, [0, kafka_protocol::ResponseError::NotCoordinator.code()], "v{version}");
+}
+
+/// Another broker coordinates the group, or this one will when it has read its log.
+fn is_not_here_or_not_yet(error: i16) -> bool {
+    use kafka_protocol::ResponseError::{CoordinatorLoadInProgress, NotCoordinator};
+    [NotCoordinator.code(), CoordinatorLoadInProgress.code()].contains(&error)
 }
 
 /// What the group has committed, and the note.
@@ -622,17 +631,22 @@ async fn committed_note(cluster: &Cluster) -> (i64, String) {
         .with_group_id(GroupId(StrBytes::from_static_str("h")))
         .with_topics(Some(topics));
     let request = RequestKind::OffsetFetch(OffsetFetchRequest::default().with_groups(vec![group]));
-    for endpoint in cluster.bootstrap() {
-        match Raw::to(&endpoint).await.call(ApiKey::OffsetFetch, 9, &request).await {
-            Some(ResponseKind::OffsetFetch(answer)) if answer.groups[0].error_code == 0 => {
-                let partition = &answer.groups[0].topics[0].partitions[0];
-                return (partition.committed_offset, partition.metadata.as_deref().unwrap_or_default().to_string());
+    loop {
+        for endpoint in cluster.bootstrap() {
+            match Raw::to(&endpoint).await.call(ApiKey::OffsetFetch, 9, &request).await {
+                Some(ResponseKind::OffsetFetch(answer)) if answer.groups[0].error_code == 0 => {
+                    let partition = &answer.groups[0].topics[0].partitions[0];
+                    let note = partition.metadata.as_deref().unwrap_or_default();
+                    return (partition.committed_offset, note.to_string());
+                }
+                Some(ResponseKind::OffsetFetch(answer)) => {
+                    assert!(is_not_here_or_not_yet(answer.groups[0].error_code), "{answer:?}");
+                }
+                other => panic!("{other:?}"),
             }
-            Some(ResponseKind::OffsetFetch(_)) => {}
-            other => panic!("{other:?}"),
         }
+        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
     }
-    panic!("nobody coordinates the group");
 }
 
 /// Connect and others keep notes beside their offsets; they stand in the same record.
