@@ -1,6 +1,7 @@
 //! How long a history takes, by its size and its shape: 10^5, 10^6 and 10^7 records, and shapes made to be slow.
 //!
-//! `cargo bench -p trial-checker`; each line counts records.
+//! `cargo bench -p trial-checker`; each line counts records. `cargo bench -p trial-checker --bench histories -- --cpu` measures CPU time
+//! instead, which says more on a machine that others use too, and the largest resident memory.
 
 use divan::Bencher;
 use divan::counter::ItemsCount;
@@ -8,7 +9,46 @@ use trial_checker::input::{self, Format};
 use trial_checker::operations::{Atom, Event, Function, History, Kind, Options, Value, check};
 
 fn main() {
-    divan::main();
+    match std::env::args().any(|arg| arg == "--cpu") {
+        true => in_cpu_time(),
+        false => divan::main(),
+    }
+}
+
+/// A shape, how it is made, and its largest size.
+type Shape = (&'static str, fn(u64) -> History, u64);
+
+const SHAPES: [Shape; 9] = [
+    ("ten partitions", |records| healthy(records, 10), 10_000_000),
+    ("one partition", |records| healthy(records, 1), 10_000_000),
+    ("all indeterminate", indeterminate, 10_000_000),
+    ("one giant cycle", giant_cycle, 10_000_000),
+    ("all wrong", everything_wrong, 10_000_000),
+    ("two values at every offset", two_values_everywhere, 1_000_000),
+    ("all values at one offset", all_at_one_offset, 1_000_000),
+    ("one value by everybody", one_value_of_all, 1_000_000),
+    ("one record gone over by everybody", all_go_over_one, 1_000_000),
+];
+
+fn in_cpu_time() {
+    for (name, made, largest) in SHAPES {
+        for records in SIZES.into_iter().filter(|records| *records <= largest) {
+            let history = made(records);
+            // Linux forgets the peak so far.
+            let _ = std::fs::write("/proc/self/clear_refs", "5");
+            let began = cpu_time::ProcessTime::now();
+            let report = check(&history, Options::default());
+            let took = began.elapsed();
+            let per_second = records as u128 * 1_000_000 / took.as_micros().max(1);
+            let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+            let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap_or("unknown").trim();
+            let kinds = report.groups.len();
+            println!(
+                "{name:<34} {records:>9} records {:>7} ms {per_second:>9} records/s, peak {peak}, {kinds} kinds of finding",
+                took.as_millis()
+            );
+        }
+    }
 }
 
 const SIZES: [u64; 3] = [100_000, 1_000_000, 10_000_000];

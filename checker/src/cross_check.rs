@@ -98,9 +98,10 @@ impl Both<'_> {
     fn final_log(&self, number: u32, end: FinalEnd, found: &mut Findings) {
         let Some(leader) = self.truth.replicas.get(&self.truth.leader) else { return };
         for (id, record) in self.history.records.iter().filter(|(_, r)| r.partition == number && !r.deleted) {
-            let within = |p: &&Produced| p.batch.first >= end.log_start && p.batch.last < end.log_end;
-            // The start may lie inside a batch, and the end where the leader went on.
-            let is_cut = |p: &Produced| !within(&p) && p.batch.last >= end.log_start && p.batch.first < end.log_end;
+            let start = end.log_start.max(leader.log_start);
+            let within = |p: &&Produced| p.batch.first >= start && p.batch.last < end.log_end;
+            // What lies below the start may have been read before it was deleted, and where the leader went on nobody read.
+            let is_cut = |p: &Produced| !within(&p) && p.batch.first < end.log_end;
             if self.cluster.batches(self.truth, id).any(is_cut) {
                 continue;
             }

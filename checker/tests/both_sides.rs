@@ -68,6 +68,21 @@ fn a_copy_in_the_log_must_be_read() {
     assert_eq!(disagreements(&play.verdict()), (vec!["final-log"], vec![]));
 }
 
+/// The log's start moves up under the reader, who has read from there already.
+#[test]
+fn what_was_deleted_while_it_was_read_is_not_compared() {
+    use trial_checker::StartCause;
+    let mut play = three_brokers(-1);
+    play.write(0).write(1).write(2);
+    for offset in 0..3 {
+        let record = Some(offset as u64);
+        play.see(Observation::FinalRead { partition: orders(), offset, leader_epoch: 5, record });
+    }
+    play.see(Observation::LogStartMoved { broker: 1, partition: orders(), to: 2, cause: StartCause::Retention });
+    play.see(Observation::FinalReadEnd { partition: orders(), log_start: 2, log_end: 3, complete: true });
+    assert_eq!(disagreements(&play.verdict()), (vec![], vec![]));
+}
+
 /// What H says of it is enough: the leader has it and did not deliver it.
 #[test]
 fn what_is_hidden_is_no_disagreement() {
