@@ -272,6 +272,15 @@ fn nobody_commits_what_he_has_not_come_to() {
 }
 
 #[test]
+fn what_it_had_worked_on_before_it_was_sent_back_it_may_still_commit() {
+    let mut group = at_least_once();
+    group.write(6).assigned(1, 1).begins_anew(1, 0).polls(1, 0, 4).processes(1, 0, 4);
+    group.begins(1, 1, ResetCause::Other).commits(1, 1, 5).works(1, 1, 1, 5);
+    let told = kinds(&group.ends());
+    assert!(told.iter().all(|(_, code, _)| *code != "commit-beyond-position"), "{told:?}");
+}
+
+#[test]
 fn a_member_is_handed_nothing_of_what_it_gave_up() {
     let mut group = at_least_once();
     group.write(4).assigned(1, 1).begins_anew(1, 0).works(1, 1, 0, 1).revoked(1, 1).polls(1, 2, 3);

@@ -78,6 +78,16 @@ fn a_deposed_leader_may_ack_with_acks_1() {
 }
 
 #[test]
+fn a_leader_that_hears_late_of_its_election_saves_nothing() {
+    // b2 has it and was elected next, but begins to lead only when b3, which has it not, leads in a later epoch.
+    let mut play = three_brokers(1);
+    play.write(0).send(1).fetch(2).ack(1).crash(1).elect_only(2, &[2, 3], true).elect(3, &[3]);
+    play.see(Observation::BecameLeader { broker: 2, partition: orders(), leader_epoch: 6, log_end: 2 });
+    play.follows(2).truncate(2, 1);
+    assert_eq!(play.judged(), [(ALLOWED, "lost-write", Some("acks-1"))]);
+}
+
+#[test]
 fn a_deposed_leader_may_not_ack_with_acks_all() {
     let mut play = three_brokers(-1);
     play.write(0).elect(2, &[2, 3]);

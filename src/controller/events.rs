@@ -193,7 +193,8 @@ fn election_kind(
         leader if !before.isr.contains(&leader) && before.last_known_elr == [leader] => {
             Some(ElectionKind::LastKnownLeader)
         }
-        leader if !before.isr.contains(&leader) => Some(ElectionKind::Unclean),
+        // Who wins uncleanly is alone in sync. One of several has joined them by its leader's word, in this very change.
+        leader if !before.isr.contains(&leader) && after.isr == [leader] => Some(ElectionKind::Unclean),
         leader if preferred && after.replicas.first() == Some(&leader) => Some(ElectionKind::Preferred),
         _ => Some(ElectionKind::Clean),
     }

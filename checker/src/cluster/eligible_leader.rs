@@ -69,12 +69,18 @@ fn wrong(cluster: &Cluster, number: usize, election: &Election, settings: &Setti
     let may = election.isr_before.contains(&leader)
         || election.elr_before.contains(&leader)
         || truth.topic.unclean_leader_election_enable
-        || (truth.topic.eligible_leader_replicas && election.last_known_leader);
-    // A leader that joined the in-sync replicas by this very record, its elections being judged by what it lacks, is
-    // told here only where the host told the whole state.
+        || (truth.topic.eligible_leader_replicas && election.last_known_leader)
+        || joined_with_it(election);
+    // Told only where the host told the whole state.
     let known = !truth.assigned.is_empty();
     (!may && known).then(|| {
         let eligible = brokers(settings, &election.elr_before);
         (NOT_ELIGIBLE, format!("which was neither in sync nor eligible ({eligible})"))
     })
+}
+
+/// Did it join the in-sync replicas by this very record? A leader's AlterPartition may end a reassignment, and with it that
+/// leader's time (NEW_LEADER_ELECTED). Whether who joined had everything is judged as of anybody that joins.
+fn joined_with_it(election: &Election) -> bool {
+    election.clean && election.isr.len() > 1 && election.isr.contains(&election.leader)
 }

@@ -52,10 +52,10 @@ impl Ghost {
         }
     }
 
-    /// Compares a replica's log with the ghost log below `to`, from where it was last found equal.
-    pub(crate) fn compare(&self, replica: &mut Replica, to: i64) -> Option<Difference> {
+    /// Compares a replica's log with the ghost log from `floor` on and below `to`, and from where it was last found equal.
+    pub(crate) fn compare(&self, replica: &mut Replica, floor: i64, to: i64) -> Option<Difference> {
         let to = to.min(self.end);
-        let start = replica.verified.max(replica.log_start);
+        let start = replica.verified.max(replica.log_start).max(floor);
         let from = from_the_end(&self.log, |c| c.batch.last < start);
         let mut place = from_the_end(&replica.log, |e| e.batch.last < start);
         let mut committed = self.log[from..].iter().take_while(|c| c.batch.last < to);

@@ -75,7 +75,10 @@ pub(crate) fn of_committed(cluster: &Cluster, truth: &PartitionTruth, settings: 
 /// The first reign without the batch after the last one with it.
 fn decisive_reign(truth: &PartitionTruth, produced: &Produced) -> Option<Reign> {
     let mut decisive = None;
-    for reign in &truth.reigns {
+    // A leader that hears late of its election begins after those who were elected after it.
+    let mut reigns: Vec<&Reign> = truth.reigns.iter().collect();
+    reigns.sort_by_key(|reign| (reign.leader_epoch, reign.seq));
+    for reign in reigns {
         let later_epoch = reign.leader_epoch > produced.batch.epoch;
         let same_reign_again = reign.leader_epoch == produced.batch.epoch && reign.seq > produced.seq;
         if !later_epoch && !same_reign_again {
@@ -83,9 +86,13 @@ fn decisive_reign(truth: &PartitionTruth, produced: &Produced) -> Option<Reign> 
         }
         // A deposed leader may have appended it when this reign had long begun.
         let when = reign.seq.max(produced.seq);
-        if truth.replicas.get(&reign.leader).is_some_and(|r| r.held_at(&produced.batch, when)) {
+        let held = truth.replicas.get(&reign.leader).is_some_and(|r| r.held_at(&produced.batch, when));
+        // What lies below where somebody had deleted by then saves nothing.
+        let deleted =
+            || truth.deletions.iter().any(|deletion| deletion.to > produced.batch.last && deletion.seq < when);
+        if held && !deleted() {
             decisive = None;
-        } else if decisive.is_none() {
+        } else if !held && decisive.is_none() {
             decisive = Some(*reign);
         }
     }

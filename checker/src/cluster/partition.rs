@@ -128,6 +128,12 @@ impl PartitionTruth {
         self.deletions.iter().find(had_it).map(|deletion| deletion.rule)
     }
 
+    /// Below that offset somebody has deleted what there was. A follower may differ there from its leader, which cannot tell
+    /// it of histories that it has no more: it cuts to the leader's log start at most, and then begins there itself.
+    pub(crate) fn deleted_below(&self) -> i64 {
+        self.deletions.iter().map(|deletion| deletion.to).max().unwrap_or(0)
+    }
+
     /// A partition of which nothing is known yet.
     pub(crate) fn new(name: Partition, topic: TopicSettings) -> Self {
         PartitionTruth {

@@ -22,7 +22,7 @@ pub(crate) fn check(cluster: &mut Cluster, number: usize, at: EventRef, settings
     let truth = &mut cluster.partitions[number];
     let (leader, leader_epoch, committed) = (truth.leader, truth.leader_epoch, truth.ghost.end);
     let replica = truth.replicas.entry(leader).or_default();
-    let Some(difference) = truth.ghost.compare(replica, committed) else {
+    let Some(difference) = truth.ghost.compare(replica, 0, committed) else {
         replica.lost_data = false;
         return;
     };

@@ -287,8 +287,10 @@ impl<'a> Judge<'a> {
             || truth.produced.iter().rev().find(|p| acked_offset.is_some() && covers(p) && p.at.time <= settled);
         let Some(acked) = acked.or_else(by_offset) else { return Fate::NeverAppended };
         let leader = truth.replicas.get(&truth.leader);
+        // What lies below the start of a log is not in it, whoever deleted it.
         let there = leader.is_some_and(|leader| {
-            leader.holds(&acked.batch) || batches.iter().any(|produced| leader.holds(&produced.batch))
+            let keeps = |produced: &Produced| produced.batch.last >= leader.log_start && leader.holds(&produced.batch);
+            keeps(acked) || batches.iter().any(|produced| keeps(produced))
         });
         if !there {
             return Fate::Lost(acked);

@@ -510,8 +510,11 @@ impl MetadataTruth {
             if same_leader {
                 Observation::IsrChanged { partition: partition.clone(), isr, leader_epoch, partition_epoch }
             } else {
-                let eligible =
-                    |b: &PartitionRegistration| b.isr.contains(&after.leader) || b.elr.contains(&after.leader);
+                // Who wins uncleanly is alone in sync; one of several may have joined them in this very change.
+                let has_joined = after.isr.len() > 1 && after.isr.contains(&after.leader);
+                let eligible = |b: &PartitionRegistration| {
+                    has_joined || b.isr.contains(&after.leader) || b.elr.contains(&after.leader)
+                };
                 Observation::LeaderElected {
                     partition: partition.clone(),
                     leader: after.leader,

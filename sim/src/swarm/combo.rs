@@ -6,7 +6,7 @@ use super::sheet::{Millis, Sheet};
 use super::stage::Stage;
 
 /// In so many of a hundred seeds there is a combo.
-const SHARE: u64 = 60;
+const SHARE: u64 = 70;
 
 /// A story, and what it cannot be told without.
 pub(super) struct Combo {
@@ -389,6 +389,7 @@ fn away_and_back(s: &mut Stage<'_>) {
 // A leader's own AlterPartition may be what ends a reassignment, and its leadership (NEW_LEADER_ELECTED).
 fn leader_reassigned_away(s: &mut Stage<'_>) {
     acks_all_of_two(s);
+    s.always("[cluster]", "min.insync.replicas", "2");
     s.cluster("auto.leader.rebalance.enable", "false");
     let (a, b, c) = (s.a.clone(), s.b.clone(), s.c.clone());
     let ids = |one: &str, other: &str| format!("[{}, {}]", one.trim_start_matches('b'), other.trim_start_matches('b'));

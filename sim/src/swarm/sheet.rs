@@ -122,18 +122,29 @@ impl Sheet {
     }
 
     /// Whoever is given more than it can get rid of is behind for ever, and that is no news: no producer writes more than a
-    /// third of what one leader takes from it.
+    /// third of what one leader takes from it, and all together no more than a follower fetches of one partition, or than a
+    /// disk keeps up with where every so many records are synced.
     pub(super) fn relieve(&mut self) {
         let network = self.sections.iter().find(|(header, _)| header == "[network]");
         let network = network.map_or(&[][..], |(_, keys)| keys);
         let millis = |key: &str| number(network, key).unwrap_or_default() / 1_000_000;
         let round_trip = 20 + 2 * (millis("latency.typical") + millis("latency.max") * tail(network) / 1_000);
+        let of_kind =
+            |kind: &'static str| self.sections.iter().filter(move |(header, _)| header == kind).map(|(_, keys)| keys);
+        let fetched = of_kind("[cluster]").find_map(|keys| number(keys, "replica.fetch.max.bytes"));
+        let synced_every = of_kind("[cluster]").find_map(|keys| number(keys, "log.flush.interval.messages"));
+        let is_slow = of_kind("[disk]").any(|keys| keys.iter().any(|(key, _)| key == "sync"));
+        let sync = if is_slow { 60 } else { 10 };
+        let producers: u64 = of_kind("[[producer]]").map(|keys| number(keys, "count").unwrap_or(1)).sum();
         for (_, keys) in self.sections.iter_mut().filter(|(header, _)| header == "[[producer]]") {
             let of = |key: &str, default: u64| number(keys, key).unwrap_or(default);
             let bytes = of("value-bytes", 100) + 70;
             let records = (of("batch.size", 16_384) / bytes).max(1);
             let taken = of("max.in.flight.requests.per.connection", 5) * records * 1_000 / round_trip;
-            let rate = of("rate", 200).min(taken / 3).max(1);
+            let at_a_time = fetched.map_or(u64::MAX, |most| (most / (bytes * records)).max(1).saturating_mul(records));
+            let synced = synced_every.map_or(u64::MAX, |every| every.max(records) * 1_000 / sync / producers.max(1));
+            let replicated = at_a_time.saturating_mul(1_000) / round_trip / producers.max(1);
+            let rate = of("rate", 200).min(taken / 3).min(replicated / 2).min(synced / 2).max(1);
             put(keys, "rate", rate.to_string());
         }
     }

@@ -178,7 +178,9 @@ impl World {
                     false => self.leader_replica(partition).map(|leader| leader.high_watermark()),
                 };
                 let progress = probes.groups.get(&key);
-                let is_behind = progress.map_or(0, |(next, _)| *next) < end.unwrap_or(0);
+                // What retention has taken nobody can read any more.
+                let start = self.leader_replica(partition).map_or(0, |leader| leader.log.log_start_offset());
+                let is_behind = progress.map_or(0, |(next, _)| *next).max(start) < end.unwrap_or(0);
                 if is_behind && seen.insert(key) {
                     let since = progress.map_or(probes.since, |(_, at)| probes.since.max(*at));
                     let partition = partition.clone();

@@ -205,6 +205,9 @@ impl GroupHistory {
         let Some(own) = shared.owner(consumer) else { return };
         let begins = own.start.is_none();
         own.moved |= !begins;
+        if !begins {
+            own.farthest = own.farthest.max(before.unwrap_or(0));
+        }
         if settings.reset == Reset::Latest && cause != ResetCause::Committed {
             let from = if begins { 0 } else { before.unwrap_or(0) };
             shared.passed.push((from, to, consumer, at));

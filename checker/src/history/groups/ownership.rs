@@ -25,13 +25,24 @@ pub(crate) struct Ownership {
     pub(super) start: Option<i64>,
     /// Its position was moved from outside afterwards.
     pub(super) moved: bool,
+    /// How far it had come before that.
+    pub(super) farthest: i64,
     /// A finding that is told once in such a time was told.
     pub(super) told_beyond: bool,
 }
 
 impl Ownership {
     pub(super) fn new(consumer: u32, generation: i32, since: EventRef) -> Self {
-        Ownership { consumer, generation, since, until: None, start: None, moved: false, told_beyond: false }
+        Ownership {
+            consumer,
+            generation,
+            since,
+            until: None,
+            start: None,
+            moved: false,
+            farthest: 0,
+            told_beyond: false,
+        }
     }
 
     pub(super) fn is_open(&self) -> bool {
