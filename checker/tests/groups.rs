@@ -428,3 +428,15 @@ fn groups_have_their_own_time_to_get_on() {
     let stuck = |rule| (BUG, "stuck", Some(rule));
     assert_eq!(after(60), [stuck("group-does-not-get-on"), stuck("group-not-stable"), stuck("not-in-its-group")]);
 }
+
+#[test]
+fn who_begins_anew_is_not_refused_for_seconds() {
+    let after = |millis: u64| {
+        let mut group = Group::of(settings(Commits::After, Reset::Earliest));
+        let since = group.now;
+        group.now += millis * 1_000_000;
+        kinds(&group.see(Observation::StillWaiting { what: Waiting::LetIn { consumer: 1 }, since }).ends())
+    };
+    assert_eq!(after(1_900), []);
+    assert_eq!(after(2_100), [(BUG, "stuck", Some("refused-by-its-group"))]);
+}
