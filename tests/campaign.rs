@@ -43,6 +43,7 @@ const SAFE: &[&str] = &[
     "queue-and-topic",
     "cooperative-vs-eager",
     "pattern-subscription",
+    "groups",
 ];
 /// Scenarios whose settings permit loss: it must be ALLOWED, by a rule.
 const PERMITTING: &[(&str, &[&str])] = &[

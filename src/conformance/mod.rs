@@ -8,7 +8,7 @@
 //! ```
 //!
 //! It always does: `holds` is a constant. Only in this crate's own unit tests (`cfg(test)`), and in a build with the feature
-//! `mutants`, can one rule at a time be left out ([`left_out`]). The test `every_rule_left_out_fails_its_test` does that to every rule in turn, each in a process of its own, and
+//! `mutants`, can one rule at a time be left out (`left_out.rs`). The test `every_rule_left_out_fails_its_test` does that to every rule in turn, each in a process of its own, and
 //! demands that the rule's test passes with it and fails without it; `tests/conformance.sh` runs it and prints the count.
 //! Rules that live in the log engine, which does not know this crate, are asked for there by `rules.hold(..)` of a value
 //! that stands in a log's configuration ([`producer_rules_of_logs`]); they bear the same names.
