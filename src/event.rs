@@ -20,6 +20,8 @@ pub enum TruncationReason {
     OutOfRange,
     /// Offset out of range: everything we have is below the leader's log start.
     BehindLogStart,
+    /// The leader's log starts within a batch, and an empty log that starts there too takes that batch whole.
+    BatchSpansLogStart,
     /// The rule before KIP-101 (zoo switch `truncate-to-hw`).
     ToHighWatermark,
 }
@@ -989,6 +991,7 @@ impl fmt::Display for Event {
                     TruncationReason::DivergingEpoch => "because the leader's history differs from there",
                     TruncationReason::OutOfRange => "because the leader's log ends there",
                     TruncationReason::BehindLogStart => "because the leader's log starts later",
+                    TruncationReason::BatchSpansLogStart => "because the batch that holds its log start begins there",
                     TruncationReason::ToHighWatermark => "to its own high watermark",
                 };
                 write!(f, "truncated {partition} from log end offset {from} to {to} {why}")

@@ -62,6 +62,9 @@ rules! {
         LaterEpochsAreNotAppended: "Batches of a later leader epoch than the one of the fetch are left away, and all behind them.",
             "KAFKA-18723, `UnifiedLog.analyzeAndValidateRecords`",
             "broker::tests::follower::a_batch_of_a_later_epoch_is_left_away";
+        BatchThatSpansTheStartBeginsTheLog: "An empty log that starts within the batch it is sent begins with that batch; one that holds records, or starts behind it, does not.",
+            "KAFKA-6975, `Partition.appendRecordsToFollowerOrFutureReplica`",
+            "broker::tests::follower::an_empty_log_begins_with_the_batch_that_holds_its_start";
         FailedAppendEndsTheFetch: "A partition whose records cannot be appended for another reason is not fetched until new metadata comes; others are.",
             "KIP-461, `AbstractFetcherThread.markPartitionFailed`",
             "broker::tests::follower::what_cannot_be_appended_ends_the_fetch_of_its_partition_only";

@@ -93,6 +93,12 @@ fn a_follower_keeps_the_leaders_offsets_and_ignores_a_partial_batch() {
 
     let gap = log.append_as_follower(&mut disk, leader_batch(1, "c", 9, 4), i32::MAX);
     assert_eq!(gap, Err(LogError::OutOfOrder { expected: 5, got: 9 }));
+    let earlier = [leader_batch(2, "c", 4, 4), leader_batch(3, "d", 6, 4)].concat();
+    let unexpected = LogError::UnexpectedAppendOffset { first_offset: 4, last_offset: 8, log_end_offset: 5 };
+    assert_eq!(log.append_as_follower(&mut disk, earlier.into(), i32::MAX), Err(unexpected), "all that came counts");
+    let torn = [leader_batch(1, "c", 5, 4), leader_batch(1, "d", 7, 4)].concat();
+    let torn = log.append_as_follower(&mut disk, torn.into(), i32::MAX);
+    assert_eq!(torn, Err(LogError::OutOfOrder { expected: 6, got: 7 }), "the second does not continue the first");
     let nothing = log.append_as_follower(&mut disk, leader_batch(1, "c", 5, 4).slice(..68), i32::MAX).unwrap();
     assert_eq!((nothing.batches, nothing.first_offset, nothing.last_offset), (0, 5, 4));
 }

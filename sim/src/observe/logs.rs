@@ -92,7 +92,10 @@ impl KnownLogs {
     ) -> Vec<Entry> {
         let known = self.0.entry((broker, id.clone())).or_default();
         let end = log.log_end_offset();
-        let entries = read_entries(world, node, log, known.end.max(log.log_start_offset()), end, decode);
+        // The log's start may have moved into the first of them meanwhile, and a log can be read from its start on only.
+        let from = known.end.max(log.log_start_offset());
+        let mut entries: Vec<Entry> = Vec::new();
+        each_batch(world, node, log, (known.end, from), end, |batch| entries.push(entry_of(&batch, decode)));
         known.batches.extend(entries.iter().map(KnownBatch::of));
         known.end = end;
         entries
@@ -131,7 +134,7 @@ impl KnownLogs {
         // Nearly always they are the same, which takes no list of what is there.
         let (mut there, mut same) = (0, known.end == log_end);
         if let Some(log) = log {
-            each_batch(world, node, log, log_start, log_end, |batch| {
+            each_batch(world, node, log, (log_start, log_start), log_end, |batch| {
                 same = same && told.get(there) == Some(&KnownBatch::of_batch(&batch));
                 there += 1;
             });
@@ -153,24 +156,31 @@ impl KnownLogs {
 /// The batches of a log between two offsets, as the page cache has them, with their records if `decode` is true.
 pub(crate) fn read_entries(world: &World, node: NodeIx, log: &Log, from: i64, end: i64, decode: bool) -> Vec<Entry> {
     let mut entries: Vec<Entry> = Vec::new();
-    each_batch(world, node, log, from, end, |batch| entries.push(entry_of(&batch, decode)));
+    each_batch(world, node, log, (from, from), end, |batch| entries.push(entry_of(&batch, decode)));
     entries
 }
 
-fn each_batch(world: &World, node: NodeIx, log: &Log, from: i64, end: i64, mut take: impl FnMut(Batch)) {
+/// The batches that begin at the first of two offsets or later and end behind the second, where the reading begins.
+fn each_batch(
+    world: &World,
+    node: NodeIx,
+    log: &Log,
+    (mut begins_at, mut next): (i64, i64),
+    end: i64,
+    mut take: impl FnMut(Batch),
+) {
     let mut view = world.disk(node).view();
-    let mut next = from;
     // One read ends with its segment.
     while next < end
         && let Ok(bytes) = log.read(&mut view, next, end, usize::MAX, true)
     {
         let mut reached = None;
-        for batch in Batches::new(bytes).filter_map(Result::ok).filter(|batch| batch.header.base_offset >= next) {
+        for batch in Batches::new(bytes).filter_map(Result::ok).filter(|batch| batch.header.base_offset >= begins_at) {
             reached = Some(batch.header.last_offset() + 1);
             take(batch);
         }
         match reached {
-            Some(reached) if reached > next => next = reached,
+            Some(reached) if reached > next => (begins_at, next) = (reached, reached),
             _ => break,
         }
     }

@@ -19,7 +19,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use trial_checker::{Checker, EventRef, Observation, Partition, StartCause};
 use trial_kafka::broker::partition;
-use trial_kafka::event::{Event, Fault, LogStartReason};
+use trial_kafka::event::{Event, Fault, LogStartReason, TruncationReason};
 use trial_kafka::group::partition_for::OFFSETS_TOPIC;
 use trial_kafka::ids::TopicPartition;
 use trial_kafka::metadata::MetadataImage;
@@ -102,10 +102,10 @@ impl Observer {
             (Event::Appended { partition, as_leader, .. }, Some(broker)) => {
                 return self.on_appended(world, at, event.node, broker, partition, *as_leader);
             }
-            (Event::Truncated { partition, to, .. }, Some(broker)) => {
+            (Event::Truncated { partition, to, reason, .. }, Some(broker)) => {
                 let sentence = event.event.to_string();
                 let why = sentence.split_once(&format!(" to {to} ")).map_or("", |(_, why)| why).to_string();
-                return self.on_truncated(world, at, event.node, broker, partition, *to, why);
+                return self.on_truncated(world, at, event.node, broker, partition, (*to, *reason), why);
             }
             (Event::HighWatermark { partition, to, .. }, Some(broker)) => {
                 let leader_epoch =
@@ -319,13 +319,15 @@ impl Observer {
         node: NodeIx,
         broker: i32,
         id: &TopicPartition,
-        to: i64,
+        (to, reason): (i64, TruncationReason),
         why: String,
     ) {
-        let log_start = world.broker_at(node).and_then(|b| b.partition(id)).map(|p| p.log.log_start_offset());
-        let truth = match log_start {
+        let log = world.broker_at(node).and_then(|b| b.partition(id)).map(|p| &p.log);
+        let truth = match log {
             // Dropped whole, to start there.
-            Some(log_start) if log_start == to => Some(to),
+            Some(log) if log.log_start_offset() == to => Some(to),
+            // The same, and its start has gone on to the leader's since.
+            Some(log) if log.first_segment_offset() == to && reason == TruncationReason::BatchSpansLogStart => Some(to),
             _ => self.compare(world, node, broker, id).map(|difference| difference.same_below),
         };
         if truth != Some(to) {

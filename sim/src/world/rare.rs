@@ -55,7 +55,9 @@ impl Rare {
         if let Event::BecameFollower { partition, high_watermark, .. } = &event.event {
             self.following.insert((event.node, partition.clone()), *high_watermark);
         }
-        if let Event::Truncated { partition, to, .. } = &event.event
+        // An empty log that goes back to the beginning of a batch loses nothing.
+        if let Event::Truncated { partition, to, reason, .. } = &event.event
+            && *reason != TruncationReason::BatchSpansLogStart
             && self.following.get(&(event.node, partition.clone())).is_some_and(|committed| to < committed)
         {
             *self.counts.entry("cut-below-own-high-watermark").or_default() += 1;
@@ -86,7 +88,9 @@ fn reached(event: &Event) -> Option<&'static str> {
             TruncationReason::DivergingEpoch if to < from => "diverging-tail-cut",
             TruncationReason::OutOfRange => "cut-out-of-range",
             TruncationReason::BehindLogStart => "log-dropped-behind-log-start",
-            TruncationReason::DivergingEpoch | TruncationReason::ToHighWatermark => return None,
+            TruncationReason::DivergingEpoch
+            | TruncationReason::BatchSpansLogStart
+            | TruncationReason::ToHighWatermark => return None,
         },
         Event::AlterPartitionRefused { error, .. } => match error.as_str() {
             "FENCED_LEADER_EPOCH" => "alter-partition-fenced",

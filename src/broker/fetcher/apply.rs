@@ -164,15 +164,26 @@ impl Broker {
             let up_to_epoch =
                 if FollowerRule::LaterEpochsAreNotAppended.holds() { asked.leader_epoch } else { i32::MAX };
             let partition = self.replicas.get_mut(asked.ix);
-            let (leader_epoch, latest_epoch) = (partition.leader_epoch, partition.log.latest_epoch());
-            match partition.log.append_as_follower(disk, records, up_to_epoch) {
+            let mut latest_epoch = partition.log.latest_epoch();
+            let mut appended = partition.log.append_as_follower(disk, records.clone(), up_to_epoch);
+            if let Err(error) = &appended
+                && let Some(offset) = begins_with_the_batch_at(partition, error)
+            {
+                // All that was known of epochs went with the log.
+                latest_epoch = None;
+                appended = self
+                    .start_log_at(asked.ix, offset, TruncationReason::BatchSpansLogStart, disk, fx)
+                    .and_then(|()| self.replicas.get_mut(asked.ix).log.append_as_follower(disk, records, up_to_epoch));
+            }
+            let partition = self.replicas.get(asked.ix);
+            match appended {
                 Ok(appended) if appended.batches == 0 => {}
                 Ok(appended) => {
                     fx.record(Event::Appended {
                         partition: partition.id.clone(),
                         first_offset: appended.first_offset,
                         last_offset: appended.last_offset,
-                        leader_epoch,
+                        leader_epoch: partition.leader_epoch,
                         as_leader: false,
                     });
                     let is_new_epoch = partition.log.latest_epoch() != latest_epoch;
@@ -282,6 +293,17 @@ impl Broker {
             }
         }
     }
+}
+
+/// The leader's log may start within a batch, after DeleteRecords, and what a follower without any record asks for there
+/// comes with the whole batch: then the log begins with that batch. Its start follows the leader's as always. What is
+/// appended before the recovery points are durable lies in the log's only segment, which the next start looks at whatever
+/// they say; nothing is fetched before they are (`Partition.appendRecordsToFollowerOrFutureReplica`).
+fn begins_with_the_batch_at(partition: &Partition, error: &LogError) -> Option<i64> {
+    let LogError::UnexpectedAppendOffset { first_offset, last_offset, log_end_offset } = *error else { return None };
+    let is_empty = partition.log.log_start_offset() == log_end_offset;
+    let spans = first_offset < log_end_offset && last_offset >= log_end_offset;
+    (is_empty && spans && FollowerRule::BatchThatSpansTheStartBeginsTheLog.holds()).then_some(first_offset)
 }
 
 /// Where to cut: with (e', o') what our own epoch cache says about the leader's epoch: if e' is another epoch, to o' (and

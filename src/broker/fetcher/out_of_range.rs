@@ -6,7 +6,7 @@
 use kafka_protocol::error::{ParseResponseErrorCode, ResponseError};
 use kafka_protocol::messages::list_offsets_request::{ListOffsetsPartition, ListOffsetsTopic};
 use kafka_protocol::messages::{ListOffsetsRequest, ListOffsetsResponse, RequestKind};
-use trial_storage::Disk;
+use trial_storage::{Disk, LogError};
 
 use super::{About, Asked, EARLIEST, FetcherKey, LATEST, State};
 use crate::broker::Broker;
@@ -72,7 +72,10 @@ impl Broker {
             }
             LATEST => State::NeedsOffset { timestamp: EARLIEST },
             _ if self.begins_anew_at(offset, asked.fetch_offset) => {
-                self.start_log_at(asked.ix, offset, disk, fx);
+                if let Err(error) = self.start_log_at(asked.ix, offset, TruncationReason::BehindLogStart, disk, fx) {
+                    let id = self.replicas.get(asked.ix).id.clone();
+                    self.log_failed(&id, &error, fx);
+                }
                 State::Fetching
             }
             _ => State::Fetching,
@@ -92,21 +95,25 @@ impl Broker {
         leader_start_offset > log_end_offset && FollowerRule::LaterLeaderStartBeginsAnew.holds()
     }
 
-    fn start_log_at(&mut self, ix: PartitionIx, offset: i64, disk: &mut dyn Disk, fx: &mut Effects<'_>) {
+    /// Empties the log, to go on at `offset`, and writes the recovery points (`LogManager.truncateFullyAndStartAt`).
+    pub(super) fn start_log_at(
+        &mut self,
+        ix: PartitionIx,
+        offset: i64,
+        reason: TruncationReason,
+        disk: &mut dyn Disk,
+        fx: &mut Effects<'_>,
+    ) -> Result<(), LogError> {
         let partition = self.replicas.get_mut(ix);
         let (id, from) = (partition.id.clone(), partition.log_end_offset());
         let high_watermark = partition.high_watermark();
-        match partition.truncate_fully_and_start_at(disk, offset) {
-            Ok(()) => {
-                self.flush_cut_epochs(ix, fx);
-                let reason = TruncationReason::BehindLogStart;
-                fx.record(Event::Truncated { partition: id.clone(), from, to: offset, reason });
-                if high_watermark != offset {
-                    fx.record(Event::HighWatermark { partition: id, from: high_watermark, to: offset });
-                }
-                self.checkpoint_after_cut(ix, disk, fx);
-            }
-            Err(error) => self.log_failed(&id, &error, fx),
+        partition.truncate_fully_and_start_at(disk, offset)?;
+        self.flush_cut_epochs(ix, fx);
+        fx.record(Event::Truncated { partition: id.clone(), from, to: offset, reason });
+        if high_watermark != offset {
+            fx.record(Event::HighWatermark { partition: id, from: high_watermark, to: offset });
         }
+        self.checkpoint_after_cut(ix, disk, fx);
+        Ok(())
     }
 }

@@ -288,6 +288,48 @@ fn a_corrupt_batch_is_fetched_again() {
     assert_eq!(room.ends(), (1, 1));
 }
 
+/// KAFKA-6975: after DeleteRecords a leader's log may start within a batch, and what is asked for there comes whole.
+#[test]
+fn an_empty_log_begins_with_the_batch_that_holds_its_start() {
+    let four_from = |offset| Some(batch(offset, 0, [value(), value(), value(), value()].into_iter()));
+    let sent = |records| PartitionData::default().with_records(records).with_high_watermark(9).with_log_start_offset(5);
+    let begins_at_5 = || {
+        let mut room = Room::follows();
+        room.leader_refuses(ResponseError::OffsetOutOfRange);
+        room.leader_tells_offset(9, 0);
+        room.leader_tells_offset(5, 0);
+        assert_eq!((room.ends(), room.asks_leader()), ((5, 5), Some((0, 5, -1))));
+        room
+    };
+    let failed = |room: &Room| room.count(|event| matches!(event, Event::AssertionFailed { .. }));
+
+    let mut room = begins_at_5();
+    room.syncs_wait = true;
+    room.leader_answers(sent(four_from(3)));
+    assert_eq!((room.ends(), room.orders().log.first_segment_offset(), failed(&room)), ((7, 7), 3, 0));
+    assert_eq!(room.truncations()[1..], [(5, 3, TruncationReason::BatchSpansLogStart)]);
+    assert_eq!(room.moves(), [(3, 5, LogStartReason::Leader)], "its start is the leader's, as before");
+    assert_eq!(room.asks_leader(), None, "nothing is fetched before the recovery points are durable");
+    while !room.held_syncs.is_empty() {
+        room.finish_last_sync();
+    }
+    assert_eq!(room.asks_leader(), Some((0, 7, 0)));
+    room.leader_answers(sent(four_from(7)));
+    assert_eq!(room.ends(), (11, 9), "from there on as any log");
+
+    // Whatever else begins before the log's end: this partition is given up, and the node goes on.
+    let ends_below = Some(batch(3, 0, [value(), value()].into_iter()));
+    let mut room = begins_at_5();
+    room.leader_answers(sent(ends_below));
+    assert_eq!((room.ends(), room.asks_leader(), failed(&room)), ((5, 5), None, 1), "it ends below the log's start");
+    let mut room = begins_at_5();
+    room.leader_answers(sent(four_from(5)));
+    room.leader_answers(sent(four_from(7)));
+    assert_eq!((room.ends(), room.asks_leader(), failed(&room)), ((9, 9), None, 1), "the log holds records");
+    room.elect(2, &[1, 2, 3]);
+    assert_eq!((room.asks_leader(), room.halted.as_deref()), (Some((1, 9, 0)), None));
+}
+
 #[test]
 fn what_cannot_be_appended_ends_the_fetch_of_its_partition_only() {
     let mut room = Room::follows();

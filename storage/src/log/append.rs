@@ -132,7 +132,7 @@ impl Log {
         up_to_epoch: i32,
     ) -> Result<Appended, LogError> {
         let mut headers = Vec::new();
-        let mut expected = self.log_end_offset;
+        let mut expected = None;
         let mut at = 0;
         while at < batches.len() {
             let header = match check_batch(&batches[at..]) {
@@ -143,17 +143,33 @@ impl Log {
             if header.partition_leader_epoch > up_to_epoch {
                 break;
             }
-            if header.base_offset != expected {
+            if let Some(expected) = expected.filter(|expected| *expected != header.base_offset) {
                 return Err(LogError::OutOfOrder { expected, got: header.base_offset });
             }
             at += header.size_in_bytes();
-            expected = header.next_offset();
+            expected = Some(header.next_offset());
             headers.push(header);
         }
+        self.check_continues(&headers)?;
         self.check_replicated(&headers)?;
         let appended = self.write(disk, batches.slice(..at), &headers)?;
         self.replay_producers(&headers);
         Ok(appended)
+    }
+
+    /// Do batches that continue one another continue the log too? Kafka asks this after it has looked at all of them, so
+    /// that whoever is refused knows where they end (`UnifiedLog.append`).
+    fn check_continues(&self, headers: &[BatchHeader]) -> Result<(), LogError> {
+        let (Some(first), Some(last)) = (headers.first(), headers.last()) else { return Ok(()) };
+        let (log_end_offset, first_offset) = (self.log_end_offset, first.base_offset);
+        if first_offset > log_end_offset {
+            return Err(LogError::OutOfOrder { expected: log_end_offset, got: first_offset });
+        }
+        if first_offset < log_end_offset {
+            let last_offset = last.last_offset();
+            return Err(LogError::UnexpectedAppendOffset { first_offset, last_offset, log_end_offset });
+        }
+        Ok(())
     }
 
     /// Writes checked batches, whose offsets continue the log, in one piece.

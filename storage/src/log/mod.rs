@@ -117,7 +117,19 @@ pub enum LogError {
     /// A batch that must not be appended, or that is corrupt on the disk.
     #[error(transparent)]
     InvalidBatch(#[from] BatchError),
-    /// A follower was given a batch that does not continue its log.
+    /// A follower was given batches that begin before the end of its log (`UnexpectedAppendOffsetException`).
+    #[error(
+        "batches from offset {first_offset} to {last_offset} begin before {log_end_offset}, where the log continues"
+    )]
+    UnexpectedAppendOffset {
+        /// Where the first batch begins.
+        first_offset: i64,
+        /// Where the last batch ends, inclusive.
+        last_offset: i64,
+        /// Where it had to begin.
+        log_end_offset: i64,
+    },
+    /// A follower was given a batch that leaves a gap behind its log, or that does not continue the batch before.
     #[error("batch begins at offset {got}, the log continues at {expected}")]
     OutOfOrder {
         /// The offset it had to begin at.
