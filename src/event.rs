@@ -305,6 +305,8 @@ pub enum Event {
     LogStartMoved { partition: TopicPartition, from: i64, to: i64, why: LogStartReason },
     /// The leader told a follower that its history differs.
     DivergenceFound { partition: TopicPartition, replica: BrokerId, epoch: i32, end_offset: i64 },
+    /// A follower was sent what its log cannot take, and fetches the partition no more before a new leader epoch (KIP-461).
+    FetchGivenUp { partition: TopicPartition, why: String },
     /// The leader learnt that a follower has everything below `log_end_offset`.
     ReplicaCaughtUpTo { partition: TopicPartition, replica: BrokerId, log_end_offset: i64 },
     /// The high watermark moved.
@@ -431,6 +433,7 @@ impl Event {
             | Truncated { partition, .. }
             | LogStartMoved { partition, .. }
             | DivergenceFound { partition, .. }
+            | FetchGivenUp { partition, .. }
             | ReplicaCaughtUpTo { partition, .. }
             | HighWatermark { partition, .. }
             | IsrChangeAsked { partition, .. }
@@ -534,6 +537,7 @@ impl Event {
             | AssertionFailed { .. }
             | Halted { .. }
             | Truncated { .. }
+            | FetchGivenUp { .. }
             | MetadataTruncated { .. }
             | BecameQuorumLeader { .. }
             | LeaderChanged { .. } => Weight::Fault,
@@ -684,6 +688,7 @@ impl Event {
             Truncated { .. } => "truncated",
             LogStartMoved { .. } => "log-start-moved",
             DivergenceFound { .. } => "divergence-found",
+            FetchGivenUp { .. } => "fetch-given-up",
             ReplicaCaughtUpTo { .. } => "replica-caught-up-to",
             HighWatermark { .. } => "high-watermark",
             IsrChangeAsked { .. } => "isr-change-asked",
@@ -1004,6 +1009,9 @@ impl fmt::Display for Event {
                     LogStartReason::Leader => "because the leader's log starts there",
                 };
                 write!(f, "moved the log start of {partition} from {from} to {to} {why}")
+            }
+            FetchGivenUp { partition, why } => {
+                write!(f, "fetches {partition} no more in this leader epoch: {why}")
             }
             DivergenceFound { partition, replica, epoch, end_offset } => {
                 write!(

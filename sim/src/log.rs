@@ -196,7 +196,7 @@ pub fn glyph(event: &Event) -> char {
         SnapshotWritten { .. } | SnapshotLoaded { .. } | MetadataLogStart { .. } => '+',
         MetadataAppended { .. } | MetadataHighWatermark { .. } => '.',
         IsrChanged { .. } | IsrChangeAsked { .. } | IsrAdopted { .. } | AlterPartitionRefused { .. } => '~',
-        Truncated { .. } | LogStartMoved { .. } | DivergenceFound { .. } => 'X',
+        Truncated { .. } | LogStartMoved { .. } | DivergenceFound { .. } | FetchGivenUp { .. } => 'X',
         DuplicateFound { .. } => '=',
         ProduceAnswered { error: Some(_), .. } | BatchFailed { .. } | BatchRetried { .. } | PositionReset { .. } => '?',
         ReadReplicaChosen { .. } | BatchSplit { .. } => '~',

@@ -203,8 +203,12 @@ impl Broker {
     }
 
     /// A corrupt batch may be right the next time, and is nobody's mistake here: the partition pauses and is fetched again.
-    /// A batch that does not continue the log must not have come so far: the partition is given up until new metadata comes,
-    /// and this partition only (`AbstractFetcherThread.processFetchRequest`).
+    /// With anything else the partition is given up until new metadata comes, and this partition only
+    /// (`AbstractFetcherThread.processFetchRequest`).
+    ///
+    /// Batches that begin before the log's end are nobody's mistake either. A leader that deleted records up to the middle of
+    /// a batch says that all earlier epochs end there; a follower whose history differs below cuts its log to that offset,
+    /// asks for it, and is sent the whole batch (`LeaderEpochFileCache.truncateFromStart`, `endOffsetFor`).
     fn append_failed(&mut self, now: Now, key: FetcherKey, ix: PartitionIx, error: &LogError, fx: &mut Effects<'_>) {
         let is_corrupt = matches!(error, LogError::InvalidBatch(_));
         if let Some(fetcher) = self.fetchers.get_mut(&key) {
@@ -214,10 +218,14 @@ impl Broker {
                 fetcher.set(ix, State::Failed);
             }
         }
-        let stale_is_welcome = self.setup.zoo.on(Switch::AcceptStaleFetchResponse);
-        if !matches!(error, LogError::InvalidBatch(_)) && !stale_is_welcome {
-            let id = self.replicas.get(ix).id.clone();
-            self.log_failed(&id, error, fx);
+        let id = self.replicas.get(ix).id.clone();
+        match error {
+            LogError::InvalidBatch(_) => {}
+            LogError::UnexpectedAppendOffset { .. } => {
+                fx.record(Event::FetchGivenUp { partition: id, why: error.to_string() });
+            }
+            _ if self.setup.zoo.on(Switch::AcceptStaleFetchResponse) => {}
+            _ => self.log_failed(&id, error, fx),
         }
     }
 

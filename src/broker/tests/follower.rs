@@ -301,12 +301,15 @@ fn an_empty_log_begins_with_the_batch_that_holds_its_start() {
         assert_eq!((room.ends(), room.asks_leader()), ((5, 5), Some((0, 5, -1))));
         room
     };
-    let failed = |room: &Room| room.count(|event| matches!(event, Event::AssertionFailed { .. }));
+    let given_up = |room: &Room| {
+        assert_eq!(room.count(|event| matches!(event, Event::AssertionFailed { .. })), 0, "nobody's mistake here");
+        room.count(|event| matches!(event, Event::FetchGivenUp { .. }))
+    };
 
     let mut room = begins_at_5();
     room.syncs_wait = true;
     room.leader_answers(sent(four_from(3)));
-    assert_eq!((room.ends(), room.orders().log.first_segment_offset(), failed(&room)), ((7, 7), 3, 0));
+    assert_eq!((room.ends(), room.orders().log.first_segment_offset(), given_up(&room)), ((7, 7), 3, 0));
     assert_eq!(room.truncations()[1..], [(5, 3, TruncationReason::BatchSpansLogStart)]);
     assert_eq!(room.moves(), [(3, 5, LogStartReason::Leader)], "its start is the leader's, as before");
     assert_eq!(room.asks_leader(), None, "nothing is fetched before the recovery points are durable");
@@ -321,13 +324,28 @@ fn an_empty_log_begins_with_the_batch_that_holds_its_start() {
     let ends_below = Some(batch(3, 0, [value(), value()].into_iter()));
     let mut room = begins_at_5();
     room.leader_answers(sent(ends_below));
-    assert_eq!((room.ends(), room.asks_leader(), failed(&room)), ((5, 5), None, 1), "it ends below the log's start");
+    assert_eq!((room.ends(), room.asks_leader(), given_up(&room)), ((5, 5), None, 1), "it ends below the log's start");
     let mut room = begins_at_5();
     room.leader_answers(sent(four_from(5)));
     room.leader_answers(sent(four_from(7)));
-    assert_eq!((room.ends(), room.asks_leader(), failed(&room)), ((9, 9), None, 1), "the log holds records");
+    assert_eq!((room.ends(), room.asks_leader(), given_up(&room)), ((9, 9), None, 1), "the log holds records");
     room.elect(2, &[1, 2, 3]);
     assert_eq!((room.asks_leader(), room.halted.as_deref()), (Some((1, 9, 0)), None));
+}
+
+/// Kafka has no way out of this before another leader is elected: the leader's epochs begin where its log does.
+#[test]
+fn a_log_that_is_cut_to_a_start_within_a_batch_cannot_go_on() {
+    let mut room = Room::follows_in(1);
+    room.leader_sends(0, &[0, 0, 0, 0, 0, 0], 0);
+    // The leader's batch of epoch 1 goes from 3 to 6, and its log starts at 5.
+    room.leader_diverges(0, 5, 7);
+    assert_eq!((room.ends().0, room.asks_leader()), (5, Some((1, 5, 0))));
+    let spanning = batch(3, 1, [value(), value(), value(), value()].into_iter());
+    room.leader_answers(PartitionData::default().with_records(Some(spanning)).with_log_start_offset(5));
+    assert_eq!((room.ends().0, room.asks_leader()), (5, None), "its own records 3 and 4 are not the leader's");
+    assert_eq!(room.count(|event| matches!(event, Event::FetchGivenUp { .. })), 1);
+    assert_eq!(room.count(|event| matches!(event, Event::AssertionFailed { .. })), 0);
 }
 
 #[test]
