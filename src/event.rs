@@ -595,6 +595,7 @@ impl Event {
         "truncated",
         "log-start-moved",
         "divergence-found",
+        "fetch-given-up",
         "replica-caught-up-to",
         "high-watermark",
         "isr-change-asked",

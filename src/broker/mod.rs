@@ -250,7 +250,8 @@ impl Broker {
         self.timers.set(Timer::AlterPartition, self.alter_partition.next_deadline(&self.observer.view));
         self.timers.set(Timer::Forward, self.forwarder.next_deadline(&self.observer.view));
         self.timers.set(Timer::Fetchers, self.fetchers.values().filter_map(Fetcher::next_deadline).min());
-        self.timers.set(Timer::Groups, self.groups.next_deadline());
+        // A broker that stops, or does not know its epoch yet, does nothing of what is due: it is not woken for it.
+        self.timers.set(Timer::Groups, self.groups.next_deadline().filter(|_| self.is_serving()));
         let deletes = self.deletes.next_deadline();
         self.timers.set(Timer::Purgatory, self.purgatory.next_deadline().into_iter().chain(deletes).min());
     }

@@ -286,6 +286,8 @@ impl Controller {
                 note_registration(&mut self.committed_registration_offsets, offset, &record);
                 self.committed_image.apply(offset, &record);
             }
+            // As in `replay`: control records, of voters for instance, are committed too.
+            self.committed_image.next_offset = self.committed_image.next_offset.max(high_watermark);
             let committed = self.deferred.partition_point(|deferred| deferred.offset < high_watermark);
             for deferred in self.deferred.drain(..committed) {
                 io.fx.answer(deferred.req, deferred.response);
