@@ -63,10 +63,6 @@ pub(super) fn exists(partitions: &PartitionsPerTopic, partition: &TopicPartition
     usize::try_from(partition.partition).is_ok_and(|place| place < count)
 }
 
-fn generation_of(kind: StickyKind, subscription: &Subscription) -> i32 {
-    member_data(kind, subscription).generation.unwrap_or(DEFAULT_GENERATION)
-}
-
 impl<'a> Ownership<'a> {
     /// Goes through the members, in the order of Kafka's hash map, and settles their claims
     /// (`AbstractStickyAssignor.allSubscriptionsEqual`).
@@ -77,16 +73,20 @@ impl<'a> Ownership<'a> {
         claims: Claims,
     ) -> Self {
         let order = java_order::grown(subscriptions.keys().map(String::as_str));
+        let mut claimed: BTreeMap<&str, (i32, Vec<TopicPartition>)> = subscriptions
+            .iter()
+            .map(|(member, subscription)| {
+                let data = member_data(kind, subscription);
+                (member.as_str(), (data.generation.unwrap_or(DEFAULT_GENERATION), data.partitions))
+            })
+            .collect();
+        let generations = claimed.values().map(|(generation, _)| *generation);
         let mut ownership = Ownership {
             owned: order.iter().map(|member| (*member, Vec::new())).collect(),
             order,
             claimed_by_several: BTreeSet::new(),
             all_subscriptions_equal: true,
-            max_generation: subscriptions
-                .values()
-                .map(|of| generation_of(kind, of))
-                .max()
-                .unwrap_or(DEFAULT_GENERATION),
+            max_generation: generations.max().unwrap_or(DEFAULT_GENERATION),
         };
         let mut common: BTreeSet<&Topic> = BTreeSet::new();
         let mut owners: BTreeMap<TopicPartition, &'a str> = BTreeMap::new();
@@ -99,12 +99,11 @@ impl<'a> Ownership<'a> {
             } else if topics.len() != common.len() || !topics.iter().all(|topic| common.contains(topic)) {
                 ownership.all_subscriptions_equal = false;
             }
-            let data = member_data(kind, subscription);
-            let generation = data.generation.unwrap_or(DEFAULT_GENERATION);
+            let Some((generation, owned)) = claimed.remove(member) else { continue };
             if claims == Claims::OfHighestGeneration && generation < ownership.max_generation {
                 continue;
             }
-            for partition in data.partitions.into_iter().filter(|partition| exists(partitions, partition)) {
+            for partition in owned.into_iter().filter(|partition| exists(partitions, partition)) {
                 ownership.settle(member, generation, partition, &mut owners, subscriptions);
             }
         }
