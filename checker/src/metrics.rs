@@ -26,6 +26,24 @@ pub struct Quantiles {
     pub max: Time,
 }
 
+impl Quantiles {
+    /// Nearest ranks; `None` of nothing.
+    pub(crate) fn of(mut latencies: Vec<Time>) -> Option<Self> {
+        let max = *latencies.iter().max()?;
+        let mut at = |per_mille: u64| {
+            let rank = (latencies.len() as u64 * per_mille).div_ceil(1_000).max(1) - 1;
+            *latencies.select_nth_unstable(rank as usize).1
+        };
+        Some(Quantiles { p50: at(500), p99: at(990), max })
+    }
+
+    /// As counters of the latency of something.
+    pub(crate) fn named(self, of: &str) -> [(String, u64); 3] {
+        [("p50", self.p50), ("p99", self.p99), ("max", self.max)]
+            .map(|(quantile, value)| (format!("{of}_latency_{quantile}_ns"), value))
+    }
+}
+
 /// What a partition may go without.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "lowercase")]
@@ -83,10 +101,10 @@ impl Metrics {
         let mut metrics = Metrics::default();
         let acked = |sent: &Sent| sent.settled.filter(|(_, acked)| *acked).map(|(at, _)| at);
         let produced = sends.iter().filter_map(|sent| Some(acked(sent)?.saturating_sub(sent.invoked)));
-        metrics.produce_latency = quantiles(produced.collect());
+        metrics.produce_latency = Quantiles::of(produced.collect());
         let delivered = sends.iter().filter(|sent| sent.delivered);
         let delivered = delivered.filter_map(|sent| Some(sent.read?.saturating_sub(acked(sent)?)));
-        metrics.delivery_latency = quantiles(delivered.collect());
+        metrics.delivery_latency = Quantiles::of(delivered.collect());
         // Those of a partition in the order of their ends, in which they nearly are.
         let mut partitions: Vec<Vec<Sent>> = Vec::new();
         for sent in sends {
@@ -123,10 +141,7 @@ impl Metrics {
     pub fn named(&self) -> BTreeMap<String, u64> {
         let mut named = BTreeMap::new();
         for (name, latency) in [("produce", self.produce_latency), ("delivery", self.delivery_latency)] {
-            let Some(Quantiles { p50, p99, max }) = latency else { continue };
-            for (quantile, value) in [("p50", p50), ("p99", p99), ("max", max)] {
-                named.insert(format!("{name}_latency_{quantile}_ns"), value);
-            }
+            named.extend(latency.into_iter().flat_map(|latency| latency.named(name)));
         }
         for (name, service) in [("longest_without_ack_ns", Service::Send), ("longest_unread_ns", Service::Read)] {
             named.extend(self.longest(service).map(|longest| (name.to_owned(), longest.lasted)));
@@ -134,15 +149,6 @@ impl Metrics {
         named.extend(self.recovery.map(|recovery| ("recovery_ns".to_owned(), recovery)));
         named
     }
-}
-
-fn quantiles(mut latencies: Vec<Time>) -> Option<Quantiles> {
-    let max = *latencies.iter().max()?;
-    let mut at = |per_mille: u64| {
-        let rank = (latencies.len() as u64 * per_mille).div_ceil(1_000).max(1) - 1;
-        *latencies.select_nth_unstable(rank as usize).1
-    };
-    Some(Quantiles { p50: at(500), p99: at(990), max })
 }
 
 /// How long, and since when.

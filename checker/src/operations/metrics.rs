@@ -6,10 +6,7 @@ use std::collections::BTreeMap;
 
 use super::facts::{Facts, Source};
 use super::history::{Function, NONE, Outcome};
-use crate::metrics::{Metrics, Sent, Service, Unavailability};
-
-/// Latency quantiles, per mille.
-const QUANTILES: [(u64, &str); 3] = [(500, "p50"), (990, "p99"), (1_000, "max")];
+use crate::metrics::{Metrics, Quantiles, Sent, Service, Unavailability};
 
 /// Adds them to the counters.
 pub(super) fn add(facts: &Facts<'_>, counters: &mut BTreeMap<String, u64>) -> Vec<Unavailability> {
@@ -18,15 +15,8 @@ pub(super) fn add(facts: &Facts<'_>, counters: &mut BTreeMap<String, u64>) -> Ve
     }
     for (name, is_of) in [("send", Function::Send), ("poll", Function::Poll), ("txn", Function::Txn)] {
         let ok = facts.history.ops.iter().filter(|op| op.function == is_of && op.outcome == Outcome::Ok);
-        let mut latencies: Vec<u64> = ok.map(|op| since(op.invoked_ns, op.completed_ns)).collect();
-        if latencies.is_empty() {
-            continue;
-        }
-        latencies.sort_unstable();
-        for (per_mille, quantile) in QUANTILES {
-            let rank = (latencies.len() as u64 * per_mille).div_ceil(1_000).max(1) - 1;
-            counters.insert(format!("{name}_latency_{quantile}_ns"), latencies[rank as usize]);
-        }
+        let latency = Quantiles::of(ok.map(|op| since(op.invoked_ns, op.completed_ns)).collect());
+        counters.extend(latency.into_iter().flat_map(|latency| latency.named(name)));
     }
     let metrics = of_partitions(facts);
     let longest = metrics.longest(Service::Send).map_or(0, |longest| longest.lasted);
