@@ -104,7 +104,8 @@ A directory is one that --out named, or one of the shards in it. The campaign is
 Examples:
   trial zoo
   trial zoo truncate-to-hw --seeds 200 --json
-The seeds start with 1 and go on until a switch was found five times; the time is CPU time of the trials that a find
+  trial zoo truncate-to-hw --seeds 5001..6000
+Without a range the seeds start with 1; they go on until a switch was found five times; the time is CPU time of the trials that a find
 took, of all threads together.")]
     Zoo(ZooArgs),
     /// Print the format of scenario files, or a commented starting point
@@ -360,9 +361,9 @@ pub struct ZooArgs {
     /// The switches; all if none is named
     #[arg(value_name = "SWITCH", value_parser = parse_switch)]
     pub switches: Vec<Switch>,
-    /// At most so many seeds per switch
-    #[arg(long, default_value_t = 1_000, value_name = "N", value_parser = parse_count)]
-    pub seeds: u64,
+    /// At most so many seeds per switch, from 1 on; or a range such as 5001..6000
+    #[arg(long, default_value = "1000", value_name = "N", value_parser = parse_count_or_seeds)]
+    pub seeds: Seeds,
     /// How many at a time.
     #[command(flatten)]
     pub jobs: Jobs,
@@ -491,6 +492,13 @@ pub fn parse_seed(text: &str) -> Result<u64, String> {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Seeds(pub RangeInclusive<u64>);
 
+impl Seeds {
+    /// How many.
+    pub fn count(&self) -> u64 {
+        self.0.end() - self.0.start() + 1
+    }
+}
+
 /// Reads `A..B`.
 pub fn parse_seeds(text: &str) -> Result<Seeds, String> {
     let (first, last) = text.split_once("..").ok_or("seeds are a range such as 1..1000, both ends included")?;
@@ -504,6 +512,11 @@ pub fn parse_seeds(text: &str) -> Result<Seeds, String> {
 /// Reads a number of seeds.
 pub fn parse_count(text: &str) -> Result<u64, String> {
     parse_seed(text).ok().filter(|count| *count > 0).ok_or_else(|| "at least one seed is needed".to_string())
+}
+
+/// Reads a number of seeds, which are counted from 1, or `A..B`.
+pub fn parse_count_or_seeds(text: &str) -> Result<Seeds, String> {
+    if text.contains("..") { parse_seeds(text) } else { parse_count(text).map(|count| Seeds(1..=count)) }
 }
 
 /// Reads a number of futures, at least 1.

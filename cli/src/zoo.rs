@@ -62,7 +62,7 @@ fn sources_of(switch: Switch) -> Result<Vec<Source>, Failure> {
 fn hunt(switch: Switch, sources: &[Source], args: &ZooArgs) -> (Hunt, Vec<Duration>) {
     let mut hunt = Hunt::new(switch);
     let (mut times, mut since) = (Vec::new(), Duration::ZERO);
-    let mut progress = Progress::of_seeds(args.seeds);
+    let mut progress = Progress::of_seeds(args.seeds.count());
     let work = |seed: u64, go_on: &dyn Fn() -> bool| {
         // A trial runs on one thread from its beginning to its end.
         let began = ThreadTime::now();
@@ -70,12 +70,12 @@ fn hunt(switch: Switch, sources: &[Source], args: &ZooArgs) -> (Hunt, Vec<Durati
             sources.iter().map(|source| one_trial(&source.scenario, seed, go_on)).collect();
         trials.map(|trials| (trials, began.elapsed()))
     };
-    workers::in_order(1..=args.seeds, args.jobs.jobs(), work, |seed, (trials, time)| {
+    workers::in_order(args.seeds.0.clone(), args.jobs.jobs(), work, |seed, (trials, time)| {
         since += time;
         if hunt.take(seed, &trials) {
             times.push(std::mem::take(&mut since));
         }
-        progress.at(seed, || switch.to_string());
+        progress.at(hunt.seeds(), || switch.to_string());
         if hunt.is_over() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
     });
     (hunt, times)

@@ -563,6 +563,8 @@ fn a_switch_of_the_zoo_is_found() {
     let promised = ["switch", "found", "seeds_median", "seeds_worst", "cpu_s_median", "codes", "must_any", "may"];
     assert_eq!(keys(&found), BTreeSet::from(promised));
     assert_eq!(found["found"], true);
+    let elsewhere = run(&["zoo", "ack-before-hw", "--seeds", "5001..5040"]).code(0).stdout;
+    assert!(elsewhere.contains("--seed 50"), "{elsewhere}");
     let args = ["search", "healthy", "--seeds", "1..50", "--zoo", "ack-before-hw", "--until-bug"];
     let ended = run(&args.into_iter().chain(SHORT).collect::<Vec<_>>()).code(1);
     assert!(ended.stdout.contains("--set 'zoo=[\"ack-before-hw\"]'"), "{}", ended.stdout);
