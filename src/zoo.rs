@@ -48,6 +48,9 @@ pub enum Switch {
     LastReplicaStanding,
     /// KAFKA-19522: the last known leader is elected though it is fenced (before 4.0.1).
     ElectFencedLastKnownLeader,
+    /// Kafka 4.0 and 4.1 with ELR: a replica that is reassigned away stays eligible, though its broker deletes the log; assigned
+    /// again, it can be elected with nothing. No ticket of Kafka's is known to us.
+    RemovedReplicaStaysEligible,
     /// KAFKA-16952: the same incarnation registering again gets a new broker epoch (before 3.9.0).
     BrokerEpochBumpOnAmend,
     /// KIP-320, KAFKA-7747: a consumer goes on at its offset in whatever history a new leader has (before 2.3.0).
@@ -136,7 +139,7 @@ pub enum Switch {
 
 impl Switch {
     /// All switches.
-    pub const ALL: [Switch; 55] = [
+    pub const ALL: [Switch; 56] = [
         Switch::TruncateToHw,
         Switch::IsrExpandBeforeLeso,
         Switch::AckBeforeHighWatermark,
@@ -156,6 +159,7 @@ impl Switch {
         Switch::ElrTrustsUnclean,
         Switch::LastReplicaStanding,
         Switch::ElectFencedLastKnownLeader,
+        Switch::RemovedReplicaStaysEligible,
         Switch::BrokerEpochBumpOnAmend,
         Switch::SilentConsumerTruncation,
         Switch::ReorderInflight,
@@ -216,6 +220,7 @@ impl Switch {
             Switch::ElrTrustsUnclean => "elr-trusts-unclean",
             Switch::LastReplicaStanding => "last-replica-standing",
             Switch::ElectFencedLastKnownLeader => "elect-fenced-last-known-leader",
+            Switch::RemovedReplicaStaysEligible => "removed-replica-stays-eligible",
             Switch::BrokerEpochBumpOnAmend => "broker-epoch-bump-on-amend",
             Switch::SilentConsumerTruncation => "silent-consumer-truncation",
             Switch::ReorderInflight => "reorder-inflight",
@@ -312,6 +317,9 @@ impl Switch {
             }
             Switch::ElectFencedLastKnownLeader => {
                 "KAFKA-19522: the last known leader is elected though it is fenced (before 4.0.1)"
+            }
+            Switch::RemovedReplicaStaysEligible => {
+                "a replica that is reassigned away stays in the ELR, and leads with nothing when it is assigned again (4.0, 4.1)"
             }
             Switch::BrokerEpochBumpOnAmend => {
                 "KAFKA-16952: the same incarnation registering again gets a new broker epoch (before 3.9.0)"
@@ -444,6 +452,7 @@ impl Switch {
             Switch::ElrTrustsUnclean => &["lost-write"],
             Switch::LastReplicaStanding => &["lost-write"],
             Switch::ElectFencedLastKnownLeader => &["unsafe-election"],
+            Switch::RemovedReplicaStaysEligible => &["lost-write", "unsafe-election"],
             Switch::BrokerEpochBumpOnAmend => &["broker-epoch-changed", "stuck"],
             Switch::SilentConsumerTruncation => &["poll-skip"],
             Switch::ReorderInflight => &["nonmonotonic-send", "duplicate"],
@@ -532,6 +541,7 @@ impl Switch {
                 &["unsafe-election", "inconsistent-offsets", "log-mismatch", "committed-truncated"]
             }
             Switch::ElectFencedLastKnownLeader => &["stuck"],
+            Switch::RemovedReplicaStaysEligible => &["replica-sets", "inconsistent-offsets", "committed-truncated"],
             Switch::BrokerEpochBumpOnAmend => &[],
             Switch::SilentConsumerTruncation => &["inconsistent-offsets", "lost-write", "unsafe-election"],
             // Of two copies the acknowledged one may be either.

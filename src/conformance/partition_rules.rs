@@ -156,6 +156,9 @@ rules! {
         UncleanStopEndsEligibility: "Who stopped uncleanly is not eligible.",
             "KIP-966, `PartitionChangeBuilder.maybePopulateTargetElr`",
             "controller::tests::change_builder::an_unclean_stop_ends_eligibility";
+        RemovedReplicaIsNotEligible: "Who is no longer assigned is not eligible.",
+            "ours: `PartitionChangeBuilder.maybePopulateTargetElr` of 4.1 keeps it, and can lose what was acknowledged",
+            "controller::tests::eligible_leaders::who_is_assigned_elsewhere_is_not_eligible_any_more";
         IsrMayBecomeEmptyWithElr: "With ELR the ISR may become empty.",
             "KIP-966, `PartitionChangeBuilder.build`",
             "controller::tests::change_builder::the_isr_may_become_empty_and_the_elr_wins_then";

@@ -88,6 +88,7 @@ pub fn builtin() -> &'static [(&'static str, &'static str)] {
         "zoo-elr-trusts-unclean",
         "zoo-last-replica-standing",
         "zoo-elect-fenced-last-known-leader",
+        "zoo-removed-replica-stays-eligible",
         "zoo-broker-epoch-bump-on-amend",
         "zoo-silent-consumer-truncation",
         "zoo-raft-no-flush",

@@ -39,6 +39,8 @@ pub enum EligibleLeaders {
         min_isr: usize,
         /// The zoo switch `elect-fenced-last-known-leader` is on.
         fenced_last_known_leader: bool,
+        /// The zoo switch `removed-replica-stays-eligible` is on.
+        removed_replicas_stay: bool,
     },
 }
 
@@ -160,8 +162,11 @@ impl<'a> PartitionChangeBuilder<'a> {
     /// An ISR of at least `min.insync.replicas` members needs no ELR: the high watermark goes on without the others.
     /// Below that it stands still, so whoever leaves the ISR keeps every committed record and stays eligible, unless its
     /// broker stopped uncleanly. Source: KIP-966, `PartitionChangeBuilder.maybePopulateTargetElr`.
+    ///
+    /// Here we do not do as Kafka 4.1 does, which keeps a replica eligible that the same change takes out of the assignment:
+    /// its broker deletes the log, and when it is assigned again it may be elected "cleanly", with nothing.
     fn populate_target_elr(&mut self) {
-        let EligibleLeaders::On { min_isr, .. } = self.eligible_leaders else { return };
+        let EligibleLeaders::On { min_isr, removed_replicas_stay, .. } = self.eligible_leaders else { return };
         if self.target_isr.len() >= min_isr && PartitionRule::LargeIsrNeedsNoElr.holds() {
             self.target_elr.clear();
             return;
@@ -174,7 +179,11 @@ impl<'a> PartitionChangeBuilder<'a> {
         let has_all = |replica: &BrokerId| {
             self.unclean_shutdown != Some(*replica) || !PartitionRule::UncleanStopEndsEligibility.holds()
         };
-        self.target_elr = candidates.into_iter().filter(|replica| is_outside(replica) && has_all(replica)).collect();
+        let assigned = &self.target_assignment.replicas;
+        let removed_stay = removed_replicas_stay || !PartitionRule::RemovedReplicaIsNotEligible.holds();
+        let is_assigned = |replica: &BrokerId| removed_stay || assigned.contains(replica);
+        let is_eligible = |replica: &BrokerId| is_outside(replica) && has_all(replica) && is_assigned(replica);
+        self.target_elr = candidates.into_iter().filter(is_eligible).collect();
     }
 
     /// Sets the leader only when another is elected, for setting it raises the leader epoch

@@ -52,6 +52,7 @@ impl Cluster<'_> {
         EligibleLeaders::On {
             min_isr: self.effective_min_isr(topic),
             fenced_last_known_leader: self.zoo.on(Switch::ElectFencedLastKnownLeader),
+            removed_replicas_stay: self.zoo.on(Switch::RemovedReplicaStaysEligible),
         }
     }
 

@@ -88,7 +88,7 @@ impl Room {
         }
     }
     /// Of `orders-0`; `None` cancels.
-    fn reassign(&mut self, replicas: Option<&[BrokerId]>) -> i16 {
+    pub(super) fn reassign(&mut self, replicas: Option<&[BrokerId]>) -> i16 {
         self.reassign_keeping_the_factor(replicas, false)
     }
     fn reassign_keeping_the_factor(&mut self, replicas: Option<&[BrokerId]>, keeping: bool) -> i16 {

@@ -49,6 +49,7 @@ impl Case {
         let eligible_leaders = self.min_isr.map_or(EligibleLeaders::Off, |min_isr| EligibleLeaders::On {
             min_isr,
             fenced_last_known_leader: self.fenced_last_known_leader,
+            removed_replicas_stay: false,
         });
         let acceptable = |broker| self.alive.contains(&broker);
         let change = PartitionChangeBuilder::new(Uuid::nil(), 0, &before, eligible_leaders, &acceptable)

@@ -103,6 +103,21 @@ fn a_switch_elects_the_last_leader_though_it_is_fenced() {
     assert!(room.image().brokers[&1].fenced);
 }
 
+/// One partition goes from three replicas to two, while `min.insync.replicas` is three: by Kafka's rule the one that was
+/// removed has left an ISR that is too small.
+#[test]
+fn who_is_assigned_elsewhere_is_not_eligible_any_more() {
+    let three_in_sync = || BrokerConfig { min_insync_replicas: 3, ..BrokerConfig::default() };
+    let mut room = Room::orders_with(three_in_sync(), &[]);
+    assert_eq!(room.reassign(Some(&[1, 3])), 0);
+    assert_eq!(room.orders_0().replicas, [1, 3]);
+    assert_eq!(room.standing(), (1, vec![1, 3], vec![], vec![]));
+
+    let mut room = Room::orders_in_the_zoo(three_in_sync(), [Switch::RemovedReplicaStaysEligible]);
+    assert_eq!(room.reassign(Some(&[1, 3])), 0);
+    assert_eq!(room.standing(), (1, vec![1, 3], vec![2], vec![]), "2 has deleted its log");
+}
+
 #[test]
 fn a_switch_takes_every_stop_for_a_clean_one() {
     let mut room = Room::orders_in_the_zoo(two_in_sync(), [Switch::ElrTrustsUnclean]);
