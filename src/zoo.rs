@@ -503,7 +503,7 @@ impl Switch {
         match self {
             Switch::TruncateToHw => &["inconsistent-offsets", "unsafe-election", "committed-truncated"],
             Switch::IsrExpandBeforeLeso => {
-                &["log-mismatch", "inconsistent-offsets", "unsafe-election", "committed-truncated"]
+                &["wrong-isr-asked", "log-mismatch", "inconsistent-offsets", "unsafe-election", "committed-truncated"]
             }
             Switch::AckBeforeHighWatermark => &["ack-before-committed", "inconsistent-offsets"],
             // What a whole quorum forgets, brokers and clients lose too.
@@ -533,7 +533,7 @@ impl Switch {
             Switch::NoBrokerEpochCheck => {
                 &["unsafe-election", "inconsistent-offsets", "log-mismatch", "committed-truncated"]
             }
-            Switch::FencedJoinsIsr => &["unsafe-election", "inconsistent-offsets"],
+            Switch::FencedJoinsIsr => &["wrong-isr-asked", "unsafe-election", "inconsistent-offsets"],
             Switch::ElrTrustsUnclean => {
                 &["unsafe-election", "inconsistent-offsets", "log-mismatch", "committed-truncated"]
             }
@@ -590,7 +590,7 @@ impl Switch {
                 &["log-mismatch", "inconsistent-offsets", "unsafe-election", "committed-truncated"]
             }
             Switch::KeepOosFollowerState => {
-                &["log-mismatch", "inconsistent-offsets", "unsafe-election", "committed-truncated"]
+                &["wrong-isr-asked", "log-mismatch", "inconsistent-offsets", "unsafe-election", "committed-truncated"]
             }
             Switch::NoHwAfterIsrChange => &[],
             Switch::HwWaitsForIneligible => &[],

@@ -102,6 +102,27 @@ pub enum StartCause {
     Leader,
 }
 
+/// Why a replica may not join the in-sync replicas, by the metadata of the leader that asks for it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Barred {
+    /// Its broker is not registered.
+    Unregistered,
+    /// Its broker is fenced.
+    Fenced,
+    /// Its broker is in controlled shutdown.
+    Stopping,
+}
+
+impl Barred {
+    pub(crate) fn in_words(self) -> &'static str {
+        match self {
+            Barred::Unregistered => "not registered",
+            Barred::Fenced => "fenced",
+            Barred::Stopping => "stopping",
+        }
+    }
+}
+
 /// Something that happens in a bounded time once all faults have healed.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum Waiting {
@@ -391,6 +412,19 @@ pub enum Observation {
         partition: Partition,
         /// The follower has everything below.
         log_end: i64,
+    },
+    /// A leader asks the controller for other in-sync replicas (`AlterPartition`).
+    IsrChangeAsked {
+        /// The leader.
+        leader: i32,
+        /// The partition.
+        partition: Partition,
+        /// As it has them committed.
+        from: Vec<i32>,
+        /// Asked for.
+        isr: Vec<i32>,
+        /// A joiner that may not join by the leader's own metadata, and why.
+        barred: Option<(i32, Barred)>,
     },
     /// The controller accepted a registration: of a new incarnation, or of the same one again.
     BrokerRegistered {

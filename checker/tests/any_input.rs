@@ -4,7 +4,7 @@ mod play;
 
 use play::{orders, settings};
 use proptest::prelude::*;
-use trial_checker::{Belief, Checker, Entry, EventRef, Observation, Partition, ProducerBatch, TopicSettings};
+use trial_checker::{Barred, Belief, Checker, Entry, EventRef, Observation, Partition, ProducerBatch, TopicSettings};
 
 fn partition() -> impl Strategy<Value = Partition> {
     prop_oneof![4 => Just(orders()), 1 => Just(Partition::new("orders", 1))]
@@ -126,6 +126,9 @@ fn observation() -> impl Strategy<Value = Observation> {
             replica,
             partition,
             log_end
+        }),
+        (0i32..4, partition(), isr(), isr(), any::<bool>()).prop_map(|(leader, partition, from, isr, is_barred)| {
+            IsrChangeAsked { leader, partition, from, isr, barred: is_barred.then_some((2, Barred::Fenced)) }
         }),
         (0i32..4, 0i64..6, 0u64..3, any::<bool>()).prop_map(|(broker, broker_epoch, incarnation, fenced)| {
             BrokerRegistered { broker, broker_epoch, incarnation, fenced }

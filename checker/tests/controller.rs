@@ -3,7 +3,7 @@
 mod play;
 
 use play::{Play, kinds, orders, settings, three_brokers, topic};
-use trial_checker::{Class, Observation, Settings};
+use trial_checker::{Barred, Class, Observation, Settings};
 
 const BUG: Class = Class::Bug;
 const ALLOWED: Class = Class::Allowed;
@@ -186,4 +186,63 @@ fn what_went_into_a_deleted_topic_is_not_lost() {
     let mut play = three_brokers(-1);
     play.write(0).see(deleted()).created_again().write(1).write(2).truncate(1, 1).truncate(2, 1).truncate(3, 1);
     assert!(play.judged().contains(&(BUG, "lost-write", None)));
+}
+
+fn asks(leader: i32, from: &[i32], isr: &[i32]) -> Observation {
+    let (from, isr) = (from.to_vec(), isr.to_vec());
+    Observation::IsrChangeAsked { leader, partition: orders(), from, isr, barred: None }
+}
+
+/// Broker 1 leads with 2; two records are committed, and 3 is behind.
+fn third_is_behind() -> Play {
+    let mut play = three_brokers(-1);
+    play.elect(1, &[1, 2]).in_sync(&[1, 2]).write(1).write(2);
+    play
+}
+
+#[test]
+fn a_leader_asks_for_those_who_have_what_is_committed() {
+    let wrong = [(BUG, "wrong-isr-asked", Some("joiner-is-behind"))];
+    let mut play = third_is_behind();
+    play.fetch(3).see(asks(1, &[1, 2], &[1, 2, 3]));
+    assert_eq!(kinds(&play.verdict()), []);
+    let mut play = third_is_behind();
+    play.see(asks(1, &[1, 2], &[1, 2, 3]));
+    assert_eq!(kinds(&play.verdict()), wrong, "it has never fetched");
+    let mut play = third_is_behind();
+    play.knows(1, 3).see(asks(1, &[1, 2], &[1, 2, 3]));
+    assert_eq!(kinds(&play.verdict()), wrong, "it has fetched from 0");
+}
+
+/// What a predecessor may have committed, though this leader does not know it, lies below the start of its reign.
+#[test]
+fn a_leader_asks_for_those_who_have_what_its_reign_began_with() {
+    let mut play = three_brokers(-1);
+    play.send(1).send(2).fetch(2).elect(2, &[2]);
+    play.knows(2, 3).see(asks(2, &[2], &[2, 3]));
+    assert_eq!(kinds(&play.verdict()), [(BUG, "wrong-isr-asked", Some("joiner-is-behind"))]);
+}
+
+#[test]
+fn a_leader_asks_for_nobody_who_may_not_join() {
+    for barred in [Barred::Fenced, Barred::Unregistered, Barred::Stopping] {
+        let mut play = third_is_behind();
+        let (from, isr) = (vec![1, 2], vec![1, 2, 3]);
+        let barred = Some((3, barred));
+        play.fetch(3).see(Observation::IsrChangeAsked { leader: 1, partition: orders(), from, isr, barred });
+        assert_eq!(kinds(&play.verdict()), [(BUG, "wrong-isr-asked", Some("joiner-is-barred"))]);
+    }
+}
+
+#[test]
+fn a_leader_lets_go_whom_it_misses_and_not_itself() {
+    let mut play = third_is_behind();
+    play.send(3).see(asks(1, &[1, 2], &[1]));
+    assert_eq!(kinds(&play.verdict()), [], "2 does not have the third record");
+    let mut play = third_is_behind();
+    play.see(asks(1, &[1, 2], &[1]));
+    assert_eq!(kinds(&play.verdict()), [(BUG, "wrong-isr-asked", Some("leaver-is-caught-up"))]);
+    let mut play = third_is_behind();
+    play.see(asks(1, &[1, 2], &[2]));
+    assert_eq!(kinds(&play.verdict()), [(BUG, "wrong-isr-asked", Some("leader-leaves"))]);
 }

@@ -13,6 +13,7 @@
 //! `__consumer_offsets` is [`crate::groups`]'. Not modelled yet: transactions, compaction.
 
 mod ack_before_committed;
+mod asked_isr;
 mod broker_epochs;
 mod committed_truncated;
 mod eligible_leader;
@@ -40,16 +41,20 @@ use crate::observation::{Entry, EventRef, Observation, Partition, StartCause};
 use crate::partitions::Partitions;
 use crate::settings::{Settings, TopicSettings};
 use forgotten_producers::UnknownStart;
-use partition::{Ack, Deletion, Election, PartitionTruth, Produced, Reign};
+use partition::{Ack, Deletion, Election, Known, PartitionTruth, Produced, Reign};
 use replica::{Batch, CutKind};
 
 /// What is checked here.
-pub(crate) const INVARIANTS: [Invariant; 16] = [
+pub(crate) const INVARIANTS: [Invariant; 20] = [
     two_leaders_one_epoch::INVARIANT,
     epochs_rise::INVARIANT,
     leader_in_sync::INVARIANT,
     replica_sets::INVARIANT,
     fenced_in_isr::INVARIANT,
+    asked_isr::BEHIND,
+    asked_isr::BARRED,
+    asked_isr::CAUGHT_UP,
+    asked_isr::LEADER,
     broker_epochs::REGRESSION,
     broker_epochs::CHANGED,
     eligible_leader::FENCED,
@@ -274,13 +279,21 @@ impl Cluster {
             }
             BecameFollower { broker, partition, leader_epoch, high_watermark, .. } => {
                 let number = self.number(settings, &partition);
-                let replica = self.partitions[number].replica(broker);
+                let truth = &mut self.partitions[number];
+                truth.forget_known_to(broker);
+                let replica = truth.replica(broker);
                 // It asks anew: what its leader knew of it before says nothing of what it still has to cut.
                 (replica.leader_epoch, replica.high_watermark, replica.fetched) = (leader_epoch, high_watermark, None);
             }
             ReplicaFetched { leader, replica, partition, log_end } => {
                 let number = self.number(settings, &partition);
-                self.partitions[number].replica(replica).fetched = Some((leader, log_end, at));
+                let truth = &mut self.partitions[number];
+                truth.replica(replica).fetched = Some((leader, log_end, at));
+                truth.known_to.insert((leader, replica), Known { log_end, seq });
+            }
+            IsrChangeAsked { leader, partition, from, isr, barred } => {
+                let number = self.number(settings, &partition);
+                asked_isr::check(&self.partitions[number], leader, &from, &isr, barred, at, settings, found);
             }
             EligibleLeaders { partition, replicas, elr, last_known_elr } => {
                 let number = self.number(settings, &partition);
@@ -403,6 +416,7 @@ impl Cluster {
                 // What it will know when it comes back stands in its checkpoint.
                 (replica.high_watermark, replica.leader_epoch, replica.fetched) = (0, -1, None);
             }
+            truth.forget_known_to(broker);
         }
     }
 

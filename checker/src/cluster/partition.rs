@@ -60,6 +60,14 @@ pub(crate) struct Position {
     pub(crate) fetched: Option<(i64, EventRef)>,
 }
 
+/// What a leader knows of a follower's log.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Known {
+    pub(crate) log_end: i64,
+    /// The observation that told.
+    pub(crate) seq: u64,
+}
+
 /// A batch that a leader appended for a producer.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Produced {
@@ -101,6 +109,8 @@ pub(crate) struct PartitionTruth {
     /// Eligible leader replicas (KIP-966).
     pub(crate) elr: Vec<i32>,
     pub(crate) last_known_elr: Vec<i32>,
+    /// (leader, replica): what that leader knows of it.
+    pub(crate) known_to: BTreeMap<(i32, i32), Known>,
     // ── history ──
     pub(crate) isr_history: Vec<(u64, Vec<i32>)>,
     /// (observation, broker): joined the in-sync replicas.
@@ -150,6 +160,7 @@ impl PartitionTruth {
             assigned: Vec::new(),
             elr: Vec::new(),
             last_known_elr: Vec::new(),
+            known_to: BTreeMap::new(),
             isr_history: Vec::new(),
             joined: Vec::new(),
             left: Vec::new(),
@@ -199,6 +210,11 @@ impl PartitionTruth {
             self.isr = isr.to_vec();
             self.isr_history.push((seq, self.isr.clone()));
         }
+    }
+
+    /// A broker leads no more: it knows nothing of its followers.
+    pub(crate) fn forget_known_to(&mut self, leader: i32) {
+        self.known_to.retain(|(by, _), _| *by != leader);
     }
 
     /// Are these in-sync replicas one of several that there were?

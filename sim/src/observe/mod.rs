@@ -17,7 +17,7 @@ mod settings;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use trial_checker::{Checker, EventRef, Observation, Partition, StartCause};
+use trial_checker::{Barred, Checker, EventRef, Observation, Partition, StartCause};
 use trial_kafka::broker::partition;
 use trial_kafka::event::{Event, Fault, LogStartReason, TruncationReason};
 use trial_kafka::group::partition_for::OFFSETS_TOPIC;
@@ -157,6 +157,11 @@ impl Observer {
                     partition: self.name(partition),
                     log_end: *log_end_offset,
                 }
+            }
+            (Event::IsrChangeAsked { partition, from, isr, .. }, Some(leader)) => {
+                let barred = world.broker_at(event.node).and_then(|asking| barred_joiner(asking.image(), from, isr));
+                let (partition, from, isr) = (self.name(partition), from.clone(), isr.clone());
+                Observation::IsrChangeAsked { leader, partition, from, isr, barred }
             }
             (Event::ReplicaDeleted { partition, .. }, Some(broker)) => {
                 self.known.remove(broker, partition);
@@ -557,4 +562,15 @@ fn is_legitimate_leader(image: &MetadataImage, broker: i32, id: &TopicPartition,
 /// A broker's replica, if it has one.
 fn replica_at<'a>(world: &'a World, node: NodeIx, id: &TopicPartition) -> Option<&'a partition::Partition> {
     world.broker_at(node).and_then(|broker| broker.partition(id))
+}
+
+/// The first who is to join and may not by this metadata, and why.
+fn barred_joiner(image: &MetadataImage, from: &[i32], isr: &[i32]) -> Option<(i32, Barred)> {
+    let why = |joiner: &i32| match image.brokers.get(joiner) {
+        None => Some((*joiner, Barred::Unregistered)),
+        Some(broker) if broker.fenced => Some((*joiner, Barred::Fenced)),
+        Some(broker) if broker.in_controlled_shutdown => Some((*joiner, Barred::Stopping)),
+        Some(_) => None,
+    };
+    isr.iter().filter(|broker| !from.contains(broker)).find_map(why)
 }
