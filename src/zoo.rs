@@ -48,7 +48,7 @@ pub enum Switch {
     LastReplicaStanding,
     /// KAFKA-19522: the last known leader is elected though it is fenced (before 4.0.1).
     ElectFencedLastKnownLeader,
-    /// Kafka 4.0 and 4.1 with ELR: a replica that is reassigned away stays eligible, though its broker deletes the log; assigned
+    /// Kafka with ELR, as its source was on the way to 4.0: a replica that is reassigned away stays eligible, though its broker deletes the log; assigned
     /// again, it can be elected with nothing. No ticket of Kafka's is known to us.
     RemovedReplicaStaysEligible,
     /// KAFKA-16952: the same incarnation registering again gets a new broker epoch (before 3.9.0).
@@ -319,7 +319,7 @@ impl Switch {
                 "KAFKA-19522: the last known leader is elected though it is fenced (before 4.0.1)"
             }
             Switch::RemovedReplicaStaysEligible => {
-                "a replica that is reassigned away stays in the ELR, and leads with nothing when it is assigned again (4.0, 4.1)"
+                "a replica that is reassigned away stays in the ELR, and leads with nothing when it is assigned again (with ELR, 4.0)"
             }
             Switch::BrokerEpochBumpOnAmend => {
                 "KAFKA-16952: the same incarnation registering again gets a new broker epoch (before 3.9.0)"

@@ -157,7 +157,7 @@ rules! {
             "KIP-966, `PartitionChangeBuilder.maybePopulateTargetElr`",
             "controller::tests::change_builder::an_unclean_stop_ends_eligibility";
         RemovedReplicaIsNotEligible: "Who is no longer assigned is not eligible.",
-            "ours: `PartitionChangeBuilder.maybePopulateTargetElr` of 4.1 keeps it, and can lose what was acknowledged",
+            "ours: `PartitionChangeBuilder.maybePopulateTargetElr` keeps it, and can lose what was acknowledged",
             "controller::tests::eligible_leaders::who_is_assigned_elsewhere_is_not_eligible_any_more";
         IsrMayBecomeEmptyWithElr: "With ELR the ISR may become empty.",
             "KIP-966, `PartitionChangeBuilder.build`",
