@@ -48,8 +48,8 @@ pub enum Switch {
     LastReplicaStanding,
     /// KAFKA-19522: the last known leader is elected though it is fenced (before 4.0.1).
     ElectFencedLastKnownLeader,
-    /// Kafka with ELR, as its source was on the way to 4.0: a replica that is reassigned away stays eligible, though its broker deletes the log; assigned
-    /// again, it can be elected with nothing. No ticket of Kafka's is known to us.
+    /// Kafka with ELR, as its source was on the way to 4.0: a replica that is reassigned away stays eligible, though its
+    /// broker deletes the log; assigned again, it can be elected with nothing. No ticket of Kafka's is known to us.
     RemovedReplicaStaysEligible,
     /// KAFKA-16952: the same incarnation registering again gets a new broker epoch (before 3.9.0).
     BrokerEpochBumpOnAmend,

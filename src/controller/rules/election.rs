@@ -163,8 +163,9 @@ impl<'a> PartitionChangeBuilder<'a> {
     /// Below that it stands still, so whoever leaves the ISR keeps every committed record and stays eligible, unless its
     /// broker stopped uncleanly. Source: KIP-966, `PartitionChangeBuilder.maybePopulateTargetElr`.
     ///
-    /// Here we do not do as Kafka does (seen in its source on the way to 4.0), which keeps a replica eligible that the same change takes out of the assignment:
-    /// its broker deletes the log, and when it is assigned again it may be elected "cleanly", with nothing.
+    /// Here we do not do as Kafka does (seen in its source on the way to 4.0), which keeps a replica eligible that the same
+    /// change takes out of the assignment: its broker deletes the log, and when it is assigned again it may be elected
+    /// "cleanly", with nothing.
     fn populate_target_elr(&mut self) {
         let EligibleLeaders::On { min_isr, removed_replicas_stay, .. } = self.eligible_leaders else { return };
         if self.target_isr.len() >= min_isr && PartitionRule::LargeIsrNeedsNoElr.holds() {
