@@ -22,7 +22,7 @@ use crate::history::{FinalEnd, History, PartitionHistory, Violation};
 use crate::invariants::Invariant;
 use crate::observation::EventRef;
 use crate::verdict::Step;
-use crate::words::{offsets, seconds, step};
+use crate::words::{seconds, step};
 
 const fn both(rule: &'static str, what: &'static str) -> Invariant {
     Invariant { code: "checker-disagreement", rule: Some(rule), what, source: "the checker itself" }
@@ -78,15 +78,14 @@ impl Both<'_> {
     /// read-but-never-written.
     fn reads(&self, found: &mut Findings) {
         for (offset, seen) in self.log.seen.iter() {
-            let mut written = self.cluster.batches(self.truth, seen.record);
-            if written.any(|produced| covers(produced, offset)) {
+            let record = seen.record;
+            if self.cluster.written_at(self.truth, record, offset).next().is_some() {
                 continue;
             }
-            let record = seen.record;
-            let wrote = self.cluster.batches(self.truth, record).next();
+            let wrote = self.cluster.written(self.truth, record).next();
             self.disagree(READ, Some(offset), record, seen.at, found, || {
                 let wrote = match wrote {
-                    Some(wrote) => format!("leaders wrote it to {} only", offsets(wrote.batch.first, wrote.batch.last)),
+                    Some(wrote) => format!("leaders wrote it to offset {} at last", wrote.offset),
                     None => "no leader ever wrote it".to_owned(),
                 };
                 format!("record r{record} was read at offset {offset}, and {wrote}")
@@ -141,10 +140,6 @@ impl Both<'_> {
             (format!("a defect of the checker, not of the cluster: its two sides disagree: {what}"), chain)
         });
     }
-}
-
-fn covers(produced: &Produced, offset: i64) -> bool {
-    produced.batch.first <= offset && offset <= produced.batch.last
 }
 
 fn times(n: u64) -> String {

@@ -91,7 +91,7 @@ pub struct ProducerBatch {
     pub last_sequence: i32,
 }
 
-/// Why a log begins later than before.
+/// Why a log begins elsewhere than before.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum StartCause {
     /// By age or size.
@@ -100,6 +100,8 @@ pub enum StartCause {
     DeleteRecords,
     /// The leader's log begins there.
     Leader,
+    /// A broker that started found it so: a crash may take back what was not written down yet.
+    Recovered,
 }
 
 /// Why a replica may not join the in-sync replicas, by the metadata of the leader that asks for it.
@@ -285,6 +287,16 @@ pub enum Observation {
         as_leader: bool,
         /// The batches in order.
         entries: Vec<Entry>,
+    },
+    /// A leader is about to append a batch of a producer that it has forgotten, as `producer.id.expiration.ms` permits: the last
+    /// batch of the producer that its log holds is so old by its wall clock.
+    ProducerForgotten {
+        /// The leader.
+        broker: i32,
+        /// The partition.
+        partition: Partition,
+        /// The producer's id.
+        producer: i64,
     },
     /// A replica cut its log. A `to` above the log's end means: dropped all and starts there.
     LogTruncated {

@@ -69,6 +69,25 @@ fn an_eligible_leader_replica_may_lead_and_nobody_else() {
     assert_eq!(kinds(&play.verdict()), [(BUG, "unsafe-election", Some("not-eligible"))]);
 }
 
+/// b1 leads until b3, the last that a reassignment brings, is in sync: b1's own AlterPartition ends its time.
+#[test]
+fn who_joins_by_its_leaders_word_may_lead_when_that_ends_a_reassignment() {
+    let story = |fences: bool, isr: &[i32]| {
+        let mut play = three_brokers(-1);
+        play.see(eligible(&[], &[])).registered(1).registered(2).registered(3).in_sync(&[1, 2]);
+        if fences {
+            play.see(fenced(1, true));
+        }
+        play.elect_only(3, isr, true);
+        kinds(&play.verdict())
+    };
+    let not_eligible = [(BUG, "unsafe-election", Some("not-eligible"))];
+    assert_eq!(story(false, &[2, 3]), []);
+    assert_eq!(story(false, &[3]), [], "it may be the only one");
+    assert_eq!(story(true, &[2, 3]), not_eligible, "who is fenced adds nobody");
+    assert_eq!(story(false, &[1, 2, 3]), not_eligible, "b1 is not taken out, and would go on");
+}
+
 #[test]
 fn the_last_known_leader_may_lead_when_nobody_else_is_left() {
     let exhausted = |last_known: i32, elected: i32| {

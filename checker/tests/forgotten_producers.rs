@@ -82,6 +82,42 @@ fn under_one_epoch_nothing_stands_twice() {
     assert!(kinds.contains(&(Class::Bug, "duplicate", None)), "{kinds:?}");
 }
 
+/// Record 1 and perhaps record 2 stand in b1's log, and are sent again under the same epoch and sequence: the first of them when
+/// b1 has forgotten the producer for its age, or has not.
+fn sent_again_in_the_same_epoch(forgotten: bool, zoo_on: bool) -> Vec<(Class, &'static str, Option<&'static str>)> {
+    let mut play = Play::new(Settings { zoo_on, ..settings(-1) });
+    play.given(1).given(2).append_of(1, 0, 0).append_of(2, 0, 1).fetch(2).fetch(3).commit();
+    if forgotten {
+        play.see(Observation::ProducerForgotten { broker: 1, partition: orders(), producer: 1000 });
+    }
+    play.append_of(1, 0, 0).append_of(2, 0, 1).fetch(2).fetch(3).commit();
+    told(&mut play, &[1, 2])
+        .into_iter()
+        .filter(|(_, code, _)| ["duplicate", "producer-sequence"].contains(code))
+        .collect()
+}
+
+#[test]
+fn whom_a_broker_forgot_for_its_age_it_takes_anew() {
+    let rule = Some("producer.id.expiration.ms");
+    let bugs = vec![(Class::Bug, "duplicate", None), (Class::Bug, "producer-sequence", None)];
+    assert_eq!(sent_again_in_the_same_epoch(true, false), [(Class::Allowed, "duplicate", rule)]);
+    assert_eq!(sent_again_in_the_same_epoch(false, false), bugs, "it was not so old");
+    assert_eq!(sent_again_in_the_same_epoch(true, true), bugs, "no rule excuses a zoo switch");
+}
+
+/// What comes next in sequence is no beginning, whatever was forgotten: what stands twice behind it is a BUG.
+#[test]
+fn who_goes_on_in_sequence_was_not_taken_anew() {
+    let mut play = three_brokers(-1);
+    play.given(1).given(2).append_of(1, 0, 0);
+    play.see(Observation::ProducerForgotten { broker: 1, partition: orders(), producer: 1000 });
+    play.append_of(2, 0, 1).append_of(1, 0, 0).fetch(2).fetch(3).commit();
+    let kinds = told(&mut play, &[1, 2]);
+    assert!(kinds.contains(&(Class::Bug, "duplicate", None)), "{kinds:?}");
+    assert!(kinds.contains(&(Class::Bug, "producer-sequence", None)), "{kinds:?}");
+}
+
 #[test]
 fn a_leader_whose_log_began_anew_behind_all_batches_of_a_producer_cannot_know_its_sequence() {
     let out_of_sequence = |begins_anew: bool| {

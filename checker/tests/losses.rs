@@ -3,7 +3,7 @@
 mod play;
 
 use play::{Play, kinds, orders, producer, settings, three_brokers, told, topic};
-use trial_checker::{Belief, Class, Observation, Outcome};
+use trial_checker::{Belief, Class, Observation, Outcome, StartCause};
 
 const ALLOWED: Class = Class::Allowed;
 const BUG: Class = Class::Bug;
@@ -47,6 +47,22 @@ fn acks_all_and_the_same_crash_is_a_bug() {
     assert_eq!(kinds(&verdict), [(BUG, "ack-before-committed", None), (BUG, "lost-write", None)]);
     assert_eq!(verdict.outcome, Outcome::Fail);
     insta::assert_snapshot!(told(&verdict));
+}
+
+/// r1 is committed at offset 1. b3, deposed, has not heard of that: it writes r1 to the same offset of its own log, and cuts it.
+#[test]
+fn of_copies_at_one_offset_the_committed_one_was_promised() {
+    let story = |who_deletes: i32| {
+        let mut play = three_brokers(-1);
+        play.write(0).in_sync(&[1, 2]).given(1).append(1).fetch(2).commit();
+        play.append_at(3, 4, 1).truncate(3, 1).told(1, Belief::Acked { offset: Some(1) }, 3);
+        let cause = StartCause::Retention;
+        play.see(Observation::LogStartMoved { broker: who_deletes, partition: orders(), to: 2, cause });
+        play.see(Observation::FinalReadEnd { partition: orders(), log_start: 2, log_end: 2, complete: true });
+        kinds(&play.verdict())
+    };
+    assert_eq!(story(1), [(ALLOWED, "lost-write", Some("retention"))]);
+    assert!(story(3).contains(&(BUG, "lost-write", None)), "b3 deleted what it had not");
 }
 
 #[test]

@@ -3,7 +3,7 @@
 mod play;
 
 use play::{Play, kinds, orders, producer, settings, three_brokers, topic};
-use trial_checker::{Belief, Class, Observation, Outcome, Partition, ResetCause};
+use trial_checker::{Belief, Class, Entry, Observation, Outcome, Partition, ResetCause};
 
 const ALLOWED: Class = Class::Allowed;
 const BUG: Class = Class::Bug;
@@ -84,6 +84,40 @@ fn the_acknowledged_offset_is_where_the_record_is() {
     let mut play = Play::new(without_idempotence);
     play.write(0).send(1).fetch(2).fetch(3).commit().told(1, Belief::Acked { offset: Some(0) }, 2);
     assert_eq!(play.judged(), [(BUG, "ack-offset-mismatch", None)]);
+}
+
+/// A producer without idempotence sends r2 and r3 in one batch to b1, which is told at offset 1 and lost with b1; b2 has that of
+/// a later attempt, from offset 0 on. Both batches cover offset 1, and only in one of them it is r2's.
+#[test]
+fn the_acknowledged_copy_is_the_one_that_was_there() {
+    let story = |records_of_b1: Vec<u64>| {
+        let mut settings = settings(1);
+        producer(&mut settings).idempotent = false;
+        let mut play = Play::new(settings);
+        let batch = |broker, epoch, first_offset, records: Vec<u64>| Observation::LogAppended {
+            broker,
+            partition: orders(),
+            as_leader: true,
+            entries: vec![Entry {
+                first_offset,
+                last_offset: first_offset + 1,
+                epoch,
+                hash: 9,
+                records,
+                producer: None,
+            }],
+        };
+        play.send(0).given(2).given(3).see(batch(1, 5, 1, records_of_b1));
+        play.crash(1).elect(2, &[2, 3]).see(batch(2, 6, 0, vec![2, 3]));
+        play.told(2, Belief::Acked { offset: Some(1) }, 2);
+        for (offset, record) in [(0, 2), (1, 3)] {
+            let record = Some(record);
+            play.see(Observation::FinalRead { partition: orders(), offset, leader_epoch: 6, record });
+        }
+        kinds(&play.final_end(2, true).verdict())
+    };
+    assert_eq!(story(vec![2, 3]), [(ALLOWED, "ack-offset-mismatch", Some("acks-1"))]);
+    assert_eq!(story(vec![3, 2]), [(BUG, "ack-offset-mismatch", None)], "it never was there");
 }
 
 #[test]
@@ -169,6 +203,41 @@ fn who_reads_on_in_another_history_must_have_been_told() {
     };
     assert_eq!(story(true), []);
     assert_eq!(story(false), [(BUG, "poll-skip", None)]);
+}
+
+/// In epoch 5 all have r0, and b1 and b3 have r1 to r4 besides, or r1 alone, when b2 is elected uncleanly and writes r5 and r6 to offsets 1
+/// and 2 in epoch 6. Who has read those asks the next leader where epoch 6 ends. b3, elected uncleanly, answers with the end of
+/// epoch 5: offset 5, beyond where the consumer is. It reads on, and has gone over r1 and r2.
+#[test]
+fn a_branch_of_an_older_epoch_that_goes_on_shows_in_no_validation() {
+    let story = |unclean_enabled: bool, goes_on: bool| {
+        let mut settings = settings(-1);
+        topic(&mut settings).unclean_leader_election_enable = unclean_enabled;
+        let mut play = Play::new(settings);
+        play.write(0).in_sync(&[1, 3]).write(1);
+        if goes_on {
+            play.write(2).write(3).write(4);
+        }
+        play.crash(1).crash(3).elect_uncleanly(2).write(5).write(6);
+        let read = |play: &mut Play, offset, leader_epoch, record| {
+            let record = Some(record);
+            play.see(Observation::Read { consumer: 1, partition: orders(), offset, leader_epoch, record });
+        };
+        read(&mut play, 0, 5, 0);
+        read(&mut play, 1, 6, 5);
+        read(&mut play, 2, 6, 6);
+        play.crash(2).restart(3).elect_uncleanly(3);
+        if goes_on {
+            read(&mut play, 3, 5, 3);
+        } else {
+            play.write(7).write(8);
+            read(&mut play, 3, 7, 8);
+        }
+        play.judged().into_iter().filter(|(_, code, _)| *code == "poll-skip").collect::<Vec<_>>()
+    };
+    assert_eq!(story(true, true), [(ALLOWED, "poll-skip", Some("unclean-election"))]);
+    assert_eq!(story(true, false), [(BUG, "poll-skip", None)], "epoch 5 ends before its position: it was to be told");
+    assert_eq!(story(false, true), [(BUG, "poll-skip", None)], "what it had read was not to be lost");
 }
 
 #[test]

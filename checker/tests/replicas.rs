@@ -2,8 +2,8 @@
 
 mod play;
 
-use play::{kinds, orders, three_brokers, told};
-use trial_checker::{Class, Observation};
+use play::{Play, kinds, orders, settings, three_brokers, told, topic};
+use trial_checker::{Class, Observation, StartCause};
 
 const BUG: Class = Class::Bug;
 
@@ -38,6 +38,60 @@ fn logs_match_when_all_is_quiet() {
     assert_eq!(kinds(&play.verdict()), []); // its leader has not heard of it: it may still cut
     play.knows(1, 3);
     assert_eq!(kinds(&play.verdict()), [(BUG, "log-mismatch", None)]);
+}
+
+/// b3 cuts what parts from its leader answer by answer: what is below its high watermark may differ until that rises.
+#[test]
+fn logs_are_compared_when_the_high_watermark_rises() {
+    let mut play = three_brokers(-1);
+    play.write(0).in_sync(&[1, 2]).append_at(3, 3, 7).append_at(3, 4, 8).send(1).send(2).fetch(2).commit().follows(3);
+    let (broker, partition) = (3, orders());
+    play.see(Observation::BecameFollower { broker, partition, leader_epoch: 5, log_end: 3, high_watermark: 3 });
+    play.truncate(3, 2).high_watermark(3, 2);
+    assert_eq!(kinds(&play.verdict()), []);
+    let mut cuts = play.clone();
+    cuts.truncate(3, 1).high_watermark(3, 1).fetch(3).high_watermark(3, 3);
+    assert_eq!(kinds(&cuts.verdict()), []);
+    play.fetch(3).high_watermark(3, 3);
+    assert_eq!(kinds(&play.verdict()), [(BUG, "log-mismatch", None)]);
+}
+
+/// A leader cannot tell of a history that it has deleted; what another broker has deleted is no excuse.
+#[test]
+fn logs_match_from_where_the_leaders_log_begins() {
+    let story = |who_deletes: i32, before_a_crash: bool| {
+        let mut play = three_brokers(-1);
+        play.write(0).in_sync(&[1, 2]).append_at(3, 4, 7).send(1).fetch(2).commit().ack(1);
+        let begins = |broker, to, cause| Observation::LogStartMoved { broker, partition: orders(), to, cause };
+        play.see(begins(who_deletes, 2, StartCause::Retention));
+        if before_a_crash {
+            play.crash(who_deletes).restart(who_deletes).see(begins(who_deletes, 0, StartCause::Recovered));
+        }
+        play.follows(3).knows(1, 3).high_watermark(3, 2);
+        kinds(&play.verdict())
+    };
+    assert_eq!(story(1, false), []);
+    assert_eq!(story(2, false), [(BUG, "log-mismatch", None)], "b1 leads and has it all");
+    assert_eq!(story(1, true), [(BUG, "log-mismatch", None)], "the crash of b1 brought back what it had deleted");
+    assert_eq!(story(3, true), [], "b3 had begun above it, as its leader then did");
+}
+
+/// b1 has deleted what lies below offset 3, b2 is elected uncleanly and writes offsets 1 and 2 in epoch 6. When b1 leads again it has
+/// nothing there to compare, and yet what b2 wrote is of another history: its own goes on in epoch 5.
+#[test]
+fn what_lies_below_a_leaders_log_start_may_be_of_another_history() {
+    let mut settings = settings(-1);
+    topic(&mut settings).unclean_leader_election_enable = true;
+    let story = |who_leads_again: i32| {
+        let mut play = Play::new(settings.clone());
+        play.write(0).in_sync(&[1]).write(1).write(2).write(3);
+        let (partition, cause) = (orders(), StartCause::DeleteRecords);
+        play.see(Observation::LogStartMoved { broker: 1, partition, to: 3, cause });
+        play.crash(1).elect_uncleanly(2).write(4).write(5).crash(2).restart(who_leads_again);
+        play.elect_uncleanly(who_leads_again).verdict().count(Class::Allowed, "unsafe-election")
+    };
+    assert_eq!(story(1), 2);
+    assert_eq!(story(2), 1, "b2 has what it wrote");
 }
 
 #[test]
@@ -138,4 +192,18 @@ fn a_member_that_had_it_and_lost_it_since_is_excused() {
     let mut play = three_brokers(-1);
     play.send(0).fetch(2).fetch(3).lose_power(3, 0).restart(3).commit().ack(0);
     assert_eq!(kinds(&play.verdict()), []);
+}
+
+/// r0 is sent again, and answered from what is known of its producer. b3 began to copy when r0 was deleted already.
+#[test]
+fn what_the_leader_has_deleted_needs_no_copies() {
+    let story = |who_deletes: i32| {
+        let mut play = three_brokers(-1);
+        play.in_sync(&[1, 2]).send(0).fetch(2).commit();
+        let (broker, partition, cause) = (who_deletes, orders(), StartCause::DeleteRecords);
+        play.see(Observation::LogStartMoved { broker, partition, to: 1, cause }).in_sync(&[1, 2, 3]).ack(0);
+        kinds(&play.verdict())
+    };
+    assert_eq!(story(1), []);
+    assert_eq!(story(2), [(BUG, "ack-before-committed", None)]);
 }

@@ -108,8 +108,10 @@ impl Story {
     }
 
     fn on_broker_event(&mut self, world: &World, event: &TraceEvent, broker: i32, partition: &TopicPartition) {
+        // A high watermark goes back with the log that is cut.
         let has = |story: &Story, from: i64, end: i64| {
-            story.copies.get(&broker).is_some_and(|offsets| offsets.range(from..end).next().is_some())
+            let offsets = story.copies.get(&broker).filter(|_| from < end);
+            offsets.is_some_and(|offsets| offsets.range(from..end).next().is_some())
         };
         match &event.event {
             Event::Appended { first_offset, last_offset, .. } => {

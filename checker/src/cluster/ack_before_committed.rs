@@ -1,7 +1,9 @@
 //! ack-before-committed: an acks=all acknowledgement needs the record on every member of the leader's maximal ISR, of
 //! which there are at least min.insync.replicas (`Partition.checkEnoughReplicasReachOffset`, KIP-497).
 //!
-//! A member that once held the record and has lost or cut it since is excused: the leader could not know.
+//! A member that once held the record and has lost or cut it since is excused: the leader could not know. So is everybody
+//! where the leader itself has deleted it: a batch that is sent again may be answered from what is known of the producer
+//! alone, and who began to copy after the deletion never had it.
 
 use super::partition::{Ack, PartitionTruth};
 use super::replica::Batch;
@@ -23,7 +25,9 @@ pub(crate) fn check(truth: &PartitionTruth, ack: &Ack, maximal_isr: &[i32], sett
     let min = ack.min_insync_replicas;
     let too_few = (maximal_isr.len() as i64) < i64::from(min);
     let Some(batch) = acked_batch(truth, ack) else { return };
-    let without = |b: &&i32| **b != ack.broker && !truth.replicas.get(*b).is_some_and(|r| r.ever_held(&batch));
+    let is_deleted = truth.replicas.get(&ack.broker).is_some_and(|leader| leader.log_start > ack.last);
+    let held = |b: &i32| truth.replicas.get(b).is_some_and(|replica| replica.ever_held(&batch));
+    let without = |b: &&i32| **b != ack.broker && !is_deleted && !held(b);
     let missing: Vec<i32> = maximal_isr.iter().filter(without).copied().collect();
     if !too_few && missing.is_empty() {
         return;

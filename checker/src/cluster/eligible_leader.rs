@@ -70,7 +70,7 @@ fn wrong(cluster: &Cluster, number: usize, election: &Election, settings: &Setti
         || election.elr_before.contains(&leader)
         || truth.topic.unclean_leader_election_enable
         || (truth.topic.eligible_leader_replicas && election.last_known_leader)
-        || joined_with_it(election);
+        || joined_with_it(cluster, election);
     // Told only where the host told the whole state.
     let known = !truth.assigned.is_empty();
     (!may && known).then(|| {
@@ -80,7 +80,9 @@ fn wrong(cluster: &Cluster, number: usize, election: &Election, settings: &Setti
 }
 
 /// Did it join the in-sync replicas by this very record? A leader's AlterPartition may end a reassignment, and with it that
-/// leader's time (NEW_LEADER_ELECTED). Whether who joined had everything is judged as of anybody that joins.
-fn joined_with_it(election: &Election) -> bool {
-    election.clean && election.isr.len() > 1 && election.isr.contains(&election.leader)
+/// leader's time (NEW_LEADER_ELECTED). Nothing else takes a leader that is neither fenced nor shutting down out of the in-sync
+/// replicas. Whether who joined had everything is judged as of anybody that joins.
+fn joined_with_it(cluster: &Cluster, election: &Election) -> bool {
+    let sent_it = cluster.brokers.get(&election.previous).is_some_and(|leader| !leader.fenced && !leader.shutting_down);
+    election.clean && sent_it && !election.isr.contains(&election.previous) && election.isr.contains(&election.leader)
 }

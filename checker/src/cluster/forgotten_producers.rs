@@ -1,4 +1,4 @@
-//! What an idempotent producer cannot be protected from, because of what brokers do not know of it. Kafka as it is has both
+//! What an idempotent producer cannot be protected from, because of what brokers do not know of it. Kafka as it is has these
 //! windows open; here they are facts of the logs, by which the judge allows what came of them.
 //!
 //! - A leader whose log knows nothing of a producer takes whatever sequence comes first (`ProducerAppendInfo.checkSequence`,
@@ -8,12 +8,18 @@
 //! - A broker that starts, or cuts its log, begins with a snapshot that has the last batch of each producer alone
 //!   (`ProducerStateManager.writeSnapshot`). An earlier one that stands in the log and is sent again is out of order to
 //!   it; the producer raises its epoch and sends it under another sequence.
+//! - A broker forgets who was silent for producer.id.expiration.ms (`ProducerStateManager.removeExpiredProducers`). Where that
+//!   is less than delivery.timeout.ms a producer may still send again what stands in the log, and it is taken anew, under the
+//!   same epoch and sequence.
 
 use super::Cluster;
 use super::partition::{PartitionTruth, Produced};
 use super::replica::{Batch, Cut, CutKind, LogEntry, Replica};
+use crate::observation::ProducerBatch;
+use crate::settings::Settings;
 
-/// A leader took a batch that does not begin at sequence 0 from a producer of which its log held nothing.
+/// A leader took a batch out of sequence from a producer that it did not know: one that does not begin at sequence 0 where its log
+/// held nothing of the producer, or any other than the next where it had forgotten what the log holds.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct UnknownStart {
     /// The observation.
@@ -21,6 +27,8 @@ pub(crate) struct UnknownStart {
     /// The producer's id.
     producer: i64,
     epoch: i16,
+    /// It had forgotten the producer for its age.
+    expired: bool,
     /// The batch's first offset and leader epoch.
     place: (i64, i32),
     /// A record of the batch, where the host told.
@@ -31,14 +39,26 @@ pub(crate) struct UnknownStart {
 pub(crate) const FIRST_SEQUENCE: &str = "first-sequence-of-an-unknown-producer";
 /// The rule of the second window.
 pub(crate) const ONE_BATCH: &str = "snapshot-has-the-last-batch-alone";
+/// The rule of the third window.
+pub(crate) const EXPIRED: &str = "producer.id.expiration.ms";
 
 impl UnknownStart {
     /// What a leader is about to append to this log, if it is such a start.
     pub(crate) fn of(log: &Replica, batch: &Batch, seq: u64, record: Option<u64>) -> Option<Self> {
-        let producer = batch.producer.filter(|producer| producer.first_sequence != 0)?;
-        let is_known = log.log.iter().rev().any(|entry| entry.batch.producer.is_some_and(|p| p.id == producer.id));
+        let producer = batch.producer.filter(|p| p.first_sequence != 0 || log.forgotten.contains(&p.id))?;
+        let of_same = |entry: &LogEntry| entry.batch.producer.filter(|p| p.id == producer.id);
+        let last = log.log.iter().rev().find_map(of_same);
+        let is_next = |last: ProducerBatch| {
+            last.epoch == producer.epoch && next_sequence(last.last_sequence) == producer.first_sequence
+        };
+        let expired = last.is_some_and(|last| log.forgotten.contains(&producer.id) && !is_next(last));
         let (place, producer, epoch) = ((batch.first, batch.epoch), producer.id, producer.epoch);
-        (!is_known).then_some(UnknownStart { seq, producer, epoch, place, record })
+        (last.is_none() || expired).then_some(UnknownStart { seq, producer, epoch, expired, place, record })
+    }
+
+    /// A broker that the bug zoo has changed forgets nobody by right.
+    pub(crate) fn is_excused(&self, settings: &Settings) -> bool {
+        !(self.expired && settings.zoo_on)
     }
 
     /// Is it the start with this batch?
@@ -54,13 +74,32 @@ pub(crate) fn began_in_the_middle(truth: &PartitionTruth, batch: &Produced) -> b
     truth.unknown_starts.iter().filter(same).any(|start| start.seq <= batch.seq)
 }
 
+/// Was the newer copy taken anew under the same epoch, its leader having forgotten the producer since the older one?
+fn was_taken_anew(truth: &PartitionTruth, older: &Produced, newer: &Produced) -> bool {
+    let (Some(before), Some(after)) = (older.batch.producer, newer.batch.producer) else { return false };
+    let of_both = |start: &&UnknownStart| start.expired && start.producer == before.id && start.epoch == after.epoch;
+    let since = |start: &UnknownStart| older.seq < start.seq && start.seq <= newer.seq;
+    let same = (before.id, before.epoch) == (after.id, after.epoch);
+    same && truth.unknown_starts.iter().filter(of_both).any(since)
+}
+
+/// Behind the largest sequence comes 0.
+pub(super) fn next_sequence(sequence: i32) -> i32 {
+    sequence.checked_add(1).unwrap_or(0)
+}
+
 /// The rule by which a record may stand in the log twice: a later copy was written under another producer epoch, by a
-/// leader that had taken a batch out of the middle, or had forgotten the earlier copy. Copies in the order of appending.
+/// leader that had taken a batch out of the middle, or had forgotten the earlier copy; or under the same, by one that had
+/// forgotten the producer. Copies in the order of appending.
 pub(crate) fn allows_copies(cluster: &Cluster, truth: &PartitionTruth, copies: &[&Produced]) -> Option<&'static str> {
     let mut rule = None;
     for pair in copies.windows(2) {
         let [older, newer] = pair else { return None };
         let (before, after) = (older.batch.producer?, newer.batch.producer?);
+        if was_taken_anew(truth, older, newer) {
+            rule = Some(EXPIRED);
+            continue;
+        }
         if before.id != after.id || before.epoch >= after.epoch {
             return None;
         }

@@ -70,6 +70,16 @@ impl Ghost {
         })
     }
 
+    /// The first committed batch, below the beginning of a leader's log, that is of another history than its: epochs never fall
+    /// in one log, and this one's is higher than that of what the leader has behind it.
+    pub(crate) fn parts_below(&self, leader: &Replica) -> Option<Difference> {
+        let start = leader.log_start;
+        let first = leader.log.get(from_the_end(&leader.log, |e| e.batch.last < start))?.batch;
+        let place = self.log.partition_point(|c| c.batch.epoch <= first.epoch);
+        let committed = self.log.get(place).filter(|c| c.batch.last < start)?;
+        Some(Difference { committed: *committed, instead: None })
+    }
+
     /// A leader took over without what lies from there on. Returns how many batches that was.
     pub(crate) fn rebase(&mut self, offset: i64) -> usize {
         let lost = self.log.split_off(self.log.partition_point(|c| c.batch.first < offset));

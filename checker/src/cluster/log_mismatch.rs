@@ -20,9 +20,9 @@ pub(super) const INVARIANT: Invariant = Invariant {
 /// A follower's high watermark has just moved in the controller's epoch: it has taken a fetch answer of that epoch, so
 /// everything that had to be cut is cut.
 pub(crate) fn check(truth: &mut PartitionTruth, broker: i32, at: EventRef, settings: &Settings, found: &mut Findings) {
-    let deleted_below = truth.deleted_below();
+    let Some(floor) = truth.replicas.get(&broker).map(|replica| truth.comparable_from(replica)) else { return };
     let Some(replica) = truth.replicas.get_mut(&broker).filter(|r| !r.mismatch_told) else { return };
-    let Some(difference) = truth.ghost.compare(replica, deleted_below, replica.high_watermark) else {
+    let Some(difference) = truth.ghost.compare(replica, floor, replica.high_watermark) else {
         replica.lost_data &= replica.high_watermark < truth.ghost.end;
         return;
     };

@@ -33,6 +33,7 @@ mod two_leaders_one_epoch;
 mod unsafe_election;
 
 use std::collections::BTreeMap;
+use std::num::NonZeroU32;
 use std::sync::Arc;
 
 use crate::findings::Findings;
@@ -91,6 +92,23 @@ pub(crate) struct Registration {
     pub(crate) since: Option<EventRef>,
 }
 
+/// Where a leader put a record.
+#[derive(Clone, Copy, Debug)]
+struct Place {
+    /// 1 + number of the batch in its partition's `produced`.
+    batch: NonZeroU32,
+    /// Its number in the batch.
+    nth: u32,
+}
+
+/// One of the places at which leaders put a record.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Written<'a> {
+    pub(crate) produced: &'a Produced,
+    /// Its offset there.
+    pub(crate) offset: i64,
+}
+
 /// All that truly happened, as far as verdicts depend on it.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Cluster {
@@ -102,10 +120,10 @@ pub(crate) struct Cluster {
     pub(crate) partitions: Vec<PartitionTruth>,
     pub(crate) outages: BTreeMap<i32, Vec<Outage>>,
     pub(crate) brokers: BTreeMap<i32, Registration>,
-    /// Record id → 1 + number of the batch in its partition's `produced`, the last one it was appended in; 0: none.
-    record_batches: Vec<u32>,
-    /// Earlier batches of records that were appended more than once.
-    more_batches: BTreeMap<u64, Vec<u32>>,
+    /// Record id → the last place it was appended to.
+    record_places: Vec<Option<Place>>,
+    /// Earlier places of records that were appended more than once.
+    more_places: BTreeMap<u64, Vec<Place>>,
     pub(crate) disk_faults: u64,
     /// When each broker started again.
     restarts: BTreeMap<i32, Vec<u64>>,
@@ -147,18 +165,47 @@ impl Cluster {
 
     /// The same, without a list.
     pub(crate) fn batches<'a>(&'a self, truth: &'a PartitionTruth, record: u64) -> impl Iterator<Item = &'a Produced> {
-        let last = usize::try_from(record).ok().and_then(|r| self.record_batches.get(r)).copied().unwrap_or(0);
-        let more = match self.more_batches.is_empty() {
+        self.written(truth, record).map(|written| written.produced)
+    }
+
+    /// Every place at which a leader put this record, the latest first.
+    pub(crate) fn written<'a>(&'a self, truth: &'a PartitionTruth, record: u64) -> impl Iterator<Item = Written<'a>> {
+        let last = usize::try_from(record).ok().and_then(|r| self.record_places.get(r)).copied().flatten();
+        let more = match self.more_places.is_empty() {
             true => None,
-            false => self.more_batches.get(&record),
+            false => self.more_places.get(&record),
         };
         let more = more.into_iter().flatten().rev().copied();
-        std::iter::once(last).chain(more).filter_map(|n| truth.produced.get((n as usize).checked_sub(1)?))
+        last.into_iter().chain(more).filter_map(|Place { batch, nth }| {
+            let produced = truth.produced.get(batch.get() as usize - 1)?;
+            Some(Written { produced, offset: produced.batch.first.saturating_add(i64::from(nth)) })
+        })
+    }
+
+    /// The batches with which leaders put this record at that offset, the latest first.
+    pub(crate) fn written_at<'a>(
+        &'a self,
+        truth: &'a PartitionTruth,
+        record: u64,
+        offset: i64,
+    ) -> impl Iterator<Item = &'a Produced> {
+        self.written(truth, record).filter(move |written| written.offset == offset).map(|written| written.produced)
+    }
+
+    /// The same, in the order in which a promise or a reader may have meant them: one that was committed; then one that a leader had
+    /// when it acknowledged that offset; the latest first. A leader that is deposed, and has not heard of it, may write the record
+    /// once more to the very offset where it was committed, and nobody was told of that.
+    pub(crate) fn copies_at<'a>(&'a self, truth: &'a PartitionTruth, record: u64, offset: i64) -> Vec<&'a Produced> {
+        let mut copies: Vec<&Produced> = self.written_at(truth, record, offset).collect();
+        if copies.len() > 1 {
+            copies.sort_by_key(|p| (truth.ghost.ever(&p.batch).is_none(), !truth.was_acknowledged(&p.batch, offset)));
+        }
+        copies
     }
 
     /// Does the host tell which records batches have?
     pub(crate) fn knows_records(&self) -> bool {
-        !self.record_batches.is_empty()
+        !self.record_places.is_empty()
     }
 
     /// One fact. Client operations do not concern this side.
@@ -171,6 +218,10 @@ impl Cluster {
                 let number = self.number(settings, &partition);
                 self.appended(at, number, broker, as_leader, &entries, settings, found);
             }
+            ProducerForgotten { broker, partition, producer } => {
+                let number = self.number(settings, &partition);
+                self.partitions[number].replica(broker).forgotten.push(producer);
+            }
             LogTruncated { broker, partition, to, why } => {
                 let number = self.number(settings, &partition);
                 let truth = &mut self.partitions[number];
@@ -180,11 +231,11 @@ impl Cluster {
             LogStartMoved { broker, partition, to, cause } => {
                 let number = self.number(settings, &partition);
                 let truth = &mut self.partitions[number];
-                truth.replica(broker).log_start = to;
+                truth.replica(broker).begins_at(to);
                 let rule = match cause {
                     StartCause::Retention => Some("retention"),
                     StartCause::DeleteRecords => Some("delete-records"),
-                    StartCause::Leader => None,
+                    StartCause::Leader | StartCause::Recovered => None,
                 };
                 truth.deletions.extend(rule.map(|rule| Deletion { seq, broker, to, rule }));
             }
@@ -197,13 +248,15 @@ impl Cluster {
                 let truth = &mut self.partitions[number];
                 let in_sync = truth.isr.len();
                 let replica = truth.replicas.entry(broker).or_default();
+                let rose = to > replica.high_watermark;
                 (replica.high_watermark, replica.leader_epoch) = (to, leader_epoch);
                 if legitimate_leader {
                     truth.ghost.extend(replica, to, in_sync, at);
                     producer_sequences::check(truth, broker, at, settings, found);
                 }
                 high_watermark::check(truth, broker, at, settings, found);
-                if !legitimate_leader && leader_epoch == truth.leader_epoch {
+                // It falls with the log that it cuts, which may take several answers.
+                if rose && !legitimate_leader && leader_epoch == truth.leader_epoch {
                     log_mismatch::check(truth, broker, at, settings, found);
                 }
             }
@@ -382,11 +435,12 @@ impl Cluster {
                 continue;
             }
             truth.produced.push(Produced { batch, broker, at, seq });
-            let produced = truth.produced.len() as u32;
-            for record in &entry.records {
-                note_batch(&mut self.record_batches, &mut self.more_batches, *record, produced);
+            let Some(batch) = u32::try_from(truth.produced.len()).ok().and_then(NonZeroU32::new) else { continue };
+            for (nth, record) in (0..).zip(&entry.records) {
+                note_place(&mut self.record_places, &mut self.more_places, *record, Place { batch, nth });
             }
         }
+        replica.forgotten.clear();
         if let (true, Some(entry)) = (as_leader, entries.first()) {
             two_leaders_one_epoch::check(truth, broker, entry.epoch, at, settings, found);
         }
@@ -441,16 +495,15 @@ impl Cluster {
     }
 }
 
-fn note_batch(batches: &mut Vec<u32>, more: &mut BTreeMap<u64, Vec<u32>>, record: u64, produced: u32) {
+fn note_place(places: &mut Vec<Option<Place>>, more: &mut BTreeMap<u64, Vec<Place>>, record: u64, place: Place) {
     let Ok(index) = usize::try_from(record) else { return };
-    if index >= batches.len() {
-        if index > batches.len() + (1 << 20) {
+    if index >= places.len() {
+        if index > places.len() + (1 << 20) {
             return; // not dense: such a record is found by its acknowledged offset instead
         }
-        batches.resize(index + 1, 0);
+        places.resize(index + 1, None);
     }
-    let before = std::mem::replace(&mut batches[index], produced);
-    if before != 0 {
+    if let Some(before) = places[index].replace(place) {
         more.entry(record).or_default().push(before);
     }
 }

@@ -138,10 +138,11 @@ impl PartitionTruth {
         self.deletions.iter().find(had_it).map(|deletion| deletion.rule)
     }
 
-    /// Below that offset somebody has deleted what there was. A follower may differ there from its leader, which cannot tell
-    /// it of histories that it has no more: it cuts to the leader's log start at most, and then begins there itself.
-    pub(crate) fn deleted_below(&self) -> i64 {
-        self.deletions.iter().map(|deletion| deletion.to).max().unwrap_or(0)
+    /// Where a follower can be compared with its leader from: a leader cannot tell it of histories that it has no more. It cuts
+    /// to the leader's log start at most, and then begins there itself, until a crash takes that back.
+    pub(crate) fn comparable_from(&self, follower: &Replica) -> i64 {
+        let leader = self.replicas.get(&self.leader).map_or(0, |leader| leader.log_start);
+        leader.max(follower.once_began_at)
     }
 
     /// A partition of which nothing is known yet.
@@ -250,6 +251,14 @@ impl PartitionTruth {
     /// What the leader knew of its other in-sync replicas when it acknowledged.
     pub(crate) fn positions(&self, ack: &Ack) -> &[Position] {
         &self.positions[ack.positions.0 as usize..ack.positions.1 as usize]
+    }
+
+    /// Was that offset acknowledged by a broker that had this batch then? Not always in the epoch that wrote it: what is sent again
+    /// a later leader answers for.
+    pub(crate) fn was_acknowledged(&self, batch: &Batch, offset: i64) -> bool {
+        let covers = |ack: &&Ack| ack.first <= offset && offset <= ack.last;
+        let held = |ack: &Ack| self.replicas.get(&ack.broker).is_some_and(|replica| replica.held_at(batch, ack.seq));
+        self.acks.iter().filter(covers).any(held)
     }
 
     /// The replicas that hold this batch now.

@@ -2,11 +2,13 @@
 //! epoch begins at 0, and no epoch goes back (KIP-98, `ProducerAppendInfo`). So nothing stands there twice either.
 //!
 //! Where the log says nothing of a producer, it may begin anywhere: a partition that has forgotten it cannot know better. So
-//! may one whose batches retention has removed, with a leader that began anew behind them (`truncateFullyAndStartAt`).
+//! may one whose batches retention has removed, with a leader that began anew behind them (`truncateFullyAndStartAt`), and one
+//! that its leader has forgotten for its age, as `producer.id.expiration.ms` permits.
 
 use crate::invariants::Invariant;
 use std::collections::BTreeMap;
 
+use super::forgotten_producers::next_sequence;
 use super::partition::PartitionTruth;
 use super::replica::Batch;
 use crate::findings::{Findings, Headline};
@@ -42,16 +44,11 @@ impl ProducerSequences {
             std::cmp::Ordering::Less => format!("epoch {} or a later one", before.epoch),
             std::cmp::Ordering::Greater if now.first_sequence == 0 => return None,
             std::cmp::Ordering::Greater => format!("sequence 0 of epoch {}", now.epoch),
-            std::cmp::Ordering::Equal if now.first_sequence == next(before.last_sequence) => return None,
-            std::cmp::Ordering::Equal => format!("sequence {}", next(before.last_sequence)),
+            std::cmp::Ordering::Equal if now.first_sequence == next_sequence(before.last_sequence) => return None,
+            std::cmp::Ordering::Equal => format!("sequence {}", next_sequence(before.last_sequence)),
         };
         Some((before, now, instead))
     }
-}
-
-/// Behind the largest sequence comes 0.
-fn next(sequence: i32) -> i32 {
-    sequence.checked_add(1).unwrap_or(0)
 }
 
 /// More was committed, by that leader.
@@ -66,7 +63,7 @@ pub(crate) fn check(truth: &mut PartitionTruth, broker: i32, at: EventRef, setti
     }
     for committed in ghost.committed_from(producers.end) {
         let Some((before, now, instead)) = producers.take(&committed.batch) else { continue };
-        if unknown_starts.iter().any(|start| start.is_with(&committed.batch)) {
+        if unknown_starts.iter().any(|start| start.is_with(&committed.batch) && start.is_excused(settings)) {
             continue;
         }
         let offset = committed.batch.first;

@@ -64,6 +64,8 @@ pub(crate) struct Held<'a> {
 pub(crate) struct Replica {
     pub(crate) log: Vec<LogEntry>,
     pub(crate) log_start: i64,
+    /// The highest offset that its log ever began at: a crash may take that back, and not what was deleted.
+    pub(crate) once_began_at: i64,
     pub(crate) log_end: i64,
     pub(crate) high_watermark: i64,
     /// The leader epoch it lives in, as far as it was told; -1: unknown.
@@ -77,6 +79,8 @@ pub(crate) struct Replica {
     pub(crate) verified: i64,
     /// A mismatch of this log was told and has not been cut away.
     pub(crate) mismatch_told: bool,
+    /// Producers that it knows nothing of any more, though its log holds batches of theirs.
+    pub(crate) forgotten: Vec<i64>,
     /// What its leader last knew of it: position and when.
     pub(crate) fetched: Option<(i32, i64, EventRef)>,
 }
@@ -86,6 +90,7 @@ impl Default for Replica {
         Replica {
             log: Vec::new(),
             log_start: 0,
+            once_began_at: 0,
             log_end: 0,
             high_watermark: 0,
             leader_epoch: -1,
@@ -94,6 +99,7 @@ impl Default for Replica {
             lost_data: false,
             verified: 0,
             mismatch_told: false,
+            forgotten: Vec::new(),
             fetched: None,
         }
     }
@@ -106,6 +112,12 @@ impl Replica {
         self.log_end = batch.last.saturating_add(1);
     }
 
+    /// The log begins here now.
+    pub(crate) fn begins_at(&mut self, log_start: i64) {
+        self.log_start = log_start;
+        self.once_began_at = self.once_began_at.max(log_start);
+    }
+
     /// Cuts the log to `to`; a batch with any record at or above goes whole (`LogSegment.truncateTo`).
     pub(crate) fn cut(&mut self, to: i64, at: EventRef, seq: u64, kind: CutKind) -> Option<&Cut> {
         if to == self.log_end {
@@ -116,7 +128,7 @@ impl Replica {
         let removed = self.log.split_off(keep);
         let from = self.log_end;
         if to > self.log_end {
-            self.log_start = to;
+            self.begins_at(to);
         }
         self.log_end = to;
         self.verified = self.verified.min(removed.first().map_or(to, |e| e.batch.first));

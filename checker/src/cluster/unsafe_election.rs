@@ -22,7 +22,8 @@ pub(crate) fn check(cluster: &mut Cluster, number: usize, at: EventRef, settings
     let truth = &mut cluster.partitions[number];
     let (leader, leader_epoch, committed) = (truth.leader, truth.leader_epoch, truth.ghost.end);
     let replica = truth.replicas.entry(leader).or_default();
-    let Some(difference) = truth.ghost.compare(replica, 0, committed) else {
+    let below = truth.ghost.parts_below(replica);
+    let Some(difference) = below.or_else(|| truth.ghost.compare(replica, 0, committed)) else {
         replica.lost_data = false;
         return;
     };

@@ -9,7 +9,7 @@
 use std::collections::BTreeMap;
 
 use super::{History, Violation};
-use crate::observation::EventRef;
+use crate::observation::{EventRef, Partition};
 
 /// Offsets of one leader epoch, one after the other.
 #[derive(Clone, Copy, Debug)]
@@ -19,6 +19,30 @@ struct Stretch {
     to: i64,
     /// When its first record was read.
     at: EventRef,
+}
+
+/// A consumer read on in another history than before, over what took the place of what it had read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HistorySkip {
+    /// Where.
+    pub partition: Partition,
+    /// Who.
+    pub consumer: u32,
+    /// It had read up to there in an epoch that the final log does not have there.
+    pub after: i64,
+    /// That epoch.
+    pub epoch: i32,
+    /// The first offset at which the other history has another record.
+    pub skipped: i64,
+    /// It read on there.
+    pub read: i64,
+    /// In that epoch.
+    pub read_epoch: i32,
+    /// A leader with the other history that is asked where the epoch ends which the consumer read last tells an offset below
+    /// its position.
+    pub shows_in_validation: bool,
+    /// When it read on.
+    pub at: EventRef,
 }
 
 /// What consumers read between two settings of their positions, and what the final log holds, by epochs.
@@ -68,8 +92,9 @@ impl HistorySkips {
             let is_there = |stretch: &&Stretch| {
                 stretch.epoch >= 0 && stretch.from > first_lost && first_missing(truth, stretch) != Some(stretch.from)
             };
-            if let Some(crossed) = run[lost + 1..].iter().find(is_there) {
-                found.push(Violation::HistorySkip {
+            if let Some(crossed) = (lost + 1..run.len()).find(|i| is_there(&&run[*i])) {
+                let (last, crossed) = (&run[crossed - 1], &run[crossed]);
+                found.push(Violation::HistorySkip(HistorySkip {
                     partition: history.partitions.name(partition).clone(),
                     consumer,
                     after,
@@ -77,8 +102,9 @@ impl HistorySkips {
                     skipped: first_lost,
                     read: crossed.from,
                     read_epoch: crossed.epoch,
+                    shows_in_validation: shows_in_validation(truth, last),
                     at: crossed.at,
-                });
+                }));
             }
         }
     }
@@ -90,6 +116,13 @@ fn extend(run: &mut Vec<Stretch>, read: Stretch) {
         Some(last) if last.epoch == read.epoch && (last.from..=last.to).contains(&read.to) => {}
         _ => run.push(read),
     }
+}
+
+/// Would a leader with the final log tell who has read this stretch, and asks where its epoch ends, of an end before that? It
+/// answers with the end of the highest epoch that is not above (`LeaderEpochFileCache.endOffsetFor`). That lies behind what was
+/// read where the log has that epoch, or an older one, at the last offset read or beyond.
+fn shows_in_validation(truth: &[Stretch], last: &Stretch) -> bool {
+    !truth.iter().any(|t| t.to >= last.to && (0..=last.epoch).contains(&t.epoch))
 }
 
 /// The first offset of a stretch that the final log does not have in that epoch.

@@ -1,6 +1,7 @@
 //! What the history checker finds, as typed facts without judgement.
 
 use super::groups::GroupViolation;
+use super::history_skip::HistorySkip;
 use crate::observation::{EventRef, Partition};
 
 /// One violation. Records are ids, offsets are Kafka's.
@@ -56,16 +57,7 @@ pub enum Violation {
     /// A consumer went over a record.
     PollSkip { partition: Partition, consumer: u32, after: i64, skipped: i64, read: i64, at: EventRef },
     /// A consumer read on in another history than before, over what took the place of what it had read.
-    HistorySkip {
-        partition: Partition,
-        consumer: u32,
-        after: i64,
-        epoch: i32,
-        skipped: i64,
-        read: i64,
-        read_epoch: i32,
-        at: EventRef,
-    },
+    HistorySkip(HistorySkip),
     /// A consumer went back.
     NonmonotonicPoll { partition: Partition, consumer: u32, after: i64, read: i64, at: EventRef },
     /// A record lies above one whose send began only after this one's had ended.

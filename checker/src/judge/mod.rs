@@ -97,9 +97,7 @@ impl<'a> Judge<'a> {
         let Some(truth) = self.cluster.partition(partition).filter(|truth| !truth.deletions.is_empty()) else {
             return Some("retention");
         };
-        let covers = |p: &&Produced| p.batch.first <= acked_offset && acked_offset <= p.batch.last;
-        let batches = self.cluster.batches_of(truth, record);
-        match batches.into_iter().find(covers) {
+        match self.cluster.copies_at(truth, record, acked_offset).first() {
             // The start may lie inside the batch.
             Some(produced) => truth.deleted_by(&produced.batch, acked_offset),
             None => truth.deletions.iter().find(|deletion| deletion.to > acked_offset).map(|deletion| deletion.rule),
@@ -233,10 +231,7 @@ impl<'a> Judge<'a> {
     ) {
         let mut headline = Headline::bug("inconsistent-offsets", partition, Some(offset), then_at);
         let (cluster, settings) = (self.cluster, self.settings);
-        let at_offset = |truth: &'a PartitionTruth, record: u64| {
-            let covers = |p: &&Produced| p.batch.first <= offset && offset <= p.batch.last;
-            cluster.batches_of(truth, record).into_iter().find(covers)
-        };
+        let at_offset = |truth: &'a PartitionTruth, record| cluster.copies_at(truth, record, offset).first().copied();
         let truth = cluster.partition(partition);
         let sides = truth.and_then(|truth| Some((truth, at_offset(truth, first)?, at_offset(truth, then)?)));
         let loser = sides.map(|(truth, one, other)| {
@@ -280,7 +275,8 @@ impl<'a> Judge<'a> {
     fn fate(&self, truth: &'a PartitionTruth, record: u64, acked_offset: Option<i64>) -> Fate<'a> {
         let batches = self.cluster.batches_of(truth, record);
         let covers = |p: &&Produced| acked_offset.is_none_or(|o| p.batch.first <= o && o <= p.batch.last);
-        let acked = batches.iter().copied().find(covers).or(batches.first().copied());
+        let acked = acked_offset.and_then(|offset| self.cluster.copies_at(truth, record, offset).first().copied());
+        let acked = acked.or(batches.first().copied());
         // Where the host did not tell what is in a batch, the acknowledged offset says which one it was.
         let settled = self.history.records.get(record).map_or(u64::MAX, |r| r.settled.time);
         let by_offset =

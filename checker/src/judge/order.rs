@@ -6,6 +6,7 @@ use crate::cluster::forgotten_producers;
 use crate::cluster::partition::Produced;
 use crate::findings::{Findings, Headline};
 use crate::history::Violation;
+use crate::history::history_skip::HistorySkip;
 use crate::history::records::Told;
 use crate::observation::{EventRef, Partition};
 use crate::verdict::{Class, Step};
@@ -55,17 +56,7 @@ pub(super) fn judge(judge: &mut Judge<'_>, violation: Violation, found: &mut Fin
                 (summary, poll(&name, &partition, after, read, at))
             });
         }
-        HistorySkip { partition, consumer, after, epoch, skipped, read, read_epoch, at } => {
-            found.add(Headline::bug("poll-skip", &partition, Some(skipped), at), || {
-                let name = judge.settings.consumer_name(consumer);
-                let summary = format!(
-                    "{name} read {partition} up to offset {after} in epoch {epoch} and on from {read} in epoch \
-                     {read_epoch}, in whose history offset {skipped} holds another record: it was never told, and went \
-                     over that one"
-                );
-                (summary, poll(&name, &partition, after, read, at))
-            });
-        }
+        HistorySkip(skip) => history_skip(judge, skip, found),
         NonmonotonicPoll { partition, consumer, after, read, at } => {
             found.add(Headline::bug("nonmonotonic-poll", &partition, Some(read), at), || {
                 let name = judge.settings.consumer_name(consumer);
@@ -170,8 +161,8 @@ fn duplicate(
 fn forgotten_copies(judge: &Judge<'_>, partition: &Partition, record: u64, offsets: &[i64]) -> Option<&'static str> {
     // As with losses, no rule excuses a cluster with a zoo switch on.
     let truth = judge.cluster.partition(partition).filter(|_| !judge.settings.zoo_on)?;
-    let is_there = |p: &&Produced| offsets.iter().any(|offset| p.batch.first <= *offset && *offset <= p.batch.last);
-    let mut copies: Vec<&Produced> = judge.cluster.batches_of(truth, record).into_iter().filter(is_there).collect();
+    let written = judge.cluster.written(truth, record).filter(|written| offsets.contains(&written.offset));
+    let mut copies: Vec<&Produced> = written.map(|written| written.produced).collect();
     copies.sort_by_key(|produced| produced.seq);
     let all = copies.len() == offsets.len();
     forgotten_producers::allows_copies(judge.cluster, truth, &copies).filter(|_| all)
@@ -181,12 +172,12 @@ fn forgotten_copies(judge: &Judge<'_>, partition: &Partition, record: u64, offse
 fn began_in_the_middle(judge: &Judge<'_>, partition: &Partition, record: u64, offset: i64) -> bool {
     let truth = judge.cluster.partition(partition).filter(|_| !judge.settings.zoo_on);
     let Some(truth) = truth else { return false };
-    let covers = |p: &&Produced| p.batch.first <= offset && offset <= p.batch.last;
-    let written = judge.cluster.batches_of(truth, record).into_iter().find(covers);
+    let written = judge.cluster.written_at(truth, record, offset).next();
     written.is_some_and(|written| forgotten_producers::began_in_the_middle(truth, written))
 }
 
-/// ack-offset-mismatch: allowed where a retry left two copies and the acknowledged one was lost in an allowed way.
+/// ack-offset-mismatch: allowed where a retry left two copies and the acknowledged one was lost in an allowed way. Of several
+/// that were written there it is the one which is not there any more.
 fn mismatch(
     judge: &mut Judge<'_>,
     partition: &Partition,
@@ -202,11 +193,9 @@ fn mismatch(
     let retried = state.is_some_and(|r| r.attempts > 1);
     match judge.cluster.partition(partition) {
         Some(truth) if retried => {
-            let batches = judge.cluster.batches_of(truth, record);
-            let acked = batches.iter().copied().find(|p| p.batch.first <= acked_offset && acked_offset <= p.batch.last);
             let is_gone = |p: &&Produced| !truth.replicas.get(&truth.leader).is_some_and(|r| r.holds(&p.batch));
             // No copy was ever where the acknowledgement said: no loss explains that.
-            if let Some(acked) = acked.filter(is_gone) {
+            if let Some(acked) = judge.cluster.copies_at(truth, record, acked_offset).into_iter().find(is_gone) {
                 let loss = judge.loss(truth, acked, judge.acks(truth, record, acked), false);
                 (headline.class, headline.rule) = (loss.judgement.class, loss.judgement.rule);
             }
@@ -249,6 +238,33 @@ fn both(judge: &Judge<'_>, earlier: u64, later: u64) -> Vec<Step> {
         .collect();
     chain.sort_by_key(|step| (step.virtual_ns, step.event));
     chain
+}
+
+/// poll-skip between histories. A consumer finds out that what it has read is lost when it asks the new leader where the epoch
+/// ends in which it read last (`OffsetsForLeaderEpochClient`, KIP-320). A leader whose log has an older epoch at its position
+/// answers with the end of that one, beyond the position, and the consumer goes on: Kafka as it is. So a skip that no
+/// validation could show is what the loss of the records read is; any other is a BUG.
+fn history_skip(judge: &mut Judge<'_>, skip: HistorySkip, found: &mut Findings) {
+    let HistorySkip { partition, consumer, after, epoch, skipped, read, read_epoch, shows_in_validation, at } = skip;
+    let mut headline = Headline::bug("poll-skip", &partition, Some(skipped), at);
+    let truth = judge.cluster.partition(&partition).filter(|_| !shows_in_validation);
+    let was_read = |p: &&Produced| p.batch.epoch == epoch && p.batch.first <= skipped && skipped <= p.batch.last;
+    let lost = truth.and_then(|truth| Some((truth, truth.produced.iter().find(was_read)?)));
+    let loss = lost.map(|(truth, lost)| judge.loss(truth, lost, -1, true).judgement);
+    if let Some(loss) = &loss {
+        (headline.class, headline.rule) = (loss.class, loss.rule);
+    }
+    found.add(headline, || {
+        let name = judge.settings.consumer_name(consumer);
+        let because = loss.map_or(String::new(), |loss| {
+            format!(". That shows in no validation, and what it had read was lost: {}", loss.because)
+        });
+        let summary = format!(
+            "{name} read {partition} up to offset {after} in epoch {epoch} and on from {read} in epoch {read_epoch}, in \
+             whose history offset {skipped} holds another record: it was never told, and went over that one{because}"
+        );
+        (summary, poll(&name, &partition, after, read, at))
+    });
 }
 
 fn poll(name: &str, partition: &Partition, after: i64, read: i64, at: EventRef) -> Vec<Step> {

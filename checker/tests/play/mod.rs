@@ -9,6 +9,7 @@ use trial_checker::{
 };
 
 /// One partition `orders-0` on brokers 1, 2, 3; every record is a batch of its own.
+#[derive(Clone)]
 pub struct Play {
     checker: Checker,
     ms: u64,

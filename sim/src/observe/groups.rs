@@ -2,7 +2,8 @@
 //!
 //! The log is read from the disk of the World, record by record, as its leader has it. What a coordinator knows is compared
 //! with the fold of its own log: when it has loaded that, and from time to time. It looks at a high watermark a little after
-//! that has moved, so that only a difference that stays is one.
+//! that has moved, so that only a difference that stays is one. While one of its threads is stuck, as with a disk that has
+//! stalled, it may not look at all, and is not looked at.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
@@ -129,18 +130,19 @@ impl GroupTruth {
         true
     }
 
-    /// A leader appended to a partition of the topic, from an offset on.
+    /// A leader appended to a partition of the topic, between two offsets.
     pub(super) fn on_appended(
         &mut self,
         world: &World,
         at: EventRef,
         node: NodeIx,
         (broker, id): (i32, &TopicPartition),
-        (from, image): (i64, &MetadataImage),
+        (from, to): (i64, i64),
+        image: &MetadataImage,
         told: &mut Vec<(EventRef, Observation)>,
     ) {
         let Some(replica) = replica_at(world, node, id) else { return };
-        for written in read(world, node, &replica.log, from, replica.log_end_offset()) {
+        for written in read(world, node, &replica.log, from, to) {
             let Written { first_offset, last_offset, epoch, ref records } = written;
             let partition = Partition::new(id.topic.as_str(), id.partition);
             let records = records.iter().filter_map(|record| self.plain(record, image)).collect();
@@ -201,6 +203,9 @@ impl GroupTruth {
             let differences = fold.differences(&known, image);
             if fold.seen.0 != differences {
                 fold.seen = (differences.clone(), 0);
+            }
+            if world.is_held_up(key.0) {
+                continue;
             }
             fold.seen.1 += 1;
             if fold.seen.1 == LOOKS && differences != (None, None) {

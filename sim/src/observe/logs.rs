@@ -160,6 +160,17 @@ pub(crate) fn read_entries(world: &World, node: NodeIx, log: &Log, from: i64, en
     entries
 }
 
+/// The largest timestamp of the last batch of a producer below an offset, in milliseconds.
+pub(super) fn last_timestamp(world: &World, node: NodeIx, log: &Log, producer_id: i64, below: i64) -> Option<i64> {
+    let (mut last, from) = (None, log.log_start_offset());
+    each_batch(world, node, log, (from, from), below, |batch| {
+        if batch.header.producer_id == producer_id && batch.header.base_offset < below {
+            last = Some(batch.header.max_timestamp);
+        }
+    });
+    last
+}
+
 /// The batches that begin at the first of two offsets or later and end behind the second, where the reading begins.
 fn each_batch(
     world: &World,
@@ -175,9 +186,12 @@ fn each_batch(
         && let Ok(bytes) = log.read(&mut view, next, end, usize::MAX, true)
     {
         let mut reached = None;
-        for batch in Batches::new(bytes).filter_map(Result::ok).filter(|batch| batch.header.base_offset >= begins_at) {
+        // One that begins before may be the last of its segment.
+        for batch in Batches::new(bytes).filter_map(Result::ok) {
             reached = Some(batch.header.last_offset() + 1);
-            take(batch);
+            if batch.header.base_offset >= begins_at {
+                take(batch);
+            }
         }
         match reached {
             Some(reached) if reached > next => (begins_at, next) = (reached, reached),

@@ -280,8 +280,8 @@ impl MetadataTruth {
         }
     }
 
-    /// How far the disk of each voter holds this leader's log, or did when it was taken away. A disk is believed what it
-    /// says: the quorum cannot know better.
+    /// How far the disk of each voter holds this leader's log, or did when it was taken away, though the voter may not have
+    /// started on another yet. A disk is believed what it says: the quorum cannot know better.
     fn durable_ends(&mut self, world: &World, leader_node: NodeIx, leader: i32, to: i64) -> Vec<(i32, i64)> {
         let MetadataTruth { known, durable, former, voters, .. } = self;
         let log = known.batches(leader, &metadata_partition());
@@ -289,12 +289,13 @@ impl MetadataTruth {
         let end_of = |(node, other): (NodeIx, &Controller)| {
             let setup = other.setup();
             let voter = *voters.iter().find(|(id, _)| *id == setup.node_id)?;
-            if voter == (setup.node_id, setup.directory_id) {
-                return Some((voter.0, durable.entry(node).or_default().end(world.disk(node), log, to)));
+            if let Some(former) = former.get(&voter) {
+                // The last batch that both have: all before it are the same (log matching).
+                let last = former.iter().rev().find(|batch| holds(log, batch));
+                return Some((voter.0, last.map_or(0, |batch| batch.last + 1)));
             }
-            // The last batch that both have: all before it are the same (log matching).
-            let last = former.get(&voter)?.iter().rev().find(|batch| holds(log, batch));
-            Some((voter.0, last.map_or(0, |batch| batch.last + 1)))
+            let is_its_disk = voter == (setup.node_id, setup.directory_id);
+            is_its_disk.then(|| (voter.0, durable.entry(node).or_default().end(world.disk(node), log, to)))
         };
         world.controllers().filter_map(end_of).collect()
     }
@@ -510,10 +511,9 @@ impl MetadataTruth {
             if same_leader {
                 Observation::IsrChanged { partition: partition.clone(), isr, leader_epoch, partition_epoch }
             } else {
-                // Who wins uncleanly is alone in sync; one of several may have joined them in this very change.
-                let has_joined = after.isr.len() > 1 && after.isr.contains(&after.leader);
                 let eligible = |b: &PartitionRegistration| {
-                    has_joined || b.isr.contains(&after.leader) || b.elr.contains(&after.leader)
+                    let was_before = b.isr.contains(&after.leader) || b.elr.contains(&after.leader);
+                    was_before || self.has_joined_with_it(b, after)
                 };
                 Observation::LeaderElected {
                     partition: partition.clone(),
@@ -531,6 +531,16 @@ impl MetadataTruth {
             let (replicas, elr, last_known_elr) = sets(after);
             told.push((at, Observation::EligibleLeaders { partition, replicas, elr, last_known_elr }));
         }
+    }
+
+    /// Did the leader join the in-sync replicas by the very change that made it the leader? An AlterPartition by which the last
+    /// of those that a reassignment brings is in sync ends the reassignment, and takes out the leader that sent it
+    /// (`PartitionChangeBuilder.maybeCompleteReassignment`).
+    fn has_joined_with_it(&self, before: &PartitionRegistration, after: &PartitionRegistration) -> bool {
+        let sent_it = self.image.brokers.get(&before.leader).is_some_and(|leader| leader.is_active());
+        let is_taken_out =
+            before.removing_replicas.contains(&before.leader) && !after.replicas.contains(&before.leader);
+        sent_it && is_taken_out && after.isr.contains(&after.leader)
     }
 
     /// Is a broker's metadata what the committed log gives at its offset?

@@ -6,10 +6,12 @@
 //! watermark that a node reported on are compared with what it reported: a difference is the node's own failed
 //! assertion, and the truth is told in its place.
 
+mod audit;
 mod clients;
 mod durable;
 mod groups;
 mod liveness;
+mod loaded;
 mod logs;
 mod metadata;
 mod producers;
@@ -17,7 +19,7 @@ mod settings;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use trial_checker::{Barred, Checker, EventRef, Observation, Partition, StartCause};
+use trial_checker::{Barred, Checker, Entry, EventRef, Observation, Partition, StartCause};
 use trial_kafka::broker::partition;
 use trial_kafka::event::{Event, Fault, LogStartReason, TruncationReason};
 use trial_kafka::group::partition_for::OFFSETS_TOPIC;
@@ -30,6 +32,7 @@ use crate::trace::{NodeIx, TraceEvent};
 use crate::world::{Note, Phase, Power, Sink, World};
 use groups::GroupTruth;
 use liveness::Liveness;
+use loaded::{Untold, is_of_a_discarded_handler};
 use logs::{Difference, KnownLogs};
 use metadata::MetadataTruth;
 
@@ -47,10 +50,14 @@ pub struct Observer {
     liveness: Liveness,
     /// Topics that were deleted at least once.
     deleted: BTreeSet<String>,
+    /// What leaders appended in handlers that died with their disk: it may stand in the log that comes back.
+    untold: BTreeMap<(NodeIx, TopicPartition), Vec<Untold>>,
     /// Brokers that have started before: a first start is no restart.
     started: BTreeSet<i32>,
     /// Those that know the broker epoch which this start of theirs was given.
     registered: BTreeSet<i32>,
+    /// Those whose process has told of its end in an orderly way, or in another that counts as a crash.
+    ended: BTreeSet<i32>,
     clients: Clients,
     /// Kinds of fault already told to have taken effect.
     effects_told: BTreeMap<&'static str, u32>,
@@ -69,8 +76,10 @@ impl Observer {
             groups: GroupTruth::default(),
             liveness: Liveness::default(),
             deleted: BTreeSet::new(),
+            untold: BTreeMap::new(),
             started: BTreeSet::new(),
             registered: BTreeSet::new(),
+            ended: BTreeSet::new(),
             clients: Clients::default(),
             effects_told: BTreeMap::new(),
             faults_told: 0,
@@ -192,11 +201,18 @@ impl Observer {
                 return;
             }
             // Its next start tells no broker epoch, and counts as one after an unclean stop (KIP-966).
-            (Event::ShutDownCleanly, Some(broker)) if !self.registered.contains(&broker) => {
+            (Event::ShutDownCleanly, Some(broker)) => {
+                self.ended.insert(broker);
+                if self.registered.contains(&broker) {
+                    return;
+                }
                 Observation::BrokerCrashed { broker }
             }
+            // One that gives up in another way has no marker of an orderly stop, nor a broker epoch to come back with.
+            (Event::Halted { .. }, Some(broker)) if self.ended.insert(broker) => Observation::BrokerCrashed { broker },
             (Event::Started { clean, .. }, Some(broker)) => {
                 self.registered.remove(&broker);
+                self.ended.remove(&broker);
                 if !self.started.insert(broker) {
                     self.checker.observe(at, Observation::BrokerRestarted { broker, clean: *clean });
                 }
@@ -295,15 +311,35 @@ impl Observer {
     ) {
         let Some(replica) = world.broker_at(node).and_then(|b| b.partition(id)) else { return };
         let entries = self.known.take_appended(world, node, broker, id, &replica.log, as_leader);
-        if !entries.is_empty() {
-            let partition = self.name(id);
-            let from = entries[0].first_offset;
-            self.checker.observe(at, Observation::LogAppended { broker, partition, as_leader, entries });
-            if as_leader && id.topic.as_str() == OFFSETS_TOPIC {
-                self.tell_groups(|groups, image, told| {
-                    groups.on_appended(world, at, node, (broker, id), (from, image), told);
-                });
+        for appended in entries.iter().filter(|_| as_leader) {
+            if let Some(producer) = producers::had_forgotten(world, node, id, appended) {
+                let partition = self.name(id);
+                self.checker.observe(at, Observation::ProducerForgotten { broker, partition, producer });
             }
+        }
+        self.tell_appended(world, at, node, (broker, id), as_leader, entries);
+    }
+
+    /// The log has grown by these batches.
+    #[allow(clippy::too_many_arguments)] // what was appended is all of these
+    fn tell_appended(
+        &mut self,
+        world: &World,
+        at: EventRef,
+        node: NodeIx,
+        (broker, id): (i32, &TopicPartition),
+        as_leader: bool,
+        entries: Vec<Entry>,
+    ) {
+        let partition = self.name(id);
+        let of_groups = as_leader && id.topic.as_str() == OFFSETS_TOPIC;
+        let (Some(first), Some(last)) = (entries.first(), entries.last()) else { return };
+        let place = (first.first_offset, last.last_offset + 1);
+        self.checker.observe(at, Observation::LogAppended { broker, partition, as_leader, entries });
+        if of_groups {
+            self.tell_groups(|groups, image, told| {
+                groups.on_appended(world, at, node, (broker, id), place, image, told);
+            });
         }
     }
 
@@ -349,49 +385,6 @@ impl Observer {
         self.look_at_producers(world, at, node, id);
     }
 
-    /// A broker is up: what did its disk keep, and what did it bring back?
-    fn on_logs_loaded(&mut self, world: &World, at: EventRef, node: NodeIx, broker: i32) {
-        let Some(loaded) = world.broker_at(node) else { return };
-        let mut ids = self.known.of_broker(broker);
-        ids.extend(loaded.partitions().map(|p| p.id.clone()));
-        for id in ids.into_iter().collect::<BTreeSet<_>>() {
-            if self.is_of_deleted_topic(world, node, &id) {
-                self.known.remove(broker, &id);
-                if let Some(replica) = replica_at(world, node, &id) {
-                    self.known.take_appended(world, node, broker, &id, &replica.log, false);
-                }
-                continue;
-            }
-            if let Some(difference) = self.compare(world, node, broker, &id) {
-                let partition = self.name(&id);
-                let log_end = difference.same_below;
-                self.checker.observe(at, Observation::LogLost { broker, partition, log_end });
-                self.tell_rest(at, broker, &id, difference);
-            }
-            self.look_at_producers(world, at, node, &id);
-        }
-        let kept: Vec<_> = loaded.partitions().map(|p| (p.id.clone(), p.high_watermark(), p.leader_epoch)).collect();
-        for (id, to, leader_epoch) in kept {
-            if self.is_of_deleted_topic(world, node, &id) {
-                continue;
-            }
-            let partition = self.name(&id);
-            let moved =
-                Observation::HighWatermarkMoved { broker, partition, to, leader_epoch, legitimate_leader: false };
-            self.checker.observe(at, moved);
-        }
-    }
-
-    /// The log is what the difference says from where it begins.
-    fn tell_rest(&mut self, at: EventRef, broker: i32, id: &TopicPartition, difference: Difference) {
-        let Difference { same_below, entries, .. } = difference;
-        self.known.tell(broker, id, same_below, &entries);
-        if !entries.is_empty() {
-            let partition = self.name(id);
-            self.checker.observe(at, Observation::LogAppended { broker, partition, as_leader: false, entries });
-        }
-    }
-
     /// Brokers that did something in this step: does their metadata agree with what is committed?
     fn look_at_brokers(&mut self, world: &World, events: &[TraceEvent]) {
         let mut last = None;
@@ -400,86 +393,6 @@ impl Observer {
                 let at = EventRef { id: event.id.0, time: event.time };
                 self.tell_metadata(|metadata, told| metadata.look_at_broker(world, event.node, at, told));
             }
-        }
-    }
-
-    /// What a node reported in this step must be so after it.
-    fn audit(&mut self, world: &World, events: &[TraceEvent]) {
-        let mut reported: BTreeMap<(NodeIx, &TopicPartition), (EventRef, Option<i64>)> = BTreeMap::new();
-        for event in events {
-            let high_watermark = match &event.event {
-                Event::HighWatermark { to, .. } => Some(*to),
-                Event::Appended { .. } | Event::Truncated { .. } => None,
-                _ => continue,
-            };
-            if let Some(partition) = event.event.partition() {
-                let at = EventRef { id: event.id.0, time: event.time };
-                reported.insert((event.node, partition), (at, high_watermark));
-            }
-        }
-        for ((node, id), (at, high_watermark)) in reported {
-            let Some(broker) = world.broker_at(node) else { continue };
-            // One that died in this step has forgotten what it reported.
-            let Some(replica) = broker.partition(id).filter(|_| is_up(world, node)) else { continue };
-            let (told, truth) = (self.known.end(broker.node_id(), id), replica.log_end_offset());
-            if told != truth {
-                let what = format!("its report makes {told} the log end offset of {id}, and it is {truth}");
-                self.found_out(world, at, node, broker.node_id(), id, what);
-            }
-            let (told, truth) = (high_watermark.unwrap_or(replica.high_watermark()), replica.high_watermark());
-            if told != truth {
-                let message = format!("it reported {told} as the high watermark of {id}, and it is {truth}");
-                let node = world.node_name(node).to_string();
-                self.checker.observe(at, Observation::InternalAssertion { node, message });
-            }
-        }
-    }
-
-    /// Everything is quiet: does every log hold what was told of it, byte for byte?
-    fn audit_everything(&mut self, world: &World, at: EventRef) {
-        let (scenario, unsettled) = (world.scenario(), world.unsettled_sends());
-        let longest = scenario.producers.iter().map(|p| node::ms(p.config.delivery_timeout_ms)).max();
-        if unsettled > 0 && longest.is_some_and(|longest| longest < scenario.phases.drain) {
-            let message = format!("{unsettled} sends of living producers were not settled within delivery.timeout.ms");
-            self.checker.observe(at, Observation::InternalAssertion { node: "trial".to_string(), message });
-        }
-        for broker in world.scenario().cluster.broker_ids() {
-            let Some(node) = world.broker_ix(broker).filter(|node| world.power(*node) == Power::Running) else {
-                continue;
-            };
-            for id in self.known.of_broker(broker) {
-                // One that has only just started has not said yet what it found.
-                let is_loaded = world.broker_at(node).is_some_and(|b| b.partition(&id).is_some());
-                if is_loaded && let Some(difference) = self.compare(world, node, broker, &id) {
-                    let Difference { same_below, known_end, log_end, .. } = difference;
-                    let what = format!(
-                        "its log of {id} ends at {log_end} and differs from offset {same_below} on from what it \
-                         reported, which ends at {known_end}"
-                    );
-                    self.found_out(world, at, node, broker, &id, what);
-                }
-                self.look_at_producers(world, at, node, &id);
-            }
-        }
-    }
-
-    /// A node's report and its log differ: that is a finding, and from here on the log counts.
-    fn found_out(
-        &mut self,
-        world: &World,
-        at: EventRef,
-        node: NodeIx,
-        broker: i32,
-        id: &TopicPartition,
-        message: String,
-    ) {
-        let name = world.node_name(node).to_string();
-        self.checker.observe(at, Observation::InternalAssertion { node: name, message });
-        if let Some(difference) = self.compare(world, node, broker, id) {
-            let (partition, to) = (self.name(id), difference.same_below);
-            let why = "without a word".to_string();
-            self.checker.observe(at, Observation::LogTruncated { broker, partition, to, why });
-            self.tell_rest(at, broker, id, difference);
         }
     }
 
@@ -500,19 +413,13 @@ impl Observer {
     }
 }
 
-/// When a disk dies under a handler, the node is discarded with what the handler had made of it: whatever it recorded
-/// before in the same step never came to be.
-fn is_of_a_discarded_handler(event: &TraceEvent, rest: &[TraceEvent]) -> bool {
-    let died = |later: &TraceEvent| later.node == event.node && later.event == Event::Fault(Fault::DiskFailed);
-    rest[1..].iter().any(died)
-}
-
 impl Sink for Observer {
     fn after_step(&mut self, world: &World, events: &[TraceEvent], notes: &[Note]) {
         notes.iter().filter(|note| Clients::comes_first(note)).for_each(|note| self.on_note(world, note));
         let a_disk_died = events.iter().any(|event| event.event == Event::Fault(Fault::DiskFailed));
         for (place, event) in events.iter().enumerate() {
             if a_disk_died && is_of_a_discarded_handler(event, &events[place..]) {
+                self.on_discarded(event);
                 continue;
             }
             self.liveness.on_event(event);

@@ -10,6 +10,7 @@ use trial_checker::{Entry, ProducerBatch};
 use trial_kafka::ids::TopicPartition;
 use trial_storage::ProducerStates;
 
+use super::logs::last_timestamp;
 use super::read_entries;
 use crate::trace::NodeIx;
 use crate::world::World;
@@ -21,6 +22,19 @@ pub(super) fn difference(world: &World, node: NodeIx, id: &TopicPartition) -> Op
     let entries = read_entries(world, node, log, log.log_start_offset(), log.log_end_offset(), false);
     difference_to(states, &entries, log.log_start_offset())
         .map(|what| format!("what its log of {id} knows of producers is not what the log says: {what}"))
+}
+
+/// Had the leader that has just appended this batch forgotten its producer for its age? Then what it knows begins with it, and
+/// the producer's last batch before it is as old as `producer.id.expiration.ms`, by the leader's wall clock.
+pub(super) fn had_forgotten(world: &World, node: NodeIx, id: &TopicPartition, appended: &Entry) -> Option<i64> {
+    let (producer, log) = (appended.producer?.id, &world.broker_at(node)?.partition(id)?.log);
+    let states = log.producers()?;
+    let first = states.entries().get(&producer)?.batches().next()?;
+    if first.last_offset != appended.last_offset {
+        return None;
+    }
+    let last = last_timestamp(world, node, log, producer, appended.first_offset)?;
+    (world.clocks(node).wall.saturating_sub(last) >= states.expiration_ms()).then_some(producer)
 }
 
 fn difference_to(states: &ProducerStates, entries: &[Entry], log_start: i64) -> Option<String> {

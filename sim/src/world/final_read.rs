@@ -48,12 +48,12 @@ impl World {
     }
 
     /// The final reader was handed records.
-    pub(super) fn on_final_read(&mut self, records: Vec<ConsumedRecord>, event: EventId) {
-        for record in &records {
-            if let Some(read) = self.life.final_read.get_mut(&record.partition) {
-                read.position = record.offset + 1;
-            }
-        }
+    pub(super) fn on_final_read(&mut self, mut records: Vec<ConsumedRecord>, event: EventId) {
+        // What has come since the read began is not asked for.
+        records.retain(|record| {
+            let read = self.life.final_read.get_mut(&record.partition).filter(|read| record.offset < read.log_end);
+            read.map(|read| read.position = record.offset + 1).is_some()
+        });
         if !records.is_empty() {
             self.notes.push(Note::FinalRead { records, event });
         }
@@ -65,16 +65,28 @@ impl World {
     /// Notes the partitions that are read to their end. True if none is left, and the trial is over.
     fn finish_read_partitions(&mut self) -> bool {
         let late = self.now >= self.life.read_until;
-        let done = |r: &FinalRead| r.position >= r.log_end || late;
-        let finished: Vec<_> =
-            self.life.final_read.iter().filter(|(_, r)| done(r)).map(|(p, r)| (p.clone(), *r)).collect();
-        for (partition, read) in finished {
+        // What was deleted while it was read is not missing, and nobody waits for it.
+        let begins_at = |partition| self.leader_replica(partition).map_or(0, |leader| leader.log.log_start_offset());
+        let finished: Vec<_> = self
+            .life
+            .final_read
+            .iter()
+            .filter_map(|(partition, read)| {
+                let now = begins_at(partition);
+                let complete = read.position.max(now) >= read.log_end;
+                let FinalRead { log_start, log_end, .. } = *read;
+                let end = Note::FinalReadEnd {
+                    partition: partition.clone(),
+                    log_start: log_start.max(now),
+                    log_end,
+                    complete,
+                };
+                (complete || late).then(|| (partition.clone(), end))
+            })
+            .collect();
+        for (partition, end) in finished {
             self.life.final_read.remove(&partition);
-            let FinalRead { log_start, log_end, position } = read;
-            // What was deleted while it was read is not missing.
-            let now = self.leader_replica(&partition).map_or(0, |leader| leader.log.log_start_offset());
-            let log_start = log_start.max(now);
-            self.notes.push(Note::FinalReadEnd { partition, log_start, log_end, complete: position >= log_end });
+            self.notes.push(end);
         }
         if self.life.final_read.is_empty() {
             self.over = true;

@@ -232,7 +232,9 @@ impl World {
                 let phases = self.scenario.phases;
                 let bound = phases.faults_end() + phases.heal + phases.drain;
                 let is_told = self.unsettled_sends() == 0 && self.unanswered().is_empty();
-                let is_drained = is_told && self.is_committed() && self.groups_are_at_rest();
+                // Where a leader is just being elected there is one soon to read from.
+                let is_led = || self.all_partitions().iter().all(|partition| self.leader_replica(partition).is_some());
+                let is_drained = is_told && self.is_committed() && self.groups_are_at_rest() && is_led();
                 if is_drained || self.now >= bound {
                     self.begin_final_read();
                 } else {

@@ -42,6 +42,12 @@ impl World {
         }
     }
 
+    /// Is one of the node's threads stuck, or behind? What it has done may show only when that is over.
+    pub(crate) fn is_held_up(&self, node: NodeIx) -> bool {
+        let lanes = &self.slots[node.0 as usize].lanes;
+        lanes.iter().any(|lane| lane.busy_until > self.now + RELEASE_AT_ONCE || !lane.waiting.is_empty())
+    }
+
     pub(super) fn on_lane_free(&mut self, node: NodeIx, incarnation: u32, lane: Lane) {
         if !self.is_alive(node, incarnation) {
             return;

@@ -86,6 +86,10 @@ impl ProducerStates {
     pub fn entries(&self) -> &BTreeMap<i64, ProducerEntry> {
         &self.producers
     }
+    /// The age at which a producer is forgotten, in milliseconds (`producer.id.expiration.ms`).
+    pub fn expiration_ms(&self) -> i64 {
+        self.config.expiration_ms
+    }
     /// Offsets of the snapshots.
     pub fn snapshot_offsets(&self) -> impl Iterator<Item = i64> {
         self.snapshots.keys().copied()
