@@ -1,5 +1,5 @@
-//! What an idempotent producer cannot be protected from, because of what brokers do not know of it. Kafka as it is has both
-//! windows open; here they are facts of the logs, by which the judge allows what came of them.
+//! What an idempotent producer cannot be protected from, because of what brokers do not know of it. Kafka as it is has these
+//! windows open; here they are facts of the logs and of what the producer was told, by which the judge allows what came of them.
 //!
 //! - A leader whose log knows nothing of a producer takes whatever sequence comes first (`ProducerAppendInfo.checkSequence`,
 //!   KIP-360, KAFKA-14359). If an earlier batch was refused, or is still on its way to a former leader, the later one stands
@@ -8,6 +8,12 @@
 //! - A broker that starts, or cuts its log, begins with a snapshot that has the last batch of each producer alone
 //!   (`ProducerStateManager.writeSnapshot`). An earlier one that stands in the log and is sent again is out of order to
 //!   it; the producer raises its epoch and sends it under another sequence.
+//! - A batch that is refused for good (RECORD_LIST_TOO_LARGE, say) makes the producer raise its epoch, and all that is still in
+//!   flight to the partition is given sequences of the new one at once, whether a former leader has written it or not
+//!   (`TransactionManager.handleFailedBatch`, `bumpIdempotentProducerEpoch`, `TxnPartitionEntry.startSequencesAtBeginning`). Sent
+//!   again, it is new to whoever has it.
+
+use crate::observation::EventRef;
 
 use super::Cluster;
 use super::partition::{PartitionTruth, Produced};
@@ -31,6 +37,8 @@ pub(crate) struct UnknownStart {
 pub(crate) const FIRST_SEQUENCE: &str = "first-sequence-of-an-unknown-producer";
 /// The rule of the second window.
 pub(crate) const ONE_BATCH: &str = "snapshot-has-the-last-batch-alone";
+/// The rule of the third window.
+pub(crate) const RENUMBERED: &str = "refused-batch-renumbers-those-in-flight";
 
 impl UnknownStart {
     /// What a leader is about to append to this log, if it is such a start.
@@ -55,8 +63,14 @@ pub(crate) fn began_in_the_middle(truth: &PartitionTruth, batch: &Produced) -> b
 }
 
 /// The rule by which a record may stand in the log twice: a later copy was written under another producer epoch, by a
-/// leader that had taken a batch out of the middle, or had forgotten the earlier copy. Copies in the order of appending.
-pub(crate) fn allows_copies(cluster: &Cluster, truth: &PartitionTruth, copies: &[&Produced]) -> Option<&'static str> {
+/// leader that had taken a batch out of the middle, or had forgotten the earlier copy, or because a batch of the producer
+/// `was_refused` for good before that instant. Copies in the order of appending.
+pub(crate) fn allows_copies(
+    cluster: &Cluster,
+    truth: &PartitionTruth,
+    copies: &[&Produced],
+    was_refused: impl Fn(EventRef) -> bool,
+) -> Option<&'static str> {
     let mut rule = None;
     for pair in copies.windows(2) {
         let [older, newer] = pair else { return None };
@@ -67,6 +81,7 @@ pub(crate) fn allows_copies(cluster: &Cluster, truth: &PartitionTruth, copies: &
         rule = match () {
             () if began_in_the_middle(truth, older) => Some(FIRST_SEQUENCE),
             () if has_forgotten(cluster, truth, older, newer) => Some(ONE_BATCH),
+            () if was_refused(newer.at) => Some(RENUMBERED),
             () => return None,
         };
     }
