@@ -306,7 +306,7 @@ pub enum Event {
     /// The leader told a follower that its history differs.
     DivergenceFound { partition: TopicPartition, replica: BrokerId, epoch: i32, end_offset: i64 },
     /// A follower was sent what its log cannot take, and fetches the partition no more before a new leader epoch (KIP-461).
-    FetchGivenUp { partition: TopicPartition, why: String },
+    FetchGivenUp { partition: TopicPartition, first_offset: i64, last_offset: i64, log_end_offset: i64 },
     /// The leader learnt that a follower has everything below `log_end_offset`.
     ReplicaCaughtUpTo { partition: TopicPartition, replica: BrokerId, log_end_offset: i64 },
     /// The high watermark moved.
@@ -1011,8 +1011,12 @@ impl fmt::Display for Event {
                 };
                 write!(f, "moved the log start of {partition} from {from} to {to} {why}")
             }
-            FetchGivenUp { partition, why } => {
-                write!(f, "fetches {partition} no more in this leader epoch: {why}")
+            FetchGivenUp { partition, first_offset, last_offset, log_end_offset } => {
+                write!(
+                    f,
+                    "fetches {partition} no more in this leader epoch: batches from offset {first_offset} to {last_offset} \
+                     begin before {log_end_offset}, where the log continues"
+                )
             }
             DivergenceFound { partition, replica, epoch, end_offset } => {
                 write!(

@@ -73,6 +73,39 @@ fn a_broker_that_started_again_remembers_the_last_batch_alone() {
     assert_eq!(sent_again(true, &[(2, 0)]), [(Class::Bug, "duplicate", None)], "the last batch is in the snapshot");
 }
 
+/// Record 1 is on its way to a leader that writes it, and whose answer comes late, when record 2 is refused for good, or is
+/// given up, or has been refused long before. Then record 1 comes again, under the next epoch.
+fn sent_again_beside(
+    refused: bool,
+    attempts: u32,
+    meanwhile: bool,
+) -> Vec<(Class, &'static str, Option<&'static str>)> {
+    let mut play = three_brokers(-1);
+    let belief = if refused { Belief::Failed } else { Belief::Unknown };
+    let refuse = |play: &mut Play| {
+        play.given(2).told(2, belief, attempts);
+    };
+    if !meanwhile {
+        refuse(&mut play);
+    }
+    play.given(9).append_of(9, 0, 0).given(1).append_of(1, 0, 1);
+    if meanwhile {
+        refuse(&mut play);
+    }
+    play.append_of(1, 1, 0);
+    told(&mut play, &[9, 1]).into_iter().filter(|(_, code, _)| *code == "duplicate").collect()
+}
+
+#[test]
+fn a_refused_batch_renumbers_those_in_flight() {
+    let renumbered = Some("refused-batch-renumbers-those-in-flight");
+    assert_eq!(sent_again_beside(true, 1, true), [(Class::Allowed, "duplicate", renumbered)]);
+    let bug = [(Class::Bug, "duplicate", None)];
+    assert_eq!(sent_again_beside(true, 1, false), bug, "record 1 was not in flight then");
+    assert_eq!(sent_again_beside(true, 0, true), bug, "nobody refused what was never sent");
+    assert_eq!(sent_again_beside(false, 1, true), bug, "a batch without an answer is waited for");
+}
+
 #[test]
 fn under_one_epoch_nothing_stands_twice() {
     let mut play = three_brokers(-1);

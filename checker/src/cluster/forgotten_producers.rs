@@ -1,5 +1,5 @@
 //! What an idempotent producer cannot be protected from, because of what brokers do not know of it. Kafka as it is has these
-//! windows open; here they are facts of the logs, by which the judge allows what came of them.
+//! windows open; here they are facts of the logs and of what the producer was told, by which the judge allows what came of them.
 //!
 //! - A leader whose log knows nothing of a producer takes whatever sequence comes first (`ProducerAppendInfo.checkSequence`,
 //!   KIP-360, KAFKA-14359). If an earlier batch was refused, or is still on its way to a former leader, the later one stands
@@ -11,11 +11,15 @@
 //! - A broker forgets who was silent for producer.id.expiration.ms (`ProducerStateManager.removeExpiredProducers`). Where that
 //!   is less than delivery.timeout.ms a producer may still send again what stands in the log, and it is taken anew, under the
 //!   same epoch and sequence.
+//! - A batch that is refused for good (RECORD_LIST_TOO_LARGE, say) makes the producer raise its epoch, and all that is still in
+//!   flight to the partition is given sequences of the new one at once, whether a former leader has written it or not
+//!   (`TransactionManager.handleFailedBatch`, `bumpIdempotentProducerEpoch`, `TxnPartitionEntry.startSequencesAtBeginning`). Sent
+//!   again, it is new to whoever has it.
 
 use super::Cluster;
 use super::partition::{PartitionTruth, Produced};
 use super::replica::{Batch, Cut, CutKind, LogEntry, Replica};
-use crate::observation::ProducerBatch;
+use crate::observation::{EventRef, ProducerBatch};
 use crate::settings::Settings;
 
 /// A leader took a batch out of sequence from a producer that it did not know: one that does not begin at sequence 0 where its log
@@ -41,6 +45,8 @@ pub(crate) const FIRST_SEQUENCE: &str = "first-sequence-of-an-unknown-producer";
 pub(crate) const ONE_BATCH: &str = "snapshot-has-the-last-batch-alone";
 /// The rule of the third window.
 pub(crate) const EXPIRED: &str = "producer.id.expiration.ms";
+/// The rule of the fourth window.
+pub(crate) const RENUMBERED: &str = "refused-batch-renumbers-those-in-flight";
 
 impl UnknownStart {
     /// What a leader is about to append to this log, if it is such a start.
@@ -89,9 +95,15 @@ pub(super) fn next_sequence(sequence: i32) -> i32 {
 }
 
 /// The rule by which a record may stand in the log twice: a later copy was written under another producer epoch, by a
-/// leader that had taken a batch out of the middle, or had forgotten the earlier copy; or under the same, by one that had
-/// forgotten the producer. Copies in the order of appending.
-pub(crate) fn allows_copies(cluster: &Cluster, truth: &PartitionTruth, copies: &[&Produced]) -> Option<&'static str> {
+/// leader that had taken a batch out of the middle, or had forgotten the earlier copy, or because a batch of the producer
+/// `was_refused` for good before that instant; or under the same, by one that had forgotten the producer. Copies in the order
+/// of appending.
+pub(crate) fn allows_copies(
+    cluster: &Cluster,
+    truth: &PartitionTruth,
+    copies: &[&Produced],
+    was_refused: impl Fn(EventRef) -> bool,
+) -> Option<&'static str> {
     let mut rule = None;
     for pair in copies.windows(2) {
         let [older, newer] = pair else { return None };
@@ -106,6 +118,7 @@ pub(crate) fn allows_copies(cluster: &Cluster, truth: &PartitionTruth, copies: &
         rule = match () {
             () if began_in_the_middle(truth, older) => Some(FIRST_SEQUENCE),
             () if has_forgotten(cluster, truth, older, newer) => Some(ONE_BATCH),
+            () if was_refused(newer.at) => Some(RENUMBERED),
             () => return None,
         };
     }

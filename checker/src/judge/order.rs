@@ -7,7 +7,7 @@ use crate::cluster::partition::Produced;
 use crate::findings::{Findings, Headline};
 use crate::history::Violation;
 use crate::history::history_skip::HistorySkip;
-use crate::history::records::Told;
+use crate::history::records::{Record, Told};
 use crate::observation::{EventRef, Partition};
 use crate::verdict::{Class, Step};
 use crate::words::{seconds, step};
@@ -165,7 +165,19 @@ fn forgotten_copies(judge: &Judge<'_>, partition: &Partition, record: u64, offse
     let mut copies: Vec<&Produced> = written.map(|written| written.produced).collect();
     copies.sort_by_key(|produced| produced.seq);
     let all = copies.len() == offsets.len();
-    forgotten_producers::allows_copies(judge.cluster, truth, &copies).filter(|_| all)
+    let was_refused = |until: EventRef| was_refused_meanwhile(judge, record, until);
+    forgotten_producers::allows_copies(judge.cluster, truth, &copies, was_refused).filter(|_| all)
+}
+
+/// Was a record of the same producer and partition, which had been sent, refused for good while this one was on its way?
+fn was_refused_meanwhile(judge: &Judge<'_>, record: u64, until: EventRef) -> bool {
+    let Some(sent) = judge.record(record) else { return false };
+    let is_of_the_same = |other: &Record| (other.producer, other.partition) == (sent.producer, sent.partition);
+    let is_refused = |other: &Record| other.told == Told::Failed && other.attempts > 0;
+    let until = if sent.told == Told::Pending { until.id } else { until.id.min(sent.settled.id) };
+    let meanwhile = |at: EventRef| sent.invoked.id < at.id && at.id < until;
+    let mut others = judge.history.records.iter().map(|(_, other)| other);
+    others.any(|other| is_of_the_same(other) && is_refused(other) && meanwhile(other.settled))
 }
 
 /// Was the record's batch at this offset written by a leader that took its producer's batches from the middle on?

@@ -8,6 +8,15 @@ use super::VirtualDisk;
 /// What a sync takes on a healthy disk: an ordinary server's solid-state drive.
 pub const DEFAULT_SYNC_LATENCY: Nanos = 2_000_000;
 
+/// Every operation takes so much longer before that instant.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Slowness {
+    /// How much longer.
+    pub by: Nanos,
+    /// The first instant at which it does not.
+    pub until: Nanos,
+}
+
 /// The device under the page cache.
 #[derive(Clone, Debug)]
 pub(super) struct Device {
@@ -16,7 +25,8 @@ pub(super) struct Device {
     cost: Nanos,
     /// Operations of the present handler so far.
     operations: u64,
-    per_operation: Nanos,
+    /// How much each operation takes more, and until when, one entry a slowness.
+    slow: Vec<Slowness>,
     stalled_until: Nanos,
     sync_latency: Nanos,
     /// Operations that still succeed; `None`: all.
@@ -31,7 +41,7 @@ impl Default for Device {
             now: 0,
             cost: 0,
             operations: 0,
-            per_operation: 0,
+            slow: Vec::new(),
             stalled_until: 0,
             sync_latency: DEFAULT_SYNC_LATENCY,
             operations_left: None,
@@ -52,7 +62,8 @@ impl Device {
         }
         self.operations += 1;
         self.cost += self.stall_left(self.now.saturating_add(self.cost));
-        self.cost = self.cost.saturating_add(self.per_operation);
+        // A handler may take longer than the slowness lasts: what it does later is quick again.
+        self.cost = self.cost.saturating_add(self.per_operation(self.now.saturating_add(self.cost)));
         Ok(())
     }
 
@@ -72,15 +83,19 @@ impl Device {
         self.stalled_until > self.now
     }
 
+    fn per_operation(&self, at: Nanos) -> Nanos {
+        self.slow.iter().filter(|slow| at < slow.until).map(|slow| slow.by).sum()
+    }
+
     fn stall_left(&self, at: Nanos) -> Nanos {
         self.stalled_until.saturating_sub(at)
     }
 }
 
 impl VirtualDisk {
-    /// Every operation takes this long from now on; 0 ends it.
-    pub fn set_slow(&mut self, per_operation: Nanos) {
-        self.device.per_operation = per_operation;
+    /// What makes operations slow from now on; nothing, if there is none.
+    pub fn set_slow(&mut self, slow: &[Slowness]) {
+        self.device.slow = slow.to_vec();
     }
 
     /// No operation and no sync ends before this instant.
@@ -101,7 +116,7 @@ impl VirtualDisk {
     /// How long a sync takes that is asked for at `at`.
     pub fn sync_latency(&self, at: Nanos) -> Nanos {
         let device = &self.device;
-        device.stall_left(at).saturating_add(device.per_operation).saturating_add(device.sync_latency)
+        device.stall_left(at).saturating_add(device.per_operation(at)).saturating_add(device.sync_latency)
     }
 
     /// The time for which operations were blocked since the last call. The host keeps the lane busy for so long.

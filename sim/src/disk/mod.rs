@@ -52,7 +52,7 @@ use trial_kafka::node::Nanos;
 use trial_storage::{DirId, Disk, DiskError, FileId, OpenMode};
 
 pub use durability::{PendingSync, PowerLossReport, WRITE_BACK_AGE};
-pub use latency::DEFAULT_SYNC_LATENCY;
+pub use latency::{DEFAULT_SYNC_LATENCY, Slowness};
 pub use view::DiskView;
 
 use content::Content;

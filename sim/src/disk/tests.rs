@@ -290,10 +290,13 @@ fn a_stalled_disk_writes_nothing_back_and_blocks() {
 #[test]
 fn a_slow_disk_takes_its_time() {
     let mut disk = VirtualDisk::new(None);
-    disk.set_slow(3);
+    disk.set_slow(&[Slowness { by: 2, until: SECOND }, Slowness { by: 1, until: SECOND }]);
     file_with(&mut disk, "f", b"bytes");
     assert_eq!(disk.take_cost(), 9, "open_dir, open, write");
-    disk.set_slow(0);
+    disk.set_slow(&[Slowness { by: 3, until: 5 }]);
+    file_with(&mut disk, "f", b"bytes");
+    assert_eq!(disk.take_cost(), 6, "the third operation begins when the slowness has ended");
+    disk.set_slow(&[]);
     file_with(&mut disk, "f", b"bytes");
     assert_eq!(disk.take_cost(), 0);
 }

@@ -10,7 +10,7 @@
 //! - At any time, too: a consumer that its coordinator refused since the last look, and had refused before that one.
 //! - Once all faults have healed: no active controller, a broker not unfenced, a partition without leader, a replica not
 //!   in sync, a high watermark that stands still below the log end. Each is excused while what it waits for cannot be had: a majority of the voters on their own disks; for
-//!   the others an active controller; for a leader a running replica of ISR or ELR (the last known leader, if both are
+//!   the others an active controller; for a replica in sync a log that can follow ([`LeftBehind`]); for a leader a running replica of ISR or ELR (the last known leader, if both are
 //!   empty; any replica, if unclean election is on); for a replica in sync a leader; for a high watermark so many in-sync
 //!   replicas that run as `min.insync.replicas` asks for.
 //! - Once all faults have healed, too, until the applications stop: a group that is not stable, a consumer that runs and is not
@@ -50,6 +50,45 @@ pub(super) struct Liveness {
     applications_stop: bool,
     /// Leaders that no majority reaches.
     cut_off: BTreeMap<NodeIx, CutOff>,
+    left_behind: LeftBehind,
+}
+
+/// Replicas that Kafka leaves behind in a leader epoch, for no fault of theirs.
+///
+/// A leader whose log was cut to a start within a batch, by DeleteRecords or because its own leader's was, says that all earlier
+/// epochs end there (`LeaderEpochFileCache.truncateFromStart`). A follower whose history differs below cuts its log to
+/// that offset, asks for it, and is sent the whole batch, which begins before its log's end. Unless its log is empty it gives
+/// the partition up until there is another leader epoch (KIP-461, KAFKA-6975:
+/// `Partition.appendRecordsToFollowerOrFutureReplica`, `AbstractFetcherThread.processFetchRequest`).
+#[derive(Clone, Debug, Default)]
+struct LeftBehind {
+    /// Where the logs of a partition have ever begun.
+    starts: BTreeMap<TopicPartition, BTreeSet<i64>>,
+    replicas: BTreeSet<(TopicPartition, NodeIx)>,
+}
+
+impl LeftBehind {
+    fn on_event(&mut self, event: &TraceEvent) {
+        match &event.event {
+            Event::LogStartMoved { partition, to, .. } => {
+                self.starts.entry(partition.clone()).or_default().insert(*to);
+            }
+            Event::FetchGivenUp { partition, first_offset, last_offset, log_end_offset } => {
+                let is_start = self.starts.get(partition).is_some_and(|starts| starts.contains(log_end_offset));
+                if is_start && first_offset < log_end_offset && log_end_offset <= last_offset {
+                    self.replicas.insert((partition.clone(), event.node));
+                }
+            }
+            Event::BecameFollower { partition, .. } | Event::BecameLeader { partition, .. } => {
+                self.replicas.remove(&(partition.clone(), event.node));
+            }
+            _ => {}
+        }
+    }
+
+    fn has(&self, world: &World, broker: i32, partition: &TopicPartition) -> bool {
+        world.broker_ix(broker).is_some_and(|node| self.replicas.contains(&(partition.clone(), node)))
+    }
 }
 
 #[derive(Clone, Debug)]
@@ -137,7 +176,7 @@ impl Liveness {
         let healed_at = self.healed_at.unwrap_or(0);
         let mut waiting = match self.healed_at {
             Some(_) => {
-                let mut waiting = what_waits(world, image, unclean);
+                let mut waiting = what_waits(world, image, unclean, &self.left_behind);
                 if !self.applications_stop {
                     self.groups_that_wait(world, &mut waiting);
                 }
@@ -171,6 +210,7 @@ impl Liveness {
     /// A voter may come, fetch and go between two looks, or have sent a fetch that a cut kept back and that arrives while
     /// the voter stands still; both count for the leader (`LeaderState.updateCheckQuorum…`).
     pub(super) fn on_event(&mut self, event: &TraceEvent) {
+        self.left_behind.on_event(event);
         match &event.event {
             Event::BecameQuorumFollower { epoch, .. } | Event::MetadataAppended { epoch, as_leader: false, .. } => {
                 for cut_off in self.cut_off.values_mut().filter(|cut_off| cut_off.epoch == *epoch) {
@@ -239,7 +279,12 @@ fn a_majority_runs(world: &World) -> bool {
 }
 
 /// What waits, and how far it is, where that is a matter of degree.
-fn what_waits(world: &World, image: &MetadataImage, unclean: impl Fn(&str) -> bool) -> BTreeMap<Waiting, i64> {
+fn what_waits(
+    world: &World,
+    image: &MetadataImage,
+    unclean: impl Fn(&str) -> bool,
+    left_behind: &LeftBehind,
+) -> BTreeMap<Waiting, i64> {
     let mut waiting = BTreeMap::new();
     if world.active_controller().is_none_or(|(node, _)| world.power(node) != Power::Running) {
         if a_majority_runs(world) {
@@ -264,7 +309,8 @@ fn what_waits(world: &World, image: &MetadataImage, unclean: impl Fn(&str) -> bo
                 }
                 continue;
             };
-            let missing = registration.replicas.iter().filter(|r| !registration.isr.contains(r) && runs(**r));
+            let may_follow = |broker: i32| runs(broker) && !left_behind.has(world, broker, &id);
+            let missing = registration.replicas.iter().filter(|r| !registration.isr.contains(r) && may_follow(**r));
             waiting.extend(missing.map(|broker| (Waiting::InSync { partition: partition(), broker: *broker }, 0)));
             let in_sync = registration.isr.iter().filter(|r| runs(**r)).count();
             if leader.high_watermark() < leader.log_end_offset() && in_sync >= leader.effective_min_isr() {

@@ -171,6 +171,14 @@ pub(super) fn last_timestamp(world: &World, node: NodeIx, log: &Log, producer_id
     last
 }
 
+/// All batches of a log, that one too in which it starts.
+pub(super) fn all_entries(world: &World, node: NodeIx, log: &Log) -> Vec<Entry> {
+    let mut entries: Vec<Entry> = Vec::new();
+    let reading = (0, log.log_start_offset());
+    each_batch(world, node, log, reading, log.log_end_offset(), |batch| entries.push(entry_of(&batch, false)));
+    entries
+}
+
 /// The batches that begin at the first of two offsets or later and end behind the second, where the reading begins.
 fn each_batch(
     world: &World,

@@ -10,8 +10,7 @@ use trial_checker::{Entry, ProducerBatch};
 use trial_kafka::ids::TopicPartition;
 use trial_storage::ProducerStates;
 
-use super::logs::last_timestamp;
-use super::read_entries;
+use super::logs::{all_entries, last_timestamp};
 use crate::trace::NodeIx;
 use crate::world::World;
 
@@ -19,8 +18,7 @@ use crate::world::World;
 pub(super) fn difference(world: &World, node: NodeIx, id: &TopicPartition) -> Option<String> {
     let log = &world.broker_at(node)?.partition(id)?.log;
     let states = log.producers().filter(|states| !states.entries().is_empty())?;
-    let entries = read_entries(world, node, log, log.log_start_offset(), log.log_end_offset(), false);
-    difference_to(states, &entries, log.log_start_offset())
+    difference_to(states, &all_entries(world, node, log), log.log_start_offset())
         .map(|what| format!("what its log of {id} knows of producers is not what the log says: {what}"))
 }
 

@@ -13,6 +13,8 @@ use trial_kafka::zoo::Switch;
 use crate::scenario::{Cluster, CommitStyle, ConsumerSpec, Scenario};
 use crate::world::controller_of;
 
+const SECOND: Nanos = 1_000_000_000;
+
 /// The promises of a scenario, and the kinds of fault without which a trial of it shows nothing.
 pub(super) fn of_scenario(scenario: &Scenario, expected_fault_kinds: Vec<String>) -> Settings {
     let broker = &scenario.cluster.config;
@@ -91,7 +93,9 @@ fn member_of(scenario: &Scenario, spec: &ConsumerSpec, nth: u32) -> Option<Membe
 ///
 /// Two sessions: a member that died before must miss its own, and one whose coordinator moved is given another. The first
 /// members wait for others, and a rebalance for those that still work on what they have; a member that was fenced may
-/// have to join twice.
+/// have to join twice. A coordinator that loses its power says nothing any more to whoever waits for its answer to
+/// JoinGroup, which is as long as a rebalance may take and five seconds (`AbstractCoordinator.sendJoinGroupRequest`); meanwhile
+/// the member sends nothing else.
 fn group_recovery(scenario: &Scenario, recovery: Nanos) -> Nanos {
     let broker = &scenario.cluster.config;
     let members = || scenario.consumers.iter().filter(|spec| spec.group().is_some());
@@ -100,8 +104,13 @@ fn group_recovery(scenario: &Scenario, recovery: Nanos) -> Nanos {
         GroupProtocol::Consumer => broker.group_consumer_session_timeout_ms,
     });
     let session = ms(session.max().unwrap_or(0));
+    let drawn = scenario.chaos.iter().flat_map(|chaos| &chaos.mix).filter(|(_, weight)| *weight > 0);
+    let mut kinds = scenario.faults.iter().map(|fault| fault.kind.kind_name()).chain(drawn.map(|(kind, _)| *kind));
+    let power_goes = kinds.any(|kind| kind == "power-loss");
+    let joins = members().filter(|spec| power_goes && spec.config.group_protocol == GroupProtocol::Classic);
+    let joins = joins.map(|spec| ms(spec.config.max_poll_interval_ms) + 5 * SECOND).max().unwrap_or(0);
     let works = members().map(|spec| spec.processing.max + spec.poll_interval).max().unwrap_or(0);
-    recovery + 2 * session + 2 * (ms(broker.group_initial_rebalance_delay_ms) + works)
+    recovery + joins + 2 * session + 2 * (ms(broker.group_initial_rebalance_delay_ms) + works)
 }
 
 /// The quorum, and the bounds of what is due in it.
@@ -114,7 +123,6 @@ fn group_recovery(scenario: &Scenario, recovery: Nanos) -> Nanos {
 /// backoff, which is generous (they are randomised so that one or two do); a broker session that must run out before its
 /// successor is let in, and one more because a new controller gives every broker a fresh one.
 fn quorum_of(cluster: &Cluster) -> QuorumSettings {
-    const SECOND: Nanos = 1_000_000_000;
     let config = &cluster.config;
     let fetch_timeout = ms(config.controller_quorum_fetch_timeout_ms);
     let election =
@@ -123,5 +131,32 @@ fn quorum_of(cluster: &Cluster) -> QuorumSettings {
         voters: (1..=cluster.controllers).map(|n| controller_of(cluster, n).0).collect(),
         without_majority: fetch_timeout + fetch_timeout / 2 + SECOND,
         recovery: 30 * SECOND + 6 * (fetch_timeout + election) + 2 * ms(config.broker_session_timeout_ms),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::scenario::parse;
+
+    #[test]
+    fn a_group_is_waited_for_as_long_as_a_coordinator_without_power_lets_members_wait_for_its_answer() {
+        let recovery = |more: &str| {
+            let text = "format = 1\ntopic = { name = \"orders\" }\n[[consumer]]\ngroup.id = \"g\"\n";
+            let scenario = parse("a.toml", &format!("{text}{more}"), &[]).expect("a scenario");
+            of_scenario(&scenario, Vec::new()).group_recovery
+        };
+        let fault = |kind: &str| format!("[[fault]]\nkind = \"{kind}\"\ntarget = \"b1\"\nat = \"5s\"\n");
+        let quick = "max.poll.interval.ms = 10000\n";
+        let without = recovery("");
+        assert_eq!(recovery(&fault("crash")), without, "whoever waits is told that the process is gone");
+        assert_eq!(recovery(&fault("power-loss")), without + 305 * SECOND);
+        assert_eq!(recovery(&format!("{quick}[chaos]\nmix.power-loss = 1\n")), without + 15 * SECOND);
+        let modern = "group.protocol = \"consumer\"\n";
+        assert_eq!(
+            recovery(&format!("{modern}{}", fault("power-loss"))),
+            recovery(modern),
+            "it heartbeats all the time"
+        );
     }
 }

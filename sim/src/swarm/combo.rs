@@ -366,6 +366,14 @@ fn former_isr(s: &mut Stage<'_>) {
         .peers(&["controllers"])
         .text("direction", "out");
     s.text("purpose", "alter-partition").by(5_500, 8_000).lasts(4_000, 4_000);
+    if s.chance(30, "who joins is gone") {
+        // Fenced before the controller hears that it may join, and nothing else has changed: INELIGIBLE_REPLICA.
+        s.fault("cut", &c)
+            .after("isr-change-asked of orders-0", 500, 0, 0)
+            .peers(&["controllers"])
+            .lasts(9_000, 11_000);
+        return s.mostly_undisturbed();
+    }
     s.fault("cut", &b).after("isr-change-asked of orders-0", 500, 0, 0).peers(&["controllers"]).lasts(3_500, 4_500);
     s.fault("cut", &b).after("isr-change-asked of orders-0", 500, 0, 0).peers(&["brokers"]).lasts(10_000, 12_000);
     s.fault("crash", &a).after("isr-changed of orders-0", 1_000, 0, 500).put("occurrence", "2").restart(8_000, 10_000);
@@ -413,8 +421,9 @@ fn above_a_stale_leader(s: &mut Stage<'_>) {
     s.fault("cut", &b).at(0, 500).peers(&[&a]).lasts(16_000, 18_000);
     s.fault("clean-restart", &c).at(0, 500).range("down-for", 5_500, 7_000);
     s.admin("delete-records").text("topic", "orders").at(5_000, 5_400);
-    s.fault("slow-fetch", &c).after(&format!("started on {c}"), 500, 0, 0).by(300, 700).lasts(8_000, 10_000);
+    s.fault("slow-fetch", &c).after(&format!("started on {c}"), 500, 0, 0).by(400, 800).lasts(8_000, 10_000);
     s.fault("crash", &a).after(&format!("truncated of orders-0 on {c}"), 3_000, 0, 250).restart(12_000, 16_000);
+    s.mostly_undisturbed();
 }
 
 // KIP-841: who is about to stop is not taken into the ISR again.

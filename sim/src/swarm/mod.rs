@@ -208,7 +208,8 @@ fn group(s: &mut Sheet, name: &str, run: u64) {
         }
         s.time(50, "poll-interval", 10, 200);
         s.time(40, "processing", 1, 50);
-        s.time(50, "max.poll.interval.ms", 10_000, 30_000);
+        // As long as a member waits for a coordinator that has lost its power.
+        s.time(100, "max.poll.interval.ms", 10_000, 30_000);
         s.some(30, "max.poll.records", &[50, 200]);
         if late {
             s.times_within("join-at", 5_000, 4_000 + run / 2);

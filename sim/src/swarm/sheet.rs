@@ -123,7 +123,9 @@ impl Sheet {
 
     /// Whoever is given more than it can get rid of is behind for ever, and that is no news: no producer writes more than a
     /// third of what one leader takes from it, and all together no more than a follower fetches of one partition, or than a
-    /// disk keeps up with where every so many records are synced.
+    /// disk keeps up with where every so many records are synced. A broker takes the next request of a connection when it has
+    /// answered the last one, so with acks=all one is replicated at a time, however many are in flight; and its answer waits
+    /// for the syncs of leader and follower where every batch is synced.
     pub(super) fn relieve(&mut self) {
         let network = self.sections.iter().find(|(header, _)| header == "[network]");
         let network = network.map_or(&[][..], |(_, keys)| keys);
@@ -140,7 +142,15 @@ impl Sheet {
             let of = |key: &str, default: u64| number(keys, key).unwrap_or(default);
             let bytes = of("value-bytes", 100) + 70;
             let records = (of("batch.size", 16_384) / bytes).max(1);
-            let taken = of("max.in.flight.requests.per.connection", 5) * records * 1_000 / round_trip;
+            let acks = keys.iter().find(|(key, _)| key == "acks");
+            let is_replicated = acks.is_none_or(|(_, acks)| acks.trim_matches('"') == "all");
+            let taken = match is_replicated {
+                true => {
+                    let syncs = synced_every.filter(|every| *every <= records).map_or(0, |_| 2 * sync);
+                    2 * records * 1_000 / (round_trip + syncs)
+                }
+                false => of("max.in.flight.requests.per.connection", 5) * records * 1_000 / round_trip,
+            };
             let at_a_time = fetched.map_or(u64::MAX, |most| (most / (bytes * records)).max(1).saturating_mul(records));
             let synced = synced_every.map_or(u64::MAX, |every| every.max(records) * 1_000 / sync / producers.max(1));
             let replicated = at_a_time.saturating_mul(1_000) / round_trip / producers.max(1);
@@ -202,6 +212,32 @@ mod tests {
         assert!(drawn.iter().any(|n| *n < 6) && drawn.iter().any(|n| *n > 900));
         assert!((0..200).all(|seed| (5..=8).contains(&sheet(seed).spread("x", 5, 8))));
         assert!((0..200).all(|seed| sheet(seed).spread("x", 7, 7) == 7));
+    }
+
+    #[test]
+    fn nobody_writes_more_than_one_replicated_request_at_a_time_can_carry() {
+        let rate = |acks: Option<&str>, every_batch_synced: bool| {
+            let mut sheet = sheet(1);
+            sheet.section("[cluster]");
+            if every_batch_synced {
+                sheet.put("log.flush.interval.messages", 1);
+            }
+            sheet.section("[[producer]]");
+            for (key, value) in [("rate", 150), ("value-bytes", 268), ("batch.size", 200)] {
+                sheet.put(key, value);
+            }
+            sheet.put("max.in.flight.requests.per.connection", 20);
+            acks.into_iter().for_each(|acks| sheet.put_text("acks", acks));
+            sheet.section("[network]");
+            sheet.put_text("latency.typical", "11ms");
+            sheet.section("[disk]");
+            sheet.put_text("sync", "5ms..50ms");
+            sheet.relieve();
+            number(&sheet.sections[2].1, "rate").expect("it has one")
+        };
+        // A round trip and what else there is to wait for: 42 ms; two syncs more: 162 ms.
+        assert_eq!((rate(None, false), rate(Some("all"), false), rate(None, true)), (15, 15, 4));
+        assert_eq!(rate(Some("1"), false), 150, "twenty are in flight");
     }
 
     #[test]

@@ -51,6 +51,10 @@ impl<'a> Stage<'a> {
     pub(super) fn always(&mut self, section: &str, key: &str, value: &str) {
         self.sheet.put_into(section, key, value);
     }
+    /// The combo is long, and any other fault ruins it: in most seeds there is none.
+    pub(super) fn mostly_undisturbed(&mut self) {
+        self.want("[chaos]", "faults", "0");
+    }
     /// In so many of a hundred seeds.
     pub(super) fn chance(&self, per_hundred: u64, purpose: &str) -> bool {
         self.sheet.chance(per_hundred, purpose)

@@ -43,8 +43,12 @@ pub(super) enum Doing {
         then: Box<Act>,
     },
     Closing,
-    /// By an exception.
+    /// By an exception, and its process stays.
     Ended,
+    /// By an exception, and its process ends with it.
+    Thrown {
+        error: String,
+    },
 }
 
 /// What a thread does next.

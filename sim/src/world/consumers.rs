@@ -15,9 +15,11 @@
 //!   before must not process what is not committed, so it goes back and reads those records again.
 //! - A thread that is to end (`leave-at`, an orderly restart) does its work on the records it has to the end, commits and
 //!   closes its consumer; its process ends when that is done. One that waits in a poll is woken up.
-//! - A thread whose poll is refused (it is fenced by another of its name, say) ends, as by an exception that nobody catches.
-//!   Its process goes on, and nobody looks after it until it is started anew.
+//! - A thread whose poll is refused (its group is unknown, say) ends, as by an exception that nobody catches, and its process
+//!   with it. Whoever looks after the service starts it anew after a moment. One that was fenced by another of its
+//!   name has its successor already: its process goes on, and nobody looks after it until it is started anew.
 
+use trial_kafka::config::OffsetReset;
 use trial_kafka::event::Event;
 use trial_kafka::ids::{Topic, TopicPartition};
 use trial_kafka::node::{Command, ConsumedRecord, EventId, Nanos, OpId, Outcome, Rebalanced, SeekTo};
@@ -25,7 +27,7 @@ use trial_kafka::node::{Command, ConsumedRecord, EventId, Nanos, OpId, Outcome, 
 use super::application::{Act, Doing, Reader, Stretch};
 use super::life::{CONTROL_OPS, LifeStep, Phase};
 use super::{Note, Power, WALL_AT_START_MS, What, World, drawn_within};
-use crate::scenario::{CommitStyle, ReadFrom};
+use crate::scenario::{CommitStyle, DurationRange, ReadFrom};
 use crate::trace::NodeIx;
 
 const MILLISECOND: Nanos = 1_000_000;
@@ -37,6 +39,10 @@ const POLL: u64 = 0;
 const SUBSCRIBE: u64 = 1;
 const SEEK: u64 = 2;
 const COMMIT: u64 = 3;
+/// What a member is told if there is another of its `group.instance.id`.
+const FENCED: &str = "FENCED_INSTANCE_ID";
+/// So long a service takes to notice that an application is gone, and to start it.
+const STARTED_ANEW_AFTER: DurationRange = DurationRange { min: 500 * MILLISECOND, max: 3_000 * MILLISECOND };
 
 impl World {
     /// Was a consumer told FENCED_INSTANCE_ID, and its application with it, before it had joined under its new member id? A
@@ -59,21 +65,24 @@ impl World {
                 reader.joined_as.clone_from(member);
                 reader.is_fenced = false;
             }),
-            Event::GroupLeft { member, why, .. } if why.contains("FENCED_INSTANCE_ID") => {
+            Event::GroupLeft { member, why, .. } if why.contains(FENCED) => {
                 of_node.for_each(|reader| reader.is_fenced = reader.joined_as == *member);
             }
             _ => {}
         }
     }
 
-    /// A consumer that is in no group has moved its position.
+    /// A consumer has moved its position. In a group that begins at the end of the log, what lies below is nobody's to read.
     pub(super) fn note_reset(&mut self, node: NodeIx, event: &Event) {
         let Event::PositionReset { partition, to, .. } = event else { return };
-        let readers = (0..).zip(&self.life.readers);
-        let of_node = |(_, reader): &(u32, &Reader)| reader.node == node;
-        let number = readers.filter(|(_, reader)| self.scenario.consumers[reader.spec].group().is_none()).find(of_node);
-        if let Some((number, _)) = number {
-            self.life.probes.moved(number, partition, *to, self.now);
+        let Some(number) = self.number_of(node) else { return };
+        let spec = &self.scenario.consumers[self.life.readers[number].spec];
+        match (spec.group(), spec.config.auto_offset_reset) {
+            (None, _) => self.life.probes.moved(number as u32, partition, *to, self.now),
+            (group, OffsetReset::Latest) => {
+                self.life.probes.group_got_on(group, [(partition.clone(), *to)].into_iter(), self.now);
+            }
+            _ => {}
         }
     }
 
@@ -218,12 +227,16 @@ impl World {
         self.command(node, World::CLOSE_OP, Command::Close);
     }
 
-    /// A client is closed, and its process ends: for good, or until it is started again.
+    /// A client is closed, or threw what nobody catches, and its process ends: for good, or until it is started again.
     pub(super) fn exit(&mut self, node: NodeIx, incarnation: u32) {
         if !self.is_alive(node, incarnation) {
             return;
         }
-        self.record(node, Event::Halted { why: "its application has closed it".to_string() }, &[]);
+        let why = match self.number_of(node).map(|number| &self.life.readers[number].doing) {
+            Some(Doing::Thrown { error }) => format!("nobody catches what its consumer throws: {error}"),
+            _ => "its application has closed it".to_owned(),
+        };
+        self.record(node, Event::Halted { why }, &[]);
         self.end_process(node, false);
         if !self.has_left(node) {
             let restart = self.slots[node.0 as usize].restart_after_halt.take();
@@ -339,12 +352,25 @@ impl World {
         let what = op.0.wrapping_sub(CONTROL_OPS) / ASKED;
         match (what, outcome) {
             (POLL, Outcome::Polled { records, rebalanced, .. }) => self.on_polled(number, records, rebalanced, event),
-            (POLL, Outcome::Refused { .. }) if self.life.readers[number].doing == Doing::Polling => {
-                self.life.readers[number].doing = Doing::Ended;
+            (POLL, Outcome::Refused { error }) if self.life.readers[number].doing == Doing::Polling => {
+                match error == FENCED {
+                    true => self.life.readers[number].doing = Doing::Ended,
+                    false => self.end_by_exception(number, error),
+                }
             }
             (COMMIT, outcome) => self.on_committed(number, outcome == Outcome::Done),
             _ => {}
         }
+    }
+
+    /// An application's thread is gone, and its process with it, which is started anew after a moment.
+    fn end_by_exception(&mut self, number: usize, error: String) {
+        let node = self.life.readers[number].node;
+        self.life.readers[number].doing = Doing::Thrown { error };
+        let slot = &mut self.slots[node.0 as usize];
+        let incarnation = slot.incarnation;
+        slot.restart_after_halt = Some(drawn_within(STARTED_ANEW_AFTER, self.seed, self.now, node));
+        self.again(0, LifeStep::Exit { node, incarnation });
     }
 
     /// A poll has ended: the rebalance listener is heard first, then the records are worked on.

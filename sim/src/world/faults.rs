@@ -14,6 +14,7 @@ use super::machines::{directory_id, disk_of};
 use super::network::Slowness;
 use super::slot::{FailingDisk, SimNode};
 use super::{Phase, Power, What, World};
+use crate::disk;
 use crate::fault::{Fault, FaultKind, MetadataKind, Trigger, When};
 use crate::trace::NodeIx;
 
@@ -112,7 +113,7 @@ pub(super) enum FaultEnd {
     Resume { node: NodeIx, incarnation: u32 },
     Mend { from: NodeIx, to: NodeIx, cut: u32 },
     FastLink { from: NodeIx, to: NodeIx, slowness: Slowness },
-    FastDisk { node: NodeIx, by: Nanos },
+    FastDisk { node: NodeIx, slow: disk::Slowness },
     FastFetch { node: NodeIx, by: Nanos },
     TimelyMetadata { node: NodeIx, number: u32 },
     TrueSyncs { node: NodeIx },
@@ -257,14 +258,14 @@ impl World {
                 !ways.is_empty()
             }
             FaultKind::SlowDisk { by, lasts } => {
-                self.slots[node.0 as usize].slow_disk.push(*by);
+                let slow = disk::Slowness { by: *by, until: self.ends_at(*lasts) };
+                self.slots[node.0 as usize].slow_disk.push(slow);
                 self.set_disk_speed(node, cause);
-                self.end_after(*lasts, FaultEnd::FastDisk { node, by: *by });
+                self.end_after(*lasts, FaultEnd::FastDisk { node, slow });
                 true
             }
             FaultKind::StallDisk { lasts } => {
-                let until = self.now + lasts.unwrap_or(self.scenario.phases.faults_end().saturating_sub(self.now));
-                let until = until.min(self.scenario.phases.faults_end());
+                let until = self.ends_at(*lasts);
                 let disk = &mut self.slots[node.0 as usize].disk;
                 disk.set_time(self.now);
                 // Of two stalls, the one that ends later decides.
@@ -375,7 +376,7 @@ impl World {
         let slot = &mut self.slots[node.0 as usize];
         let lost_bytes = slot.disk.used_bytes();
         slot.disk = disk_of(&self.scenario.disk);
-        slot.disk.set_slow(slot.slow_disk.iter().sum());
+        slot.disk.set_slow(&slot.slow_disk);
         slot.disk.set_lost_syncs(slot.lost_syncs > 0);
         slot.disk_fails = None;
         // Whatever was on its way to the old one never gets to this one.
@@ -488,6 +489,12 @@ impl World {
         true
     }
 
+    /// When what begins now and lasts so long, or until healing, is over.
+    fn ends_at(&self, lasts: Option<Nanos>) -> Nanos {
+        let healing = Some(self.scenario.phases.faults_end()).filter(|at| *at > self.now).unwrap_or(Nanos::MAX);
+        lasts.map_or(healing, |lasts| self.now.saturating_add(lasts).min(healing))
+    }
+
     fn end_after(&mut self, lasts: Option<Nanos>, end: FaultEnd) {
         if let Some(lasts) = lasts {
             self.queue.push(self.now + lasts, What::FaultEnd(Box::new(end.clone())));
@@ -538,8 +545,8 @@ impl World {
                     take_one(added, slowness);
                 }
             }
-            FaultEnd::FastDisk { node, by } => {
-                take_one(&mut self.slots[node.0 as usize].slow_disk, by);
+            FaultEnd::FastDisk { node, slow } => {
+                take_one(&mut self.slots[node.0 as usize].slow_disk, slow);
                 self.set_disk_speed(node, EventId::NONE);
             }
             FaultEnd::TrueSyncs { node } => {
@@ -563,8 +570,8 @@ impl World {
     /// The disk is as slow as all faults together make it.
     fn set_disk_speed(&mut self, node: NodeIx, cause: EventId) {
         let slot = &mut self.slots[node.0 as usize];
-        let by: Nanos = slot.slow_disk.iter().sum();
-        slot.disk.set_slow(by);
+        let by: Nanos = slot.slow_disk.iter().map(|slow| slow.by).sum();
+        slot.disk.set_slow(&slot.slow_disk);
         self.record(node, Event::Fault(FaultEvent::SlowDisk { by_us: by / 1_000 }), &[cause]);
     }
 

@@ -97,7 +97,7 @@ impl World {
         } else {
             let stalled = slot.disk.stalled_until();
             slot.disk = restored(image, now);
-            slot.disk.set_slow(slot.slow_disk.iter().sum());
+            slot.disk.set_slow(&slot.slow_disk);
             slot.disk.set_lost_syncs(slot.lost_syncs > 0);
             if let Some(until) = stalled {
                 slot.disk.stall_until(until);

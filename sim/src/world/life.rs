@@ -390,7 +390,8 @@ impl World {
                 if let Some(writer) = self.life.writers.iter().position(|writer| writer.node == node) {
                     let unsettled = &mut self.life.writers[writer].unsettled;
                     *unsettled = unsettled.saturating_sub(1);
-                    if self.life.probes.settled(op.0, partition.as_ref(), &belief) {
+                    let (number, now) = (writer as u32, self.now);
+                    if self.life.probes.settled(number, op.0, partition.as_ref(), &belief, now) {
                         self.again(1_000 * MILLISECOND, LifeStep::Probe(writer as u32));
                     }
                 }

@@ -4,7 +4,7 @@
 //!
 //! A group has to come to the end of every partition it means to read: to have processed, or committed if that comes first,
 //! everything below the high watermark; one that begins at the end of the log (`auto.offset.reset=latest`), those records at
-//! least. A group of which no member runs is not asked; members that were fenced
+//! least, unless it began behind them. A group of which no member runs is not asked; members that were fenced
 //! before they joined do not count.
 //!
 //! The drain goes on until that has happened, or its bound is reached. A producer with acks=0 is promised nothing and is
@@ -48,6 +48,8 @@ pub enum Unanswered {
 pub(super) struct Probes {
     sent: Vec<Probe>,
     since: Nanos,
+    /// When each producer was last told that a record is written.
+    acknowledged: BTreeMap<u32, Nanos>,
     /// Where each consumer is, and when it got there.
     read: BTreeMap<(u32, TopicPartition), (i64, Nanos)>,
     /// How far each group has come, and when it got there.
@@ -71,8 +73,18 @@ impl Probes {
             }
         }
     }
-    /// True if the producer has to send another.
-    pub(super) fn settled(&mut self, record: u64, partition: Option<&TopicPartition>, belief: &Belief) -> bool {
+    /// A producer was told what came of a record. True if it has to send another.
+    pub(super) fn settled(
+        &mut self,
+        producer: u32,
+        record: u64,
+        partition: Option<&TopicPartition>,
+        belief: &Belief,
+        now: Nanos,
+    ) -> bool {
+        if matches!(belief, Belief::Acked { .. }) {
+            self.acknowledged.insert(producer, now);
+        }
         let Some(probe) = self.sent.iter_mut().find(|probe| probe.record == record) else { return false };
         if let (Some(partition), Belief::Acked { offset }) = (partition, belief) {
             probe.acknowledged = Some((partition.clone(), *offset));
@@ -128,7 +140,9 @@ impl World {
         for Probe { producer, acknowledged, .. } in &probes.sent {
             let Some((partition, offset)) = acknowledged else {
                 if self.power(self.life.writers[*producer as usize].node) == Power::Running {
-                    unanswered.push((Unanswered::Acknowledgement { producer: *producer }, probes.since));
+                    // What it still had to send comes first, and with each acknowledgement it gets on.
+                    let last = probes.acknowledged.get(producer).copied().unwrap_or(0);
+                    unanswered.push((Unanswered::Acknowledgement { producer: *producer }, probes.since.max(last)));
                 }
                 continue;
             };

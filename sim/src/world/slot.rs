@@ -10,7 +10,7 @@ use trial_kafka::node::{Effect, Effects, EventId, Input, Lane, Nanos, Node, Now,
 use trial_storage::Disk;
 
 use super::late_metadata::LateMetadata;
-use crate::disk::VirtualDisk;
+use crate::disk::{self, VirtualDisk};
 
 /// A node of whichever kind, as a plain value.
 #[derive(Clone, Debug)]
@@ -107,8 +107,8 @@ pub(crate) struct Slot {
     pub(crate) held_effects: Vec<(u32, Vec<(Effect, EventId)>)>,
     /// Added to every message on a fetcher's connection this node dialed, one entry a fault.
     pub(crate) slow_fetch: Vec<Nanos>,
-    /// Added to every operation of the disk, one entry a fault.
-    pub(crate) slow_disk: Vec<Nanos>,
+    /// What slows the disk down, one entry a fault.
+    pub(crate) slow_disk: Vec<disk::Slowness>,
     /// Faults by which its disk answers syncs and keeps nothing.
     pub(crate) lost_syncs: u32,
     /// Faults by which metadata reaches this broker late.

@@ -221,8 +221,9 @@ impl Broker {
         let id = self.replicas.get(ix).id.clone();
         match error {
             LogError::InvalidBatch(_) => {}
-            LogError::UnexpectedAppendOffset { .. } => {
-                fx.record(Event::FetchGivenUp { partition: id, why: error.to_string() });
+            LogError::UnexpectedAppendOffset { first_offset, last_offset, log_end_offset } => {
+                let (first_offset, last_offset, log_end_offset) = (*first_offset, *last_offset, *log_end_offset);
+                fx.record(Event::FetchGivenUp { partition: id, first_offset, last_offset, log_end_offset });
             }
             _ if self.setup.zoo.on(Switch::AcceptStaleFetchResponse) => {}
             _ => self.log_failed(&id, error, fx),
