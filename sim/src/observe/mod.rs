@@ -12,6 +12,7 @@ mod groups;
 mod liveness;
 mod logs;
 mod metadata;
+mod partition_changes;
 mod producers;
 mod settings;
 

@@ -232,7 +232,8 @@ impl World {
                 let phases = self.scenario.phases;
                 let bound = phases.faults_end() + phases.heal + phases.drain;
                 let is_told = self.unsettled_sends() == 0 && self.unanswered().is_empty();
-                let is_drained = is_told && self.is_committed() && self.groups_are_at_rest();
+                let is_at_rest = self.is_committed() && self.groups_are_at_rest() && self.leaders_are_balanced();
+                let is_drained = is_told && is_at_rest;
                 if is_drained || self.now >= bound {
                     self.begin_final_read();
                 } else {
