@@ -507,41 +507,65 @@ impl Switch {
             }
             Switch::AckBeforeHighWatermark => &["ack-before-committed", "inconsistent-offsets"],
             // What a whole quorum forgets, brokers and clients lose too.
-            Switch::RaftNoFlush => {
-                &["commit-without-majority", "metadata-divergence", "epoch-regression", "unsafe-election", "lost-write"]
-            }
+            Switch::RaftNoFlush => &[
+                "commit-without-majority",
+                "metadata-divergence",
+                "epoch-regression",
+                "unsafe-election",
+                "lost-write",
+                "wrong-partition-change",
+            ],
             Switch::RaftResumeLeaderSameEpoch => {
-                &["commit-without-majority", "metadata-divergence", "epoch-regression"]
+                &["commit-without-majority", "metadata-divergence", "epoch-regression", "wrong-partition-change"]
             }
-            Switch::RaftCommitOldEpoch => &["metadata-divergence", "epoch-regression"],
-            Switch::RaftVoteNotPersisted => {
-                &["voted-twice", "quorum-epoch-regression", "commit-without-majority", "metadata-divergence"]
-            }
+            Switch::RaftCommitOldEpoch => &["metadata-divergence", "epoch-regression", "wrong-partition-change"],
+            Switch::RaftVoteNotPersisted => &[
+                "voted-twice",
+                "quorum-epoch-regression",
+                "commit-without-majority",
+                "metadata-divergence",
+                "wrong-partition-change",
+            ],
             Switch::RaftNoCheckQuorum => &[],
             Switch::RaftNoPrevote => &[],
-            Switch::RaftTruncateBelowHw => &["metadata-divergence", "epoch-regression"],
+            Switch::RaftTruncateBelowHw => &["metadata-divergence", "epoch-regression", "wrong-partition-change"],
             // Its leader leads without a majority of those who are voters in truth.
-            Switch::RaftBlankDiskSameId => {
-                &["commit-without-majority", "stuck", "metadata-divergence", "epoch-regression"]
-            }
+            Switch::RaftBlankDiskSameId => &[
+                "commit-without-majority",
+                "stuck",
+                "metadata-divergence",
+                "epoch-regression",
+                "wrong-partition-change",
+            ],
             // Two disjoint majorities decide, and each has its brokers.
-            Switch::ReconfigBeforeEpochCommit => {
-                &["commit-without-majority", "stuck", "metadata-divergence", "epoch-regression"]
+            Switch::ReconfigBeforeEpochCommit => &[
+                "commit-without-majority",
+                "stuck",
+                "metadata-divergence",
+                "epoch-regression",
+                "wrong-partition-change",
+            ],
+            Switch::HwAssumesLeaderIsVoter => &["metadata-divergence", "epoch-regression", "wrong-partition-change"],
+            Switch::LeaderCallbackBeforeCatchup => {
+                &["epoch-regression", "broker-epoch-regression", "wrong-partition-change"]
             }
-            Switch::HwAssumesLeaderIsVoter => &["metadata-divergence", "epoch-regression"],
-            Switch::LeaderCallbackBeforeCatchup => &["epoch-regression", "broker-epoch-regression"],
             Switch::NoBrokerEpochCheck => {
                 &["unsafe-election", "inconsistent-offsets", "log-mismatch", "committed-truncated"]
             }
-            Switch::FencedJoinsIsr => &["wrong-isr-asked", "unsafe-election", "inconsistent-offsets"],
-            Switch::ElrTrustsUnclean => {
-                &["unsafe-election", "inconsistent-offsets", "log-mismatch", "committed-truncated"]
+            Switch::FencedJoinsIsr => {
+                &["wrong-isr-asked", "wrong-partition-change", "unsafe-election", "inconsistent-offsets"]
             }
-            Switch::LastReplicaStanding => {
-                &["unsafe-election", "inconsistent-offsets", "log-mismatch", "committed-truncated"]
+            Switch::ElrTrustsUnclean | Switch::LastReplicaStanding => &[
+                "wrong-partition-change",
+                "unsafe-election",
+                "inconsistent-offsets",
+                "log-mismatch",
+                "committed-truncated",
+            ],
+            Switch::ElectFencedLastKnownLeader => &["wrong-partition-change", "stuck"],
+            Switch::RemovedReplicaStaysEligible => {
+                &["wrong-partition-change", "replica-sets", "inconsistent-offsets", "committed-truncated"]
             }
-            Switch::ElectFencedLastKnownLeader => &["stuck"],
-            Switch::RemovedReplicaStaysEligible => &["replica-sets", "inconsistent-offsets", "committed-truncated"],
             Switch::BrokerEpochBumpOnAmend => &[],
             Switch::SilentConsumerTruncation => &["inconsistent-offsets", "lost-write", "unsafe-election"],
             // Of two copies the acknowledged one may be either.

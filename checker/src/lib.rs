@@ -49,8 +49,8 @@ pub use history::belief_truth::{BeliefTruth, Row};
 pub use history::groups::delivery::{Deliveries, Delivery};
 pub use metrics::Metrics;
 pub use observation::{
-    Barred, Belief, CoordinatorStep, Entry, EventRef, Generation, GroupRecord, MemberAssignment, MemberStep,
-    Observation, Partition, ProducerBatch, ResetCause, StartCause, Time, Waiting,
+    Barred, Belief, CoordinatorStep, Entry, EventRef, Generation, Going, GroupRecord, MemberAssignment, MemberStep,
+    Observation, Partition, PartitionChange, PartitionState, ProducerBatch, ResetCause, StartCause, Time, Waiting,
 };
 pub use settings::{
     Commits, ConsumerSettings, MemberSettings, ProducerSettings, QuorumSettings, Reset, Settings, TopicSettings,

@@ -8,8 +8,10 @@ use serde::{Deserialize, Serialize};
 use crate::settings::TopicSettings;
 
 mod groups;
+mod partitions;
 
 pub use groups::{CoordinatorStep, Generation, GroupRecord, MemberAssignment, MemberStep};
+pub use partitions::{Going, PartitionChange, PartitionState};
 
 /// Virtual time in nanoseconds.
 pub type Time = u64;
@@ -146,6 +148,12 @@ pub enum Waiting {
         partition: Partition,
         /// The broker.
         broker: i32,
+    },
+    /// A partition is not led by its preferred replica, though that is in sync, its broker runs, and the controller looks for
+    /// such partitions from time to time.
+    PreferredLeader {
+        /// The partition.
+        partition: Partition,
     },
     /// The high watermark of a partition stands still below the log end, though enough of its in-sync replicas run.
     Committed {
@@ -472,6 +480,14 @@ pub enum Observation {
         elr: Vec<i32>,
         /// The last known eligible leader replicas.
         last_known_elr: Vec<i32>,
+    },
+    /// The whole of a change of a partition, after what else is told of the same record. Not told of a new partition, nor where
+    /// a change of configuration empties the eligible leader replicas.
+    PartitionChanged(Box<PartitionChange>),
+    /// The controller has decided what becomes of a broker, and of all partitions with it: everything of that batch is told.
+    BrokersSettled {
+        /// It took a fence away, and so looked at every partition without leader.
+        unfenced: bool,
     },
     /// What a topic promises from here on: its configuration and that of the cluster, as the metadata log has them. Told
     /// in the order of that log, so before the elections that it decides.

@@ -21,6 +21,11 @@ pub struct Settings {
     pub members: BTreeMap<u32, MemberSettings>,
     /// So long after all faults have healed a group may take for what is in [`crate::Waiting`], in nanoseconds.
     pub group_recovery: Time,
+    /// How often the controller looks for partitions that their preferred replicas do not lead, in nanoseconds
+    /// (`leader.imbalance.check.interval.seconds`).
+    pub imbalance_check_interval: Time,
+    /// Whoever leaves the in-sync replicas begins a new leader epoch: the rule of metadata versions before 3.6 (KAFKA-15021).
+    pub leader_epoch_rises_on_shrink: bool,
     /// A switch of the bug zoo is on that does harm: a lost or changed record is then a BUG even where a rule would allow it.
     pub zoo_on: bool,
     /// Names of brokers; `b1` for broker 1 where none is given.

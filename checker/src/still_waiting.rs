@@ -43,6 +43,11 @@ const LEADER: Invariant = in_time(
 );
 const IN_SYNC: Invariant =
     in_time("never-in-sync", "a replica whose broker runs comes to be in sync", "`Partition.maybeExpandIsr`");
+const PREFERRED_LEADER: Invariant = in_time(
+    "never-led-by-its-preferred-replica",
+    "where leaders are balanced, a partition comes to be led by its preferred replica, if that is in sync",
+    "`ReplicationControlManager.maybeBalancePartitionLeaders`",
+);
 const COMMITTED: Invariant = in_time(
     "high-watermark-stands-still",
     "the high watermark comes to the log end where in-sync replicas run",
@@ -65,11 +70,12 @@ const GROUP_READING: Invariant =
     in_time("group-does-not-get-on", "a group comes to what was acknowledged", "`AbstractCoordinator`");
 
 /// What must happen in time.
-pub(crate) const INVARIANTS: [Invariant; 11] = [
+pub(crate) const INVARIANTS: [Invariant; 12] = [
     ACTIVE_CONTROLLER,
     UNFENCED,
     LEADER,
     IN_SYNC,
+    PREFERRED_LEADER,
     COMMITTED,
     ACKNOWLEDGEMENT,
     READING,
@@ -101,6 +107,9 @@ impl StillWaiting {
                 settings.group_recovery.max(settings.quorum.recovery)
             }
             Waiting::LetIn { .. } => REFUSED_AT_MOST,
+            Waiting::PreferredLeader { .. } => {
+                settings.quorum.recovery.saturating_add(settings.imbalance_check_interval)
+            }
             _ => settings.quorum.recovery,
         };
         let bound = bound.saturating_add(excuse);
@@ -135,6 +144,7 @@ fn kind(what: &Waiting) -> (Invariant, Option<&Partition>) {
         Waiting::BrokerUnfenced { .. } => (UNFENCED, None),
         Waiting::PartitionLeader { partition } => (LEADER, Some(partition)),
         Waiting::InSync { partition, .. } => (IN_SYNC, Some(partition)),
+        Waiting::PreferredLeader { partition } => (PREFERRED_LEADER, Some(partition)),
         Waiting::Committed { partition } => (COMMITTED, Some(partition)),
         Waiting::Acknowledgement { .. } => (ACKNOWLEDGEMENT, None),
         Waiting::Reading { partition, .. } => (READING, Some(partition)),
@@ -156,6 +166,9 @@ fn sentence(what: &Waiting, settings: &Settings) -> String {
         }
         Waiting::InSync { partition, broker } => {
             format!("{} runs and is not in sync in {partition}", settings.broker_name(*broker))
+        }
+        Waiting::PreferredLeader { partition } => {
+            format!("{partition} is not led by its preferred replica, though that is in sync and runs")
         }
         Waiting::Committed { partition } => {
             format!("the high watermark of {partition} stands still below the log end, though its in-sync replicas run")

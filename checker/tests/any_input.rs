@@ -4,7 +4,10 @@ mod play;
 
 use play::{orders, settings};
 use proptest::prelude::*;
-use trial_checker::{Barred, Belief, Checker, Entry, EventRef, Observation, Partition, ProducerBatch, TopicSettings};
+use trial_checker::{
+    Barred, Belief, Checker, Entry, EventRef, Going, Observation, Partition, PartitionChange, PartitionState,
+    ProducerBatch, TopicSettings,
+};
 
 fn partition() -> impl Strategy<Value = Partition> {
     prop_oneof![4 => Just(orders()), 1 => Just(Partition::new("orders", 1))]
@@ -140,6 +143,25 @@ fn observation() -> impl Strategy<Value = Observation> {
             elr,
             last_known_elr
         }),
+        (partition(), state(), state(), 0i32..4, any::<[bool; 4]>()).prop_map(
+            |(partition, before, after, b, coins)| {
+                let promised = TopicSettings {
+                    unclean_leader_election_enable: coins[0],
+                    eligible_leader_replicas: coins[1],
+                    ..TopicSettings::default()
+                };
+                let going = coins[2].then_some(Going { broker: b, uncleanly: Some(coins[3]) });
+                PartitionChanged(Box::new(PartitionChange {
+                    partition,
+                    before,
+                    after,
+                    promised,
+                    going,
+                    preferred: None,
+                }))
+            }
+        ),
+        any::<bool>().prop_map(|unfenced| BrokersSettled { unfenced }),
         (0i32..4, any::<bool>(), any::<bool>()).prop_map(|(min, unclean, elr)| TopicSettingsChanged {
             topic: "orders".into(),
             settings: TopicSettings {
@@ -155,6 +177,28 @@ fn observation() -> impl Strategy<Value = Observation> {
         (0i32..4, any::<u64>()).prop_map(|(broker, lost_bytes)| BrokerLostPower { broker, lost_bytes }),
         (0i32..4, any::<bool>()).prop_map(|(broker, clean)| BrokerRestarted { broker, clean }),
     ]
+}
+
+/// Any state of a partition.
+fn state() -> impl Strategy<Value = PartitionState> {
+    let sets = prop::array::uniform6(isr());
+    (sets, -1i32..4, 0i32..4, 0i32..4, any::<bool>()).prop_map(
+        |(sets, leader, leader_epoch, partition_epoch, recovering)| {
+            let [replicas, adding, removing, isr, elr, last_known_elr] = sets;
+            PartitionState {
+                replicas,
+                adding,
+                removing,
+                isr,
+                elr,
+                last_known_elr,
+                leader,
+                leader_epoch,
+                partition_epoch,
+                recovering,
+            }
+        },
+    )
 }
 
 /// Anything about controllers 1 to 3.

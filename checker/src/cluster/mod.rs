@@ -15,6 +15,7 @@
 mod ack_before_committed;
 mod asked_isr;
 mod broker_epochs;
+mod change_by_the_rules;
 mod committed_truncated;
 mod eligible_leader;
 mod epochs_rise;
@@ -46,28 +47,31 @@ use partition::{Ack, Deletion, Election, Known, PartitionTruth, Produced, Reign}
 use replica::{Batch, CutKind};
 
 /// What is checked here.
-pub(crate) const INVARIANTS: [Invariant; 20] = [
-    two_leaders_one_epoch::INVARIANT,
-    epochs_rise::INVARIANT,
-    leader_in_sync::INVARIANT,
-    replica_sets::INVARIANT,
-    fenced_in_isr::INVARIANT,
-    asked_isr::BEHIND,
-    asked_isr::BARRED,
-    asked_isr::CAUGHT_UP,
-    asked_isr::LEADER,
-    broker_epochs::REGRESSION,
-    broker_epochs::CHANGED,
-    eligible_leader::FENCED,
-    eligible_leader::UNREGISTERED,
-    eligible_leader::NOT_ELIGIBLE,
-    unsafe_election::INVARIANT,
-    committed_truncated::INVARIANT,
-    log_mismatch::INVARIANT,
-    high_watermark::INVARIANT,
-    ack_before_committed::INVARIANT,
-    producer_sequences::INVARIANT,
-];
+pub(crate) fn invariants() -> Vec<Invariant> {
+    let each = [
+        two_leaders_one_epoch::INVARIANT,
+        epochs_rise::INVARIANT,
+        leader_in_sync::INVARIANT,
+        replica_sets::INVARIANT,
+        fenced_in_isr::INVARIANT,
+        asked_isr::BEHIND,
+        asked_isr::BARRED,
+        asked_isr::CAUGHT_UP,
+        asked_isr::LEADER,
+        broker_epochs::REGRESSION,
+        broker_epochs::CHANGED,
+        eligible_leader::FENCED,
+        eligible_leader::UNREGISTERED,
+        eligible_leader::NOT_ELIGIBLE,
+        unsafe_election::INVARIANT,
+        committed_truncated::INVARIANT,
+        log_mismatch::INVARIANT,
+        high_watermark::INVARIANT,
+        ack_before_committed::INVARIANT,
+        producer_sequences::INVARIANT,
+    ];
+    each.into_iter().chain(change_by_the_rules::INVARIANTS).collect()
+}
 
 /// A broker went down.
 #[derive(Clone, Copy, Debug)]
@@ -354,6 +358,8 @@ impl Cluster {
                 (truth.assigned, truth.elr, truth.last_known_elr) = (replicas, elr, last_known_elr);
                 replica_sets::check(truth, at, settings, found);
             }
+            PartitionChanged(change) => change_by_the_rules::check(self, at, &change, settings, found),
+            BrokersSettled { unfenced } => change_by_the_rules::check_settled(self, at, unfenced, settings, found),
             TopicSettingsChanged { topic, settings } => {
                 for truth in self.partitions.iter_mut().filter(|truth| truth.name.topic == topic) {
                     truth.promise(seq, settings);

@@ -8,11 +8,12 @@
 //! - At any time, too: a high watermark that stands still though everybody for whom its leader may wait has more, and the
 //!   leader knows that ([`could_move`]). Nothing hinders it then, whatever else is broken.
 //! - At any time, too: a consumer that its coordinator refused since the last look, and had refused before that one.
-//! - Once all faults have healed: no active controller, a broker not unfenced, a partition without leader, a replica not
-//!   in sync, a high watermark that stands still below the log end. Each is excused while what it waits for cannot be had: a majority of the voters on their own disks; for
-//!   the others an active controller; for a replica in sync a log that can follow ([`LeftBehind`]); for a leader a running replica of ISR or ELR (the last known leader, if both are
-//!   empty; any replica, if unclean election is on); for a replica in sync a leader; for a high watermark so many in-sync
-//!   replicas that run as `min.insync.replicas` asks for.
+//! - Once all faults have healed: no active controller, a broker not unfenced, a partition without leader, or led by
+//!   another than its preferred replica where leaders are balanced, a replica not in sync, a high watermark that stands
+//!   still below the log end. Each is excused while what it waits for cannot be had: a majority of the voters on their own
+//!   disks; for the others an active controller; for a leader a running replica of ISR or ELR (the last known leader, if
+//!   both are empty; any replica, if unclean election is on); for a replica in sync a leader, and a log that can follow it
+//!   ([`LeftBehind`]); for a high watermark so many in-sync replicas that run as `min.insync.replicas` asks for.
 //! - Once all faults have healed, too, until the applications stop: a group that is not stable, a consumer that runs and is not
 //!   in its group.
 //! - Once the cluster has healed: a producer without acknowledgement, a consumer that does not get on (`World::unanswered`).
@@ -298,6 +299,10 @@ fn what_waits(
         if registered.is_none() || world.broker(broker).and_then(|b| b.broker_epoch()) != registered {
             waiting.insert(Waiting::BrokerUnfenced { broker }, 0);
         }
+    }
+    for id in world.not_led_by_their_preferred_replicas(image) {
+        let partition = Partition::new(id.topic.as_str(), id.partition);
+        waiting.insert(Waiting::PreferredLeader { partition }, 0);
     }
     for topic in image.topics.values() {
         for (index, registration) in (0..).zip(&topic.partitions) {

@@ -26,10 +26,9 @@ use uuid::Uuid;
 
 use super::durable::Durable;
 use super::logs::{KnownBatch, KnownLogs};
+use super::partition_changes;
 use crate::trace::{NodeIx, TraceEvent};
 use crate::world::{Power, World};
-
-const ELIGIBLE_LEADER_REPLICAS_VERSION: &str = "eligible.leader.replicas.version";
 
 /// More states of the image than brokers lag behind are not kept.
 const IMAGES_KEPT: usize = 512;
@@ -354,10 +353,18 @@ impl MetadataTruth {
         });
         let decided = place.map_or(Vec::new(), |place| self.decided[place].events.clone());
         let mut changed = false;
-        for (offset, record) in metadata_records(batch) {
-            changed |= record != MetadataRecord::NoOp;
-            self.tell_record(at, offset, &record, &decided, told);
+        let records = metadata_records(batch);
+        // What was decided upon: all of a batch is decided at once.
+        let then = self.image.clone();
+        for (nth, (offset, record)) in records.iter().enumerate() {
+            changed |= *record != MetadataRecord::NoOp;
+            self.tell_record(at, *offset, record, &decided, told);
+            if let MetadataRecord::PartitionChange(change) = record {
+                let images = (&then, &self.image);
+                told.extend(partition_changes::tell(images, &self.given, change, &records[nth + 1..], &decided, at));
+            }
         }
+        told.extend(partition_changes::brokers_settled(&records, told.last().map_or(at, |(at, _)| *at)));
         self.end = header.next_offset();
         self.image.next_offset = self.end;
         if changed {
@@ -453,16 +460,8 @@ impl MetadataTruth {
 
     /// Tells which topics promise something else than before.
     fn tell_promises(&mut self, at: EventRef, told: &mut Told) {
-        let elr = self.image.features.get(ELIGIBLE_LEADER_REPLICAS_VERSION).is_some_and(|level| *level > 0);
         for topic in self.image.topics.values() {
-            let Some(partition) = topic.partitions.first() else { continue };
-            let config = self.image.effective_config_of_topic(NO_BROKER, &self.given, topic);
-            let settings = TopicSettings {
-                replication_factor: i16::try_from(partition.replicas.len()).unwrap_or(i16::MAX),
-                min_insync_replicas: i32::try_from(config.min_insync_replicas).unwrap_or(i32::MAX),
-                unclean_leader_election_enable: config.unclean_leader_election_enable,
-                eligible_leader_replicas: elr,
-            };
+            let Some(settings) = partition_changes::promised(&self.image, &self.given, topic) else { continue };
             let name = topic.name.as_str();
             if self.promised.insert(name.to_owned(), settings) != Some(settings) {
                 told.push((at, Observation::TopicSettingsChanged { topic: name.into(), settings }));

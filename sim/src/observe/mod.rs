@@ -14,6 +14,7 @@ mod liveness;
 mod loaded;
 mod logs;
 mod metadata;
+mod partition_changes;
 mod producers;
 mod settings;
 

@@ -50,6 +50,8 @@ pub(super) const COMBOS: &[Combo] = &[
     combo("reassigned-away-and-back", 3, 1, away_and_back),
     combo("leader-reassigned-away", 3, 1, leader_reassigned_away),
     combo("begins-anew-above-a-stale-leader", 3, 1, above_a_stale_leader),
+    combo("fenced-while-it-catches-up", 3, 1, fenced_while_it_catches_up),
+    combo("power-goes-after-a-goodbye", 2, 1, power_after_goodbye),
     combo("slow-goodbye", 2, 1, slow_goodbye),
     combo("registers-twice", 1, 1, registers_twice),
     combo("answers-come-late", 1, 1, answers_late),
@@ -345,6 +347,10 @@ fn across_a_reboot(s: &mut Stage<'_>) {
     s.fault("clean-restart", &b).at(0, 1_000).range("down-for", 3_000, 5_000);
     s.fault("slow-link", &a).after(&started, 1_500, 0, 0).peers(&["controllers"]).text("direction", "out");
     s.text("purpose", "alter-partition").by(5_000, 12_000).lasts(4_000, 6_000);
+    if s.chance(50, "fetches") {
+        s.fault("slow-link", &b).after("isr-change-asked of orders-0", 2_500, 0, 500).peers(&[&a]);
+        s.text("direction", "out").text("purpose", "fetcher").by(5_000, 8_000).lasts(500, 500);
+    }
     s.fault("power-loss", &b).after("isr-change-asked of orders-0", 2_500, 0, 2_000).restart(300, 3_000);
     match s.chance(50, "which") {
         true => s.fault("cut", &b).after(&started, 4_000, 0, 0).peers(&["brokers"]).lasts(8_000, 12_000),
@@ -426,6 +432,20 @@ fn above_a_stale_leader(s: &mut Stage<'_>) {
     s.mostly_undisturbed();
 }
 
+// KIP-841: who is fenced is not taken into the ISR again, whatever a leader asks that has not heard of it.
+fn fenced_while_it_catches_up(s: &mut Stage<'_>) {
+    acks_all_of_two(s);
+    s.cluster("auto.leader.rebalance.enable", "false");
+    s.always("[cluster]", "replica.lag.time.max.ms", "1500");
+    s.always("[cluster]", "controller.quorum.fetch.timeout.ms", "15000");
+    let (a, c) = (s.a.clone(), s.c.clone());
+    // It is out of the ISR when it is fenced, or its leader would be refused for an older partition epoch.
+    s.fault("slow-fetch", &c).at(0, 500).by(2_500, 3_500).lasts(6_000, 6_500);
+    s.fault("cut", &c).at(2_500, 3_500).peers(&["controllers"]).lasts(9_000, 12_000);
+    s.fault("late-metadata", &a).at(4_500, 5_000).by(4_000, 8_000).put("of", "[\"broker-fenced\"]").lasts(9_000, 9_000);
+    s.fault("crash", "leader of orders-0").after("isr-changed of orders-0", 6_000, 0, 500).restart(5_000, 9_000);
+}
+
 // KIP-841: who is about to stop is not taken into the ISR again.
 fn slow_goodbye(s: &mut Stage<'_>) {
     let b = s.b.clone();
@@ -434,6 +454,21 @@ fn slow_goodbye(s: &mut Stage<'_>) {
     s.fault("late-metadata", &b).at(0, 1_000).by(100, 600).lasts(8_000, 8_000);
     s.fault("clean-restart", &b).at(1_000, 3_000).range("down-for", 2_000, 10_000);
     s.fault("crash", "leader of orders-0").at(1_000, 7_000).restart(4_000, 6_000);
+}
+
+// KIP-966: who says that it stopped in order must have flushed before it says so.
+fn power_after_goodbye(s: &mut Stage<'_>) {
+    at_once(s);
+    let (a, b, c) = (s.a.clone(), s.b.clone(), s.c.clone());
+    // As many as there are replicas: whoever goes stays eligible.
+    let others = if c.starts_with('b') { vec![b, c] } else { vec![b] };
+    s.always("[cluster]", "min.insync.replicas", &(others.len() + 1).to_string());
+    s.fault("slow-disk", &a).at(1_000, 1_000).by(5, 20).lasts(5_000, 5_000);
+    s.fault("clean-restart", &a).at(2_000, 2_000).range("down-for", 4_000, 4_000);
+    s.fault("power-loss", &a).after("broker-fenced", 2_000, 600, 1_500).restart(1_000, 2_000);
+    for other in &others {
+        s.fault("crash", other).after("broker-fenced", 2_000, 1_600, 2_000).restart(9_000, 10_000);
+    }
 }
 
 // KAFKA-16952: one incarnation has one broker epoch.

@@ -234,7 +234,8 @@ impl World {
                 let is_told = self.unsettled_sends() == 0 && self.unanswered().is_empty();
                 // Where a leader is just being elected there is one soon to read from.
                 let is_led = || self.all_partitions().iter().all(|partition| self.leader_replica(partition).is_some());
-                let is_drained = is_told && self.is_committed() && self.groups_are_at_rest() && is_led();
+                let is_at_rest = self.is_committed() && self.groups_are_at_rest() && self.leaders_are_balanced();
+                let is_drained = is_told && is_at_rest && is_led();
                 if is_drained || self.now >= bound {
                     self.begin_final_read();
                 } else {

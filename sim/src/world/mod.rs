@@ -30,6 +30,7 @@ mod network;
 mod notes;
 mod outside;
 mod pauses;
+mod preferred;
 mod probes;
 mod process;
 mod queue;
