@@ -76,6 +76,19 @@ fn logs_match_from_where_the_leaders_log_begins() {
     assert_eq!(story(3, true), [], "b3 had begun above it, as its leader then did");
 }
 
+/// b3's log began at offset 3; its next leader's ends at 1, and there it begins now: what it has from there on counts.
+#[test]
+fn a_log_that_is_cut_below_its_start_begins_where_it_is_cut() {
+    let mut play = three_brokers(-1);
+    play.write(0).in_sync(&[1, 2]);
+    for to in [3, 1] {
+        let why = "because of where the leader's log starts or ends".to_owned();
+        play.see(Observation::LogTruncated { broker: 3, partition: orders(), to, why });
+    }
+    play.append_at(3, 4, 7).send(1).fetch(2).commit().follows(3).knows(1, 3).high_watermark(3, 2);
+    assert_eq!(kinds(&play.verdict()), [(BUG, "log-mismatch", None)]);
+}
+
 /// b1 has deleted what lies below offset 3, b2 is elected uncleanly and writes offsets 1 and 2 in epoch 6. When b1 leads again it has
 /// nothing there to compare, and yet what b2 wrote is of another history: its own goes on in epoch 5.
 #[test]

@@ -127,8 +127,9 @@ impl Replica {
         let keep = if to > self.log_end { 0 } else { self.log.partition_point(|e| e.batch.last < to) };
         let removed = self.log.split_off(keep);
         let from = self.log_end;
-        if to > self.log_end {
-            self.begins_at(to);
+        // Nor is anything left of a log that ends below its start (`UnifiedLog.truncateTo`).
+        if to > self.log_end || to < self.log_start {
+            (self.log_start, self.once_began_at) = (to, to);
         }
         self.log_end = to;
         self.verified = self.verified.min(removed.first().map_or(to, |e| e.batch.first));

@@ -131,6 +131,7 @@ impl GroupTruth {
     }
 
     /// A leader appended to a partition of the topic, between two offsets.
+    #[allow(clippy::too_many_arguments)] // what was appended is all of these
     pub(super) fn on_appended(
         &mut self,
         world: &World,
