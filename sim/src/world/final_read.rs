@@ -1,6 +1,7 @@
 //! The final read: at the end of a trial every partition is read from its start, by a consumer of its own.
 
 use trial_kafka::config::{ConsumerConfig, OffsetReset};
+use trial_kafka::ids::TopicPartition;
 use trial_kafka::node::{Command, ConsumedRecord, EventId, OpId};
 
 use super::life::{CONTROL_OPS, LifeStep, MILLISECOND, Phase};
@@ -64,6 +65,15 @@ impl World {
 
     /// Notes the partitions that are read to their end. True if none is left, and the trial is over.
     fn finish_read_partitions(&mut self) -> bool {
+        // What was deleted while it was read is not missing.
+        let start =
+            |partition: &TopicPartition| self.leader_replica(partition).map(|leader| leader.log.log_start_offset());
+        let starts: Vec<_> = self.life.final_read.keys().map(|p| (p.clone(), start(p).unwrap_or(0))).collect();
+        for (partition, start) in starts {
+            if let Some(read) = self.life.final_read.get_mut(&partition) {
+                (read.log_start, read.position) = (read.log_start.max(start), read.position.max(start));
+            }
+        }
         let late = self.now >= self.life.read_until;
         let done = |r: &FinalRead| r.position >= r.log_end || late;
         let finished: Vec<_> =
@@ -71,9 +81,6 @@ impl World {
         for (partition, read) in finished {
             self.life.final_read.remove(&partition);
             let FinalRead { log_start, log_end, position } = read;
-            // What was deleted while it was read is not missing.
-            let now = self.leader_replica(&partition).map_or(0, |leader| leader.log.log_start_offset());
-            let log_start = log_start.max(now);
             self.notes.push(Note::FinalReadEnd { partition, log_start, log_end, complete: position >= log_end });
         }
         if self.life.final_read.is_empty() {
