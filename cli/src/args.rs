@@ -328,7 +328,7 @@ pub struct SearchArgs {
     #[arg(long)]
     pub until_bug: bool,
     /// Let coverage steer: every other seed varies a draw that reached a rare state, the rarest first
-    #[arg(long, conflicts_with_all = ["scenario", "out", "shard"])]
+    #[arg(long, conflicts_with_all = ["scenario", "shard"])]
     pub guided: bool,
     /// Keep results there, and the first run of each finding; go on with what is there
     #[arg(long, value_name = "DIR")]

@@ -46,17 +46,20 @@ pub struct Header {
     pub seeds: (u64, u64),
     /// Which part of them.
     pub shard: Shard,
+    /// Coverage steers.
+    #[serde(default)]
+    pub guided: bool,
 }
 
 impl Header {
     /// Of a campaign by this build.
-    pub fn of(subject: &Subject, seeds: (u64, u64), shard: Shard) -> Self {
+    pub fn of(subject: &Subject, seeds: (u64, u64), shard: Shard, guided: bool) -> Self {
         let (given, set, scenario) = match subject {
             Subject::Scenario(source) => (Some(source.given.clone()), &source.set, Some(to_toml(&source.scenario))),
             Subject::Swarm { set, .. } => (None, set, None),
         };
         let (version, core_hash) = (VERSION.to_owned(), CORE_HASH.to_owned());
-        Header { version, core_hash, given, set: set.clone(), scenario, seeds, shard }
+        Header { version, core_hash, given, set: set.clone(), scenario, seeds, shard, guided }
     }
 
     /// What is run, from this build's view.
@@ -81,6 +84,10 @@ impl Header {
         if self.seeds != other.seeds {
             let ((a, b), (c, d)) = (self.seeds, other.seeds);
             return Some(format!("of the seeds {a}..{b}, not {c}..{d}"));
+        }
+        if self.guided != other.guided {
+            let word = |header: &Header| if header.guided { "guided" } else { "not guided" };
+            return Some(format!("that is {}, not one that is {}", word(self), word(other)));
         }
         (self.shard != other.shard).then(|| format!("of shard {}, not {}", self.shard, other.shard))
     }
@@ -113,6 +120,9 @@ struct Line {
     controller_elections: BTreeMap<u64, u64>,
     leader_elections: BTreeMap<u64, u64>,
     rebalances: BTreeMap<u64, u64>,
+    /// Of a guided campaign: what each trial reached, a bit for each key of `reached` in its order.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    steers: Vec<u64>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -134,7 +144,7 @@ struct UnmetLine {
 }
 
 impl Line {
-    fn of(sum: &Campaign, after: u64, seconds: f64) -> Self {
+    fn of(sum: &Campaign, steers: Vec<u64>, after: u64, seconds: f64) -> Self {
         let finding = |(id, tally): (&Identity, &Tally)| FindingLine {
             class: id.class.to_string(),
             code: id.code.to_owned(),
@@ -165,6 +175,7 @@ impl Line {
             controller_elections: sum.controller_elections.clone(),
             leader_elections: sum.leader_elections.clone(),
             rebalances: sum.rebalances.clone(),
+            steers,
         }
     }
 
@@ -219,6 +230,8 @@ pub struct Kept {
     pub sum: Campaign,
     /// The time it took.
     pub seconds: f64,
+    /// Of a guided campaign: what each trial reached.
+    steers: Vec<u64>,
     /// Where the last whole line ends.
     whole: u64,
 }
@@ -233,8 +246,14 @@ impl Kept {
             Err(error) => return Err(Failure::File { path, error }),
         };
         let header: Header = serde_json::from_str(&text).map_err(|error| damaged(&path, 1, error))?;
-        let mut kept =
-            Kept { directory: directory.to_owned(), header, sum: Campaign::default(), seconds: 0.0, whole: 0 };
+        let mut kept = Kept {
+            directory: directory.to_owned(),
+            header,
+            sum: Campaign::default(),
+            seconds: 0.0,
+            steers: Vec::new(),
+            whole: 0,
+        };
         // A file of another build may have other lines: whoever asks is told of the build.
         if (kept.header.version.as_str(), kept.header.core_hash.as_str()) == (VERSION, CORE_HASH) {
             kept.read_lines()?;
@@ -254,9 +273,12 @@ impl Kept {
             if !line.ends_with('\n') {
                 break;
             }
-            let line_of: Line = serde_json::from_str(line).map_err(|error| damaged(&path, nth, error))?;
+            let mut line_of: Line = serde_json::from_str(line).map_err(|error| damaged(&path, nth, error))?;
             let (after, seconds) = (line_of.after, line_of.seconds);
-            let sum = line_of.sum().filter(|_| after == self.sum.trials);
+            self.steers.append(&mut line_of.steers);
+            let steers = self.header.guided.then_some(self.steers.len() as u64);
+            let goes_on = after == self.sum.trials && steers.is_none_or(|steers| steers == after + line_of.trials);
+            let sum = line_of.sum().filter(|_| goes_on);
             self.sum.add(sum.ok_or_else(|| damaged(&path, nth, "it does not go on where the line before ends"))?);
             self.seconds += seconds;
             self.whole += line.len() as u64;
@@ -297,6 +319,10 @@ pub struct Ledger {
     written: u64,
     /// What is not.
     pending: Campaign,
+    /// The same of a guided campaign: what each trial reached.
+    pending_steers: Vec<u64>,
+    /// What each trial of a guided campaign reached that was written down before.
+    pub known_steers: Vec<u64>,
     since: Instant,
 }
 
@@ -320,9 +346,26 @@ impl Ledger {
             let text = serde_json::to_string_pretty(header).map_err(|error| Failure::Output(error.into()))?;
             fs::write(&path, text + "\n").map_err(failed(path))?;
         }
-        let (sum, seconds) = kept.map_or((Campaign::default(), 0.0), |kept| (kept.sum, kept.seconds));
-        let (pending, since) = (Campaign::default(), Instant::now());
-        Ok((Ledger { directory: directory.to_owned(), file, written: sum.trials, pending, since }, sum, seconds))
+        let (sum, seconds, known_steers) = kept.map_or((Campaign::default(), 0.0, Vec::new()), |kept| {
+            let Kept { sum, seconds, steers, .. } = kept;
+            (sum, seconds, steers)
+        });
+        let ledger = Ledger {
+            directory: directory.to_owned(),
+            file,
+            written: sum.trials,
+            pending: Campaign::default(),
+            pending_steers: Vec::new(),
+            known_steers,
+            since: Instant::now(),
+        };
+        Ok((ledger, sum, seconds))
+    }
+
+    /// Takes the next trial of a guided campaign in, and what it reached.
+    pub fn take_steering(&mut self, trial: Campaign, reached: u64) -> Result<(), Failure> {
+        self.pending_steers.push(reached);
+        self.take(trial)
     }
 
     /// Takes the next trial in.
@@ -338,7 +381,8 @@ impl Ledger {
         if sum.trials == 0 {
             return Ok(());
         }
-        let line = serde_json::to_string(&Line::of(&sum, self.written, seconds));
+        let steers = std::mem::take(&mut self.pending_steers);
+        let line = serde_json::to_string(&Line::of(&sum, steers, self.written, seconds));
         let written = line.map_err(io::Error::from).and_then(|line| self.file.write_all((line + "\n").as_bytes()));
         self.written += sum.trials;
         written.map_err(|error| Failure::File { path: self.directory.join("trials.jsonl"), error })

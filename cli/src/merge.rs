@@ -25,6 +25,10 @@ pub fn merge(args: &MergeArgs, json: bool, out: &mut Out) -> Result<Ending, Fail
         }
         for kept in found {
             kept.check_build()?;
+            if kept.header.guided {
+                let what = format!("{} holds a guided campaign, which has no shards", directory.display());
+                return Err(Failure::usage(what, ["trial search --guided --out DIR goes on with it".to_owned()]));
+            }
             if let Some((_, other)) = shards.first_key_value()
                 && let Some(differs) = other.header.differs_but_for_its_shard(&kept.header)
             {

@@ -33,7 +33,7 @@ pub fn search(args: &SearchArgs, json: bool, out: &mut Out) -> Result<Ending, Fa
     let (mut sum, mut seconds, mut ledger) = (Campaign::default(), 0.0, None);
     if let Some(directory) = &args.out {
         let directory = shard.directory(directory);
-        let (opened, known, took) = Ledger::open(&directory, &Header::of(&subject, seeds, shard))?;
+        let (opened, known, took) = Ledger::open(&directory, &Header::of(&subject, seeds, shard, args.guided))?;
         (sum, seconds, ledger) = (known, took, Some(opened));
         if sum.trials > 0 {
             eprintln!("{} of {wanted} seeds are done: going on with {}", sum.trials, directory.display());
@@ -42,7 +42,7 @@ pub fn search(args: &SearchArgs, json: bool, out: &mut Out) -> Result<Ending, Fa
     let began = Instant::now();
     let ended = match &mut subject {
         _ if args.until_bug && sum.has_bug() => Ok(()),
-        Subject::Swarm { set, drawn } if args.guided => guided::run(args, set, &mut sum).map(|varied| *drawn = varied),
+        subject if args.guided => guided::run(args, subject, &mut sum, ledger.as_mut()),
         subject => run_the_rest(args, subject, shard, wanted, &mut sum, ledger.as_mut()),
     };
     // What is known is written down, whatever went wrong.

@@ -53,6 +53,15 @@ impl Subject {
         }
     }
 
+    /// The seed drew this, which is a variation of something else.
+    pub fn remember(&mut self, seed: u64, draw: &Draw) {
+        if let Subject::Swarm { drawn, .. } = self
+            && !draw.variations.is_empty()
+        {
+            drawn.insert(seed, draw.clone());
+        }
+    }
+
     /// What it is called.
     pub fn name(&self) -> &str {
         match self {

@@ -1,6 +1,7 @@
 //! The final read: at the end of a trial every partition is read from its start, by a consumer of its own.
 
 use trial_kafka::config::{ConsumerConfig, OffsetReset};
+use trial_kafka::ids::TopicPartition;
 use trial_kafka::node::{Command, ConsumedRecord, EventId, OpId};
 
 use super::life::{CONTROL_OPS, LifeStep, MILLISECOND, Phase};
@@ -64,29 +65,19 @@ impl World {
 
     /// Notes the partitions that are read to their end. True if none is left, and the trial is over.
     fn finish_read_partitions(&mut self) -> bool {
-        let late = self.now >= self.life.read_until;
-        // What was deleted while it was read is not missing, and nobody waits for it.
         let begins_at = |partition| self.leader_replica(partition).map_or(0, |leader| leader.log.log_start_offset());
-        let finished: Vec<_> = self
-            .life
-            .final_read
-            .iter()
-            .filter_map(|(partition, read)| {
-                let now = begins_at(partition);
-                let complete = read.position.max(now) >= read.log_end;
-                let FinalRead { log_start, log_end, .. } = *read;
-                let end = Note::FinalReadEnd {
-                    partition: partition.clone(),
-                    log_start: log_start.max(now),
-                    log_end,
-                    complete,
-                };
-                (complete || late).then(|| (partition.clone(), end))
-            })
-            .collect();
-        for (partition, end) in finished {
+        let starts: Vec<i64> = self.life.final_read.keys().map(begins_at).collect();
+        // What was deleted while it was read is not missing, and nobody waits for it.
+        for (read, start) in self.life.final_read.values_mut().zip(starts) {
+            (read.log_start, read.position) = (read.log_start.max(start), read.position.max(start));
+        }
+        let late = self.now >= self.life.read_until;
+        let done = |read: &FinalRead| read.position >= read.log_end || late;
+        let finished: Vec<_> =
+            self.life.final_read.iter().filter(|(_, read)| done(read)).map(|(p, read)| (p.clone(), *read)).collect();
+        for (partition, FinalRead { log_start, log_end, position }) in finished {
             self.life.final_read.remove(&partition);
-            self.notes.push(end);
+            self.notes.push(Note::FinalReadEnd { partition, log_start, log_end, complete: position >= log_end });
         }
         if self.life.final_read.is_empty() {
             self.over = true;

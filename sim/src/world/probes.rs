@@ -1,6 +1,6 @@
 //! Does everybody get on again? Once everything has healed, every producer sends one more record, and every consumer has to
 //! come to it. A record that was given up (its batch is too large, say, or its producer never sends again) is no answer: the
-//! producer sends another.
+//! producer sends another. One whose records are larger than its topics are configured to take is not asked.
 //!
 //! A group has to come to the end of every partition it means to read: to have processed, or committed if that comes first,
 //! everything below the high watermark; one that begins at the end of the log (`auto.offset.reset=latest`), those records at
@@ -13,11 +13,14 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use trial_kafka::config::{Acks, OffsetReset};
-use trial_kafka::ids::TopicPartition;
+use trial_kafka::ids::{NO_BROKER, TopicPartition};
 use trial_kafka::node::{Belief, ConsumedRecord, Nanos};
 
 use super::application::Reader;
 use super::{Power, World};
+
+/// A batch with one record has at most so many bytes beside the record's value: its header, the key, and lengths.
+const ONE_RECORD: i64 = 61 + 39;
 
 /// What a producer or a consumer has still not done, though nothing hinders it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -123,14 +126,24 @@ impl Probes {
 }
 
 impl World {
-    /// The record that shows whether a producer gets on, to a topic that is there: the number of the topic among the
-    /// producer's. `None` if it need not show it.
+    /// The record that shows whether a producer gets on, to a topic that is there and takes records of its size: the number of
+    /// the topic among the producer's. `None` if it need not show it.
     pub(super) fn probe_topic(&self, producer: usize) -> Option<usize> {
         let spec = &self.scenario.producers[self.life.writers[producer].spec];
         let there = self.all_partitions();
-        let is_there = |name: &String| there.iter().any(|partition| partition.topic.as_str() == name);
+        let is_there = |name: &str| there.iter().any(|partition| partition.topic.as_str() == name);
+        let takes_it = |name: &String| is_there(name) && self.takes_records_of(name, spec.value_bytes);
         let runs = self.power(self.life.writers[producer].node) == Power::Running;
-        if spec.config.acks == Acks(0) || !runs { None } else { spec.topics.iter().position(is_there) }
+        if spec.config.acks == Acks(0) || !runs { None } else { spec.topics.iter().position(takes_it) }
+    }
+
+    /// May a batch with one record of so many bytes be written to this topic, as it is configured now?
+    fn takes_records_of(&self, topic: &str, value_bytes: u32) -> bool {
+        let Some((image, topic)) = self.controller_image().and_then(|image| Some((image, image.topic(topic)?))) else {
+            return true;
+        };
+        let config = image.effective_config_of_topic(NO_BROKER, &self.scenario.cluster.config, topic);
+        ONE_RECORD + i64::from(value_bytes) <= config.max_message_bytes.min(config.segment_bytes)
     }
 
     /// What the producers and consumers that run have still not done, and since when.
@@ -139,7 +152,7 @@ impl World {
         let mut unanswered = Vec::new();
         for Probe { producer, acknowledged, .. } in &probes.sent {
             let Some((partition, offset)) = acknowledged else {
-                if self.power(self.life.writers[*producer as usize].node) == Power::Running {
+                if self.probe_topic(*producer as usize).is_some() {
                     // What it still had to send comes first, and with each acknowledgement it gets on.
                     let last = probes.acknowledged.get(producer).copied().unwrap_or(0);
                     unanswered.push((Unanswered::Acknowledgement { producer: *producer }, probes.since.max(last)));

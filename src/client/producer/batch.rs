@@ -42,8 +42,10 @@ pub(crate) struct Batch {
     pub(crate) created_at: Nanos,
     /// When the first record got here: linger.ms counts from here.
     pub(crate) opened_at: Nanos,
-    /// Requests it was part of.
+    /// Requests it was part of. One that was split off begins anew, as in Kafka.
     pub(crate) attempts: u32,
+    /// Requests that its records were part of before, in batches that were too large.
+    pub(crate) attempts_before: u32,
     /// Not before this time, unless another leader is known by then.
     pub(crate) retry_at: Nanos,
     /// Leader epoch to which the last attempt went.
@@ -90,6 +92,7 @@ impl Batch {
             created_at,
             opened_at: now,
             attempts: 0,
+            attempts_before: 0,
             retry_at: 0,
             sent_in_epoch: None,
             ambiguous: false,
@@ -173,6 +176,7 @@ impl Batch {
             let packing = (self.packing, self.ratio.max(Ratio::NOT_AT_ALL));
             let mut batch = Batch::open(next_id(), self.partition.clone(), packing, times, self.last_event);
             batch.is_split = true;
+            batch.attempts_before = self.attempts_before + self.attempts;
             batch.ambiguous = self.ambiguous;
             batch.last_error = self.last_error.clone();
             batch.try_push(*op, &record, batch_size);

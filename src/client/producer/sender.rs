@@ -267,7 +267,7 @@ fn settle(batch: &Batch, fx: &mut Effects<'_>, belief: impl Fn(i64) -> Belief) {
         let outcome = Outcome::Produced {
             partition: Some(batch.partition.clone()),
             belief: belief(at as i64),
-            attempts: batch.attempts,
+            attempts: batch.attempts_before + batch.attempts,
             error: batch.last_error.clone(),
         };
         fx.deliver(*op, outcome);

@@ -128,7 +128,7 @@ fn a_record_that_is_too_large_alone_fails() {
     }
     assert_eq!(refused, 4, "both, both again, and each of them");
     for op in [1, 2] {
-        assert_eq!(bench.produced(op), (Belief::Failed, 1, Some("MESSAGE_TOO_LARGE")));
+        assert_eq!(bench.produced(op), (Belief::Failed, 3, Some("MESSAGE_TOO_LARGE")), "it was sent three times");
     }
 }
 
