@@ -355,12 +355,12 @@ impl MetadataTruth {
         let records = metadata_records(batch);
         // What was decided upon: all of a batch is decided at once.
         let then = self.image.clone();
-        for (nth, (offset, record)) in records.iter().enumerate() {
+        for (offset, record) in &records {
             changed |= *record != MetadataRecord::NoOp;
             self.tell_record(at, *offset, record, &decided, told);
             if let MetadataRecord::PartitionChange(change) = record {
                 let images = (&then, &self.image);
-                told.extend(partition_changes::tell(images, &self.given, change, &records[nth + 1..], &decided, at));
+                told.extend(partition_changes::tell(images, &self.given, change, &records, &decided, at));
             }
         }
         told.extend(partition_changes::brokers_settled(&records, told.last().map_or(at, |(at, _)| *at)));
