@@ -26,9 +26,9 @@ impl Invariant {
 
 /// All of them: of partitions, of the metadata quorum, of groups, of what must happen in time, and of the checker itself.
 pub fn all() -> Vec<Invariant> {
-    let of_partitions = cluster::invariants();
-    let tables: [&[Invariant]; 5] = [
-        &of_partitions,
+    let tables: [&[Invariant]; 6] = [
+        &cluster::INVARIANTS,
+        &cluster::CHANGES,
         &quorum::INVARIANTS,
         &groups::INVARIANTS,
         &still_waiting::INVARIANTS,

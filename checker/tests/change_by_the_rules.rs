@@ -116,6 +116,20 @@ fn an_eligible_winner_is_alone_in_sync() {
 }
 
 #[test]
+fn the_last_in_sync_replica_may_stop_and_leave_an_eligible_one_to_lead() {
+    let before = stands(2, &[2], &[1]);
+    let moves = changed(before.clone(), becomes(&before, 1, &[1], &[2]), ELR);
+    let stopping = |change| {
+        let mut play = three_brokers(-1);
+        play.registered(1).registered(2).registered(3).see(Observation::BrokerShuttingDown { broker: 2 });
+        kinds(&play.see(Observation::PartitionChanged(Box::new(change))).verdict())
+    };
+    assert_eq!(stopping(moves.clone()), [], "it has been told to stop before");
+    assert_eq!(stopping(gone(2, false, moves.clone())), [], "or is told in the same batch");
+    assert_eq!(broken(moves), Some("leader"), "it was to stay");
+}
+
+#[test]
 fn the_last_known_leader_leads_when_nobody_is_left_and_has_to_recover() {
     let before = PartitionState { last_known_elr: vec![3], ..stands(-1, &[], &[]) };
     let wins = |leader, recovering, last_known_elr| {

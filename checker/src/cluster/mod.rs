@@ -42,36 +42,34 @@ use crate::invariants::Invariant;
 use crate::observation::{Entry, EventRef, Observation, Partition, StartCause};
 use crate::partitions::Partitions;
 use crate::settings::{Settings, TopicSettings};
+pub(crate) use change_by_the_rules::INVARIANTS as CHANGES;
 use forgotten_producers::UnknownStart;
 use partition::{Ack, Deletion, Election, Known, PartitionTruth, Produced, Reign};
 use replica::{Batch, CutKind};
 
-/// What is checked here.
-pub(crate) fn invariants() -> Vec<Invariant> {
-    let each = [
-        two_leaders_one_epoch::INVARIANT,
-        epochs_rise::INVARIANT,
-        leader_in_sync::INVARIANT,
-        replica_sets::INVARIANT,
-        fenced_in_isr::INVARIANT,
-        asked_isr::BEHIND,
-        asked_isr::BARRED,
-        asked_isr::CAUGHT_UP,
-        asked_isr::LEADER,
-        broker_epochs::REGRESSION,
-        broker_epochs::CHANGED,
-        eligible_leader::FENCED,
-        eligible_leader::UNREGISTERED,
-        eligible_leader::NOT_ELIGIBLE,
-        unsafe_election::INVARIANT,
-        committed_truncated::INVARIANT,
-        log_mismatch::INVARIANT,
-        high_watermark::INVARIANT,
-        ack_before_committed::INVARIANT,
-        producer_sequences::INVARIANT,
-    ];
-    each.into_iter().chain(change_by_the_rules::INVARIANTS).collect()
-}
+/// What is checked here, and of each change of a partition [`CHANGES`] besides.
+pub(crate) const INVARIANTS: [Invariant; 20] = [
+    two_leaders_one_epoch::INVARIANT,
+    epochs_rise::INVARIANT,
+    leader_in_sync::INVARIANT,
+    replica_sets::INVARIANT,
+    fenced_in_isr::INVARIANT,
+    asked_isr::BEHIND,
+    asked_isr::BARRED,
+    asked_isr::CAUGHT_UP,
+    asked_isr::LEADER,
+    broker_epochs::REGRESSION,
+    broker_epochs::CHANGED,
+    eligible_leader::FENCED,
+    eligible_leader::UNREGISTERED,
+    eligible_leader::NOT_ELIGIBLE,
+    unsafe_election::INVARIANT,
+    committed_truncated::INVARIANT,
+    log_mismatch::INVARIANT,
+    high_watermark::INVARIANT,
+    ack_before_committed::INVARIANT,
+    producer_sequences::INVARIANT,
+];
 
 /// A broker went down.
 #[derive(Clone, Copy, Debug)]

@@ -41,7 +41,8 @@ pub struct PartitionChange {
     pub after: PartitionState,
     /// What its topic promised when this was decided.
     pub promised: TopicSettings,
-    /// The broker that goes: a later record of the same batch fences it, or registers its next incarnation.
+    /// The broker that goes: a record of the same batch fences it, begins its controlled shutdown, or registers its next
+    /// incarnation.
     pub going: Option<Going>,
     /// The controller said that this was a preferred election, or that it was none. `None`: it is not known.
     pub preferred: Option<bool>,

@@ -77,6 +77,8 @@ pub(super) struct MetadataTruth {
     looked_at_active: BTreeMap<i32, (i32, i64)>,
     /// What each broker had replayed when it was last looked at.
     looked_at: BTreeMap<i32, i64>,
+    /// Another history was committed than was told: what follows does not follow from that.
+    is_rewritten: bool,
 }
 
 type Told = Vec<(EventRef, Observation)>;
@@ -332,6 +334,7 @@ impl MetadataTruth {
         self.committed.truncate(same);
         self.end = self.committed.last().map_or(0, |batch| batch.last + 1);
         self.images.clear();
+        self.is_rewritten = true;
         self.image = MetadataImage::default();
         for batch in read_batches(world, node, controller, 0, self.end) {
             for (offset, record) in metadata_records(&batch) {
@@ -356,15 +359,19 @@ impl MetadataTruth {
         let records = metadata_records(batch);
         // What was decided upon: all of a batch is decided at once.
         let then = self.image.clone();
-        for (nth, (offset, record)) in records.iter().enumerate() {
+        for (offset, record) in &records {
             changed |= *record != MetadataRecord::NoOp;
             self.tell_record(at, *offset, record, &decided, told);
-            if let MetadataRecord::PartitionChange(change) = record {
+            if let MetadataRecord::PartitionChange(change) = record
+                && !self.is_rewritten
+            {
                 let images = (&then, &self.image);
-                told.extend(partition_changes::tell(images, &self.given, change, &records[nth + 1..], &decided, at));
+                told.extend(partition_changes::tell(images, &self.given, change, &records, &decided, at));
             }
         }
-        told.extend(partition_changes::brokers_settled(&records, told.last().map_or(at, |(at, _)| *at)));
+        if !self.is_rewritten {
+            told.extend(partition_changes::brokers_settled(&records, told.last().map_or(at, |(at, _)| *at)));
+        }
         self.end = header.next_offset();
         self.image.next_offset = self.end;
         if changed {

@@ -20,12 +20,12 @@ pub(super) fn promised(image: &MetadataImage, given: &BrokerConfig, topic: &Topi
     })
 }
 
-/// Tells of a change. `then` is what was decided upon, `now` has the change; `following` are the records behind it.
+/// Tells of a change. `then` is what was decided upon, `now` has the change; `batch` is all that was decided.
 pub(super) fn tell(
     (then, now): (&MetadataImage, &MetadataImage),
     given: &BrokerConfig,
     change: &PartitionChange,
-    following: &[(i64, MetadataRecord)],
+    batch: &[(i64, MetadataRecord)],
     decided: &[(EventRef, Event)],
     at: EventRef,
 ) -> Option<(EventRef, Observation)> {
@@ -57,16 +57,18 @@ pub(super) fn tell(
         before: state(before),
         after: state(after),
         promised: promised(then, given, topic)?,
-        going: going(following, decided),
+        going: going(batch, decided),
         preferred,
     };
     Some((at, Observation::PartitionChanged(Box::new(told))))
 }
 
-/// The broker that a later record of the batch fences, or registers anew.
-fn going(following: &[(i64, MetadataRecord)], decided: &[(EventRef, Event)]) -> Option<Going> {
-    following.iter().find_map(|(_, record)| match record {
-        MetadataRecord::BrokerRegistrationChange(change) if change.fenced == Some(true) => {
+/// The broker that this batch fences, registers anew, or begins to stop.
+fn going(batch: &[(i64, MetadataRecord)], decided: &[(EventRef, Event)]) -> Option<Going> {
+    batch.iter().find_map(|(_, record)| match record {
+        MetadataRecord::BrokerRegistrationChange(change)
+            if change.fenced == Some(true) || change.in_controlled_shutdown == Some(true) =>
+        {
             Some(Going { broker: change.broker, uncleanly: Some(false) })
         }
         MetadataRecord::RegisterBroker { broker, .. } => {

@@ -30,7 +30,7 @@ use crate::settings::Settings;
 use crate::words::{brokers, seconds, step};
 
 /// See the table of invariants.
-pub(super) const INVARIANTS: [Invariant; 9] = [
+pub(crate) const INVARIANTS: [Invariant; 9] = [
     epochs::INVARIANT,
     reassignment::INVARIANT,
     leader::INVARIANT,
@@ -89,7 +89,12 @@ impl<'a> Change<'a> {
         }
         let alone = after.leader != before.leader && after.isr == [after.leader];
         let came_from_outside = alone && !before.isr.contains(&after.leader) && !self.is_reassigned();
-        if came_from_outside { before.isr.clone() } else { after.isr.clone() }
+        // Whoever is stopping may have left with this very change.
+        let stays = |b: &i32| self.cluster.brokers.get(b).is_none_or(|known| !known.shutting_down);
+        match came_from_outside {
+            true => before.isr.iter().copied().filter(stays).collect(),
+            false => after.isr.clone(),
+        }
     }
 
     /// `PartitionChangeBuilder.maybePopulateTargetElr`: whoever leaves an ISR that is too small to commit has all that it has.
