@@ -50,7 +50,7 @@ pub use history::groups::delivery::{Deliveries, Delivery};
 pub use metrics::Metrics;
 pub use observation::{
     Belief, CoordinatorStep, Entry, EventRef, Generation, GroupRecord, MemberAssignment, MemberStep, Observation,
-    Partition, ProducerBatch, ResetCause, StartCause, Time, Waiting,
+    Partition, ProducerBatch, ResetCause, StartCause, Time, Waiting, Word,
 };
 pub use settings::{
     Commits, ConsumerSettings, MemberSettings, ProducerSettings, QuorumSettings, Reset, Settings, TopicSettings,

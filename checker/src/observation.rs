@@ -8,8 +8,10 @@ use serde::{Deserialize, Serialize};
 use crate::settings::TopicSettings;
 
 mod groups;
+mod said;
 
 pub use groups::{CoordinatorStep, Generation, GroupRecord, MemberAssignment, MemberStep};
+pub use said::Word;
 
 /// Virtual time in nanoseconds.
 pub type Time = u64;
@@ -444,6 +446,20 @@ pub enum Observation {
     AppendedToDeleted {
         /// The records.
         records: Vec<u64>,
+    },
+
+    /// A node said something that is not so. What is so is not told.
+    Said {
+        /// The node.
+        node: String,
+        /// What it spoke of.
+        word: Word,
+        /// Of which partition.
+        partition: Option<Partition>,
+        /// What it said.
+        said: String,
+        /// What is so, or follows.
+        truth: String,
     },
 
     /// What the coordinator of groups on a broker did.
