@@ -493,7 +493,7 @@ impl Switch {
     }
 
     /// Is it a negative control: a rule taken away whose absence, alone, nobody suffers from? Then nothing must be found, and
-    /// nothing may.
+    /// nothing may but what its brokers say.
     pub fn is_harmless(self) -> bool {
         self.must_any().is_empty()
     }
@@ -501,7 +501,7 @@ impl Switch {
     /// Codes that may be found besides; any other BUG is a failure of the zoo.
     pub fn may(self) -> &'static [&'static str] {
         match self {
-            Switch::TruncateToHw => &["inconsistent-offsets", "unsafe-election", "committed-truncated"],
+            Switch::TruncateToHw => &["inconsistent-offsets", "unsafe-election", "committed-truncated", "false-word"],
             Switch::IsrExpandBeforeLeso => {
                 &["wrong-isr-asked", "log-mismatch", "inconsistent-offsets", "unsafe-election", "committed-truncated"]
             }
@@ -550,11 +550,15 @@ impl Switch {
                 &["epoch-regression", "broker-epoch-regression", "wrong-partition-change"]
             }
             Switch::NoBrokerEpochCheck => {
-                &["unsafe-election", "inconsistent-offsets", "log-mismatch", "committed-truncated"]
+                &["unsafe-election", "inconsistent-offsets", "log-mismatch", "committed-truncated", "wrong-answer"]
             }
-            Switch::FencedJoinsIsr => {
-                &["wrong-isr-asked", "wrong-partition-change", "unsafe-election", "inconsistent-offsets"]
-            }
+            Switch::FencedJoinsIsr => &[
+                "wrong-isr-asked",
+                "wrong-partition-change",
+                "unsafe-election",
+                "inconsistent-offsets",
+                "wrong-answer",
+            ],
             Switch::ElrTrustsUnclean | Switch::LastReplicaStanding => &[
                 "wrong-partition-change",
                 "unsafe-election",
@@ -578,24 +582,34 @@ impl Switch {
             }
             Switch::FirstSeqAny => &["realtime-append-inversion", "producer-sequence", "lost-write"],
             Switch::EpochAnswerWithoutEpoch => {
-                &["lost-write", "inconsistent-offsets", "unsafe-election", "committed-truncated"]
+                &["lost-write", "inconsistent-offsets", "unsafe-election", "committed-truncated", "wrong-answer"]
             }
-            Switch::TruncateFromOtherEpoch => {
-                &["lost-write", "inconsistent-offsets", "unsafe-election", "committed-truncated"]
-            }
-            Switch::ServeFetchOtherEpoch => &[],
+            Switch::TruncateFromOtherEpoch => &[
+                "lost-write",
+                "inconsistent-offsets",
+                "unsafe-election",
+                "committed-truncated",
+                "false-word",
+                "wrong-answer",
+            ],
+            Switch::ServeFetchOtherEpoch => &["wrong-answer"],
             Switch::SkipTruncateSameLeader => {
-                &["lost-write", "inconsistent-offsets", "unsafe-election", "committed-truncated"]
+                &["lost-write", "inconsistent-offsets", "unsafe-election", "committed-truncated", "false-word"]
             }
             Switch::AcceptStaleFetchResponse => &["inconsistent-offsets", "unsafe-election"],
-            Switch::OorTruncateFully => {
-                &["lost-write", "ack-before-committed", "inconsistent-offsets", "log-mismatch", "unsafe-election"]
-            }
+            Switch::OorTruncateFully => &[
+                "lost-write",
+                "ack-before-committed",
+                "inconsistent-offsets",
+                "log-mismatch",
+                "unsafe-election",
+                "false-word",
+            ],
             Switch::ProcessBeforeTruncate => &["log-mismatch", "poll-skip", "nonmonotonic-poll"],
             Switch::EpochCacheHole => &["lost-write", "inconsistent-offsets", "unsafe-election", "committed-truncated"],
-            Switch::DropLastFetchedEpoch => &[],
+            Switch::DropLastFetchedEpoch => &["false-word"],
             Switch::LeaderEpochBumpOnShrink => &[],
-            Switch::HwCountsOtherEpoch => &["log-mismatch", "unsafe-election", "committed-truncated"],
+            Switch::HwCountsOtherEpoch => &["log-mismatch", "unsafe-election", "committed-truncated", "wrong-answer"],
             Switch::CountDivergingFetch | Switch::HwOverCommittedIsr | Switch::EagerShrink => &[
                 "log-mismatch",
                 "inconsistent-offsets",
@@ -609,9 +623,10 @@ impl Switch {
                 "unsafe-election",
                 "committed-truncated",
                 "high-watermark-beyond-isr",
+                "wrong-answer",
             ],
             Switch::IsrCheckTwoSnapshots => {
-                &["log-mismatch", "inconsistent-offsets", "unsafe-election", "committed-truncated"]
+                &["log-mismatch", "inconsistent-offsets", "unsafe-election", "committed-truncated", "false-word"]
             }
             Switch::KeepOosFollowerState => {
                 &["wrong-isr-asked", "log-mismatch", "inconsistent-offsets", "unsafe-election", "committed-truncated"]

@@ -51,6 +51,7 @@ pub use metrics::Metrics;
 pub use observation::{
     Barred, Belief, CoordinatorStep, Entry, EventRef, Generation, Going, GroupRecord, MemberAssignment, MemberStep,
     Observation, Partition, PartitionChange, PartitionState, ProducerBatch, ResetCause, StartCause, Time, Waiting,
+    Word,
 };
 pub use settings::{
     Commits, ConsumerSettings, MemberSettings, ProducerSettings, QuorumSettings, Reset, Settings, TopicSettings,

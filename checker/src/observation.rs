@@ -9,9 +9,11 @@ use crate::settings::TopicSettings;
 
 mod groups;
 mod partitions;
+mod said;
 
 pub use groups::{CoordinatorStep, Generation, GroupRecord, MemberAssignment, MemberStep};
 pub use partitions::{Going, PartitionChange, PartitionState};
+pub use said::Word;
 
 /// Virtual time in nanoseconds.
 pub type Time = u64;
@@ -506,6 +508,20 @@ pub enum Observation {
     AppendedToDeleted {
         /// The records.
         records: Vec<u64>,
+    },
+
+    /// A node said something that is not so. What is so is not told.
+    Said {
+        /// The node.
+        node: String,
+        /// What it spoke of.
+        word: Word,
+        /// Of which partition.
+        partition: Option<Partition>,
+        /// What it said.
+        said: String,
+        /// What is so, or follows.
+        truth: String,
     },
 
     /// What the coordinator of groups on a broker did.

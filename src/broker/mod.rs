@@ -193,6 +193,10 @@ impl Broker {
     pub fn partition(&self, id: &crate::ids::TopicPartition) -> Option<&Partition> {
         self.replicas.find(id).map(|ix| self.replicas.get(ix))
     }
+    /// The replica of that partition of the topic with this id.
+    pub fn replica(&self, topic_id: Uuid, partition: i32) -> Option<&Partition> {
+        self.replicas.find_by_id(topic_id, partition).map(|ix| self.replicas.get(ix))
+    }
     /// Produce requests that wait for their high watermark, and fetch requests that wait for data.
     pub fn parked(&self) -> (usize, usize) {
         self.purgatory.len()

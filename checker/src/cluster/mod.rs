@@ -32,6 +32,7 @@ pub(crate) mod replica;
 mod replica_sets;
 mod two_leaders_one_epoch;
 mod unsafe_election;
+mod words_of_nodes;
 
 use std::collections::BTreeMap;
 use std::num::NonZeroU32;
@@ -48,7 +49,7 @@ use partition::{Ack, Deletion, Election, Known, PartitionTruth, Produced, Reign}
 use replica::{Batch, CutKind};
 
 /// What is checked here, and of each change of a partition [`CHANGES`] besides.
-pub(crate) const INVARIANTS: [Invariant; 20] = [
+pub(crate) const INVARIANTS: [Invariant; 22] = [
     two_leaders_one_epoch::INVARIANT,
     epochs_rise::INVARIANT,
     leader_in_sync::INVARIANT,
@@ -69,6 +70,8 @@ pub(crate) const INVARIANTS: [Invariant; 20] = [
     high_watermark::INVARIANT,
     ack_before_committed::INVARIANT,
     producer_sequences::INVARIANT,
+    words_of_nodes::FALSE_WORD,
+    words_of_nodes::WRONG_ANSWER,
 ];
 
 /// A broker went down.
@@ -395,6 +398,9 @@ impl Cluster {
                     }
                     outage.restarted = Some((at, seq));
                 }
+            }
+            Said { node, word, partition, said, truth } => {
+                words_of_nodes::check(at, &node, word, partition.as_ref(), (&said, &truth), found);
             }
             FaultTookEffect { kind } => self.disk_faults += u64::from(is_disk_fault(&kind)),
             _ => {} // of clients, or of the metadata quorum

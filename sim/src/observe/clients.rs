@@ -148,7 +148,7 @@ impl Clients {
                     told(event_ref(*event), Observation::FinalRead { partition, offset, leader_epoch, record });
                 }
             }
-            Note::Assigned { .. } | Note::FinalReadEnd { .. } | Note::External { .. } => {}
+            Note::Assigned { .. } | Note::FinalReadEnd { .. } | Note::External { .. } | Note::Said(_) => {}
         }
     }
 

@@ -30,7 +30,7 @@ use trial_kafka::node;
 
 use crate::scenario::Scenario;
 use crate::trace::{NodeIx, TraceEvent};
-use crate::world::{Note, Phase, Power, Sink, World};
+use crate::world::{Note, Phase, Power, Said, Sink, World};
 use groups::GroupTruth;
 use liveness::Liveness;
 use loaded::{Untold, is_of_a_discarded_handler};
@@ -408,6 +408,12 @@ impl Observer {
                 let (log_start, log_end, complete) = (*log_start, *log_end, *complete);
                 let end = Observation::FinalReadEnd { partition, log_start, log_end, complete };
                 self.checker.observe(EventRef { id: world.event_count(), time: world.now() }, end);
+            }
+            Note::Said(told) => {
+                let Said { node, word, partition, said, truth } = (**told).clone();
+                let (node, partition) = (world.node_name(node).to_string(), partition.map(|id| self.name(&id)));
+                let said = Observation::Said { node, word, partition, said, truth };
+                self.checker.observe(EventRef { id: world.event_count(), time: world.now() }, said);
             }
             _ => self.clients.on_note(world, note, |at, what| self.checker.observe(at, what)),
         }

@@ -1,7 +1,6 @@
 //! The final read: at the end of a trial every partition is read from its start, by a consumer of its own.
 
 use trial_kafka::config::{ConsumerConfig, OffsetReset};
-use trial_kafka::ids::TopicPartition;
 use trial_kafka::node::{Command, ConsumedRecord, EventId, OpId};
 
 use super::life::{CONTROL_OPS, LifeStep, MILLISECOND, Phase};

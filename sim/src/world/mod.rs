@@ -35,6 +35,7 @@ mod probes;
 mod process;
 mod queue;
 mod rare;
+mod referee;
 mod slot;
 mod targets;
 #[cfg(test)]
@@ -62,6 +63,7 @@ use network::{Network, Packet, Way};
 use pauses::PausesOfMembers;
 use queue::Queue;
 use rare::Rare;
+use referee::Referee;
 use slot::Slot;
 
 pub use faults::{Begun, FaultCounter};
@@ -71,6 +73,7 @@ pub use outside::{External, ExternalInput};
 pub use pauses::Pauses;
 pub use probes::Unanswered;
 pub use rare::RARE;
+pub use referee::Said;
 pub use slot::{Power, SimNode};
 
 /// How messages travel between nodes. Outside digest and randomness: both give the same run.
@@ -169,6 +172,7 @@ pub struct World {
     rare: Rare,
     life: Life,
     notes: Vec<Note>,
+    referee: Referee,
     externals: Vec<External>,
     last_fresh: u64,
     effects: Vec<(Effect, EventId)>,
@@ -205,6 +209,7 @@ impl World {
             rare: Rare::default(),
             life: Life::new(&scenario, seed),
             notes: Vec::new(),
+            referee: Referee::default(),
             externals: Vec::new(),
             last_fresh: 0,
             effects: Vec::new(),

@@ -4,6 +4,7 @@ use bytes::Bytes;
 use trial_kafka::ids::TopicPartition;
 use trial_kafka::node::{Belief, ConsumedRecord, EventId, OpId, Outcome};
 
+use super::referee::Said;
 use crate::trace::NodeIx;
 
 /// What clients did and were told in a step; what the history checker sees.
@@ -70,6 +71,8 @@ pub enum Note {
         /// How.
         outcome: Outcome,
     },
+    /// A node said what is not so.
+    Said(Box<Said>),
 }
 
 /// The value of a record: its number in 16 hexadecimal digits, then dots up to the wanted size.

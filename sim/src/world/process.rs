@@ -97,6 +97,7 @@ impl World {
     /// Lets a node handle an input and carries out what it asks for.
     fn handle(&mut self, node: NodeIx, lane: Lane, input: Input, cause: EventId) {
         let mut effects = std::mem::take(&mut self.effects);
+        let (heard, first_event) = (self.hear(node, &input), self.tracer.fresh.len());
         let slot = &mut self.slots[node.0 as usize];
         slot.disk.set_time(self.now);
         let wall = WALL_AT_START_MS + (self.now / 1_000_000) as i64 + slot.wall_offset_ms;
@@ -143,6 +144,7 @@ impl World {
             self.effects = effects;
             return self.die_of_disk(node);
         }
+        self.judge(node, heard, first_event, &effects);
         if cost > RELEASE_AT_ONCE {
             self.take_sync_snapshots(node, effects, cost);
         } else {
@@ -181,6 +183,7 @@ impl World {
         if slot.is_up() {
             return;
         }
+        self.referee.forget(node);
         let had_no_power = slot.power == Power::Off;
         slot.power = Power::Running;
         slot.incarnation += 1;

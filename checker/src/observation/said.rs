@@ -1,0 +1,135 @@
+//! What nodes say to each other, as far as it can be judged: of themselves in a request, of what they were asked in an answer.
+
+use serde::{Deserialize, Serialize};
+
+/// One kind of word. What was said and what is so are told with it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub enum Word {
+    /// A follower's fetch: the leader epoch in which it follows.
+    FetchLeaderEpoch,
+    /// A follower's fetch: the end of its log.
+    FetchOffset,
+    /// A follower's fetch: the latest epoch of its log.
+    FetchLastEpoch,
+    /// A follower's fetch: where its log begins.
+    FetchLogStart,
+    /// A follower's fetch: the broker epoch of its incarnation.
+    FetchBrokerEpoch,
+    /// AlterPartition: the leader epoch in which the change was decided.
+    IsrLeaderEpoch,
+    /// AlterPartition: the partition epoch on which the change is based.
+    IsrPartitionEpoch,
+    /// AlterPartition: the leader's own broker epoch.
+    IsrBrokerEpoch,
+    /// AlterPartition: the members that were decided on, each with the broker epoch of its last fetch.
+    IsrMembers,
+    /// AlterPartition: how many requests of a leader wait for their answers.
+    IsrRequestsAtATime,
+    /// A broker's heartbeat: its broker epoch.
+    HeartbeatBrokerEpoch,
+    /// A broker's heartbeat: how far it has replayed the metadata.
+    HeartbeatMetadataOffset,
+    /// A broker's heartbeat: whether it wants to shut down.
+    HeartbeatShutDown,
+    /// A controller's fetch of the metadata log: its epoch.
+    RaftFetchEpoch,
+    /// A controller's fetch of the metadata log: the end of its own.
+    RaftFetchOffset,
+    /// A controller's fetch of the metadata log: the epoch of its last record.
+    RaftFetchLastEpoch,
+    /// A candidate's epoch.
+    VoteEpoch,
+    /// The end of a candidate's log.
+    VoteLastOffset,
+    /// The epoch of a candidate's last record.
+    VoteLastEpoch,
+    /// The answer to a fetch: an error, where histories part, or records.
+    FetchAnswer,
+    /// The answer to a fetch: how far the high watermark is.
+    FetchedHighWatermark,
+    /// The answer to a fetch: where the log begins.
+    FetchedLogStart,
+    /// The answer to a consumer's fetch: records behind the high watermark.
+    FetchedRecords,
+    /// The answer to a leader that asks for another ISR.
+    IsrAnswer,
+    /// The answer to a heartbeat of a broker.
+    HeartbeatAnswer,
+    /// The answer to a broker that asks for producer ids.
+    ProducerIdsAnswer,
+    /// The answer to a producer.
+    ProduceAnswer,
+    /// The answer to a fetch of the metadata log.
+    RaftFetchAnswer,
+    /// The answer to who asks for a vote.
+    VoteAnswer,
+}
+
+impl Word {
+    /// Is it an answer, which follows from what was asked and what is?
+    pub fn is_answer(self) -> bool {
+        use Word::*;
+        matches!(
+            self,
+            FetchAnswer
+                | FetchedHighWatermark
+                | FetchedLogStart
+                | FetchedRecords
+                | IsrAnswer
+                | HeartbeatAnswer
+                | ProducerIdsAnswer
+                | ProduceAnswer
+                | RaftFetchAnswer
+                | VoteAnswer
+        )
+    }
+
+    /// What it is about, as the object of "said", and where Kafka says so.
+    pub fn named(self) -> (&'static str, &'static str) {
+        match self {
+            Word::FetchLeaderEpoch => ("the leader epoch of a fetch", "KIP-320, `RemoteLeaderEndPoint.buildFetch`"),
+            Word::FetchOffset => ("the offset of a fetch", "`AbstractFetcherThread.processFetchRequest`"),
+            Word::FetchLastEpoch => ("the last fetched epoch of a fetch", "KIP-595, `RemoteLeaderEndPoint.buildFetch`"),
+            Word::FetchLogStart => ("the log start of a fetch", "KIP-107, `RemoteLeaderEndPoint.buildFetch`"),
+            Word::FetchBrokerEpoch => ("the broker epoch of a fetch", "KIP-903, `RemoteLeaderEndPoint.buildFetch`"),
+            Word::IsrLeaderEpoch => ("the leader epoch of a change of the ISR", "KIP-497, `AlterPartitionManager`"),
+            Word::IsrPartitionEpoch => {
+                ("the partition epoch of a change of the ISR", "KIP-497, `AlterPartitionManager`")
+            }
+            Word::IsrBrokerEpoch => ("the leader's broker epoch in AlterPartition", "KIP-497, `AlterPartitionManager`"),
+            Word::IsrMembers => ("the members of an ISR that is asked for", "KIP-903, `Partition.addBrokerEpochToIsr`"),
+            Word::IsrRequestsAtATime => {
+                ("how many AlterPartition requests are in flight", "`AlterPartitionManager.maybePropagateIsrChanges`")
+            }
+            Word::HeartbeatBrokerEpoch => ("the broker epoch of a heartbeat", "KIP-631, `BrokerLifecycleManager`"),
+            Word::HeartbeatMetadataOffset => {
+                ("the metadata offset of a heartbeat", "KIP-631, `BrokerLifecycleManager`")
+            }
+            Word::HeartbeatShutDown => ("whether a heartbeat asks to shut down", "KIP-631, `BrokerLifecycleManager`"),
+            Word::RaftFetchEpoch => {
+                ("the epoch of a fetch of metadata", "KIP-595, `KafkaRaftClient.buildFetchRequest`")
+            }
+            Word::RaftFetchOffset => {
+                ("the offset of a fetch of metadata", "KIP-595, `KafkaRaftClient.buildFetchRequest`")
+            }
+            Word::RaftFetchLastEpoch => {
+                ("the last fetched epoch of a fetch of metadata", "KIP-595, `KafkaRaftClient.buildFetchRequest`")
+            }
+            Word::VoteEpoch => ("the epoch of a candidate", "KIP-595, `KafkaRaftClient.buildVoteRequest`"),
+            Word::VoteLastOffset => ("the log end of a candidate", "KIP-595, `KafkaRaftClient.buildVoteRequest`"),
+            Word::VoteLastEpoch => ("the last epoch of a candidate", "KIP-595, `KafkaRaftClient.buildVoteRequest`"),
+            Word::FetchAnswer => ("to a fetch", "KIP-320, KIP-595, `Partition.fetchRecords`, `readRecords`"),
+            Word::FetchedHighWatermark => ("with a high watermark", "`Partition.fetchRecords`"),
+            Word::FetchedLogStart => ("with a log start", "`Partition.fetchRecords`"),
+            Word::FetchedRecords => ("to a consumer's fetch", "`FetchIsolation`, `UnifiedLog.read`"),
+            Word::IsrAnswer => {
+                ("to AlterPartition", "KIP-497, KIP-903, `ReplicationControlManager.validateAlterPartitionData`")
+            }
+            Word::HeartbeatAnswer => ("to a heartbeat", "`ClusterControlManager.checkBrokerEpoch`"),
+            Word::ProducerIdsAnswer => ("to AllocateProducerIds", "`ClusterControlManager.checkBrokerEpoch`"),
+            Word::ProduceAnswer => ("to a producer", "`Partition.appendRecordsToLeader`"),
+            Word::RaftFetchAnswer => ("to a fetch of metadata", "KIP-595, `KafkaRaftClient.validateLeaderOnlyRequest`"),
+            Word::VoteAnswer => ("to who asks for its vote", "KIP-595, `EpochState.canGrantVote`"),
+        }
+    }
+}

@@ -1,0 +1,73 @@
+//! What does a fetch ask, with all that its session asked before?
+
+use std::collections::BTreeMap;
+
+use kafka_protocol::messages::FetchRequest;
+use uuid::Uuid;
+
+use super::Referee;
+use crate::world::network::Network;
+
+/// What is asked of one partition.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct AskedPartition {
+    pub(super) current_leader_epoch: i32,
+    pub(super) fetch_offset: i64,
+    pub(super) last_fetched_epoch: i32,
+}
+
+/// What is asked on one connection.
+#[derive(Clone, Debug)]
+pub(super) struct Fetch {
+    /// The follower; -1: a consumer.
+    pub(super) replica: i32,
+    /// The follower's broker epoch; -1: not told.
+    pub(super) broker_epoch: i64,
+    /// A consumer that can tell its rack may read from followers too (KIP-392).
+    pub(super) tells_rack: bool,
+    pub(super) partitions: BTreeMap<(Uuid, i32), AskedPartition>,
+}
+
+/// A fetch comes: all of its session, or what has changed of it (KIP-227).
+pub(super) fn note_fetch(
+    referee: &mut Referee,
+    network: &Network,
+    conn: u64,
+    api_version: i16,
+    request: &FetchRequest,
+) {
+    // Before version 13 topics have names, which no node of ours uses.
+    if api_version < 15 {
+        return;
+    }
+    let fetches = &mut referee.fetches;
+    if !fetches.contains_key(&conn) {
+        fetches.retain(|conn, _| network.conns.contains_key(conn));
+    }
+    let (replica, broker_epoch) = (request.replica_state.replica_id.0, request.replica_state.replica_epoch);
+    let fetch = fetches.entry(conn).or_insert_with(|| Fetch {
+        replica,
+        broker_epoch,
+        tells_rack: replica < 0,
+        partitions: BTreeMap::new(),
+    });
+    (fetch.replica, fetch.broker_epoch) = (replica, broker_epoch);
+    if request.session_epoch <= 0 {
+        fetch.partitions.clear();
+    }
+    for topic in &request.topics {
+        for asked in &topic.partitions {
+            let asked_partition = AskedPartition {
+                current_leader_epoch: asked.current_leader_epoch,
+                fetch_offset: asked.fetch_offset,
+                last_fetched_epoch: asked.last_fetched_epoch,
+            };
+            fetch.partitions.insert((topic.topic_id, asked.partition), asked_partition);
+        }
+    }
+    for topic in &request.forgotten_topics_data {
+        for index in &topic.partitions {
+            fetch.partitions.remove(&(topic.topic_id, *index));
+        }
+    }
+}

@@ -1,0 +1,236 @@
+//! The referee of the wire: is it so what nodes say?
+//!
+//! ```text
+//!   request is handed in ─▶ due: what must its answer be? ─┐
+//!   handler ─▶ request leaves ─▶ is it true of its sender? ─┼─▶ Note::Said, where it is not so
+//!           └▶ answer leaves ─▶ does it follow? ◀───────────┘
+//! ```
+//!
+//! Rules of Kafka stand one behind the other. Where one is broken the next may hide it from every log and every record, but
+//! not from who listens. So the referee compares what is said with the state of the node that says it, at the instant at
+//! which the node hands it out: behind the handler, before anything leaves. It is written from Kafka's rules, looks at
+//! nodes from outside, draws nothing, records no event, and what it knows decides nothing in a run.
+//!
+//! Not judged: what a request is silent about (a fetch session names what has changed), who forwards the words of others,
+//! the brokers' fetches of the metadata log, groups.
+
+mod asked;
+mod broker_answers;
+mod controller_answers;
+mod requests;
+#[cfg(test)]
+mod tests;
+
+use std::collections::BTreeMap;
+use std::fmt::Display;
+
+use kafka_protocol::messages::{RequestKind, ResponseKind};
+use trial_checker::Word;
+use trial_kafka::event::Event;
+use trial_kafka::ids::TopicPartition;
+use trial_kafka::node::{Effect, EventId, Input, Purpose, ReqId};
+use uuid::Uuid;
+
+use super::World;
+use super::network::Network;
+use super::notes::Note;
+use super::slot::Slot;
+use crate::trace::{NodeIx, TraceEvent};
+use asked::Fetch;
+
+/// Something that a node said and that is not so.
+#[derive(Clone, Debug)]
+pub struct Said {
+    /// The node.
+    pub node: NodeIx,
+    /// What it spoke of.
+    pub word: Word,
+    /// Of which partition.
+    pub partition: Option<TopicPartition>,
+    /// What it said.
+    pub said: String,
+    /// What is so.
+    pub truth: String,
+}
+
+/// A change of in-sync replicas as its leader decided it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct IsrChange {
+    leader_epoch: i32,
+    partition_epoch: i32,
+    /// With the broker epoch of each member's last fetch; -1: none in this reign.
+    members: Vec<(i32, i64)>,
+}
+
+/// What must be answered to a request in hand.
+#[derive(Clone, Debug)]
+enum Due {
+    /// To AlterPartition, of each partition: this error, or NONE.
+    IsrChanges { sender: i32, changes: Vec<((Uuid, i32), i16)> },
+    /// The sender is not registered with the broker epoch it names.
+    StaleBrokerEpoch,
+    /// These partitions of a produce request must not be appended to: this is the error.
+    NoAppend(Vec<(TopicPartition, i16)>),
+    /// A fetch of the metadata log must be refused: the epoch it is of, and whether that is over.
+    NoMetadata { asked: i32, fenced: bool },
+    /// The vote must not be given, since …
+    NoVote(&'static str),
+}
+
+/// What the referee keeps in mind.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Referee {
+    /// What was asked on each connection on which somebody fetches.
+    fetches: BTreeMap<u64, Fetch>,
+    /// The last change that each leader decided on.
+    changes: BTreeMap<(NodeIx, Uuid, i32), IsrChange>,
+    due: BTreeMap<(NodeIx, ReqId), Due>,
+}
+
+impl Referee {
+    /// A process starts: what its predecessor decided and was asked is gone.
+    pub(super) fn forget(&mut self, node: NodeIx) {
+        self.changes.retain(|(leader, ..), _| *leader != node);
+        self.due.retain(|(acceptor, _), _| *acceptor != node);
+    }
+
+    /// A leader has decided on another ISR: on what grounds?
+    fn note_decision(&mut self, node: NodeIx, slot: &Slot, id: &TopicPartition, isr: &[i32]) {
+        let Some(broker) = slot.broker() else { return };
+        let Some(partition) = broker.partition(id) else { return };
+        let Some(state) = partition.leader_state() else { return };
+        let broker_epoch = |member: i32| match member == broker.node_id() {
+            true => broker.broker_epoch(),
+            false => state.remote(member).and_then(|remote| remote.broker_epoch),
+        };
+        let change = IsrChange {
+            leader_epoch: partition.leader_epoch,
+            partition_epoch: partition.partition_epoch,
+            members: isr.iter().map(|member| (*member, broker_epoch(*member).unwrap_or(-1))).collect(),
+        };
+        self.changes.insert((node, partition.topic_id, id.partition), change);
+    }
+}
+
+/// What one node says.
+struct Speaker<'a> {
+    node: NodeIx,
+    slot: &'a Slot,
+    notes: &'a mut Vec<Note>,
+}
+
+impl Speaker<'_> {
+    /// Is it so?
+    fn says<T: PartialEq + Display>(&mut self, word: Word, partition: Option<&TopicPartition>, said: T, truth: T) {
+        if said != truth {
+            self.wrong(word, partition, said.to_string(), truth.to_string());
+        }
+    }
+    /// It is not.
+    fn wrong(&mut self, word: Word, partition: Option<&TopicPartition>, said: String, truth: String) {
+        let partition = partition.cloned();
+        self.notes.push(Note::Said(Box::new(Said { node: self.node, word, partition, said, truth })));
+    }
+}
+
+impl World {
+    /// A node is about to handle this. Returns the request, if it is one that has to be answered in a way that is known.
+    pub(super) fn hear(&mut self, node: NodeIx, input: &Input) -> Option<ReqId> {
+        let Input::Request { req, conn, header, body } = input else { return None };
+        let World { referee, slots, network, .. } = self;
+        let slot = &slots[node.0 as usize];
+        let due = match &**body {
+            RequestKind::Fetch(request) => match network.conns.get(&conn.0)?.purpose {
+                Purpose::Raft => controller_answers::to_fetch(slot, request),
+                _ => {
+                    asked::note_fetch(referee, network, conn.0, header.api_version, request);
+                    None
+                }
+            },
+            RequestKind::Produce(request) => broker_answers::to_produce(slot, request),
+            RequestKind::AlterPartition(request) => controller_answers::to_alter_partition(slot, request),
+            RequestKind::BrokerHeartbeat(request) => {
+                controller_answers::to_broker(slot, request.broker_id.0, request.broker_epoch)
+            }
+            RequestKind::AllocateProducerIds(request) => {
+                controller_answers::to_broker(slot, request.broker_id.0, request.broker_epoch)
+            }
+            RequestKind::Vote(request) => controller_answers::to_vote(slot, request),
+            _ => None,
+        }?;
+        referee.due.insert((node, *req), due);
+        Some(*req)
+    }
+
+    /// A node has handled something; `heard` is what [`Self::hear`] gave, and of the events those from `first_event` on are
+    /// of this handler. Is it so what it says?
+    pub(super) fn judge(
+        &mut self,
+        node: NodeIx,
+        heard: Option<ReqId>,
+        first_event: usize,
+        effects: &[(Effect, EventId)],
+    ) {
+        let World { referee, slots, network, tracer, notes, .. } = self;
+        let slot = &slots[node.0 as usize];
+        if let Some(Due::IsrChanges { sender, changes }) = heard.and_then(|req| referee.due.get_mut(&(node, req))) {
+            controller_answers::look_who_leads(slot, *sender, changes);
+        }
+        for TraceEvent { event, .. } in tracer.fresh.get(first_event..).unwrap_or_default() {
+            if let Event::IsrChangeAsked { partition, isr, .. } = event {
+                referee.note_decision(node, slot, partition, isr);
+            }
+        }
+        let mut speaker = Speaker { node, slot, notes };
+        let mut isr_changes_sent = 0;
+        for (effect, _) in effects {
+            match effect {
+                Effect::Call { conn, request, .. } => {
+                    let Some(conn) = network.conns.get(&conn.0) else { continue };
+                    if let RequestKind::AlterPartition(_) = **request {
+                        isr_changes_sent += 1;
+                        let at_a_time = conn.calls.len() + isr_changes_sent;
+                        speaker.says(Word::IsrRequestsAtATime, None, at_a_time, 1);
+                    }
+                    requests::judge(referee, conn.purpose, request, &mut speaker);
+                }
+                Effect::Answer { req, response } => answer(referee, network, *req, response, &mut speaker),
+                Effect::SettleSilently { req } => {
+                    referee.due.remove(&(node, *req));
+                }
+                _ => {}
+            }
+        }
+    }
+}
+
+/// Does the answer follow?
+fn answer(referee: &mut Referee, network: &Network, req: ReqId, response: &ResponseKind, speaker: &mut Speaker<'_>) {
+    let due = referee.due.remove(&(speaker.node, req));
+    match (response, due) {
+        (ResponseKind::Fetch(response), Some(Due::NoMetadata { asked, fenced })) => {
+            controller_answers::judge_fetch((asked, fenced), response, speaker);
+        }
+        (ResponseKind::Fetch(response), _) => {
+            if let Some(fetch) = network.requests.get(&req).and_then(|conn| referee.fetches.get(conn)) {
+                broker_answers::judge_fetch(fetch, response, speaker);
+            }
+        }
+        (ResponseKind::Produce(response), Some(Due::NoAppend(partitions))) => {
+            broker_answers::judge_produce(&partitions, response, speaker);
+        }
+        (ResponseKind::AlterPartition(response), Some(due)) => {
+            controller_answers::judge_alter_partition(&due, response, speaker);
+        }
+        (ResponseKind::BrokerHeartbeat(response), Some(Due::StaleBrokerEpoch)) => {
+            controller_answers::judge_stale(Word::HeartbeatAnswer, response.error_code, speaker);
+        }
+        (ResponseKind::AllocateProducerIds(response), Some(Due::StaleBrokerEpoch)) => {
+            controller_answers::judge_stale(Word::ProducerIdsAnswer, response.error_code, speaker);
+        }
+        (ResponseKind::Vote(response), Some(Due::NoVote(why))) => {
+            controller_answers::judge_vote(why, response, speaker);
+        }
+        _ => {}
+    }
+}
