@@ -1,7 +1,7 @@
 //! How long a history takes, by its size and its shape: 10^5, 10^6 and 10^7 records, and shapes made to be slow.
 //!
 //! `cargo bench -p trial-checker`; each line counts records. `cargo bench -p trial-checker --bench histories -- --cpu` measures CPU time
-//! instead, which says more on a machine that others use too, and the largest resident memory.
+//! instead, which says more on a machine that others use too, and the largest resident memory; `--only 'ten'` of some shapes.
 
 use divan::Bencher;
 use divan::counter::ItemsCount;
@@ -31,7 +31,8 @@ const SHAPES: [Shape; 9] = [
 ];
 
 fn in_cpu_time() {
-    for (name, made, largest) in SHAPES {
+    let named = std::env::args().skip_while(|arg| arg != "--only").nth(1).unwrap_or_default();
+    for (name, made, largest) in SHAPES.into_iter().filter(|(name, ..)| name.contains(&named)) {
         for records in SIZES.into_iter().filter(|records| *records <= largest) {
             let history = made(records);
             // Linux forgets the peak so far.

@@ -110,7 +110,7 @@ impl Graph {
 
 fn each_edge(facts: &Facts<'_>, mut edge: impl FnMut(u32, u32, Kinds)) {
     let history = facts.history;
-    let wrote = |op: u32| op != NONE && history.ops[op as usize].outcome != Outcome::Fail;
+    let wrote = |op: u32| op != NONE && facts.outcome(op) != Outcome::Fail;
     for key in 0..history.keys.len() as u32 {
         let mut last = NONE;
         for slots in facts.log(key).chunk_by(|a, b| a.index == b.index).filter(|slots| slots.len() == 1) {

@@ -25,6 +25,7 @@ mod metrics;
 mod options;
 mod recorder;
 mod report;
+mod sort;
 mod steps;
 #[cfg(test)]
 mod tests;
@@ -72,7 +73,7 @@ pub fn check(history: &History, options: Options) -> Report {
 /// What happened how often, and how often each acknowledged record was delivered.
 fn counters(facts: &Facts<'_>) -> BTreeMap<String, u64> {
     let history = facts.history;
-    let told = |op: u32| history.ops[op as usize].outcome;
+    let told = |op: u32| facts.outcome(op);
     let count = |n: usize| n as u64;
     let sends = |outcome: Told| count(history.sends.iter().filter(|send| told(send.op) == outcome).count());
     let ops = |outcome: Told| count(history.ops.iter().filter(|op| op.outcome == outcome).count());
