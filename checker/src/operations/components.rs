@@ -65,6 +65,19 @@ impl Components {
         components
     }
 
+    /// Which of the kinds of edge there are inside one.
+    pub(crate) fn kinds_inside(&self, graph: &Graph, component: u32, kinds: Kinds) -> Kinds {
+        let mut inside = 0;
+        for node in &self.members[component as usize] {
+            let own = |to: u32| to != *node && self.component_of[to as usize] == component;
+            inside |= graph.edges(*node).filter(|(to, _)| own(*to)).fold(0, |all, (_, kind)| all | kind & kinds);
+            if inside == kinds {
+                break;
+            }
+        }
+        inside
+    }
+
     fn close(&mut self, root: u32, open: &mut Vec<u32>, search: &mut Search) {
         let from = open.iter().rposition(|node| *node == root).unwrap_or_default();
         for node in &open[from..] {

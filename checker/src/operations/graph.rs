@@ -86,8 +86,14 @@ impl Graph {
         node < self.operations
     }
 
+    /// The edges of a node, as [`Self::edge`] numbers them.
+    pub(crate) fn edges(&self, node: u32) -> impl Iterator<Item = (u32, Kinds)> {
+        (0..).map_while(move |number| self.edge(node, number))
+    }
+
     /// The edge of a node of that number: where to, and of which kind. Some numbers have edges of kinds not asked for:
     /// they are told all the same.
+    #[inline]
     pub(crate) fn edge(&self, node: u32, number: u32) -> Option<(u32, Kinds)> {
         if self.is_operation(node) {
             let (from, to) = (self.begins[node as usize], self.begins[node as usize + 1]);
