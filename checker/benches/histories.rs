@@ -32,6 +32,9 @@ const SHAPES: [Shape; 9] = [
 
 fn in_cpu_time() {
     let named = std::env::args().skip_while(|arg| arg != "--only").nth(1).unwrap_or_default();
+    if named.is_empty() || named == "reading" {
+        reading_in_cpu_time(1_000_000);
+    }
     for (name, made, largest) in SHAPES.into_iter().filter(|(name, ..)| name.contains(&named)) {
         for records in SIZES.into_iter().filter(|records| *records <= largest) {
             let history = made(records);
@@ -51,6 +54,30 @@ fn in_cpu_time() {
                 took.as_millis()
             );
         }
+    }
+}
+
+/// How fast lines are read.
+fn reading_in_cpu_time(records: u64) {
+    let history = healthy(records, 10);
+    for (name, format) in [("EDN", Format::Edn), ("JSON lines", Format::JsonLines)] {
+        let mut text = Vec::new();
+        let written = match format {
+            Format::Edn => history.write_edn(&mut text),
+            Format::JsonLines => history.write_json_lines(&mut text),
+        };
+        written.expect("memory can be written");
+        let once = || {
+            let began = cpu_time::ProcessTime::now();
+            let read = input::read(divan::black_box(text.as_slice()), Some(format)).expect("it is a history");
+            (began.elapsed(), read.operations())
+        };
+        let (took, operations) = (0..3).map(|_| once()).min().unwrap_or_default();
+        let per_second = records as u128 * 1_000_000 / took.as_micros().max(1);
+        let (ms, megabytes) = (took.as_millis(), text.len() / 1_000_000);
+        println!(
+            "reading {name}: {records} records, {operations} operations, {megabytes} MB in {ms} ms, {per_second} records/s"
+        );
     }
 }
 

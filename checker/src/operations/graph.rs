@@ -51,10 +51,13 @@ impl Graph {
             after: history.ops.iter().map(after).collect(),
             behind: Vec::with_capacity(barriers as usize + 2),
         };
-        for barrier in 0..=barriers + 1 {
-            let from = graph.behind.last().copied().unwrap_or(0) as usize;
-            let step = history.ops[from..].partition_point(|op| op.before < barrier);
-            graph.behind.push((from + step) as u32);
+        for (number, op) in (0..).zip(&history.ops) {
+            while graph.behind.len() <= op.before as usize {
+                graph.behind.push(number);
+            }
+        }
+        while graph.behind.len() <= barriers as usize + 1 {
+            graph.behind.push(operations);
         }
         graph.draw(facts);
         graph

@@ -6,8 +6,8 @@
 //! ```
 //!
 //! A pure function of the history and of what the [`Options`] say of the configuration. It knows nothing of brokers: what they
-//! alone could tell is UNKNOWN. No input makes it panic, nothing is hashed, nothing recurs, and the work is linear but for two sorts of
-//! as many small items as there are sends and polled records. Memory: 72 bytes for an operation and 24 for each send and each
+//! alone could tell is UNKNOWN. No input makes it panic, nothing is hashed, nothing recurs, and the work is linear: what is sorted is
+//! sorted digit by digit, but for small things. Memory: 72 bytes for an operation and 24 for each send and each
 //! polled record while reading; while judging about as much again for each record, each place in a log and each dependency.
 //!
 //! The findings and when each is a BUG:
