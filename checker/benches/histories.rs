@@ -1,7 +1,7 @@
 //! How long a history takes, by its size and its shape: 10^5, 10^6 and 10^7 records, and shapes made to be slow.
 //!
 //! `cargo bench -p trial-checker`; each line counts records. `cargo bench -p trial-checker --bench histories -- --cpu` measures CPU time
-//! instead, which says more on a machine that others use too, and the largest resident memory.
+//! instead, which says more on a machine that others use too, and the largest resident memory; `--only 'ten'` of some shapes.
 
 use divan::Bencher;
 use divan::counter::ItemsCount;
@@ -31,23 +31,53 @@ const SHAPES: [Shape; 9] = [
 ];
 
 fn in_cpu_time() {
-    for (name, made, largest) in SHAPES {
+    let named = std::env::args().skip_while(|arg| arg != "--only").nth(1).unwrap_or_default();
+    if named.is_empty() || named == "reading" {
+        reading_in_cpu_time(1_000_000);
+    }
+    for (name, made, largest) in SHAPES.into_iter().filter(|(name, ..)| name.contains(&named)) {
         for records in SIZES.into_iter().filter(|records| *records <= largest) {
             let history = made(records);
             // Linux forgets the peak so far.
             let _ = std::fs::write("/proc/self/clear_refs", "5");
-            let began = cpu_time::ProcessTime::now();
-            let report = check(&history, Options::default());
-            let took = began.elapsed();
+            let once = || {
+                let began = cpu_time::ProcessTime::now();
+                let report = check(&history, Options::default());
+                (began.elapsed(), report.groups.len())
+            };
+            let (took, kinds) = (0..3).map(|_| once()).min().unwrap_or_default(); // the others were disturbed
             let per_second = records as u128 * 1_000_000 / took.as_micros().max(1);
             let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
             let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap_or("unknown").trim();
-            let kinds = report.groups.len();
             println!(
                 "{name:<34} {records:>9} records {:>7} ms {per_second:>9} records/s, peak {peak}, {kinds} kinds of finding",
                 took.as_millis()
             );
         }
+    }
+}
+
+/// How fast lines are read.
+fn reading_in_cpu_time(records: u64) {
+    let history = healthy(records, 10);
+    for (name, format) in [("EDN", Format::Edn), ("JSON lines", Format::JsonLines)] {
+        let mut text = Vec::new();
+        let written = match format {
+            Format::Edn => history.write_edn(&mut text),
+            Format::JsonLines => history.write_json_lines(&mut text),
+        };
+        written.expect("memory can be written");
+        let once = || {
+            let began = cpu_time::ProcessTime::now();
+            let read = input::read(divan::black_box(text.as_slice()), Some(format)).expect("it is a history");
+            (began.elapsed(), read.operations())
+        };
+        let (took, operations) = (0..3).map(|_| once()).min().unwrap_or_default();
+        let per_second = records as u128 * 1_000_000 / took.as_micros().max(1);
+        let (ms, megabytes) = (took.as_millis(), text.len() / 1_000_000);
+        println!(
+            "reading {name}: {records} records, {operations} operations, {megabytes} MB in {ms} ms, {per_second} records/s"
+        );
     }
 }
 

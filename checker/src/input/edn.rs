@@ -50,6 +50,21 @@ fn cleared(mut text: String) -> String {
     text
 }
 
+/// By byte: a word ends before it.
+const ENDS_A_WORD: [bool; 256] = of_bytes(b" \t\n\r\x0b\x0c,;()[]{}\"\\");
+/// By byte: it may change what is open.
+const MATTERS: [bool; 256] = of_bytes(b"\\\";()[]{}");
+
+const fn of_bytes(bytes: &[u8]) -> [bool; 256] {
+    let mut table = [false; 256];
+    let mut n = 0;
+    while n < bytes.len() {
+        table[bytes[n] as usize] = true;
+        n += 1;
+    }
+    table
+}
+
 /// Why a piece is not read to its end.
 enum Stop {
     /// It ends in the middle of a form.
@@ -92,7 +107,7 @@ struct Balance {
 impl Balance {
     fn open_after(&mut self, line: &str) -> bool {
         let mut bytes = line.bytes();
-        while let Some(byte) = bytes.next() {
+        while let Some(byte) = bytes.find(|byte| MATTERS[usize::from(*byte)]) {
             match (byte, self.in_string) {
                 (b'\\', _) => {
                     bytes.next();
@@ -195,21 +210,26 @@ impl<'a> Reader<'a> {
     }
 
     fn items(&mut self, at: usize, close: u8) -> Result<Vec<Form<'a>>, Stop> {
+        let mut items = Vec::new();
+        self.each_item(at, close, |item| items.push(item))?;
+        Ok(items)
+    }
+
+    fn each_item(&mut self, at: usize, close: u8, mut take: impl FnMut(Form<'a>)) -> Result<(), Stop> {
         self.at += 1;
         self.deeper(at, |reader| {
-            let mut items = Vec::new();
             loop {
                 reader.skip_blanks()?;
                 match reader.peek() {
                     Some(byte) if byte == close => {
                         reader.at += 1;
-                        return Ok(items);
+                        return Ok(());
                     }
                     None => {
                         let what = format!("this is never closed: {:?} is missing", char::from(close));
                         return Err(Stop::Incomplete(Fault::new(at, what)));
                     }
-                    Some(_) => items.push(reader.form()?),
+                    Some(_) => take(reader.form()?),
                 }
             }
         })
@@ -218,14 +238,13 @@ impl<'a> Reader<'a> {
     /// A map whose brace is the last of so many bytes.
     fn map(&mut self, at: usize, skip: usize) -> Result<Kind<'a>, Stop> {
         self.at += skip - 1;
-        let items = self.items(at, b'}')?;
-        if items.len() % 2 == 1 {
+        let (mut entries, mut key) = (Vec::new(), None);
+        self.each_item(at, b'}', |item| match key.take() {
+            None => key = Some(item),
+            Some(key) => entries.push((key, item)),
+        })?;
+        if key.is_some() {
             return Err(Fault::new(at, "a map has a value for each key: this one ends with a key").into());
-        }
-        let mut entries = Vec::with_capacity(items.len() / 2);
-        let mut items = items.into_iter();
-        while let (Some(key), Some(value)) = (items.next(), items.next()) {
-            entries.push((key, value));
         }
         if let Some((twice, _)) = twice(&entries) {
             let what = format!("a map has each key once: {} stands here a second time", twice.shown());
@@ -278,8 +297,7 @@ impl<'a> Reader<'a> {
     /// Everything up to what ends a word.
     fn token(&mut self) -> &'a str {
         let rest = &self.text[self.at..];
-        let ends = |b: u8| b.is_ascii_whitespace() || b",;()[]{}\"\\".contains(&b) || b == 0x0b;
-        let length = rest.bytes().position(ends).unwrap_or(rest.len());
+        let length = rest.bytes().position(|b| ENDS_A_WORD[usize::from(b)]).unwrap_or(rest.len());
         self.at += length;
         &rest[..length]
     }

@@ -52,7 +52,7 @@ struct Line<'a> {
 
 impl<'a> Line<'a> {
     fn get(&self, name: &str) -> Option<&'a Form<'a>> {
-        self.entries.iter().find(|(key, _)| word(key, self.words) == Some(name)).map(|(_, value)| value)
+        self.entries.iter().find(|(key, _)| is_word(key, self.words, name)).map(|(_, value)| value)
     }
 
     fn need(&self, name: &str, right: &str) -> Result<&'a Form<'a>, Fault> {
@@ -259,6 +259,16 @@ fn word<'f>(form: &'f Form<'_>, words: Words) -> Option<&'f str> {
         (FormKind::Keyword(name), _) => Some(name.rsplit('/').next().unwrap_or(name)),
         (FormKind::Text(text), Words::Json) => Some(text.strip_prefix(':').unwrap_or(text)),
         _ => None,
+    }
+}
+
+/// Is it that word? As [`word`] would say, without looking for the end of a namespace in every other one.
+fn is_word(form: &Form<'_>, words: Words, wanted: &str) -> bool {
+    match (&form.kind, words) {
+        (FormKind::Keyword(name), _) if name.len() == wanted.len() => *name == wanted,
+        (FormKind::Keyword(name), _) => name.strip_suffix(wanted).is_some_and(|namespace| namespace.ends_with('/')),
+        (FormKind::Text(_), Words::Json) => word(form, words) == Some(wanted),
+        _ => false,
     }
 }
 

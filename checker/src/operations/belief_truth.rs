@@ -10,7 +10,6 @@ use crate::history::belief_truth::BeliefTruth;
 
 /// The table of a history. With acks=0 its option says nothing here: what was told counts.
 pub(super) fn of(facts: &Facts<'_>) -> BeliefTruth {
-    let bounds = lost_write::bounds(facts);
     let mut table = BeliefTruth::default();
     for (id, record) in (0..).zip(&facts.records) {
         if record.writer == NONE {
@@ -23,7 +22,7 @@ pub(super) fn of(facts: &Facts<'_>) -> BeliefTruth {
             Outcome::Fail => &mut table.fail,
         };
         let is_read = facts.readers(id).next().is_some();
-        let is_lost = lost_write::is_lost(facts, record, bounds[facts.key_of(id) as usize]);
+        let is_lost = lost_write::is_lost(facts, record);
         *match record.first_index {
             _ if is_lost || (told == Outcome::Fail && !is_read) => &mut row.absent,
             _ if !is_read => &mut row.unjudged,

@@ -2,6 +2,7 @@
 
 use super::graph::{Graph, Kinds};
 use super::history::NONE;
+use super::sort;
 
 /// Components of more than one node, by edges of some kinds.
 #[derive(Debug)]
@@ -20,7 +21,8 @@ impl Components {
             within.is_none_or(|within| within.component_of[a as usize] == within.component_of[b as usize])
         };
         let mut components = Components { component_of: vec![NONE; nodes as usize], members: Vec::new() };
-        let mut search = Search { number: vec![0; nodes as usize], low: vec![0; nodes as usize], next: 1 };
+        let mut search =
+            Search { number: vec![0; nodes as usize], low: vec![0; nodes as usize], next: 1, room: Vec::new() };
         let (mut path, mut open): (Vec<(u32, u32)>, Vec<u32>) = (Vec::new(), Vec::new());
         let mut visit = |root: u32| {
             if search.number[root as usize] != 0 {
@@ -65,6 +67,19 @@ impl Components {
         components
     }
 
+    /// Which of the kinds of edge there are inside one.
+    pub(crate) fn kinds_inside(&self, graph: &Graph, component: u32, kinds: Kinds) -> Kinds {
+        let mut inside = 0;
+        for node in &self.members[component as usize] {
+            let own = |to: u32| to != *node && self.component_of[to as usize] == component;
+            inside |= graph.edges(*node).filter(|(to, _)| own(*to)).fold(0, |all, (_, kind)| all | kind & kinds);
+            if inside == kinds {
+                break;
+            }
+        }
+        inside
+    }
+
     fn close(&mut self, root: u32, open: &mut Vec<u32>, search: &mut Search) {
         let from = open.iter().rposition(|node| *node == root).unwrap_or_default();
         for node in &open[from..] {
@@ -72,7 +87,7 @@ impl Components {
         }
         let mut members = open.split_off(from);
         if members.len() > 1 {
-            members.sort_unstable();
+            sort::by_number(&mut members, &mut search.room, |node| u64::from(*node));
             for node in &members {
                 self.component_of[*node as usize] = self.members.len() as u32;
             }
@@ -89,6 +104,8 @@ struct Search {
     number: Vec<u32>,
     low: Vec<u32>,
     next: u32,
+    /// To sort members in.
+    room: Vec<u32>,
 }
 
 impl Search {

@@ -8,16 +8,22 @@
 //! - The **dense index** of an offset counts the offsets below it at which there is a record, so that transaction markers and
 //!   aborted records never count as gaps.
 //!
-//! Two sorts of as many small items as there are sends and polled records; everything else is linear. Nothing is hashed.
+//! Each partition's sends and polled records are sorted twice, by value and by offset, digit by digit; everything else is one pass.
+//! Nothing is hashed. What passes look up out of turn lies in columns of its own, small enough for a cache.
+
+use std::ops::Range;
 
 use super::atom::Atom;
 use super::history::{History, Mention, NO_OFFSET, NONE, Outcome};
+use super::sort;
 
 /// One record: a value of a partition.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Record {
     /// A send of it, or else a poll: where its key and value stand.
     pub(crate) first: Source,
+    /// Its partition.
+    pub(crate) key: u32,
     /// The operation that sent it, of several the first that is ok, or else unknown, and of these the first that must have
     /// committed; [`NONE`] if nobody did.
     pub(crate) writer: u32,
@@ -55,6 +61,8 @@ pub(crate) struct Slot {
 /// All that is derived.
 pub(crate) struct Facts<'a> {
     pub(crate) history: &'a History,
+    /// By operation: how it ended.
+    outcomes: Vec<Outcome>,
     pub(crate) records: Vec<Record>,
     /// By send, then by polled record: which record it is.
     pub(crate) record_of: Vec<u32>,
@@ -62,6 +70,8 @@ pub(crate) struct Facts<'a> {
     pub(crate) index_of: Vec<u32>,
     /// Sources in the order of their records.
     sources: Vec<Source>,
+    /// Their operations.
+    source_ops: Vec<u32>,
     /// Logs one after the other, each by offset and record.
     pub(crate) slots: Vec<Slot>,
     /// By slot: the first ok operation's poll that found it there, or else any poll, or else a send.
@@ -71,8 +81,17 @@ pub(crate) struct Facts<'a> {
     /// Where each partition's log begins in `slots`, and the end.
     logs: Vec<u32>,
     pub(crate) committed: Vec<bool>,
+    /// By partition the highest first index that an ok operation read, and a record that lies there.
+    pub(crate) bounds: Vec<Option<(u32, u32)>>,
     /// The value of what cannot be read, if it is mentioned.
     nil: Option<Atom>,
+}
+
+/// What is sorted, a number with what it is the number of, and as much room: lent from one partition to the next.
+#[derive(Default)]
+struct Sorting {
+    items: Vec<(u64, u32)>,
+    room: Vec<(u64, u32)>,
 }
 
 impl<'a> Facts<'a> {
@@ -81,70 +100,96 @@ impl<'a> Facts<'a> {
         let total = history.sends.len() + history.polls.len();
         let mut facts = Facts {
             history,
-            records: Vec::new(),
+            outcomes: history.ops.iter().map(|op| op.outcome).collect(),
+            records: Vec::with_capacity(history.sends.len()),
             record_of: vec![NONE; total],
             index_of: vec![NONE; total],
-            sources: Vec::with_capacity(total),
-            slots: Vec::new(),
-            found_by: Vec::new(),
+            sources: vec![Source(NONE); total],
+            source_ops: vec![NONE; total],
+            slots: Vec::with_capacity(history.sends.len()),
+            found_by: Vec::with_capacity(history.sends.len()),
             exposed: Vec::new(),
-            logs: Vec::new(),
+            logs: Vec::with_capacity(history.keys.len() + 1),
             committed: Vec::new(),
+            bounds: Vec::new(),
             nil: history.atoms.find("nil"),
         };
-        facts.find_records();
+        let begins = facts.by_partition();
+        let partitions = || begins.windows(2).map(|ends| ends[0] as usize..ends[1] as usize).zip(0..);
+        let mut sorting = Sorting::default();
+        partitions().for_each(|(all, key)| facts.find_records(key, all, &mut sorting));
+        facts.find_readers();
         facts.find_commits();
         facts.find_writers();
-        facts.find_logs();
+        for (all, _) in partitions() {
+            facts.logs.push(facts.slots.len() as u32);
+            facts.find_log(all, &mut sorting);
+        }
+        facts.logs.push(facts.slots.len() as u32);
+        facts.find_exposed();
+        facts.find_bounds();
         facts
     }
 
-    fn find_records(&mut self) {
-        let mentions = self.history.sends.iter().chain(&self.history.polls);
-        let mut sorted: Vec<(u64, u32, u32)> =
-            mentions.zip(0..).map(|(m, source)| (m.value.order(), m.key, source)).collect();
-        sorted.sort_unstable_by_key(|(value, key, source)| (*key, *value, *source));
-        self.unreadable_by_place(&mut sorted);
+    /// Puts the sources of each partition behind those of the one before; says where they begin, and the end.
+    fn by_partition(&mut self) -> Vec<u32> {
+        let history = self.history;
+        let mentions = || history.sends.iter().chain(&history.polls);
+        let mut begins = vec![0; history.keys.len() + 1];
+        mentions().for_each(|mention| begins[mention.key as usize + 1] += 1);
+        for key in 1..begins.len() {
+            begins[key] += begins[key - 1];
+        }
+        let mut next = begins.clone();
+        for (mention, source) in mentions().zip(0..) {
+            let place = &mut next[mention.key as usize];
+            self.sources[*place as usize] = Source(source);
+            *place += 1;
+        }
+        begins
+    }
+
+    /// The records of a partition, whose sources come into the order of their values.
+    fn find_records(&mut self, key: u32, all: Range<usize>, sorting: &mut Sorting) {
+        let Sorting { items, room } = sorting;
+        items.clear();
+        items.extend(self.sources[all.clone()].iter().map(|source| (self.mention(*source).value.order(), source.0)));
+        sort::by_number(items, room, |(value, _)| *value);
+        self.unreadable_by_place(items);
         let (mut last, mut unreadable) = (None, false);
-        for (value, key, source) in sorted {
+        for (&(value, source), place) in items.iter().zip(all) {
             let source = Source(source);
-            if last.is_none_or(|(k, v, _)| (k, v) != (key, value)) {
+            if last.is_none_or(|(of, _)| of != value) {
                 unreadable = self.is_nil(value) && !self.is_send(source); // sends come first
             }
-            let place = if unreadable { self.mention(source).offset } else { NO_OFFSET };
-            if last != Some((key, value, place)) {
-                last = Some((key, value, place));
-                let sources = self.sources.len() as u32;
+            let lies = if unreadable { self.mention(source).offset } else { NO_OFFSET };
+            if last != Some((value, lies)) {
+                last = Some((value, lies));
                 self.records.push(Record {
                     first: source,
+                    key,
                     writer: NONE,
                     sent_again: false,
                     ok_reader: NONE,
                     first_index: NONE,
                     last_index: NONE,
-                    sources,
+                    sources: place as u32,
                 });
             }
             self.record_of[source.0 as usize] = self.records.len() as u32 - 1;
-            self.sources.push(source);
-            let op = self.mention(source).op;
-            let is_send = self.is_send(source);
-            let Some(record) = self.records.last_mut() else { continue };
-            if !is_send && !record.read_by_ok() && self.history.ops[op as usize].outcome == Outcome::Ok {
-                record.ok_reader = op;
-            }
+            self.sources[place] = source;
+            self.source_ops[place] = self.mention(source).op;
         }
     }
 
     /// What nobody sent and nobody can read, nil, is no value: it is told apart by where it lies.
-    fn unreadable_by_place(&self, sorted: &mut [(u64, u32, u32)]) {
-        if self.nil.is_none() {
-            return;
-        }
-        for run in sorted.chunk_by_mut(|a, b| (a.0, a.1) == (b.0, b.1)) {
-            if self.is_nil(run[0].0) && !self.is_send(Source(run[0].2)) {
-                run.sort_unstable_by_key(|(.., source)| (self.mention(Source(*source)).offset, *source));
-            }
+    fn unreadable_by_place(&self, sorted: &mut [(u64, u32)]) {
+        let Some(nil) = self.nil.map(Atom::order) else { return };
+        let from = sorted.partition_point(|(value, _)| *value < nil);
+        let length = sorted[from..].partition_point(|(value, _)| *value == nil);
+        let run = &mut sorted[from..from + length];
+        if run.first().is_some_and(|(_, source)| !self.is_send(Source(*source))) {
+            run.sort_unstable_by_key(|(_, source)| (self.mention(Source(*source)).offset, *source));
         }
     }
 
@@ -152,11 +197,21 @@ impl<'a> Facts<'a> {
         self.nil.is_some_and(|nil| nil.order() == value)
     }
 
+    fn find_readers(&mut self) {
+        let history = self.history;
+        for (poll, record) in history.polls.iter().zip(&self.record_of[history.sends.len()..]) {
+            let record = &mut self.records[*record as usize];
+            if !record.read_by_ok() && self.outcomes[poll.op as usize] == Outcome::Ok {
+                record.ok_reader = poll.op;
+            }
+        }
+    }
+
     fn find_commits(&mut self) {
-        let mut committed: Vec<bool> = self.history.ops.iter().map(|op| op.outcome == Outcome::Ok).collect();
-        for (send, number) in self.history.sends.iter().zip(0u32..) {
-            let unknown = self.history.ops[send.op as usize].outcome == Outcome::Info;
-            if unknown && self.records[self.record_of[number as usize] as usize].read_by_ok() {
+        let mut committed: Vec<bool> = self.outcomes.iter().map(|outcome| *outcome == Outcome::Ok).collect();
+        for (send, record) in self.history.sends.iter().zip(&self.record_of) {
+            let unknown = self.outcomes[send.op as usize] == Outcome::Info;
+            if unknown && self.records[*record as usize].read_by_ok() {
                 committed[send.op as usize] = true;
             }
         }
@@ -164,9 +219,9 @@ impl<'a> Facts<'a> {
     }
 
     fn find_writers(&mut self) {
-        let rank = |op: u32| (self.history.ops[op as usize].outcome as u8, !self.committed[op as usize]);
-        for (send, number) in self.history.sends.iter().zip(0usize..) {
-            let record = &mut self.records[self.record_of[number] as usize];
+        let rank = |op: u32| (self.outcomes[op as usize] as u8, !self.committed[op as usize]);
+        for (send, record) in self.history.sends.iter().zip(&self.record_of) {
+            let record = &mut self.records[*record as usize];
             record.sent_again = record.writer != NONE;
             if record.writer == NONE || rank(send.op) < rank(record.writer) {
                 record.writer = send.op;
@@ -174,68 +229,81 @@ impl<'a> Facts<'a> {
         }
     }
 
-    fn find_logs(&mut self) {
-        let counts = |source: Source, m: &Mention| {
-            m.offset != NO_OFFSET && (!self.is_send(source) || self.committed[m.op as usize])
-        };
-        let mentions = self.history.sends.iter().chain(&self.history.polls);
-        let mut placed: Vec<(i64, u32, u32)> = mentions
-            .zip(0..)
-            .filter(|(m, source)| counts(Source(*source), m))
-            .map(|(m, source)| (m.offset, m.key, source))
-            .collect();
-        let record_of = &self.record_of;
-        placed.sort_unstable_by(|a, b| {
-            let same_place = || record_of[a.2 as usize].cmp(&record_of[b.2 as usize]);
-            (a.1, a.0).cmp(&(b.1, b.0)).then_with(same_place)
-        });
-        let mut index = 0;
-        let mut last: Option<(u32, i64)> = None;
-        for (offset, key, source) in placed {
-            while self.logs.len() <= key as usize {
-                self.logs.push(self.slots.len() as u32);
+    /// A partition's log. Its sources are in the order of their records, so that each offset's are as well.
+    fn find_log(&mut self, all: Range<usize>, sorting: &mut Sorting) {
+        let Sorting { items, room } = sorting;
+        items.clear();
+        for place in all {
+            let (source, op) = (self.sources[place], self.source_ops[place]);
+            let offset = self.mention(source).offset;
+            if offset != NO_OFFSET && (!self.is_send(source) || self.committed[op as usize]) {
+                items.push((offset as u64, place as u32)); // offsets are not negative
             }
-            index = match last {
-                Some((k, o)) if (k, o) == (key, offset) => index,
-                Some((k, _)) if k == key => index + 1,
-                _ => 0,
+        }
+        sort::by_number(items, room, |(offset, _)| *offset);
+        let begin = self.slots.len();
+        let mut best = (true, true, Source(NONE));
+        for &(offset, place) in items.iter() {
+            let (source, op) = (self.sources[place as usize], self.source_ops[place as usize]);
+            let record = self.record_of[source.0 as usize];
+            let offset = offset as i64;
+            let index = match self.slots[begin..].last() {
+                Some(last) if last.offset == offset => last.index,
+                Some(last) => last.index + 1,
+                None => 0,
             };
-            last = Some((key, offset));
-            let record = self.record_of[source as usize];
-            self.index_of[source as usize] = index;
+            self.index_of[source.0 as usize] = index;
+            // Who tells best that a record lies somewhere: a poll rather than a send, of an ok operation, the first.
+            let rank = (self.is_send(source), self.outcome(op) != Outcome::Ok, source);
             let slot = Slot { offset, record, index };
-            let begin = self.logs[key as usize] as usize;
             if self.slots[begin..].last() == Some(&slot) {
-                let best = self.found_by.last().copied().unwrap_or(Source(source));
-                let better = self.rank(Source(source)) < self.rank(best);
-                self.found_by.pop();
-                self.found_by.push(if better { Source(source) } else { best });
-            } else {
-                self.slots.push(slot);
-                self.found_by.push(Source(source));
-                let state = &mut self.records[record as usize];
-                if state.first_index == NONE {
-                    state.first_index = index;
+                if rank < best {
+                    best = rank;
+                    self.found_by.pop();
+                    self.found_by.push(source);
                 }
-                state.last_index = index;
+                continue;
             }
+            best = rank;
+            self.slots.push(slot);
+            self.found_by.push(source);
+            let state = &mut self.records[record as usize];
+            if state.first_index == NONE {
+                state.first_index = index;
+            }
+            state.last_index = index;
         }
-        while self.logs.len() <= self.history.keys.len() {
-            self.logs.push(self.slots.len() as u32);
-        }
+    }
+
+    fn find_exposed(&mut self) {
+        let mut exposed = vec![false; self.slots.len()];
         for log in self.logs.windows(2) {
             let log = log[0] as usize..log[1] as usize;
             let mut from = log.start;
             for here in self.slots[log].chunk_by(|a, b| a.index == b.index) {
                 let places = from..from + here.len();
                 from = places.end;
-                let polled = |(place, slot): &(usize, &Slot)| {
-                    !self.is_send(self.found_by[*place]) && !self.is_unreadable(slot.record)
-                };
-                let twice = here.len() > 1 && places.zip(here).filter(polled).take(2).count() > 1;
-                self.exposed.resize(from, twice);
+                if here.len() > 1 {
+                    let polled = |(place, slot): &(usize, &Slot)| {
+                        !self.is_send(self.found_by[*place]) && !self.is_unreadable(slot.record)
+                    };
+                    let twice = places.clone().zip(here).filter(polled).take(2).count() > 1;
+                    exposed[places].fill(twice);
+                }
             }
         }
+        self.exposed = exposed;
+    }
+
+    fn find_bounds(&mut self) {
+        let mut bounds: Vec<Option<(u32, u32)>> = vec![None; self.history.keys.len()];
+        for (id, record) in (0..).zip(&self.records) {
+            if record.read_by_ok() && record.first_index != NONE {
+                let bound = &mut bounds[record.key as usize];
+                *bound = (*bound).max(Some((record.first_index, id)));
+            }
+        }
+        self.bounds = bounds;
     }
 
     pub(crate) fn is_send(&self, source: Source) -> bool {
@@ -268,19 +336,24 @@ impl<'a> Facts<'a> {
 
     /// All sends and polls of a record.
     pub(crate) fn sources(&self, record: u32) -> &[Source] {
-        let from = self.records[record as usize].sources as usize;
-        let to = self.records.get(record as usize + 1).map_or(self.sources.len(), |next| next.sources as usize);
-        &self.sources[from..to]
+        &self.sources[self.places(record)]
+    }
+
+    /// Where a record's sources stand.
+    fn places(&self, record: u32) -> Range<usize> {
+        let next = self.records.get(record as usize + 1);
+        self.records[record as usize].sources as usize..next.map_or(self.sources.len(), |next| next.sources as usize)
     }
 
     /// Operations that read a record, in the order of the polls.
     pub(crate) fn readers(&self, record: u32) -> impl Iterator<Item = u32> {
-        let sources = self.sources(record); // sends first
-        sources[sources.partition_point(|s| self.is_send(*s))..].iter().map(|s| self.mention(*s).op)
+        let places = self.places(record);
+        let sends = self.sources[places.clone()].partition_point(|s| self.is_send(*s)); // they come first
+        self.source_ops[places.start + sends..places.end].iter().copied()
     }
 
     pub(crate) fn key_of(&self, record: u32) -> u32 {
-        self.mention(self.records[record as usize].first).key
+        self.records[record as usize].key
     }
 
     /// A partition's log.
@@ -327,11 +400,6 @@ impl<'a> Facts<'a> {
         here.take_while(move |(slot, _)| slot.index == index)
     }
 
-    /// Who tells best that a record lies somewhere.
-    fn rank(&self, source: Source) -> (bool, bool, Source) {
-        (self.is_send(source), self.outcome(self.mention(source).op) != Outcome::Ok, source)
-    }
-
     /// Was it polled as nil, which nobody sent?
     pub(crate) fn is_unreadable(&self, record: u32) -> bool {
         let state = &self.records[record as usize];
@@ -339,6 +407,6 @@ impl<'a> Facts<'a> {
     }
 
     pub(crate) fn outcome(&self, op: u32) -> Outcome {
-        self.history.ops[op as usize].outcome
+        self.outcomes[op as usize]
     }
 }

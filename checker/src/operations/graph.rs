@@ -51,10 +51,13 @@ impl Graph {
             after: history.ops.iter().map(after).collect(),
             behind: Vec::with_capacity(barriers as usize + 2),
         };
-        for barrier in 0..=barriers + 1 {
-            let from = graph.behind.last().copied().unwrap_or(0) as usize;
-            let step = history.ops[from..].partition_point(|op| op.before < barrier);
-            graph.behind.push((from + step) as u32);
+        for (number, op) in (0..).zip(&history.ops) {
+            while graph.behind.len() <= op.before as usize {
+                graph.behind.push(number);
+            }
+        }
+        while graph.behind.len() <= barriers as usize + 1 {
+            graph.behind.push(operations);
         }
         graph.draw(facts);
         graph
@@ -86,8 +89,14 @@ impl Graph {
         node < self.operations
     }
 
+    /// The edges of a node, as [`Self::edge`] numbers them.
+    pub(crate) fn edges(&self, node: u32) -> impl Iterator<Item = (u32, Kinds)> {
+        (0..).map_while(move |number| self.edge(node, number))
+    }
+
     /// The edge of a node of that number: where to, and of which kind. Some numbers have edges of kinds not asked for:
     /// they are told all the same.
+    #[inline]
     pub(crate) fn edge(&self, node: u32, number: u32) -> Option<(u32, Kinds)> {
         if self.is_operation(node) {
             let (from, to) = (self.begins[node as usize], self.begins[node as usize + 1]);
@@ -110,7 +119,7 @@ impl Graph {
 
 fn each_edge(facts: &Facts<'_>, mut edge: impl FnMut(u32, u32, Kinds)) {
     let history = facts.history;
-    let wrote = |op: u32| op != NONE && history.ops[op as usize].outcome != Outcome::Fail;
+    let wrote = |op: u32| op != NONE && facts.outcome(op) != Outcome::Fail;
     for key in 0..history.keys.len() as u32 {
         let mut last = NONE;
         for slots in facts.log(key).chunk_by(|a, b| a.index == b.index).filter(|slots| slots.len() == 1) {

@@ -12,7 +12,7 @@
 use std::collections::BTreeMap;
 
 use super::facts::{Facts, Source};
-use super::history::{Function, NONE, Outcome};
+use super::history::{Function, History, NONE, Outcome};
 use super::options::{Consumer, Options};
 
 /// A step that was not to the next index.
@@ -43,11 +43,47 @@ pub(crate) struct Steps {
     pub(crate) sends_inside: Vec<Step>,
 }
 
-/// What a process does.
-#[derive(Clone, Debug, Default)]
+/// What a process does. What it met in an earlier life counts no more.
+#[derive(Clone, Copy, Debug, Default)]
 struct Process {
-    polled: BTreeMap<u32, Source>,
+    life: u32,
     subscribed: bool,
+}
+
+/// By process, or by sender, and partition: the record it met last, and in which life.
+struct Positions {
+    keys: usize,
+    /// All pairs one after the other, if they are not too many.
+    table: Vec<(u32, Source)>,
+    rest: BTreeMap<(u32, u32), (u32, Source)>,
+}
+
+impl Positions {
+    /// A table in proportion to the history, and none of the size of its processes times its partitions.
+    fn of(history: &History, processes: usize) -> Self {
+        let keys = history.keys.len();
+        let size = processes.saturating_mul(keys);
+        let most = 2 * (history.ops.len() + history.sends.len() + history.polls.len());
+        let table = vec![(0, Source(NONE)); if size <= most { size } else { 0 }];
+        Positions { keys, table, rest: BTreeMap::new() }
+    }
+
+    fn get(&self, process: u32, key: u32, life: u32) -> Option<Source> {
+        let found = match self.table.is_empty() {
+            true => self.rest.get(&(process, key)).copied(),
+            false => self.table.get(process as usize * self.keys + key as usize).copied(),
+        };
+        found.filter(|(of, source)| *of == life && *source != Source(NONE)).map(|(_, source)| source)
+    }
+
+    fn put(&mut self, process: u32, key: u32, life: u32, source: Source) {
+        match self.table.is_empty() {
+            true => {
+                self.rest.insert((process, key), (life, source));
+            }
+            false => self.table[process as usize * self.keys + key as usize] = (life, source),
+        }
+    }
 }
 
 /// For each partition the operation that met it last, with the record it met.
@@ -68,7 +104,8 @@ impl Steps {
         let history = facts.history;
         let mut steps = Steps::default();
         let mut processes = vec![Process::default(); history.processes.len()];
-        let mut senders: Vec<BTreeMap<u32, Source>> = vec![BTreeMap::new(); history.senders()];
+        let mut read = Positions::of(history, history.processes.len());
+        let mut written = Positions::of(history, history.senders());
         let nothing = || Met { last: vec![(NONE, Source(NONE)); history.keys.len()] };
         let (mut polled, mut sent, mut named) = (nothing(), nothing(), nothing());
         for op in 0..history.ops.len() as u32 {
@@ -77,11 +114,15 @@ impl Steps {
             match state.function {
                 Function::Assign | Function::Subscribe if state.outcome != Outcome::Fail => {
                     process.subscribed = state.function == Function::Subscribe;
-                    let keep = history.named_by(op).iter().filter(|_| !state.seek);
-                    let kept = keep.filter_map(|(key, _)| Some((*key, *process.polled.get(key)?)));
-                    process.polled = kept.collect();
+                    let before = process.life;
+                    process.life += 1;
+                    for (key, _) in history.named_by(op).iter().filter(|_| !state.seek) {
+                        if let Some(kept) = read.get(state.process, *key, before) {
+                            read.put(state.process, *key, process.life, kept);
+                        }
+                    }
                 }
-                Function::Crash => process.polled.clear(),
+                Function::Crash => process.life += 1,
                 _ => {}
             }
             for (key, _) in history.named_by(op) {
@@ -106,27 +147,28 @@ impl Steps {
                     }
                     Some(_) => {}
                     None => {
-                        steps.polls.extend(process.polled.get(&key).and_then(|before| step(*before, poll, key)));
+                        let before = read.get(state.process, key, process.life);
+                        steps.polls.extend(before.and_then(|before| step(before, poll, key)));
                     }
                 }
             }
-            let sender = &mut senders[state.sender as usize];
             let judged = state.outcome != Outcome::Fail;
             for send in facts.sends(op) {
                 let key = facts.mention(send).key;
                 match sent.put(key, op, send) {
                     Some(before) => steps.sends_inside.extend(step(before, send, key)),
                     None if judged => {
-                        steps.sends.extend(sender.get(&key).and_then(|before| step(*before, send, key)));
+                        let before = written.get(state.sender, key, 0);
+                        steps.sends.extend(before.and_then(|before| step(before, send, key)));
                     }
                     None => {}
                 }
             }
             if state.outcome == Outcome::Ok {
-                put_last(&mut process.polled, facts, facts.polls(op));
+                put_last(facts, facts.polls(op), |key, last| read.put(state.process, key, process.life, last));
             }
             if judged {
-                put_last(sender, facts, facts.sends(op));
+                put_last(facts, facts.sends(op), |key, last| written.put(state.sender, key, 0, last));
             }
         }
         steps
@@ -134,12 +176,16 @@ impl Steps {
 }
 
 /// Of each run of one partition the last record stands.
-fn put_last(last: &mut BTreeMap<u32, Source>, facts: &Facts<'_>, sources: impl Iterator<Item = Source>) {
-    let mut sources = sources.peekable();
-    while let Some(source) = sources.next() {
+fn put_last(facts: &Facts<'_>, sources: impl Iterator<Item = Source>, mut put: impl FnMut(u32, Source)) {
+    let mut last: Option<(u32, Source)> = None;
+    for source in sources {
         let key = facts.mention(source).key;
-        if sources.peek().is_none_or(|next| facts.mention(*next).key != key) {
-            last.insert(key, source);
+        if let Some((before, source)) = last.filter(|(before, _)| *before != key) {
+            put(before, source);
         }
+        last = Some((key, source));
+    }
+    if let Some((key, source)) = last {
+        put(key, source);
     }
 }

@@ -40,6 +40,8 @@ pub(super) fn find(facts: &Facts<'_>, found: &mut Found<'_>) {
     if most.members.is_empty() {
         return;
     }
+    let components = 0..most.members.len() as u32;
+    let inside = components.fold(0, |inside, component| inside | most.kinds_inside(&graph, component, all));
     let mut local = vec![NONE; graph.nodes() as usize];
     let read = found.options.of_isolation();
     for (code, kinds, judgement) in [
@@ -50,10 +52,15 @@ pub(super) fn find(facts: &Facts<'_>, found: &mut Found<'_>) {
         (G1C_WR_ONLY.code, WR, read),
         (G1C_WR_ONLY_REALTIME.code, WR | RT, BUG),
     ] {
+        if inside & kinds != kinds {
+            continue; // no cycle has an edge of each
+        }
         let fewer = (kinds != all).then(|| Components::of(&graph, kinds, Some(&most)));
         let components = fewer.as_ref().unwrap_or(&most);
         for component in 0..components.members.len() as u32 {
-            if let Some(cycle) = witness::find(&graph, components, component, kinds, &mut local) {
+            if components.kinds_inside(&graph, component, kinds) == kinds
+                && let Some(cycle) = witness::find(&graph, components, component, kinds, &mut local)
+            {
                 let size = components.members[component as usize].iter().filter(|n| graph.is_operation(**n)).count();
                 found.add(code, judgement, |words| {
                     let about = About { ops: cycle.iter().map(|(op, _)| *op).collect(), ..About::default() };

@@ -1,7 +1,7 @@
 //! g1a, aborted read: a value of an operation that definitely failed was read, by an operation of any completion type.
 
 use super::super::facts::Facts;
-use super::super::history::Outcome;
+use super::super::history::{NONE, Outcome};
 use super::super::report::{About, Found};
 use super::Definition;
 
@@ -12,16 +12,13 @@ pub(super) const DEFINITION: Definition = Definition {
 };
 
 pub(super) fn find(facts: &Facts<'_>, found: &mut Found<'_>) {
-    for id in 0..facts.records.len() as u32 {
-        let mut sends = facts.sources(id).iter().take_while(|s| facts.is_send(**s)).peekable();
-        let Some(&&first) = sends.peek() else { continue };
-        if sends.any(|s| facts.outcome(facts.mention(*s).op) != Outcome::Fail) {
-            continue;
-        }
+    // If all that sent it failed, so did the best of them.
+    let failed = |writer: u32| writer != NONE && facts.outcome(writer) == Outcome::Fail;
+    for (id, record) in (0..).zip(&facts.records).filter(|(_, record)| failed(record.writer)) {
         let Some(reader) = facts.readers(id).next() else { continue };
         let judgement = found.options.of_isolation();
         found.add(DEFINITION.code, judgement, |words| {
-            let writer = facts.mention(first).op;
+            let writer = facts.mention(record.first).op;
             let summary = format!(
                 "{} of {} was read though the operation that sent it failed",
                 words.value(id),

@@ -25,33 +25,17 @@ pub(super) const DROPPED: Definition = Definition {
     class: "INFO",
 };
 
-/// By partition the highest first index that an ok operation read, and a record that lies there.
-pub(crate) fn bounds(facts: &Facts<'_>) -> Vec<Option<(u32, u32)>> {
-    let mut bounds: Vec<Option<(u32, u32)>> = vec![None; facts.history.keys.len()];
-    for (id, record) in (0..).zip(&facts.records) {
-        if record.read_by_ok() && record.first_index != NONE {
-            let bound = &mut bounds[facts.key_of(id) as usize];
-            *bound = (*bound).max(Some((record.first_index, id)));
-        }
-    }
-    bounds
-}
-
 /// Is it lost, given its partition's bound?
-pub(crate) fn is_lost(facts: &Facts<'_>, record: &Record, bound: Option<(u32, u32)>) -> bool {
+pub(crate) fn is_lost(facts: &Facts<'_>, record: &Record) -> bool {
+    let bound = facts.bounds[record.key as usize];
     let below = bound.is_some_and(|(bound, _)| record.last_index <= bound); // NONE is above everything
     below && !record.read_by_ok() && record.writer != NONE && facts.committed[record.writer as usize]
 }
 
 pub(super) fn find(facts: &Facts<'_>, found: &mut Found<'_>) {
-    let bounds = bounds(facts);
-    for (id, record) in (0..).zip(&facts.records) {
-        let key = facts.key_of(id);
-        let bound = bounds[key as usize];
-        if !is_lost(facts, record, bound) {
-            continue;
-        }
-        let Some((_, highest)) = bound else { continue };
+    for (id, record) in (0..).zip(&facts.records).filter(|(_, record)| is_lost(facts, record)) {
+        let key = record.key;
+        let Some((_, highest)) = facts.bounds[key as usize] else { continue };
         let (code, judgement) = match found.options.acks {
             0 => (DROPPED.code, INFO),
             _ => (DEFINITION.code, found.options.of_loss()),

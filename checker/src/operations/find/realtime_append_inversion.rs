@@ -21,7 +21,6 @@ pub(super) fn find(facts: &Facts<'_>, found: &mut Found<'_>) {
     if found.options.acks == 0 {
         return; // such a send completes before anything is appended
     }
-    let bounds = lost_write::bounds(facts);
     for key in 0..facts.history.keys.len() as u32 {
         // The record above that was acknowledged first.
         let mut first_done: Option<(u32, u32)> = None;
@@ -31,7 +30,7 @@ pub(super) fn find(facts: &Facts<'_>, found: &mut Found<'_>) {
             if record.writer == NONE || record.sent_again || record.first_index != record.last_index {
                 continue;
             }
-            if lost_write::is_lost(facts, record, bounds[key as usize]) {
+            if lost_write::is_lost(facts, record) {
                 continue;
             }
             let writer = &facts.history.ops[record.writer as usize];

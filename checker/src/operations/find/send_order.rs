@@ -27,7 +27,6 @@ pub(super) const INT_SKIP: Definition = Definition {
 
 pub(super) fn find(facts: &Facts<'_>, steps: &Steps, found: &mut Found<'_>) {
     let order = found.options.of_order();
-    let bounds = lost_write::bounds(facts);
     for step in steps.sends.iter().filter(|step| !step.is_skip()) {
         // Behind a record that was lost the log goes on at lower offsets: then the loss is what is to be judged.
         let record = &facts.records[facts.record(step.from) as usize];
@@ -35,7 +34,7 @@ pub(super) fn find(facts: &Facts<'_>, steps: &Steps, found: &mut Found<'_>) {
             BUG if facts.is_contested(step.key, step.from_index) => {
                 found.options.of_conflict(facts.is_exposed(step.key, step.from_index))
             }
-            BUG if lost_write::is_lost(facts, record, bounds[step.key as usize]) => found.options.of_loss(),
+            BUG if lost_write::is_lost(facts, record) => found.options.of_loss(),
             order => order,
         };
         add(facts, step, NONMONOTONIC.code, judgement, found);

@@ -19,14 +19,12 @@ pub(super) fn find(facts: &Facts<'_>, found: &mut Found<'_>) {
     if found.options.acks == 0 {
         return;
     }
-    let bounds = lost_write::bounds(facts);
     for (id, record) in (0..).zip(&facts.records) {
         if record.read_by_ok() || record.writer == NONE || facts.outcome(record.writer) != Outcome::Ok {
             continue;
         }
-        let bound = bounds[facts.key_of(id) as usize];
-        let fate = match bound {
-            _ if lost_write::is_lost(facts, record, bound) => Some("lost"),
+        let fate = match facts.bounds[record.key as usize] {
+            _ if lost_write::is_lost(facts, record) => Some("lost"),
             Some(_) if record.first_index == NONE => None,
             _ => Some("late"),
         };
