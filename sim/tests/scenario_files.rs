@@ -708,3 +708,13 @@ fn errors_of_groups_say_what_would_be_right() {
     let told: Vec<String> = wrongs.iter().map(|(what, text)| format!("# {what}\n{}", errors(text))).collect();
     insta::assert_snapshot!(told.join("\n\n"));
 }
+
+#[test]
+fn whatever_the_checker_may_find_can_be_expected() {
+    let missing: Vec<_> = trial_checker::invariants::all()
+        .into_iter()
+        .map(|invariant| invariant.code)
+        .filter(|code| !trial_sim::scenario::FINDING_CODES.contains(code))
+        .collect();
+    assert_eq!(missing, [""; 0]);
+}
