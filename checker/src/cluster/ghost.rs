@@ -4,6 +4,7 @@
 //! the controller's own epoch. It only grows, except where a leader took over without it: that is a finding
 //! (`unsafe-election`), told once, and the leader's history is the truth from there on.
 
+use super::loss::Judgement;
 use super::replica::{Batch, Replica};
 use crate::observation::EventRef;
 
@@ -30,8 +31,8 @@ pub(crate) struct Ghost {
     log: Vec<Committed>,
     /// Everything below was committed.
     pub(crate) end: i64,
-    /// What later leaders did not have, one run of offsets for each.
-    lost: Vec<Vec<Committed>>,
+    /// What later leaders did not have, one run of offsets for each, and why it went.
+    lost: Vec<(Judgement, Vec<Committed>)>,
     /// A leader took over without some of it at least once.
     pub(crate) rebased: bool,
 }
@@ -80,14 +81,12 @@ impl Ghost {
         Some(Difference { committed: *committed, instead: None })
     }
 
-    /// A leader took over without what lies from there on. Returns how many batches that was.
-    pub(crate) fn rebase(&mut self, offset: i64) -> usize {
+    /// A leader took over without what lies from there on, for that reason.
+    pub(crate) fn rebase(&mut self, offset: i64, why: Judgement) {
         let lost = self.log.split_off(self.log.partition_point(|c| c.batch.first < offset));
-        let batches = lost.len();
-        self.lost.push(lost);
+        self.lost.push((why, lost));
         self.end = self.end.min(offset);
         self.rebased = true;
-        batches
     }
 
     /// Is this batch committed now?
@@ -100,9 +99,14 @@ impl Ghost {
         self.lost.len()
     }
 
-    /// For each time that a leader took over without some of it: the first batch of that.
-    pub(crate) fn first_lost(&self) -> impl Iterator<Item = &Committed> {
-        self.lost.iter().filter_map(|lost| lost.first())
+    /// Each time that a leader took over without some of it: why. A later leader may have brought it back.
+    pub(crate) fn losses(&self) -> impl Iterator<Item = &Judgement> {
+        self.lost.iter().map(|(why, _)| why)
+    }
+
+    /// Why a leader took over without this batch, the last time that one did.
+    pub(crate) fn why_lost(&self, batch: &Batch) -> Option<&Judgement> {
+        self.lost.iter().rev().find(|(_, lost)| find(lost, batch).is_some()).map(|(why, _)| why)
     }
 
     /// What is committed from an offset on.
@@ -116,7 +120,7 @@ impl Ghost {
 
     /// How it was committed, if it ever was.
     pub(crate) fn ever(&self, batch: &Batch) -> Option<&Committed> {
-        self.find(batch).or_else(|| self.lost.iter().find_map(|lost| find(lost, batch)))
+        self.find(batch).or_else(|| self.lost.iter().find_map(|(_, lost)| find(lost, batch)))
     }
 }
 

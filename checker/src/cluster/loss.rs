@@ -61,15 +61,10 @@ pub(crate) fn judge(
     Loss { judgement, reign }
 }
 
-/// Why a partition lost what had been committed, if it ever did: the gravest of its losses.
-pub(crate) fn of_committed(cluster: &Cluster, truth: &PartitionTruth, settings: &Settings) -> Option<Judgement> {
-    let losses = truth.ghost.first_lost().map(|lost| {
-        match truth.produced.iter().find(|produced| produced.batch == lost.batch) {
-            Some(produced) => judge(cluster, truth, produced, -1, true, settings).judgement,
-            None => Judgement::bug(format!("nobody appended offset {}", lost.batch.first)),
-        }
-    });
-    losses.min_by_key(|judgement| judgement.class)
+/// Why a partition lost what had been committed, if it ever did: the gravest of its losses, each as it was judged when it came
+/// about. What a later leader has again was lost all the same to those who read meanwhile.
+pub(crate) fn of_committed(truth: &PartitionTruth) -> Option<Judgement> {
+    truth.ghost.losses().min_by_key(|judgement| judgement.class).cloned()
 }
 
 /// The first reign without the batch after the last one with it.

@@ -261,9 +261,9 @@ impl PartitionTruth {
         self.acks.iter().filter(covers).any(held)
     }
 
-    /// The replicas that hold this batch now.
+    /// The replicas that have this batch now.
     pub(crate) fn holders(&self, batch: &Batch) -> impl Iterator<Item = i32> {
-        self.replicas.iter().filter(|(_, r)| r.holds(batch)).map(|(broker, _)| *broker)
+        self.replicas.iter().filter(|(_, r)| r.has(batch)).map(|(broker, _)| *broker)
     }
 }
 

@@ -152,6 +152,11 @@ impl Replica {
         self.place_of(batch.first).is_some_and(|place| self.log[place].batch == *batch)
     }
 
+    /// Has it this batch now? What lies below its start is deleted, though the log may still hold it.
+    pub(crate) fn has(&self, batch: &Batch) -> bool {
+        batch.last >= self.log_start && self.holds(batch)
+    }
+
     /// Does it hold it, or did it ever?
     pub(crate) fn ever_held(&self, batch: &Batch) -> bool {
         self.holds(batch) || self.cuts.iter().any(|cut| cut.entry(batch).is_some())

@@ -32,7 +32,8 @@ pub(crate) fn check(cluster: &mut Cluster, number: usize, at: EventRef, settings
     let batch = difference.committed.batch;
     let truth = &cluster.partitions[number];
     let Some(reign) = truth.reigns.last().copied() else { return };
-    let Judgement { class, rule, because } = loss::judge_reign(cluster, truth, &batch, &reign, settings);
+    let why = loss::judge_reign(cluster, truth, &batch, &reign, settings);
+    let Judgement { class, rule, ref because } = why;
     let headline = Headline { class, rule, ..Headline::bug(INVARIANT.code, &truth.name, Some(batch.first), at) };
     found.add(headline, || {
         let (name, partition) = (settings.broker_name(leader), &truth.name);
@@ -53,7 +54,7 @@ pub(crate) fn check(cluster: &mut Cluster, number: usize, at: EventRef, settings
         (summary, chain)
     });
     let truth = &mut cluster.partitions[number];
-    truth.ghost.rebase(batch.first);
+    truth.ghost.rebase(batch.first, why);
     for replica in truth.replicas.values_mut() {
         replica.verified = replica.verified.min(batch.first);
     }

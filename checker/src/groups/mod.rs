@@ -381,9 +381,9 @@ impl Groups {
     }
 
     /// What excuses that a group forgot: it lost part of `__consumer_offsets` by a rule that allows that.
-    pub(crate) fn forgot(&self, group: &str, cluster: &Cluster, settings: &Settings) -> Option<Judgement> {
+    pub(crate) fn forgot(&self, group: &str, cluster: &Cluster) -> Option<Judgement> {
         let truth = cluster.partition(self.home.get(group)?)?;
-        loss::of_committed(cluster, truth, settings).filter(|loss| loss.class == Class::Allowed)
+        loss::of_committed(truth).filter(|loss| loss.class == Class::Allowed)
     }
 
     /// Was the offset removed as it may be (by its age, by an administrator, with its topic), after that event?
@@ -421,7 +421,10 @@ impl Log {
                 partition: partition.clone(),
                 offset: last.offset,
                 acknowledged: last.at,
-                loss: loss::judge(cluster, truth, produced, -1, true, settings).judgement,
+                loss: match truth.ghost.why_lost(&produced.batch) {
+                    Some(why) => why.clone(),
+                    None => loss::judge(cluster, truth, produced, -1, true, settings).judgement,
+                },
             });
         }
         lost

@@ -181,7 +181,7 @@ pub(super) fn judge(judge: &Judge<'_>, violation: GroupViolation, found: &mut Fi
 
 /// The group forgot in a way that is allowed: it lost what it had committed, or that was removed.
 fn excuse(judge: &Judge<'_>, place: &Place, since: Option<EventRef>, headline: &mut Headline) {
-    if let Some(loss) = judge.groups.forgot(&place.group, judge.cluster, judge.settings) {
+    if let Some(loss) = judge.groups.forgot(&place.group, judge.cluster) {
         (headline.class, headline.rule) = (loss.class, loss.rule);
     } else if since.is_some_and(|since| judge.groups.was_removed(&place.group, &place.partition, since)) {
         (headline.class, headline.rule) = (Class::Allowed, Some("offsets-removed"));
@@ -213,7 +213,7 @@ fn never_processed(
         Because::Unknown => {
             // What took the place of lost records may lie below what was committed of them.
             let truth = judge.cluster.partition(&place.partition);
-            let loss = truth.and_then(|truth| crate::cluster::loss::of_committed(judge.cluster, truth, settings));
+            let loss = truth.and_then(crate::cluster::loss::of_committed);
             if let Some((loss, rule)) = loss.and_then(|loss| Some((loss.class, loss.rule?))) {
                 allow(loss, rule);
             }

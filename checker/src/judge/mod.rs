@@ -235,7 +235,7 @@ impl<'a> Judge<'a> {
         let truth = cluster.partition(partition);
         let sides = truth.and_then(|truth| Some((truth, at_offset(truth, first)?, at_offset(truth, then)?)));
         let loser = sides.map(|(truth, one, other)| {
-            let kept = |p: &Produced| truth.replicas.get(&truth.leader).is_some_and(|r| r.holds(&p.batch));
+            let kept = |p: &Produced| truth.replicas.get(&truth.leader).is_some_and(|r| r.has(&p.batch));
             let older_is_first = (one.batch.epoch, one.seq) <= (other.batch.epoch, other.seq);
             let (older, newer) = if older_is_first { (one, other) } else { (other, one) };
             (truth, if kept(older) { newer } else { older })
@@ -283,10 +283,8 @@ impl<'a> Judge<'a> {
             || truth.produced.iter().rev().find(|p| acked_offset.is_some() && covers(p) && p.at.time <= settled);
         let Some(acked) = acked.or_else(by_offset) else { return Fate::NeverAppended };
         let leader = truth.replicas.get(&truth.leader);
-        // What lies below the start of a log is not in it, whoever deleted it.
         let there = leader.is_some_and(|leader| {
-            let keeps = |produced: &Produced| produced.batch.last >= leader.log_start && leader.holds(&produced.batch);
-            keeps(acked) || batches.iter().any(|produced| keeps(produced))
+            leader.has(&acked.batch) || batches.iter().any(|produced| leader.has(&produced.batch))
         });
         if !there {
             return Fate::Lost(acked);

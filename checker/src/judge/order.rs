@@ -162,7 +162,10 @@ fn forgotten_copies(judge: &Judge<'_>, partition: &Partition, record: u64, offse
     // As with losses, no rule excuses a cluster with a zoo switch on.
     let truth = judge.cluster.partition(partition).filter(|_| !judge.settings.zoo_on)?;
     let written = judge.cluster.written(truth, record).filter(|written| offsets.contains(&written.offset));
-    let mut copies: Vec<&Produced> = written.map(|written| written.produced).collect();
+    // A copy that a deposed leader put there, and that went again, is none that anybody read.
+    let leader = truth.replicas.get(&truth.leader);
+    let is_there = |produced: &&Produced| leader.is_some_and(|leader| leader.holds(&produced.batch));
+    let mut copies: Vec<&Produced> = written.map(|written| written.produced).filter(is_there).collect();
     copies.sort_by_key(|produced| produced.seq);
     let all = copies.len() == offsets.len();
     let was_refused = |until: EventRef| was_refused_meanwhile(judge, record, until);
@@ -205,7 +208,7 @@ fn mismatch(
     let retried = state.is_some_and(|r| r.attempts > 1);
     match judge.cluster.partition(partition) {
         Some(truth) if retried => {
-            let is_gone = |p: &&Produced| !truth.replicas.get(&truth.leader).is_some_and(|r| r.holds(&p.batch));
+            let is_gone = |p: &&Produced| !truth.replicas.get(&truth.leader).is_some_and(|r| r.has(&p.batch));
             // No copy was ever where the acknowledgement said: no loss explains that.
             if let Some(acked) = judge.cluster.copies_at(truth, record, acked_offset).into_iter().find(is_gone) {
                 let loss = judge.loss(truth, acked, judge.acks(truth, record, acked), false);

@@ -5,6 +5,7 @@
 //! went over it from one record that it read to the next, having read a write in another partition: in one partition that
 //! is a skip and nothing more. Where a consumer begins and which
 //! partitions its group leaves to others is not in the file, so that what one reader alone has not seen says nothing else.
+//! Values are unique: one that several operations sent tells nothing of any of them.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -28,7 +29,7 @@ pub(super) fn find(facts: &Facts<'_>, steps: &Steps, found: &mut Found<'_>) {
         let record = |send: Source| facts.record(send);
         let is_read = |send: &Source| facts.records[record(*send) as usize].read_by_ok();
         let hidden = |send: &Source| !is_read(send) && facts.position(*send).is_some();
-        let sends = facts.sends(op);
+        let sends = facts.sends(op).filter(|send| !facts.records[record(*send) as usize].sent_again);
         let Some(visible) = sends.clone().find(is_read) else { continue };
         let Some(missing) = sends.clone().find(hidden) else { continue };
         // What must be passed, by partition.
@@ -91,13 +92,15 @@ fn gone_over(facts: &Facts<'_>, steps: &Steps, found: &mut Found<'_>) {
             };
             // Where nobody read it, the other rule says more.
             if !missed.read_by_ok()
+                || missed.sent_again
                 || told.contains(&writer)
                 || facts.readers(missing.record).any(|reader| own(&reader))
             {
                 continue;
             }
             let read = |send: &Source| facts.readers(facts.record(*send)).take(64).find(own);
-            let mut elsewhere = sends.filter(|send| facts.mention(*send).key != step.key);
+            let is_its_own = |send: &Source| !facts.records[facts.record(*send) as usize].sent_again;
+            let mut elsewhere = sends.filter(|send| facts.mention(*send).key != step.key && is_its_own(send));
             let Some((visible, reader)) = elsewhere.find_map(|send| Some((send, read(&send)?))) else { continue };
             told.insert(writer);
             let judgement = found.options.of_isolation();
