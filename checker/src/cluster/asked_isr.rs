@@ -69,7 +69,8 @@ pub(crate) fn check(
         });
     };
     let Some(reign) = truth.reigns.iter().rev().find(|reign| reign.leader == leader) else { return };
-    let high_watermark = truth.replicas.get(&leader).map_or(0, |replica| replica.high_watermark);
+    let own = truth.replicas.get(&leader);
+    let (log_end, high_watermark) = own.map_or((0, 0), |replica| (replica.log_end, replica.high_watermark));
     for joiner in isr.iter().filter(|broker| !from.contains(broker)) {
         let name = settings.broker_name(*joiner);
         match truth.known_to.get(&(leader, *joiner)) {
@@ -88,7 +89,6 @@ pub(crate) fn check(
     if let Some((joiner, why)) = barred {
         tell(&BARRED, format!("{} is {}", settings.broker_name(joiner), why.in_words()));
     }
-    let log_end = truth.replicas.get(&leader).map_or(0, |replica| replica.log_end);
     for leaver in from.iter().filter(|broker| !isr.contains(broker)) {
         let known = truth.known_to.get(&(leader, *leaver)).filter(|known| known.seq > reign.seq);
         if *leaver == leader {

@@ -32,7 +32,7 @@ pub(crate) fn check(
     let excused = !truth.isr.contains(&broker)
         || replica.lost_data
         // It may still act on the word of a leader whose loss was told already.
-        || (truth.ghost.rebased && replica.leader_epoch < truth.leader_epoch);
+        || (truth.ghost.rebases() > 0 && replica.leader_epoch < truth.leader_epoch);
     if excused {
         return;
     }

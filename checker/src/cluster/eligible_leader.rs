@@ -83,6 +83,6 @@ fn wrong(cluster: &Cluster, number: usize, election: &Election, settings: &Setti
 /// leader's time (NEW_LEADER_ELECTED). Nothing else takes a leader that is neither fenced nor shutting down out of the in-sync
 /// replicas. Whether who joined had everything is judged as of anybody that joins.
 fn joined_with_it(cluster: &Cluster, election: &Election) -> bool {
-    let sent_it = cluster.brokers.get(&election.previous).is_some_and(|leader| !leader.fenced && !leader.shutting_down);
+    let sent_it = cluster.is_active(election.previous);
     election.clean && sent_it && !election.isr.contains(&election.previous) && election.isr.contains(&election.leader)
 }

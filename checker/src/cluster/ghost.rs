@@ -33,8 +33,6 @@ pub(crate) struct Ghost {
     pub(crate) end: i64,
     /// What later leaders did not have, one run of offsets for each, and why it went.
     lost: Vec<(Judgement, Vec<Committed>)>,
-    /// A leader took over without some of it at least once.
-    pub(crate) rebased: bool,
 }
 
 impl Ghost {
@@ -86,7 +84,6 @@ impl Ghost {
         let lost = self.log.split_off(self.log.partition_point(|c| c.batch.first < offset));
         self.lost.push((why, lost));
         self.end = self.end.min(offset);
-        self.rebased = true;
     }
 
     /// Is this batch committed now?

@@ -412,6 +412,11 @@ impl Cluster {
         self.partitions.iter().flat_map(|truth| &truth.unknown_starts).filter_map(|start| start.record)
     }
 
+    /// Registered, neither fenced nor shutting down (`BrokerRegistration`, `ClusterControlManager.isActive`).
+    fn is_active(&self, broker: i32) -> bool {
+        self.brokers.get(&broker).is_some_and(|known| !known.fenced && !known.shutting_down)
+    }
+
     /// Has a broker gone down uncleanly and not registered since? The record that takes it out of the in-sync and the
     /// eligible leader replicas, before its registration, may elect another (`handleBrokerUncleanShutdown`).
     fn is_out(&self, broker: i32) -> bool {

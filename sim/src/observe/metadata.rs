@@ -357,15 +357,14 @@ impl MetadataTruth {
         let decided = place.map_or(Vec::new(), |place| self.decided[place].events.clone());
         let mut changed = false;
         let records = metadata_records(batch);
-        // What was decided upon: all of a batch is decided at once.
-        let then = self.image.clone();
+        // What a change of a partition was decided upon: all of a batch is decided at once.
+        let changes = records.iter().any(|(_, record)| matches!(record, MetadataRecord::PartitionChange(_)));
+        let then = (changes && !self.is_rewritten).then(|| self.image.clone());
         for (offset, record) in &records {
             changed |= *record != MetadataRecord::NoOp;
             self.tell_record(at, *offset, record, &decided, told);
-            if let MetadataRecord::PartitionChange(change) = record
-                && !self.is_rewritten
-            {
-                let images = (&then, &self.image);
+            if let (MetadataRecord::PartitionChange(change), Some(then)) = (record, &then) {
+                let images = (then, &self.image);
                 told.extend(partition_changes::tell(images, &self.given, change, &records, &decided, at));
             }
         }

@@ -130,10 +130,10 @@ impl<'a> Change<'a> {
         self.is_reassigned() && !self.before.adding.is_empty() && was_there.eq(self.after.replicas.iter().copied())
     }
 
-    /// Registered, neither fenced nor shutting down, and not about to be.
+    /// Active, and not about to go.
     fn is_active(&self, broker: i32) -> bool {
         let goes = self.told.going.is_some_and(|going| going.broker == broker);
-        !goes && self.cluster.brokers.get(&broker).is_some_and(|known| !known.fenced && !known.shutting_down)
+        !goes && self.cluster.is_active(broker)
     }
 
     /// `PartitionChangeBuilder.isValidNewLeader`

@@ -42,12 +42,8 @@ pub(crate) fn check(cluster: &Cluster, at: EventRef, unfenced: bool, settings: &
     }
 }
 
-fn is_active(cluster: &Cluster, broker: i32) -> bool {
-    cluster.brokers.get(&broker).is_some_and(|known| !known.fenced && !known.shutting_down)
-}
-
 fn left_behind(cluster: &Cluster, truth: &PartitionTruth, settings: &Settings) -> Option<(Invariant, String)> {
-    let is_gone = |broker: &&i32| !is_active(cluster, **broker);
+    let is_gone = |broker: &&i32| !cluster.is_active(**broker);
     let name = |broker: i32| settings.broker_name(broker);
     if truth.leader >= 0 && is_gone(&&truth.leader) {
         return Some((LEFT_BEHIND, format!("{} still leads {}, and is not active", name(truth.leader), truth.name)));
@@ -68,6 +64,6 @@ fn leaderless(cluster: &Cluster, truth: &PartitionTruth, settings: &Settings) ->
         () if !truth.elr.is_empty() || !topic.eligible_leader_replicas || truth.last_known_elr.len() != 1 => &truth.elr,
         () => &truth.last_known_elr,
     };
-    let may = among.iter().find(|broker| is_active(cluster, **broker))?;
+    let may = among.iter().find(|broker| cluster.is_active(**broker))?;
     Some((LEADERLESS, format!("nobody leads {}, though {} may", truth.name, settings.broker_name(*may))))
 }
