@@ -10,7 +10,7 @@ use crate::history::History;
 use crate::history::belief_truth::BeliefTruth;
 use crate::history::groups::delivery::Delivery;
 use crate::judge::Judge;
-use crate::observation::{Belief, EventRef, Observation, Time, Waiting};
+use crate::observation::{Belief, EventRef, Observation, Partition, Time, Waiting};
 use crate::quorum::{self, Quorum};
 use crate::settings::Settings;
 use crate::still_waiting::StillWaiting;
@@ -101,16 +101,10 @@ impl Checker {
         self.count(&what);
         use Observation::*;
         match what {
-            SendInvoked { record, producer, partition } => self.history.send_invoked(at, record, producer, &partition),
+            SendInvoked { record, producer, partition } => self.send_invoked(at, record, producer, &partition),
             SendSettled { record, belief, attempts } => self.history.send_settled(at, record, belief, attempts),
-            Read { consumer, partition, offset, leader_epoch, record }
-                if self.settings.members.contains_key(&consumer) =>
-            {
-                self.history.read_as_member(at, consumer, &partition, (offset, leader_epoch), record);
-            }
             Read { consumer, partition, offset, leader_epoch, record } => {
-                let manual = self.settings.consumer(consumer).manual;
-                self.history.read(at, consumer, manual, &partition, (offset, leader_epoch), record);
+                self.read(at, consumer, &partition, (offset, leader_epoch), record);
             }
             PositionReset { consumer, partition, to, cause } => match self.settings.members.get(&consumer) {
                 Some(member) => self.history.member_reset(at, consumer, member, &partition, to, cause),
@@ -127,7 +121,7 @@ impl Checker {
             }
             Coordinator { .. } => self.groups.observe(at, &what, &self.cluster, &self.settings, &mut self.found),
             FinalRead { partition, offset, leader_epoch, record } => {
-                self.history.final_read(at, &partition, (offset, leader_epoch), record);
+                self.final_read(at, &partition, (offset, leader_epoch), record);
             }
             FinalReadEnd { partition, log_start, log_end, complete } => {
                 self.history.final_read_end(at, &partition, log_start, log_end, complete);
@@ -155,6 +149,33 @@ impl Checker {
                 }
             }
         }
+    }
+
+    /// [`Observation::SendInvoked`]. For the many of these, the partition is lent.
+    pub fn send_invoked(&mut self, at: EventRef, record: u64, producer: u32, partition: &Partition) {
+        self.counts.sends += 1;
+        self.history.send_invoked(at, record, producer, partition);
+    }
+
+    /// [`Observation::Read`] of a record at this offset and leader epoch. For the many of these, the partition is lent.
+    pub fn read(
+        &mut self,
+        at: EventRef,
+        consumer: u32,
+        partition: &Partition,
+        position: (i64, i32),
+        record: Option<u64>,
+    ) {
+        if self.settings.members.contains_key(&consumer) {
+            return self.history.read_as_member(at, consumer, partition, position, record);
+        }
+        let manual = self.settings.consumer(consumer).manual;
+        self.history.read(at, consumer, manual, partition, position, record);
+    }
+
+    /// [`Observation::FinalRead`] of a record at this offset and leader epoch. For the many of these, the partition is lent.
+    pub fn final_read(&mut self, at: EventRef, partition: &Partition, position: (i64, i32), record: Option<u64>) {
+        self.history.final_read(at, partition, position, record);
     }
 
     /// A producer of which a leader took a batch out of the middle may have to give up the batches before it, which takes
@@ -258,7 +279,6 @@ impl Checker {
         use Observation::*;
         let counts = &mut self.counts;
         match what {
-            SendInvoked { .. } => counts.sends += 1,
             SendSettled { belief, attempts, .. } => {
                 counts.retried += u64::from(*attempts > 1);
                 *match belief {

@@ -97,23 +97,26 @@ pub(crate) struct Sent {
 
 impl Metrics {
     /// Of these sends.
-    pub(crate) fn of(sends: Vec<Sent>, name: impl Fn(u32) -> String, healed: Option<Time>) -> Self {
-        let mut metrics = Metrics::default();
-        let acked = |sent: &Sent| sent.settled.filter(|(_, acked)| *acked).map(|(at, _)| at);
-        let produced = sends.iter().filter_map(|sent| Some(acked(sent)?.saturating_sub(sent.invoked)));
-        metrics.produce_latency = Quantiles::of(produced.collect());
-        let delivered = sends.iter().filter(|sent| sent.delivered);
-        let delivered = delivered.filter_map(|sent| Some(sent.read?.saturating_sub(acked(sent)?)));
-        metrics.delivery_latency = Quantiles::of(delivered.collect());
+    pub(crate) fn of(sends: impl Iterator<Item = Sent>, name: impl Fn(u32) -> String, healed: Option<Time>) -> Self {
+        let (mut produced, mut delivered): (Vec<Time>, Vec<Time>) = (Vec::new(), Vec::new());
         // Those of a partition in the order of their ends, in which they nearly are.
         let mut partitions: Vec<Vec<Sent>> = Vec::new();
         for sent in sends {
+            if let Some((acked, true)) = sent.settled {
+                produced.push(acked.saturating_sub(sent.invoked));
+                delivered.extend(sent.read.filter(|_| sent.delivered).map(|read| read.saturating_sub(acked)));
+            }
             let number = sent.partition as usize;
             if number >= partitions.len() {
                 partitions.resize_with(number + 1, Vec::new);
             }
             partitions[number].push(sent);
         }
+        let mut metrics = Metrics {
+            produce_latency: Quantiles::of(produced),
+            delivery_latency: Quantiles::of(delivered),
+            ..Metrics::default()
+        };
         for partition in &mut partitions {
             partition.sort_by_key(|sent| sent.settled.map_or(Time::MAX, |(at, _)| at));
         }

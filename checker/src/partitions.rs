@@ -5,29 +5,35 @@ use std::sync::Arc;
 
 use crate::observation::Partition;
 
+/// So many partitions of one topic are numbered without a search.
+const RECENT: usize = 16;
+
 /// Partitions by number, numbered as they are first seen.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Partitions {
     names: Vec<Partition>,
     numbers: BTreeMap<Partition, u32>,
-    last: u32,
+    /// The numbers given last, by the partition's index. One that stands for another partition, or for none, is no harm.
+    recent: [u32; RECENT],
 }
 
 impl Partitions {
-    /// The partition's number. Traffic comes in runs of one partition, so the last one is tried first.
+    /// The partition's number. Traffic comes in runs of one partition, so what was asked for last is tried first.
     pub(crate) fn number(&mut self, partition: &Partition) -> u32 {
-        if let Some(last) = self.names.get(self.last as usize)
+        let place = partition.index as usize % RECENT;
+        let recent = self.recent[place];
+        if let Some(last) = self.names.get(recent as usize)
             && last.index == partition.index
             && (Arc::ptr_eq(&last.topic, &partition.topic) || last.topic == partition.topic)
         {
-            return self.last;
+            return recent;
         }
         let next = self.names.len() as u32;
         let number = *self.numbers.entry(partition.clone()).or_insert(next);
         if number == next {
             self.names.push(partition.clone());
         }
-        self.last = number;
+        self.recent[place] = number;
         number
     }
 
@@ -35,7 +41,7 @@ impl Partitions {
     /// seen again. Returns the number it had.
     pub(crate) fn forget(&mut self, topic: &str) -> Vec<u32> {
         let of_topic: Vec<Partition> = self.numbers.keys().filter(|p| &*p.topic == topic).cloned().collect();
-        self.last = u32::MAX;
+        self.recent = [u32::MAX; RECENT];
         of_topic.iter().filter_map(|partition| self.numbers.remove(partition)).collect()
     }
 

@@ -323,7 +323,7 @@ impl History {
             let read = if delivered { seen } else { log.is_consumed.then_some(final_read) };
             Sent { partition: record.partition, invoked: record.invoked.time, settled, read, delivered }
         };
-        let sends = self.records.iter().filter(|(_, record)| !record.deleted).map(sent).collect();
+        let sends = self.records.iter().filter(|(_, record)| !record.deleted).map(sent);
         Metrics::of(sends, |number| self.partitions.name(number).to_string(), healed)
     }
 

@@ -59,10 +59,14 @@ impl Record {
     };
 }
 
+/// So many records stand in one allocation: the table grows without moving any, and the next trial is given the same memory.
+const BLOCK: usize = 1 << 10;
+
 /// All records by id.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Records {
-    records: Vec<Record>,
+    /// All but the last are full.
+    blocks: Vec<Vec<Record>>,
     /// Observations that named an impossible id.
     pub(crate) malformed: u64,
 }
@@ -70,20 +74,33 @@ pub(crate) struct Records {
 impl Records {
     /// A record was handed to a producer.
     pub(crate) fn invoked(&mut self, at: EventRef, id: u64, producer: u32, partition: u32) {
-        if id >= self.records.len() as u64 + LARGEST_GAP {
+        if id >= self.len() as u64 + LARGEST_GAP {
             self.malformed += 1;
             return;
         }
-        let index = id as usize;
-        if index >= self.records.len() {
-            self.records.resize(index + 1, Record::EMPTY);
-        }
-        let record = &mut self.records[index];
+        self.grow_to(id as usize + 1);
+        let record = &mut self.blocks[id as usize / BLOCK][id as usize % BLOCK];
         if record.told != Told::NeverSent {
             self.malformed += 1;
             return;
         }
         *record = Record { invoked: at, producer, partition, told: Told::Pending, ..Record::EMPTY };
+    }
+
+    fn len(&self) -> usize {
+        self.blocks.last().map_or(0, |last| (self.blocks.len() - 1) * BLOCK + last.len())
+    }
+
+    fn grow_to(&mut self, len: usize) {
+        while self.len() < len {
+            if self.blocks.last().is_none_or(|last| last.len() == BLOCK) {
+                self.blocks.push(Vec::with_capacity(BLOCK));
+            }
+            let more = len - self.len();
+            if let Some(last) = self.blocks.last_mut() {
+                last.resize((last.len() + more).min(BLOCK), Record::EMPTY);
+            }
+        }
     }
 
     /// The producer was told how it went.
@@ -106,16 +123,27 @@ impl Records {
 
     /// A record that was sent.
     pub(crate) fn get(&self, id: u64) -> Option<&Record> {
-        self.records.get(usize::try_from(id).ok()?).filter(|r| r.told != Told::NeverSent)
+        self.blocks
+            .get(usize::try_from(id).ok()? / BLOCK)?
+            .get(id as usize % BLOCK)
+            .filter(|r| r.told != Told::NeverSent)
     }
 
     /// A record that was sent.
     pub(crate) fn get_mut(&mut self, id: u64) -> Option<&mut Record> {
-        self.records.get_mut(usize::try_from(id).ok()?).filter(|r| r.told != Told::NeverSent)
+        self.blocks
+            .get_mut(usize::try_from(id).ok()? / BLOCK)?
+            .get_mut(id as usize % BLOCK)
+            .filter(|r| r.told != Told::NeverSent)
     }
 
     /// All that were sent, by id.
     pub(crate) fn iter(&self) -> impl Iterator<Item = (u64, &Record)> {
-        self.records.iter().enumerate().filter(|(_, r)| r.told != Told::NeverSent).map(|(id, r)| (id as u64, r))
+        self.blocks
+            .iter()
+            .flatten()
+            .enumerate()
+            .filter(|(_, r)| r.told != Told::NeverSent)
+            .map(|(id, r)| (id as u64, r))
     }
 }

@@ -42,7 +42,7 @@ fn of_partitions(facts: &Facts<'_>) -> Metrics {
         let read = ok.map(|reader| time(reader.completed_ns)).min();
         Sent { partition: send.key, invoked: time(op.invoked_ns), settled, read, delivered: read.is_some() }
     });
-    Metrics::of(sends.collect(), |key| history.show_key(key), None)
+    Metrics::of(sends, |key| history.show_key(key), None)
 }
 
 /// The most that a poll was behind: since when, when it was invoked, the highest record its process had read of a partition had not

@@ -7,8 +7,8 @@ use trial_kafka::event::Event;
 use trial_kafka::ids::TopicPartition;
 use trial_kafka::node;
 
-use super::logs::Difference;
-use super::{Observer, is_up};
+use super::logs::{Difference, headers};
+use super::{Observer, is_up, replica_at};
 use crate::trace::{NodeIx, TraceEvent};
 use crate::world::{Power, World};
 
@@ -59,8 +59,11 @@ impl Observer {
             };
             for id in self.known.of_broker(broker) {
                 // One that has only just started has not said yet what it found.
-                let is_loaded = world.broker_at(node).is_some_and(|b| b.partition(&id).is_some());
-                if is_loaded && let Some(difference) = self.compare(world, node, broker, &id) {
+                let Some(log) = replica_at(world, node, &id).map(|replica| &replica.log) else { continue };
+                let headers = headers(world, node, log);
+                if !self.known.is_told(broker, &id, Some(log), &headers)
+                    && let Some(difference) = self.compare(world, node, broker, &id)
+                {
                     let Difference { same_below, known_end, log_end, .. } = difference;
                     let what = format!(
                         "its log of {id} ends at {log_end} and differs from offset {same_below} on from what it \
@@ -68,7 +71,7 @@ impl Observer {
                     );
                     self.found_out(world, at, node, broker, &id, what);
                 }
-                self.look_at_producers(world, at, node, &id);
+                self.tell_producers(world, at, node, &id, log, &headers);
             }
         }
     }

@@ -11,12 +11,52 @@ use trial_kafka::node::{self, ConsumedRecord, EventId};
 use crate::trace::{NodeIx, TraceEvent};
 use crate::world::{Note, World, decode_value};
 
+/// So many partitions of one topic are named without a search.
+const RECENT_NAMES: usize = 16;
+
+/// Who is told what clients did and saw.
+pub trait Listener {
+    /// An observation.
+    fn hear(&mut self, at: EventRef, what: Observation);
+    /// [`Observation::SendInvoked`]. This and the following are most of all that is told: nothing needs to be made of them first.
+    fn send_invoked(&mut self, at: EventRef, record: u64, producer: u32, partition: &Partition) {
+        self.hear(at, Observation::SendInvoked { record, producer, partition: partition.clone() });
+    }
+    /// [`Observation::Read`] of a record at this offset and leader epoch.
+    fn read(
+        &mut self,
+        at: EventRef,
+        consumer: u32,
+        partition: &Partition,
+        (offset, leader_epoch): (i64, i32),
+        record: Option<u64>,
+    ) {
+        self.hear(at, Observation::Read { consumer, partition: partition.clone(), offset, leader_epoch, record });
+    }
+    /// [`Observation::FinalRead`] of a record at this offset and leader epoch.
+    fn final_read(
+        &mut self,
+        at: EventRef,
+        partition: &Partition,
+        (offset, leader_epoch): (i64, i32),
+        record: Option<u64>,
+    ) {
+        self.hear(at, Observation::FinalRead { partition: partition.clone(), offset, leader_epoch, record });
+    }
+}
+
+impl<F: FnMut(EventRef, Observation)> Listener for F {
+    fn hear(&mut self, at: EventRef, what: Observation) {
+        self(at, what);
+    }
+}
+
 /// What has to be remembered between a client's words.
 #[derive(Clone, Debug, Default)]
 pub struct Clients {
     names: BTreeMap<TopicPartition, Partition>,
-    /// The name that was asked for last: records come in runs of one partition.
-    last_name: Option<(TopicPartition, Partition)>,
+    /// The names that were asked for last, by the partition's index: records come in runs of one partition.
+    recent_names: [Option<(TopicPartition, Partition)>; RECENT_NAMES],
     /// Records whose producer has not chosen a partition yet: the producer, and when it was given the record.
     undecided: BTreeMap<u64, (u32, node::Nanos)>,
 }
@@ -24,22 +64,17 @@ pub struct Clients {
 impl Clients {
     /// A partition as observations name it.
     pub fn name(&mut self, id: &TopicPartition) -> Partition {
-        if let Some((last, name)) = &self.last_name
-            && last.partition == id.partition
-            && last.topic == id.topic
-        {
-            return name.clone();
+        self.known(id).clone()
+    }
+
+    fn known(&mut self, id: &TopicPartition) -> &Partition {
+        let recent = &mut self.recent_names[id.partition as usize % RECENT_NAMES];
+        if recent.as_ref().is_none_or(|(last, _)| last != id) {
+            let new = || Partition::new(id.topic.as_str(), id.partition);
+            let name = self.names.entry(id.clone()).or_insert_with(new);
+            *recent = Some((id.clone(), name.clone()));
         }
-        let name = match self.names.get(id) {
-            Some(known) => known.clone(),
-            None => {
-                let name = Partition::new(id.topic.as_str(), id.partition);
-                self.names.insert(id.clone(), name.clone());
-                name
-            }
-        };
-        self.last_name = Some((id.clone(), name.clone()));
-        name
+        &recent.as_ref().expect("it was set above").1
     }
 
     /// Those of a step's notes that come before its events: what was given to producers.
@@ -48,18 +83,21 @@ impl Clients {
     }
 
     /// A client's event; others tell nothing.
-    pub fn on_event(&mut self, world: &World, event: &TraceEvent, told: impl FnOnce(EventRef, Observation)) {
+    pub fn on_event(&mut self, world: &World, event: &TraceEvent, told: &mut impl Listener) {
         let at = EventRef { id: event.id.0, time: event.time };
         if let Event::SendInvoked { op, partition } = &event.event {
             return self.on_partition_chosen(op.0, partition, event.id, told);
         }
-        let Some(consumer) = consumer_number(world, event.node) else { return };
+        let consumer = || consumer_number(world, event.node);
         if let Event::PositionReset { partition, to, why } = &event.event {
+            let Some(consumer) = consumer() else { return };
             let (partition, cause) = (self.name(partition), cause_of(why));
-            return told(at, Observation::PositionReset { consumer, partition, to: *to, cause });
+            return told.hear(at, Observation::PositionReset { consumer, partition, to: *to, cause });
         }
-        if let Some(what) = self.step_of_member(&event.event) {
-            told(at, Observation::Member { consumer, what });
+        if let Some(what) = self.step_of_member(&event.event)
+            && let Some(consumer) = consumer()
+        {
+            told.hear(at, Observation::Member { consumer, what });
         }
     }
 
@@ -116,7 +154,7 @@ impl Clients {
     }
 
     /// What came of a send or a poll.
-    pub fn on_note(&mut self, world: &World, note: &Note, mut told: impl FnMut(EventRef, Observation)) {
+    pub fn on_note(&mut self, world: &World, note: &Note, told: &mut impl Listener) {
         let event_ref = |id: EventId| EventRef { id: id.0, time: world.now() };
         match note {
             Note::SendInvoked { record, producer } => {
@@ -125,7 +163,7 @@ impl Clients {
             Note::SendSettled { record, partition, belief, attempts, event } => {
                 if let Some(first) = partition.clone().or_else(|| world.all_partitions().into_iter().next()) {
                     // Given up before any partition was chosen: it belongs nowhere, so anywhere.
-                    self.on_partition_chosen(*record, &first, *event, &mut told);
+                    self.on_partition_chosen(*record, &first, *event, told);
                 }
                 let belief = match belief {
                     node::Belief::Acked { offset } => Belief::Acked { offset: Some(*offset).filter(|o| *o >= 0) },
@@ -133,19 +171,19 @@ impl Clients {
                     node::Belief::Unknown => Belief::Unknown,
                     node::Belief::Unpromised => Belief::Unpromised,
                 };
-                told(event_ref(*event), Observation::SendSettled { record: *record, belief, attempts: *attempts });
+                let settled = Observation::SendSettled { record: *record, belief, attempts: *attempts };
+                told.hear(event_ref(*event), settled);
             }
             Note::Polled { consumer, records, event } => {
                 for record in records {
-                    let (partition, offset, leader_epoch, record) = self.read(record);
-                    let read = Observation::Read { consumer: *consumer, partition, offset, leader_epoch, record };
-                    told(event_ref(*event), read);
+                    let (partition, position, record) = self.read(record);
+                    told.read(event_ref(*event), *consumer, partition, position, record);
                 }
             }
             Note::FinalRead { records, event } => {
                 for record in records {
-                    let (partition, offset, leader_epoch, record) = self.read(record);
-                    told(event_ref(*event), Observation::FinalRead { partition, offset, leader_epoch, record });
+                    let (partition, position, record) = self.read(record);
+                    told.final_read(event_ref(*event), partition, position, record);
                 }
             }
             Note::Assigned { .. } | Note::FinalReadEnd { .. } | Note::External { .. } | Note::Said(_) => {}
@@ -158,16 +196,16 @@ impl Clients {
         record: u64,
         partition: &TopicPartition,
         event: EventId,
-        told: impl FnOnce(EventRef, Observation),
+        told: &mut impl Listener,
     ) {
         let Some((producer, time)) = self.undecided.remove(&record) else { return };
-        let partition = self.name(partition);
-        told(EventRef { id: event.0, time }, Observation::SendInvoked { record, producer, partition });
+        told.send_invoked(EventRef { id: event.0, time }, record, producer, self.known(partition));
     }
 
-    fn read(&mut self, record: &ConsumedRecord) -> (Partition, i64, i32, Option<u64>) {
+    /// The partition of a record that was read, its offset and leader epoch, and its number.
+    fn read(&mut self, record: &ConsumedRecord) -> (&Partition, (i64, i32), Option<u64>) {
         let id = record.value.as_deref().and_then(decode_value);
-        (self.name(&record.partition), record.offset, record.leader_epoch, id)
+        (self.known(&record.partition), (record.offset, record.leader_epoch), id)
     }
 }
 

@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use trial_checker::{Entry, ProducerBatch};
 use trial_kafka::ids::TopicPartition;
 use trial_storage::producers::last_sequence;
-use trial_storage::{Batch, BatchHeader, Batches, Log, Record, Records};
+use trial_storage::{Batch, BatchError, BatchHeader, Batches, Log, Records};
 
 use crate::trace::NodeIx;
 use crate::world::{World, decode_value};
@@ -24,8 +24,7 @@ pub(super) struct KnownBatch {
 }
 
 impl KnownBatch {
-    fn of_batch(batch: &Batch) -> Self {
-        let header = &batch.header;
+    fn of_header(header: &BatchHeader) -> Self {
         let (first, last, epoch) = (header.base_offset, header.last_offset(), header.partition_leader_epoch);
         KnownBatch { first, last, epoch, hash: hash_of(header) }
     }
@@ -42,6 +41,17 @@ struct KnownLog {
     batches: Vec<KnownBatch>,
 }
 
+impl KnownLog {
+    /// The batches that begin at an offset or later.
+    fn from(&self, offset: i64) -> &[KnownBatch] {
+        &self.batches[self.batches.partition_point(|batch| batch.first < offset)..]
+    }
+}
+
+fn ends(log: &Log) -> (i64, i64) {
+    (log.log_start_offset(), log.log_end_offset())
+}
+
 /// Where a log leaves what the checker was told of it.
 #[derive(Clone, Debug)]
 pub(super) struct Difference {
@@ -55,29 +65,41 @@ pub(super) struct Difference {
     pub(super) entries: Vec<Entry>,
 }
 
-/// What the checker was told of every replica's log.
+/// What the checker was told of every replica's log, by broker.
 #[derive(Clone, Debug, Default)]
-pub(super) struct KnownLogs(BTreeMap<(i32, TopicPartition), KnownLog>);
+pub(super) struct KnownLogs(BTreeMap<i32, BTreeMap<TopicPartition, KnownLog>>);
 
 impl KnownLogs {
+    fn get(&self, broker: i32, id: &TopicPartition) -> Option<&KnownLog> {
+        self.0.get(&broker)?.get(id)
+    }
+
+    fn get_or_new(&mut self, broker: i32, id: &TopicPartition) -> &mut KnownLog {
+        let logs = self.0.entry(broker).or_default();
+        if !logs.contains_key(id) {
+            logs.insert(id.clone(), KnownLog::default());
+        }
+        logs.get_mut(id).expect("it is there")
+    }
+
     /// The batches that were told of a log.
     pub(super) fn batches(&self, broker: i32, id: &TopicPartition) -> &[KnownBatch] {
-        self.0.get(&(broker, id.clone())).map_or(&[], |log| &log.batches)
+        self.get(broker, id).map_or(&[], |log| &log.batches)
     }
 
     /// The log is gone, and nothing of it is remembered.
     pub(super) fn remove(&mut self, broker: i32, id: &TopicPartition) {
-        self.0.remove(&(broker, id.clone()));
+        self.0.get_mut(&broker).and_then(|logs| logs.remove(id));
     }
 
     /// The partitions of a broker.
     pub(super) fn of_broker(&self, broker: i32) -> Vec<TopicPartition> {
-        self.0.keys().filter(|(of, _)| *of == broker).map(|(_, partition)| partition.clone()).collect()
+        self.0.get(&broker).map_or(Vec::new(), |logs| logs.keys().cloned().collect())
     }
 
     /// The end of a log as far as the checker was told.
     pub(super) fn end(&self, broker: i32, id: &TopicPartition) -> i64 {
-        self.0.get(&(broker, id.clone())).map_or(0, |log| log.end)
+        self.get(broker, id).map_or(0, |log| log.end)
     }
 
     /// What stands in the log beyond what was told. From here on it counts as told.
@@ -90,7 +112,7 @@ impl KnownLogs {
         log: &Log,
         decode: bool,
     ) -> Vec<Entry> {
-        let known = self.0.entry((broker, id.clone())).or_default();
+        let known = self.get_or_new(broker, id);
         let end = log.log_end_offset();
         // The log's start may have moved into the first of them meanwhile, and a log can be read from its start on only.
         let from = known.end.max(log.log_start_offset());
@@ -103,7 +125,7 @@ impl KnownLogs {
 
     /// The checker is told that the log was cut to `to`: a batch with any record at or above is gone.
     pub(super) fn cut(&mut self, broker: i32, id: &TopicPartition, to: i64) {
-        let known = self.0.entry((broker, id.clone())).or_default();
+        let known = self.get_or_new(broker, id);
         // A target above the end: the log was dropped whole and starts there.
         let keep = if to > known.end { 0 } else { known.batches.partition_point(|batch| batch.last < to) };
         known.batches.truncate(keep);
@@ -113,9 +135,18 @@ impl KnownLogs {
     /// The checker is told that the log is the same below an offset and holds these batches from there on.
     pub(super) fn tell(&mut self, broker: i32, id: &TopicPartition, same_below: i64, entries: &[Entry]) {
         self.cut(broker, id, same_below);
-        let known = self.0.entry((broker, id.clone())).or_default();
+        let known = self.get_or_new(broker, id);
         known.batches.extend(entries.iter().map(KnownBatch::of));
         known.end = entries.last().map_or(same_below, |entry| entry.last_offset + 1);
+    }
+
+    /// Is what was told of it the whole log, whose headers these are?
+    pub(super) fn is_told(&self, broker: i32, id: &TopicPartition, log: Option<&Log>, headers: &[BatchHeader]) -> bool {
+        let nothing = KnownLog::default();
+        let known = self.get(broker, id).unwrap_or(&nothing);
+        let (log_start, log_end) = log.map_or((0, 0), ends);
+        let there = headers.iter().filter(|header| header.base_offset >= log_start).map(KnownBatch::of_header);
+        known.end == log_end && there.eq(known.from(log_start).iter().copied())
     }
 
     /// Compares the whole log with what was told of it. A replica that is not there holds nothing.
@@ -127,21 +158,15 @@ impl KnownLogs {
         id: &TopicPartition,
         log: Option<&Log>,
     ) -> Option<Difference> {
-        let nothing = KnownLog::default();
-        let known = self.0.get(&(broker, id.clone())).unwrap_or(&nothing);
-        let (log_start, log_end) = log.map_or((0, 0), |log| (log.log_start_offset(), log.log_end_offset()));
-        let told = &known.batches[known.batches.partition_point(|batch| batch.first < log_start)..];
+        let headers = log.map_or(Vec::new(), |log| headers(world, node, log));
         // Nearly always they are the same, which takes no list of what is there.
-        let (mut there, mut same) = (0, known.end == log_end);
-        if let Some(log) = log {
-            each_batch(world, node, log, (log_start, log_start), log_end, |batch| {
-                same = same && told.get(there) == Some(&KnownBatch::of_batch(&batch));
-                there += 1;
-            });
-        }
-        if same && there == told.len() {
+        if self.is_told(broker, id, log, &headers) {
             return None;
         }
+        let nothing = KnownLog::default();
+        let known = self.get(broker, id).unwrap_or(&nothing);
+        let (log_start, log_end) = log.map_or((0, 0), ends);
+        let told = known.from(log_start);
         let mut entries = log.map_or(Vec::new(), |log| read_entries(world, node, log, log_start, log_end, false));
         let same = told.iter().zip(&entries).take_while(|(told, there)| **told == KnownBatch::of(there)).count();
         let same_below = match same {
@@ -171,12 +196,10 @@ pub(super) fn last_timestamp(world: &World, node: NodeIx, log: &Log, producer_id
     last
 }
 
-/// All batches of a log, that one too in which it starts.
-pub(super) fn all_entries(world: &World, node: NodeIx, log: &Log) -> Vec<Entry> {
-    let mut entries: Vec<Entry> = Vec::new();
-    let reading = (0, log.log_start_offset());
-    each_batch(world, node, log, reading, log.log_end_offset(), |batch| entries.push(entry_of(&batch, false)));
-    entries
+/// The headers of all batches of a log, that one's too in which it starts; none of a log that cannot be read.
+pub(super) fn headers(world: &World, node: NodeIx, log: &Log) -> Vec<BatchHeader> {
+    let mut view = world.disk(node).view();
+    log.batch_headers(&mut view, log.log_start_offset(), log.log_end_offset()).unwrap_or_default()
 }
 
 /// The batches that begin at the first of two offsets or later and end behind the second, where the reading begins.
@@ -209,17 +232,25 @@ fn each_batch(
 }
 
 fn entry_of(batch: &Batch, decode: bool) -> Entry {
-    let id = |record: Record| record.value.as_deref().and_then(decode_value).unwrap_or(u64::MAX);
-    // One by one: nothing of a record is kept but its number.
-    let ids = decode.then(|| Records::open(&batch.bytes).and_then(|records| records.map(|r| r.map(id)).collect()));
     Entry {
         first_offset: batch.header.base_offset,
         last_offset: batch.header.last_offset(),
         epoch: batch.header.partition_leader_epoch,
         hash: hash_of(&batch.header),
-        records: ids.and_then(Result::ok).unwrap_or_default(),
+        records: if decode { record_ids(batch).unwrap_or_default() } else { Vec::new() },
         producer: producer_of(&batch.header),
     }
+}
+
+/// The numbers of a batch's records. One by one: nothing else of a record is kept.
+fn record_ids(batch: &Batch) -> Result<Vec<u64>, BatchError> {
+    let count = usize::try_from(batch.header.records_count).unwrap_or_default();
+    let mut ids = Vec::with_capacity(count.min(batch.bytes.len()));
+    let mut records = Records::open(&batch.bytes)?;
+    while let Some(id) = records.next_value(|value| value.and_then(decode_value).unwrap_or(u64::MAX)) {
+        ids.push(id?);
+    }
+    Ok(ids)
 }
 
 /// The checksum covers everything but offset and epoch, which stand beside it.
@@ -227,7 +258,7 @@ fn hash_of(header: &BatchHeader) -> u64 {
     u64::from(header.crc)
 }
 
-fn producer_of(header: &BatchHeader) -> Option<ProducerBatch> {
+pub(super) fn producer_of(header: &BatchHeader) -> Option<ProducerBatch> {
     (header.producer_id >= 0 && !header.is_control()).then(|| ProducerBatch {
         id: header.producer_id,
         epoch: header.producer_epoch,

@@ -27,6 +27,7 @@ use trial_kafka::group::partition_for::OFFSETS_TOPIC;
 use trial_kafka::ids::TopicPartition;
 use trial_kafka::metadata::MetadataImage;
 use trial_kafka::node;
+use trial_storage::{BatchHeader, Log};
 
 use crate::scenario::Scenario;
 use crate::trace::{NodeIx, TraceEvent};
@@ -34,10 +35,10 @@ use crate::world::{Note, Phase, Power, Said, Sink, World};
 use groups::GroupTruth;
 use liveness::Liveness;
 use loaded::{Untold, is_of_a_discarded_handler};
-use logs::{Difference, KnownLogs};
+use logs::{Difference, KnownLogs, headers};
 use metadata::MetadataTruth;
 
-pub use clients::Clients;
+pub use clients::{Clients, Listener};
 pub(crate) use logs::read_entries;
 
 /// A sink that feeds a checker.
@@ -236,10 +237,8 @@ impl Observer {
                 Observation::Phase { name: name.clone() }
             }
             (..) => {
-                return self.clients.on_event(world, event, |at, what| {
-                    self.liveness.on_member(&what);
-                    self.checker.observe(at, what);
-                });
+                let Observer { clients, liveness, checker, .. } = self;
+                return clients.on_event(world, event, &mut Judging { liveness, checker });
             }
         };
         self.checker.observe(at, observation);
@@ -346,7 +345,20 @@ impl Observer {
 
     /// What a log knows of its producers follows from what it holds: after each start, each truncation, and at the end.
     fn look_at_producers(&mut self, world: &World, at: EventRef, node: NodeIx, id: &TopicPartition) {
-        if let Some(message) = producers::difference(world, node, id) {
+        let Some(log) = replica_at(world, node, id).map(|replica| &replica.log) else { return };
+        self.tell_producers(world, at, node, id, log, &headers(world, node, log));
+    }
+
+    fn tell_producers(
+        &mut self,
+        world: &World,
+        at: EventRef,
+        node: NodeIx,
+        id: &TopicPartition,
+        log: &Log,
+        headers: &[BatchHeader],
+    ) {
+        if let Some(message) = producers::difference(id, log, headers) {
             let node = world.node_name(node).to_string();
             self.checker.observe(at, Observation::InternalAssertion { node, message });
         }
@@ -415,15 +427,40 @@ impl Observer {
                 let said = Observation::Said { node, word, partition, said, truth };
                 self.checker.observe(EventRef { id: world.event_count(), time: world.now() }, said);
             }
-            _ => self.clients.on_note(world, note, |at, what| self.checker.observe(at, what)),
+            _ => {
+                let Observer { clients, liveness, checker, .. } = self;
+                clients.on_note(world, note, &mut Judging { liveness, checker });
+            }
         }
+    }
+}
+
+/// Who of an observer hears of clients.
+struct Judging<'a> {
+    liveness: &'a mut Liveness,
+    checker: &'a mut Checker,
+}
+
+impl Listener for Judging<'_> {
+    fn hear(&mut self, at: EventRef, what: Observation) {
+        self.liveness.on_member(&what);
+        self.checker.observe(at, what);
+    }
+    fn send_invoked(&mut self, at: EventRef, record: u64, producer: u32, partition: &Partition) {
+        self.checker.send_invoked(at, record, producer, partition);
+    }
+    fn read(&mut self, at: EventRef, consumer: u32, partition: &Partition, position: (i64, i32), record: Option<u64>) {
+        self.checker.read(at, consumer, partition, position, record);
+    }
+    fn final_read(&mut self, at: EventRef, partition: &Partition, position: (i64, i32), record: Option<u64>) {
+        self.checker.final_read(at, partition, position, record);
     }
 }
 
 impl Sink for Observer {
     fn after_step(&mut self, world: &World, events: &[TraceEvent], notes: &[Note]) {
         notes.iter().filter(|note| Clients::comes_first(note)).for_each(|note| self.on_note(world, note));
-        let a_disk_died = events.iter().any(|event| event.event == Event::Fault(Fault::DiskFailed));
+        let a_disk_died = events.iter().any(|event| matches!(event.event, Event::Fault(Fault::DiskFailed)));
         for (place, event) in events.iter().enumerate() {
             if a_disk_died && is_of_a_discarded_handler(event, &events[place..]) {
                 self.on_discarded(event);

@@ -8,17 +8,16 @@ use std::collections::BTreeMap;
 
 use trial_checker::{Entry, ProducerBatch};
 use trial_kafka::ids::TopicPartition;
-use trial_storage::ProducerStates;
+use trial_storage::{BatchHeader, Log, ProducerStates};
 
-use super::logs::{all_entries, last_timestamp};
+use super::logs::{last_timestamp, producer_of};
 use crate::trace::NodeIx;
 use crate::world::World;
 
 /// Where they differ, in words.
-pub(super) fn difference(world: &World, node: NodeIx, id: &TopicPartition) -> Option<String> {
-    let log = &world.broker_at(node)?.partition(id)?.log;
+pub(super) fn difference(id: &TopicPartition, log: &Log, headers: &[BatchHeader]) -> Option<String> {
     let states = log.producers().filter(|states| !states.entries().is_empty())?;
-    difference_to(states, &all_entries(world, node, log), log.log_start_offset())
+    difference_to(states, headers, log.log_start_offset())
         .map(|what| format!("what its log of {id} knows of producers is not what the log says: {what}"))
 }
 
@@ -35,10 +34,10 @@ pub(super) fn had_forgotten(world: &World, node: NodeIx, id: &TopicPartition, ap
     (world.clocks(node).wall.saturating_sub(last) >= states.expiration_ms()).then_some(producer)
 }
 
-fn difference_to(states: &ProducerStates, entries: &[Entry], log_start: i64) -> Option<String> {
+fn difference_to(states: &ProducerStates, headers: &[BatchHeader], log_start: i64) -> Option<String> {
     let mut last: BTreeMap<i64, (ProducerBatch, i64)> = BTreeMap::new();
-    for entry in entries {
-        last.extend(entry.producer.map(|batch| (batch.id, (batch, entry.last_offset))));
+    for header in headers {
+        last.extend(producer_of(header).map(|batch| (batch.id, (batch, header.last_offset()))));
     }
     states.entries().iter().find_map(|(producer, known)| {
         let known = known.last_batch().map(|batch| (known.epoch(), batch.last_sequence, batch.last_offset));

@@ -65,6 +65,8 @@ pub(super) struct Faults {
     timeline: Vec<Fault>,
     armed: Vec<Armed>,
     counters: BTreeMap<&'static str, FaultCounter>,
+    /// All of `took_effect` together.
+    effects: u32,
     /// Which have begun, in order, whether or not they had an effect, and the events that they made.
     begun: Vec<Begun>,
     /// The one that begins in this step.
@@ -92,6 +94,7 @@ impl Faults {
             timeline,
             armed: Vec::new(),
             counters,
+            effects: 0,
             begun: Vec::new(),
             beginning: None,
             called_off: BTreeSet::new(),
@@ -103,6 +106,14 @@ impl Faults {
     }
     pub(super) fn counters(&self) -> impl Iterator<Item = (&'static str, FaultCounter)> {
         self.counters.iter().map(|(name, counter)| (*name, *counter))
+    }
+    /// How often faults of all kinds took effect so far.
+    pub(super) fn effects(&self) -> u32 {
+        self.effects
+    }
+    fn took_effect(&mut self, kind: &'static str) {
+        self.counters.entry(kind).or_default().took_effect += 1;
+        self.effects += 1;
     }
 }
 
@@ -197,7 +208,7 @@ impl World {
         self.faults.beginning = None;
         self.faults.begun.push(Begun { fault: index, first_event, last_event: self.tracer.count() });
         if effective {
-            self.faults.counters.entry(fault.kind.kind_name()).or_default().took_effect += 1;
+            self.faults.took_effect(fault.kind.kind_name());
         }
     }
 
@@ -217,9 +228,10 @@ impl World {
     /// A fault that does not stand in the timeline, counted as those are.
     pub(super) fn fault_from_outside(&mut self, node: NodeIx, kind: &FaultKind) {
         let effective = self.apply_fault(node, kind, EventId::NONE);
-        let counter = self.faults.counters.entry(kind.kind_name()).or_default();
-        counter.scheduled += 1;
-        counter.took_effect += u32::from(effective);
+        self.faults.counters.entry(kind.kind_name()).or_default().scheduled += 1;
+        if effective {
+            self.faults.took_effect(kind.kind_name());
+        }
     }
 
     /// Applies a fault to one node. True if it changed something.
@@ -359,7 +371,7 @@ impl World {
         if lost_synced_bytes > 0 {
             let event = FaultEvent::SyncedBytesLost { lost_bytes: lost_synced_bytes };
             self.record(node, Event::Fault(event), &[cause]);
-            self.faults.counters.entry("lost-sync").or_default().took_effect += 1;
+            self.faults.took_effect("lost-sync");
         }
         self.restart_later(node, restart_after);
         true
@@ -406,7 +418,7 @@ impl World {
         if let Some(fault) = fault {
             self.faults.begun.push(Begun { fault, first_event: event, last_event: event });
         }
-        self.faults.counters.entry("disk-fails").or_default().took_effect += 1;
+        self.faults.took_effect("disk-fails");
         self.restart_later(node, restart_after);
     }
 
@@ -439,7 +451,7 @@ impl World {
                 until = until.max(instant);
                 if !late.felt {
                     late.felt = true;
-                    self.faults.counters.entry("late-metadata").or_default().took_effect += 1;
+                    self.faults.took_effect("late-metadata");
                 }
             }
         }
@@ -584,7 +596,7 @@ impl World {
     pub(super) fn cut_holds_back(&mut self, from: NodeIx, to: NodeIx) {
         for cut in self.network.cuts.get(&(from, to)).into_iter().flatten() {
             if self.network.unfelt.remove(cut) {
-                self.faults.counters.entry("cut").or_default().took_effect += 1;
+                self.faults.took_effect("cut");
             }
         }
     }

@@ -267,7 +267,7 @@ impl World {
     }
     /// How often faults of all kinds took effect so far.
     pub(crate) fn faults_took_effect(&self) -> u32 {
-        self.fault_counters().map(|(_, counter)| counter.took_effect).sum()
+        self.faults.effects()
     }
     /// How often each of the rare states ([`RARE`]) was reached by now.
     pub fn rare(&self) -> impl Iterator<Item = (&'static str, u64)> {

@@ -87,6 +87,19 @@ pub fn encode_value(record: u64, bytes: usize) -> Bytes {
 /// A stretch of padding, to compare with.
 const DOTS: [u8; 256] = [b'.'; 256];
 
+/// What is no hexadecimal digit: all bits, so that one among the digits shows.
+const NO_DIGIT: u8 = 0xff;
+const HEX_DIGITS: [u8; 256] = {
+    let mut digits = [NO_DIGIT; 256];
+    let mut digit = 0;
+    while digit < 16 {
+        digits["0123456789abcdef".as_bytes()[digit] as usize] = digit as u8;
+        digits["0123456789ABCDEF".as_bytes()[digit] as usize] = digit as u8;
+        digit += 1;
+    }
+    digits
+};
+
 /// The number of the record with that value; `None` if nobody wrote such a value.
 pub fn decode_value(value: &[u8]) -> Option<u64> {
     let (digits, padding) = value.split_at_checked(16)?;
@@ -94,11 +107,12 @@ pub fn decode_value(value: &[u8]) -> Option<u64> {
     if !padding.chunks(DOTS.len()).all(|stretch| stretch == &DOTS[..stretch.len()]) {
         return None;
     }
-    let mut number = 0_u64;
+    let (mut number, mut all) = (0_u64, 0);
     for digit in digits {
-        number = number << 4 | u64::from((*digit as char).to_digit(16)?);
+        let digit = HEX_DIGITS[usize::from(*digit)];
+        (number, all) = (number << 4 | u64::from(digit & 0xf), all | digit);
     }
-    Some(number)
+    (all != NO_DIGIT).then_some(number)
 }
 
 #[cfg(test)]
@@ -113,6 +127,10 @@ mod tests {
         assert_eq!(encode_value(0xabc, 18), Bytes::from_static(b"0000000000000abc.."));
         let mut other = encode_value(7, 1_000).to_vec();
         other[999] = b'!';
+        for wrong in ["0000000000000abg", "000000000000 abc", "ffffffffffffff\u{e9}"] {
+            assert_eq!(decode_value(wrong.as_bytes()), None, "{wrong}");
+        }
+        assert_eq!(decode_value(b"00000000000000FF"), Some(255));
         assert_eq!(decode_value(&other), None);
         assert_eq!(decode_value(b"short"), None);
         assert_eq!(decode_value(b"0000000000000abc!"), None);

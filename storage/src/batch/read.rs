@@ -104,19 +104,28 @@ impl Records {
         Ok(Records { any_offset: true, ..Records::open(batch)? })
     }
 
+    /// What `read` makes of the next record's value; the record's headers are not looked at.
+    pub fn next_value<T>(&mut self, read: impl FnOnce(Option<&[u8]>) -> T) -> Option<Result<T, BatchError>> {
+        self.next_with(|_, cursor| {
+            cursor.byte()?;
+            cursor.varlong()?;
+            cursor.varint()?;
+            cursor.skip_nullable()?;
+            cursor.nullable_slice().map(read)
+        })
+    }
+
     /// The next record, as `read` reads its bytes.
     pub(crate) fn next_with<T>(
         &mut self,
-        read: impl FnOnce(&BatchHeader, Cursor) -> Result<T, BatchError>,
+        read: impl FnOnce(&BatchHeader, &mut Cursor) -> Result<T, BatchError>,
     ) -> Option<Result<T, BatchError>> {
         if self.left == 0 {
             let more = std::mem::take(&mut self.cursor).remaining() > 0;
             return more.then_some(Err(BatchError::Malformed("bytes behind the last record")));
         }
         self.left -= 1;
-        let length = self.cursor.varint();
-        let record =
-            length.and_then(|length| self.cursor.take(length)).and_then(|bytes| read(&self.header, Cursor::new(bytes)));
+        let record = self.cursor.within(|cursor| read(&self.header, cursor));
         if record.is_err() {
             (self.left, self.cursor) = (0, Cursor::default());
         }
@@ -148,7 +157,7 @@ fn unpacked(batch: &Bytes, header: &BatchHeader) -> Result<Bytes, BatchError> {
 }
 
 /// One record: attributes (unused), timestamp delta, offset delta, key, value, headers.
-fn record(header: &BatchHeader, mut cursor: Cursor, any_offset: bool) -> Result<Record, BatchError> {
+fn record(header: &BatchHeader, cursor: &mut Cursor, any_offset: bool) -> Result<Record, BatchError> {
     cursor.byte()?;
     let timestamp_delta = cursor.varlong()?;
     let offset_delta = cursor.varint()?;
@@ -185,7 +194,7 @@ pub(crate) struct Skeleton {
 }
 
 /// One record, looked through without a copy of anything in it.
-pub(crate) fn skeleton(header: &BatchHeader, mut cursor: Cursor) -> Result<Skeleton, BatchError> {
+pub(crate) fn skeleton(header: &BatchHeader, cursor: &mut Cursor) -> Result<Skeleton, BatchError> {
     cursor.byte()?;
     let timestamp = timestamp_of(header, cursor.varlong()?);
     let offset_delta = cursor.varint()?;

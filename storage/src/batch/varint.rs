@@ -35,21 +35,35 @@ fn zig_zag(value: i64) -> u64 {
 pub(crate) struct Cursor {
     bytes: Bytes,
     at: usize,
+    end: usize,
 }
 
 impl Cursor {
     pub(super) fn new(bytes: Bytes) -> Self {
-        Cursor { bytes, at: 0 }
+        Cursor { end: bytes.len(), bytes, at: 0 }
     }
 
     pub(super) fn remaining(&self) -> usize {
-        self.bytes.len() - self.at
+        self.end - self.at
+    }
+
+    /// Reads a length, and with `read` no more than as many bytes, which are passed over whatever becomes of them.
+    pub(super) fn within<T>(
+        &mut self,
+        read: impl FnOnce(&mut Cursor) -> Result<T, BatchError>,
+    ) -> Result<T, BatchError> {
+        let length = self.varint()?;
+        let outer = self.end;
+        self.end = self.at + self.checked(length)?;
+        let result = read(self);
+        (self.at, self.end) = (self.end, outer);
+        result
     }
 
     pub(super) fn byte(&mut self) -> Result<u8, BatchError> {
-        let byte = *self.bytes.get(self.at).ok_or(BatchError::Malformed("record ends early"))?;
+        let byte = self.bytes[..self.end].get(self.at).ok_or(BatchError::Malformed("record ends early"))?;
         self.at += 1;
-        Ok(byte)
+        Ok(*byte)
     }
 
     pub(super) fn varlong(&mut self) -> Result<i64, BatchError> {
@@ -95,25 +109,37 @@ impl Cursor {
         }
     }
 
+    /// A length and as many bytes; a length of -1 is null.
+    pub(super) fn nullable_slice(&mut self) -> Result<Option<&[u8]>, BatchError> {
+        let len = match self.varint()? {
+            -1 => return Ok(None),
+            len => self.checked(len)?,
+        };
+        self.at += len;
+        Ok(Some(&self.bytes[self.at - len..self.at]))
+    }
+
     /// Passes over the next `len` bytes.
     pub(super) fn skip(&mut self, len: i32) -> Result<(), BatchError> {
-        let len = usize::try_from(len).map_err(|_| BatchError::Malformed("negative length"))?;
-        if len > self.remaining() {
-            return Err(BatchError::Malformed("length beyond the end"));
-        }
-        self.at += len;
+        self.at += self.checked(len)?;
         Ok(())
     }
 
     /// The next `len` bytes. Shares the memory.
     pub(super) fn take(&mut self, len: i32) -> Result<Bytes, BatchError> {
+        let len = self.checked(len)?;
+        let taken = self.bytes.slice(self.at..self.at + len);
+        self.at += len;
+        Ok(taken)
+    }
+
+    /// So many bytes are there.
+    fn checked(&self, len: i32) -> Result<usize, BatchError> {
         let len = usize::try_from(len).map_err(|_| BatchError::Malformed("negative length"))?;
         if len > self.remaining() {
             return Err(BatchError::Malformed("length beyond the end"));
         }
-        let taken = self.bytes.slice(self.at..self.at + len);
-        self.at += len;
-        Ok(taken)
+        Ok(len)
     }
 }
 
