@@ -148,7 +148,11 @@ impl Clients {
                     told(event_ref(*event), Observation::FinalRead { partition, offset, leader_epoch, record });
                 }
             }
-            Note::Assigned { .. } | Note::FinalReadEnd { .. } | Note::External { .. } | Note::Said(_) => {}
+            Note::Assigned { .. }
+            | Note::FinalReadEnd { .. }
+            | Note::External { .. }
+            | Note::EndOffsetTold { .. }
+            | Note::Said(_) => {}
         }
     }
 
