@@ -3,14 +3,27 @@
 //!
 //! What must agree stands in the table of [`crate::invariants`].
 //!
-//! The first is what gives every finding of H about records its cause in G: two values at one offset, copies, aborted reads and
-//! losses are told of places, and of each place G knows who wrote it, in which epoch. The other two show that nothing which happened to the
-//! logs and which a client could see is missing in H. What G finds besides is internal: two logs that differ, an election or an
-//! acknowledgement that was not safe, show to clients only by the records that are missing or changed.
+//! What each finding of H needs in G, its cause:
 //!
-//! Not compared: positions, groups and times, of which G knows nothing; partitions of topics that were deleted; those whose final
-//! read did not come to the end, which are stuck; a record that was acknowledged, stands in the leader's log and was not read: that it is
-//! hidden is what H says of it. A host that does not tell which records a batch has is not held to it.
+//! | finding of H | cause in G |
+//! |---|---|
+//! | inconsistent-offsets | leaders appended both records there, in two batches |
+//! | duplicate | leaders appended the record at each of the offsets |
+//! | lost-write | the leader's log has the record not; or it has, and H was not given it: hidden |
+//! | dropped-unpromised | the leader's log has it not |
+//! | g1a, ack-offset-mismatch, nonmonotonic-send, realtime-append-inversion | leaders appended the records at these offsets |
+//! | poll-skip, nonmonotonic-poll | a leader appended something there |
+//! | phantom-read, wrong-partition | none: nobody wrote that; what a broker answered is compared with its log (fetch-mismatch) |
+//!
+//! Nothing that happened to the logs and that a client could see is missing in H: that is what final-log and lost-but-not-told say.
+//! What G finds besides is internal: two logs that differ, an election or an acknowledgement that was not safe, show to clients
+//! only by the records that are missing or changed.
+//!
+//! Not compared, because G knows nothing of them: what producers were told, and what groups make of positions; reads that did not
+//! come to an end, which are stuck and undecided. Nor partitions of topics that were deleted. A host that does not tell which
+//! records a batch has is not held to it.
+
+mod causes;
 
 use std::collections::BTreeSet;
 
@@ -20,7 +33,7 @@ use crate::findings::{Findings, Headline};
 use crate::history::records::Told;
 use crate::history::{FinalEnd, History, PartitionHistory, Violation};
 use crate::invariants::Invariant;
-use crate::observation::EventRef;
+use crate::observation::{EventRef, Partition};
 use crate::verdict::Step;
 use crate::words::{seconds, step};
 
@@ -37,8 +50,11 @@ const FINAL_LOG: Invariant = both(
 const NOT_TOLD: Invariant =
     both("lost-but-not-told", "an acknowledged record that the leader's log has not is among the losses that H tells");
 
+const CAUSE: Invariant =
+    both("found-without-cause", "whatever H finds at an offset, leaders had appended what it takes there");
+
 /// What both sides agree on.
-pub(crate) const INVARIANTS: [Invariant; 3] = [READ, FINAL_LOG, NOT_TOLD];
+pub(crate) const INVARIANTS: [Invariant; 4] = [READ, FINAL_LOG, NOT_TOLD, CAUSE];
 
 /// Compares both sides of a finished run.
 pub(crate) fn check(history: &History, cluster: &Cluster, violations: &[Violation], found: &mut Findings) {
@@ -46,6 +62,9 @@ pub(crate) fn check(history: &History, cluster: &Cluster, violations: &[Violatio
         return;
     }
     let lost: BTreeSet<u64> = violations.iter().filter_map(lost).collect();
+    for violation in violations {
+        causes::check(history, cluster, violation, found);
+    }
     for (number, log) in (0..).zip(&history.logs) {
         let name = history.partitions.name(number);
         let Some(truth) = cluster.partition(name).filter(|_| !history.was_deleted(&name.topic)) else { continue };
@@ -133,13 +152,25 @@ impl Both<'_> {
         found: &mut Findings,
         what: impl FnOnce() -> String,
     ) {
-        let headline = Headline::bug(broken.code, &self.truth.name, offset, at);
-        found.add(Headline { rule: broken.rule, record: Some(record), ..headline }, || {
-            let what = format!("in {}, {}", self.truth.name, what());
-            let chain: Vec<Step> = vec![step(at, "checker", format!("at {}: {what}", seconds(at.time)))];
-            (format!("a defect of the checker, not of the cluster: its two sides disagree: {what}"), chain)
-        });
+        disagree(broken, &self.truth.name, offset, Some(record), at, found, what);
     }
+}
+
+fn disagree(
+    broken: Invariant,
+    partition: &Partition,
+    offset: Option<i64>,
+    record: Option<u64>,
+    at: EventRef,
+    found: &mut Findings,
+    what: impl FnOnce() -> String,
+) {
+    let headline = Headline::bug(broken.code, partition, offset, at);
+    found.add(Headline { rule: broken.rule, record, ..headline }, || {
+        let what = format!("in {partition}, {}", what());
+        let chain: Vec<Step> = vec![step(at, "checker", format!("at {}: {what}", seconds(at.time)))];
+        (format!("a defect of the checker, not of the cluster: its two sides disagree: {what}"), chain)
+    });
 }
 
 fn times(n: u64) -> String {

@@ -372,6 +372,15 @@ pub enum Observation {
         /// the topic promises at this moment.
         min_insync_replicas: Option<i32>,
     },
+    /// A broker told a client the end offset of a partition (ListOffsets, latest), as if it were the leader.
+    EndOffsetTold {
+        /// The broker.
+        broker: i32,
+        /// The partition.
+        partition: Partition,
+        /// The end offset.
+        offset: i64,
+    },
     /// The controller chose a leader, or took it away.
     LeaderElected {
         /// The partition.

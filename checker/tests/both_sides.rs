@@ -34,7 +34,7 @@ fn a_finding_of_clients_needs_a_cause_in_the_logs() {
     play.write(0).write(1).write(2);
     final_read_of(&mut play, &[(0, 0), (1, 1), (2, 1)]);
     let verdict = play.verdict();
-    let rules = vec!["final-log", "read-but-never-written"];
+    let rules = vec!["final-log", "found-without-cause", "read-but-never-written"];
     assert_eq!(disagreements(&verdict), (rules, vec!["duplicate", "lost-write"]));
     let told = verdict.findings.iter().find(|f| f.code == "checker-disagreement").expect("it is told");
     assert!(told.summary.contains("a defect of the checker, not of the cluster"), "{}", told.summary);

@@ -41,3 +41,16 @@ fn what_a_broker_answers_follows_from_what_it_was_asked() {
          (KIP-497, KIP-903, `ReplicationControlManager.validateAlterPartitionData`)"
     );
 }
+
+#[test]
+fn a_fetch_is_answered_with_a_slice_of_the_log() {
+    let mut play = three_brokers(-1);
+    play.see(says(Word::FetchedSlice, "the batch of offsets 7 to 9", "the batch of offsets 5 to 6"));
+    let verdict = play.verdict();
+    assert_eq!(kinds(&verdict), [(BUG, "fetch-mismatch", None)]);
+    assert_eq!(
+        verdict.findings[0].summary,
+        "b2 answered the batch of offsets 7 to 9 to a fetch, in its slice of the log of orders-0, where the batch of offsets 5 \
+         to 6 follows (`UnifiedLog.read`, `LogSegment.read`)"
+    );
+}

@@ -18,6 +18,7 @@ mod broker_epochs;
 mod change_by_the_rules;
 mod committed_truncated;
 mod eligible_leader;
+mod end_offset;
 mod epochs_rise;
 mod fenced_in_isr;
 pub(crate) mod forgotten_producers;
@@ -49,7 +50,7 @@ use partition::{Ack, Deletion, Election, Known, PartitionTruth, Produced, Reign}
 use replica::{Batch, CutKind};
 
 /// What is checked here, and of each change of a partition [`CHANGES`] besides.
-pub(crate) const INVARIANTS: [Invariant; 22] = [
+pub(crate) const INVARIANTS: [Invariant; 24] = [
     two_leaders_one_epoch::INVARIANT,
     epochs_rise::INVARIANT,
     leader_in_sync::INVARIANT,
@@ -68,10 +69,12 @@ pub(crate) const INVARIANTS: [Invariant; 22] = [
     committed_truncated::INVARIANT,
     log_mismatch::INVARIANT,
     high_watermark::INVARIANT,
+    end_offset::INVARIANT,
     ack_before_committed::INVARIANT,
     producer_sequences::INVARIANT,
     words_of_nodes::FALSE_WORD,
     words_of_nodes::WRONG_ANSWER,
+    words_of_nodes::FETCH_MISMATCH,
 ];
 
 /// A broker went down.
@@ -283,6 +286,10 @@ impl Cluster {
                 if acks < 0 {
                     ack_before_committed::check(truth, &ack, &maximal_isr, settings, found);
                 }
+            }
+            EndOffsetTold { broker, partition, offset } => {
+                let number = self.number(settings, &partition);
+                end_offset::check(&mut self.partitions[number], broker, offset, at, settings, found);
             }
             LeaderElected { partition, leader, leader_epoch, partition_epoch, isr, previous, clean } => {
                 let number = self.number(settings, &partition);

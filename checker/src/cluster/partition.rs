@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use super::end_offset::TheEnd;
 use super::forgotten_producers::UnknownStart;
 use super::ghost::Ghost;
 use super::producer_sequences::ProducerSequences;
@@ -125,6 +126,8 @@ pub(crate) struct PartitionTruth {
     pub(crate) produced: Vec<Produced>,
     pub(crate) deletions: Vec<Deletion>,
     pub(crate) unknown_starts: Vec<UnknownStart>,
+    /// What clients were last told of its end.
+    pub(crate) end_told: Option<TheEnd>,
 }
 
 impl PartitionTruth {
@@ -173,6 +176,7 @@ impl PartitionTruth {
             produced: Vec::new(),
             deletions: Vec::new(),
             unknown_starts: Vec::new(),
+            end_told: None,
         }
     }
 

@@ -1,4 +1,4 @@
-//! false-word and wrong-answer: what a node says of itself is so when it says it, and what it answers follows from what it
+//! false-word, wrong-answer and fetch-mismatch: what a node says of itself is so when it says it, and what it answers follows from what it
 //! was asked and what it is. Many rules of Kafka stand one behind the other: where one is broken the next one hides it from
 //! every log and every record, but not from who listens.
 
@@ -24,6 +24,14 @@ pub(super) const WRONG_ANSWER: Invariant = Invariant {
     source: "KIP-320, KIP-497, KIP-595, KIP-903: `Partition`, `ReplicationControlManager`, `KafkaRaftClient`",
 };
 
+/// See the table of invariants.
+pub(super) const FETCH_MISMATCH: Invariant = Invariant {
+    code: "fetch-mismatch",
+    rule: None,
+    what: "the records that a fetch is answered with are an exact contiguous slice of the log, from the batch on that has the offset asked for",
+    source: "`UnifiedLog.read`, `LogSegment.read`",
+};
+
 /// A node has said something.
 pub(crate) fn check(
     at: EventRef,
@@ -36,7 +44,11 @@ pub(crate) fn check(
     if said == truth {
         return;
     }
-    let broken = if word.is_answer() { WRONG_ANSWER } else { FALSE_WORD };
+    let broken = match word {
+        Word::FetchedSlice => FETCH_MISMATCH,
+        word if word.is_answer() => WRONG_ANSWER,
+        _ => FALSE_WORD,
+    };
     let headline = Headline {
         class: Class::Bug,
         code: broken.code,

@@ -51,6 +51,10 @@ pub enum Word {
     FetchedLogStart,
     /// The answer to a consumer's fetch: records behind the high watermark.
     FetchedRecords,
+    /// The answer to a fetch: which batches.
+    FetchedSlice,
+    /// The answer to a fetch: records of a partition that it did not ask for.
+    FetchedUnasked,
     /// The answer to a leader that asks for another ISR.
     IsrAnswer,
     /// The answer to a heartbeat of a broker.
@@ -75,6 +79,8 @@ impl Word {
                 | FetchedHighWatermark
                 | FetchedLogStart
                 | FetchedRecords
+                | FetchedSlice
+                | FetchedUnasked
                 | IsrAnswer
                 | HeartbeatAnswer
                 | ProducerIdsAnswer
@@ -122,6 +128,8 @@ impl Word {
             Word::FetchedHighWatermark => ("with a high watermark", "`Partition.fetchRecords`"),
             Word::FetchedLogStart => ("with a log start", "`Partition.fetchRecords`"),
             Word::FetchedRecords => ("to a consumer's fetch", "`FetchIsolation`, `UnifiedLog.read`"),
+            Word::FetchedSlice => ("to a fetch, in its slice of the log", "`UnifiedLog.read`, `LogSegment.read`"),
+            Word::FetchedUnasked => ("to a fetch of other partitions", "KIP-227, `FetchSession`"),
             Word::IsrAnswer => {
                 ("to AlterPartition", "KIP-497, KIP-903, `ReplicationControlManager.validateAlterPartitionData`")
             }

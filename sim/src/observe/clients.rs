@@ -186,7 +186,11 @@ impl Clients {
                     told.final_read(event_ref(*event), partition, position, record);
                 }
             }
-            Note::Assigned { .. } | Note::FinalReadEnd { .. } | Note::External { .. } | Note::Said(_) => {}
+            Note::Assigned { .. }
+            | Note::FinalReadEnd { .. }
+            | Note::External { .. }
+            | Note::EndOffsetTold { .. }
+            | Note::Said(_) => {}
         }
     }
 

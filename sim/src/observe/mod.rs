@@ -421,6 +421,14 @@ impl Observer {
                 let end = Observation::FinalReadEnd { partition, log_start, log_end, complete };
                 self.checker.observe(EventRef { id: world.event_count(), time: world.now() }, end);
             }
+            Note::EndOffsetTold { node, partition, offset } => {
+                let broker = world.broker_at(*node).map(trial_kafka::broker::Broker::node_id);
+                let Some(broker) = broker.filter(|_| !self.is_of_deleted_topic(world, *node, partition)) else {
+                    return;
+                };
+                let told = Observation::EndOffsetTold { broker, partition: self.name(partition), offset: *offset };
+                self.checker.observe(EventRef { id: world.event_count(), time: world.now() }, told);
+            }
             Note::Said(told) => {
                 let Said { node, word, partition, said, truth } = (**told).clone();
                 let (node, partition) = (world.node_name(node).to_string(), partition.map(|id| self.name(&id)));

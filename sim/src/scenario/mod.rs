@@ -343,6 +343,7 @@ pub const FINDING_CODES: &[&str] = &[
     "wrong-partition-change",
     "false-word",
     "wrong-answer",
+    "fetch-mismatch",
     "fenced-in-isr",
     "replica-sets",
     "broker-epoch-regression",

@@ -71,6 +71,15 @@ pub enum Note {
         /// How.
         outcome: Outcome,
     },
+    /// A broker told a client the end offset of a partition (ListOffsets, latest).
+    EndOffsetTold {
+        /// The broker.
+        node: NodeIx,
+        /// The partition.
+        partition: TopicPartition,
+        /// The end offset.
+        offset: i64,
+    },
     /// A node said what is not so.
     Said(Box<Said>),
 }

@@ -25,6 +25,8 @@ pub(super) struct Fetch {
     pub(super) broker_epoch: i64,
     /// A consumer that can tell its rack may read from followers too (KIP-392).
     pub(super) tells_rack: bool,
+    /// Its session began on this connection: all that it asks for is known.
+    pub(super) is_known_whole: bool,
     pub(super) partitions: BTreeMap<(Uuid, i32), AskedPartition>,
 }
 
@@ -49,11 +51,13 @@ pub(super) fn note_fetch(
         replica,
         broker_epoch,
         tells_rack: replica < 0,
+        is_known_whole: false,
         partitions: BTreeMap::new(),
     });
     (fetch.replica, fetch.broker_epoch) = (replica, broker_epoch);
     if request.session_epoch <= 0 {
         fetch.partitions.clear();
+        fetch.is_known_whole = true;
     }
     for topic in &request.topics {
         for asked in &topic.partitions {

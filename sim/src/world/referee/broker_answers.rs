@@ -12,7 +12,7 @@ use trial_kafka::ids::{Topic, TopicPartition};
 use trial_kafka::protocol::errors::code_name;
 
 use super::asked::{AskedPartition, Fetch};
-use super::{Due, Speaker};
+use super::{Due, Speaker, slice};
 use crate::world::slot::Slot;
 
 /// What a fetch of one partition comes to.
@@ -62,7 +62,13 @@ pub(super) fn judge_fetch(fetch: &Fetch, response: &FetchResponse, speaker: &mut
     for topic in &response.responses {
         for answer in &topic.partitions {
             let id = (topic.topic_id, answer.partition_index);
-            let (Some(asked), Some(replica)) = (fetch.partitions.get(&id), broker.replica(id.0, id.1)) else {
+            let Some(replica) = broker.replica(id.0, id.1) else { continue };
+            let records = answer.records.as_ref().filter(|records| !records.is_empty());
+            let Some(asked) = fetch.partitions.get(&id) else {
+                if fetch.is_known_whole && records.is_some() {
+                    let (said, truth) = ("with records".to_string(), "nothing".to_string());
+                    speaker.wrong(Word::FetchedUnasked, Some(&replica.id), said, truth);
+                }
                 continue;
             };
             let told = Outcome::of(answer);
@@ -87,11 +93,9 @@ pub(super) fn judge_fetch(fetch: &Fetch, response: &FetchResponse, speaker: &mut
             if answer.log_start_offset > log_start {
                 speaker.says(Word::FetchedLogStart, Some(&replica.id), answer.log_start_offset, log_start);
             }
-            let has_records = answer.records.as_ref().is_some_and(|records| !records.is_empty());
-            if fetch.replica < 0 && has_records && asked.fetch_offset >= high_watermark {
-                let said = format!("with records from offset {} on", asked.fetch_offset);
-                let truth = format!("nothing behind the high watermark, {high_watermark},");
-                speaker.wrong(Word::FetchedRecords, Some(&replica.id), said, truth);
+            if let Some(records) = records {
+                let end = if fetch.replica < 0 { high_watermark } else { i64::MAX };
+                slice::judge(replica, asked.fetch_offset, records, end, speaker);
             }
         }
     }

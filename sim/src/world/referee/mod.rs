@@ -17,11 +17,13 @@
 mod asked;
 mod broker_answers;
 mod controller_answers;
+mod ends;
 mod requests;
+mod slice;
 #[cfg(test)]
 mod tests;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Display;
 
 use kafka_protocol::messages::{RequestKind, ResponseKind};
@@ -75,6 +77,8 @@ enum Due {
     NoMetadata { asked: i32, fenced: bool },
     /// The vote must not be given, since …
     NoVote(&'static str),
+    /// A client asks for the end of these partitions: what it is told is noted.
+    Ends(BTreeSet<TopicPartition>),
 }
 
 /// What the referee keeps in mind.
@@ -156,6 +160,7 @@ impl World {
                 controller_answers::to_broker(slot, request.broker_id.0, request.broker_epoch)
             }
             RequestKind::Vote(request) => controller_answers::to_vote(slot, request),
+            RequestKind::ListOffsets(request) => ends::to_list_offsets(request),
             _ => None,
         }?;
         referee.due.insert((node, *req), due);
@@ -231,6 +236,7 @@ fn answer(referee: &mut Referee, network: &Network, req: ReqId, response: &Respo
         (ResponseKind::Vote(response), Some(Due::NoVote(why))) => {
             controller_answers::judge_vote(why, response, speaker);
         }
+        (ResponseKind::ListOffsets(response), Some(Due::Ends(asked))) => ends::note(&asked, response, speaker),
         _ => {}
     }
 }

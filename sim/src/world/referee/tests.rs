@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use bytes::Bytes;
 use kafka_protocol::messages::alter_partition_request::{BrokerState, PartitionData as IsrPartition, TopicData};
 use kafka_protocol::messages::alter_partition_response::{PartitionData as IsrAnswer, TopicData as IsrAnswers};
 use kafka_protocol::messages::fetch_request::{FetchPartition, FetchTopic, ReplicaState};
@@ -18,6 +19,7 @@ use trial_checker::Word;
 use trial_kafka::ids::{Topic, TopicPartition};
 use trial_kafka::node::{CallId, ConnId, Effect, EventId, Input, Nanos, Purpose, ReqId, RequestHeader};
 use trial_kafka::protocol::{topic_name, versions};
+use trial_storage::{Batches, parse_header};
 use uuid::Uuid;
 
 use crate::fault::{Fault, FaultKind, When, parse_target};
@@ -251,6 +253,74 @@ fn a_leader_serves_who_is_of_its_epoch_and_its_history() {
     let beyond = served.high_watermark + 1;
     assert_eq!(stage.serves(so.clone(), served.clone().with_high_watermark(beyond)), [Word::FetchedHighWatermark]);
     assert_eq!(stage.serves(so, served.with_log_start_offset(9)), [Word::FetchedLogStart]);
+}
+
+/// Every record a batch of its own, or nearly: the log between two offsets.
+fn batches(stage: &Stage, from: i64, end: i64) -> Vec<Bytes> {
+    let leader = stage.world.broker(stage.leader).and_then(|b| b.partition(&stage.id)).expect("it has one");
+    let mut view = stage.world.disk(stage.node("b1")).view();
+    let bytes = leader.log.read(&mut view, from, end, usize::MAX, true).expect("it can be read");
+    Batches::new(bytes).map(|batch| batch.expect("it is whole").bytes).collect()
+}
+
+#[test]
+fn a_fetch_is_answered_with_a_slice_of_the_log() {
+    let mut stage = Stage::new();
+    let (so, served) = (stage.fetched(), stage.served());
+    let log = batches(&stage, 0, i64::MAX);
+    assert!(log.len() > 20, "{} batches", log.len());
+    let begins = |nth: usize| parse_header(&log[nth]).expect("it is whole").base_offset;
+    let mut heard = |from: i64, answer: &[&[Bytes]]| {
+        let records = Bytes::from(answer.concat().concat());
+        stage.serves(so.clone().with_fetch_offset(from), served.clone().with_records(Some(records)))
+    };
+    assert_eq!(heard(begins(5), &[&log[5..9]]), []);
+    assert_eq!(heard(begins(0), &[&log]), []);
+    let strange = [Word::FetchedSlice];
+    assert_eq!(heard(begins(5), &[&log[4..9]]), strange); // begins too early
+    assert_eq!(heard(begins(5), &[&log[6..9]]), strange); // too late
+    assert_eq!(heard(begins(5), &[&log[5..6], &log[7..9]]), strange); // a hole
+    assert_eq!(heard(begins(5), &[&log[5..7], &log[6..8]]), strange); // one twice
+    assert_eq!(heard(begins(5), &[&log[5..6], &[Bytes::from_static(b"garbage")]]), strange);
+    let mut other = log[5].to_vec();
+    *other.last_mut().expect("it is not empty") ^= 1;
+    assert_eq!(heard(begins(5), &[&[other.into()]]), strange); // of other bytes
+}
+
+#[test]
+fn a_fetch_is_answered_with_what_it_asked_for() {
+    let mut stage = Stage::new();
+    let records = Some(batches(&stage, 0, 1).concat().into());
+    let (asked, answer) = (stage.fetched().with_partition(1), stage.served().with_records(records));
+    assert_eq!(stage.serves(asked, answer), [Word::FetchedUnasked]);
+}
+
+/// Who follows may have what is not committed yet.
+#[test]
+fn a_consumer_is_given_nothing_from_the_high_watermark_on() {
+    let mut stage = Stage::new();
+    let ends = |stage: &Stage| {
+        let leader = stage.world.broker(1).and_then(|b| b.partition(&stage.id)).expect("b1 has it");
+        (leader.high_watermark(), leader.log_end_offset())
+    };
+    while ends(&stage).0 == ends(&stage).1 {
+        let soon = stage.world.now() + 1_000_000;
+        stage.world.run_until(soon, &mut Unwatched);
+    }
+    stage.world.notes.clear();
+    let (high_watermark, log_end) = ends(&stage);
+    let mut heard = |follower: i32, end: i64| {
+        let records = Bytes::from(batches(&stage, high_watermark - 1, end).concat());
+        let answer = stage.served().with_records(Some(records));
+        let mut request = stage.fetch(stage.fetched().with_fetch_offset(high_watermark - 1));
+        request.replica_state.replica_id = follower.into();
+        let topic = FetchableTopicResponse::default().with_topic_id(stage.topic_id).with_partitions(vec![answer]);
+        let response = FetchResponse::default().with_responses(vec![topic]);
+        stage.answers(("b2", "b1", Purpose::Fetcher), versions::FETCH, request, response)
+    };
+    assert_eq!(heard(2, log_end), []);
+    assert_eq!(heard(-1, high_watermark), []);
+    assert_eq!(heard(-1, log_end), [Word::FetchedRecords]);
 }
 
 /// Who follows serves nobody.
