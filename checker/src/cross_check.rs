@@ -65,13 +65,19 @@ pub(crate) fn check(history: &History, cluster: &Cluster, violations: &[Violatio
     for violation in violations {
         causes::check(history, cluster, violation, found);
     }
-    for (number, log) in (0..).zip(&history.logs) {
+    let mut records: Vec<Vec<u64>> = vec![Vec::new(); history.logs.len()];
+    for (id, record) in history.records.iter().filter(|(_, record)| !record.deleted) {
+        if let Some(records) = records.get_mut(record.partition as usize) {
+            records.push(id);
+        }
+    }
+    for ((number, log), records) in (0..).zip(&history.logs).zip(records) {
         let name = history.partitions.name(number);
         let Some(truth) = cluster.partition(name).filter(|_| !history.was_deleted(&name.topic)) else { continue };
         let both = Both { history, cluster, truth, log, lost: &lost };
         both.reads(found);
         if let Some(end) = log.final_end.filter(|end| end.complete) {
-            both.final_log(number, end, found);
+            both.final_log(&records, end, found);
         }
     }
 }
@@ -113,18 +119,24 @@ impl Both<'_> {
     }
 
     /// final-log and lost-but-not-told.
-    fn final_log(&self, number: u32, end: FinalEnd, found: &mut Findings) {
+    fn final_log(&self, records: &[u64], end: FinalEnd, found: &mut Findings) {
         let Some(leader) = self.truth.replicas.get(&self.truth.leader) else { return };
-        for (id, record) in self.history.records.iter().filter(|(_, r)| r.partition == number && !r.deleted) {
-            let start = end.log_start.max(leader.log_start);
-            let within = |p: &&Produced| p.batch.first >= start && p.batch.last < end.log_end;
-            // What lies below the start may have been read before it was deleted, and where the leader went on nobody read.
-            let is_cut = |p: &Produced| !within(&p) && p.batch.first < end.log_end;
-            if self.cluster.batches(self.truth, id).any(is_cut) {
+        let start = end.log_start.max(leader.log_start);
+        for id in records.iter().copied() {
+            let Some(record) = self.history.records.get(id) else { continue };
+            let (mut is_cut, mut held) = (false, 0);
+            for Produced { batch, .. } in self.cluster.batches(self.truth, id) {
+                if batch.first >= start && batch.last < end.log_end {
+                    held += u64::from(leader.holds(batch));
+                } else {
+                    // Below the start it may have been read before it was deleted, and where the leader went on nobody read.
+                    is_cut |= batch.first < end.log_end;
+                }
+            }
+            if is_cut {
                 continue;
             }
-            let held = self.cluster.batches(self.truth, id).filter(within).filter(|p| leader.holds(&p.batch));
-            let (truth, read) = (held.take(usize::from(u16::MAX)).count() as u64, u64::from(record.copies));
+            let (truth, read) = (held.min(u64::from(u16::MAX)), u64::from(record.copies));
             let is_told = self.lost.contains(&id);
             let is_hidden = read == 0 && is_told;
             if truth != read && !is_hidden {
