@@ -242,7 +242,7 @@ impl Cluster {
                     StartCause::DeleteRecords => Some("delete-records"),
                     StartCause::Leader | StartCause::Recovered => None,
                 };
-                truth.deletions.extend(rule.map(|rule| Deletion { seq, broker, to, rule }));
+                truth.deletions.extend(rule.map(|rule| Deletion { at, seq, broker, to, rule }));
             }
             LogLost { broker, partition, log_end } => {
                 let number = self.number(settings, &partition);
@@ -324,8 +324,10 @@ impl Cluster {
             BecameLeader { broker, partition, leader_epoch, log_end } => {
                 let number = self.number(settings, &partition);
                 let truth = &mut self.partitions[number];
-                truth.reigns.push(Reign { at, seq, leader: broker, leader_epoch, log_end });
-                truth.replica(broker).leader_epoch = leader_epoch;
+                let replica = truth.replica(broker);
+                replica.leader_epoch = leader_epoch;
+                let log_start = replica.log_start;
+                truth.reigns.push(Reign { at, seq, leader: broker, leader_epoch, log_start, log_end });
                 truth
                     .replicas
                     .values_mut()
