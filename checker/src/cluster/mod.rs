@@ -441,11 +441,12 @@ impl Cluster {
         let replica = truth.replicas.entry(broker).or_default();
         // It runs: what it lost before, it has been told to have lost.
         replica.outages_seen = self.outages.get(&broker).map_or(0, Vec::len);
+        let restarted = self.restarts.get(&broker).and_then(|restarts| restarts.last()).copied();
         for entry in entries {
             let (first, last) = (entry.first_offset, entry.last_offset.max(entry.first_offset));
             let batch = Batch { first, last, epoch: entry.epoch, hash: entry.hash, producer: entry.producer };
-            let unknown_start =
-                as_leader.then(|| UnknownStart::of(replica, &batch, seq, entry.records.first().copied())).flatten();
+            let record = entry.records.first().copied();
+            let unknown_start = as_leader.then(|| UnknownStart::of(replica, &batch, seq, record, restarted)).flatten();
             truth.unknown_starts.extend(unknown_start);
             replica.append(batch, seq);
             if !as_leader {
