@@ -4,7 +4,7 @@
 mod play;
 
 use play::{Play, orders, settings, three_brokers};
-use trial_checker::{Belief, Class, Observation, Settings, Waiting};
+use trial_checker::{Belief, Class, Observation, Settings, StartCause, Waiting};
 
 const FIRST_SEQUENCE: Option<&str> = Some("first-sequence-of-an-unknown-producer");
 const ONE_BATCH: Option<&str> = Some("snapshot-has-the-last-batch-alone");
@@ -71,6 +71,78 @@ fn a_broker_that_started_again_remembers_the_last_batch_alone() {
         "five are remembered meanwhile"
     );
     assert_eq!(sent_again(true, &[(2, 0)]), [(Class::Bug, "duplicate", None)], "the last batch is in the snapshot");
+}
+
+/// Both brokers have records 1 and 2. Somebody starts again, b2 leads, and then b1, which writes them once more.
+fn refused_by_another(restarts: Option<i32>) -> Vec<(Class, &'static str, Option<&'static str>)> {
+    let mut play = three_brokers(-1);
+    play.given(1).given(2).append_of(1, 0, 0).append_of(2, 0, 1).fetch(2).fetch(3).commit();
+    if let Some(broker) = restarts {
+        play.see(Observation::BrokerRestarted { broker, clean: true });
+    }
+    play.elect(2, &[1, 2, 3]).elect(1, &[1, 2, 3]).append_of(1, 1, 0).append_of(2, 1, 1);
+    told(&mut play, &[1, 2]).into_iter().filter(|(_, code, _)| *code == "duplicate").collect()
+}
+
+#[test]
+fn who_refuses_what_it_has_forgotten_need_not_be_who_writes_it_again() {
+    assert_eq!(refused_by_another(Some(2)), [(Class::Allowed, "duplicate", ONE_BATCH)]);
+    let bug = [(Class::Bug, "duplicate", None)];
+    assert_eq!(refused_by_another(None), bug);
+    assert_eq!(refused_by_another(Some(3)), bug, "b3 never led, and refused nothing");
+}
+
+/// b1 wrote records 1 and 2 in one batch and then writes these batches in the next epoch, the producer having been told of
+/// that by then or not.
+fn split(again: &[&[u64]], told_before: bool) -> Vec<(Class, &'static str, Option<&'static str>)> {
+    let mut play = three_brokers(-1);
+    play.given(1).given(2).append_batch_of(&[1, 2], 0, 0);
+    let tell = |play: &mut Play| {
+        play.told(1, Belief::Acked { offset: None }, 1).told(2, Belief::Acked { offset: None }, 1);
+    };
+    if told_before {
+        tell(&mut play);
+    }
+    let mut sequence = 0;
+    for records in again {
+        play.append_batch_of(records, 1, sequence);
+        sequence += records.len() as i32;
+    }
+    if !told_before {
+        tell(&mut play);
+    }
+    play.judged().into_iter().filter(|(_, code, _)| *code == "duplicate").collect()
+}
+
+#[test]
+fn a_batch_that_is_split_after_it_was_written_is_written_again() {
+    let rule = Some("split-after-it-was-written");
+    assert_eq!(split(&[&[1], &[2]], false), [(Class::Allowed, "duplicate", rule)]);
+    let bug = [(Class::Bug, "duplicate", None)];
+    assert_eq!(split(&[&[1, 2]], false), bug, "it was not split");
+    assert_eq!(split(&[&[1], &[2]], true), bug, "it had been acknowledged");
+}
+
+/// Record 1 of a producer was deleted or not, and b1 starts again or not, when another comes out of sequence.
+fn out_of_sequence_after(deleted: bool, restarts: bool) -> bool {
+    let mut play = three_brokers(-1);
+    play.given(1).append_of(1, 0, 0).fetch(2).fetch(3).commit();
+    if deleted {
+        let (partition, cause) = (orders(), StartCause::Retention);
+        play.see(Observation::LogStartMoved { broker: 1, partition, to: 1, cause });
+    }
+    if restarts {
+        play.crash(1).restart(1).registered(1).elect(1, &[1, 2, 3]);
+    }
+    play.given(2).append_of(2, 0, 5).fetch(2).fetch(3).commit();
+    play.judged().contains(&(Class::Bug, "producer-sequence", None))
+}
+
+#[test]
+fn who_starts_again_knows_nothing_of_what_was_deleted() {
+    assert!(!out_of_sequence_after(true, true));
+    assert!(out_of_sequence_after(true, false), "a broker that runs keeps what it knows");
+    assert!(out_of_sequence_after(false, true), "it finds it in its log");
 }
 
 /// Record 1 is on its way to a leader that writes it, and whose answer comes late, when record 2 is refused for good, or is

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use trial_checker::{
     Belief, Checker, Class, Commits, Deliveries, EventRef, MemberSettings, MemberStep, Observation, Partition, Reset,
-    ResetCause, Settings, Verdict, Waiting,
+    ResetCause, Settings, StartCause, Verdict, Waiting,
 };
 
 const BUG: Class = Class::Bug;
@@ -209,6 +209,29 @@ fn a_group_that_begins_at_the_end_passes_over_what_was_before() {
     let verdict = group.ends();
     assert_eq!(kinds(&verdict), [(ALLOWED, "group-skip", Some("auto-offset-reset"))]);
     assert_eq!(verdict.delivery[0].never, 3);
+}
+
+/// k1 is taken from 0 to 2, where the log begins by then or only later, or nowhere; at the end it begins at 0 again, for a crash
+/// took back what was not in the checkpoint.
+#[test]
+fn what_was_deleted_when_a_group_went_over_it_may_come_back() {
+    let story = |before: bool, deletes: bool| {
+        let mut group = at_least_once();
+        let cause = StartCause::DeleteRecords;
+        let deletion = Observation::LogStartMoved { broker: 1, partition: orders(), to: 2, cause };
+        group.write(4).assigned(1, 1).begins_anew(1, 0);
+        if deletes && before {
+            group.see(deletion.clone());
+        }
+        group.begins(1, 2, ResetCause::Other).works(1, 1, 2, 3);
+        if deletes && !before {
+            group.see(deletion);
+        }
+        kinds(&group.ends())
+    };
+    assert_eq!(story(true, true), [(ALLOWED, "group-skip", Some("delete-records"))]);
+    assert_eq!(story(false, true), [(BUG, "group-skip", None)], "nothing was deleted by then");
+    assert_eq!(story(false, false), [(BUG, "group-skip", None)]);
 }
 
 #[test]

@@ -65,6 +65,49 @@ fn of_copies_at_one_offset_the_committed_one_was_promised() {
     assert!(story(3).contains(&(BUG, "lost-write", None)), "b3 deleted what it had not");
 }
 
+/// b1 has 0 to 3 of epoch 5, of which 0 is committed, and goes away. b2 leads in epoch 6 and writes other records to 1 and 2, which
+/// are committed, read, and deleted. b1 comes back and cuts its log to 3, where that of b2 begins by then; it leads before it
+/// has heard of that, and what it has at 1 and 2 is read.
+fn kept_below_the_start(
+    deletes: bool,
+    cuts: bool,
+    hears: bool,
+    zoo_on: bool,
+) -> Vec<(Class, &'static str, Option<&'static str>)> {
+    let mut play = Play::new(trial_checker::Settings { zoo_on, ..settings(-1) });
+    play.write(0).send(1).send(2).send(3).crash(1).elect(2, &[2, 3]).write(11).write(12).read(1, 11).read(2, 12);
+    let begins = |broker, cause| Observation::LogStartMoved { broker, partition: orders(), to: 3, cause };
+    if deletes {
+        play.see(begins(2, StartCause::DeleteRecords));
+    }
+    play.restart(1).follows(1);
+    if cuts {
+        play.truncate(1, 3);
+    }
+    if hears {
+        play.see(begins(1, StartCause::Leader));
+    }
+    play.in_sync(&[2, 3, 1]).elect(1, &[1, 2, 3]).commit();
+    let record = Some(1);
+    play.see(Observation::Read { consumer: 2, partition: orders(), offset: 1, leader_epoch: 5, record });
+    play.see(Observation::FinalReadEnd { partition: orders(), log_start: 3, log_end: 3, complete: true });
+    kinds(&play.verdict()).into_iter().filter(|(_, code, _)| *code != "lost-write").collect()
+}
+
+#[test]
+fn what_a_follower_kept_below_its_leaders_start_may_come_up_again() {
+    let rule = Some("history-below-the-leaders-start");
+    let allowed = [(ALLOWED, "inconsistent-offsets", rule), (ALLOWED, "unsafe-election", rule)];
+    assert_eq!(kept_below_the_start(true, true, false, false), allowed);
+    let is_bug = |kinds: &[(Class, &'static str, Option<&'static str>)]| {
+        kinds.iter().any(|(class, code, _)| (*class, *code) == (BUG, "inconsistent-offsets"))
+    };
+    assert!(is_bug(&kept_below_the_start(false, true, false, false)), "nothing was deleted");
+    assert!(is_bug(&kept_below_the_start(true, false, false, false)), "it was in sync with what it had to cut");
+    assert!(is_bug(&kept_below_the_start(true, true, true, false)), "it knew that its log begins at 3");
+    assert!(is_bug(&kept_below_the_start(true, true, false, true)), "no rule excuses a zoo switch");
+}
+
 #[test]
 fn a_zoo_switch_leaves_no_excuse() {
     let mut with_switch = settings(1);

@@ -111,7 +111,7 @@ impl Broker {
             RoleChange::NewLeader => {
                 partition.role_event = fx.record(became_leader(partition));
                 if FollowerRule::LeaderStopsFetching.holds() {
-                    self.stop_fetching(ix);
+                    self.stop_fetching(ix, fx);
                 }
                 // Requests of an earlier reign go on waiting: this replica led all along and cut nothing.
                 self.note_fetches(ix);
@@ -155,7 +155,7 @@ impl Broker {
             RoleChange::SameFollower => self.start_fetching(ix, fx),
         }
         if matches!(change, RoleChange::NewFollower | RoleChange::SameFollower) && self.has_left(registration) {
-            self.stop_fetching(ix);
+            self.stop_fetching(ix, fx);
         }
         // "Always re-try": the new ISR or assignment may let the high watermark move (KAFKA-13091; what the zoo switch
         // `no-hw-after-isr-change` leaves out is the same after an answer, which most often comes first).

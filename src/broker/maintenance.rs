@@ -192,7 +192,7 @@ impl Broker {
     /// answered with what the metadata says of it now. Source: `ReplicaManager.stopPartitions`, `LogManager.asyncDelete`:
     /// Kafka renames the directory to `-delete` and removes the files a minute later, which nobody can tell from this.
     pub(super) fn delete_replica(&mut self, ix: PartitionIx, disk: &mut dyn Disk, fx: &mut Effects<'_>) {
-        self.stop_fetching(ix);
+        self.stop_fetching(ix, fx);
         self.note_all_waiters(ix);
         let Some(partition) = self.replicas.remove(ix) else { return };
         if partition.is_offsets {

@@ -15,6 +15,10 @@
 //!   flight to the partition is given sequences of the new one at once, whether a former leader has written it or not
 //!   (`TransactionManager.handleFailedBatch`, `bumpIdempotentProducerEpoch`, `TxnPartitionEntry.startSequencesAtBeginning`). Sent
 //!   again, it is new to whoever has it.
+//! - The size of a batch is checked before its producer's state (`UnifiedLog.append`), so that one that stands in the log is
+//!   refused as too large where max.message.bytes is less by the time at which it is sent again. The producer splits it, and the
+//!   parts, which keep their sequences, are no batch that the broker knows: out of order (`Sender.completeBatch`,
+//!   `ProducerBatch.split`). All of them are written again in the next epoch.
 
 use super::Cluster;
 use super::partition::{PartitionTruth, Produced};
@@ -47,12 +51,24 @@ pub(crate) const ONE_BATCH: &str = "snapshot-has-the-last-batch-alone";
 pub(crate) const EXPIRED: &str = "producer.id.expiration.ms";
 /// The rule of the fourth window.
 pub(crate) const RENUMBERED: &str = "refused-batch-renumbers-those-in-flight";
+/// The rule of the fifth window.
+pub(crate) const SPLIT: &str = "split-after-it-was-written";
 
 impl UnknownStart {
-    /// What a leader is about to append to this log, if it is such a start.
-    pub(crate) fn of(log: &Replica, batch: &Batch, seq: u64, record: Option<u64>) -> Option<Self> {
+    /// What a leader is about to append to this log, if it is such a start. `restarted`: when the broker last started again. Who
+    /// starts, or cuts its log, builds its producers' state from where the log begins, and knows no more of what was deleted
+    /// before; one that goes on keeps it (`ProducerStateManager.truncateAndReload`).
+    pub(crate) fn of(
+        log: &Replica,
+        batch: &Batch,
+        seq: u64,
+        record: Option<u64>,
+        restarted: Option<u64>,
+    ) -> Option<Self> {
         let producer = batch.producer.filter(|p| p.first_sequence != 0 || log.forgotten.contains(&p.id))?;
-        let of_same = |entry: &LogEntry| entry.batch.producer.filter(|p| p.id == producer.id);
+        let rebuilt = restarted.max(log.cuts.last().map(|cut| cut.seq)).unwrap_or(0);
+        let is_kept = |entry: &LogEntry| entry.batch.last >= log.log_start || entry.seq > rebuilt;
+        let of_same = |entry: &LogEntry| entry.batch.producer.filter(|p| p.id == producer.id && is_kept(entry));
         let last = log.log.iter().rev().find_map(of_same);
         let is_next = |last: ProducerBatch| {
             last.epoch == producer.epoch && next_sequence(last.last_sequence) == producer.first_sequence
@@ -96,13 +112,14 @@ pub(super) fn next_sequence(sequence: i32) -> i32 {
 
 /// The rule by which a record may stand in the log twice: a later copy was written under another producer epoch, by a
 /// leader that had taken a batch out of the middle, or had forgotten the earlier copy, or because a batch of the producer
-/// `was_refused` for good before that instant; or under the same, by one that had forgotten the producer. Copies in the order
-/// of appending.
+/// `was_refused` for good before that instant, or in a smaller batch when the record `was_in_flight` from the one instant to the
+/// other; or under the same, by one that had forgotten the producer. Copies in the order of appending.
 pub(crate) fn allows_copies(
     cluster: &Cluster,
     truth: &PartitionTruth,
     copies: &[&Produced],
     was_refused: impl Fn(EventRef) -> bool,
+    was_in_flight: impl Fn(EventRef, EventRef) -> bool,
 ) -> Option<&'static str> {
     let mut rule = None;
     for pair in copies.windows(2) {
@@ -119,28 +136,46 @@ pub(crate) fn allows_copies(
             () if began_in_the_middle(truth, older) => Some(FIRST_SEQUENCE),
             () if has_forgotten(cluster, truth, older, newer) => Some(ONE_BATCH),
             () if was_refused(newer.at) => Some(RENUMBERED),
+            () if is_part_of(newer, older) && was_in_flight(older.at, newer.at) => Some(SPLIT),
             () => return None,
         };
     }
     rule
 }
 
-/// Did the newer copy's leader begin with a snapshot, while its log had the older one and another batch of the producer? The
-/// snapshot has not the earlier of two. Where the older copy is the later of them it is known, and is sent anew because the
-/// other was refused, which therefore comes first in the new epoch.
+/// Has the batch fewer records than the other one that its record was in before? Nothing but a refusal as too large makes a
+/// producer put a record into another batch.
+fn is_part_of(part: &Produced, whole: &Produced) -> bool {
+    let records = |produced: &Produced| produced.batch.last - produced.batch.first;
+    records(part) < records(whole)
+}
+
+/// Did one that led between the two copies begin with a snapshot, while its log had the older one and another batch of the
+/// producer? The snapshot has not the earlier of two, so that it is refused as out of order there, and the newer copy is written
+/// by that leader or by the next. Where the older copy is the later of them it is known, and is sent anew because the other was
+/// refused, which therefore comes first in the new epoch.
 fn has_forgotten(cluster: &Cluster, truth: &PartitionTruth, older: &Produced, newer: &Produced) -> bool {
-    let Some(log) = truth.replicas.get(&newer.broker) else { return false };
     let (Some(before), Some(after)) = (older.batch.producer, newer.batch.producer) else { return false };
     let is_its = |entry: &&LogEntry| entry.batch.producer.is_some_and(|p| (p.id, p.epoch) == (before.id, before.epoch));
-    let of_producer: Vec<&LogEntry> = log.log.iter().filter(is_its).collect();
-    let Some(place) = of_producer.iter().position(|entry| entry.batch == older.batch) else { return false };
-    let restarts = cluster.restarts.get(&newer.broker).into_iter().flatten().copied();
-    let is_truncation = |cut: &&Cut| matches!(cut.kind, CutKind::Truncated { .. });
-    let truncations = log.cuts.iter().filter(is_truncation).map(|cut| cut.seq);
-    restarts.chain(truncations).filter(|began| *began < newer.seq).any(|began| {
-        let was_there = |place: usize| of_producer.get(place).is_some_and(|entry| entry.seq < began);
-        let is_earlier_of_two = was_there(place + 1);
-        let is_later_of_two = place > 0 && was_there(place) && after.first_sequence > 0;
-        is_earlier_of_two || is_later_of_two
+    reigns_until(truth, newer.seq).filter(|(_, end)| *end > older.seq).any(|(leader, end)| {
+        let Some(log) = truth.replicas.get(&leader) else { return false };
+        let of_producer: Vec<&LogEntry> = log.log.iter().filter(is_its).collect();
+        let Some(place) = of_producer.iter().position(|entry| entry.batch == older.batch) else { return false };
+        let restarts = cluster.restarts.get(&leader).into_iter().flatten().copied();
+        let is_truncation = |cut: &&Cut| matches!(cut.kind, CutKind::Truncated { .. });
+        let truncations = log.cuts.iter().filter(is_truncation).map(|cut| cut.seq);
+        restarts.chain(truncations).filter(|began| *began < end).any(|began| {
+            let was_there = |place: usize| of_producer.get(place).is_some_and(|entry| entry.seq < began);
+            let is_earlier_of_two = was_there(place + 1);
+            let is_later_of_two = place > 0 && was_there(place) && after.first_sequence > 0;
+            is_earlier_of_two || is_later_of_two
+        })
     })
+}
+
+/// Who led before an observation, and each until when: the next reign, or that observation.
+fn reigns_until(truth: &PartitionTruth, seq: u64) -> impl Iterator<Item = (i32, u64)> {
+    let until = truth.reigns.partition_point(|reign| reign.seq < seq);
+    let ends = truth.reigns[..until].iter().skip(1).map(|next| next.seq).chain([seq]);
+    truth.reigns[..until].iter().zip(ends).map(|(reign, end)| (reign.leader, end))
 }

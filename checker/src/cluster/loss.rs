@@ -151,6 +151,13 @@ pub(crate) fn judge_reign(
     match cut {
         None => match unclean_election_before(truth, reign) {
             Some(election) => unclean_election(truth, election, settings),
+            None if was_kept_below_the_leaders_start(truth, batch, reign) => {
+                let because = format!(
+                    "it was deleted before {winner} had cut its log, behind it, to where its leader's began by then, and {winner} \
+                     led before it had heard of that"
+                );
+                Judgement::allowed("history-below-the-leaders-start", settings, because)
+            }
             None => Judgement::bug(format!("{winner} was eligible, lost no data, and yet never had it")),
         },
         Some(cut) => match &cut.kind {
@@ -186,6 +193,22 @@ fn unclean_election_before<'a>(truth: &'a PartitionTruth, reign: &Reign) -> Opti
     let since = election.seq..reign.seq;
     let others = truth.reigns.iter().any(|r| since.contains(&r.seq) && r.leader != reign.leader);
     (!others).then_some(election)
+}
+
+/// Rule `history-below-the-leaders-start`: a leader knows nothing of epochs below where its log begins, so that a follower of
+/// another history keeps its own there and cuts no lower (`LeaderEpochFileCache.endOffsetFor`). It hears of the log start with
+/// an answer that brings it something, and is in sync before that (`Partition.isFollowerInSync`); a crash may take back what it
+/// has heard. Where it leads then, its own is read where others had read what was committed, and deleted.
+fn was_kept_below_the_leaders_start(truth: &PartitionTruth, batch: &Batch, reign: &Reign) -> bool {
+    let Some(winner) = truth.replicas.get(&reign.leader).filter(|_| reign.log_start <= batch.last) else {
+        return false;
+    };
+    let is_above = |to: i64, seq: u64| to > batch.last && seq < reign.seq;
+    let deletion = truth.deletions.iter().find(|deletion| is_above(deletion.to, deletion.seq));
+    deletion.is_some_and(|deletion| {
+        let behind = |cut: &&Cut| is_above(cut.to, cut.seq) && cut.seq > deletion.seq;
+        winner.cuts.iter().filter(behind).any(|cut| matches!(cut.kind, CutKind::Truncated { .. }))
+    })
 }
 
 /// The winner had cut it away itself. Right only if a leader that was allowed to lack it made it do so.

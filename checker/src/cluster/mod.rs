@@ -245,7 +245,7 @@ impl Cluster {
                     StartCause::DeleteRecords => Some("delete-records"),
                     StartCause::Leader | StartCause::Recovered => None,
                 };
-                truth.deletions.extend(rule.map(|rule| Deletion { seq, broker, to, rule }));
+                truth.deletions.extend(rule.map(|rule| Deletion { at, seq, broker, to, rule }));
             }
             LogLost { broker, partition, log_end } => {
                 let number = self.number(settings, &partition);
@@ -331,8 +331,10 @@ impl Cluster {
             BecameLeader { broker, partition, leader_epoch, log_end } => {
                 let number = self.number(settings, &partition);
                 let truth = &mut self.partitions[number];
-                truth.reigns.push(Reign { at, seq, leader: broker, leader_epoch, log_end });
-                truth.replica(broker).leader_epoch = leader_epoch;
+                let replica = truth.replica(broker);
+                replica.leader_epoch = leader_epoch;
+                let log_start = replica.log_start;
+                truth.reigns.push(Reign { at, seq, leader: broker, leader_epoch, log_start, log_end });
                 truth
                     .replicas
                     .values_mut()
@@ -446,11 +448,12 @@ impl Cluster {
         let replica = truth.replicas.entry(broker).or_default();
         // It runs: what it lost before, it has been told to have lost.
         replica.outages_seen = self.outages.get(&broker).map_or(0, Vec::len);
+        let restarted = self.restarts.get(&broker).and_then(|restarts| restarts.last()).copied();
         for entry in entries {
             let (first, last) = (entry.first_offset, entry.last_offset.max(entry.first_offset));
             let batch = Batch { first, last, epoch: entry.epoch, hash: entry.hash, producer: entry.producer };
-            let unknown_start =
-                as_leader.then(|| UnknownStart::of(replica, &batch, seq, entry.records.first().copied())).flatten();
+            let record = entry.records.first().copied();
+            let unknown_start = as_leader.then(|| UnknownStart::of(replica, &batch, seq, record, restarted)).flatten();
             truth.unknown_starts.extend(unknown_start);
             replica.append(batch, seq);
             if !as_leader {

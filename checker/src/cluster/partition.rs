@@ -34,6 +34,8 @@ pub(crate) struct Reign {
     pub(crate) seq: u64,
     pub(crate) leader: i32,
     pub(crate) leader_epoch: i32,
+    /// Where its log began then.
+    pub(crate) log_start: i64,
     pub(crate) log_end: i64,
 }
 
@@ -81,6 +83,7 @@ pub(crate) struct Produced {
 /// A replica deleted the beginning of its log on its own account, or a client's.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Deletion {
+    pub(crate) at: EventRef,
     pub(crate) seq: u64,
     pub(crate) broker: i32,
     /// Where its log begins since.

@@ -4,6 +4,8 @@
 //! its offsets were removed as they may be, begins anew with the same right: it is ALLOWED by that rule. Redelivery between
 //! what is committed and where a member was is what at-least-once means, and so is that of zombies.
 
+use crate::cluster::loss;
+use crate::cluster::partition::{Deletion, PartitionTruth};
 use crate::findings::{Findings, Headline};
 use crate::history::groups::commits::Commit;
 use crate::history::groups::{Because, End, GroupViolation, Place};
@@ -210,12 +212,12 @@ fn never_processed(
             }
         }
         Because::Reset { .. } => allow(Class::Allowed, "auto-offset-reset"),
-        Because::Unknown => {
-            // What took the place of lost records may lie below what was committed of them.
+        Because::LogBeganLater { .. } | Because::Unknown => {
             let truth = judge.cluster.partition(&place.partition);
-            let loss = truth.and_then(crate::cluster::loss::of_committed);
-            if let Some((loss, rule)) = loss.and_then(|loss| Some((loss.class, loss.rule?))) {
-                allow(loss, rule);
+            // What took the place of lost records may lie below what was committed of them.
+            let loss = || truth.and_then(loss::of_committed).and_then(|loss| Some((loss.class, loss.rule?)));
+            if let Some((class, rule)) = deleted_when_passed(truth, offset, because).or_else(loss) {
+                allow(class, rule);
             }
         }
     }
@@ -227,6 +229,9 @@ fn never_processed(
             }
             Because::Reset { consumer, .. } => {
                 format!(": {} was taken over it by auto.offset.reset", settings.consumer_name(consumer))
+            }
+            Because::LogBeganLater { consumer, .. } => {
+                format!(": {} was taken over it because the log began later", settings.consumer_name(consumer))
             }
             Because::Unknown => String::new(),
         };
@@ -248,11 +253,24 @@ fn never_processed(
                 let sentence = format!("auto.offset.reset took {who} over it at {}", seconds(at.time));
                 chain.push(step(at, who, sentence));
             }
+            Because::LogBeganLater { consumer, at } => {
+                let who = settings.consumer_name(consumer);
+                let sentence = format!("{who} was taken over it at {}, where the log began by then", seconds(at.time));
+                chain.push(step(at, who, sentence));
+            }
             Because::Unknown => {}
         }
         chain.extend(commit_steps(judge, place, committed));
         (summary, chain)
     });
+}
+
+/// The rule by which an offset was deleted when a consumer went over it. That it is there again is due to a crash, which takes
+/// a log's start back to what stands in the checkpoint (`LogManager.checkpointLogStartOffsets`, once a minute).
+fn deleted_when_passed(truth: Option<&PartitionTruth>, offset: i64, because: Because) -> Option<(Class, &'static str)> {
+    let Because::LogBeganLater { at, .. } = because else { return None };
+    let by_then = |deletion: &&Deletion| deletion.to > offset && deletion.at.id < at.id;
+    truth?.deletions.iter().find(by_then).map(|deletion| (Class::Allowed, deletion.rule))
 }
 
 fn start_chain(

@@ -169,7 +169,14 @@ fn forgotten_copies(judge: &Judge<'_>, partition: &Partition, record: u64, offse
     copies.sort_by_key(|produced| produced.seq);
     let all = copies.len() == offsets.len();
     let was_refused = |until: EventRef| was_refused_meanwhile(judge, record, until);
-    forgotten_producers::allows_copies(judge.cluster, truth, &copies, was_refused).filter(|_| all)
+    let was_in_flight = |from: EventRef, until: EventRef| was_in_flight(judge, record, from, until);
+    forgotten_producers::allows_copies(judge.cluster, truth, &copies, was_refused, was_in_flight).filter(|_| all)
+}
+
+/// Had the record been sent, and its producer been told nothing of it, from the one instant to the other?
+fn was_in_flight(judge: &Judge<'_>, record: u64, from: EventRef, until: EventRef) -> bool {
+    let was = |sent: &Record| sent.invoked.id < from.id && (sent.told == Told::Pending || until.id < sent.settled.id);
+    judge.record(record).is_some_and(was)
 }
 
 /// Was a record of the same producer and partition, which had been sent, refused for good while this one was on its way?

@@ -22,6 +22,8 @@ pub struct Play {
     logs: BTreeMap<i32, Vec<(u64, i32)>>,
     lost_power: BTreeMap<i32, usize>,
     offsets: BTreeMap<u64, i64>,
+    /// (offset, leader epoch) → the idempotent producer's batch there.
+    producers: BTreeMap<(i64, i32), ProducerBatch>,
     broker_epoch: i64,
 }
 
@@ -65,6 +67,7 @@ impl Play {
             logs: BTreeMap::from([(1, vec![]), (2, vec![]), (3, vec![])]),
             lost_power: BTreeMap::new(),
             offsets: BTreeMap::new(),
+            producers: BTreeMap::new(),
             broker_epoch: 0,
         };
         play.elected(-1, true);
@@ -149,13 +152,24 @@ impl Play {
 
     /// The leader appends it as an idempotent producer's, of this producer epoch and sequence.
     pub fn append_of(&mut self, record: u64, producer_epoch: i16, sequence: i32) -> &mut Self {
+        self.append_batch_of(&[record], producer_epoch, sequence)
+    }
+
+    /// The same of several records in one batch. Nobody copies such a one.
+    pub fn append_batch_of(&mut self, records: &[u64], producer_epoch: i16, first_sequence: i32) -> &mut Self {
         let (leader, epoch) = (self.leader, self.epoch);
-        let offset = self.logs[&leader].len() as i64;
-        self.logs.get_mut(&leader).unwrap().push((record, epoch));
-        self.offsets.insert(record, offset);
-        let producer =
-            Some(ProducerBatch { id: 1000, epoch: producer_epoch, first_sequence: sequence, last_sequence: sequence });
-        self.appended(leader, true, vec![Entry { producer, ..entry(offset, epoch, record) }])
+        let first = self.logs[&leader].len() as i64;
+        for (offset, record) in (first..).zip(records) {
+            self.logs.get_mut(&leader).unwrap().push((*record, epoch));
+            self.offsets.insert(*record, offset);
+        }
+        let more = records.len() as i64 - 1;
+        let last_sequence = first_sequence + more as i32;
+        let producer = ProducerBatch { id: 1000, epoch: producer_epoch, first_sequence, last_sequence };
+        self.producers.insert((first, epoch), producer);
+        let batch = entry(first, epoch, records[0]);
+        let batch = Entry { last_offset: first + more, records: records.to_vec(), producer: Some(producer), ..batch };
+        self.appended(leader, true, vec![batch])
     }
 
     fn appended(&mut self, broker: i32, as_leader: bool, entries: Vec<Entry>) -> &mut Self {
@@ -177,7 +191,10 @@ impl Play {
     pub fn fetch_only(&mut self, replica: i32) -> &mut Self {
         let from = self.logs[&replica].len();
         let news: Vec<(u64, i32)> = self.logs[&self.leader].iter().skip(from).copied().collect();
-        let entry = |(n, (record, epoch)): (usize, &(u64, i32))| entry((from + n) as i64, *epoch, *record);
+        let entry = |(n, (record, epoch)): (usize, &(u64, i32))| {
+            let offset = (from + n) as i64;
+            Entry { producer: self.producers.get(&(offset, *epoch)).copied(), ..entry(offset, *epoch, *record) }
+        };
         let entries: Vec<Entry> = news.iter().enumerate().map(entry).collect();
         self.logs.get_mut(&replica).unwrap().extend(news);
         self.appended(replica, false, entries)

@@ -3,7 +3,7 @@
 //! One per source broker and number below `num.replica.fetchers`, each with a connection and a lane of its own, so that
 //! one that is stuck stops nobody but its own partitions. Source: `AbstractFetcherManager`.
 
-use super::Fetcher;
+use super::{Fetcher, stands_still};
 use crate::broker::replicas::PartitionIx;
 use crate::broker::{Broker, Step};
 use crate::conformance::FollowerRule;
@@ -29,7 +29,7 @@ impl Broker {
 
     /// Follows the partition's leader from now on, in its present epoch.
     pub(in crate::broker) fn start_fetching(&mut self, ix: PartitionIx, fx: &mut Effects<'_>) {
-        let followed_before = self.stop_fetching(ix);
+        let followed_before = self.stop_fetching(ix, fx);
         let partition = self.replicas.get(ix);
         let (leader, leader_epoch) = (partition.leader, partition.leader_epoch);
         if leader == NO_BROKER {
@@ -46,12 +46,19 @@ impl Broker {
         fx.defer(fetcher.lane(), LocalStep::Broker(Step::Fetch(key)));
     }
 
-    /// No longer fetches this partition from anybody. Returns from whom it did.
-    pub(in crate::broker) fn stop_fetching(&mut self, ix: PartitionIx) -> Option<BrokerId> {
+    /// No longer fetches this partition from anybody. Returns from whom it did. A fetcher that stood still for it goes on with
+    /// what is left: whoever takes a partition from Kafka's thread waits until that has flushed, and then it looks again
+    /// (`AbstractFetcherThread.removePartitions`, `partitionMapLock`).
+    pub(in crate::broker) fn stop_fetching(&mut self, ix: PartitionIx, fx: &mut Effects<'_>) -> Option<BrokerId> {
+        let stood_still = self.replicas.try_get(ix).is_some_and(stands_still);
         let mut from = None;
         for (key, fetcher) in &mut self.fetchers {
-            if fetcher.leave(ix) {
-                from = Some(key.leader);
+            if !fetcher.leave(ix) {
+                continue;
+            }
+            from = Some(key.leader);
+            if stood_still {
+                fx.defer(fetcher.lane(), LocalStep::Broker(Step::Fetch(*key)));
             }
         }
         from

@@ -11,6 +11,17 @@ impl Room {
         let points = read_offset_checkpoint(&mut self.disk, root, "recovery-point-offset-checkpoint");
         points.expect("a checkpoint").get(&("orders".to_string(), 0)).copied()
     }
+    /// The partitions of `orders` that a fetch in flight to that broker asks for.
+    fn fetched_from(&self, leader: BrokerId) -> Vec<i32> {
+        let to_it = |call: &&Call| call.purpose == Purpose::Fetcher && self.hosts[&call.conn] == format!("b{leader}");
+        let of_call = |call: &Call| match &call.request {
+            RequestKind::Fetch(fetch) => {
+                fetch.topics.iter().flat_map(|topic| &topic.partitions).map(|part| part.partition).collect()
+            }
+            _ => Vec::new(),
+        };
+        self.calls.iter().filter(to_it).flat_map(of_call).collect()
+    }
 }
 
 /// A recovery point above the end of a log that was cut would keep recovery from looking at what was appended since.
@@ -66,6 +77,39 @@ fn while_records_are_flushed_the_fetcher_asks_for_nothing() {
         room.finish_last_sync();
     }
     assert_eq!(room.asks_leader(), Some((0, 1, 0)), "now for both");
+}
+
+/// Who takes a partition from a fetcher's thread waits until it has flushed, and the thread goes on with what is left.
+#[test]
+fn a_fetcher_goes_on_when_the_partition_that_held_it_is_taken_from_it() {
+    let ways: [fn(&mut Room); 3] = [
+        |room| room.elect(1, &[1, 2, 3]),
+        |room| room.elect(3, &[1, 2, 3]),
+        |room| {
+            let change = PartitionChange { replicas: Some(vec![2, 3]), isr: Some(vec![2, 3]), ..Default::default() };
+            room.change(change);
+        },
+    ];
+    for (way, cut) in ways.into_iter().flat_map(|way| [(way, false), (way, true)]) {
+        let topic: &[_] = if cut { &[] } else { &[("flush.messages", "1")] };
+        let mut room = Room::with(Story { topic, ..Story::default() }, 2, &[1, 2, 3]);
+        if cut {
+            room.leader_sends(0, &[0, 0], 1);
+        }
+        room.syncs_wait = true;
+        match cut {
+            true => room.leader_diverges(0, 1, 1),
+            false => room.leader_sends(0, &[0], 0),
+        }
+        room.second_partition_led_by(2);
+        assert_eq!((room.ends().0, room.fetched_from(2)), (1, vec![]), "it stands still");
+        way(&mut room);
+        assert_eq!(room.fetched_from(2), [1]);
+        while !room.held_syncs.is_empty() {
+            room.finish_last_sync();
+        }
+        assert_eq!(room.fetched_from(2), [1], "and goes on");
+    }
 }
 
 #[test]

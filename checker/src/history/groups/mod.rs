@@ -46,8 +46,8 @@ pub(crate) struct Shared {
     handed: i64,
     /// What was committed while somebody had it in hand, not processed: offsets from, up to, and by whom.
     unprocessed: Vec<(i64, i64, u32, EventRef)>,
-    /// What auto.offset.reset took the group over.
-    passed: Vec<(i64, i64, u32, EventRef)>,
+    /// What it was taken over, offsets from and up to, and why.
+    passed: Vec<(i64, i64, Because)>,
 }
 
 impl Shared {
@@ -66,10 +66,8 @@ impl Shared {
         if let Some((.., consumer, at)) = self.unprocessed.iter().find(covers) {
             return Because::CommittedUnprocessed { consumer: *consumer, at: *at };
         }
-        match self.passed.iter().find(covers) {
-            Some((.., consumer, at)) => Because::Reset { consumer: *consumer, at: *at },
-            None => Because::Unknown,
-        }
+        let passed = self.passed.iter().find(|(from, to, _)| *from <= offset && offset < *to);
+        passed.map_or(Because::Unknown, |(.., because)| *because)
     }
 }
 
@@ -208,9 +206,13 @@ impl GroupHistory {
         if !begins {
             own.farthest = own.farthest.max(before.unwrap_or(0));
         }
-        if settings.reset == Reset::Latest && cause != ResetCause::Committed {
-            let from = if begins { 0 } else { before.unwrap_or(0) };
-            shared.passed.push((from, to, consumer, at));
+        let from = if begins { 0 } else { before.unwrap_or(0) };
+        if cause != ResetCause::Committed && from < to {
+            let because = match settings.reset {
+                Reset::Latest => Because::Reset { consumer, at },
+                _ => Because::LogBeganLater { consumer, at },
+            };
+            shared.passed.push((from, to, because));
         }
         if begins {
             let place = Place { group: settings.group.clone(), partition: partition.clone() };

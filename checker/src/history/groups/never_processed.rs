@@ -1,7 +1,8 @@
 //! group-skip, at the end: an acknowledged record below what its group has committed, which no member ever processed.
 //!
 //! Why is told by what was seen: a member committed it while it had it in hand and had not processed it; or the group began
-//! behind it, or was sent over it, by auto.offset.reset. Whether that is what the configuration asked for, the judge says.
+//! behind it, or was sent over it, by auto.offset.reset, or because the log began behind it then: a crash may take that back.
+//! Whether that is what the configuration asked for, the judge says.
 
 use super::{GroupHistory, GroupViolation, Place};
 use crate::history::History;
@@ -20,6 +21,13 @@ pub enum Because {
     },
     /// auto.offset.reset took this consumer over it.
     Reset {
+        /// The consumer.
+        consumer: u32,
+        /// When.
+        at: EventRef,
+    },
+    /// This consumer was taken over it, though not by what auto.offset.reset asks for: the log had nothing there then.
+    LogBeganLater {
         /// The consumer.
         consumer: u32,
         /// When.
