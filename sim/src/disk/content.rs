@@ -65,6 +65,24 @@ impl Content {
         bytes.freeze()
     }
 
+    /// Do these bytes stand at `at`?
+    pub(super) fn has(&self, at: u64, bytes: &[u8]) -> bool {
+        let mut rest = bytes;
+        if at.checked_add(bytes.len() as u64).is_none_or(|end| end > self.len) {
+            return false;
+        }
+        while !rest.is_empty() {
+            let here = self.rest_of_extent(at + (bytes.len() - rest.len()) as u64);
+            let (now, later) = rest.split_at(here.len().min(rest.len()));
+            // Of one memory, as an answer often is, it is the same without a look.
+            if here.as_ptr() != now.as_ptr() && &here[..now.len()] != now {
+                return false;
+            }
+            rest = later;
+        }
+        true
+    }
+
     /// Puts `data` at `at`; a gap before it reads as zeros.
     pub(super) fn write(&mut self, at: u64, data: Bytes) {
         if data.is_empty() {
@@ -228,6 +246,13 @@ mod tests {
                         let start = (at as usize).min(model.len());
                         let end = (start + len).min(model.len());
                         prop_assert_eq!(&content.read(at, len)[..], &model[start..end]);
+                        let mut bytes = model[start..end].to_vec();
+                        prop_assert!(start as u64 != at || content.has(at, &bytes));
+                        if let Some(last) = bytes.last_mut() {
+                            *last ^= 1;
+                            prop_assert!(!content.has(at, &bytes));
+                        }
+                        prop_assert!(!content.has(content.len(), &[0]));
                     }
                 }
                 prop_assert_eq!(content.len(), model.len() as u64);

@@ -13,7 +13,8 @@ use super::Speaker;
 
 /// A fetch from an offset is answered with these bytes, and nothing from `end` on may be among them.
 pub(super) fn judge(replica: &Partition, from: i64, answer: &Bytes, end: i64, speaker: &mut Speaker<'_>) {
-    let slice = |end: i64| replica.log.read(&mut speaker.slot.disk.view(), from, end, answer.len(), true);
+    let slice =
+        |end: i64| replica.log.read(&mut speaker.slot.disk.view_expecting(answer), from, end, answer.len(), true);
     // A disk that can't be read has no truth to compare with.
     let Ok(truth) = slice(end) else { return };
     let begins_there =
