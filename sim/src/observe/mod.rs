@@ -227,7 +227,7 @@ impl Observer {
                 Observation::BrokerCrashed { broker }
             }
             (Event::Phase { name }, _) => {
-                if name == Phase::Heal.name() {
+                if [Phase::Core, Phase::Heal].iter().any(|phase| name == phase.name()) {
                     self.liveness.healed(event.time);
                 }
                 if name == Phase::Read.name() {

@@ -10,7 +10,7 @@ use trial_kafka::group::assignor::client::ClientAssignor;
 use trial_kafka::node::{Nanos, ms};
 use trial_kafka::zoo::Switch;
 
-use crate::scenario::{Cluster, CommitStyle, ConsumerSpec, Scenario};
+use crate::scenario::{Cluster, CommitStyle, ConsumerSpec, Core, Scenario};
 use crate::world::controller_of;
 
 const SECOND: Nanos = 1_000_000_000;
@@ -108,7 +108,8 @@ fn group_recovery(scenario: &Scenario, recovery: Nanos) -> Nanos {
     let session = ms(session.max().unwrap_or(0));
     let drawn = scenario.chaos.iter().flat_map(|chaos| &chaos.mix).filter(|(_, weight)| *weight > 0);
     let mut kinds = scenario.faults.iter().map(|fault| fault.kind.kind_name()).chain(drawn.map(|(kind, _)| *kind));
-    let power_goes = kinds.any(|kind| kind == "power-loss");
+    // One that is cut off from the rest when the faults end says as little.
+    let power_goes = kinds.any(|kind| kind == "power-loss") || scenario.phases.core == Core::Random;
     let joins = members().filter(|spec| power_goes && spec.config.group_protocol == GroupProtocol::Classic);
     let joins = joins.map(|spec| ms(spec.config.max_poll_interval_ms) + 5 * SECOND).max().unwrap_or(0);
     let works = members().map(|spec| spec.processing.max + spec.poll_interval).max().unwrap_or(0);

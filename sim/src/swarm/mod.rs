@@ -40,6 +40,7 @@ fn space(s: &mut Sheet) {
     s.put_text("about", "Everything drawn by the seed");
     let run = s.spread("run", 10_000, 30_000);
     s.put_text("run", sheet::shown(run));
+    s.some(50, "core", &["\"random\""]);
 
     s.section("[cluster]");
     let brokers = s.one_of("brokers", &[1, 2, 2, 3, 3, 3, 3, 3, 3, 3, 4, 4, 4, 5, 6, 7]);

@@ -30,7 +30,8 @@ impl World {
         let mut groups = Vec::new();
         for id in self.scenario.cluster.broker_ids() {
             let is_up = self.broker_ix(id).is_some_and(|ix| matches!(self.power(ix), Power::Running | Power::Paused));
-            let Some(broker) = self.broker(id).filter(|_| is_up) else { continue };
+            let is_there = is_up && !self.broker_ix(id).is_some_and(|ix| self.is_left_out(ix));
+            let Some(broker) = self.broker(id).filter(|_| is_there) else { continue };
             for partition in broker.coordinated().filter(|partition| partition.loaded) {
                 let held = TopicPartition::new(&Topic::new(OFFSETS_TOPIC), partition.partition);
                 if self.leader_of(&held) == Some(id) {

@@ -7,6 +7,8 @@
 //! least, unless it began behind them. A group of which no member runs is not asked; members that were fenced
 //! before they joined do not count.
 //!
+//! All of that is asked of the core too, where a part has to get on before the rest is healed, and then anew of everybody.
+//!
 //! The drain goes on until that has happened, or its bound is reached. A producer with acks=0 is promised nothing and is
 //! not asked; nor is a consumer with `auto.offset.reset=none`, which may rightly stand still.
 
@@ -67,6 +69,10 @@ struct Probe {
 }
 
 impl Probes {
+    /// Nobody is asked any more, until there are other records to come to.
+    pub(super) fn end(&mut self) {
+        self.sent.clear();
+    }
     pub(super) fn sent(&mut self, record: u64, producer: u32, at: Nanos) {
         match self.sent.iter_mut().find(|probe| probe.producer == producer) {
             Some(again) => again.record = record,
@@ -184,7 +190,7 @@ impl World {
     /// Does it run, and must it get on?
     pub(super) fn is_asked(&self, reader: &Reader) -> bool {
         let resets = self.scenario.consumers[reader.spec].config.auto_offset_reset != OffsetReset::None;
-        resets && !reader.has_left && !self.came_too_late(reader) && self.power(reader.node) == Power::Running
+        resets && !reader.has_left && !self.came_too_late(reader) && self.takes_part(reader.node)
     }
 
     /// The groups that have not come to the end of what they read.
