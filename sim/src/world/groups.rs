@@ -43,7 +43,13 @@ impl World {
         groups
     }
 
-    /// Is every group stable, and everybody who runs and is to be a member of one a member of it?
+    /// Does a group go on with a member that is away, and has not been missed yet?
+    pub(crate) fn has_member_left_out(&self, group: &CoordinatedGroup) -> bool {
+        let is_left_out = |client: &str| self.node_named(client).is_some_and(|node| self.is_left_out(node));
+        group.members.iter().any(|member| is_left_out(&member.client_id))
+    }
+
+    /// Is every group stable, without those who are left out, and everybody who runs and is to be a member of one a member of it?
     pub(super) fn groups_are_at_rest(&self) -> bool {
         let members = || self.life.readers.iter().filter(|reader| self.is_asked(reader));
         let group_of = |spec: usize| self.scenario.consumers[spec].group();
@@ -55,7 +61,7 @@ impl World {
             let client = self.node_name(reader.node);
             groups.iter().any(|(_, group)| {
                 let is_member = group.members.iter().any(|member| member.client_id == client);
-                group.id == id && group.state == "Stable" && is_member
+                group.id == id && group.state == "Stable" && is_member && !self.has_member_left_out(group)
             })
         })
     }

@@ -371,6 +371,9 @@ impl World {
     /// present incarnation, has every partition a leader that knows it, and are all its replicas in sync? Asked of the machines themselves: the
     /// controller may not have noticed a death yet.
     fn is_healed(&self) -> bool {
+        if !self.administrator_is_done() {
+            return false;
+        }
         let Some((_, active)) = self.active_controller() else { return false };
         let image = active.image();
         let (epoch, leader) = (active.epoch(), active.setup().node_id);

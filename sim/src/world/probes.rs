@@ -20,6 +20,7 @@ use trial_kafka::node::{Belief, ConsumedRecord, Nanos};
 
 use super::application::Reader;
 use super::{Power, World};
+use crate::scenario::CommitStyle;
 
 /// A batch with one record has at most so many bytes beside the record's value: its header, the key, and lengths.
 const ONE_RECORD: i64 = 61 + 39;
@@ -165,8 +166,10 @@ impl World {
                 }
                 continue;
             };
-            // What retention has taken nobody can read any more.
-            if self.leader_replica(partition).is_some_and(|leader| leader.log.log_start_offset() > *offset) {
+            // What retention has taken nobody can read any more, nor what was lost; whether that may be is for others to say.
+            let is_there =
+                |log: &trial_storage::log::Log| (log.log_start_offset()..log.log_end_offset()).contains(offset);
+            if self.leader_replica(partition).is_some_and(|leader| !is_there(&leader.log)) {
                 continue;
             }
             for (consumer, reader) in (0..).zip(&self.life.readers) {
@@ -198,6 +201,15 @@ impl World {
         let probes = &self.life.probes;
         let partitions = self.all_partitions();
         let mut seen = BTreeSet::new();
+        // One that commits before it processes may die before it is told of the commit: nobody processes those records then.
+        let committed: BTreeMap<(String, TopicPartition), i64> = self
+            .groups()
+            .into_iter()
+            .flat_map(|(_, group)| {
+                let id = group.id;
+                group.offsets.into_iter().map(move |(partition, next)| ((id.clone(), partition), next))
+            })
+            .collect();
         for reader in self.life.readers.iter().filter(|reader| self.is_asked(reader)) {
             let spec = &self.scenario.consumers[reader.spec];
             let Some(group) = spec.group() else { continue };
@@ -205,7 +217,10 @@ impl World {
             for partition in partitions.iter().filter(|partition| spec.reads(partition.topic.as_str())) {
                 let key = (group.to_owned(), partition.clone());
                 let probed = probes.sent.iter().filter_map(|probe| probe.acknowledged.as_ref());
-                let probed = probed.filter(|(of, _)| of == partition).map(|(_, offset)| offset + 1).max();
+                let log_end = self.leader_replica(partition).map(|leader| leader.log.log_end_offset());
+                let is_there = |offset: &i64| log_end.is_none_or(|log_end| *offset < log_end);
+                let probed = probed.filter(|(of, offset)| of == partition && is_there(offset));
+                let probed = probed.map(|(_, offset)| offset + 1).max();
                 let end = match begins_at_end {
                     true => probed,
                     false => self.leader_replica(partition).map(|leader| leader.high_watermark()),
@@ -213,7 +228,9 @@ impl World {
                 let progress = probes.groups.get(&key);
                 // What retention has taken nobody can read any more.
                 let start = self.leader_replica(partition).map_or(0, |leader| leader.log.log_start_offset());
-                let is_behind = progress.map_or(0, |(next, _)| *next).max(start) < end.unwrap_or(0);
+                let committed = committed.get(&key).filter(|_| spec.commit == CommitStyle::Before).copied();
+                let has_come = progress.map_or(0, |(next, _)| *next).max(committed.unwrap_or(0));
+                let is_behind = has_come.max(start) < end.unwrap_or(0);
                 if is_behind && seen.insert(key) {
                     let since = progress.map_or(probes.since, |(_, at)| probes.since.max(*at));
                     let partition = partition.clone();
