@@ -49,7 +49,7 @@ use partition::{Ack, Deletion, Election, Known, PartitionTruth, Produced, Reign}
 use replica::{Batch, CutKind};
 
 /// What is checked here, and of each change of a partition [`CHANGES`] besides.
-pub(crate) const INVARIANTS: [Invariant; 22] = [
+pub(crate) const INVARIANTS: [Invariant; 23] = [
     two_leaders_one_epoch::INVARIANT,
     epochs_rise::INVARIANT,
     leader_in_sync::INVARIANT,
@@ -68,6 +68,7 @@ pub(crate) const INVARIANTS: [Invariant; 22] = [
     committed_truncated::INVARIANT,
     log_mismatch::INVARIANT,
     high_watermark::INVARIANT,
+    high_watermark::BACK,
     ack_before_committed::INVARIANT,
     producer_sequences::INVARIANT,
     words_of_nodes::FALSE_WORD,
@@ -260,6 +261,7 @@ impl Cluster {
                     producer_sequences::check(truth, broker, at, settings, found);
                 }
                 high_watermark::check(truth, broker, at, settings, found);
+                high_watermark::check_reign(truth, (broker, leader_epoch), to, at, settings, found);
                 // It falls with the log that it cuts, which may take several answers.
                 if rose && !legitimate_leader && leader_epoch == truth.leader_epoch {
                     log_mismatch::check(truth, broker, at, settings, found);
@@ -324,7 +326,7 @@ impl Cluster {
             BecameLeader { broker, partition, leader_epoch, log_end } => {
                 let number = self.number(settings, &partition);
                 let truth = &mut self.partitions[number];
-                truth.reigns.push(Reign { at, seq, leader: broker, leader_epoch, log_end });
+                truth.reigns.push(Reign { at, seq, leader: broker, leader_epoch, log_end, high_watermark: None });
                 truth.replica(broker).leader_epoch = leader_epoch;
                 truth
                     .replicas

@@ -34,6 +34,8 @@ pub(crate) struct Reign {
     pub(crate) leader: i32,
     pub(crate) leader_epoch: i32,
     pub(crate) log_end: i64,
+    /// The high watermark that its leader moved it to last; `None` before it moved it at all.
+    pub(crate) high_watermark: Option<i64>,
 }
 
 /// A produce request was answered with success.

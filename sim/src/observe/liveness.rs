@@ -7,6 +7,7 @@
 //!   are cut in one direction at least, or the voters are down.
 //! - At any time, too: a high watermark that stands still though everybody for whom its leader may wait has more, and the
 //!   leader knows that ([`could_move`]). Nothing hinders it then, whatever else is broken.
+//! - At any time, too: an in-sync replica that is late, and that its leader does not ask to be rid of ([`late_members`]).
 //! - At any time, too: a consumer that its coordinator refused since the last look, and had refused before that one.
 //! - Once all faults have healed: no active controller, a broker not unfenced, a partition without leader, or led by
 //!   another than its preferred replica where leaders are balanced, a replica not in sync, a high watermark that stands
@@ -34,6 +35,7 @@ use trial_kafka::metadata::{MetadataImage, PartitionRegistration};
 use trial_kafka::node::Nanos;
 use trial_kafka::zoo::Zoo;
 
+use super::late_members::late_members;
 use crate::trace::{NodeIx, TraceEvent};
 use crate::world::{Power, Unanswered, World};
 
@@ -132,7 +134,7 @@ impl Liveness {
         };
     }
 
-    /// Groups that do not come to rest, and consumers that are not in theirs. Excused are consumers that do not run, and static
+    /// Groups that do not come to rest, or go on with members that are left out, and consumers that are not in theirs. Excused are consumers that do not run, and static
     /// members that were fenced before they came back ([`World::was_fenced_before_it_joined`]).
     fn groups_that_wait(&self, world: &World, waiting: &mut BTreeMap<Waiting, i64>) {
         let mut groups: BTreeSet<&str> = BTreeSet::new();
@@ -154,7 +156,7 @@ impl Liveness {
         let known: BTreeSet<String> = coordinators
             .flat_map(trial_kafka::broker::Broker::coordinated)
             .flat_map(|known| known.groups)
-            .filter(|group| group.state == "Stable")
+            .filter(|group| group.state == "Stable" && !world.has_member_left_out(group))
             .map(|group| group.id)
             .collect();
         for group in groups.into_iter().filter(|group| !known.contains(*group)) {
@@ -188,6 +190,7 @@ impl Liveness {
             }
             None => high_watermarks_that_could_move(world, image),
         };
+        waiting.extend(late_members(world, image));
         let refused = std::mem::take(&mut self.refused);
         waiting.extend(refused.into_iter().map(|consumer| (Waiting::LetIn { consumer }, 0)));
         self.waiting.retain(|what, (progress, _)| waiting.get(what) == Some(progress));
@@ -220,6 +223,12 @@ impl Liveness {
                 for cut_off in self.cut_off.values_mut().filter(|cut_off| cut_off.epoch == *epoch) {
                     cut_off.heard.insert(event.node);
                 }
+            }
+            // Refused at once, it may be asked for again.
+            Event::IsrChangeAsked { partition: asked, .. } => {
+                let is_asked = |of: &Partition| *of.topic == *asked.topic.as_str() && of.index == asked.partition;
+                self.waiting
+                    .retain(|what, _| !matches!(what, Waiting::Leaves { partition, .. } if is_asked(partition)));
             }
             // Only fetches of a majority move it.
             Event::MetadataHighWatermark { .. } => {

@@ -10,6 +10,7 @@ mod audit;
 mod clients;
 mod durable;
 mod groups;
+mod late_members;
 mod liveness;
 mod loaded;
 mod logs;

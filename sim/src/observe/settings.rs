@@ -22,6 +22,8 @@ pub(super) fn of_scenario(scenario: &Scenario, expected_fault_kinds: Vec<String>
     let zoo_on = does_harm && !scenario.expect.as_configured;
     let mut settings = Settings { zoo_on, expected_fault_kinds, ..Settings::default() };
     settings.quorum = quorum_of(&scenario.cluster);
+    // It looks every half of the time after which a member is late.
+    settings.late_member = ms(broker.replica_lag_time_max_ms) / 2 + 2 * SECOND;
     settings.imbalance_check_interval = ms(broker.leader_imbalance_check_interval_seconds.saturating_mul(1_000));
     settings.leader_epoch_rises_on_shrink = scenario.zoo.on(Switch::LeaderEpochBumpOnShrink);
     settings.controller_names =

@@ -360,6 +360,7 @@ pub const FINDING_CODES: &[&str] = &[
     "two-leaders-one-epoch",
     "epoch-regression",
     "high-watermark-beyond-log-end",
+    "high-watermark-back",
     "internal-assertion",
     "wrong-isr-asked",
     "wrong-partition-change",
