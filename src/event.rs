@@ -149,7 +149,7 @@ pub enum Fault {
 #[allow(missing_docs)] // the fields are Kafka's terms; each variant says what happened
 pub enum Event {
     // ── the trial ────────────────────────────────────────────────────────────────────────────────────────────────
-    /// The trial entered a phase of its life (warm-up, faults, heal, drain, read).
+    /// The trial entered a phase of its life (warm-up, faults, perhaps core, heal, drain, read).
     Phase { name: String },
     /// A fault took effect.
     Fault(Fault),
@@ -403,6 +403,10 @@ pub enum Event {
     CommitAnswered { group: String, generation: i32, offsets: Vec<(TopicPartition, i64)>, error: Option<String> },
     /// The application behind a consumer has processed these records. Offsets are inclusive.
     Processed { partition: TopicPartition, first_offset: i64, last_offset: i64, records: u32 },
+
+    // ── the end of a trial ───────────────────────────────────────────────────────────────────────────────────────
+    /// The faults are over, and these stay away while the rest gets on without them.
+    LeftOut { nodes: Vec<String> },
 }
 
 /// How an event stands out in the short log, which shows [`Weight::State`] and above.
@@ -458,6 +462,7 @@ impl Event {
             | OffsetRemoved { partition, .. }
             | Processed { partition, .. } => Some(partition),
             Phase { .. }
+            | LeftOut { .. }
             | Fault(_)
             | Dropped { .. }
             | AssertionFailed { .. }
@@ -533,6 +538,7 @@ impl Event {
             | CommitAnswered { error: None, .. }
             | Processed { .. } => Weight::Traffic,
             Phase { .. }
+            | LeftOut { .. }
             | Fault(_)
             | AssertionFailed { .. }
             | Halted { .. }
@@ -635,6 +641,7 @@ impl Event {
         "commit-sent",
         "commit-answered",
         "processed",
+        "left-out",
     ];
 
     /// The event's name in fixed columns and in exports: lower case, with hyphens.
@@ -729,6 +736,7 @@ impl Event {
             CommitSent { .. } => "commit-sent",
             CommitAnswered { .. } => "commit-answered",
             Processed { .. } => "processed",
+            LeftOut { .. } => "left-out",
         }
     }
 }
@@ -816,6 +824,12 @@ impl fmt::Display for Event {
         use Event::*;
         match self {
             Phase { name } => write!(f, "phase {name} begins"),
+            LeftOut { nodes } => write!(
+                f,
+                "{} {} away, and the rest is to get on",
+                nodes.join(", "),
+                if nodes.len() == 1 { "stays" } else { "stay" }
+            ),
             Fault(fault) => fault.fmt(f),
             Dropped { what, to } => write!(f, "lost a message to {to}: {what}"),
             AssertionFailed { message } => write!(f, "failed an assertion of its own: {message}"),

@@ -162,6 +162,13 @@ pub enum Waiting {
         /// The partition.
         partition: Partition,
     },
+    /// A member of the in-sync replicas has been late for `replica.lag.time.max.ms`, and its leader does not ask to be rid of it.
+    Leaves {
+        /// The partition.
+        partition: Partition,
+        /// The member's broker.
+        broker: i32,
+    },
     /// A producer's record, sent after everything had healed, is not acknowledged.
     Acknowledgement {
         /// The producer.

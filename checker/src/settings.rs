@@ -21,6 +21,8 @@ pub struct Settings {
     pub members: BTreeMap<u32, MemberSettings>,
     /// So long after all faults have healed a group may take for what is in [`crate::Waiting`], in nanoseconds.
     pub group_recovery: Time,
+    /// So long after a member of the in-sync replicas is late its leader may take to ask for its leaving, in nanoseconds.
+    pub late_member: Time,
     /// How often the controller looks for partitions that their preferred replicas do not lead, in nanoseconds
     /// (`leader.imbalance.check.interval.seconds`).
     pub imbalance_check_interval: Time,

@@ -13,7 +13,8 @@
 //! Groups take longer: a member that died must miss its session time-out, and a rebalance waits for those that still process.
 //! Their bound is [`crate::Settings::group_recovery`]. Excused are members that are down, those that have closed, groups without
 //! any member that runs, and a group with auto.offset.reset=none. A member that is refused in each tenth of a second has two
-//! seconds, at any time.
+//! seconds, at any time. A leader that runs asks for a late member to leave when it looks next, at any time too
+//! ([`crate::Settings::late_member`]).
 
 use std::collections::BTreeSet;
 
@@ -53,6 +54,11 @@ const COMMITTED: Invariant = in_time(
     "the high watermark comes to the log end where in-sync replicas run",
     "`Partition.maybeIncrementLeaderHW`",
 );
+const LEAVES: Invariant = in_time(
+    "late-member-stays",
+    "a leader asks for a member that is late to leave the in-sync replicas",
+    "`Partition.maybeShrinkIsr`",
+);
 const ACKNOWLEDGEMENT: Invariant =
     in_time("producer-does-not-get-on", "a record that is sent is acknowledged", "`Sender`");
 const READING: Invariant =
@@ -70,13 +76,14 @@ const GROUP_READING: Invariant =
     in_time("group-does-not-get-on", "a group comes to what was acknowledged", "`AbstractCoordinator`");
 
 /// What must happen in time.
-pub(crate) const INVARIANTS: [Invariant; 12] = [
+pub(crate) const INVARIANTS: [Invariant; 13] = [
     ACTIVE_CONTROLLER,
     UNFENCED,
     LEADER,
     IN_SYNC,
     PREFERRED_LEADER,
     COMMITTED,
+    LEAVES,
     ACKNOWLEDGEMENT,
     READING,
     STABLE,
@@ -107,6 +114,7 @@ impl StillWaiting {
                 settings.group_recovery.max(settings.quorum.recovery)
             }
             Waiting::LetIn { .. } => REFUSED_AT_MOST,
+            Waiting::Leaves { .. } => settings.late_member,
             Waiting::PreferredLeader { .. } => {
                 settings.quorum.recovery.saturating_add(settings.imbalance_check_interval)
             }
@@ -146,6 +154,7 @@ fn kind(what: &Waiting) -> (Invariant, Option<&Partition>) {
         Waiting::InSync { partition, .. } => (IN_SYNC, Some(partition)),
         Waiting::PreferredLeader { partition } => (PREFERRED_LEADER, Some(partition)),
         Waiting::Committed { partition } => (COMMITTED, Some(partition)),
+        Waiting::Leaves { partition, .. } => (LEAVES, Some(partition)),
         Waiting::Acknowledgement { .. } => (ACKNOWLEDGEMENT, None),
         Waiting::Reading { partition, .. } => (READING, Some(partition)),
         Waiting::GroupStable { .. } => (STABLE, None),
@@ -173,8 +182,15 @@ fn sentence(what: &Waiting, settings: &Settings) -> String {
         Waiting::Committed { partition } => {
             format!("the high watermark of {partition} stands still below the log end, though its in-sync replicas run")
         }
+        Waiting::Leaves { partition, broker } => format!(
+            "the leader of {partition} does not ask for {} to leave the in-sync replicas, which is late",
+            settings.broker_name(*broker)
+        ),
         Waiting::Acknowledgement { producer } => {
-            format!("producer {} got no acknowledgement of a record it sent after everything had healed", producer + 1)
+            format!(
+                "producer {} got no acknowledgement of a record it sent after everything it needs had healed",
+                producer + 1
+            )
         }
         Waiting::Reading { consumer, partition } => {
             format!("consumer {} does not come to an acknowledged record of {partition}", consumer + 1)

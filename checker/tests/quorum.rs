@@ -372,6 +372,7 @@ fn everything_that_is_waited_for_has_a_name() {
         (Waiting::InSync { partition: partition.clone(), broker: 2 }, "never-in-sync"),
         (Waiting::PreferredLeader { partition: partition.clone() }, "never-led-by-its-preferred-replica"),
         (Waiting::Committed { partition: partition.clone() }, "high-watermark-stands-still"),
+        (Waiting::Leaves { partition: partition.clone(), broker: 2 }, "late-member-stays"),
         (Waiting::Acknowledgement { producer: 1 }, "producer-does-not-get-on"),
         (Waiting::Reading { consumer: 1, partition: partition.clone() }, "consumer-does-not-get-on"),
         (Waiting::GroupStable { group: group.clone() }, "group-not-stable"),

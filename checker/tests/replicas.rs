@@ -135,6 +135,18 @@ fn a_high_watermark_stays_within_the_log() {
 }
 
 #[test]
+fn a_high_watermark_never_falls_while_its_broker_leads() {
+    let mut play = three_brokers(-1);
+    play.write(0).write(1).high_watermark(1, 2);
+    assert_eq!(kinds(&play.verdict()), []);
+    let mut next = three_brokers(-1);
+    next.write(0).write(1).elect(2, &[1, 2, 3]).high_watermark(2, 1).high_watermark(2, 2);
+    assert_eq!(kinds(&next.verdict()), [], "who leads next may know less of it at first");
+    play.high_watermark(1, 1);
+    assert_eq!(kinds(&play.verdict()), [(BUG, "high-watermark-back", None)]);
+}
+
+#[test]
 fn one_leader_per_epoch() {
     let mut play = three_brokers(-1);
     play.write(0).elect(2, &[1, 2, 3]).leads(2);

@@ -170,7 +170,7 @@ impl Views {
 pub fn glyph(event: &Event) -> char {
     use Event::*;
     match event {
-        Phase { .. } => '=',
+        Phase { .. } | LeftOut { .. } => '=',
         Fault(_) => '!',
         Dropped { .. } => 'x',
         AssertionFailed { .. } => '#',

@@ -181,6 +181,40 @@ remove = "min.insync.replicas"
 }
 
 #[test]
+fn what_was_forbidden_for_a_moment_is_permitted_again_though_the_faults_end_first() {
+    let story = Story::told(
+        3,
+        r#"
+[[admin]]
+at = "33.9s"
+do = "alter-config"
+resource = "topic orders"
+set = "max.message.bytes=1"
+[[admin]]
+at = "33.95s"
+do = "alter-config"
+resource = "topic orders"
+remove = "max.message.bytes"
+[[admin]]
+at = "33.96s"
+do = "delete-topic"
+topic = "orders"
+[[fault]]
+kind = "cut"
+target = "c1"
+at = "33s"
+"#,
+    );
+    let image = story.world.controller_image().expect("a controller decides");
+    let topic = image.topic("orders").expect("what else was to be done is not done any more");
+    assert!(topic.configs.is_empty(), "{:?}", topic.configs);
+    let is_heal = |event: &&TraceEvent| matches!(&event.event, Event::Phase { name } if name == "heal");
+    let healed = story.seen.0.iter().find(is_heal).map(|event| event.time).expect("all is healed");
+    let changed = story.seen.0.iter().filter(|event| matches!(event.event, Event::ConfigChanged { .. }));
+    assert!(changed.filter(|event| event.time >= healed).count() >= 2, "both came after the faults");
+}
+
+#[test]
 fn a_partition_moves_under_load_and_the_replica_that_goes_is_deleted() {
     let story = Story::told(
         4,

@@ -50,7 +50,7 @@ use partition::{Ack, Deletion, Election, Known, PartitionTruth, Produced, Reign}
 use replica::{Batch, CutKind};
 
 /// What is checked here, and of each change of a partition [`CHANGES`] besides.
-pub(crate) const INVARIANTS: [Invariant; 24] = [
+pub(crate) const INVARIANTS: [Invariant; 25] = [
     two_leaders_one_epoch::INVARIANT,
     epochs_rise::INVARIANT,
     leader_in_sync::INVARIANT,
@@ -69,6 +69,7 @@ pub(crate) const INVARIANTS: [Invariant; 24] = [
     committed_truncated::INVARIANT,
     log_mismatch::INVARIANT,
     high_watermark::INVARIANT,
+    high_watermark::BACK,
     end_offset::INVARIANT,
     ack_before_committed::INVARIANT,
     producer_sequences::INVARIANT,
@@ -263,6 +264,7 @@ impl Cluster {
                     producer_sequences::check(truth, broker, at, settings, found);
                 }
                 high_watermark::check(truth, broker, at, settings, found);
+                high_watermark::check_reign(truth, (broker, leader_epoch), to, at, settings, found);
                 // It falls with the log that it cuts, which may take several answers.
                 if rose && !legitimate_leader && leader_epoch == truth.leader_epoch {
                     log_mismatch::check(truth, broker, at, settings, found);
@@ -334,7 +336,15 @@ impl Cluster {
                 let replica = truth.replica(broker);
                 replica.leader_epoch = leader_epoch;
                 let log_start = replica.log_start;
-                truth.reigns.push(Reign { at, seq, leader: broker, leader_epoch, log_start, log_end });
+                truth.reigns.push(Reign {
+                    at,
+                    seq,
+                    leader: broker,
+                    leader_epoch,
+                    log_start,
+                    log_end,
+                    high_watermark: None,
+                });
                 truth
                     .replicas
                     .values_mut()

@@ -37,6 +37,8 @@ pub(crate) struct Reign {
     /// Where its log began then.
     pub(crate) log_start: i64,
     pub(crate) log_end: i64,
+    /// The high watermark that its leader moved it to last; `None` before it moved it at all.
+    pub(crate) high_watermark: Option<i64>,
 }
 
 /// A produce request was answered with success.

@@ -47,7 +47,7 @@ impl Stream {
     }
 
     /// These in a random order.
-    fn shuffled<T>(&mut self, mut items: Vec<T>) -> Vec<T> {
+    pub(crate) fn shuffled<T>(&mut self, mut items: Vec<T>) -> Vec<T> {
         for left in (2..=items.len()).rev() {
             items.swap(left - 1, self.below(left as u64) as usize);
         }

@@ -7,6 +7,7 @@
 //!   are cut in one direction at least, or the voters are down.
 //! - At any time, too: a high watermark that stands still though everybody for whom its leader may wait has more, and the
 //!   leader knows that ([`could_move`]). Nothing hinders it then, whatever else is broken.
+//! - At any time, too: an in-sync replica that is late, and that its leader does not ask to be rid of ([`late_members`]).
 //! - At any time, too: a consumer that its coordinator refused since the last look, and had refused before that one.
 //! - Once all faults have healed: no active controller, a broker not unfenced, a partition without leader, or led by
 //!   another than its preferred replica where leaders are balanced, a replica not in sync, a high watermark that stands
@@ -16,6 +17,9 @@
 //!   ([`LeftBehind`]); for a high watermark so many in-sync replicas that run as `min.insync.replicas` asks for.
 //! - Once all faults have healed, too, until the applications stop: a group that is not stable, a consumer that runs and is not
 //!   in its group.
+//! Where a part of the cluster has to get on before the rest is healed ([`World::takes_part`]), all of that is looked at among those
+//! who stay, once their faults have healed, and then anew of everybody.
+//!
 //! - Once the cluster has healed: a producer without acknowledgement, a consumer that does not get on (`World::unanswered`).
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -26,11 +30,12 @@ use trial_kafka::broker::partition::Partition as Replica;
 use trial_kafka::broker::partition::leader::{RemoteReplica, isr_eligible};
 use trial_kafka::controller::{Controller, QuorumRole, Voter};
 use trial_kafka::event::Event;
-use trial_kafka::ids::{NO_BROKER, TopicPartition};
+use trial_kafka::ids::TopicPartition;
 use trial_kafka::metadata::{MetadataImage, PartitionRegistration};
 use trial_kafka::node::Nanos;
 use trial_kafka::zoo::Zoo;
 
+use super::late_members::late_members;
 use crate::trace::{NodeIx, TraceEvent};
 use crate::world::{Power, Unanswered, World};
 
@@ -101,7 +106,7 @@ struct CutOff {
 }
 
 impl Liveness {
-    /// All faults are over.
+    /// All faults are over, of the core or of everybody.
     pub(super) fn healed(&mut self, at: Nanos) {
         self.healed_at = Some(at);
         self.waiting.clear();
@@ -129,15 +134,14 @@ impl Liveness {
         };
     }
 
-    /// Groups that do not come to rest, and consumers that are not in theirs. Excused are consumers that do not run, and static
+    /// Groups that do not come to rest, or go on with members that are left out, and consumers that are not in theirs. Excused are consumers that do not run, and static
     /// members that were fenced before they came back ([`World::was_fenced_before_it_joined`]).
     fn groups_that_wait(&self, world: &World, waiting: &mut BTreeMap<Waiting, i64>) {
         let mut groups: BTreeSet<&str> = BTreeSet::new();
         let specs = world.scenario().consumers.iter().flat_map(|spec| (0..spec.count).map(move |_| spec));
         for (consumer, spec) in (0..).zip(specs) {
             let Some(group) = spec.group() else { continue };
-            let runs =
-                world.node_named(&format!("k{}", consumer + 1)).is_some_and(|node| world.power(node) == Power::Running);
+            let runs = world.node_named(&format!("k{}", consumer + 1)).is_some_and(|node| world.takes_part(node));
             let Some(is_member) = self.members.get(&consumer).filter(|_| runs) else { continue };
             if world.was_fenced_before_it_joined(consumer) {
                 continue;
@@ -147,11 +151,12 @@ impl Liveness {
                 waiting.insert(Waiting::Membership { consumer }, 0);
             }
         }
-        let coordinators = world.scenario().cluster.broker_ids().filter_map(|id| world.broker(id));
+        let running = |id: &i32| world.broker_ix(*id).is_some_and(|node| world.takes_part(node));
+        let coordinators = world.scenario().cluster.broker_ids().filter(running).filter_map(|id| world.broker(id));
         let known: BTreeSet<String> = coordinators
             .flat_map(trial_kafka::broker::Broker::coordinated)
             .flat_map(|known| known.groups)
-            .filter(|group| group.state == "Stable")
+            .filter(|group| group.state == "Stable" && !world.has_member_left_out(group))
             .map(|group| group.id)
             .collect();
         for group in groups.into_iter().filter(|group| !known.contains(*group)) {
@@ -185,6 +190,7 @@ impl Liveness {
             }
             None => high_watermarks_that_could_move(world, image),
         };
+        waiting.extend(late_members(world, image));
         let refused = std::mem::take(&mut self.refused);
         waiting.extend(refused.into_iter().map(|consumer| (Waiting::LetIn { consumer }, 0)));
         self.waiting.retain(|what, (progress, _)| waiting.get(what) == Some(progress));
@@ -217,6 +223,12 @@ impl Liveness {
                 for cut_off in self.cut_off.values_mut().filter(|cut_off| cut_off.epoch == *epoch) {
                     cut_off.heard.insert(event.node);
                 }
+            }
+            // Refused at once, it may be asked for again.
+            Event::IsrChangeAsked { partition: asked, .. } => {
+                let is_asked = |of: &Partition| *of.topic == *asked.topic.as_str() && of.index == asked.partition;
+                self.waiting
+                    .retain(|what, _| !matches!(what, Waiting::Leaves { partition, .. } if is_asked(partition)));
             }
             // Only fetches of a majority move it.
             Event::MetadataHighWatermark { .. } => {
@@ -272,11 +284,10 @@ fn running(world: &World, voters: &[Voter]) -> impl Iterator<Item = NodeIx> {
     world.controllers().filter(runs).map(|(node, _)| node)
 }
 
-/// Does a majority of the voters run, whomever of those that run one asks who the voters are?
+/// Does a majority of the voters take part, whomever of those that do one asks who the voters are?
 fn a_majority_runs(world: &World) -> bool {
-    let mut sets =
-        world.controllers().filter(|(node, _)| world.power(*node) == Power::Running).map(|(_, c)| c.voters());
-    sets.all(|voters| running(world, &voters).count() > voters.len() / 2)
+    let mut sets = world.controllers().filter(|(node, _)| world.takes_part(*node)).map(|(_, c)| c.voters());
+    sets.all(|voters| running(world, &voters).filter(|node| world.takes_part(*node)).count() > voters.len() / 2)
 }
 
 /// What waits, and how far it is, where that is a matter of degree.
@@ -287,13 +298,13 @@ fn what_waits(
     left_behind: &LeftBehind,
 ) -> BTreeMap<Waiting, i64> {
     let mut waiting = BTreeMap::new();
-    if world.active_controller().is_none_or(|(node, _)| world.power(node) != Power::Running) {
+    if world.active_controller().is_none_or(|(node, _)| !world.takes_part(node)) {
         if a_majority_runs(world) {
             waiting.insert(Waiting::ActiveController, 0);
         }
         return waiting;
     }
-    let runs = |broker: i32| world.broker_ix(broker).is_some_and(|node| world.power(node) == Power::Running);
+    let runs = |broker: i32| world.broker_ix(broker).is_some_and(|node| world.takes_part(node));
     for broker in world.scenario().cluster.broker_ids().filter(|broker| runs(*broker)) {
         let registered = image.brokers.get(&broker).filter(|b| b.is_active()).map(|b| b.broker_epoch);
         if registered.is_none() || world.broker(broker).and_then(|b| b.broker_epoch()) != registered {
@@ -309,7 +320,7 @@ fn what_waits(
             let id = TopicPartition::new(&topic.name, index);
             let partition = || Partition::new(topic.name.as_str(), index);
             let Some(leader) = leader(world, &id, registration) else {
-                if may_lead(registration, unclean(topic.name.as_str())).iter().any(|broker| runs(*broker)) {
+                if may_lead(registration, unclean(topic.name.as_str()), runs) {
                     waiting.insert(Waiting::PartitionLeader { partition: partition() }, 0);
                 }
                 continue;
@@ -368,17 +379,18 @@ fn could_move(
 
 /// The elected leader's replica, if it runs and knows.
 fn leader<'a>(world: &'a World, id: &TopicPartition, registration: &PartitionRegistration) -> Option<&'a Replica> {
-    let running = world.broker_ix(registration.leader).filter(|node| world.power(*node) == Power::Running)?;
+    let running = world.broker_ix(registration.leader).filter(|node| world.takes_part(*node))?;
     let replica = world.broker_at(running)?.partition(id)?;
     (replica.is_leader() && replica.leader_epoch == registration.leader_epoch).then_some(replica)
 }
 
-fn may_lead(registration: &PartitionRegistration, unclean: bool) -> Vec<i32> {
-    let PartitionRegistration { replicas, isr, elr, last_known_elr, leader, .. } = registration;
-    match () {
-        () if *leader != NO_BROKER => vec![*leader],
+/// Is there anybody who may lead it, now or when the leader is found to be gone?
+fn may_lead(registration: &PartitionRegistration, unclean: bool, runs: impl Fn(i32) -> bool) -> bool {
+    let PartitionRegistration { replicas, isr, elr, last_known_elr, .. } = registration;
+    let candidates = match () {
         () if unclean => replicas.clone(),
         () if isr.is_empty() && elr.is_empty() => last_known_elr.iter().take(1).copied().collect(),
         () => isr.iter().chain(elr).copied().collect(),
-    }
+    };
+    candidates.into_iter().any(runs)
 }

@@ -10,6 +10,7 @@ mod audit;
 mod clients;
 mod durable;
 mod groups;
+mod late_members;
 mod liveness;
 mod loaded;
 mod logs;
@@ -228,7 +229,7 @@ impl Observer {
                 Observation::BrokerCrashed { broker }
             }
             (Event::Phase { name }, _) => {
-                if name == Phase::Heal.name() {
+                if [Phase::Core, Phase::Heal].iter().any(|phase| name == phase.name()) {
                     self.liveness.healed(event.time);
                 }
                 if name == Phase::Read.name() {

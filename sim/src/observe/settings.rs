@@ -10,7 +10,7 @@ use trial_kafka::group::assignor::client::ClientAssignor;
 use trial_kafka::node::{Nanos, ms};
 use trial_kafka::zoo::Switch;
 
-use crate::scenario::{Cluster, CommitStyle, ConsumerSpec, Scenario};
+use crate::scenario::{Cluster, CommitStyle, ConsumerSpec, Core, Scenario};
 use crate::world::controller_of;
 
 const SECOND: Nanos = 1_000_000_000;
@@ -22,6 +22,8 @@ pub(super) fn of_scenario(scenario: &Scenario, expected_fault_kinds: Vec<String>
     let zoo_on = does_harm && !scenario.expect.as_configured;
     let mut settings = Settings { zoo_on, expected_fault_kinds, ..Settings::default() };
     settings.quorum = quorum_of(&scenario.cluster);
+    // It looks every half of the time after which a member is late.
+    settings.late_member = ms(broker.replica_lag_time_max_ms) / 2 + 2 * SECOND;
     settings.imbalance_check_interval = ms(broker.leader_imbalance_check_interval_seconds.saturating_mul(1_000));
     settings.leader_epoch_rises_on_shrink = scenario.zoo.on(Switch::LeaderEpochBumpOnShrink);
     settings.controller_names =
@@ -108,7 +110,8 @@ fn group_recovery(scenario: &Scenario, recovery: Nanos) -> Nanos {
     let session = ms(session.max().unwrap_or(0));
     let drawn = scenario.chaos.iter().flat_map(|chaos| &chaos.mix).filter(|(_, weight)| *weight > 0);
     let mut kinds = scenario.faults.iter().map(|fault| fault.kind.kind_name()).chain(drawn.map(|(kind, _)| *kind));
-    let power_goes = kinds.any(|kind| kind == "power-loss");
+    // One that is cut off from the rest when the faults end says as little.
+    let power_goes = kinds.any(|kind| kind == "power-loss") || scenario.phases.core == Core::Random;
     let joins = members().filter(|spec| power_goes && spec.config.group_protocol == GroupProtocol::Classic);
     let joins = joins.map(|spec| ms(spec.config.max_poll_interval_ms) + 5 * SECOND).max().unwrap_or(0);
     let works = members().map(|spec| spec.processing.max + spec.poll_interval).max().unwrap_or(0);

@@ -262,6 +262,9 @@ pub struct Phases {
     pub warm_up: Nanos,
     /// Workload and faults, from the end of the warm-up for this long.
     pub run: Nanos,
+    /// Who is healed first once faults are over: before everybody is, a part may have to get on alone, which has as long to
+    /// heal and to get on as everybody has after it.
+    pub core: Core,
     /// Faults are over and everything is healed: at most this long until all partitions have leaders and full ISRs.
     pub heal: Nanos,
     /// Every client's operations are settled and every partition is read from its start: at most this long.
@@ -278,7 +281,26 @@ impl Phases {
 impl Default for Phases {
     fn default() -> Self {
         const SECOND: Nanos = 1_000_000_000;
-        Phases { warm_up: 4 * SECOND, run: 30 * SECOND, heal: 90 * SECOND, drain: 180 * SECOND }
+        Phases { warm_up: 4 * SECOND, run: 30 * SECOND, core: Core::Everybody, heal: 90 * SECOND, drain: 180 * SECOND }
+    }
+}
+
+/// Who is healed when the faults end.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Core {
+    /// All at once.
+    #[default]
+    Everybody,
+    /// First a random part that can do without the rest, and when that has got on, the rest too.
+    Random,
+}
+
+impl Core {
+    pub(crate) const NAMES: [(&'static str, Core); 2] = [("everybody", Core::Everybody), ("random", Core::Random)];
+
+    /// As scenario files have it.
+    pub fn name(self) -> &'static str {
+        Core::NAMES.iter().find(|(_, core)| *core == self).map_or("", |(name, _)| name)
     }
 }
 
@@ -338,6 +360,7 @@ pub const FINDING_CODES: &[&str] = &[
     "two-leaders-one-epoch",
     "epoch-regression",
     "high-watermark-beyond-log-end",
+    "high-watermark-back",
     "internal-assertion",
     "wrong-isr-asked",
     "wrong-partition-change",

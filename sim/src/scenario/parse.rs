@@ -11,8 +11,8 @@ use super::read::{Problems, Reader, boolean, duration, duration_from, duration_r
 use super::schema::keys_of;
 use super::tree::{Placed, Section, Tree, Value};
 use super::{
-    Cluster, DiskModel, DrawnKey, DrawnSection, Expect, FINDING_CODES, FORMAT, Latency, Network, Phases, ProducerSpec,
-    Scenario, TopicSpec, admin, check, consumers, drawn, faults, kafka, tree,
+    Cluster, Core, DiskModel, DrawnKey, DrawnSection, Expect, FINDING_CODES, FORMAT, Latency, Network, Phases,
+    ProducerSpec, Scenario, TopicSpec, admin, check, consumers, drawn, faults, kafka, tree,
 };
 
 const MILLISECOND: u64 = 1_000_000;
@@ -125,14 +125,23 @@ fn top(section: &Section, problems: &mut Problems<'_>, scenario: &mut Scenario) 
     scenario.about = reader.take("about", text).unwrap_or_default();
     scenario.zoo = reader.take("zoo", list(switch)).unwrap_or_default().into_iter().collect();
     let default = Phases::default();
+    let core = reader.take("core", core).unwrap_or(default.core);
     let mut phase = |key, default| reader.take(key, duration_from(MILLISECOND)).unwrap_or(default);
     scenario.phases = Phases {
         warm_up: phase("warm-up", default.warm_up),
         run: phase("run", default.run),
+        core,
         heal: phase("heal", default.heal),
         drain: phase("drain", default.drain),
     };
     reader.finish("");
+}
+
+fn core(found: &Placed) -> Result<Core, Wrong> {
+    let name = text(found)?;
+    let known = Core::NAMES.iter().find(|(known, _)| *known == name);
+    let wrong = || Wrong::new(format!("{name:?} is no core")).among(&name, Core::NAMES.map(|(name, _)| name));
+    known.map(|(_, core)| *core).ok_or_else(wrong)
 }
 
 fn switch(found: &Placed) -> Result<Switch, Wrong> {

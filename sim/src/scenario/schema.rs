@@ -39,6 +39,7 @@ const TOP: &[Key] = keys! {
     "zoo" "list of switches" "[]" "bugs of Kafka's past that are brought back";
     "warm-up" "duration" "\"4s\"" "the cluster forms and topics are created; no faults; every time counts from the start of this";
     "run" "duration" "\"30s\"" "workload and faults, after the warm-up";
+    "core" "everybody, random" "\"everybody\"" "who is healed first: at random a part that can do without the rest has to get on, then all are healed";
     "heal" "duration" "\"90s\"" "faults are over: at most this long until every partition has its leader and full ISR";
     "drain" "duration" "\"180s\"" "every operation is settled and every partition is read: at most this long";
 };

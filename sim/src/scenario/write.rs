@@ -26,6 +26,7 @@ pub fn to_toml(scenario: &Scenario) -> String {
     let (phases, default) = (scenario.phases, Phases::default());
     w.unless(phases.warm_up == default.warm_up, "warm-up", time(phases.warm_up));
     w.unless(phases.run == default.run, "run", time(phases.run));
+    w.unless(phases.core == default.core, "core", quoted(phases.core.name()));
     w.unless(phases.heal == default.heal, "heal", time(phases.heal));
     w.unless(phases.drain == default.drain, "drain", time(phases.drain));
 

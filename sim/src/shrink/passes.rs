@@ -4,7 +4,7 @@ use trial_kafka::node::Nanos;
 
 use super::{Candidate, Case, simpler};
 use crate::fault::{FaultKind, Peer, Target, When};
-use crate::scenario::{ConsumerSpec, DiskModel, DurationRange, Network, Phases, ProducerSpec, Scenario};
+use crate::scenario::{ConsumerSpec, Core, DiskModel, DurationRange, Network, Phases, ProducerSpec, Scenario};
 
 /// One thing to take away. Those that save most time come first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -211,6 +211,7 @@ fn shorter(scenario: &Scenario) -> Vec<Offer> {
     for run in RUNS.map(|seconds| seconds * SECOND).into_iter().filter(|run| *run < scenario.phases.run) {
         offered.push(changed(scenario, format!("a run of {} s", run / SECOND), |s| s.phases.run = run));
     }
+    offered.push(changed(scenario, "everybody healed at once", |s| s.phases.core = Core::Everybody));
     // The usual is what a reader need not read.
     offered.push(changed(scenario, "the usual time to heal", |s| s.phases.heal = defaults.heal));
     offered.push(changed(scenario, "the usual time to drain", |s| s.phases.drain = defaults.drain));

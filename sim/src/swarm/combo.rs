@@ -11,43 +11,50 @@ const SHARE: u64 = 70;
 /// A story, and what it cannot be told without.
 pub(super) struct Combo {
     pub(super) name: &'static str,
-    replicas: usize,
-    controllers: u64,
+    /// At least so many of the first partition, and of the quorum.
+    pub(super) replicas: u64,
+    pub(super) controllers: u64,
     /// Controllers have processes and disks of their own.
-    apart: bool,
+    pub(super) apart: bool,
+    /// Its window is narrow: it comes twice as often as others.
+    is_deep: bool,
     tell: fn(&mut Stage<'_>),
 }
 
-const fn combo(name: &'static str, replicas: usize, controllers: u64, tell: fn(&mut Stage<'_>)) -> Combo {
-    Combo { name, replicas, controllers, apart: false, tell }
+const fn combo(name: &'static str, replicas: u64, controllers: u64, tell: fn(&mut Stage<'_>)) -> Combo {
+    Combo { name, replicas, controllers, apart: false, is_deep: false, tell }
 }
 
-const fn apart(name: &'static str, replicas: usize, controllers: u64, tell: fn(&mut Stage<'_>)) -> Combo {
-    Combo { name, replicas, controllers, apart: true, tell }
+const fn deep(name: &'static str, replicas: u64, controllers: u64, tell: fn(&mut Stage<'_>)) -> Combo {
+    Combo { is_deep: true, ..combo(name, replicas, controllers, tell) }
+}
+
+const fn apart(name: &'static str, replicas: u64, controllers: u64, tell: fn(&mut Stage<'_>)) -> Combo {
+    Combo { apart: true, ..combo(name, replicas, controllers, tell) }
 }
 
 /// All of them: of replicas, of metadata that comes late, of the controller's word, of producers, of the quorum.
 pub(super) const COMBOS: &[Combo] = &[
     combo("leader-dies-after-an-ack-and-again-after-a-truncation", 2, 1, ack_and_truncation),
-    combo("replica-behind-its-leaders-start-races-elections", 3, 1, races_elections),
-    combo("diverging-tail-returns", 3, 1, diverging_tail),
+    deep("replica-behind-its-leaders-start-races-elections", 3, 1, races_elections),
+    deep("diverging-tail-returns", 3, 1, diverging_tail),
     combo("tail-lost-with-the-power", 2, 1, tail_lost),
     combo("last-replicas-die-one-by-one", 3, 1, one_by_one),
-    combo("eligible-replica-loses-power", 3, 1, eligible_loses_power),
+    deep("eligible-replica-loses-power", 3, 1, eligible_loses_power),
     combo("whole-rack-loses-power-after-an-ack", 2, 1, all_lose_power),
     combo("epochs-lost-with-the-power", 3, 1, epochs_lost),
-    combo("leadership-moves-twice-and-one-broker-hears-late", 2, 1, moves_twice),
-    combo("leadership-moves-twice-and-one-follower-hears-late", 3, 1, follower_hears_late),
+    deep("leadership-moves-twice-and-one-broker-hears-late", 2, 1, moves_twice),
+    deep("leadership-moves-twice-and-one-follower-hears-late", 3, 1, follower_hears_late),
     combo("follower-misses-an-epoch", 3, 1, misses_an_epoch),
-    combo("fetch-answer-of-the-past", 3, 1, fetch_answer_of_the_past),
-    combo("leader-catches-up-with-its-follower", 3, 1, catches_up),
-    combo("reader-at-a-follower-that-is-cut", 3, 1, reader_at_a_follower),
+    deep("fetch-answer-of-the-past", 3, 1, fetch_answer_of_the_past),
+    deep("leader-catches-up-with-its-follower", 3, 1, catches_up),
+    deep("reader-at-a-follower-that-is-cut", 3, 1, reader_at_a_follower),
     combo("consumer-sleeps-through-a-truncation", 3, 1, consumer_sleeps),
     combo("leader-and-follower-cut-off", 3, 1, leader_and_follower_cut_off),
-    combo("isr-expansion-unheard", 3, 1, expansion_unheard),
-    combo("alter-partition-delayed-across-a-reboot", 2, 1, across_a_reboot),
-    combo("alter-partition-of-a-former-isr", 3, 1, former_isr),
-    combo("reassigned-away-and-back", 3, 1, away_and_back),
+    deep("isr-expansion-unheard", 3, 1, expansion_unheard),
+    deep("alter-partition-delayed-across-a-reboot", 2, 1, across_a_reboot),
+    deep("alter-partition-of-a-former-isr", 4, 1, former_isr),
+    deep("reassigned-away-and-back", 3, 1, away_and_back),
     combo("leader-reassigned-away", 3, 1, leader_reassigned_away),
     combo("begins-anew-above-a-stale-leader", 3, 1, above_a_stale_leader),
     combo("fenced-while-it-catches-up", 3, 1, fenced_while_it_catches_up),
@@ -69,16 +76,15 @@ pub(super) const COMBOS: &[Combo] = &[
     apart("voter-removed-while-others-are-away", 1, 3, voter_removed),
 ];
 
-/// Adds one, if the seed wants one and there is one for this cluster. The run is made long enough for it.
-pub(super) fn add(sheet: &mut Sheet, run: Millis, replicas: &[u64], controllers: u64, combined: bool) {
-    let fits = |combo: &&Combo| {
-        combo.replicas <= replicas.len() && combo.controllers <= controllers && !(combo.apart && combined)
-    };
-    let fitting: Vec<&Combo> = COMBOS.iter().filter(fits).collect();
-    if !sheet.chance(SHARE, "combo") || fitting.is_empty() {
-        return;
-    }
-    let combo = sheet.pick("combo", &fitting);
+/// Draws one, if the seed wants one. It comes first: the cluster is made so that there is room for it.
+pub(super) fn draw(sheet: &Sheet) -> Option<&'static Combo> {
+    let weighted: Vec<&Combo> =
+        COMBOS.iter().flat_map(|c| std::iter::repeat_n(c, 1 + usize::from(c.is_deep))).collect();
+    sheet.chance(SHARE, "combo").then(|| sheet.pick("combo", &weighted))
+}
+
+/// Adds it. The run is made long enough for it.
+pub(super) fn add(sheet: &mut Sheet, combo: &Combo, run: Millis, replicas: &[u64]) {
     sheet.put_into("", "about", format!("{:?}", combo.name));
     let mut stage = Stage::new(sheet, replicas);
     stage.cluster("broker.session.timeout.ms", "3000");
@@ -103,6 +109,12 @@ fn acks_all_of_two(s: &mut Stage<'_>) {
     at_once(s);
 }
 
+/// A leader that asks for this one: it has a connection for AlterPartition from then on, and what is slow later is the
+/// request alone.
+fn opens_its_connection(s: &mut Stage<'_>, follower: &str) {
+    s.fault("clean-restart", follower).at(0, 0).range("down-for", 300, 300);
+}
+
 /// Whoever is behind stays so for a while. Little is written then, or it would be so for ever.
 fn small_fetches(s: &mut Stage<'_>) {
     s.cluster("replica.fetch.max.bytes", "1000");
@@ -122,11 +134,12 @@ fn ack_and_truncation(s: &mut Stage<'_>) {
 fn races_elections(s: &mut Stage<'_>) {
     acks_all_of_two(s);
     small_fetches(s);
-    s.producer("rate", "300");
+    s.cluster("replica.fetch.max.bytes", "400");
+    s.producer("rate", "500");
     let c = s.c.clone();
-    s.fault("clean-restart", &c).at(0, 500).range("down-for", 3_000, 5_000);
-    s.fault("crash", "leader of orders-0").after("produce-answered of orders-0", 2_000, 0, 3).restart(15_000, 20_000);
-    s.fault("slow-fetch", &c).after(&format!("started on {c}"), 0, 0, 0).by(10, 30).lasts(15_000, 20_000);
+    s.fault("clean-restart", &c).at(0, 500).range("down-for", 4_000, 5_000);
+    s.fault("crash", "leader of orders-0").after("produce-answered of orders-0", 1_500, 0, 3).restart(25_000, 30_000);
+    s.fault("slow-fetch", &c).after(&format!("started on {c}"), 0, 0, 0).by(10, 20).lasts(18_000, 20_000);
     s.fault("crash", "leader of orders-0").after("isr-changed of orders-0", 3_000, 0, 5).restart(8_000, 12_000);
     s.fault("crash", &c).after("isr-changed of orders-0", 3_000, 0, 5).restart(1_000, 2_000);
 }
@@ -327,15 +340,16 @@ fn leader_and_follower_cut_off(s: &mut Stage<'_>) {
 fn expansion_unheard(s: &mut Stage<'_>) {
     acks_all_of_two(s);
     let (a, c) = (s.a.clone(), s.c.clone());
-    s.fault("clean-restart", &c).at(0, 1_000).range("down-for", 1_500, 3_000);
-    s.fault("slow-link", &a).at(1_000, 1_500).peers(&["controllers"]).text("direction", "in");
+    opens_its_connection(s, &c);
+    s.fault("clean-restart", &c).at(2_400, 2_800).range("down-for", 1_500, 3_000);
+    s.fault("slow-link", &a).at(3_000, 3_500).peers(&["controllers"]).text("direction", "in");
     s.text("purpose", "alter-partition").by(2_000, 4_000).lasts(8_000, 8_000);
     s.fault("late-metadata", &a)
-        .after("isr-change-asked of orders-0", 2_000, 0, 0)
+        .after("isr-change-asked of orders-0", 3_500, 0, 0)
         .by(2_000, 4_000)
         .lasts(6_000, 6_000);
-    s.fault("slow-fetch", &c).after("isr-change-asked of orders-0", 2_000, 0, 0).by(200, 1_000).lasts(6_000, 6_000);
-    s.fault("crash", &a).after("isr-changed of orders-0", 2_000, 200, 1_500).restart(8_000, 10_000);
+    s.fault("slow-fetch", &c).after("isr-change-asked of orders-0", 3_500, 0, 0).by(200, 1_000).lasts(6_000, 6_000);
+    s.fault("crash", &a).after("isr-changed of orders-0", 3_500, 200, 1_500).restart(8_000, 10_000);
 }
 
 // KIP-903, KAFKA-15221: what a leader asks for an incarnation does not hold for the next.
@@ -344,7 +358,8 @@ fn across_a_reboot(s: &mut Stage<'_>) {
     small_fetches(s);
     let (a, b) = (s.a.clone(), s.b.clone());
     let started = format!("started on {b}");
-    s.fault("clean-restart", &b).at(0, 1_000).range("down-for", 3_000, 5_000);
+    // It is back before the second start is waited for.
+    s.fault("clean-restart", &b).at(0, 500).range("down-for", 2_500, 3_000);
     s.fault("slow-link", &a).after(&started, 1_500, 0, 0).peers(&["controllers"]).text("direction", "out");
     s.text("purpose", "alter-partition").by(5_000, 12_000).lasts(4_000, 6_000);
     if s.chance(50, "fetches") {
@@ -366,23 +381,24 @@ fn across_a_reboot(s: &mut Stage<'_>) {
 fn former_isr(s: &mut Stage<'_>) {
     acks_all_of_two(s);
     let (a, b, c) = (s.a.clone(), s.b.clone(), s.c.clone());
-    s.fault("clean-restart", &c).at(0, 500).range("down-for", 1_000, 2_000);
+    opens_its_connection(s, &c);
+    s.fault("clean-restart", &c).at(2_400, 2_800).range("down-for", 1_000, 2_000);
     s.fault("slow-link", &a)
-        .after(&format!("started on {c}"), 500, 0, 0)
+        .after(&format!("started on {c}"), 3_000, 0, 0)
         .peers(&["controllers"])
         .text("direction", "out");
     s.text("purpose", "alter-partition").by(5_500, 8_000).lasts(4_000, 4_000);
     if s.chance(30, "who joins is gone") {
         // Fenced before the controller hears that it may join, and nothing else has changed: INELIGIBLE_REPLICA.
         s.fault("cut", &c)
-            .after("isr-change-asked of orders-0", 500, 0, 0)
+            .after("isr-change-asked of orders-0", 3_000, 0, 0)
             .peers(&["controllers"])
             .lasts(9_000, 11_000);
         return s.mostly_undisturbed();
     }
-    s.fault("cut", &b).after("isr-change-asked of orders-0", 500, 0, 0).peers(&["controllers"]).lasts(3_500, 4_500);
-    s.fault("cut", &b).after("isr-change-asked of orders-0", 500, 0, 0).peers(&["brokers"]).lasts(10_000, 12_000);
-    s.fault("crash", &a).after("isr-changed of orders-0", 1_000, 0, 500).put("occurrence", "2").restart(8_000, 10_000);
+    s.fault("cut", &b).after("isr-change-asked of orders-0", 3_000, 0, 0).peers(&["controllers"]).lasts(3_500, 4_500);
+    s.fault("cut", &b).after("isr-change-asked of orders-0", 3_000, 0, 0).peers(&["brokers"]).lasts(10_000, 12_000);
+    s.fault("crash", &a).after("isr-changed of orders-0", 3_300, 0, 500).put("occurrence", "2").restart(8_000, 10_000);
 }
 
 // A replica that was none for a while begins anew in its leader's eyes.

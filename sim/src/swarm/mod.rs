@@ -40,14 +40,19 @@ fn space(s: &mut Sheet) {
     s.put_text("about", "Everything drawn by the seed");
     let run = s.spread("run", 10_000, 30_000);
     s.put_text("run", sheet::shown(run));
+    s.some(50, "core", &["\"random\""]);
 
+    let combo = combo::draw(s);
+    let (most, voters) = combo.map_or((1, 1), |combo| (combo.replicas, combo.controllers));
     s.section("[cluster]");
-    let brokers = s.one_of("brokers", &[1, 2, 2, 3, 3, 3, 3, 3, 3, 3, 4, 4, 4, 5, 6, 7]);
-    let controllers = s.one_of("controllers", &[1, 1, 1, 2, 3, 3, 3, 3, 4, 5]);
-    let combined = controllers <= brokers && s.chance(15, "combined");
+    let brokers = s.one_of("brokers", &[1, 2, 2, 3, 3, 3, 3, 3, 3, 3, 4, 4, 4, 5, 6, 7]).max(most);
+    let controllers = s.one_of("controllers", &[1, 1, 1, 2, 3, 3, 3, 3, 4, 5]).max(voters);
+    s.put("brokers", brokers);
+    s.put("controllers", controllers);
+    let combined = controllers <= brokers && !combo.is_some_and(|combo| combo.apart) && s.chance(15, "combined");
     if combined { s.put("combined", true); }
     s.some(40, "racks", &[r#"["r1", "r2"]"#, r#"["r1", "r2", "r3"]"#]);
-    let factor = brokers.min(s.pick("replication factor", &[1, 2, 2, 3, 3, 3, 3, 3, 3, 3, 4, 5]));
+    let factor = brokers.min(s.pick("replication factor", &[1, 2, 2, 3, 3, 3, 3, 3, 3, 3, 4, 5])).max(most);
     s.put("min.insync.replicas", factor.min(s.pick("min ISR", &[1, 1, 2, 2, 2, 2, 3])));
     s.some(10, "unclean.leader.election.enable", &[true]);
     s.time(50, "unclean.leader.election.interval.ms", 500, 10_000);
@@ -176,7 +181,7 @@ fn space(s: &mut Sheet) {
     s.section("[expect]");
     // A drawn configuration may promise little, whichever switch of the zoo is on.
     s.put("as-configured", true);
-    combo::add(s, run, &first_partition, controllers, combined);
+    if let Some(combo) = combo { combo::add(s, combo, run, &first_partition); }
     s.relieve();
 }
 

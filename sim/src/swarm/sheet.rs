@@ -121,12 +121,26 @@ impl Sheet {
         self.put_text(key, format!("{}..{}", shown(least + one.min(other)), shown(least + one.max(other))));
     }
 
+    /// A broker that is heard of less often than its session lasts is fenced again and again, and so is everybody: a heartbeat
+    /// comes three times in each session at least.
+    fn relieve_sessions(&mut self) {
+        const DEFAULTS: (u64, u64) = (9_000, 2_000);
+        for (_, keys) in self.sections.iter_mut().filter(|(header, _)| header == "[cluster]") {
+            let millis = |key: &str, default: u64| number(keys, key).map_or(default, in_millis);
+            let session = millis("broker.session.timeout.ms", DEFAULTS.0);
+            if millis("broker.heartbeat.interval.ms", DEFAULTS.1) > session / 3 {
+                put(keys, "broker.heartbeat.interval.ms", format!("\"{}\"", shown(session / 3)));
+            }
+        }
+    }
+
     /// Whoever is given more than it can get rid of is behind for ever, and that is no news: no producer writes more than a
     /// third of what one leader takes from it, and all together no more than a follower fetches of one partition, or than a
     /// disk keeps up with where every so many records are synced. A broker takes the next request of a connection when it has
     /// answered the last one, so with acks=all one is replicated at a time, however many are in flight; and its answer waits
     /// for the syncs of leader and follower where every batch is synced.
     pub(super) fn relieve(&mut self) {
+        self.relieve_sessions();
         let network = self.sections.iter().find(|(header, _)| header == "[network]");
         let network = network.map_or(&[][..], |(_, keys)| keys);
         let millis = |key: &str| number(network, key).unwrap_or_default() / 1_000_000;
@@ -180,6 +194,11 @@ fn number(keys: &[(String, String)], key: &str) -> Option<u64> {
     value.parse().ok().or_else(|| parse_duration(value).ok())
 }
 
+/// Durations of Kafka's keys may stand there as plain numbers, which are milliseconds.
+fn in_millis(value: u64) -> u64 {
+    if value < 1_000_000 { value } else { value / 1_000_000 }
+}
+
 /// Messages of a thousand that are slow.
 fn tail(network: &[(String, String)]) -> u64 {
     number(network, "latency.tail-per-mille").unwrap_or(10)
@@ -212,6 +231,22 @@ mod tests {
         assert!(drawn.iter().any(|n| *n < 6) && drawn.iter().any(|n| *n > 900));
         assert!((0..200).all(|seed| (5..=8).contains(&sheet(seed).spread("x", 5, 8))));
         assert!((0..200).all(|seed| sheet(seed).spread("x", 7, 7) == 7));
+    }
+
+    #[test]
+    fn no_broker_is_heard_of_less_often_than_three_times_in_a_session() {
+        let heartbeat = |session: Option<&str>, heartbeat: Option<&str>| {
+            let mut sheet = sheet(1);
+            sheet.section("[cluster]");
+            session.into_iter().for_each(|session| sheet.put("broker.session.timeout.ms", session));
+            heartbeat.into_iter().for_each(|heartbeat| sheet.put("broker.heartbeat.interval.ms", heartbeat));
+            sheet.relieve();
+            number(&sheet.sections[1].1, "broker.heartbeat.interval.ms").map(in_millis)
+        };
+        assert_eq!(heartbeat(Some("\"1916ms\""), None), Some(638), "the default would be longer than the session");
+        assert_eq!(heartbeat(Some("3000"), Some("1500")), Some(1_000));
+        assert_eq!(heartbeat(Some("\"7s\""), Some("\"700ms\"")), Some(700));
+        assert_eq!(heartbeat(None, None), None, "the defaults go together");
     }
 
     #[test]

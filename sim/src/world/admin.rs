@@ -1,7 +1,8 @@
 //! The administrator: does the steps of `[[admin]]` one after the other, as they become due.
 //!
 //! A step that ends without an answer of the controller (there was none, or it was lost) is tried again until it is done
-//! or the faults end: as a person would who reads "try again". What was asked and lost may have been done, so that the
+//! or the faults end: as a person would who reads "try again". Changes of configurations, which come in pairs, are made after that
+//! too: whoever has forbidden something for a moment permits it again. What was asked and lost may have been done, so that the
 //! next try is told "there is no such topic"; that ends the step too.
 
 use std::collections::VecDeque;
@@ -123,8 +124,12 @@ impl World {
     /// Does the next step that is due.
     pub(super) fn administer(&mut self) {
         let administrator = &mut self.life.administrator;
-        if administrator.under_way || self.life.phase > Phase::Faults {
+        if administrator.under_way || self.life.phase > Phase::Heal {
             return;
+        }
+        if self.life.phase > Phase::Faults {
+            let steps = &administrator.steps;
+            administrator.due.retain(|step| matches!(steps[*step], AdminAction::AlterConfig { .. }));
         }
         let Some(action) = administrator.due.front().map(|step| administrator.steps[*step].clone()) else { return };
         administrator.under_way = true;
@@ -149,6 +154,11 @@ impl World {
         let knows_most = running.max_by_key(|(_, c)| (c.is_active(), c.epoch(), c.high_watermark()));
         let voters = knows_most.map_or_else(Vec::new, |(_, controller)| controller.voters());
         voters.into_iter().find(|voter| voter.id == here.id).unwrap_or(here)
+    }
+
+    /// Is nothing left to do for the administrator?
+    pub(super) fn administrator_is_done(&self) -> bool {
+        self.life.administrator.due.is_empty() && !self.life.administrator.under_way
     }
 
     /// The administrator's operation has ended. False if it was somebody else's.

@@ -195,7 +195,7 @@ impl World {
     }
 
     pub(super) fn start_fault(&mut self, index: usize, cause: EventId, that_node: Option<NodeIx>) {
-        if self.faults.over || self.phase() >= Phase::Heal || self.faults.called_off.contains(&index) {
+        if self.faults.over || self.phase() >= Phase::Core || self.faults.called_off.contains(&index) {
             return;
         }
         let fault = self.faults.timeline[index].clone();
@@ -235,7 +235,7 @@ impl World {
     }
 
     /// Applies a fault to one node. True if it changed something.
-    fn apply_fault(&mut self, node: NodeIx, kind: &FaultKind, cause: EventId) -> bool {
+    pub(super) fn apply_fault(&mut self, node: NodeIx, kind: &FaultKind, cause: EventId) -> bool {
         match kind {
             FaultKind::Crash { restart_after } => self.crash(node, *restart_after, cause),
             FaultKind::PowerLoss { restart_after } => self.lose_power(node, *restart_after, cause),
@@ -603,8 +603,15 @@ impl World {
 
     /// Healing: nothing starts any more, what lasts is ended, what is dead is started, clocks are set right.
     pub(super) fn heal(&mut self) {
+        self.heal_without(&BTreeSet::new());
+    }
+
+    /// The same, but of these nobody is started.
+    pub(super) fn heal_without(&mut self, left_out: &BTreeSet<NodeIx>) {
         self.faults.over = true;
         self.faults.armed.clear();
+        let starts = |end: &FaultEnd| matches!(end, FaultEnd::Restart { node, .. } if left_out.contains(node));
+        self.faults.lasting.retain(|end| !starts(end));
         while let Some(end) = self.faults.lasting.last().cloned() {
             self.end_fault(end);
         }
@@ -617,7 +624,7 @@ impl World {
             if off_by_ms != 0 {
                 self.record(node, Event::Fault(FaultEvent::ClockJump { by_ms: -off_by_ms }), &[]);
             }
-            if !self.slots[index].is_up() && !self.has_left(node) {
+            if !self.slots[index].is_up() && !self.has_left(node) && !left_out.contains(&node) {
                 let event = self.record(node, Event::Fault(FaultEvent::Restart), &[]);
                 self.start_process(node, &[event]);
             }

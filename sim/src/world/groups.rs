@@ -30,7 +30,8 @@ impl World {
         let mut groups = Vec::new();
         for id in self.scenario.cluster.broker_ids() {
             let is_up = self.broker_ix(id).is_some_and(|ix| matches!(self.power(ix), Power::Running | Power::Paused));
-            let Some(broker) = self.broker(id).filter(|_| is_up) else { continue };
+            let is_there = is_up && !self.broker_ix(id).is_some_and(|ix| self.is_left_out(ix));
+            let Some(broker) = self.broker(id).filter(|_| is_there) else { continue };
             for partition in broker.coordinated().filter(|partition| partition.loaded) {
                 let held = TopicPartition::new(&Topic::new(OFFSETS_TOPIC), partition.partition);
                 if self.leader_of(&held) == Some(id) {
@@ -42,7 +43,13 @@ impl World {
         groups
     }
 
-    /// Is every group stable, and everybody who runs and is to be a member of one a member of it?
+    /// Does a group go on with a member that is away, and has not been missed yet?
+    pub(crate) fn has_member_left_out(&self, group: &CoordinatedGroup) -> bool {
+        let is_left_out = |client: &str| self.node_named(client).is_some_and(|node| self.is_left_out(node));
+        group.members.iter().any(|member| is_left_out(&member.client_id))
+    }
+
+    /// Is every group stable, without those who are left out, and everybody who runs and is to be a member of one a member of it?
     pub(super) fn groups_are_at_rest(&self) -> bool {
         let members = || self.life.readers.iter().filter(|reader| self.is_asked(reader));
         let group_of = |spec: usize| self.scenario.consumers[spec].group();
@@ -54,7 +61,7 @@ impl World {
             let client = self.node_name(reader.node);
             groups.iter().any(|(_, group)| {
                 let is_member = group.members.iter().any(|member| member.client_id == client);
-                group.id == id && group.state == "Stable" && is_member
+                group.id == id && group.state == "Stable" && is_member && !self.has_member_left_out(group)
             })
         })
     }

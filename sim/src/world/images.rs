@@ -53,7 +53,7 @@ impl World {
     }
 
     pub(super) fn take_images(&mut self) {
-        let Some(oldest) = self.faults.images.oldest.filter(|_| self.phase() < Phase::Heal) else { return };
+        let Some(oldest) = self.faults.images.oldest.filter(|_| self.phase() < Phase::Core) else { return };
         for (index, slot) in self.slots.iter().enumerate() {
             if !matches!(slot.node, SimNode::Broker(_)) {
                 continue;

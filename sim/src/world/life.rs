@@ -1,8 +1,8 @@
 //! The life of a trial: warm-up, faults, healing, drain, the final read. And the workload.
 //!
 //! ```text
-//!   0 ─ cluster forms, topics ─ warm_up ─ workload and faults ─ faults_end ─ heal ─▶ all leaders, full ISRs
-//!     ─ drain ─▶ every send settled ─ read every partition from its start ─▶ over
+//!   0 ─ cluster forms, topics ─ warm_up ─ workload and faults ─ faults_end [─ a part gets on alone] ─ heal ─▶ all leaders,
+//!     full ISRs ─ drain ─▶ every send settled ─ read every partition from its start ─▶ over
 //! ```
 //!
 //! Healing waits for what the cluster shows (leaders, in-sync replicas), draining for what clients were told; each has a
@@ -14,6 +14,7 @@ use bytes::Bytes;
 use trial_kafka::controller::{Controller, QuorumRole};
 use trial_kafka::event::Event;
 use trial_kafka::ids::{Topic, TopicPartition};
+use trial_kafka::metadata::PartitionRegistration;
 use trial_kafka::node::{Command, EventId, Input, Nanos, OpId, Outcome};
 
 use super::admin::Administrator;
@@ -31,6 +32,8 @@ pub enum Phase {
     WarmUp,
     /// Workload and faults.
     Faults,
+    /// Faults are over, and a part of the cluster has to get on without the rest.
+    Core,
     /// Faults are over; the cluster recovers.
     Heal,
     /// Sends are being settled.
@@ -45,6 +48,7 @@ impl Phase {
         match self {
             Phase::WarmUp => "warm-up",
             Phase::Faults => "faults",
+            Phase::Core => "core",
             Phase::Heal => "heal",
             Phase::Drain => "drain",
             Phase::Read => "read",
@@ -79,6 +83,9 @@ pub(super) enum LifeStep {
     /// A step of the administrator is due.
     AdminStepDue(usize),
     Administer,
+    BeginCore,
+    LookCoreHealed,
+    LookCoreGetsOn,
     BeginHeal,
     LookHealed,
     LookDrained,
@@ -106,6 +113,10 @@ pub(super) struct Life {
     pub(super) closing: BTreeSet<NodeIx>,
     pub(super) administrator: Administrator,
     pub(super) probes: Probes,
+    /// Those without whom the rest has to get on.
+    pub(super) left_out: BTreeSet<NodeIx>,
+    /// When the healing began that is under way: of the core, then of all.
+    healing_since: Nanos,
     topics_created: usize,
     creating: bool,
     next_record: u64,
@@ -138,6 +149,8 @@ impl Life {
             closing: BTreeSet::new(),
             administrator: Administrator::new(scenario, seed),
             probes: Probes::default(),
+            left_out: BTreeSet::new(),
+            healing_since: 0,
             topics_created: 0,
             creating: false,
             next_record: 0,
@@ -173,7 +186,7 @@ impl World {
         let phases = self.scenario.phases;
         self.queue.push(50 * MILLISECOND, What::Life(LifeStep::CreateTopics));
         self.queue.push(phases.warm_up, What::Life(LifeStep::BeginFaults));
-        self.queue.push(phases.faults_end(), What::Life(LifeStep::BeginHeal));
+        self.queue.push(phases.faults_end(), What::Life(LifeStep::BeginCore));
         self.begin_administration();
     }
 
@@ -210,13 +223,46 @@ impl World {
             LifeStep::Exit { node, incarnation } => self.exit(node, incarnation),
             LifeStep::AdminStepDue(step) => self.on_admin_step_due(step),
             LifeStep::Administer => self.administer(),
+            LifeStep::BeginCore => {
+                let left_out = self.draw_left_out();
+                if left_out.is_empty() {
+                    return self.live(LifeStep::BeginHeal);
+                }
+                self.enter(Phase::Core);
+                self.life.healing_since = self.now;
+                self.heal_without(&left_out);
+                self.leave_out(left_out);
+                self.again(LOOK_EVERY, LifeStep::LookCoreHealed);
+            }
+            LifeStep::LookCoreHealed => {
+                let bound = self.life.healing_since + self.scenario.phases.heal;
+                if self.is_healed() {
+                    self.send_probes();
+                    self.again(LOOK_EVERY, LifeStep::LookCoreGetsOn);
+                } else if self.now >= bound {
+                    self.live(LifeStep::BeginHeal);
+                } else {
+                    self.again(LOOK_EVERY, LifeStep::LookCoreHealed);
+                }
+            }
+            LifeStep::LookCoreGetsOn => {
+                let bound = self.life.healing_since + self.scenario.phases.heal + self.scenario.phases.drain;
+                let gets_on = self.unanswered().is_empty() && self.is_committed() && self.groups_are_at_rest();
+                match gets_on || self.now >= bound {
+                    true => self.live(LifeStep::BeginHeal),
+                    false => self.again(LOOK_EVERY, LifeStep::LookCoreGetsOn),
+                }
+            }
             LifeStep::BeginHeal => {
                 self.enter(Phase::Heal);
+                self.life.healing_since = self.now;
+                self.life.left_out.clear();
+                self.life.probes.end();
                 self.heal();
                 self.again(LOOK_EVERY, LifeStep::LookHealed);
             }
             LifeStep::LookHealed => {
-                let bound = self.scenario.phases.faults_end() + self.scenario.phases.heal;
+                let bound = self.life.healing_since + self.scenario.phases.heal;
                 let is_healed = self.is_healed();
                 if is_healed || self.now >= bound {
                     self.enter(Phase::Drain);
@@ -230,7 +276,7 @@ impl World {
             }
             LifeStep::LookDrained => {
                 let phases = self.scenario.phases;
-                let bound = phases.faults_end() + phases.heal + phases.drain;
+                let bound = self.life.healing_since + phases.heal + phases.drain;
                 let is_told = self.unsettled_sends() == 0 && self.unanswered().is_empty();
                 // Where a leader is just being elected there is one soon to read from.
                 let is_led = || self.all_partitions().iter().all(|partition| self.leader_replica(partition).is_some());
@@ -289,7 +335,7 @@ impl World {
     }
 
     fn send_probe(&mut self, number: usize) {
-        if self.life.phase == Phase::Drain
+        if matches!(self.life.phase, Phase::Core | Phase::Drain)
             && let Some(topic) = self.probe_topic(number)
         {
             let record = self.produce_one(number, topic);
@@ -321,10 +367,13 @@ impl World {
         record
     }
 
-    /// Does one controller lead and all others follow it, is every broker unfenced in its present incarnation, has every
-    /// partition a leader that knows it, and are all its replicas in sync? Asked of the machines themselves: the
+    /// Of those who are not left out: does one controller lead and all others follow it, is every broker unfenced in its
+    /// present incarnation, has every partition a leader that knows it, and are all its replicas in sync? Asked of the machines themselves: the
     /// controller may not have noticed a death yet.
     fn is_healed(&self) -> bool {
+        if !self.administrator_is_done() {
+            return false;
+        }
         let Some((_, active)) = self.active_controller() else { return false };
         let image = active.image();
         let (epoch, leader) = (active.epoch(), active.setup().node_id);
@@ -335,7 +384,7 @@ impl World {
             let in_step = controller.epoch() == epoch && (follows || role == QuorumRole::Leader);
             self.power(node) == Power::Running && in_step
         };
-        if !self.controllers().all(controller_is_back) {
+        if !self.controllers().filter(|(node, _)| !self.is_left_out(*node)).all(controller_is_back) {
             return false;
         }
         let broker_is_back = |id: i32| {
@@ -343,13 +392,15 @@ impl World {
             let registered = image.brokers.get(&id).filter(|b| b.is_active()).map(|b| b.broker_epoch);
             running && registered.is_some() && self.broker(id).and_then(|b| b.broker_epoch()) == registered
         };
+        let goes = |id: i32| self.broker_ix(id).is_some_and(|node| self.is_left_out(node));
         let partition_is_whole = |partition: &TopicPartition| {
             let registration =
                 image.topic(partition.topic.as_str()).and_then(|t| t.partitions.get(partition.partition as usize));
-            registration.is_some_and(|p| p.isr.len() == p.replicas.len()) && self.leader_replica(partition).is_some()
+            let is_in_sync = |p: &PartitionRegistration| p.replicas.iter().all(|id| goes(*id) || p.isr.contains(id));
+            registration.is_some_and(is_in_sync) && self.leader_replica(partition).is_some()
         };
         let is_whole = |partitions: Vec<TopicPartition>| partitions.iter().all(partition_is_whole);
-        self.scenario.cluster.broker_ids().all(broker_is_back)
+        self.scenario.cluster.broker_ids().filter(|id| !goes(*id)).all(broker_is_back)
             && is_whole(self.all_partitions())
             && is_whole(self.offsets_partitions())
     }
@@ -366,7 +417,8 @@ impl World {
     pub fn leader_replica(&self, partition: &TopicPartition) -> Option<&trial_kafka::broker::partition::Partition> {
         let registration =
             self.controller_image()?.topic(partition.topic.as_str())?.partitions.get(partition.partition as usize)?;
-        let replica = self.broker(registration.leader)?.partition(partition)?;
+        let node = self.broker_ix(registration.leader).filter(|node| !self.is_left_out(*node))?;
+        let replica = self.broker_at(node)?.partition(partition)?;
         (replica.is_leader() && replica.leader_epoch == registration.leader_epoch).then_some(replica)
     }
 

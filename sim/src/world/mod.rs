@@ -24,6 +24,7 @@ mod groups;
 mod host;
 mod images;
 mod late_metadata;
+mod left_out;
 mod life;
 mod machines;
 mod network;
@@ -340,7 +341,8 @@ impl World {
     }
     /// The controller that decides: of those that run and believe so, the one of the highest epoch.
     pub fn active_controller(&self) -> Option<(NodeIx, &Controller)> {
-        let running = self.controllers().filter(|(ix, c)| self.slots[ix.0 as usize].is_up() && c.is_active());
+        let takes_part = |ix: NodeIx| self.slots[ix.0 as usize].is_up() && !self.is_left_out(ix);
+        let running = self.controllers().filter(|(ix, c)| takes_part(*ix) && c.is_active());
         running.max_by_key(|(_, controller)| controller.epoch())
     }
     /// The cluster's metadata: as the active controller has it, uncommitted changes included; without one, as the

@@ -6,7 +6,7 @@
 use trial_kafka::ids::{NO_BROKER, TopicPartition};
 use trial_kafka::metadata::{MetadataImage, PartitionRegistration};
 
-use super::{Power, World};
+use super::World;
 
 const SOON_SECONDS: std::ops::RangeInclusive<i64> = 1..=10;
 
@@ -19,7 +19,7 @@ impl World {
         {
             return Vec::new();
         }
-        let runs = |broker: i32| self.broker_ix(broker).is_some_and(|node| self.power(node) == Power::Running);
+        let runs = |broker: i32| self.broker_ix(broker).is_some_and(|node| self.takes_part(node));
         let could_lead = |p: &PartitionRegistration| {
             p.replicas.first().is_some_and(|r| *r != p.leader && p.isr.contains(r) && runs(*r))
         };

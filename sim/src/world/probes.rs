@@ -7,6 +7,8 @@
 //! least, unless it began behind them. A group of which no member runs is not asked; members that were fenced
 //! before they joined do not count.
 //!
+//! All of that is asked of the core too, where a part has to get on before the rest is healed, and then anew of everybody.
+//!
 //! The drain goes on until that has happened, or its bound is reached. A producer with acks=0 is promised nothing and is
 //! not asked; nor is a consumer with `auto.offset.reset=none`, which may rightly stand still.
 
@@ -18,6 +20,7 @@ use trial_kafka::node::{Belief, ConsumedRecord, Nanos};
 
 use super::application::Reader;
 use super::{Power, World};
+use crate::scenario::CommitStyle;
 
 /// A batch with one record has at most so many bytes beside the record's value: its header, the key, and lengths.
 const ONE_RECORD: i64 = 61 + 39;
@@ -67,6 +70,10 @@ struct Probe {
 }
 
 impl Probes {
+    /// Nobody is asked any more, until there are other records to come to.
+    pub(super) fn end(&mut self) {
+        self.sent.clear();
+    }
     pub(super) fn sent(&mut self, record: u64, producer: u32, at: Nanos) {
         match self.sent.iter_mut().find(|probe| probe.producer == producer) {
             Some(again) => again.record = record,
@@ -159,8 +166,10 @@ impl World {
                 }
                 continue;
             };
-            // What retention has taken nobody can read any more.
-            if self.leader_replica(partition).is_some_and(|leader| leader.log.log_start_offset() > *offset) {
+            // What retention has taken nobody can read any more, nor what was lost; whether that may be is for others to say.
+            let is_there =
+                |log: &trial_storage::log::Log| (log.log_start_offset()..log.log_end_offset()).contains(offset);
+            if self.leader_replica(partition).is_some_and(|leader| !is_there(&leader.log)) {
                 continue;
             }
             for (consumer, reader) in (0..).zip(&self.life.readers) {
@@ -184,7 +193,7 @@ impl World {
     /// Does it run, and must it get on?
     pub(super) fn is_asked(&self, reader: &Reader) -> bool {
         let resets = self.scenario.consumers[reader.spec].config.auto_offset_reset != OffsetReset::None;
-        resets && !reader.has_left && !self.came_too_late(reader) && self.power(reader.node) == Power::Running
+        resets && !reader.has_left && !self.came_too_late(reader) && self.takes_part(reader.node)
     }
 
     /// The groups that have not come to the end of what they read.
@@ -192,6 +201,15 @@ impl World {
         let probes = &self.life.probes;
         let partitions = self.all_partitions();
         let mut seen = BTreeSet::new();
+        // One that commits before it processes may die before it is told of the commit: nobody processes those records then.
+        let committed: BTreeMap<(String, TopicPartition), i64> = self
+            .groups()
+            .into_iter()
+            .flat_map(|(_, group)| {
+                let id = group.id;
+                group.offsets.into_iter().map(move |(partition, next)| ((id.clone(), partition), next))
+            })
+            .collect();
         for reader in self.life.readers.iter().filter(|reader| self.is_asked(reader)) {
             let spec = &self.scenario.consumers[reader.spec];
             let Some(group) = spec.group() else { continue };
@@ -199,7 +217,10 @@ impl World {
             for partition in partitions.iter().filter(|partition| spec.reads(partition.topic.as_str())) {
                 let key = (group.to_owned(), partition.clone());
                 let probed = probes.sent.iter().filter_map(|probe| probe.acknowledged.as_ref());
-                let probed = probed.filter(|(of, _)| of == partition).map(|(_, offset)| offset + 1).max();
+                let log_end = self.leader_replica(partition).map(|leader| leader.log.log_end_offset());
+                let is_there = |offset: &i64| log_end.is_none_or(|log_end| *offset < log_end);
+                let probed = probed.filter(|(of, offset)| of == partition && is_there(offset));
+                let probed = probed.map(|(_, offset)| offset + 1).max();
                 let end = match begins_at_end {
                     true => probed,
                     false => self.leader_replica(partition).map(|leader| leader.high_watermark()),
@@ -207,7 +228,9 @@ impl World {
                 let progress = probes.groups.get(&key);
                 // What retention has taken nobody can read any more.
                 let start = self.leader_replica(partition).map_or(0, |leader| leader.log.log_start_offset());
-                let is_behind = progress.map_or(0, |(next, _)| *next).max(start) < end.unwrap_or(0);
+                let committed = committed.get(&key).filter(|_| spec.commit == CommitStyle::Before).copied();
+                let has_come = progress.map_or(0, |(next, _)| *next).max(committed.unwrap_or(0));
+                let is_behind = has_come.max(start) < end.unwrap_or(0);
                 if is_behind && seen.insert(key) {
                     let since = progress.map_or(probes.since, |(_, at)| probes.since.max(*at));
                     let partition = partition.clone();

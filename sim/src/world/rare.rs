@@ -39,6 +39,7 @@ pub const RARE: &[(&str, &str)] = &[
     ("consumer-told-of-truncation", "a consumer learnt that its position is of another history"),
     ("read-from-follower", "a consumer read from a follower"),
     ("broker-fenced", "a broker's session ran out"),
+    ("core-of-a-part", "when the faults ended a part of the cluster had to get on without the rest"),
 ];
 
 /// How often a trial reached each.
@@ -113,6 +114,7 @@ fn reached(event: &Event) -> Option<&'static str> {
         Event::PositionReset { why, .. } if why.starts_with("LOG_TRUNCATION") => "consumer-told-of-truncation",
         Event::ReadReplicaChosen { .. } => "read-from-follower",
         Event::BrokerFenced { .. } => "broker-fenced",
+        Event::LeftOut { .. } => "core-of-a-part",
         _ => return None,
     })
 }
