@@ -108,6 +108,44 @@ fn what_a_follower_kept_below_its_leaders_start_may_come_up_again() {
     assert!(is_bug(&kept_below_the_start(true, true, false, true)), "no rule excuses a zoo switch");
 }
 
+/// b1 leads alone and deletes up to 5, where b2's log begins then. b3, elected uncleanly, has nothing but record 0 and writes
+/// 11 and 12, alone too. b2 follows it, drops what lies above its end and is in sync; then it leads.
+fn begins_at_its_leaders_end(begins_above: bool, unclean: bool) -> Vec<(Class, &'static str, Option<&'static str>)> {
+    let mut settings = settings(-1);
+    topic(&mut settings).min_insync_replicas = 1;
+    topic(&mut settings).unclean_leader_election_enable = unclean;
+    let mut play = Play::new(settings);
+    play.write(0).in_sync(&[1]).write(1).write(2).write(3).write(4);
+    let cuts = |to, why: &str| {
+        let (partition, why) = (orders(), format!("because the leader's log {why}"));
+        Observation::LogTruncated { broker: 2, partition, to, why }
+    };
+    let cause = StartCause::DeleteRecords;
+    play.see(Observation::LogStartMoved { broker: 1, partition: orders(), to: 5, cause }).follows(2);
+    if begins_above {
+        play.see(cuts(5, "starts later"));
+    }
+    play.crash(1).elect_uncleanly(3).follows(2).write(11).write(12);
+    if begins_above {
+        play.see(cuts(3, "ends there"));
+    }
+    play.in_sync(&[3, 2]).crash(3).elect(2, &[2]);
+    play.see(Observation::FinalReadEnd { partition: orders(), log_start: 3, log_end: 3, complete: true });
+    let verdict = play.verdict();
+    let of_b3 = |record: Option<u64>| record.is_some_and(|record| record > 10);
+    let lost = verdict.findings.iter().filter(|f| f.code == "lost-write" && of_b3(f.record));
+    lost.map(|finding| (finding.class, finding.code, finding.rule)).collect()
+}
+
+#[test]
+fn who_begins_at_its_leaders_end_lacks_what_that_has_below() {
+    let allowed = (ALLOWED, "lost-write", Some("began-at-its-leaders-end"));
+    assert_eq!(begins_at_its_leaders_end(true, true), [allowed, allowed]);
+    let bug = (BUG, "lost-write", None);
+    assert_eq!(begins_at_its_leaders_end(false, true), [bug, bug], "it was in sync without it for no reason");
+    assert_eq!(begins_at_its_leaders_end(true, false), [bug, bug], "its leader should not have led");
+}
+
 #[test]
 fn a_zoo_switch_leaves_no_excuse() {
     let mut with_switch = settings(1);
