@@ -146,6 +146,36 @@ fn who_begins_at_its_leaders_end_lacks_what_that_has_below() {
     assert_eq!(begins_at_its_leaders_end(true, false), [bug, bug], "its leader should not have led");
 }
 
+/// r5 is committed at offset 2 and read. b3, elected uncleanly, has it not and writes it to offset 1, or nobody is elected and it is
+/// written again behind. Then retention takes all of it.
+#[test]
+fn what_was_lost_and_written_again_stands_nowhere_twice() {
+    let story = |unclean_leader_election_enable: bool, elects: bool| {
+        let mut settings = settings(-1);
+        topic(&mut settings).unclean_leader_election_enable = unclean_leader_election_enable;
+        let mut play = Play::new(settings);
+        play.write(0).in_sync(&[1, 2]).write(1).given(5).append(5).fetch(2).commit().read(2, 5);
+        if elects {
+            play.crash(1).crash(2).elect_uncleanly(3);
+        }
+        play.append(5).commit();
+        let (offset, to) = if elects { (1, 3) } else { (3, 4) };
+        let (partition, record) = (orders(), Some(5));
+        play.see(Observation::Read { consumer: 2, partition, offset, leader_epoch: 5, record });
+        play.told(5, Belief::Acked { offset: Some(offset) }, 2);
+        let (broker, partition, cause) = (play.leader, orders(), StartCause::Retention);
+        play.see(Observation::LogStartMoved { broker, partition, to, cause });
+        play.see(Observation::FinalReadEnd { partition: orders(), log_start: to, log_end: to, complete: true });
+        let mut duplicates = kinds(&play.verdict());
+        duplicates.retain(|(_, code, _)| *code == "duplicate");
+        duplicates
+    };
+    assert_eq!(story(true, true), [(ALLOWED, "duplicate", Some("unclean-election"))]);
+    let bug = [(BUG, "duplicate", None)];
+    assert_eq!(story(false, true), bug, "it should not have been lost");
+    assert_eq!(story(true, false), bug, "one log has it twice");
+}
+
 #[test]
 fn a_zoo_switch_leaves_no_excuse() {
     let mut with_switch = settings(1);
