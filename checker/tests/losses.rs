@@ -176,6 +176,33 @@ fn what_was_lost_and_written_again_stands_nowhere_twice() {
     assert_eq!(story(true, false), bug, "one log has it twice");
 }
 
+/// Offset 1 is written by b1, by b2 that is elected uncleanly without it, and is b1's again after another such election. Then all of it
+/// is deleted, and b3, whose log begins behind, leads.
+#[test]
+fn two_records_at_an_offset_of_which_none_is_left_are_judged_by_what_was_lost() {
+    let story = |unclean_leader_election_enable: bool| {
+        let mut settings = settings(-1);
+        topic(&mut settings).unclean_leader_election_enable = unclean_leader_election_enable;
+        topic(&mut settings).min_insync_replicas = 1;
+        let mut play = Play::new(settings);
+        play.write(0).in_sync(&[1]).write(1).read(1, 1).crash(1).elect_uncleanly(2).write(2);
+        let (partition, record) = (orders(), Some(2));
+        play.see(Observation::Read { consumer: 2, partition, offset: 1, leader_epoch: 6, record });
+        play.crash(2).restart(1).elect_uncleanly(1);
+        let (partition, cause) = (orders(), StartCause::DeleteRecords);
+        play.see(Observation::LogStartMoved { broker: 1, partition, to: 2, cause }).follows(3);
+        let why = "because the leader's log starts later".to_owned();
+        play.see(Observation::LogTruncated { broker: 3, partition: orders(), to: 2, why });
+        play.in_sync(&[1, 3]).elect(3, &[1, 3]);
+        play.see(Observation::FinalReadEnd { partition: orders(), log_start: 2, log_end: 2, complete: true });
+        let mut found = kinds(&play.verdict());
+        found.retain(|(_, code, _)| *code == "inconsistent-offsets");
+        found
+    };
+    assert_eq!(story(true), [(ALLOWED, "inconsistent-offsets", Some("unclean-election"))]);
+    assert_eq!(story(false), [(BUG, "inconsistent-offsets", None)]);
+}
+
 #[test]
 fn a_zoo_switch_leaves_no_excuse() {
     let mut with_switch = settings(1);
