@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use trial_checker::{
-    Belief, Checker, Class, Commits, Deliveries, EventRef, MemberSettings, MemberStep, Observation, Partition, Reset,
-    ResetCause, Settings, StartCause, Verdict, Waiting,
+    Belief, Checker, Class, Commits, CoordinatorStep, Deliveries, EventRef, MemberSettings, MemberStep, Observation,
+    Partition, Reset, ResetCause, Settings, StartCause, Verdict, Waiting,
 };
 
 const BUG: Class = Class::Bug;
@@ -389,22 +389,38 @@ fn a_zombie_commits_nothing() {
 
 #[test]
 fn nothing_is_handed_out_while_the_commit_before_a_revocation_is_under_way() {
-    let revoke = |meanwhile: bool, cooperative: bool| {
+    let rebalances =
+        Observation::Coordinator { broker: 1, what: CoordinatorStep::Rebalancing { group: Arc::from("g") } };
+    let revoke = |meanwhile: bool, cooperative: bool, before: bool, after: bool| {
         let mut settings = settings(Commits::Auto, Reset::Earliest);
         settings.members.values_mut().for_each(|member| member.cooperative = cooperative);
         let mut group = Group::of(settings);
-        group.write(4).assigned(1, 1).begins_anew(1, 0).polls(1, 0, 1).processes(1, 0, 1).asks(1, 1, 2);
+        group.write(4).assigned(1, 1).begins_anew(1, 0).polls(1, 0, 1).processes(1, 0, 1);
+        if before {
+            group.see(rebalances.clone());
+        }
+        group.asks(1, 1, 2);
         if meanwhile {
             group.polls(1, 2, 3).processes(1, 2, 3);
         }
-        group.told(1, 1, 2, None).revoked(1, 1);
-        group.assigned(2, 2).begins_at_committed(2, 2).works(2, 2, 2, 3);
+        group.told(1, 1, 2, None);
+        if after {
+            group.see(rebalances.clone());
+        }
+        group.revoked(1, 1).assigned(2, 2).begins_at_committed(2, 2).works(2, 2, 2, 3);
         kinds(&group.ends())
     };
-    assert_eq!(revoke(false, false), []);
+    assert_eq!(revoke(false, false, true, false), []);
     let again = (INFO, "redelivery", Some("at-least-once"));
-    assert_eq!(revoke(true, true), [again], "a cooperative member learns only later what it is to give up");
-    assert_eq!(revoke(true, false), [(BUG, "group-rewind", Some("handed-out-while-revoking")), again]);
+    assert_eq!(
+        revoke(true, true, true, false),
+        [again],
+        "a cooperative member learns only later what it is to give up"
+    );
+    let bug = (BUG, "group-rewind", Some("handed-out-while-revoking"));
+    assert_eq!(revoke(true, false, true, false), [bug, again]);
+    assert_eq!(revoke(true, false, false, false), [bug, again], "nobody tells what its coordinator did");
+    assert_eq!(revoke(true, false, false, true), [again], "it was a commit at intervals, before any rebalance");
 }
 
 #[test]

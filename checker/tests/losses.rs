@@ -108,6 +108,101 @@ fn what_a_follower_kept_below_its_leaders_start_may_come_up_again() {
     assert!(is_bug(&kept_below_the_start(true, true, false, true)), "no rule excuses a zoo switch");
 }
 
+/// b1 leads alone and deletes up to 5, where b2's log begins then. b3, elected uncleanly, has nothing but record 0 and writes
+/// 11 and 12, alone too. b2 follows it, drops what lies above its end and is in sync; then it leads.
+fn begins_at_its_leaders_end(begins_above: bool, unclean: bool) -> Vec<(Class, &'static str, Option<&'static str>)> {
+    let mut settings = settings(-1);
+    topic(&mut settings).min_insync_replicas = 1;
+    topic(&mut settings).unclean_leader_election_enable = unclean;
+    let mut play = Play::new(settings);
+    play.write(0).in_sync(&[1]).write(1).write(2).write(3).write(4);
+    let cuts = |to, why: &str| {
+        let (partition, why) = (orders(), format!("because the leader's log {why}"));
+        Observation::LogTruncated { broker: 2, partition, to, why }
+    };
+    let cause = StartCause::DeleteRecords;
+    play.see(Observation::LogStartMoved { broker: 1, partition: orders(), to: 5, cause }).follows(2);
+    if begins_above {
+        play.see(cuts(5, "starts later"));
+    }
+    play.crash(1).elect_uncleanly(3).follows(2).write(11).write(12);
+    if begins_above {
+        play.see(cuts(3, "ends there"));
+    }
+    play.in_sync(&[3, 2]).crash(3).elect(2, &[2]);
+    play.see(Observation::FinalReadEnd { partition: orders(), log_start: 3, log_end: 3, complete: true });
+    let verdict = play.verdict();
+    let of_b3 = |record: Option<u64>| record.is_some_and(|record| record > 10);
+    let lost = verdict.findings.iter().filter(|f| f.code == "lost-write" && of_b3(f.record));
+    lost.map(|finding| (finding.class, finding.code, finding.rule)).collect()
+}
+
+#[test]
+fn who_begins_at_its_leaders_end_lacks_what_that_has_below() {
+    let allowed = (ALLOWED, "lost-write", Some("began-at-its-leaders-end"));
+    assert_eq!(begins_at_its_leaders_end(true, true), [allowed, allowed]);
+    let bug = (BUG, "lost-write", None);
+    assert_eq!(begins_at_its_leaders_end(false, true), [bug, bug], "it was in sync without it for no reason");
+    assert_eq!(begins_at_its_leaders_end(true, false), [bug, bug], "its leader should not have led");
+}
+
+/// r5 is committed at offset 2 and read. b3, elected uncleanly, has it not and writes it to offset 1, or nobody is elected and it is
+/// written again behind. Then retention takes all of it.
+#[test]
+fn what_was_lost_and_written_again_stands_nowhere_twice() {
+    let story = |unclean_leader_election_enable: bool, elects: bool| {
+        let mut settings = settings(-1);
+        topic(&mut settings).unclean_leader_election_enable = unclean_leader_election_enable;
+        let mut play = Play::new(settings);
+        play.write(0).in_sync(&[1, 2]).write(1).given(5).append(5).fetch(2).commit().read(2, 5);
+        if elects {
+            play.crash(1).crash(2).elect_uncleanly(3);
+        }
+        play.append(5).commit();
+        let (offset, to) = if elects { (1, 3) } else { (3, 4) };
+        let (partition, record) = (orders(), Some(5));
+        play.see(Observation::Read { consumer: 2, partition, offset, leader_epoch: 5, record });
+        play.told(5, Belief::Acked { offset: Some(offset) }, 2);
+        let (broker, partition, cause) = (play.leader, orders(), StartCause::Retention);
+        play.see(Observation::LogStartMoved { broker, partition, to, cause });
+        play.see(Observation::FinalReadEnd { partition: orders(), log_start: to, log_end: to, complete: true });
+        let mut duplicates = kinds(&play.verdict());
+        duplicates.retain(|(_, code, _)| *code == "duplicate");
+        duplicates
+    };
+    assert_eq!(story(true, true), [(ALLOWED, "duplicate", Some("unclean-election"))]);
+    let bug = [(BUG, "duplicate", None)];
+    assert_eq!(story(false, true), bug, "it should not have been lost");
+    assert_eq!(story(true, false), bug, "one log has it twice");
+}
+
+/// Offset 1 is written by b1, by b2 that is elected uncleanly without it, and is b1's again after another such election. Then all of it
+/// is deleted, and b3, whose log begins behind, leads.
+#[test]
+fn two_records_at_an_offset_of_which_none_is_left_are_judged_by_what_was_lost() {
+    let story = |unclean_leader_election_enable: bool| {
+        let mut settings = settings(-1);
+        topic(&mut settings).unclean_leader_election_enable = unclean_leader_election_enable;
+        topic(&mut settings).min_insync_replicas = 1;
+        let mut play = Play::new(settings);
+        play.write(0).in_sync(&[1]).write(1).read(1, 1).crash(1).elect_uncleanly(2).write(2);
+        let (partition, record) = (orders(), Some(2));
+        play.see(Observation::Read { consumer: 2, partition, offset: 1, leader_epoch: 6, record });
+        play.crash(2).restart(1).elect_uncleanly(1);
+        let (partition, cause) = (orders(), StartCause::DeleteRecords);
+        play.see(Observation::LogStartMoved { broker: 1, partition, to: 2, cause }).follows(3);
+        let why = "because the leader's log starts later".to_owned();
+        play.see(Observation::LogTruncated { broker: 3, partition: orders(), to: 2, why });
+        play.in_sync(&[1, 3]).elect(3, &[1, 3]);
+        play.see(Observation::FinalReadEnd { partition: orders(), log_start: 2, log_end: 2, complete: true });
+        let mut found = kinds(&play.verdict());
+        found.retain(|(_, code, _)| *code == "inconsistent-offsets");
+        found
+    };
+    assert_eq!(story(true), [(ALLOWED, "inconsistent-offsets", Some("unclean-election"))]);
+    assert_eq!(story(false), [(BUG, "inconsistent-offsets", None)]);
+}
+
 #[test]
 fn a_zoo_switch_leaves_no_excuse() {
     let mut with_switch = settings(1);

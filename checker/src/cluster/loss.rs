@@ -82,10 +82,10 @@ fn decisive_reign(truth: &PartitionTruth, produced: &Produced) -> Option<Reign> 
         // A deposed leader may have appended it when this reign had long begun.
         let when = reign.seq.max(produced.seq);
         let held = truth.replicas.get(&reign.leader).is_some_and(|r| r.held_at(&produced.batch, when));
-        // What lies below where somebody had deleted by then saves nothing.
+        // What lies below where its log began, or where somebody had deleted by then, saves nothing.
         let deleted =
             || truth.deletions.iter().any(|deletion| deletion.to > produced.batch.last && deletion.seq < when);
-        if held && !deleted() {
+        if held && produced.batch.last >= reign.log_start && !deleted() {
             decisive = None;
         } else if !held && decisive.is_none() {
             decisive = Some(*reign);
@@ -158,7 +158,17 @@ pub(crate) fn judge_reign(
                 );
                 Judgement::allowed("history-below-the-leaders-start", settings, because)
             }
-            None => Judgement::bug(format!("{winner} was eligible, lost no data, and yet never had it")),
+            None => match began_at_its_leaders_end(truth, batch, reign) {
+                Some((leader, to)) => {
+                    let leader = settings.broker_name(leader);
+                    let because = format!(
+                        "{winner}, whose log began above the end of {leader}'s, dropped it and began at {to}, where that ended, \
+                         and not where it began"
+                    );
+                    Judgement::allowed("began-at-its-leaders-end", settings, because)
+                }
+                None => Judgement::bug(format!("{winner} was eligible, lost no data, and yet never had it")),
+            },
         },
         Some(cut) => match &cut.kind {
             CutKind::Truncated { why } => truncated(cluster, truth, batch, reign, cut, why, settings),
@@ -209,6 +219,22 @@ fn was_kept_below_the_leaders_start(truth: &PartitionTruth, batch: &Batch, reign
         let behind = |cut: &&Cut| is_above(cut.to, cut.seq) && cut.seq > deletion.seq;
         winner.cuts.iter().filter(behind).any(|cut| matches!(cut.kind, CutKind::Truncated { .. }))
     })
+}
+
+/// Rule `began-at-its-leaders-end`: a follower whose log begins above its new leader's end is out of range, cuts to that end,
+/// and as nothing of its log lies below, begins there with an empty one. What its leader has below that it never fetches, and
+/// is in sync without it (`AbstractFetcherThread.fetchOffsetAndTruncate`, `UnifiedLog.truncateTo`, `Partition.isFollowerInSync`:
+/// Kafka as it is). A leader that ends below where another replica begins has itself lost what was committed: this one excuses
+/// nothing where that was a BUG. Gives that leader, and where its log ended.
+fn began_at_its_leaders_end(truth: &PartitionTruth, batch: &Batch, reign: &Reign) -> Option<(i32, i64)> {
+    let winner = truth.replicas.get(&reign.leader)?;
+    of_committed(truth).filter(|loss| loss.class == Class::Allowed)?;
+    let mut began = winner.cuts.iter().filter(|cut| cut.seq < reign.seq && cut.is_dropped_whole && cut.to > batch.last);
+    let cut = began.rfind(|cut| matches!(cut.kind, CutKind::Truncated { .. }))?;
+    let of_its_leader = |r: &&Reign| r.leader != reign.leader && r.leader_epoch == cut.leader_epoch && r.seq < cut.seq;
+    let leader = truth.reigns.iter().rev().find(of_its_leader)?;
+    let had_it = truth.replicas.get(&leader.leader)?.held_at(batch, cut.seq);
+    had_it.then_some((leader.leader, cut.to))
 }
 
 /// The winner had cut it away itself. Right only if a leader that was allowed to lack it made it do so.

@@ -41,6 +41,8 @@ pub(crate) struct Cut {
     pub(crate) kind: CutKind,
     /// The leader epoch the replica lived in.
     pub(crate) leader_epoch: i32,
+    /// It was to end below where it began, and begins there with nothing left.
+    pub(crate) is_dropped_whole: bool,
     /// The batches that went, in order of offset.
     pub(crate) removed: Vec<LogEntry>,
 }
@@ -128,13 +130,14 @@ impl Replica {
         let removed = self.log.split_off(keep);
         let from = self.log_end;
         // Nor is anything left of a log that ends below its start (`UnifiedLog.truncateTo`).
-        if to > self.log_end || to < self.log_start {
+        let is_dropped_whole = to < self.log_start;
+        if to > self.log_end || is_dropped_whole {
             (self.log_start, self.once_began_at) = (to, to);
         }
         self.log_end = to;
         self.verified = self.verified.min(removed.first().map_or(to, |e| e.batch.first));
         self.mismatch_told = false;
-        self.cuts.push(Cut { at, seq, from, to, kind, leader_epoch: self.leader_epoch, removed });
+        self.cuts.push(Cut { at, seq, from, to, kind, leader_epoch: self.leader_epoch, is_dropped_whole, removed });
         self.cuts.last()
     }
 

@@ -155,6 +155,8 @@ pub(crate) struct Groups {
     log_ends: BTreeMap<Partition, i64>,
     deleted: BTreeSet<Arc<str>>,
     removed: BTreeMap<Key, Vec<Removed>>,
+    /// When each group began a rebalance.
+    rebalances: BTreeMap<Arc<str>, Vec<EventRef>>,
     pub(crate) counts: Counts,
 }
 
@@ -166,6 +168,12 @@ impl Groups {
             Observation::Member { what, .. } => matches!(what, MemberStep::GaveUp { .. }),
             _ => false,
         }
+    }
+
+    /// Did the group begin a rebalance between these two? `None` where no rebalance of the group was ever told of.
+    pub(crate) fn began_a_rebalance(&self, group: &str, from: EventRef, to: EventRef) -> Option<bool> {
+        let all = self.rebalances.get(group)?;
+        Some(all.iter().any(|at| from.id < at.id && at.id < to.id))
     }
 
     /// A leader appended: so far at most a group can come.
@@ -246,7 +254,10 @@ impl Groups {
                     Violation::GroupsDiffer { log: log(), how }.tell(at, Some(broker), settings, found);
                 }
             }
-            CoordinatorStep::Rebalancing { .. } => self.counts.rebalances += 1,
+            CoordinatorStep::Rebalancing { group } => {
+                self.counts.rebalances += 1;
+                self.rebalances.entry(group.clone()).or_default().push(at);
+            }
             CoordinatorStep::MemberRemoved { .. } => self.counts.members_removed += 1,
         }
     }

@@ -65,13 +65,17 @@ pub(super) fn judge(judge: &Judge<'_>, violation: GroupViolation, found: &mut Fi
                 (summary, vec![step(at, who, sentence)])
             });
         }
-        HandedOutWhileRevoking { place, consumer, committed, acknowledged, handed, at } => {
+        // A commit that was asked for before any rebalance began is none before a revocation.
+        HandedOutWhileRevoking { place, assigned, asked, .. }
+            if judge.groups.began_a_rebalance(&place.group, assigned, asked) == Some(false) => {}
+        HandedOutWhileRevoking { place, consumer, committed, acknowledged, handed, at, .. } => {
             let mut headline = Headline::bug("group-rewind", &place.partition, Some(committed), at);
             headline.rule = Some("handed-out-while-revoking");
             found.add(headline, || {
                 let (who, Place { group, partition }) = (name(consumer), &place);
                 let summary = format!(
-                    "{who} gave {partition} up in group {group} after it had committed {committed}, and had handed out                      everything below {handed} by then: the next owner is given that again"
+                    "{who} gave {partition} up in group {group} after it had committed {committed}, and had handed out \
+                     everything below {handed} by then: the next owner is given that again"
                 );
                 let told = format!("{who} was told that {committed} is committed at {}", seconds(acknowledged.time));
                 let gave = format!("{who} gave {partition} up at {}", seconds(at.time));

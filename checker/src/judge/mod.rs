@@ -238,9 +238,22 @@ impl<'a> Judge<'a> {
             let kept = |p: &Produced| truth.replicas.get(&truth.leader).is_some_and(|r| r.has(&p.batch));
             let older_is_first = (one.batch.epoch, one.seq) <= (other.batch.epoch, other.seq);
             let (older, newer) = if older_is_first { (one, other) } else { (other, one) };
-            (truth, if kept(older) { newer } else { older })
+            let neither = !kept(older) && !kept(newer);
+            (truth, if kept(older) { newer } else { older }, neither.then_some(newer))
         });
-        let loss = loser.map(|(truth, loser)| (truth, loser, self.loss(truth, loser, -1, true)));
+        let loss = loser.map(|(truth, loser, other)| {
+            // Where the one took the place of the other and is gone since, as it may be, neither tells at the end what it was that
+            // gave way. What was lost was judged when that came about.
+            let gave_way = |other: &Produced| {
+                let losses = [loser, other].into_iter().filter_map(|p| truth.ghost.why_lost(&p.batch));
+                losses.min_by_key(|judgement| judgement.class).cloned()
+            };
+            let loss = match other.and_then(gave_way) {
+                Some(judgement) => Loss { judgement, reign: None },
+                None => self.loss(truth, loser, -1, true),
+            };
+            (truth, loser, loss)
+        });
         match &loss {
             Some((.., loss)) => (headline.class, headline.rule) = (loss.judgement.class, loss.judgement.rule),
             None if truth.is_none() => headline.class = Class::Unknown,

@@ -3,6 +3,7 @@
 use super::Judge;
 use super::story::Story;
 use crate::cluster::forgotten_producers;
+use crate::cluster::loss::Judgement;
 use crate::cluster::partition::Produced;
 use crate::findings::{Findings, Headline};
 use crate::history::Violation;
@@ -124,7 +125,7 @@ fn allow(headline: &mut Headline, rule: &'static str) {
 const RETRY: &str = "retry-without-idempotence";
 
 fn duplicate(
-    judge: &Judge<'_>,
+    judge: &mut Judge<'_>,
     partition: &Partition,
     record: u64,
     offsets: &[i64],
@@ -144,6 +145,9 @@ fn duplicate(
     if let Some(rule) = forgotten_copies(judge, partition, record, offsets) {
         allow(&mut headline, rule);
     }
+    if let Some(loss) = lost_copy(judge, partition, record, offsets) {
+        (headline.class, headline.rule) = (loss.class, loss.rule);
+    }
     found.add(headline, || {
         let list: Vec<String> = offsets.iter().map(i64::to_string).collect();
         let attempts = judge.record(record).map_or(0, |r| r.attempts);
@@ -155,6 +159,24 @@ fn duplicate(
         chain.extend(judge.told_result(record));
         (summary, chain)
     });
+}
+
+/// Where at most one of the copies is in the leader's history, the others were lost, and the record was written anew: no log ever
+/// had it twice. Such copies are told of below where the log begins by now, for nobody can read there any more what is left.
+fn lost_copy(judge: &mut Judge<'_>, partition: &Partition, record: u64, offsets: &[i64]) -> Option<Judgement> {
+    let cluster = judge.cluster;
+    let truth = cluster.partition(partition)?;
+    let leader = truth.replicas.get(&truth.leader)?;
+    let (mut kept, mut lost) = (0, None);
+    for offset in offsets {
+        let copies = cluster.copies_at(truth, record, *offset);
+        match copies.iter().any(|copy| leader.holds(&copy.batch)) {
+            true => kept += 1,
+            false => lost = lost.or(Some(*copies.first()?)),
+        }
+    }
+    let lost = lost.filter(|_| kept <= 1)?;
+    Some(judge.loss(truth, lost, -1, true).judgement)
 }
 
 /// The rule by which an idempotent producer's record lies at all these offsets.

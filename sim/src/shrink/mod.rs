@@ -83,24 +83,79 @@ pub struct Wanted {
     pub finding: Identity,
     /// It comes of the switches of the zoo: without them there is none of this code, of whichever class.
     pub by_switches: bool,
+    /// Of `stuck`, which has many causes: it comes of the faults, and without them nothing waits for this.
+    pub by_faults: bool,
+    /// Of `stuck`: what it is about.
+    pub about: Option<Subjects>,
+}
+
+/// What findings are about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Subjects {
+    /// Topics of the scenario.
+    pub topics: bool,
+    /// Topics that the cluster made for itself.
+    pub internal_topics: bool,
+    /// No partition: clients, groups, machines.
+    pub others: bool,
+}
+
+impl Subjects {
+    fn of(finding: Identity, report: &Report) -> Self {
+        let groups = report.verdict.groups.iter();
+        let same =
+            groups.filter(|group| (group.class, group.code, group.rule) == (finding.class, finding.code, finding.rule));
+        let topics: Vec<Option<&str>> = same.map(|group| group.topic.as_deref()).collect();
+        let is_internal = |topic: &str| topic.starts_with("__");
+        Subjects {
+            topics: topics.iter().flatten().any(|topic| !is_internal(topic)),
+            internal_topics: topics.iter().flatten().any(|topic| is_internal(topic)),
+            others: topics.contains(&None),
+        }
+    }
+
+    fn share_one_with(&self, other: &Subjects) -> bool {
+        (self.topics && other.topics)
+            || (self.internal_topics && other.internal_topics)
+            || (self.others && other.others)
+    }
 }
 
 impl Wanted {
     /// What is to be kept of this case, which shows the finding. `None` if it was stopped.
     pub fn of(case: &Case, finding: Identity, go_on: &dyn Fn() -> bool) -> Option<Wanted> {
         let by_switches = case.has_switches() && !has_code(&case.without_switches().run(go_on)?, finding);
-        Some(Wanted { finding, by_switches })
+        let mut wanted = Wanted { finding, by_switches, by_faults: false, about: None };
+        if finding.code == STUCK {
+            wanted.by_faults = case.has_faults() && !has(&case.without_faults().run(go_on)?, finding);
+            wanted.about = Some(Subjects::of(finding, &case.run(go_on)?));
+        }
+        Some(wanted)
     }
 
     /// Does the case show it? `None` if it was stopped.
     pub fn is_shown_by(&self, case: &Case, go_on: &dyn Fn() -> bool) -> Option<bool> {
-        let shown = Campaign::of(&case.run(go_on)?).findings.contains_key(&self.finding);
-        if !shown || !self.by_switches {
-            return Some(shown);
+        let report = case.run(go_on)?;
+        let is_about = |about: &Subjects| about.share_one_with(&Subjects::of(self.finding, &report));
+        if !has(&report, self.finding) || !self.about.as_ref().is_none_or(is_about) {
+            return Some(false);
+        }
+        // What needs no fault would be another cause, a cluster that was never able to work say.
+        if self.by_faults && (!case.has_faults() || has(&case.without_faults().run(go_on)?, self.finding)) {
+            return Some(false);
+        }
+        if !self.by_switches {
+            return Some(true);
         }
         // A loss that is allowed becomes a BUG where a switch is on: that would be another cause.
         Some(case.has_switches() && !has_code(&case.without_switches().run(go_on)?, self.finding))
     }
+}
+
+const STUCK: &str = "stuck";
+
+fn has(report: &Report, finding: Identity) -> bool {
+    Campaign::of(report).findings.contains_key(&finding)
 }
 
 fn has_code(report: &Report, finding: Identity) -> bool {
@@ -128,6 +183,12 @@ impl Case {
         (read == self.scenario).then(|| Arc::new(read))
     }
 
+    fn has_faults(&self) -> bool {
+        !self.scenario.faults.is_empty()
+    }
+    fn without_faults(&self) -> Case {
+        Case { scenario: Scenario { faults: Vec::new(), ..self.scenario.clone() }, seed: self.seed }
+    }
     fn has_switches(&self) -> bool {
         self.scenario.zoo != Zoo::default()
     }
@@ -330,5 +391,55 @@ mod tests {
         assert!(wanted.by_switches && wanted.is_shown_by(&case, &|| true) == Some(true));
         case.scenario.zoo = Zoo::default();
         assert_eq!(wanted.is_shown_by(&case, &|| true), Some(false));
+    }
+
+    /// A session shorter than the pause between two heartbeats: the broker is fenced again and again, whatever else happens.
+    const NEVER_WORKS: &str = r#"
+        format = 1
+        run = "1s"
+        [cluster]
+        brokers = 1
+        broker.heartbeat.interval.ms = 20000
+        broker.session.timeout.ms = 300
+        [[topic]]
+        name = "orders"
+        partitions = 1
+        replication.factor = 1
+        [[producer]]
+        topics = ["orders"]
+        rate = 2
+        records = 5
+        [[fault]]
+        kind = "slow-link"
+        target = "p1"
+        at = "4s"
+        peers = ["b1"]
+        by = "10ms"
+        lasts = "100ms"
+    "#;
+
+    #[test]
+    fn what_is_stuck_by_a_fault_is_not_replaced_by_what_never_worked() {
+        let scenario = parse("never-works", NEVER_WORKS, &[]).expect("it is a scenario");
+        let stuck = |seed: &u64| {
+            let report = run(&Arc::new(scenario.clone()), *seed, &mut Unwatched);
+            worst_finding(&report).is_some_and(|identity| identity.code == STUCK)
+        };
+        let case = Case::concrete(&scenario, (1..50).find(stuck).expect("no producer gets on for ever"));
+        let finding = worst_finding(&trial(&case)).expect("it is stuck");
+        let found = Wanted::of(&case, finding, &|| true).expect("nobody stops it");
+        let shows = |wanted: Wanted| wanted.is_shown_by(&case, &|| true).expect("nobody stops it");
+        assert!(!found.by_faults && shows(found), "it needs no fault");
+        assert!(!shows(Wanted { by_faults: true, ..found }), "another was stuck by its faults");
+        let of_partitions = Subjects { topics: true, internal_topics: true, others: false };
+        assert!(!shows(Wanted { about: Some(of_partitions), ..found }), "another was about partitions");
+    }
+
+    #[test]
+    fn with_fewer_brokers_the_offsets_topic_can_still_be_created() {
+        let set = ["cluster.offsets.topic.replication.factor=2"];
+        let case = Case::concrete(&parsed("leader-crash", &set), 1);
+        let fewest = Pass::Brokers.candidates(&case).into_iter().next().expect("brokers can go").case.scenario.cluster;
+        assert_eq!((fewest.brokers, fewest.config.offsets_topic_replication_factor), (1, 1));
     }
 }

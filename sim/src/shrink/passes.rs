@@ -1,5 +1,6 @@
 //! What can be taken away from a case: each pass offers smaller ones, the smallest first.
 
+use trial_kafka::config::BrokerConfig;
 use trial_kafka::node::Nanos;
 
 use super::{Candidate, Case, simpler};
@@ -302,6 +303,7 @@ fn fewer_brokers(scenario: &Scenario) -> Vec<Offer> {
     for brokers in 1..scenario.cluster.brokers {
         let change = |s: &mut Scenario| {
             s.cluster.brokers = brokers;
+            fit_offsets_topic(s);
             let most = i16::try_from(brokers).unwrap_or(i16::MAX);
             for topic in &mut s.topics {
                 topic.replication_factor = topic.replication_factor.min(most);
@@ -331,6 +333,15 @@ fn fewer_brokers(scenario: &Scenario) -> Vec<Offer> {
     offered
 }
 
+/// With fewer brokers than it is to have replicas the topic could never be created, and no group would ever work.
+fn fit_offsets_topic(scenario: &mut Scenario) {
+    let brokers = i64::from(scenario.cluster.brokers);
+    let config = &mut scenario.cluster.config;
+    if config.offsets_topic_replication_factor != BrokerConfig::default().offsets_topic_replication_factor {
+        config.offsets_topic_replication_factor = config.offsets_topic_replication_factor.min(brokers);
+    }
+}
+
 /// Without this broker: those behind it move up. `None` where something else than a replica is said of it, or where an
 /// administrator may say it.
 fn without_broker(scenario: &Scenario, gone: i32) -> Option<Offer> {
@@ -353,6 +364,7 @@ fn without_broker(scenario: &Scenario, gone: i32) -> Option<Offer> {
     };
     Some(changed(scenario, format!("without broker {gone}"), |s| {
         s.cluster.brokers -= 1;
+        fit_offsets_topic(s);
         for topic in &mut s.topics {
             for replicas in &mut topic.assignments {
                 replicas.retain(|broker| *broker != gone);

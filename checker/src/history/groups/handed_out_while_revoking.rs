@@ -6,7 +6,9 @@
 //! then what it is to give up, without a commit (`ConsumerCoordinator.maybeMarkPartitionsPendingRevocation`).
 //!
 //! That commit is told from those at intervals by what follows: the partition is given up as soon as it is answered, and
-//! nothing else was committed or handed out in between.
+//! nothing else was committed or handed out in between. Where the coordinator's side is known, the judge asks whether the
+//! group had begun a rebalance when it was asked for: one at intervals may be the last all the same, for a position whose leader
+//! is gone is not committed before it is validated (`SubscriptionState.allConsumed`, `FetchState.hasValidPosition`).
 
 use super::ownership::Ownership;
 use super::{GroupViolation, Place};
@@ -19,6 +21,7 @@ const AT_ONCE: Time = 1_000_000_000;
 #[derive(Clone, Copy, Debug)]
 pub(super) struct LastCommit {
     pub(super) offset: i64,
+    sent: EventRef,
     /// When it was acknowledged.
     pub(super) acknowledged: Option<EventRef>,
     /// Handed out while it was under way: the offset behind that.
@@ -28,8 +31,8 @@ pub(super) struct LastCommit {
 }
 
 impl LastCommit {
-    pub(super) fn sent(offset: i64) -> Self {
-        LastCommit { offset, acknowledged: None, meanwhile: None, later: false }
+    pub(super) fn sent(offset: i64, sent: EventRef) -> Self {
+        LastCommit { offset, sent, acknowledged: None, meanwhile: None, later: false }
     }
 
     pub(super) fn handed_out(&mut self, next: i64) {
@@ -55,6 +58,8 @@ pub(super) fn check(
             place: place.clone(),
             consumer: own.consumer,
             committed: last.offset,
+            assigned: own.since,
+            asked: last.sent,
             acknowledged,
             handed,
             at,

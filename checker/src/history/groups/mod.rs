@@ -378,7 +378,7 @@ impl GroupHistory {
     fn commit_sent(&mut self, at: EventRef, consumer: u32, place: &Place, number: u32, offset: i64) {
         let member = self.members.0.entry(consumer).or_default();
         let position = member.positions.get(&number).copied();
-        member.last_commits.insert(number, LastCommit::sent(offset));
+        member.last_commits.insert(number, LastCommit::sent(offset, at));
         let first_in_hand = member.in_hand.get(&number).and_then(|in_hand| in_hand.front()).map(|(offset, _)| *offset);
         let shared = self.groups.entry(place.group.clone()).or_default().partitions.entry(number).or_default();
         if let Some(first) = first_in_hand.filter(|first| *first < offset) {

@@ -32,6 +32,8 @@ pub enum GroupViolation {
         place: Place,
         consumer: u32,
         committed: i64,
+        assigned: EventRef,
+        asked: EventRef,
         acknowledged: EventRef,
         handed: i64,
         at: EventRef,
