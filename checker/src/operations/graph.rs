@@ -9,6 +9,10 @@
 //!   operations that complete ─► barrier ─► barrier ─► operations invoked before the next completion
 //! ```
 //!
+//! Time goes on along rt; where operations are numbered in the order of their invocations, only ww and wr may lead to a lower number.
+//! A cycle comes back, so that each of its nodes lies between the ends of such an edge, and every set of kinds that has a cycle
+//! has such an edge.
+//!
 //! Failed operations write nothing. Where an offset holds several values, or a value lies at several offsets, there is no
 //! version order: such places are passed over.
 
@@ -34,6 +38,10 @@ pub(crate) struct Graph {
     after: Vec<u32>,
     /// By barrier: the first operation that is invoked behind it. Operations are numbered in the order of invocation.
     behind: Vec<u32>,
+    /// Before each operation, and behind the last: does an edge lead back over there?
+    leads_back: Vec<bool>,
+    /// Kinds of edge that lead back somewhere.
+    back: Kinds,
 }
 
 impl Graph {
@@ -50,6 +58,8 @@ impl Graph {
             edges: Vec::new(),
             after: history.ops.iter().map(after).collect(),
             behind: Vec::with_capacity(barriers as usize + 2),
+            leads_back: Vec::new(),
+            back: 0,
         };
         for (number, op) in (0..).zip(&history.ops) {
             while graph.behind.len() <= op.before as usize {
@@ -66,7 +76,21 @@ impl Graph {
     /// Counts, then places: two passes over the same edges.
     fn draw(&mut self, facts: &Facts<'_>) {
         let begins = &mut self.begins;
-        each_edge(facts, |from, _, _| begins[from as usize + 1] += 1);
+        // So many edges more lead back over this place than over the one before.
+        let mut more = vec![0_i32; begins.len()];
+        each_edge(facts, |from, to, kind| {
+            begins[from as usize + 1] += 1;
+            if to < from {
+                self.back |= kind;
+                more[to as usize + 1] += 1;
+                more[from as usize + 1] -= 1;
+            }
+        });
+        let mut open = 0;
+        self.leads_back.extend(more.iter().map(|more| {
+            open += more;
+            open > 0
+        }));
         for n in 1..begins.len() {
             begins[n] += begins[n - 1];
         }
@@ -82,6 +106,20 @@ impl Graph {
     /// How many nodes there are.
     pub(crate) fn nodes(&self) -> u32 {
         self.operations + self.barriers
+    }
+
+    /// May cycles be made of these kinds?
+    pub(crate) fn may_return(&self, kinds: Kinds) -> bool {
+        self.back & kinds != 0
+    }
+
+    /// May a node be on a cycle?
+    #[inline]
+    pub(crate) fn may_be_passed_twice(&self, node: u32) -> bool {
+        match self.is_operation(node) {
+            true => self.leads_back[node as usize] || self.leads_back[node as usize + 1],
+            false => self.leads_back[self.behind[(node - self.operations + 1) as usize] as usize],
+        }
     }
 
     /// Is it an operation, not a barrier?
