@@ -34,11 +34,8 @@ pub(super) const G1C_WR_ONLY_REALTIME: Definition = Definition {
 };
 
 pub(super) fn find(facts: &Facts<'_>, found: &mut Found<'_>) {
-    let graph = Graph::of(facts);
+    let Some(graph) = Graph::of(facts) else { return };
     let all = WW | WR | RT;
-    if !graph.may_return(all) {
-        return;
-    }
     let most = Components::of(&graph, all, None);
     if most.members.is_empty() {
         return;
