@@ -17,8 +17,9 @@ impl Components {
     /// Finds them; within the components of more kinds if those are known.
     pub(crate) fn of(graph: &Graph, kinds: Kinds, within: Option<&Components>) -> Self {
         let nodes = graph.nodes();
-        let same = |a: u32, b: u32| {
-            within.is_none_or(|within| within.component_of[a as usize] == within.component_of[b as usize])
+        let same = |a: u32, b: u32| match within {
+            None => graph.may_be_passed_twice(b),
+            Some(within) => within.component_of[a as usize] == within.component_of[b as usize],
         };
         let mut components = Components { component_of: vec![NONE; nodes as usize], members: Vec::new() };
         let mut search =
@@ -61,7 +62,7 @@ impl Components {
             }
         };
         match within {
-            None => (0..nodes).for_each(&mut visit),
+            None => (0..nodes).filter(|node| graph.may_be_passed_twice(*node)).for_each(&mut visit),
             Some(within) => within.members.iter().flatten().for_each(|node| visit(*node)),
         }
         components
@@ -118,5 +119,102 @@ impl Search {
     fn lower(&mut self, node: u32, to: u32) {
         let low = &mut self.low[node as usize];
         *low = to.min(*low);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::facts::Facts;
+    use super::super::graph::{RT, WR, WW};
+    use super::super::{Event, Function, History, Kind, Value};
+    use super::*;
+    use proptest::prelude::*;
+
+    /// One transaction: its process, what it sent and at which offset, what it read.
+    type Transaction = (i64, Vec<(i64, i64)>, Vec<(i64, i64)>);
+
+    /// Each asks when it is its turn, and is told when its process asks again, or when all are told.
+    fn history(transactions: &[Transaction], all_told: &[bool]) -> History {
+        let mut history = History::new();
+        let mut open: Vec<&Transaction> = Vec::new();
+        let mut line = |(process, sent, read): &Transaction, kind: Kind| {
+            // A value lies where its key and offset say, so that what is read is what was sent there.
+            let mut at = |records: &[(i64, i64)]| -> Vec<_> {
+                let atoms = &mut history.atoms;
+                records.iter().map(|&(k, offset)| (atoms.integer(k), atoms.integer(offset), Some(offset))).collect()
+            };
+            let polls = if kind == Kind::Ok { at(read) } else { Vec::new() };
+            let value = Some(Value { sends: at(sent), polls, keys: Vec::new() });
+            let (producer, time, index, rebalances, seek_to_beginning) = (None, None, None, Vec::new(), false);
+            let (process, function) = (*process, Function::Txn);
+            let event = Event { process, producer, kind, function, time, index, value, rebalances, seek_to_beginning };
+            history.push(event).expect("completions follow their invocations");
+        };
+        for (transaction, all) in transactions.iter().zip(all_told) {
+            let is_over = |other: &&Transaction| *all || other.0 == transaction.0;
+            open.iter().filter(|other| is_over(other)).for_each(|other| line(other, Kind::Ok));
+            open.retain(|other| !is_over(other));
+            line(transaction, Kind::Invoke);
+            open.push(transaction);
+        }
+        open.iter().for_each(|other| line(other, Kind::Ok));
+        history.finish().expect("it is short");
+        history
+    }
+
+    /// The nodes that each node reaches and is reached by, if there are others.
+    fn by_reaching(graph: &Graph, kinds: Kinds) -> Vec<Vec<u32>> {
+        let nodes = graph.nodes();
+        let reached = |from: u32| {
+            let (mut seen, mut next) = (vec![false; nodes as usize], vec![from]);
+            while let Some(node) = next.pop() {
+                for (to, _) in graph.edges(node).filter(|(to, kind)| kind & kinds != 0 && *to != node) {
+                    if !std::mem::replace(&mut seen[to as usize], true) {
+                        next.push(to);
+                    }
+                }
+            }
+            seen
+        };
+        let reached: Vec<Vec<bool>> = (0..nodes).map(reached).collect();
+        let both = |a: u32, b: u32| reached[a as usize][b as usize] && reached[b as usize][a as usize];
+        let mut components: Vec<Vec<u32>> = (0..nodes).map(|a| (0..nodes).filter(|b| both(a, *b)).collect()).collect();
+        components.retain(|component: &Vec<u32>| component.len() > 1);
+        components.sort();
+        components.dedup();
+        components
+    }
+
+    fn sorted(components: &Components) -> Vec<Vec<u32>> {
+        let mut members = components.members.clone();
+        members.sort();
+        members
+    }
+
+    fn transactions() -> impl Strategy<Value = Vec<Transaction>> {
+        let records = || prop::collection::vec((0..2i64, 0..12i64), 0..3);
+        prop::collection::vec((0..4i64, records(), records()), 0..14)
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(2_000) })]
+
+        /// Looked for only where edges lead back, and within one another, they are those that reaching tells.
+        #[test]
+        fn components_are_what_reaches_itself(
+            transactions in transactions(), all_told in prop::collection::vec(prop::bool::weighted(0.3), 14)
+        ) {
+            let history = history(&transactions, &all_told);
+            let facts = Facts::of(&history);
+            let graph = Graph::of_any(&facts);
+            let most = Components::of(&graph, WW | WR | RT, None);
+            prop_assert_eq!(sorted(&most), by_reaching(&graph, WW | WR | RT));
+            prop_assert!(Graph::of(&facts).is_some() || most.members.is_empty());
+            for kinds in [WW, WR, WW | WR, WW | RT, WR | RT] {
+                let expected = by_reaching(&graph, kinds);
+                prop_assert!(graph.may_return(kinds) || expected.is_empty(), "{kinds}");
+                prop_assert_eq!(sorted(&Components::of(&graph, kinds, Some(&most))), expected, "{}", kinds);
+            }
+        }
     }
 }

@@ -103,13 +103,19 @@ pub(crate) struct About {
 pub(crate) struct Found<'a> {
     pub(crate) options: Options,
     facts: &'a Facts<'a>,
-    counts: BTreeMap<(Class, &'static str, Option<&'static str>), u64>,
+    counts: BTreeMap<Of, u64>,
+    /// What was found last, and how many of its kind, which stand in no count yet: many of one kind come one after the other.
+    last: (Of, u64),
     shown: Vec<HistoryFinding>,
 }
 
+/// A kind of finding.
+type Of = (Class, &'static str, Option<&'static str>);
+
 impl<'a> Found<'a> {
     pub(crate) fn new(options: Options, facts: &'a Facts<'a>) -> Self {
-        Found { options, facts, counts: BTreeMap::new(), shown: Vec::new() }
+        let last = ((Class::Info, "", None), 0);
+        Found { options, facts, counts: BTreeMap::new(), last, shown: Vec::new() }
     }
 
     /// Adds one. What it is about and its words are only made if it will be shown.
@@ -119,9 +125,13 @@ impl<'a> Found<'a> {
         (class, rule): Judgement,
         tell: impl FnOnce(&Words<'_>) -> (About, String),
     ) {
-        let count = self.counts.entry((class, code, rule)).or_default();
-        *count += 1;
-        if *count > Report::SHOWN {
+        let of = (class, code, rule);
+        if self.last.0 != of {
+            self.count_last();
+            self.last = (of, self.counts.remove(&of).unwrap_or_default());
+        }
+        self.last.1 += 1;
+        if self.last.1 > Report::SHOWN {
             return;
         }
         let words = Words { facts: self.facts };
@@ -139,8 +149,16 @@ impl<'a> Found<'a> {
         });
     }
 
+    fn count_last(&mut self) {
+        let (of, count) = self.last;
+        if count > 0 {
+            self.counts.insert(of, count);
+        }
+    }
+
     /// All of them in order: stable, so that each finding's own order stays.
     pub(crate) fn finish(mut self) -> (Vec<HistoryFinding>, Vec<HistoryGroup>) {
+        self.count_last();
         self.shown.sort_by_key(|f| (f.class, f.code, f.rule));
         let groups = self.counts.into_iter();
         let groups = groups.map(|((class, code, rule), count)| HistoryGroup { class, code, rule, count });

@@ -39,7 +39,7 @@ pub(crate) fn find(
     for (round, start) in (1..).zip(members.iter().filter(|node| graph.is_operation(**node))) {
         // A cycle of two is the shortest there is.
         let bound = best.as_ref().map_or(usize::MAX, Vec::len);
-        if bound <= 2 || search.budget == 0 {
+        if bound <= 2 || search.budget == 0 || (round == 2 && search.is_one_cycle(members)) {
             break;
         }
         if let Some(cycle) = search.from(*start, round, members)
@@ -67,6 +67,19 @@ struct Search<'a, I: Fn(u32) -> bool> {
 impl<I: Fn(u32) -> bool> Search<'_, I> {
     fn state(&self, node: u32, seen: Kinds) -> u32 {
         self.local[node as usize] * u32::from(self.kinds + 1) + u32::from(seen)
+    }
+
+    /// Are there as many edges as nodes? Then there is no other cycle.
+    fn is_one_cycle(&self, members: &[u32]) -> bool {
+        let mut edges = 0;
+        for node in members {
+            let own = self.graph.edges(*node).filter(|(to, kind)| kind & self.kinds != 0 && to != node);
+            edges += own.filter(|(to, _)| (self.inside)(*to)).count();
+            if edges > members.len() {
+                return false;
+            }
+        }
+        true
     }
 
     fn from(&mut self, start: u32, round: u32, members: &[u32]) -> Option<Cycle> {

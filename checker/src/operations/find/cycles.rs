@@ -34,7 +34,7 @@ pub(super) const G1C_WR_ONLY_REALTIME: Definition = Definition {
 };
 
 pub(super) fn find(facts: &Facts<'_>, found: &mut Found<'_>) {
-    let graph = Graph::of(facts);
+    let Some(graph) = Graph::of(facts) else { return };
     let all = WW | WR | RT;
     let most = Components::of(&graph, all, None);
     if most.members.is_empty() {
@@ -52,10 +52,11 @@ pub(super) fn find(facts: &Facts<'_>, found: &mut Found<'_>) {
         (G1C_WR_ONLY.code, WR, read),
         (G1C_WR_ONLY_REALTIME.code, WR | RT, BUG),
     ] {
-        if inside & kinds != kinds {
+        if inside & kinds != kinds || !graph.may_return(kinds) {
             continue; // no cycle has an edge of each
         }
-        let fewer = (kinds != all).then(|| Components::of(&graph, kinds, Some(&most)));
+        // Where cycles have no other kinds, all of them are found already.
+        let fewer = (inside & !kinds != 0).then(|| Components::of(&graph, kinds, Some(&most)));
         let components = fewer.as_ref().unwrap_or(&most);
         for component in 0..components.members.len() as u32 {
             if components.kinds_inside(&graph, component, kinds) == kinds
