@@ -65,6 +65,29 @@ impl Content {
         bytes.freeze()
     }
 
+    /// The same; the beginning of `like` itself, if that is what stands there.
+    pub(super) fn read_like(&self, at: u64, len: usize, like: &Bytes) -> Bytes {
+        let len = self.len.saturating_sub(at).min(len as u64) as usize;
+        if len == 0 || len > like.len() {
+            return self.read(at, len);
+        }
+        let (mut rest, first) = (&like[..len], self.extent_at(at));
+        let mut skip = (at - self.extents[first].at) as usize;
+        for extent in &self.extents[first..] {
+            let here = &extent.bytes[std::mem::take(&mut skip)..];
+            let (there, behind) = rest.split_at(here.len().min(rest.len()));
+            // The same memory takes no look at its bytes.
+            if here.as_ptr() != there.as_ptr() && here[..there.len()] != *there {
+                return self.read(at, len);
+            }
+            rest = behind;
+            if rest.is_empty() {
+                return like.slice(..len);
+            }
+        }
+        self.read(at, len)
+    }
+
     /// Puts `data` at `at`; a gap before it reads as zeros.
     pub(super) fn write(&mut self, at: u64, data: Bytes) {
         if data.is_empty() {
@@ -228,6 +251,14 @@ mod tests {
                         let start = (at as usize).min(model.len());
                         let end = (start + len).min(model.len());
                         prop_assert_eq!(&content.read(at, len)[..], &model[start..end]);
+                        // Who expects these bytes gets its own; who expects others gets these.
+                        let like = Bytes::from([&model[start..end], b"more"].concat());
+                        let shared = content.read_like(at, len, &like);
+                        prop_assert_eq!(&shared[..], &model[start..end]);
+                        prop_assert!(shared.is_empty() || shared.as_ptr() == like.as_ptr());
+                        let mut other = like.to_vec();
+                        other[len % (end - start).max(1)] ^= 1;
+                        prop_assert_eq!(&content.read_like(at, len, &other.into())[..], &model[start..end]);
                     }
                 }
                 prop_assert_eq!(content.len(), model.len() as u64);

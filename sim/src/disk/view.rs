@@ -7,12 +7,20 @@ use super::{Directory, Entries, VirtualDisk};
 
 /// Reads the page cache; costs nothing, counts as no operation, and refuses every change.
 #[derive(Clone, Copy, Debug)]
-pub struct DiskView<'a>(&'a VirtualDisk);
+pub struct DiskView<'a> {
+    disk: &'a VirtualDisk,
+    /// What is read may be this.
+    like: Option<&'a Bytes>,
+}
 
 impl VirtualDisk {
     /// A view of the page cache as it is now.
     pub fn view(&self) -> DiskView<'_> {
-        DiskView(self)
+        DiskView { disk: self, like: None }
+    }
+    /// The same, for who expects these bytes: where they are what is read, it is they that are given, and nothing is copied.
+    pub fn view_like<'a>(&'a self, like: &'a Bytes) -> DiskView<'a> {
+        DiskView { disk: self, like: Some(like) }
     }
 }
 
@@ -45,10 +53,10 @@ impl Disk for DiskView<'_> {
         refused()
     }
     fn list_dirs(&self) -> Result<Vec<String>, DiskError> {
-        self.0.list_dirs()
+        self.disk.list_dirs()
     }
     fn list(&self, dir: DirId) -> Result<Vec<String>, DiskError> {
-        self.0.list(dir)
+        self.disk.list(dir)
     }
     fn remove_dir(&mut self, _name: &str) -> Result<(), DiskError> {
         refused()
@@ -58,10 +66,14 @@ impl Disk for DiskView<'_> {
     }
     fn close(&mut self, _file: FileId) {}
     fn len(&self, file: FileId) -> Result<u64, DiskError> {
-        Ok(self.0.content(file)?.len())
+        Ok(self.disk.content(file)?.len())
     }
     fn read(&mut self, file: FileId, at: u64, len: usize) -> Result<Bytes, DiskError> {
-        Ok(self.0.content(file)?.read(at, len))
+        let content = self.disk.content(file)?;
+        Ok(match self.like {
+            Some(like) => content.read_like(at, len, like),
+            None => content.read(at, len),
+        })
     }
     fn write(&mut self, _file: FileId, _at: u64, _data: Bytes) -> Result<(), DiskError> {
         refused()

@@ -1,8 +1,8 @@
 //! Is what a fetch is answered with a slice of the log? It begins with the batch that has the offset asked for, goes on without a
 //! hole, and ends where a consumer may read no further.
 //!
-//! Nearly always the answer is the very memory of the disk, which takes no look at a byte. Sources: `UnifiedLog.read`,
-//! `LogSegment.read`, `FetchIsolation`.
+//! Nearly always it is, and then nothing is copied to see that; where the answer is the very memory of the disk, no byte is looked
+//! at. Sources: `UnifiedLog.read`, `LogSegment.read`, `FetchIsolation`.
 
 use bytes::Bytes;
 use trial_checker::Word;
@@ -13,7 +13,7 @@ use super::Speaker;
 
 /// A fetch from an offset is answered with these bytes, and nothing from `end` on may be among them.
 pub(super) fn judge(replica: &Partition, from: i64, answer: &Bytes, end: i64, speaker: &mut Speaker<'_>) {
-    let slice = |end: i64| replica.log.read(&mut speaker.slot.disk.view(), from, end, answer.len(), true);
+    let slice = |end: i64| replica.log.read(&mut speaker.slot.disk.view_like(answer), from, end, answer.len(), true);
     // A disk that can't be read has no truth to compare with.
     let Ok(truth) = slice(end) else { return };
     let begins_there =
