@@ -16,9 +16,8 @@
 //! - A thread that is to end (`leave-at`, an orderly restart) does its work on the records it has to the end, commits and
 //!   closes its consumer; its process ends when that is done. One that waits in a poll is woken up.
 //! - A thread whose poll is refused (its group is unknown, say) ends, as by an exception that nobody catches, and its process
-//!   with it. Whoever looks after the service starts it anew after a moment. One that was fenced by another process of its
-//!   name has its successor already: its process goes on, and nobody looks after it until it is started anew. Where there is
-//!   no such process (a coordinator that lost its log has fenced it in favour of its own former member id) it is missed.
+//!   with it. Whoever looks after the service starts it anew after a moment. One that was fenced by another of its
+//!   name has its successor already: its process goes on, and nobody looks after it until it is started anew.
 
 use trial_kafka::config::OffsetReset;
 use trial_kafka::event::Event;
@@ -354,7 +353,7 @@ impl World {
         match (what, outcome) {
             (POLL, Outcome::Polled { records, rebalanced, .. }) => self.on_polled(number, records, rebalanced, event),
             (POLL, Outcome::Refused { error }) if self.life.readers[number].doing == Doing::Polling => {
-                match error == FENCED && self.has_successor(number) {
+                match error == FENCED {
                     true => self.life.readers[number].doing = Doing::Ended,
                     false => self.end_by_exception(number, error),
                 }
@@ -362,19 +361,6 @@ impl World {
             (COMMIT, outcome) => self.on_committed(number, outcome == Outcome::Done),
             _ => {}
         }
-    }
-
-    /// Does another process run that goes by the same `group.instance.id` in the same group?
-    fn has_successor(&self, number: usize) -> bool {
-        let readers = &self.life.readers;
-        let name = |number: usize| {
-            let spec = readers[number].spec;
-            let nth = readers[..number].iter().filter(|reader| reader.spec == spec).count();
-            let spec = &self.scenario.consumers[spec];
-            (spec.group(), spec.config_of(nth as u32).group_instance_id)
-        };
-        let runs = |number: usize| self.slots[readers[number].node.0 as usize].is_up();
-        (0..readers.len()).any(|other| other != number && runs(other) && name(other) == name(number))
     }
 
     /// An application's thread is gone, and its process with it, which is started anew after a moment.
