@@ -103,6 +103,11 @@ impl Broker {
         IsrMember { broker: self.setup.node_id, broker_epoch: self.broker_epoch().unwrap_or(-1) }
     }
 
+    /// Has it asked for a change of this partition's ISR that nobody has answered? It asks for no other meanwhile.
+    pub fn awaits_isr_change(&self, partition: &TopicPartition) -> bool {
+        self.alter_partition.items.contains_key(partition)
+    }
+
     /// `isr-expiration`: looks for members that lag.
     pub(super) fn shrink_isrs(&mut self, now: Now, fx: &mut Effects<'_>) {
         let (me, lag) = (self.as_isr_member(), self.lag_time_max_ms());

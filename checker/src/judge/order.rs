@@ -145,7 +145,9 @@ fn duplicate(
     if let Some(rule) = forgotten_copies(judge, partition, record, offsets) {
         allow(&mut headline, rule);
     }
-    if let Some(loss) = lost_copy(judge, partition, record, offsets) {
+    if headline.class == Class::Bug
+        && let Some(loss) = lost_copy(judge, partition, record, offsets)
+    {
         (headline.class, headline.rule) = (loss.class, loss.rule);
     }
     found.add(headline, || {

@@ -2,7 +2,7 @@
 //!
 //! A leader looks every half `replica.lag.time.max.ms` whether a member has not been caught up for that long
 //! (`Partition.maybeShrinkIsr`). It needs nobody for that but itself: its process has to run, and no change of this partition
-//! may be under way. Who is late is worked out by what the leader has recorded of each fetch.
+//! may be under way, not even one that metadata has overtaken and that was never answered (`DefaultAlterPartitionManager.submit`). Who is late is worked out by what the leader has recorded of each fetch.
 
 use trial_checker::{Partition, Waiting};
 use trial_kafka::ids::TopicPartition;
@@ -30,7 +30,8 @@ pub(super) fn late_members<'a>(
 fn late_members_of(world: &World, id: &TopicPartition, registration: &PartitionRegistration) -> Vec<i32> {
     let free = |node: &crate::trace::NodeIx| world.power(*node) == Power::Running && !world.is_held_up(*node);
     let Some(node) = world.broker_ix(registration.leader).filter(free) else { return Vec::new() };
-    let Some(leader) = world.broker_at(node).and_then(|broker| broker.partition(id)) else { return Vec::new() };
+    let Some(broker) = world.broker_at(node).filter(|broker| !broker.awaits_isr_change(id)) else { return Vec::new() };
+    let Some(leader) = broker.partition(id) else { return Vec::new() };
     let Some(state) = leader.leader_state().filter(|state| !state.isr.is_pending()) else { return Vec::new() };
     if leader.leader_epoch != registration.leader_epoch {
         return Vec::new();

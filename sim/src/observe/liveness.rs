@@ -17,10 +17,10 @@
 //!   ([`LeftBehind`]); for a high watermark so many in-sync replicas that run as `min.insync.replicas` asks for.
 //! - Once all faults have healed, too, until the applications stop: a group that is not stable, a consumer that runs and is not
 //!   in its group.
+//! - Once the cluster has healed: a producer without acknowledgement, a consumer that does not get on (`World::unanswered`).
+//!
 //! Where a part of the cluster has to get on before the rest is healed ([`World::takes_part`]), all of that is looked at among those
 //! who stay, once their faults have healed, and then anew of everybody.
-//!
-//! - Once the cluster has healed: a producer without acknowledgement, a consumer that does not get on (`World::unanswered`).
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;

@@ -401,9 +401,11 @@ fn former_isr(s: &mut Stage<'_>) {
     s.fault("crash", &a).after("isr-changed of orders-0", 3_300, 0, 500).put("occurrence", "2").restart(8_000, 10_000);
 }
 
-// A replica that was none for a while begins anew in its leader's eyes.
+// A replica that was none for a while begins anew in its leader's eyes. What it had before is all there is, or it would be
+// seen to lack something.
 fn away_and_back(s: &mut Stage<'_>) {
     acks_all_of_two(s);
+    s.all_is_written();
     s.cluster("broker.session.timeout.ms", "9000");
     let (a, b, c) = (s.a.clone(), s.b.clone(), s.c.clone());
     let ids = |brokers: [&String; 3], n: usize| {
@@ -607,6 +609,11 @@ fn disks_lie(s: &mut Stage<'_>) {
 
 // Raft's figure 8: a record of a former epoch is committed by one of the leader's own.
 fn old_epoch(s: &mut Stage<'_>) {
+    for (key, value) in [("fetch.timeout.ms", "2000"), ("election.timeout.ms", "1000"), ("request.timeout.ms", "2000")]
+    {
+        s.cluster(&format!("controller.quorum.{key}"), value);
+    }
+    s.cluster("controller.quorum.election.backoff.max.ms", "1000");
     for (who, peers) in [("c2", &["c3", "c4", "c5"][..]), ("c3", &["c4", "c5"]), ("c4", &["c5"])] {
         s.fault("cut", who).at(0, 0).peers(peers).lasts(if who == "c2" { 7_000 } else { 20_000 }, 22_000);
     }
@@ -615,8 +622,8 @@ fn old_epoch(s: &mut Stage<'_>) {
     s.fault("cut", "c5").at(8_000, 8_500).peers(&["c1"]).lasts(12_000, 14_000);
     s.fault("cut", "c2").after("became-quorum-leader on c2", 8_000, 0, 0).peers(&["controllers"]).lasts(12_000, 12_000);
     s.fault("slow-disk", "c3").after("became-quorum-leader on c1", 12_000, 0, 0).by(5, 20).lasts(6_000, 6_000);
-    for (who, kind) in [("c1", "crash"), ("c4", "crash"), ("c3", "power-loss")] {
-        s.fault(kind, who).after("metadata-high-watermark on c1", 12_000, 0, 5).restart(500, 12_000);
+    for (who, kind, away) in [("c1", "crash", 15_000), ("c4", "crash", 15_000), ("c3", "power-loss", 750)] {
+        s.fault(kind, who).after("metadata-high-watermark on c1", 12_000, 0, 5).restart(away, away + 250);
     }
 }
 

@@ -11,6 +11,9 @@ use super::Draw;
 use crate::fault::Stream;
 use crate::scenario::{parse_duration, show_duration};
 
+/// So many segments a second all producers fill together at most.
+const SEGMENTS: u64 = 50;
+
 /// Milliseconds as Kafka's keys count them.
 pub(super) type Millis = u64;
 
@@ -46,6 +49,13 @@ impl Sheet {
     /// A value of the first section with this header, which is there.
     pub(super) fn put_into(&mut self, header: &str, key: &str, value: impl Display) {
         if let Some((_, keys)) = self.sections.iter_mut().find(|(name, _)| name == header) {
+            put(keys, key, value.to_string());
+        }
+    }
+
+    /// The same of every section with this header.
+    pub(super) fn put_into_each(&mut self, header: &str, key: &str, value: impl Display) {
+        for (_, keys) in self.sections.iter_mut().filter(|(name, _)| name == header) {
             put(keys, key, value.to_string());
         }
     }
@@ -138,7 +148,8 @@ impl Sheet {
     /// third of what one leader takes from it, and all together no more than a follower fetches of one partition, or than a
     /// disk keeps up with where every so many records are synced. A broker takes the next request of a connection when it has
     /// answered the last one, so with acks=all one is replicated at a time, however many are in flight; and its answer waits
-    /// for the syncs of leader and follower where every batch is synced.
+    /// for the syncs of leader and follower where every batch is synced. Nor does anybody learn from a log that rolls with every
+    /// record: thousands of segments take long to run and show what a hundred show.
     pub(super) fn relieve(&mut self) {
         self.relieve_sessions();
         let network = self.sections.iter().find(|(header, _)| header == "[network]");
@@ -149,6 +160,7 @@ impl Sheet {
             |kind: &'static str| self.sections.iter().filter(move |(header, _)| header == kind).map(|(_, keys)| keys);
         let fetched = of_kind("[cluster]").find_map(|keys| number(keys, "replica.fetch.max.bytes"));
         let synced_every = of_kind("[cluster]").find_map(|keys| number(keys, "log.flush.interval.messages"));
+        let segments = of_kind("[cluster]").find_map(|keys| number(keys, "log.segment.bytes"));
         let is_slow = of_kind("[disk]").any(|keys| keys.iter().any(|(key, _)| key == "sync"));
         let sync = if is_slow { 60 } else { 10 };
         let producers: u64 = of_kind("[[producer]]").map(|keys| number(keys, "count").unwrap_or(1)).sum();
@@ -168,7 +180,8 @@ impl Sheet {
             let at_a_time = fetched.map_or(u64::MAX, |most| (most / (bytes * records)).max(1).saturating_mul(records));
             let synced = synced_every.map_or(u64::MAX, |every| every.max(records) * 1_000 / sync / producers.max(1));
             let replicated = at_a_time.saturating_mul(1_000) / round_trip / producers.max(1);
-            let rate = of("rate", 200).min(taken / 3).min(replicated / 2).min(synced / 2).max(1);
+            let rolled = segments.map_or(u64::MAX, |most| SEGMENTS * (most / bytes).max(1) / producers.max(1));
+            let rate = of("rate", 200).min(taken / 3).min(replicated / 2).min(synced / 2).min(rolled).max(1);
             put(keys, "rate", rate.to_string());
         }
     }

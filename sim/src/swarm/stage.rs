@@ -59,6 +59,12 @@ impl<'a> Stage<'a> {
     pub(super) fn always(&mut self, section: &str, key: &str, value: &str) {
         self.sheet.put_into(section, key, value);
     }
+    /// Everybody has written all of it when the combo begins.
+    pub(super) fn all_is_written(&mut self) {
+        for (key, value) in [("records", "50"), ("rate", "100")] {
+            self.sheet.put_into_each("[[producer]]", key, value);
+        }
+    }
     /// The combo is long, and any other fault ruins it: in most seeds there is none.
     pub(super) fn mostly_undisturbed(&mut self) {
         self.want("[chaos]", "faults", "0");
