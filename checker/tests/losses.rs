@@ -203,6 +203,45 @@ fn two_records_at_an_offset_of_which_none_is_left_are_judged_by_what_was_lost() 
     assert_eq!(story(false), [(BUG, "inconsistent-offsets", None)]);
 }
 
+/// r1 was read at two offsets: a producer without idempotence wrote it twice, or one with it did so after a split. Then b1
+/// deletes all that, and b2, which lagged behind, begins where b1's log begins and leads: it never had either copy.
+#[test]
+fn what_a_leader_that_began_anew_never_had_is_not_lost() {
+    let story = |idempotent: bool, attempts: u32, is_split: bool| {
+        let mut settings = settings(-1);
+        producer(&mut settings).idempotent = idempotent;
+        let mut play = Play::new(settings);
+        play.write(0).in_sync(&[1, 3]).given(1).given(2);
+        let end = match is_split {
+            true => play.append_batch_of(&[1, 2], 0, 0).append_batch_of(&[1], 1, 0).append_batch_of(&[2], 1, 1),
+            false => play.append(1).append(1),
+        };
+        let copy = if is_split { 3 } else { 2 };
+        end.high_watermark(1, copy + 1);
+        for offset in [1, copy] {
+            let (partition, record) = (orders(), Some(1));
+            play.see(Observation::Read { consumer: 2, partition, offset, leader_epoch: 5, record });
+        }
+        play.told(1, Belief::Acked { offset: Some(copy) }, attempts);
+        let (partition, to, cause) = (orders(), copy + 1, StartCause::Retention);
+        play.see(Observation::LogStartMoved { broker: 1, partition, to, cause });
+        let why = "because the leader's log starts later".to_owned();
+        play.see(Observation::LogTruncated { broker: 2, partition: orders(), to, why });
+        play.in_sync(&[1, 3, 2]).elect_only(2, &[1, 3, 2], true);
+        let (partition, leader_epoch) = (orders(), play.epoch);
+        play.see(Observation::BecameLeader { broker: 2, partition, leader_epoch, log_end: to });
+        play.see(Observation::FinalReadEnd { partition: orders(), log_start: to, log_end: to, complete: true });
+        let mut duplicates = kinds(&play.verdict());
+        duplicates.retain(|(_, code, _)| *code == "duplicate");
+        duplicates
+    };
+    assert_eq!(story(false, 2, false), [(ALLOWED, "duplicate", Some("retry-without-idempotence"))]);
+    assert_eq!(story(true, 2, true), [(ALLOWED, "duplicate", Some("split-after-it-was-written"))]);
+    let bug = [(BUG, "duplicate", None)];
+    assert_eq!(story(true, 2, false), bug, "one log had it twice");
+    assert_eq!(story(false, 1, false), bug, "it was sent once");
+}
+
 #[test]
 fn a_zoo_switch_leaves_no_excuse() {
     let mut with_switch = settings(1);

@@ -270,6 +270,12 @@ impl PartitionTruth {
         self.acks.iter().filter(covers).any(held)
     }
 
+    /// Is this batch part of the history that the partition has now? The leader holds it, or it was committed, and no leader has
+    /// taken over without it since: one that began anew at another's log start holds nothing of what lies below.
+    pub(crate) fn keeps(&self, batch: &Batch) -> bool {
+        self.replicas.get(&self.leader).is_some_and(|leader| leader.holds(batch)) || self.ghost.has(batch)
+    }
+
     /// The replicas that have this batch now.
     pub(crate) fn holders(&self, batch: &Batch) -> impl Iterator<Item = i32> {
         self.replicas.iter().filter(|(_, r)| r.has(batch)).map(|(broker, _)| *broker)

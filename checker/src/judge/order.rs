@@ -163,16 +163,15 @@ fn duplicate(
     });
 }
 
-/// Where at most one of the copies is in the leader's history, the others were lost, and the record was written anew: no log ever
+/// Where at most one of the copies is part of the partition's history, the others were lost, and the record was written anew: no log ever
 /// had it twice. Such copies are told of below where the log begins by now, for nobody can read there any more what is left.
 fn lost_copy(judge: &mut Judge<'_>, partition: &Partition, record: u64, offsets: &[i64]) -> Option<Judgement> {
     let cluster = judge.cluster;
     let truth = cluster.partition(partition)?;
-    let leader = truth.replicas.get(&truth.leader)?;
     let (mut kept, mut lost) = (0, None);
     for offset in offsets {
         let copies = cluster.copies_at(truth, record, *offset);
-        match copies.iter().any(|copy| leader.holds(&copy.batch)) {
+        match copies.iter().any(|copy| truth.keeps(&copy.batch)) {
             true => kept += 1,
             false => lost = lost.or(Some(*copies.first()?)),
         }
@@ -187,8 +186,7 @@ fn forgotten_copies(judge: &Judge<'_>, partition: &Partition, record: u64, offse
     let truth = judge.cluster.partition(partition).filter(|_| !judge.settings.zoo_on)?;
     let written = judge.cluster.written(truth, record).filter(|written| offsets.contains(&written.offset));
     // A copy that a deposed leader put there, and that went again, is none that anybody read.
-    let leader = truth.replicas.get(&truth.leader);
-    let is_there = |produced: &&Produced| leader.is_some_and(|leader| leader.holds(&produced.batch));
+    let is_there = |produced: &&Produced| truth.keeps(&produced.batch);
     let mut copies: Vec<&Produced> = written.map(|written| written.produced).filter(is_there).collect();
     copies.sort_by_key(|produced| produced.seq);
     let all = copies.len() == offsets.len();
