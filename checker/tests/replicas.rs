@@ -89,6 +89,34 @@ fn a_log_that_is_cut_below_its_start_begins_where_it_is_cut() {
     assert_eq!(kinds(&play.verdict()), [(BUG, "log-mismatch", None)]);
 }
 
+/// b2, elected uncleanly, ends at offset 1. b3 had begun anew at 4 behind b1, is elected uncleanly in its turn, and writes there; then b2
+/// is again, which has nothing of that and goes on from 1. b1 follows it with all that, or has one of its own at offset 1.
+#[test]
+fn between_two_leaders_logs_nothing_was_committed() {
+    let mut settings = settings(-1);
+    topic(&mut settings).unclean_leader_election_enable = true;
+    let story = |own: bool| {
+        let mut play = Play::new(settings.clone());
+        play.write(0).in_sync(&[1]).write(1).write(2).write(3);
+        let (partition, cause) = (orders(), StartCause::Retention);
+        play.see(Observation::LogStartMoved { broker: 1, partition, to: 4, cause }).follows(3).begins_anew(3, 4);
+        play.crash(1).elect_uncleanly(2).crash(2).elect_uncleanly(3).write(4).crash(3).restart(2).elect_uncleanly(2);
+        for (record, sequence) in (5..9).zip(0..) {
+            play.given(record).append_of(record, 0, sequence).commit();
+        }
+        play.restart(1).follows(1).truncate(1, 1);
+        if own {
+            play.append_at(1, 4, 9);
+        }
+        play.fetch(1).high_watermark(1, 5);
+        let mut found = kinds(&play.verdict());
+        found.retain(|(_, code, _)| ["log-mismatch", "producer-sequence"].contains(code));
+        found
+    };
+    assert_eq!(story(false), []);
+    assert_eq!(story(true), [(BUG, "log-mismatch", None)]);
+}
+
 /// b1 has deleted what lies below offset 3, b2 is elected uncleanly and writes offsets 1 and 2 in epoch 6. When b1 leads again it has
 /// nothing there to compare, and yet what b2 wrote is of another history: its own goes on in epoch 5.
 #[test]
