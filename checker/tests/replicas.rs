@@ -247,6 +247,22 @@ fn a_member_that_had_it_and_lost_it_since_is_excused() {
     assert_eq!(kinds(&play.verdict()), []);
 }
 
+/// r0 is sent again, and answered from what is known of its producer. b3's log began at 4, above the end of its new leader's; it drops
+/// all, begins there, and has nothing from below.
+#[test]
+fn who_began_at_its_leaders_end_is_in_sync_without_what_lies_below() {
+    let story = |record: u64, begins: usize| {
+        let mut play = three_brokers(-1);
+        play.in_sync(&[1, 2]).send(0).send(1).fetch(2).commit().begins_anew(3, 4).truncate(3, begins);
+        let mut found = kinds(&play.in_sync(&[1, 2, 3]).ack(record).verdict());
+        found.retain(|(_, code, _)| *code == "ack-before-committed");
+        found
+    };
+    assert_eq!(story(0, 2), []);
+    assert_eq!(story(1, 2), []);
+    assert_eq!(story(1, 1), [(BUG, "ack-before-committed", None)], "it had to fetch r1");
+}
+
 /// r0 is sent again, and answered from what is known of its producer. b3 began to copy when r0 was deleted already.
 #[test]
 fn what_the_leader_has_deleted_needs_no_copies() {
