@@ -365,6 +365,31 @@ fn an_unclean_election_excuses_what_follows_from_it_though_its_winner_died_befor
     let judged = elected_in_vain().restart(2).elect(2, &[2]).in_sync(&[2, 3]).crash(2).elect(3, &[3]).judged();
     assert!(judged.contains(&(BUG, "lost-write", None)), "{judged:?}");
     assert!(!judged.contains(&(ALLOWED, "lost-write", rule)), "{judged:?}");
+
+    // It had lost what it had with its power, before that election or after it.
+    let with_power = |before: bool, came_back: bool| {
+        let mut enabled = settings(-1);
+        topic(&mut enabled).unclean_leader_election_enable = true;
+        let mut play = Play::new(enabled);
+        play.write(0).write(1).in_sync(&[1, 2]).crash(1).crash(2);
+        if before {
+            play.lose_power(3, 1);
+        }
+        if came_back {
+            play.restart(3);
+        }
+        play.elect_only(3, &[3], false);
+        if !before {
+            play.lose_power(3, 1);
+        }
+        play.restart(3).elect(3, &[3]).judged()
+    };
+    for came_back in [true, false] {
+        let judged = with_power(true, came_back);
+        assert_eq!(judged, [(ALLOWED, "lost-write", rule), (ALLOWED, "unsafe-election", rule)]);
+    }
+    let judged = with_power(false, false);
+    assert!(!judged.contains(&(ALLOWED, "lost-write", rule)), "it would have had it: {judged:?}");
 }
 
 #[test]

@@ -89,6 +89,34 @@ fn a_log_that_is_cut_below_its_start_begins_where_it_is_cut() {
     assert_eq!(kinds(&play.verdict()), [(BUG, "log-mismatch", None)]);
 }
 
+/// b2, elected uncleanly, ends at offset 1. b3 had begun anew at 4 behind b1, is elected uncleanly in its turn, and writes there; then b2
+/// is again, which has nothing of that and goes on from 1. b1 follows it with all that, or has one of its own at offset 1.
+#[test]
+fn between_two_leaders_logs_nothing_was_committed() {
+    let mut settings = settings(-1);
+    topic(&mut settings).unclean_leader_election_enable = true;
+    let story = |own: bool| {
+        let mut play = Play::new(settings.clone());
+        play.write(0).in_sync(&[1]).write(1).write(2).write(3);
+        let (partition, cause) = (orders(), StartCause::Retention);
+        play.see(Observation::LogStartMoved { broker: 1, partition, to: 4, cause }).follows(3).begins_anew(3, 4);
+        play.crash(1).elect_uncleanly(2).crash(2).elect_uncleanly(3).write(4).crash(3).restart(2).elect_uncleanly(2);
+        for (record, sequence) in (5..9).zip(0..) {
+            play.given(record).append_of(record, 0, sequence).commit();
+        }
+        play.restart(1).follows(1).truncate(1, 1);
+        if own {
+            play.append_at(1, 4, 9);
+        }
+        play.fetch(1).high_watermark(1, 5);
+        let mut found = kinds(&play.verdict());
+        found.retain(|(_, code, _)| ["log-mismatch", "producer-sequence"].contains(code));
+        found
+    };
+    assert_eq!(story(false), []);
+    assert_eq!(story(true), [(BUG, "log-mismatch", None)]);
+}
+
 /// b1 has deleted what lies below offset 3, b2 is elected uncleanly and writes offsets 1 and 2 in epoch 6. When b1 leads again it has
 /// nothing there to compare, and yet what b2 wrote is of another history: its own goes on in epoch 5.
 #[test]
@@ -217,6 +245,22 @@ fn a_member_that_had_it_and_lost_it_since_is_excused() {
     let mut play = three_brokers(-1);
     play.send(0).fetch(2).fetch(3).lose_power(3, 0).restart(3).commit().ack(0);
     assert_eq!(kinds(&play.verdict()), []);
+}
+
+/// r0 is sent again, and answered from what is known of its producer. b3's log began at 4, above the end of its new leader's; it drops
+/// all, begins there, and has nothing from below.
+#[test]
+fn who_began_at_its_leaders_end_is_in_sync_without_what_lies_below() {
+    let story = |record: u64, begins: usize| {
+        let mut play = three_brokers(-1);
+        play.in_sync(&[1, 2]).send(0).send(1).fetch(2).commit().begins_anew(3, 4).truncate(3, begins);
+        let mut found = kinds(&play.in_sync(&[1, 2, 3]).ack(record).verdict());
+        found.retain(|(_, code, _)| *code == "ack-before-committed");
+        found
+    };
+    assert_eq!(story(0, 2), []);
+    assert_eq!(story(1, 2), []);
+    assert_eq!(story(1, 1), [(BUG, "ack-before-committed", None)], "it had to fetch r1");
 }
 
 /// r0 is sent again, and answered from what is known of its producer. b3 began to copy when r0 was deleted already.

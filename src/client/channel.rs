@@ -100,6 +100,8 @@ pub struct Channel<T> {
     timeouts: ChannelTimeouts,
     state: State,
     failures: u32,
+    /// When it was dialed last.
+    dialed_at: Option<Nanos>,
     in_flight: VecDeque<InFlight<T>>,
     /// Calls answered with an error while the connection's end is still to come.
     failed: Vec<FailedCall<T>>,
@@ -114,6 +116,7 @@ impl<T> Channel<T> {
             timeouts,
             state: State::Idle,
             failures: 0,
+            dialed_at: None,
             in_flight: VecDeque::new(),
             failed: Vec::new(),
         }
@@ -125,6 +128,10 @@ impl<T> Channel<T> {
     /// Can calls be made? Not between the error of a call that was cut off and the end of its connection.
     pub fn is_open(&self) -> bool {
         matches!(self.state, State::Open { .. }) && self.failed.is_empty()
+    }
+    /// When it was dialed last, if ever (`ClusterConnectionStates.lastConnectAttemptMs`).
+    pub fn dialed_at(&self) -> Option<Nanos> {
+        self.dialed_at
     }
     /// Is a connection being opened?
     pub fn is_dialing(&self) -> bool {
@@ -156,6 +163,7 @@ impl<T> Channel<T> {
             State::BackingOff { until } if until > now => {}
             State::Idle | State::BackingOff { .. } => {
                 let conn = fx.dial(self.endpoint.clone(), self.purpose);
+                self.dialed_at = Some(now);
                 self.state = State::Dialing { conn, give_up_at: now + ms(self.timeouts.connection_setup_timeout_ms) };
             }
             State::Dialing { .. } => {}

@@ -266,7 +266,8 @@ impl<T> Cluster<T> {
     }
 
     /// The node to ask what any node can answer: an open connection without calls, else the one with the fewest, else
-    /// one that is being opened, else any that is not pausing; ties by chance. Brokers are preferred to bootstrap
+    /// one that is being opened, else of those that are not pausing the one whose last attempt is the longest ago, so that a
+    /// silent broker is not waited for again before all others were asked; ties by chance. Brokers are preferred to bootstrap
     /// endpoints, which are fallen back on when no broker can be reached (KIP-899, KIP-1102).
     /// Source: `NetworkClient.leastLoadedNode`.
     fn least_loaded(&self, now: Nanos, fx: &mut Effects<'_>) -> Option<Peer> {
@@ -275,10 +276,10 @@ impl<T> Cluster<T> {
         let load = |peer: &Peer| match self.channels.get(peer) {
             None => Some((2, 0)),
             Some(c) if c.is_open() => {
-                (c.calls_in_flight() < self.config.max_in_flight).then(|| (0, c.calls_in_flight()))
+                (c.calls_in_flight() < self.config.max_in_flight).then(|| (0, c.calls_in_flight() as Nanos))
             }
             Some(c) if c.is_dialing() => Some((1, 0)),
-            Some(c) => (!c.is_backing_off(now)).then_some((2, 0)),
+            Some(c) => (!c.is_backing_off(now)).then(|| (2, c.dialed_at().unwrap_or(0))),
         };
         let mut pick = |peers: Vec<Peer>| {
             let usable: Vec<_> = peers.into_iter().filter_map(|p| load(&p).map(|l| (l, p))).collect();

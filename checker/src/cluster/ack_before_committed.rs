@@ -3,7 +3,8 @@
 //!
 //! A member that once held the record and has lost or cut it since is excused: the leader could not know. So is everybody
 //! where the leader itself has deleted it: a batch that is sent again may be answered from what is known of the producer
-//! alone, and who began to copy after the deletion never had it.
+//! alone, and who began to copy after the deletion never had it. Nor had one that began at its leader's end, behind the batch,
+//! and is in sync without it (`began-at-its-leaders-end`).
 
 use super::partition::{Ack, PartitionTruth};
 use super::replica::Batch;
@@ -27,7 +28,8 @@ pub(crate) fn check(truth: &PartitionTruth, ack: &Ack, maximal_isr: &[i32], sett
     let Some(batch) = acked_batch(truth, ack) else { return };
     let is_deleted = truth.replicas.get(&ack.broker).is_some_and(|leader| leader.log_start > ack.last);
     let held = |b: &i32| truth.replicas.get(b).is_some_and(|replica| replica.ever_held(&batch));
-    let without = |b: &&i32| **b != ack.broker && !is_deleted && !held(b);
+    let is_behind = |b: &i32| truth.replicas.get(b).is_some_and(|replica| replica.has_dropped_all_below(ack.last));
+    let without = |b: &&i32| **b != ack.broker && !is_deleted && !held(b) && !is_behind(b);
     let missing: Vec<i32> = maximal_isr.iter().filter(without).copied().collect();
     if !too_few && missing.is_empty() {
         return;

@@ -79,11 +79,13 @@ impl Ghost {
         Some(Difference { committed: *committed, instead: None })
     }
 
-    /// A leader took over without what lies from there on, for that reason.
+    /// A leader took over without what lies from there on, for that reason. Where the leader that committed that had begun anew,
+    /// behind the end of what is left, nothing that lies between was committed, and this leader may have its own there.
     pub(crate) fn rebase(&mut self, offset: i64, why: Judgement) {
         let lost = self.log.split_off(self.log.partition_point(|c| c.batch.first < offset));
         self.lost.push((why, lost));
-        self.end = self.end.min(offset);
+        let left = self.log.last().map_or(0, |c| c.batch.last.saturating_add(1));
+        self.end = self.end.min(offset).min(left);
     }
 
     /// Is this batch committed now?

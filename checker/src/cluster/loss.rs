@@ -148,17 +148,28 @@ pub(crate) fn judge_reign(
     }
     let spans = truth.replicas.get(&reign.leader).map(|r| r.spans(batch)).unwrap_or_default();
     let cut = spans.iter().filter_map(|span| span.until).rfind(|cut| cut.seq <= reign.seq);
+    // What it had no more by then it needed not to have. What went with its power was seen to be gone when it came back.
+    let gone_since = cut.map(|cut| match &cut.kind {
+        CutKind::PowerLoss { outage } => {
+            let outage = cluster.outages.get(&reign.leader).and_then(|outages| outages.get(*outage));
+            outage.map_or(cut.seq, |outage| outage.seq)
+        }
+        CutKind::Truncated { .. } | CutKind::Recovery => cut.seq,
+    });
+    let lacked_it = |election: &&Election| gone_since.is_none_or(|seq| seq < election.seq);
+    if let Some(election) = unclean_election_before(truth, reign).filter(lacked_it) {
+        return unclean_election(truth, election, settings);
+    }
     match cut {
-        None => match unclean_election_before(truth, reign) {
-            Some(election) => unclean_election(truth, election, settings),
-            None if was_kept_below_the_leaders_start(truth, batch, reign) => {
+        None => match () {
+            () if was_kept_below_the_leaders_start(truth, batch, reign) => {
                 let because = format!(
                     "it was deleted before {winner} had cut its log, behind it, to where its leader's began by then, and {winner} \
                      led before it had heard of that"
                 );
                 Judgement::allowed("history-below-the-leaders-start", settings, because)
             }
-            None => match began_at_its_leaders_end(truth, batch, reign) {
+            () => match began_at_its_leaders_end(truth, batch, reign) {
                 Some((leader, to)) => {
                     let leader = settings.broker_name(leader);
                     let because = format!(

@@ -160,6 +160,12 @@ impl Replica {
         batch.last >= self.log_start && self.holds(batch)
     }
 
+    /// Was its log to end below where it began, so that it dropped all and began there, behind that offset
+    /// (`UnifiedLog.truncateTo`)?
+    pub(crate) fn has_dropped_all_below(&self, offset: i64) -> bool {
+        self.cuts.iter().any(|cut| cut.is_dropped_whole && cut.to > offset)
+    }
+
     /// Does it hold it, or did it ever?
     pub(crate) fn ever_held(&self, batch: &Batch) -> bool {
         self.holds(batch) || self.cuts.iter().any(|cut| cut.entry(batch).is_some())

@@ -56,6 +56,6 @@ pub(crate) fn check(cluster: &mut Cluster, number: usize, at: EventRef, settings
     let truth = &mut cluster.partitions[number];
     truth.ghost.rebase(batch.first, why);
     for replica in truth.replicas.values_mut() {
-        replica.verified = replica.verified.min(batch.first);
+        replica.verified = replica.verified.min(truth.ghost.end);
     }
 }

@@ -297,6 +297,13 @@ impl Play {
         self.see(Observation::LogTruncated { broker, partition: orders(), to: to as i64, why })
     }
 
+    /// The follower drops its log and begins where its leader's begins.
+    pub fn begins_anew(&mut self, broker: i32, at: usize) -> &mut Self {
+        self.logs.insert(broker, vec![(u64::MAX, -1); at]);
+        let why = "because the leader's log starts later".to_owned();
+        self.see(Observation::LogTruncated { broker, partition: orders(), to: at as i64, why })
+    }
+
     pub fn follows(&mut self, broker: i32) -> &mut Self {
         let (leader_epoch, log_end) = (self.epoch, self.logs[&broker].len() as i64);
         self.see(Observation::BecameFollower { broker, partition: orders(), leader_epoch, log_end, high_watermark: 0 })
