@@ -106,7 +106,9 @@ impl Observer {
         {
             return;
         }
-        if broker.is_some() && event.event.partition().is_some_and(|id| self.is_of_deleted_topic(world, event.node, id))
+        if broker.is_some()
+            && !self.deleted.is_empty()
+            && event.event.partition().is_some_and(|id| self.is_of_deleted_topic(world, event.node, id))
         {
             return self.on_event_of_deleted_topic(world, at, event);
         }
