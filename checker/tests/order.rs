@@ -153,6 +153,13 @@ fn appends_follow_real_time() {
     play.given(0).see(Observation::SendInvoked { record: 1, producer: 2, partition: orders() });
     play.append(1).append(0).fetch(2).fetch(3).commit().ack(0).ack(1);
     assert_eq!(play.judged(), []);
+    // An acknowledgement of another copy, which is gone, says nothing of when this one was there.
+    let mut play = three_brokers(-1);
+    play.given(0).told(0, Belief::Acked { offset: Some(7) }, 1);
+    play.see(Observation::SendInvoked { record: 1, producer: 2, partition: orders() });
+    play.append(1).append(0).fetch(2).fetch(3).commit().told(1, Belief::Acked { offset: Some(0) }, 1);
+    let codes: Vec<&str> = play.judged().iter().map(|(_, code, _)| *code).collect();
+    assert_eq!(codes, ["ack-offset-mismatch"]);
 }
 
 #[test]

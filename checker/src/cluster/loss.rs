@@ -209,7 +209,16 @@ fn unclean_election(truth: &PartitionTruth, election: &Election, settings: &Sett
 /// An unclean election of the same broker that it never lived to: it was taken out again before it had led, and is in sync,
 /// eligible or the last known leader by that election alone, nobody else having led since.
 fn unclean_election_before<'a>(truth: &'a PartitionTruth, reign: &Reign) -> Option<&'a Election> {
-    let of_same = |e: &&Election| e.leader == reign.leader && e.seq < reign.seq && !e.clean && !e.last_known_leader;
+    election_before(truth, reign, |election| !election.clean && !election.last_known_leader)
+}
+
+/// The last such election of the same broker since which nobody else has led.
+fn election_before<'a>(
+    truth: &'a PartitionTruth,
+    reign: &Reign,
+    is_such: impl Fn(&Election) -> bool,
+) -> Option<&'a Election> {
+    let of_same = |e: &&Election| e.leader == reign.leader && e.seq < reign.seq && is_such(e);
     let election = truth.elections.iter().rfind(of_same)?;
     let since = election.seq..reign.seq;
     let others = truth.reigns.iter().any(|r| since.contains(&r.seq) && r.leader != reign.leader);
@@ -305,8 +314,12 @@ fn power_loss(
         return Judgement::allowed("min-isr-1", settings, because);
     }
     if topic.eligible_leader_replicas {
-        let trusted = |e: &&Election| e.clean && outage.registered.is_some_and(|registered| registered < e.seq);
-        if election.is_some_and(|election| trusted(&election)) {
+        // Elected as the last known leader, after its loss of power was told of, it need not have lived to lead then.
+        let is_told_of = |e: &Election| outage.registered.is_some_and(|registered| registered < e.seq);
+        if let Some(last_known) = election_before(truth, reign, |e| e.last_known_leader && is_told_of(e)) {
+            return with_eligible_leader_replicas(cluster, truth, batch, reign, Some(last_known), lost, settings);
+        }
+        if election.is_some_and(|election| election.clean && is_told_of(election)) {
             let because = "was trusted with the leadership all the same after its next registration told of it";
             return Judgement::bug(format!("{lost}, and {because}"));
         }

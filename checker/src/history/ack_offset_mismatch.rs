@@ -1,7 +1,7 @@
 //! ack-offset-mismatch: the acknowledged offset is not where the record is.
 
 use super::records::{NO_OFFSET, Told};
-use super::{History, Violation};
+use super::{History, PartitionHistory, Violation};
 
 /// All mismatches, by record. A record that is not there at all is a lost write instead.
 pub(crate) fn find(history: &History, found: &mut Vec<Violation>) {
@@ -15,11 +15,7 @@ pub(crate) fn find(history: &History, found: &mut Vec<Violation>) {
             continue;
         }
         // Another copy may well be where the acknowledgement said: then it is a duplicate.
-        let there = match log.final_log.binary_search_by_key(&record.acked_offset, |(offset, _)| *offset) {
-            Ok(index) => log.final_log[index].1 == id,
-            Err(_) => !log.complete() && log.seen.at(record.acked_offset).is_some_and(|s| s.record == id),
-        };
-        if !there {
+        if !is_at(log, id, record.acked_offset) {
             found.push(Violation::AckOffsetMismatch {
                 partition: history.partitions.name(record.partition).clone(),
                 record: id,
@@ -28,5 +24,13 @@ pub(crate) fn find(history: &History, found: &mut Vec<Violation>) {
                 at: record.settled,
             });
         }
+    }
+}
+
+/// Is a copy of the record there, as far as anybody saw?
+pub(super) fn is_at(log: &PartitionHistory, record: u64, offset: i64) -> bool {
+    match log.final_log.binary_search_by_key(&offset, |(offset, _)| *offset) {
+        Ok(index) => log.final_log[index].1 == record,
+        Err(_) => !log.complete() && log.seen.at(offset).is_some_and(|seen| seen.record == record),
     }
 }

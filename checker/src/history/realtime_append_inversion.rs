@@ -1,8 +1,11 @@
 //! realtime-append-inversion: a record lies at a higher offset than one whose send was invoked only after this one's
 //! had completed. One sweep from the end of the log with the running minimum of completion times.
+//!
+//! An acknowledgement speaks of the copy at the offset that it names. Where that copy is gone, what is left was never said to be
+//! there by then: whether it may be gone is said of the acknowledged offset ([`super::ack_offset_mismatch`]).
 
-use super::records::Told;
-use super::{History, Violation};
+use super::records::{NO_OFFSET, Record, Told};
+use super::{History, PartitionHistory, Violation, ack_offset_mismatch};
 
 /// All inversions in the final logs. A record with copies counts where it lies first.
 pub(crate) fn find(history: &History, found: &mut Vec<Violation>) {
@@ -26,9 +29,14 @@ pub(crate) fn find(history: &History, found: &mut Vec<Violation>) {
                     at: record.invoked,
                 });
             }
-            if record.told == Told::Acked && first_done.is_none_or(|(done, ..)| record.settled.time < done) {
+            if first_done.is_none_or(|(done, ..)| record.settled.time < done) && is_acknowledged(log, id, record) {
                 first_done = Some((record.settled.time, id, offset));
             }
         }
     }
+}
+
+fn is_acknowledged(log: &PartitionHistory, id: u64, record: &Record) -> bool {
+    let names_one = record.acked_offset != NO_OFFSET && record.acked_offset != record.final_offset;
+    record.told == Told::Acked && (!names_one || ack_offset_mismatch::is_at(log, id, record.acked_offset))
 }
