@@ -161,25 +161,23 @@ pub(crate) fn judge_reign(
         return unclean_election(truth, election, settings);
     }
     match cut {
-        None => match () {
-            () if was_kept_below_the_leaders_start(truth, batch, reign) => {
+        None if was_kept_below_the_leaders_start(truth, batch, reign) => {
+            let because = format!(
+                "it was deleted before {winner} had cut its log, behind it, to where its leader's began by then, and {winner} \
+                 led before it had heard of that"
+            );
+            Judgement::allowed("history-below-the-leaders-start", settings, because)
+        }
+        None => match began_at_its_leaders_end(truth, batch, reign) {
+            Some((leader, to)) => {
+                let leader = settings.broker_name(leader);
                 let because = format!(
-                    "it was deleted before {winner} had cut its log, behind it, to where its leader's began by then, and {winner} \
-                     led before it had heard of that"
+                    "{winner}, whose log began above the end of {leader}'s, dropped it and began at {to}, where that ended, \
+                     and not where it began"
                 );
-                Judgement::allowed("history-below-the-leaders-start", settings, because)
+                Judgement::allowed("began-at-its-leaders-end", settings, because)
             }
-            () => match began_at_its_leaders_end(truth, batch, reign) {
-                Some((leader, to)) => {
-                    let leader = settings.broker_name(leader);
-                    let because = format!(
-                        "{winner}, whose log began above the end of {leader}'s, dropped it and began at {to}, where that ended, \
-                         and not where it began"
-                    );
-                    Judgement::allowed("began-at-its-leaders-end", settings, because)
-                }
-                None => Judgement::bug(format!("{winner} was eligible, lost no data, and yet never had it")),
-            },
+            None => Judgement::bug(format!("{winner} was eligible, lost no data, and yet never had it")),
         },
         Some(cut) => match &cut.kind {
             CutKind::Truncated { why } => truncated(cluster, truth, batch, reign, cut, why, settings),

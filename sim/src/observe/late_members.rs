@@ -2,7 +2,8 @@
 //!
 //! A leader looks every half `replica.lag.time.max.ms` whether a member has not been caught up for that long
 //! (`Partition.maybeShrinkIsr`). It needs nobody for that but itself: its process has to run, and no change of this partition
-//! may be under way, not even one that metadata has overtaken and that was never answered (`DefaultAlterPartitionManager.submit`). Who is late is worked out by what the leader has recorded of each fetch.
+//! may be under way, not even one that metadata has overtaken and that was never answered (`DefaultAlterPartitionManager.submit`).
+//! Who is late is worked out by what the leader has recorded of each fetch.
 
 use trial_checker::{Partition, Waiting};
 use trial_kafka::ids::TopicPartition;

@@ -134,8 +134,9 @@ impl Liveness {
         };
     }
 
-    /// Groups that do not come to rest, or go on with members that are left out, and consumers that are not in theirs. Excused are consumers that do not run, and static
-    /// members that were fenced before they came back ([`World::was_fenced_before_it_joined`]).
+    /// Groups that do not come to rest, or go on with members that are left out, and consumers that are not in theirs. Excused are
+    /// consumers that do not run, and static members that were fenced before they came back
+    /// ([`World::was_fenced_before_it_joined`]).
     fn groups_that_wait(&self, world: &World, waiting: &mut BTreeMap<Waiting, i64>) {
         let mut groups: BTreeSet<&str> = BTreeSet::new();
         let specs = world.scenario().consumers.iter().flat_map(|spec| (0..spec.count).map(move |_| spec));

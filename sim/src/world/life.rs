@@ -368,8 +368,8 @@ impl World {
     }
 
     /// Of those who are not left out: does one controller lead and all others follow it, is every broker unfenced in its
-    /// present incarnation, has every partition a leader that knows it, and are all its replicas in sync? Asked of the machines themselves: the
-    /// controller may not have noticed a death yet.
+    /// present incarnation, has every partition a leader that knows it, and are all its replicas in sync? Asked of the machines
+    /// themselves: the controller may not have noticed a death yet.
     fn is_healed(&self) -> bool {
         if !self.administrator_is_done() {
             return false;

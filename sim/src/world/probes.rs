@@ -196,20 +196,26 @@ impl World {
         resets && !reader.has_left && !self.came_too_late(reader) && self.takes_part(reader.node)
     }
 
+    /// How far groups have committed, where a member commits before it processes: it may die before it is told of the commit, and
+    /// nobody processes those records then. Nothing where nobody does so.
+    fn committed_before_it_is_processed(&self) -> BTreeMap<(String, TopicPartition), i64> {
+        let mut committed = BTreeMap::new();
+        if self.scenario.consumers.iter().any(|spec| spec.commit == CommitStyle::Before) {
+            for (_, group) in self.groups() {
+                for (partition, next) in group.offsets {
+                    committed.insert((group.id.clone(), partition), next);
+                }
+            }
+        }
+        committed
+    }
+
     /// The groups that have not come to the end of what they read.
     fn groups_behind(&self, unanswered: &mut Vec<(Unanswered, Nanos)>) {
         let probes = &self.life.probes;
         let partitions = self.all_partitions();
         let mut seen = BTreeSet::new();
-        // One that commits before it processes may die before it is told of the commit: nobody processes those records then.
-        let committed: BTreeMap<(String, TopicPartition), i64> = self
-            .groups()
-            .into_iter()
-            .flat_map(|(_, group)| {
-                let id = group.id;
-                group.offsets.into_iter().map(move |(partition, next)| ((id.clone(), partition), next))
-            })
-            .collect();
+        let committed = self.committed_before_it_is_processed();
         for reader in self.life.readers.iter().filter(|reader| self.is_asked(reader)) {
             let spec = &self.scenario.consumers[reader.spec];
             let Some(group) = spec.group() else { continue };
