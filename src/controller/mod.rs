@@ -226,6 +226,10 @@ impl Controller {
     pub fn voters(&self) -> Vec<Voter> {
         self.quorum.as_ref().map_or_else(|| self.setup.voters.clone(), |quorum| quorum.voters().cloned().collect())
     }
+    /// When it heard of a broker last, or gave it a fresh session. `None` unless it decides.
+    pub fn last_contact(&self, broker: BrokerId) -> Option<Nanos> {
+        self.sessions.last_contact(broker).filter(|_| self.is_active())
+    }
     /// The metadata log, once it is open.
     pub fn log(&self) -> Option<&Log> {
         self.quorum.as_ref().map(Quorum::log)

@@ -11,8 +11,9 @@
 //! - a majority of every set of voters that any controller knows stays, each voter on its own disk, and those of them that
 //!   may lack something committed are no majority;
 //! - of every partition of which a replica goes, as many stay as the effective `min.insync.replicas` asks for, and among
-//!   them one that runs, is registered, and stands in the ISR or the ELR. That is asked for where unclean election is on, too:
-//!   whoever lost records because the rest is away would have lost them by the choice of the core;
+//!   them one that runs, is registered, is heard of, and stands in the ISR or the ELR. That is asked for where unclean election is
+//!   on, too: whoever lost records because the rest is away would have lost them by the choice of the core;
+//! - the same holds of the replicas that a reassignment under way leaves when it is over;
 //! - a broker may only go if every topic is there already, for a new one wants its replication factor of brokers;
 //! - of every group a member stays.
 //!
@@ -28,8 +29,8 @@ use trial_kafka::config::OffsetReset;
 use trial_kafka::controller::Controller;
 use trial_kafka::event::Event;
 use trial_kafka::ids::NO_BROKER;
-use trial_kafka::metadata::{MetadataImage, PartitionRegistration};
-use trial_kafka::node::EventId;
+use trial_kafka::metadata::MetadataImage;
+use trial_kafka::node::{EventId, ms};
 
 use super::{Power, World};
 use crate::fault::{Direction, FaultKind, Peer, Stream};
@@ -162,19 +163,34 @@ impl World {
     }
 
     fn partitions_stand_in(&self, image: &MetadataImage, goes: &impl Fn(i32) -> bool) -> bool {
+        // Whoever was silent for two heartbeats may be fenced before the next one is heard.
+        let is_heard = |id: i32| {
+            let heard = self.active_controller().and_then(|(_, controller)| controller.last_contact(id));
+            let patience = 2 * ms(self.scenario.cluster.config.broker_heartbeat_interval_ms);
+            heard.is_none_or(|at| self.now - at <= patience)
+        };
         // It has come to work in this incarnation of its process.
         let may_lead = |id: i32| {
             let registered = image.brokers.get(&id).filter(|broker| broker.is_active()).map(|b| b.broker_epoch);
             let runs = self.broker_ix(id).is_some_and(|node| self.power(node) == Power::Running);
-            runs && registered.is_some() && self.broker(id).and_then(|broker| broker.broker_epoch()) == registered
+            let works = registered.is_some() && self.broker(id).and_then(|broker| broker.broker_epoch()) == registered;
+            runs && works && is_heard(id)
         };
         image.topics.values().all(|topic| {
             let config = image.effective_config_of_topic(NO_BROKER, &self.scenario.cluster.config, topic);
-            let needed = |p: &PartitionRegistration| (config.min_insync_replicas.max(1) as usize).min(p.replicas.len());
+            let least = config.min_insync_replicas.max(1) as usize;
+            let stands = |replicas: &[i32], in_sync: &[&[i32]]| {
+                let staying = replicas.iter().filter(|id| !goes(**id)).count();
+                let may_be_elected = |id: &&i32| replicas.contains(id) && !goes(**id) && may_lead(**id);
+                let eligible = in_sync.iter().copied().flatten().any(|id| may_be_elected(&id));
+                staying == replicas.len() || (staying >= least.min(replicas.len()) && eligible)
+            };
             topic.partitions.iter().all(|p| {
-                let staying = p.replicas.iter().filter(|id| !goes(**id)).count();
-                let eligible = p.isr.iter().chain(&p.elr).any(|id| !goes(*id) && may_lead(*id));
-                staying == p.replicas.len() || (staying >= needed(p) && eligible)
+                let after: Vec<i32> =
+                    p.replicas.iter().copied().filter(|id| !p.removing_replicas.contains(id)).collect();
+                // It does not end before those whom it brings are in sync.
+                let in_sync_after = [&p.isr[..], &p.elr, &p.adding_replicas];
+                stands(&p.replicas, &in_sync_after[..2]) && (!p.is_reassigning() || stands(&after, &in_sync_after))
             })
         })
     }
@@ -337,5 +353,22 @@ session.timeout.ms = "6s"
         assert!(!all_in_sync.is_empty());
         assert_eq!(of(&["cluster.controllers=2", "cluster.min.insync.replicas=3", "consumer.count=1"]), [""; 0]);
         assert_eq!(of(&["core=everybody"]), [""; 0]);
+    }
+
+    #[test]
+    fn nobody_relies_on_a_broker_that_may_be_fenced_before_it_is_heard_of_again() {
+        let scenario = scenario(&["cluster.min.insync.replicas=1", "run=20s"]);
+        let mut world = World::new(Arc::clone(&scenario), 1);
+        let named = |world: &World, name: &str| world.node_named(name).expect("the scenario has it");
+        let until = |world: &mut World, time: Nanos| while world.now < time && world.step(&mut Seen::default()) {};
+        until(&mut world, 5_000_000_000);
+        let rest = BTreeSet::from([named(&world, "b1"), named(&world, "b2")]);
+        assert!(world.is_sufficient_without(&rest), "broker 3 is in sync and sends heartbeats");
+        let cut = FaultKind::Cut { peers: vec![Peer::Everyone], direction: Direction::Out, lasts: None };
+        world.apply_fault(named(&world, "b3"), &cut, EventId::NONE);
+        until(&mut world, 10_000_000_000);
+        let image = world.controller_image().expect("a controller knows");
+        assert!(image.brokers[&3].is_active(), "its session lasts");
+        assert!(!world.is_sufficient_without(&rest), "nothing was heard of broker 3 for five seconds");
     }
 }

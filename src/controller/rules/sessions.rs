@@ -75,6 +75,10 @@ impl Sessions {
             session.fenced = true;
         }
     }
+    /// When the broker was heard of last, or given a fresh session.
+    pub fn last_contact(&self, broker: BrokerId) -> Option<Nanos> {
+        self.by_broker.get(&broker).map(|session| session.last_contact)
+    }
     /// Fenced brokers have none. Source: `BrokerHeartbeatManager.hasValidSession`.
     pub fn has_valid_session(&self, now: Nanos, broker: BrokerId) -> bool {
         let counts = |session: &Session| !session.fenced || !BrokerRule::FencedBrokerHasNoSession.holds();
