@@ -19,12 +19,13 @@ pub(crate) struct Judgement {
 }
 
 impl Judgement {
-    fn bug(because: String) -> Self {
+    /// Never allowed.
+    pub(crate) fn bug(because: String) -> Self {
         Judgement { class: Class::Bug, rule: None, because }
     }
 
     /// Allowed by that rule, unless the bug zoo broke one: then what was lost is a BUG all the same.
-    fn allowed(rule: &'static str, settings: &Settings, because: String) -> Self {
+    pub(crate) fn allowed(rule: &'static str, settings: &Settings, because: String) -> Self {
         if settings.zoo_on {
             let because = format!("{because} (rule {rule} does not excuse a cluster with a zoo switch on)");
             return Judgement::bug(because);
