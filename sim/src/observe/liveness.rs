@@ -135,8 +135,7 @@ impl Liveness {
     }
 
     /// Groups that do not come to rest, or go on with members that are left out, and consumers that are not in theirs. Excused are
-    /// consumers that do not run, and static members that were fenced before they came back
-    /// ([`World::was_fenced_before_it_joined`]).
+    /// consumers that do not run, and those in whose place another process has come ([`World::has_given_way`]).
     fn groups_that_wait(&self, world: &World, waiting: &mut BTreeMap<Waiting, i64>) {
         let mut groups: BTreeSet<&str> = BTreeSet::new();
         let specs = world.scenario().consumers.iter().flat_map(|spec| (0..spec.count).map(move |_| spec));
@@ -144,7 +143,7 @@ impl Liveness {
             let Some(group) = spec.group() else { continue };
             let runs = world.node_named(&format!("k{}", consumer + 1)).is_some_and(|node| world.takes_part(node));
             let Some(is_member) = self.members.get(&consumer).filter(|_| runs) else { continue };
-            if world.was_fenced_before_it_joined(consumer) {
+            if world.has_given_way(consumer) {
                 continue;
             }
             groups.insert(group);
