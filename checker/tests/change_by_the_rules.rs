@@ -246,3 +246,33 @@ fn partitions_follow_when_the_fate_of_a_broker_is_decided() {
     assert_eq!(settled(true, -1, &[], &[1], 1, true), None, "it is fenced");
     assert_eq!(settled(true, -1, &[], &[1], 2, false), None, "nobody came back: nobody looks");
 }
+
+/// b2 is granted its stop, and a heartbeat from before unfences it; it is elected where nobody led, or was not taken out at all.
+#[test]
+fn who_is_unfenced_while_it_stops_leads_as_kafka_lets_it() {
+    let story = |fenced: bool, zoo_on: bool| {
+        let mut settings = settings(-1);
+        (topic(&mut settings).eligible_leader_replicas, settings.zoo_on) = (true, zoo_on);
+        let mut play = Play::new(settings);
+        play.registered(1).registered(2).registered(3);
+        let of = |elr: &[i32]| Observation::EligibleLeaders {
+            partition: orders(),
+            replicas: vec![1, 2, 3],
+            elr: elr.to_vec(),
+            last_known_elr: vec![],
+        };
+        play.see(Observation::BrokerShuttingDown { broker: 2 });
+        if fenced {
+            play.elect_only(-1, &[], true).see(of(&[2]));
+            play.see(Observation::BrokerFenced { broker: 2, fenced: true });
+            play.see(Observation::BrokerFenced { broker: 2, fenced: false });
+        }
+        play.elect_only(2, &[2], true).see(of(&[])).see(Observation::BrokersSettled { unfenced: fenced });
+        let found = kinds(&play.verdict());
+        found.into_iter().filter(|(_, code, _)| *code == "wrong-partition-change").collect::<Vec<_>>()
+    };
+    let code = "wrong-partition-change";
+    assert_eq!(story(true, false), [(Class::Allowed, code, Some("unfenced-while-it-stops"))]);
+    assert_eq!(story(false, false), [(Class::Bug, code, Some("left-behind"))], "it was never fenced");
+    assert!(story(true, true).iter().all(|(class, ..)| *class == Class::Bug), "no rule excuses a zoo switch");
+}

@@ -6,8 +6,8 @@ use std::sync::Arc;
 
 use play::{kinds, settings};
 use trial_checker::{
-    Checker, Class, CoordinatorStep, Entry, EventRef, Generation, GroupRecord, MemberAssignment, Observation,
-    Partition, Settings, TopicSettings, Verdict,
+    Checker, Class, Commits, CoordinatorStep, Entry, EventRef, Generation, GroupRecord, MemberAssignment,
+    MemberSettings, MemberStep, Observation, Partition, Reset, Settings, TopicSettings, Verdict,
 };
 
 const BUG: Class = Class::Bug;
@@ -321,4 +321,73 @@ fn a_coordinator_answers_what_its_log_has() {
     let mut play = coordinator();
     play.coordinator(CoordinatorStep::State { partition: home(), offsets_differ: None, groups_differ: None });
     assert_eq!(play.found(), []);
+}
+
+/// k1 joins as "b", where "a" had its name before, and is told that another has it.
+struct Fenced {
+    written: bool,
+    removed: bool,
+    unclean: Option<bool>,
+    coordinator: i32,
+}
+
+/// b has its record, nobody has removed it, nothing is lost, and the coordinator is the leader.
+const FENCED: Fenced = Fenced { written: true, removed: false, unclean: None, coordinator: 1 };
+
+impl Fenced {
+    fn found(self) -> Vec<(Class, Option<&'static str>)> {
+        let mut settings = settings(-1);
+        let offsets = TopicSettings {
+            unclean_leader_election_enable: self.unclean == Some(true),
+            min_insync_replicas: 1,
+            ..TopicSettings::default()
+        };
+        settings.topics.insert("__consumer_offsets".into(), offsets);
+        let topics = vec!["orders".to_owned()];
+        let (commits, reset, instance) = (Commits::After, Reset::Earliest, Some(name("till")));
+        let member = MemberSettings { group: name("g"), topics, commits, reset, cooperative: false, instance };
+        settings.members.insert(1, member);
+        let mut play = coordinator_with(settings);
+        play.commits(&[generation(4, &[("a", &[0])])]);
+        if self.unclean.is_some() {
+            play.see(Observation::IsrChanged { partition: home(), isr: vec![1], leader_epoch: 6, partition_epoch: 7 });
+        }
+        let removed = |member: &str| CoordinatorStep::MemberRemoved { group: name("g"), member: name(member) };
+        play.coordinator(removed("a"));
+        if self.written {
+            play.writes(&[generation(4, &[("b", &[0])])]);
+            if self.unclean.is_none() {
+                play.copied();
+            }
+            play.high_watermark();
+        }
+        play.see(Observation::Member { consumer: 1, what: MemberStep::Joined { member: name("b"), generation: 4 } });
+        if self.removed {
+            play.coordinator(removed("b"));
+        }
+        if self.unclean.is_some() {
+            play.end -= 1;
+            play.epoch += 1;
+            play.elect(2, &[2], false);
+        }
+        let fenced = MemberStep::Fenced { member: name("b"), coordinator: self.coordinator };
+        play.see(Observation::Member { consumer: 1, what: fenced.clone() });
+        play.see(Observation::Member { consumer: 1, what: fenced });
+        let verdict = play.verdict();
+        let of = verdict.groups.iter().filter(|group| group.code == "stuck");
+        of.map(|group| (group.class, group.rule)).collect()
+    }
+}
+
+#[test]
+fn a_member_is_fenced_only_for_another() {
+    let bug = [(BUG, Some("fenced-for-nobody"))];
+    assert_eq!(FENCED.found(), bug, "its record is in the log");
+    assert_eq!(Fenced { written: false, ..FENCED }.found(), bug, "its id was never written");
+    assert_eq!(Fenced { removed: true, ..FENCED }.found(), [], "another came in its place, or it was silent");
+    let deposed = [(Class::Allowed, Some("deposed-coordinator"))];
+    assert_eq!(Fenced { coordinator: 2, ..FENCED }.found(), deposed);
+    let lost = |unclean| Fenced { unclean: Some(unclean), coordinator: 2, ..FENCED }.found();
+    assert_eq!(lost(true), [(Class::Allowed, Some("unclean-election"))]);
+    assert_eq!(lost(false), bug, "it should not have been lost");
 }

@@ -242,6 +242,34 @@ fn what_a_leader_that_began_anew_never_had_is_not_lost() {
     assert_eq!(story(false, 1, false), bug, "it was sent once");
 }
 
+/// b1 leads alone, writes r1 and r2, which are read, and deletes them, or something else of the kind happens. b2 begins where b1's log
+/// begins, leads, and goes on there. Then b3, which has nothing but r0, is elected uncleanly and writes its own at offset 1.
+#[test]
+fn what_was_deleted_is_lost_to_whoever_goes_on_below_it() {
+    let story = |deletes: bool, unclean: bool| {
+        let mut settings = settings(-1);
+        topic(&mut settings).min_insync_replicas = 1;
+        topic(&mut settings).unclean_leader_election_enable = unclean;
+        let mut play = Play::new(settings);
+        play.write(0).in_sync(&[1]).write(1).write(2).read(1, 1);
+        if deletes {
+            let (partition, cause) = (orders(), StartCause::Retention);
+            play.see(Observation::LogStartMoved { broker: 1, partition, to: 3, cause });
+        }
+        play.follows(2).begins_anew(2, 3).in_sync(&[1, 2]).crash(1).elect(2, &[2]).write(3).crash(2);
+        play.elect_uncleanly(3).write(11);
+        let (partition, record) = (orders(), Some(11));
+        play.see(Observation::Read { consumer: 2, partition, offset: 1, leader_epoch: 7, record });
+        let mut found = kinds(&play.final_read().verdict());
+        found.retain(|(_, code, _)| *code == "inconsistent-offsets");
+        found
+    };
+    assert_eq!(story(true, true), [(ALLOWED, "inconsistent-offsets", Some("unclean-election"))]);
+    let bug = [(BUG, "inconsistent-offsets", None)];
+    assert_eq!(story(true, false), bug, "it should not have been elected");
+    assert_eq!(story(false, true), bug, "b2 was in sync without what nobody had deleted");
+}
+
 #[test]
 fn a_zoo_switch_leaves_no_excuse() {
     let mut with_switch = settings(1);

@@ -3,7 +3,7 @@
 //! The decisive reign is the first one without the batch after the last one with it. Its leader lacked the batch for
 //! one of a few reasons, each of which is a BUG or ALLOWED by a rule; the first rule that matches is named.
 
-use super::partition::{Ack, Election, PartitionTruth, Produced, Reign};
+use super::partition::{Ack, Deletion, Election, PartitionTruth, Produced, Reign};
 use super::replica::{Batch, Cut, CutKind, Replica};
 use super::{Cluster, Outage};
 use crate::settings::Settings;
@@ -19,12 +19,13 @@ pub(crate) struct Judgement {
 }
 
 impl Judgement {
-    fn bug(because: String) -> Self {
+    /// Never allowed.
+    pub(crate) fn bug(because: String) -> Self {
         Judgement { class: Class::Bug, rule: None, because }
     }
 
     /// Allowed by that rule, unless the bug zoo broke one: then what was lost is a BUG all the same.
-    fn allowed(rule: &'static str, settings: &Settings, because: String) -> Self {
+    pub(crate) fn allowed(rule: &'static str, settings: &Settings, because: String) -> Self {
         if settings.zoo_on {
             let because = format!("{because} (rule {rule} does not excuse a cluster with a zoo switch on)");
             return Judgement::bug(because);
@@ -83,12 +84,17 @@ fn decisive_reign(truth: &PartitionTruth, produced: &Produced) -> Option<Reign> 
         let when = reign.seq.max(produced.seq);
         let held = truth.replicas.get(&reign.leader).is_some_and(|r| r.held_at(&produced.batch, when));
         // What lies below where its log began, or where somebody had deleted by then, saves nothing.
-        let deleted =
-            || truth.deletions.iter().any(|deletion| deletion.to > produced.batch.last && deletion.seq < when);
-        if held && produced.batch.last >= reign.log_start && !deleted() {
+        let mut deletions = truth.deletions.iter().filter(|d| d.to > produced.batch.last && d.seq < when);
+        let is_below_its_start = produced.batch.last < reign.log_start;
+        if held && !is_below_its_start && deletions.next().is_none() {
             decisive = None;
         } else if !held && decisive.is_none() {
-            decisive = Some(*reign);
+            // Nor does it decide anything to begin behind what was deleted from a log that had it: nothing takes its place there.
+            let had_it =
+                |d: &Deletion| truth.replicas.get(&d.broker).is_some_and(|r| r.held_at(&produced.batch, d.seq));
+            if !(is_below_its_start && deletions.any(had_it)) {
+                decisive = Some(*reign);
+            }
         }
     }
     decisive

@@ -97,6 +97,8 @@ pub(crate) struct Registration {
     pub(crate) incarnation: u64,
     pub(crate) fenced: bool,
     pub(crate) shutting_down: bool,
+    /// It was unfenced while it was shutting down.
+    pub(crate) came_back_stopping: bool,
     /// Since when it has been fenced or shutting down.
     pub(crate) since: Option<EventRef>,
 }
@@ -389,6 +391,7 @@ impl Cluster {
             BrokerFenced { broker, fenced } => {
                 let registration = self.brokers.entry(broker).or_default();
                 registration.fenced = fenced;
+                registration.came_back_stopping = !fenced && registration.shutting_down;
                 registration.since = fenced.then_some(at);
             }
             BrokerShuttingDown { broker } => {
@@ -400,8 +403,11 @@ impl Cluster {
                 broker_epochs::check(self, at, broker, (broker_epoch, incarnation), settings, found);
                 let known = self.brokers.get(&broker).filter(|known| known.incarnation == incarnation);
                 let shutting_down = known.is_some_and(|known| known.shutting_down);
+                let came_back_stopping = known.is_some_and(|known| known.came_back_stopping);
                 let since = fenced.then_some(at);
-                self.brokers.insert(broker, Registration { broker_epoch, incarnation, fenced, shutting_down, since });
+                let registration =
+                    Registration { broker_epoch, incarnation, fenced, shutting_down, came_back_stopping, since };
+                self.brokers.insert(broker, registration);
                 let last = self.outages.get_mut(&broker).and_then(|o| o.last_mut());
                 if let Some(outage) = last.filter(|o| o.registered.is_none()) {
                     outage.registered = Some(seq);

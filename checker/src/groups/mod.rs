@@ -14,6 +14,7 @@
 mod answered_when_committed;
 mod current_generation;
 mod epochs_rise;
+mod fenced_for_another;
 mod fold;
 mod gives_up_what_was_refused;
 mod live_offsets_stay;
@@ -64,7 +65,7 @@ const STATE: Invariant = Invariant {
 const OFFSETS_TOPIC: &str = "__consumer_offsets";
 
 /// What is checked here.
-pub(crate) const INVARIANTS: [Invariant; 12] = [
+pub(crate) const INVARIANTS: [Invariant; 13] = [
     one_owner::INVARIANT,
     epochs_rise::GENERATION,
     epochs_rise::GROUP_EPOCH,
@@ -77,6 +78,7 @@ pub(crate) const INVARIANTS: [Invariant; 12] = [
     STATE,
     answered_when_committed::INVARIANT,
     gives_up_what_was_refused::INVARIANT,
+    fenced_for_another::INVARIANT,
 ];
 
 /// A group, and a partition that it reads.
@@ -155,6 +157,10 @@ pub(crate) struct Groups {
     log_ends: BTreeMap<Partition, i64>,
     deleted: BTreeSet<Arc<str>>,
     removed: BTreeMap<Key, Vec<Removed>>,
+    /// The member id under which each consumer joined last, until it is told that another has its name.
+    joined: BTreeMap<u32, Arc<str>>,
+    /// Members that coordinators removed, by group and id.
+    gone: BTreeSet<(Arc<str>, Arc<str>)>,
     /// When each group began a rebalance.
     rebalances: BTreeMap<Arc<str>, Vec<EventRef>>,
     pub(crate) counts: Counts,
@@ -165,7 +171,9 @@ impl Groups {
     pub(crate) fn concerns(what: &Observation) -> bool {
         match what {
             Observation::HighWatermarkMoved { partition, .. } => &*partition.topic == OFFSETS_TOPIC,
-            Observation::Member { what, .. } => matches!(what, MemberStep::GaveUp { .. }),
+            Observation::Member { what, .. } => {
+                matches!(what, MemberStep::GaveUp { .. } | MemberStep::Joined { .. } | MemberStep::Fenced { .. })
+            }
             _ => false,
         }
     }
@@ -205,8 +213,19 @@ impl Groups {
                 self.advance(at, *broker, partition, cluster, settings, found);
             }
             Observation::Member { consumer, what } => {
-                let group = settings.members.get(consumer).map(|member| &member.group);
-                let violation = group.and_then(|group| gives_up_what_was_refused::check(group, *consumer, what));
+                let Some(group) = settings.members.get(consumer).map(|member| &member.group) else { return };
+                let violation = match what {
+                    MemberStep::Joined { member, .. } => {
+                        if self.joined.get(consumer) != Some(member) {
+                            self.joined.insert(*consumer, member.clone());
+                        }
+                        None
+                    }
+                    MemberStep::Fenced { member, coordinator } => {
+                        self.fenced(*consumer, group, member, *coordinator, cluster, settings)
+                    }
+                    what => gives_up_what_was_refused::check(group, *consumer, what),
+                };
                 violation.into_iter().for_each(|violation| violation.tell(at, None, settings, found));
             }
             Observation::Coordinator { broker, what } => self.coordinator(at, *broker, what, cluster, settings, found),
@@ -258,8 +277,31 @@ impl Groups {
                 self.counts.rebalances += 1;
                 self.rebalances.entry(group.clone()).or_default().push(at);
             }
-            CoordinatorStep::MemberRemoved { .. } => self.counts.members_removed += 1,
+            CoordinatorStep::MemberRemoved { group, member } => {
+                self.counts.members_removed += 1;
+                self.gone.insert((group.clone(), member.clone()));
+            }
         }
+    }
+
+    /// A consumer was told by this coordinator that another has its name: once for each time that it has joined.
+    fn fenced(
+        &mut self,
+        consumer: u32,
+        group: &Arc<str>,
+        member: &Arc<str>,
+        coordinator: i32,
+        cluster: &Cluster,
+        settings: &Settings,
+    ) -> Option<Violation> {
+        self.joined.remove(&consumer).filter(|joined| joined == member)?;
+        if self.gone.contains(&(group.clone(), member.clone())) {
+            return None;
+        }
+        let home = self.home.get(group);
+        let home = home.and_then(|home| self.logs.get(home).zip(cluster.partition(home)));
+        let why = fenced_for_another::judge((group, member), coordinator, home, cluster, settings);
+        Some(Violation::FencedForNobody { group: group.clone(), consumer, member: member.clone(), why })
     }
 
     /// A leader appended a batch.

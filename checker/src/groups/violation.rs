@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use super::{
-    COMMIT_LOST, OFFSETS, STATE, answered_when_committed, current_generation, epochs_rise, gives_up_what_was_refused,
-    live_offsets_stay, one_owner, within_log,
+    COMMIT_LOST, OFFSETS, STATE, answered_when_committed, current_generation, epochs_rise, fenced_for_another,
+    gives_up_what_was_refused, live_offsets_stay, one_owner, within_log,
 };
 use crate::cluster::loss::Judgement;
 use crate::findings::{Findings, Headline};
@@ -68,6 +68,12 @@ pub(super) enum Violation {
         generation: i32,
         asked_in: i32,
     },
+    FencedForNobody {
+        group: Arc<str>,
+        consumer: u32,
+        member: Arc<str>,
+        why: Judgement,
+    },
     OffsetsDiffer {
         log: Partition,
         how: String,
@@ -91,6 +97,9 @@ impl Violation {
             AnsweredTooEarly { .. } => answered_when_committed::INVARIANT.named(),
             CommitLost { loss, .. } => (COMMIT_LOST.code, loss.rule.or(COMMIT_LOST.rule)),
             GaveUpForNothing { .. } => gives_up_what_was_refused::INVARIANT.named(),
+            FencedForNobody { why, .. } => {
+                (fenced_for_another::INVARIANT.code, why.rule.or(fenced_for_another::INVARIANT.rule))
+            }
             OffsetsDiffer { .. } => OFFSETS.named(),
             GroupsDiffer { .. } => STATE.named(),
         }
@@ -98,7 +107,7 @@ impl Violation {
 
     fn class(&self) -> Class {
         match self {
-            Violation::CommitLost { loss, .. } => loss.class,
+            Violation::CommitLost { loss: why, .. } | Violation::FencedForNobody { why, .. } => why.class,
             _ => Class::Bug,
         }
     }
@@ -113,7 +122,7 @@ impl Violation {
             | AnsweredTooEarly { partition, offset, .. }
             | CommitLost { partition, offset, .. } => (Some(partition), Some(*offset)),
             OffsetsDiffer { log, .. } | GroupsDiffer { log, .. } => (Some(log), None),
-            EpochWentBack { .. } | GaveUpForNothing { .. } => (None, None),
+            EpochWentBack { .. } | GaveUpForNothing { .. } | FencedForNobody { .. } => (None, None),
         }
     }
 
@@ -125,7 +134,9 @@ impl Violation {
         let headline = Headline { class: self.class(), code, rule, partition, offset, record: None, at };
         found.add(headline, || {
             let node = match (self, broker) {
-                (Violation::GaveUpForNothing { consumer, .. }, _) => settings.consumer_name(*consumer),
+                (Violation::GaveUpForNothing { consumer, .. } | Violation::FencedForNobody { consumer, .. }, _) => {
+                    settings.consumer_name(*consumer)
+                }
                 (_, Some(broker)) => settings.broker_name(broker),
                 (_, None) => "coordinator".to_owned(),
             };
@@ -191,6 +202,10 @@ impl Violation {
                 };
                 format!("{node} gave up {what} in group {group} because of what it had asked in generation {asked_in}")
             }
+            FencedForNobody { group, member, why, .. } => format!(
+                "{node} was told that another has come in its place in group {group}, as {member}, and nobody has: {}",
+                why.because
+            ),
             OffsetsDiffer { log, how } => {
                 format!("{node} answers other offsets than its log of {log} has: {how}")
             }

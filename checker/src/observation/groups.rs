@@ -20,6 +20,13 @@ pub enum MemberStep {
     },
     /// It left, or learnt that it is no member any more.
     Left,
+    /// It was told that another has its `group.instance.id`.
+    Fenced {
+        /// Its member id.
+        member: Arc<str>,
+        /// The broker that it took for its coordinator.
+        coordinator: i32,
+    },
     /// It gave up the generation that it is in, or is joining, because something that it had asked was refused.
     GaveUp {
         /// Its member id; empty: it is to be given one.
@@ -151,10 +158,12 @@ pub enum CoordinatorStep {
         /// The group.
         group: Arc<str>,
     },
-    /// A member is removed.
+    /// A member is removed: another has come in its place, or it is gone.
     MemberRemoved {
         /// The group.
         group: Arc<str>,
+        /// The member's id.
+        member: Arc<str>,
     },
 }
 

@@ -11,6 +11,9 @@ use trial_kafka::node::{self, ConsumedRecord, EventId};
 use crate::trace::{NodeIx, TraceEvent};
 use crate::world::{Note, World, decode_value};
 
+/// What a member is told if there is another of its `group.instance.id`.
+const FENCED: &str = "FENCED_INSTANCE_ID";
+
 /// So many partitions of one topic are named without a search.
 const RECENT_NAMES: usize = 16;
 
@@ -59,6 +62,8 @@ pub struct Clients {
     recent_names: [Option<(TopicPartition, Partition)>; RECENT_NAMES],
     /// Records whose producer has not chosen a partition yet: the producer, and when it was given the record.
     undecided: BTreeMap<u64, (u32, node::Nanos)>,
+    /// Consumers of groups: the member id under which each joined last, and the broker that it takes for its coordinator.
+    members: BTreeMap<NodeIx, (Arc<str>, i32)>,
 }
 
 impl Clients {
@@ -94,10 +99,38 @@ impl Clients {
             let (partition, cause) = (self.name(partition), cause_of(why));
             return told.hear(at, Observation::PositionReset { consumer, partition, to: *to, cause });
         }
-        if let Some(what) = self.step_of_member(&event.event)
+        let steps = [self.is_fenced(event), self.step_of_member(&event.event)];
+        if steps != [None, None]
             && let Some(consumer) = consumer()
         {
-            told.hear(at, Observation::Member { consumer, what });
+            steps.into_iter().flatten().for_each(|what| told.hear(at, Observation::Member { consumer, what }));
+        }
+    }
+
+    /// Was a consumer told that another has its `group.instance.id`, in answer to a heartbeat or to a commit?
+    fn is_fenced(&mut self, event: &TraceEvent) -> Option<MemberStep> {
+        match &event.event {
+            Event::CoordinatorFound { broker, .. } => {
+                self.members.entry(event.node).or_insert((Arc::from(""), *broker)).1 = *broker;
+                None
+            }
+            Event::GroupJoined { member, .. } => {
+                let joined = &mut self.members.entry(event.node).or_insert((Arc::from(""), -1)).0;
+                if **joined != **member {
+                    *joined = Arc::from(member.as_str());
+                }
+                None
+            }
+            Event::GroupLeft { member, why, .. } if why.contains(FENCED) => {
+                let coordinator = self.members.get(&event.node).map_or(-1, |(_, broker)| *broker);
+                Some(MemberStep::Fenced { member: Arc::from(member.as_str()), coordinator })
+            }
+            // What was asked as another member is not answered so.
+            Event::CommitAnswered { error: Some(error), .. } if error == FENCED => {
+                let (member, coordinator) = self.members.get(&event.node)?.clone();
+                Some(MemberStep::Fenced { member, coordinator })
+            }
+            _ => None,
         }
     }
 

@@ -98,7 +98,9 @@ impl GroupTruth {
             Event::GroupRebalancing { group, .. } | Event::GroupEpochRaised { group, .. } => {
                 CoordinatorStep::Rebalancing { group: self.group(group) }
             }
-            Event::MemberRemoved { group, .. } => CoordinatorStep::MemberRemoved { group: self.group(group) },
+            Event::MemberRemoved { group, member, .. } => {
+                CoordinatorStep::MemberRemoved { group: self.group(group), member: Arc::from(member.as_str()) }
+            }
             Event::CoordinatorLoaded { partition, .. } => {
                 let loaded = CoordinatorStep::Loaded { partition: named(partition) };
                 told.push((at, Observation::Coordinator { broker, what: loaded }));

@@ -17,7 +17,8 @@
 //!   ([`LeftBehind`]); for a high watermark so many in-sync replicas that run as `min.insync.replicas` asks for.
 //! - Once all faults have healed, too, until the applications stop: a group that is not stable, a consumer that runs and is not
 //!   in its group.
-//! - Once the cluster has healed: a producer without acknowledgement, a consumer that does not get on (`World::unanswered`).
+//! - Once the cluster has healed: a producer without acknowledgement, a consumer that does not get on (`World::unanswered`), but for
+//!   what a group has left to nobody ([`Unowned`]).
 //!
 //! Where a part of the cluster has to get on before the rest is healed ([`World::takes_part`]), all of that is looked at among those
 //! who stay, once their faults have healed, and then anew of everybody.
@@ -36,6 +37,7 @@ use trial_kafka::node::Nanos;
 use trial_kafka::zoo::Zoo;
 
 use super::late_members::late_members;
+use super::unowned::Unowned;
 use crate::trace::{NodeIx, TraceEvent};
 use crate::world::{Power, Unanswered, World};
 
@@ -57,6 +59,7 @@ pub(super) struct Liveness {
     /// Leaders that no majority reaches.
     cut_off: BTreeMap<NodeIx, CutOff>,
     left_behind: LeftBehind,
+    unowned: Unowned,
 }
 
 /// Replicas that Kafka leaves behind in a leader epoch, for no fault of theirs.
@@ -135,8 +138,7 @@ impl Liveness {
     }
 
     /// Groups that do not come to rest, or go on with members that are left out, and consumers that are not in theirs. Excused are
-    /// consumers that do not run, and static members that were fenced before they came back
-    /// ([`World::was_fenced_before_it_joined`]).
+    /// consumers that do not run, and those in whose place another process has come ([`World::has_given_way`]).
     fn groups_that_wait(&self, world: &World, waiting: &mut BTreeMap<Waiting, i64>) {
         let mut groups: BTreeSet<&str> = BTreeSet::new();
         let specs = world.scenario().consumers.iter().flat_map(|spec| (0..spec.count).map(move |_| spec));
@@ -144,7 +146,7 @@ impl Liveness {
             let Some(group) = spec.group() else { continue };
             let runs = world.node_named(&format!("k{}", consumer + 1)).is_some_and(|node| world.takes_part(node));
             let Some(is_member) = self.members.get(&consumer).filter(|_| runs) else { continue };
-            if world.was_fenced_before_it_joined(consumer) {
+            if world.has_given_way(consumer) {
                 continue;
             }
             groups.insert(group);
@@ -206,6 +208,9 @@ impl Liveness {
                     let partition = Partition::new(partition.topic.as_str(), partition.partition);
                     Waiting::Reading { consumer, partition }
                 }
+                Unanswered::GroupReading { group, partition } if self.unowned.has(world, &group, &partition) => {
+                    continue;
+                }
                 Unanswered::GroupReading { group, partition } => {
                     let partition = Partition::new(partition.topic.as_str(), partition.partition);
                     Waiting::GroupReading { group: Arc::from(group.as_str()), partition }
@@ -219,6 +224,7 @@ impl Liveness {
     /// the voter stands still; both count for the leader (`LeaderState.updateCheckQuorum…`).
     pub(super) fn on_event(&mut self, event: &TraceEvent) {
         self.left_behind.on_event(event);
+        self.unowned.on_event(&event.event);
         match &event.event {
             Event::BecameQuorumFollower { epoch, .. } | Event::MetadataAppended { epoch, as_leader: false, .. } => {
                 for cut_off in self.cut_off.values_mut().filter(|cut_off| cut_off.epoch == *epoch) {

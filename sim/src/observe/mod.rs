@@ -18,6 +18,7 @@ mod metadata;
 mod partition_changes;
 mod producers;
 mod settings;
+mod unowned;
 
 use std::collections::{BTreeMap, BTreeSet};
 

@@ -6,7 +6,6 @@ use trial_checker::{
     Commits, ConsumerSettings, MemberSettings, ProducerSettings, QuorumSettings, Reset, Settings, TopicSettings,
 };
 use trial_kafka::config::{GroupProtocol, OffsetReset};
-use trial_kafka::group::assignor::client::ClientAssignor;
 use trial_kafka::node::{Nanos, ms};
 use trial_kafka::zoo::Switch;
 
@@ -87,8 +86,7 @@ fn member_of(scenario: &Scenario, spec: &ConsumerSpec, nth: u32) -> Option<Membe
             OffsetReset::Latest => Reset::Latest,
             _ => Reset::None,
         },
-        cooperative: spec.config.group_protocol == GroupProtocol::Classic
-            && spec.config.partition_assignment_strategy.0.iter().all(|one| *one == ClientAssignor::CooperativeSticky),
+        cooperative: spec.is_cooperative(),
         instance: (!instance.is_empty()).then(|| Arc::from(instance.as_str())),
     })
 }

@@ -5,6 +5,7 @@
 
 use regex_lite::Regex;
 use trial_kafka::config::{ConsumerConfig, GroupProtocol};
+use trial_kafka::group::assignor::client::ClientAssignor;
 use trial_kafka::ids::Topic;
 use trial_kafka::node::{Nanos, Subscription};
 
@@ -80,6 +81,12 @@ impl ConsumerSpec {
     /// The group of which these are members.
     pub fn group(&self) -> Option<&str> {
         (!self.config.group_id.is_empty()).then_some(self.config.group_id.as_str())
+    }
+    /// Does it give up only what it has to, in a rebalance of the classic protocol (KIP-429)?
+    pub fn is_cooperative(&self) -> bool {
+        let strategies = &self.config.partition_assignment_strategy.0;
+        self.config.group_protocol == GroupProtocol::Classic
+            && strategies.iter().all(|one| *one == ClientAssignor::CooperativeSticky)
     }
     /// Does it mean to read this topic?
     pub fn reads(&self, topic: &str) -> bool {

@@ -25,10 +25,6 @@ pub(super) struct Reader {
     pub(super) is_ending: bool,
     /// It is gone for good.
     pub(super) has_left: bool,
-    /// The id under which it last became a member.
-    pub(super) joined_as: String,
-    /// It was a member under that id, and is none any more because another has its `group.instance.id`.
-    pub(super) is_fenced: bool,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -131,8 +127,6 @@ pub(super) fn readers_of(scenario: &Scenario, seed: u64, mut node: impl FnMut() 
         is_held: false,
         is_ending: false,
         has_left: false,
-        joined_as: String::new(),
-        is_fenced: false,
     };
     stays.map(reader).collect()
 }

@@ -16,8 +16,9 @@
 //! - A thread that is to end (`leave-at`, an orderly restart) does its work on the records it has to the end, commits and
 //!   closes its consumer; its process ends when that is done. One that waits in a poll is woken up.
 //! - A thread whose poll is refused (its group is unknown, say) ends, as by an exception that nobody catches, and its process
-//!   with it. Whoever looks after the service starts it anew after a moment. One that was fenced by another of its
-//!   name has its successor already: its process goes on, and nobody looks after it until it is started anew.
+//!   with it. Whoever looks after the service starts it anew after a moment. One that was fenced by another process of its
+//!   name has its successor already: its process goes on, and nobody looks after it until it is started anew. Where there is
+//!   no such process (a coordinator that lost its log has fenced it in favour of its own former member id) it is missed.
 
 use trial_kafka::config::OffsetReset;
 use trial_kafka::event::Event;
@@ -45,31 +46,10 @@ const FENCED: &str = "FENCED_INSTANCE_ID";
 const STARTED_ANEW_AFTER: DurationRange = DurationRange { min: 500 * MILLISECOND, max: 3_000 * MILLISECOND };
 
 impl World {
-    /// Was a consumer told FENCED_INSTANCE_ID, and its application with it, before it had joined under its new member id? A
-    /// coordinator answers JoinGroup before that id is written, and the next one, which never had it, fences whoever
-    /// brings it (`ClassicGroup.validateMember`): Kafka as it is leaves it so. Numbers count from 0.
-    pub fn was_fenced_before_it_joined(&self, consumer: u32) -> bool {
-        self.life.readers.get(consumer as usize).is_some_and(|reader| self.came_too_late(reader))
-    }
-    pub(super) fn came_too_late(&self, reader: &Reader) -> bool {
-        let is_static = !self.scenario.consumers[reader.spec].config.group_instance_id.is_empty();
-        is_static && reader.doing == Doing::Ended && !reader.is_fenced
-    }
-
-    /// A consumer has joined, or has left because another has its `group.instance.id`. One that leaves under an id with
-    /// which it never came to work, fenced by a heartbeat between JoinGroup and SyncGroup, was no member.
-    pub(super) fn note_fence(&mut self, node: NodeIx, event: &Event) {
-        let of_node = self.life.readers.iter_mut().filter(|reader| reader.node == node);
-        match event {
-            Event::GroupJoined { member, .. } => of_node.for_each(|reader| {
-                reader.joined_as.clone_from(member);
-                reader.is_fenced = false;
-            }),
-            Event::GroupLeft { member, why, .. } if why.contains(FENCED) => {
-                of_node.for_each(|reader| reader.is_fenced = reader.joined_as == *member);
-            }
-            _ => {}
-        }
+    /// Was a consumer fenced, and has its application ended, because another process goes by its `group.instance.id`? Numbers
+    /// count from 0.
+    pub fn has_given_way(&self, consumer: u32) -> bool {
+        self.life.readers.get(consumer as usize).is_some_and(|reader| reader.doing == Doing::Ended)
     }
 
     /// A consumer has moved its position. In a group that begins at the end of the log, what lies below is nobody's to read.
@@ -353,7 +333,7 @@ impl World {
         match (what, outcome) {
             (POLL, Outcome::Polled { records, rebalanced, .. }) => self.on_polled(number, records, rebalanced, event),
             (POLL, Outcome::Refused { error }) if self.life.readers[number].doing == Doing::Polling => {
-                match error == FENCED {
+                match error == FENCED && self.has_successor(number) {
                     true => self.life.readers[number].doing = Doing::Ended,
                     false => self.end_by_exception(number, error),
                 }
@@ -361,6 +341,19 @@ impl World {
             (COMMIT, outcome) => self.on_committed(number, outcome == Outcome::Done),
             _ => {}
         }
+    }
+
+    /// Does another process run that goes by the same `group.instance.id` in the same group?
+    fn has_successor(&self, number: usize) -> bool {
+        let readers = &self.life.readers;
+        let name = |number: usize| {
+            let spec = readers[number].spec;
+            let nth = readers[..number].iter().filter(|reader| reader.spec == spec).count();
+            let spec = &self.scenario.consumers[spec];
+            (spec.group(), spec.config_of(nth as u32).group_instance_id)
+        };
+        let runs = |number: usize| self.slots[readers[number].node.0 as usize].is_up();
+        (0..readers.len()).any(|other| other != number && runs(other) && name(other) == name(number))
     }
 
     /// An application's thread is gone, and its process with it, which is started anew after a moment.

@@ -43,6 +43,12 @@ impl World {
         groups
     }
 
+    /// Do all consumers of a group use cooperative assignment of the classic protocol?
+    pub(crate) fn is_cooperative(&self, group: &str) -> bool {
+        let mut of_group = self.scenario.consumers.iter().filter(|spec| spec.group() == Some(group));
+        of_group.all(|spec| spec.is_cooperative())
+    }
+
     /// Does a group go on with a member that is away, and has not been missed yet?
     pub(crate) fn has_member_left_out(&self, group: &CoordinatedGroup) -> bool {
         let is_left_out = |client: &str| self.node_named(client).is_some_and(|node| self.is_left_out(node));

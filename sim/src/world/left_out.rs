@@ -32,6 +32,7 @@ use trial_kafka::ids::NO_BROKER;
 use trial_kafka::metadata::MetadataImage;
 use trial_kafka::node::{EventId, ms};
 
+use super::application::Doing;
 use super::{Power, World};
 use crate::fault::{Direction, FaultKind, Peer, Stream};
 use crate::scenario::Core;
@@ -202,8 +203,8 @@ impl World {
         gone.filter_map(|reader| group_of(reader.spec)).all(|group| {
             readers.iter().any(|reader| {
                 let resets = self.scenario.consumers[reader.spec].config.auto_offset_reset != OffsetReset::None;
-                let stays = !reader.has_left && !left_out.contains(&reader.node) && !self.came_too_late(reader);
-                group_of(reader.spec) == Some(group) && stays && resets && reader.join_at <= self.now
+                let goes = reader.has_left || reader.doing == Doing::Ended || left_out.contains(&reader.node);
+                group_of(reader.spec) == Some(group) && !goes && resets && reader.join_at <= self.now
             })
         })
     }

@@ -383,7 +383,6 @@ impl World {
                 self.coverage.count(&event.event);
                 self.pauses.take(event);
                 self.rare.count(event);
-                self.note_fence(event.node, &event.event);
                 self.note_reset(event.node, &event.event);
             }
             let notes = std::mem::take(&mut self.notes);

@@ -18,7 +18,7 @@ use trial_kafka::config::{Acks, OffsetReset};
 use trial_kafka::ids::{NO_BROKER, TopicPartition};
 use trial_kafka::node::{Belief, ConsumedRecord, Nanos};
 
-use super::application::Reader;
+use super::application::{Doing, Reader};
 use super::{Power, World};
 use crate::scenario::CommitStyle;
 
@@ -193,7 +193,7 @@ impl World {
     /// Does it run, and must it get on?
     pub(super) fn is_asked(&self, reader: &Reader) -> bool {
         let resets = self.scenario.consumers[reader.spec].config.auto_offset_reset != OffsetReset::None;
-        resets && !reader.has_left && !self.came_too_late(reader) && self.takes_part(reader.node)
+        resets && !reader.has_left && reader.doing != Doing::Ended && self.takes_part(reader.node)
     }
 
     /// How far groups have committed, where a member commits before it processes: it may die before it is told of the commit, and

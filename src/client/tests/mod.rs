@@ -10,6 +10,7 @@ mod group_fixture;
 mod group_links;
 mod group_modern;
 mod group_rebalance;
+mod least_loaded;
 mod log;
 mod producer;
 mod producer_idempotence;

@@ -1,6 +1,12 @@
 //! When a broker is fenced, stops, comes back or registers anew, all partitions follow in the same batch.
+//!
+//! One that was granted its stop is unfenced by a heartbeat that it had sent before it asked for that and that arrives late. Its
+//! registration says still that it stops, and yet it is elected where nobody leads: whoever is unfenced just now may lead,
+//! whatever else is known of it (`ReplicationControlManager.generateLeaderAndIsrUpdates`,
+//! `BrokerHeartbeatManager.calculateNextBrokerState`: Kafka as it is). It leads until its session is over.
 
 use super::super::Cluster;
+use super::super::loss::Judgement;
 use super::super::partition::PartitionTruth;
 use super::rule;
 use crate::findings::{Findings, Headline};
@@ -28,8 +34,9 @@ pub(crate) fn check(cluster: &Cluster, at: EventRef, unfenced: bool, settings: &
     for truth in cluster.partitions.iter().filter(|truth| !truth.assigned.is_empty()) {
         let wrong = left_behind(cluster, truth, settings);
         let wrong = wrong.or_else(|| if unfenced { leaderless(cluster, truth, settings) } else { None });
-        let Some((broken, how)) = wrong else { continue };
-        let headline = Headline { rule: broken.rule, ..Headline::bug(broken.code, &truth.name, None, at) };
+        let Some((broken, Judgement { class, rule, because: how })) = wrong else { continue };
+        let rule = rule.or(broken.rule);
+        let headline = Headline { class, rule, ..Headline::bug(broken.code, &truth.name, None, at) };
         found.add(headline, || {
             let sentence = format!(
                 "at {} the controller had decided on the brokers, and {how}; in sync were {}, eligible {}",
@@ -42,18 +49,26 @@ pub(crate) fn check(cluster: &Cluster, at: EventRef, unfenced: bool, settings: &
     }
 }
 
-fn left_behind(cluster: &Cluster, truth: &PartitionTruth, settings: &Settings) -> Option<(Invariant, String)> {
-    let is_gone = |broker: &&i32| !cluster.is_active(**broker);
-    let name = |broker: i32| settings.broker_name(broker);
-    if truth.leader >= 0 && is_gone(&&truth.leader) {
-        return Some((LEFT_BEHIND, format!("{} still leads {}, and is not active", name(truth.leader), truth.name)));
-    }
+fn left_behind(cluster: &Cluster, truth: &PartitionTruth, settings: &Settings) -> Option<(Invariant, Judgement)> {
+    let is_gone = |broker: &i32| !cluster.is_active(*broker);
+    let came_back = |broker: &i32| cluster.brokers.get(broker).is_some_and(|known| known.came_back_stopping);
     let is_the_last = truth.isr.len() == 1 && !truth.topic.eligible_leader_replicas;
-    let gone = truth.isr.iter().filter(|_| !is_the_last).find(is_gone)?;
-    Some((LEFT_BEHIND, format!("{} is still in sync in {}, and is not active", name(*gone), truth.name)))
+    let members = truth.isr.iter().filter(|_| !is_the_last).map(|member| (*member, "is still in sync in"));
+    let leader = (truth.leader >= 0).then_some((truth.leader, "still leads"));
+    let gone = leader.into_iter().chain(members).filter(|(broker, _)| is_gone(broker));
+    // Who may not be where it is comes before whom Kafka lets be there.
+    let (broker, does) = gone.min_by_key(|(broker, _)| came_back(broker))?;
+    let how = format!("{} {does} {}, and is not active", settings.broker_name(broker), truth.name);
+    let judgement = match came_back(&broker) {
+        true => {
+            Judgement::allowed("unfenced-while-it-stops", settings, format!("{how}: it was unfenced while it stops"))
+        }
+        false => Judgement::bug(how),
+    };
+    Some((LEFT_BEHIND, judgement))
 }
 
-fn leaderless(cluster: &Cluster, truth: &PartitionTruth, settings: &Settings) -> Option<(Invariant, String)> {
+fn leaderless(cluster: &Cluster, truth: &PartitionTruth, settings: &Settings) -> Option<(Invariant, Judgement)> {
     if truth.leader >= 0 {
         return None;
     }
@@ -65,5 +80,6 @@ fn leaderless(cluster: &Cluster, truth: &PartitionTruth, settings: &Settings) ->
         () => &truth.last_known_elr,
     };
     let may = among.iter().find(|broker| cluster.is_active(**broker))?;
-    Some((LEADERLESS, format!("nobody leads {}, though {} may", truth.name, settings.broker_name(*may))))
+    let how = format!("nobody leads {}, though {} may", truth.name, settings.broker_name(*may));
+    Some((LEADERLESS, Judgement::bug(how)))
 }

@@ -266,8 +266,8 @@ impl GroupHistory {
                 }
             }
             MemberStep::Left => member.joined = None,
-            // Whether it had a reason the side of its coordinator decides ([`crate::groups`]).
-            MemberStep::GaveUp { .. } => {}
+            // Whether there was a reason the side of its coordinator decides ([`crate::groups`]).
+            MemberStep::Fenced { .. } | MemberStep::GaveUp { .. } => {}
             MemberStep::Assigned { generation, partitions: assigned } => {
                 for partition in assigned {
                     self.assigned(at, consumer, group, *generation, partition, partitions.number(partition));
