@@ -4,7 +4,9 @@
 //! that is excused: it waits only for what the machines that run could do. Excused are a partition whose in-sync and
 //! eligible replicas are all on machines that are down or whose disks were replaced (and unclean election is off), a
 //! quorum of whose voters no majority runs on the disks it was formed with, a replica whose log Kafka cuts to a start within
-//! a batch, and which cannot go on from there in this leader epoch (KAFKA-6975), and whatever waits on these. A high watermark
+//! a batch, and which cannot go on from there in this leader epoch (KAFKA-6975), a high watermark that waited for a replica
+//! outside the ISR until that was fenced or late, while its leader has no occasion to look again, and whatever waits on these.
+//! A replica that comes nearer is not stuck. A high watermark
 //! that stands though nobody holds it back is told of while faults last, too. Whether producers
 //! and consumers get on is asked only once the whole cluster has healed, by one record more of each producer; those with
 //! acks=0 are not asked, nor consumers with auto.offset.reset=none, and one of which a leader took a batch out of the

@@ -6,7 +6,8 @@
 //! - At any time: a quorum leader that runs, its disk answering, while the links between it and a majority of the voters
 //!   are cut in one direction at least, or the voters are down.
 //! - At any time, too: a high watermark that stands still though everybody for whom its leader may wait has more, and the
-//!   leader knows that ([`could_move`]). Nothing hinders it then, whatever else is broken.
+//!   leader knows that ([`could_move`]). Nothing hinders it then, whatever else is broken, if the leader has had an occasion to
+//!   look since ([`HeldByOutsiders`]).
 //! - At any time, too: an in-sync replica that is late, and that its leader does not ask to be rid of ([`late_members`]).
 //! - At any time, too: a consumer that its coordinator refused since the last look, and had refused before that one.
 //! - Once all faults have healed: no active controller, a broker not unfenced, a partition without leader, or led by
@@ -14,7 +15,9 @@
 //!   still below the log end. Each is excused while what it waits for cannot be had: a majority of the voters on their own
 //!   disks; for the others an active controller; for a leader a running replica of ISR or ELR (the last known leader, if
 //!   both are empty; any replica, if unclean election is on); for a replica in sync a leader, and a log that can follow it
-//!   ([`LeftBehind`]); for a high watermark so many in-sync replicas that run as `min.insync.replicas` asks for.
+//!   ([`LeftBehind`]); for a high watermark so many in-sync replicas that run as `min.insync.replicas` asks for, and an
+//!   occasion for its leader to look. A replica that comes nearer to the log end, by what its leader has heard, is not stuck: it
+//!   may be many fetches behind.
 //! - Once all faults have healed, too, until the applications stop: a group that is not stable, a consumer that runs and is not
 //!   in its group.
 //! - Once the cluster has healed: a producer without acknowledgement, a consumer that does not get on (`World::unanswered`), but for
@@ -37,19 +40,42 @@ use trial_kafka::node::Nanos;
 use trial_kafka::zoo::Zoo;
 
 use super::late_members::late_members;
+use super::outsiders::HeldByOutsiders;
 use super::unowned::Unowned;
 use crate::trace::{NodeIx, TraceEvent};
 use crate::world::{Power, Unanswered, World};
 
 const LOOK_EVERY: Nanos = 100_000_000;
 
+/// So often may what waits be thrown back, and begin anew; then only coming farther than ever counts.
+const SETBACKS_AT_MOST: u32 = 3;
+
+/// Since when something waits.
+#[derive(Clone, Copy, Debug)]
+struct Wait {
+    /// How far it has come.
+    progress: i64,
+    /// Since when it has come no farther.
+    since: Nanos,
+    setbacks: u32,
+}
+
+impl Wait {
+    fn looked_at(&mut self, progress: i64, now: Nanos) {
+        let is_setback = progress < self.progress && self.setbacks < SETBACKS_AT_MOST;
+        self.setbacks += u32::from(is_setback);
+        if is_setback || progress > self.progress {
+            (self.progress, self.since) = (progress, now);
+        }
+    }
+}
+
 /// See the module documentation.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Liveness {
     next_look: Nanos,
     healed_at: Option<Nanos>,
-    /// What waits, how far it is, and since when it has been no farther.
-    waiting: BTreeMap<Waiting, (i64, Nanos)>,
+    waiting: BTreeMap<Waiting, Wait>,
     /// Consumers of groups that have begun: whether each is a member now.
     members: BTreeMap<u32, bool>,
     /// Consumers that were told since the last look that they are no members, and had not been members before.
@@ -60,6 +86,7 @@ pub(super) struct Liveness {
     cut_off: BTreeMap<NodeIx, CutOff>,
     left_behind: LeftBehind,
     unowned: Unowned,
+    outsiders: HeldByOutsiders,
 }
 
 /// Replicas that Kafka leaves behind in a leader epoch, for no fault of theirs.
@@ -185,21 +212,23 @@ impl Liveness {
         let healed_at = self.healed_at.unwrap_or(0);
         let mut waiting = match self.healed_at {
             Some(_) => {
-                let mut waiting = what_waits(world, image, unclean, &self.left_behind);
+                let mut waiting = what_waits(world, image, unclean, &self.left_behind, &mut self.outsiders);
                 if !self.applications_stop {
                     self.groups_that_wait(world, &mut waiting);
                 }
                 waiting
             }
-            None => high_watermarks_that_could_move(world, image),
+            None => high_watermarks_that_could_move(world, image, &mut self.outsiders),
         };
         waiting.extend(late_members(world, image));
         let refused = std::mem::take(&mut self.refused);
         waiting.extend(refused.into_iter().map(|consumer| (Waiting::LetIn { consumer }, 0)));
-        self.waiting.retain(|what, (progress, _)| waiting.get(what) == Some(progress));
+        self.waiting.retain(|what, _| waiting.contains_key(what));
         for (what, progress) in waiting {
-            let (_, since) = *self.waiting.entry(what.clone()).or_insert((progress, now.max(healed_at)));
-            told.push((at, Observation::StillWaiting { what, since }));
+            let begins = Wait { progress, since: now.max(healed_at), setbacks: 0 };
+            let wait = self.waiting.entry(what.clone()).or_insert(begins);
+            wait.looked_at(progress, now);
+            told.push((at, Observation::StillWaiting { what, since: wait.since }));
         }
         for (what, since) in world.unanswered() {
             let what = match what {
@@ -303,6 +332,7 @@ fn what_waits(
     image: &MetadataImage,
     unclean: impl Fn(&str) -> bool,
     left_behind: &LeftBehind,
+    outsiders: &mut HeldByOutsiders,
 ) -> BTreeMap<Waiting, i64> {
     let mut waiting = BTreeMap::new();
     if world.active_controller().is_none_or(|(node, _)| !world.takes_part(node)) {
@@ -334,9 +364,15 @@ fn what_waits(
             };
             let may_follow = |broker: i32| runs(broker) && !left_behind.has(world, broker, &id);
             let missing = registration.replicas.iter().filter(|r| !registration.isr.contains(r) && may_follow(**r));
-            waiting.extend(missing.map(|broker| (Waiting::InSync { partition: partition(), broker: *broker }, 0)));
+            let remotes = || leader.leader_state().into_iter().flat_map(|state| &state.remotes);
+            let come_to = |broker: i32| remotes().find(|r| r.broker == broker).map_or(-1, |r| r.log_end_offset);
+            let nearer = |broker: i32| come_to(broker) - leader.log_end_offset();
+            let of = |broker: &i32| (Waiting::InSync { partition: partition(), broker: *broker }, nearer(*broker));
+            waiting.extend(missing.map(of));
             let in_sync = registration.isr.iter().filter(|r| runs(**r)).count();
-            if leader.high_watermark() < leader.log_end_offset() && in_sync >= leader.effective_min_isr() {
+            let has_occasion = !is_held_by_an_outsider(world, &id, leader, registration, outsiders);
+            let stands = leader.high_watermark() < leader.log_end_offset();
+            if stands && in_sync >= leader.effective_min_isr() && has_occasion {
                 waiting.insert(Waiting::Committed { partition: partition() }, leader.high_watermark());
             }
         }
@@ -345,12 +381,17 @@ fn what_waits(
 }
 
 /// The high watermarks that stand though nothing hinders them, each with where it stands.
-fn high_watermarks_that_could_move(world: &World, image: &MetadataImage) -> BTreeMap<Waiting, i64> {
+fn high_watermarks_that_could_move(
+    world: &World,
+    image: &MetadataImage,
+    outsiders: &mut HeldByOutsiders,
+) -> BTreeMap<Waiting, i64> {
     let mut standing = BTreeMap::new();
     for topic in image.topics.values() {
         for (index, registration) in (0..).zip(&topic.partitions) {
             let id = TopicPartition::new(&topic.name, index);
             if let Some(leader) = leader(world, &id, registration)
+                && !is_held_by_an_outsider(world, &id, leader, registration, outsiders)
                 && let Some(broker) = world.broker(registration.leader)
                 && could_move(leader, broker.image(), image, registration)
             {
@@ -360,6 +401,20 @@ fn high_watermarks_that_could_move(world: &World, image: &MetadataImage) -> BTre
         }
     }
     standing
+}
+
+/// By what the leader knows, and the clock that it reads.
+fn is_held_by_an_outsider(
+    world: &World,
+    id: &TopicPartition,
+    leader: &Replica,
+    registration: &PartitionRegistration,
+    outsiders: &mut HeldByOutsiders,
+) -> bool {
+    let node = world.broker_ix(registration.leader);
+    let Some((node, broker)) = node.and_then(|node| Some((node, world.broker_at(node)?))) else { return false };
+    let lag_time_max_ms = world.scenario().cluster.config.replica_lag_time_max_ms;
+    outsiders.excuse(id, leader, broker.image(), world.clocks(node).wall, lag_time_max_ms)
 }
 
 /// Has everybody more than the high watermark, for whom this leader may wait, by what it has heard itself? It may wait for the

@@ -15,6 +15,7 @@ mod liveness;
 mod loaded;
 mod logs;
 mod metadata;
+mod outsiders;
 mod partition_changes;
 mod producers;
 mod settings;
