@@ -8,11 +8,13 @@
 //! What the seed draws (configs, faults, times) is written down first; the seed is left with the weather. Then every
 //! [`Pass`] offers smaller cases, the smallest first, and the first one that still shows a finding of the same class, code
 //! and rule takes the place of the case. Once nothing more can go, all is tried again with other seeds: less of a cluster
-//! has another weather. Whatever is offered is written as TOML and read back before it is run, so that the result is a
+//! has another weather. Some things go only together: fewer records do what they did if all that is measured in records is
+//! less by as much. Whatever is offered is written as TOML and read back before it is run, so that the result is a
 //! scenario as people write them. The same scenario and seed shrink to the same bytes.
 
 mod passes;
 mod simpler;
+mod together;
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -279,12 +281,15 @@ impl Search {
         let other_seeds = if pass.may_need_other_weather() { other_seeds } else { 0 };
         let seeds = |of: u64| std::iter::once(of).chain((1..=other_seeds).filter(move |seed| *seed != of));
         let (mut cases, mut about) = (Vec::new(), Vec::new());
+        // Two changes may come to the same.
+        let mut offered = BTreeSet::new();
         for Candidate { what, case } in pass.candidates(&self.case) {
             if case.legal().is_none() {
                 continue;
             }
             let text = xxhash_rust::xxh3::xxh3_64(to_toml(&case.scenario).as_bytes());
-            for seed in seeds(case.seed).filter(|seed| !self.refused.contains(&(text, *seed))) {
+            let is_new = |seed: &u64| !self.refused.contains(&(text, *seed)) && offered.insert((text, *seed));
+            for seed in seeds(case.seed).filter(is_new) {
                 cases.push(Case { scenario: case.scenario.clone(), seed });
                 about.push((what.clone(), text));
             }
@@ -326,6 +331,7 @@ fn write_down_stays(scenario: &mut Scenario, seed: u64) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::fault::{FaultSpec, Target, When};
     use crate::scenario::builtin;
     use crate::trial::run;
 
@@ -433,6 +439,19 @@ mod tests {
         assert!(!shows(Wanted { by_faults: true, ..found }), "another was stuck by its faults");
         let of_partitions = Subjects { topics: true, internal_topics: true, others: false };
         assert!(!shows(Wanted { about: Some(of_partitions), ..found }), "another was about partitions");
+    }
+
+    #[test]
+    fn a_broker_without_a_part_goes_though_those_behind_it_are_named() {
+        let case = Case::concrete(&parsed("zoo-isr-blind-write", &[]), 1);
+        let offered = Pass::Brokers.candidates(&case).into_iter().find(|offered| offered.what == "without broker 3");
+        let scenario = offered.expect("nothing is said of b3").case.scenario;
+        let on = |fault: &FaultSpec| match &fault.when {
+            When::After { trigger, .. } => trigger.node.clone(),
+            When::At(_) => None,
+        };
+        assert!(scenario.faults.iter().filter_map(on).eq(["b3"]), "b4 is the third of three");
+        assert!(scenario.faults.iter().all(|fault| fault.target != Target::Broker(4)));
     }
 
     #[test]

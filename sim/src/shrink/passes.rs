@@ -3,15 +3,19 @@
 use trial_kafka::config::BrokerConfig;
 use trial_kafka::node::Nanos;
 
-use super::{Candidate, Case, simpler};
-use crate::fault::{FaultKind, Peer, Target, When};
-use crate::scenario::{ConsumerSpec, Core, DiskModel, DurationRange, Network, Phases, ProducerSpec, Scenario};
+use super::{Candidate, Case, simpler, together};
+use crate::fault::{FaultKind, Peer, Target, When, parse_target};
+use crate::scenario::{
+    AdminAction, ConsumerSpec, Core, DiskModel, DurationRange, Network, Phases, ProducerSpec, Scenario,
+};
 
 /// One thing to take away. Those that save most time come first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Pass {
     /// Faults, many at a time.
     Faults,
+    /// Two faults of which one does for both.
+    FaultsTogether,
     /// Steps of the administrator.
     AdminSteps,
     /// Consumers.
@@ -50,8 +54,9 @@ const SECOND: Nanos = 1_000_000_000;
 
 impl Pass {
     /// All, in the order in which they are tried.
-    pub const ALL: [Pass; 17] = [
+    pub const ALL: [Pass; 18] = [
         Pass::Faults,
+        Pass::FaultsTogether,
         Pass::AdminSteps,
         Pass::Consumers,
         Pass::Producers,
@@ -72,7 +77,7 @@ impl Pass {
 
     /// Can it be that what is left shows the finding only in another weather? Times and nodes change, or fewer chances are left.
     pub fn may_need_other_weather(self) -> bool {
-        !matches!(self, Pass::Switches | Pass::Configs | Pass::RoundTimes | Pass::Names)
+        !matches!(self, Pass::FaultsTogether | Pass::Switches | Pass::Configs | Pass::RoundTimes | Pass::Names)
     }
 
     /// Smaller cases. Some may be illegal: a fault whose target has gone, say.
@@ -82,6 +87,7 @@ impl Pass {
             Pass::Faults => without_some(scenario, "fault", scenario.faults.len(), |s, range| {
                 s.faults.drain(range);
             }),
+            Pass::FaultsTogether => together::faults(scenario),
             Pass::AdminSteps => {
                 without_some(scenario, "step of the administrator", scenario.admin.len(), |s, range| {
                     s.admin.drain(range);
@@ -259,6 +265,7 @@ fn fewer_records(scenario: &Scenario) -> Vec<Offer> {
         }
     };
     offered.push(changed(scenario, "no limit that is never reached", free));
+    offered.extend(together::records(scenario));
     offered
 }
 
@@ -342,21 +349,26 @@ fn fit_offsets_topic(scenario: &mut Scenario) {
     }
 }
 
-/// Without this broker: those behind it move up. `None` where something else than a replica is said of it, or where an
-/// administrator may say it.
+/// Without this broker: those behind it move up, wherever they are named. `None` where something else than a replica is
+/// said of it.
 fn without_broker(scenario: &Scenario, gone: i32) -> Option<Offer> {
     let moved = |id: i32| if id > gone { id - 1 } else { id };
     let is_gone = |target: &Target| *target == Target::Broker(gone);
     let of_peer = |peer: &Peer| matches!(peer, Peer::Node(target) if is_gone(target));
     let named = scenario.faults.iter().any(|fault| {
-        let on_it = |when: &When<DurationRange>| {
-            matches!(when, When::After { trigger, .. } if trigger.node.as_deref().is_some_and(|node| node.starts_with('b')))
-        };
-        is_gone(&fault.target) || fault.kind.peers().iter().any(of_peer) || on_it(&fault.when)
+        is_gone(&fault.target) || fault.kind.peers().iter().any(of_peer) || is_of_broker(&fault.when, gone)
     });
-    if named || !scenario.admin.is_empty() || scenario.cluster.combined {
+    let asked = scenario.admin.iter().any(|step| is_of_broker(&step.when, gone) || may_name_brokers(&step.action));
+    if named || asked || scenario.cluster.combined {
         return None;
     }
+    let rename_in_trigger = move |when: &mut When<DurationRange>| {
+        if let When::After { trigger, .. } = when
+            && let Some(Ok(Target::Broker(id))) = trigger.node.as_deref().map(parse_target)
+        {
+            trigger.node = Some(Target::Broker(moved(id)).to_string());
+        }
+    };
     let rename = move |target: &mut Target| {
         if let Target::Broker(id) = target {
             *id = moved(*id);
@@ -376,8 +388,10 @@ fn without_broker(scenario: &Scenario, gone: i32) -> Option<Offer> {
             let replication_factor = topic.replication_factor as usize;
             topic.assignments.iter_mut().for_each(|replicas| replicas.truncate(replication_factor));
         }
+        s.admin.iter_mut().for_each(|step| rename_in_trigger(&mut step.when));
         for fault in &mut s.faults {
             rename(&mut fault.target);
+            rename_in_trigger(&mut fault.when);
             if let FaultKind::Cut { peers, .. } | FaultKind::SlowLink { peers, .. } = &mut fault.kind {
                 for peer in peers {
                     if let Peer::Node(target) = peer {
@@ -387,6 +401,21 @@ fn without_broker(scenario: &Scenario, gone: i32) -> Option<Offer> {
             }
         }
     }))
+}
+
+/// Does it wait for an event on this broker?
+fn is_of_broker(when: &When<DurationRange>, broker: i32) -> bool {
+    let on = |node: &str| parse_target(node) == Ok(Target::Broker(broker));
+    matches!(when, When::After { trigger, .. } if trigger.node.as_deref().is_some_and(on))
+}
+
+/// Replicas, or the configs of one broker.
+fn may_name_brokers(action: &AdminAction) -> bool {
+    match action {
+        AdminAction::CreateTopic(topic) => !topic.assignments.is_empty(),
+        AdminAction::AlterConfig { .. } | AdminAction::Reassign { .. } => true,
+        _ => false,
+    }
 }
 
 fn fewer_switches(scenario: &Scenario) -> Vec<Offer> {
