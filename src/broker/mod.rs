@@ -64,7 +64,7 @@ use fetcher::Fetcher;
 pub use fetcher::FetcherKey;
 use forward::Forwarder;
 use groups::Groups;
-pub use groups::{CoordinatedGroup, CoordinatedMember, CoordinatedPartition, GroupStep};
+pub use groups::{CoordinatedGroup, CoordinatedMember, CoordinatedPartition, GroupQuestion, GroupStep};
 use lifecycle::Lifecycle;
 use maintenance::SyncPurpose;
 use observer::Observer;
@@ -202,7 +202,8 @@ impl Broker {
         self.purgatory.len()
     }
 
-    fn lag_time_max_ms(&self) -> i64 {
+    /// `replica.lag.time.max.ms`.
+    pub fn lag_time_max_ms(&self) -> i64 {
         self.setup.config.replica_lag_time_max_ms
     }
 

@@ -113,6 +113,23 @@ pub enum Response {
 }
 
 impl Request {
+    /// The one group that it is about.
+    pub fn group(&self) -> Option<&str> {
+        match self {
+            Request::JoinGroup(request) => Some(&request.group_id),
+            Request::SyncGroup(request) => Some(&request.group_id),
+            Request::Heartbeat(request) => Some(&request.group_id),
+            Request::LeaveGroup(request) => Some(&request.group_id),
+            Request::ConsumerGroupHeartbeat(request) => Some(&request.group_id),
+            Request::OffsetCommit(request) => Some(&request.group_id),
+            Request::OffsetFetch { group, .. } => Some(&group.group_id),
+            Request::OffsetDelete(request) => Some(&request.group_id),
+            Request::DeleteGroups(_)
+            | Request::DescribeGroups(_)
+            | Request::ConsumerGroupDescribe(_)
+            | Request::ListGroups { .. } => None,
+        }
+    }
     /// The request's answer when it failed as a whole.
     /// Source: `GroupCoordinatorService`, the error of each operation; `OffsetCommitRequest.getErrorResponse`.
     pub fn refused(&self, error: ResponseError) -> Response {

@@ -21,7 +21,7 @@ pub(super) const WRONG_ANSWER: Invariant = Invariant {
     code: "wrong-answer",
     rule: None,
     what: "what a node answers follows from what it was asked and what it is: the error is the one that Kafka's first check gives",
-    source: "KIP-320, KIP-497, KIP-595, KIP-903: `Partition`, `ReplicationControlManager`, `KafkaRaftClient`",
+    source: "KIP-320, KIP-497, KIP-595, KIP-848, KIP-903: `Partition`, `ReplicationControlManager`, `KafkaRaftClient`, `GroupMetadataManager`",
 };
 
 /// See the table of invariants.

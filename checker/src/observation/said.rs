@@ -67,6 +67,18 @@ pub enum Word {
     RaftFetchAnswer,
     /// The answer to who asks for a vote.
     VoteAnswer,
+    /// The answer of a coordinator to a member of a group.
+    GroupAnswer,
+    /// The members of a group begin anew, or they do not.
+    GroupRebalance,
+    /// A member of a group is removed.
+    MemberRemoval,
+    /// The answer to a static member that leads and comes again: whether to leave the assignment as it is.
+    SkipAssignment,
+    /// A leader: for how long somebody was not caught up.
+    IsrLateness,
+    /// A broker's registration: the broker epoch of its last life, if that came to an orderly end.
+    PreviousBrokerEpoch,
 }
 
 impl Word {
@@ -87,6 +99,10 @@ impl Word {
                 | ProduceAnswer
                 | RaftFetchAnswer
                 | VoteAnswer
+                | GroupAnswer
+                | GroupRebalance
+                | MemberRemoval
+                | SkipAssignment
         )
     }
 
@@ -138,6 +154,18 @@ impl Word {
             Word::ProduceAnswer => ("to a producer", "`Partition.appendRecordsToLeader`"),
             Word::RaftFetchAnswer => ("to a fetch of metadata", "KIP-595, `KafkaRaftClient.validateLeaderOnlyRequest`"),
             Word::VoteAnswer => ("to who asks for its vote", "KIP-595, `EpochState.canGrantVote`"),
+            Word::GroupAnswer => ("to a member of a group", "KIP-345, KIP-394, KIP-848, `GroupMetadataManager`"),
+            Word::GroupRebalance => {
+                ("to a member, whether its group begins anew", "`GroupMetadataManager`, `ClassicGroup`")
+            }
+            Word::MemberRemoval => {
+                ("to a group, of a member", "KIP-345, `GroupMetadataManager.expireClassicGroupMemberHeartbeat`")
+            }
+            Word::SkipAssignment => ("to a leader that comes again", "KIP-814, `GroupMetadataManager`"),
+            Word::IsrLateness => {
+                ("who is to leave the ISR", "`Partition.getOutOfSyncReplicas`, `Replica.resetReplicaState`")
+            }
+            Word::PreviousBrokerEpoch => ("the broker epoch of the life before", "KIP-966, `CleanShutdownFileHandler`"),
         }
     }
 }

@@ -183,8 +183,8 @@ impl World {
         if slot.is_up() {
             return;
         }
-        self.referee.forget(node);
         let had_no_power = slot.power == Power::Off;
+        self.referee.forget(node, had_no_power);
         slot.power = Power::Running;
         slot.incarnation += 1;
         slot.node = slot.blank.clone();

@@ -90,6 +90,11 @@ impl Asks {
         let (request, _) = self.parts.get(&ask)?;
         self.gatherings.get_mut(request)?.commit.as_deref_mut()
     }
+    /// The request that this question is part of.
+    pub fn request_of(&self, ask: AskId) -> Option<ReqId> {
+        let (request, _) = self.parts.get(&ask)?;
+        Some(self.gatherings.get(request)?.req)
+    }
     /// A question is answered. Gives its request if that was the last one.
     fn give(&mut self, ask: AskId, response: Response) -> Option<Gathering> {
         let (request, part) = self.parts.remove(&ask)?;

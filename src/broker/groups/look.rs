@@ -1,10 +1,14 @@
 //! What the coordinators of a broker know, for whoever looks at a run from outside.
 
+use super::GroupStep;
 use super::tell::named;
-use crate::broker::Broker;
+use crate::broker::{Broker, Step};
+use crate::group::api::Request;
 use crate::group::assignor::client::consumer_protocol::Assignment;
+use crate::group::config::GroupConfig;
 use crate::group::coordinator::Group;
 use crate::ids::TopicPartition;
+use crate::node::{LocalStep, ReqId};
 
 /// A partition of `__consumer_offsets` that the broker coordinates.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -55,7 +59,40 @@ pub struct CoordinatedMember {
     pub revoking: Vec<TopicPartition>,
 }
 
+/// A question that the coordinator of a group is about to hear, and what it knows before.
+#[derive(Clone, Copy, Debug)]
+pub struct GroupQuestion<'a> {
+    /// The request that it is, or is a part of.
+    pub req: ReqId,
+    /// Its version.
+    pub api_version: i16,
+    /// What is asked.
+    pub request: &'a Request,
+    /// The group that it is about, as it is now, committed or not.
+    pub group: Option<&'a Group>,
+    /// What the coordinator is configured with.
+    pub config: &'a GroupConfig,
+}
+
 impl Broker {
+    /// The question that this step puts to a coordinator which knows its groups.
+    pub fn group_question<'a>(&'a self, step: &'a LocalStep) -> Option<GroupQuestion<'a>> {
+        let LocalStep::Broker(Step::Groups(GroupStep::Ask(question))) = step else { return None };
+        let slot = self.groups.slots.get(&question.partition).filter(|slot| slot.shard.is_active())?;
+        Some(GroupQuestion {
+            req: self.groups.asks.request_of(question.caller.ask)?,
+            api_version: question.caller.api_version,
+            request: &question.request,
+            group: slot.shard.group(question.request.group()?),
+            config: slot.shard.config(),
+        })
+    }
+    /// A group that this broker coordinates, as it is now, committed or not.
+    pub fn coordinated_now(&self, id: &str) -> Option<&Group> {
+        let slot = self.groups.slots.get(&self.groups.partition_for(id))?;
+        slot.shard.group(id).filter(|_| slot.shard.is_active())
+    }
+
     /// The partitions of `__consumer_offsets` that this broker coordinates, with their groups.
     pub fn coordinated(&self) -> impl Iterator<Item = CoordinatedPartition> {
         self.groups.slots.iter().map(|(partition, slot)| CoordinatedPartition {

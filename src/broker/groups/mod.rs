@@ -36,7 +36,7 @@ use crate::ids::{Topic, TopicPartition};
 use crate::metadata::{MetadataImage, TopicImage};
 use crate::node::{Effects, Lane, LocalStep, Nanos, Now};
 use gather::Asks;
-pub use look::{CoordinatedGroup, CoordinatedMember, CoordinatedPartition};
+pub use look::{CoordinatedGroup, CoordinatedMember, CoordinatedPartition, GroupQuestion};
 
 /// A deferred step of the coordinators.
 #[derive(Clone, Debug)]

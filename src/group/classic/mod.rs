@@ -101,6 +101,14 @@ impl ClassicMember {
     pub fn instance(&self) -> Option<&str> {
         self.instance.as_deref()
     }
+    /// `session.timeout.ms`.
+    pub fn session_timeout_ms(&self) -> i32 {
+        self.session_timeout_ms
+    }
+    /// Assignors it can do, the one it likes best first, with its subscription in their format.
+    pub fn protocols(&self) -> &[(String, Bytes)] {
+        &self.protocols
+    }
     /// What it has, in the clients' format; empty before its generation is complete.
     pub fn assignment(&self) -> &Bytes {
         &self.assignment
@@ -187,6 +195,18 @@ impl ClassicGroup {
     /// One of its members.
     pub fn member(&self, id: &str) -> Option<&ClassicMember> {
         self.members.get(id)
+    }
+    /// Who leads it: the member that assigns.
+    pub fn leader(&self) -> Option<&str> {
+        self.leader.as_deref()
+    }
+    /// Was this id given to somebody who has not joined with it yet?
+    pub fn is_awaited(&self, id: &str) -> bool {
+        self.pending_joins.contains(id)
+    }
+    /// The assignor that its members agreed on.
+    pub fn protocol_name(&self) -> Option<&str> {
+        self.protocol_name.as_deref()
     }
     /// Is it known what its members are subscribed to?
     pub fn knows_its_topics(&self) -> bool {

@@ -165,6 +165,14 @@ impl Shard {
     pub fn groups(&self) -> impl Iterator<Item = (&str, &Group)> {
         self.coordinator.groups.iter().map(|(id, group)| (id.as_str(), group))
     }
+    /// One of them.
+    pub fn group(&self, id: &str) -> Option<&Group> {
+        self.coordinator.groups.get(id)
+    }
+    /// What it is configured with.
+    pub fn config(&self) -> &GroupConfig {
+        &self.coordinator.config
+    }
     /// How far a group has come, as far as that is committed.
     pub fn committed_offsets(&self, group: &str) -> Vec<(TopicPartition, i64)> {
         let of = self.coordinator.offsets.iter_at(self.coordinator.committed).filter(|((id, ..), _)| id == group);

@@ -12,12 +12,17 @@
 //! nodes from outside, draws nothing, records no event, and what it knows decides nothing in a run.
 //!
 //! Not judged: what a request is silent about (a fetch session names what has changed), who forwards the words of others,
-//! the brokers' fetches of the metadata log, groups.
+//! the brokers' fetches of the metadata log, which assignment a group comes to.
 
 mod asked;
 mod broker_answers;
 mod controller_answers;
+mod deeds;
 mod ends;
+mod group_answers;
+mod group_lives;
+#[cfg(test)]
+mod group_tests;
 mod requests;
 mod slice;
 #[cfg(test)]
@@ -39,6 +44,9 @@ use super::notes::Note;
 use super::slot::Slot;
 use crate::trace::{NodeIx, TraceEvent};
 use asked::Fetch;
+use deeds::Deeds;
+use group_answers::DueOfGroup;
+use group_lives::Lives;
 
 /// Something that a node said and that is not so.
 #[derive(Clone, Debug)]
@@ -79,6 +87,8 @@ enum Due {
     NoVote(&'static str),
     /// A client asks for the end of these partitions: what it is told is noted.
     Ends(BTreeSet<TopicPartition>),
+    /// A coordinator is asked.
+    Group(DueOfGroup),
 }
 
 /// What the referee keeps in mind.
@@ -89,13 +99,17 @@ pub(super) struct Referee {
     /// The last change that each leader decided on.
     changes: BTreeMap<(NodeIx, Uuid, i32), IsrChange>,
     due: BTreeMap<(NodeIx, ReqId), Due>,
+    lives: Lives,
+    deeds: Deeds,
 }
 
 impl Referee {
     /// A process starts: what its predecessor decided and was asked is gone.
-    pub(super) fn forget(&mut self, node: NodeIx) {
+    pub(super) fn forget(&mut self, node: NodeIx, had_no_power: bool) {
+        self.deeds.forget(node, had_no_power);
         self.changes.retain(|(leader, ..), _| *leader != node);
         self.due.retain(|(acceptor, _), _| *acceptor != node);
+        self.lives.retain(|(coordinator, ..), _| *coordinator != node);
     }
 
     /// A leader has decided on another ISR: on what grounds?
@@ -140,9 +154,19 @@ impl Speaker<'_> {
 impl World {
     /// A node is about to handle this. Returns the request, if it is one that has to be answered in a way that is known.
     pub(super) fn hear(&mut self, node: NodeIx, input: &Input) -> Option<ReqId> {
-        let Input::Request { req, conn, header, body } = input else { return None };
-        let World { referee, slots, network, .. } = self;
+        let World { referee, slots, network, now, .. } = self;
         let slot = &slots[node.0 as usize];
+        if let Input::Local(step) = input {
+            let question = slot.broker()?.group_question(step)?;
+            let (req, due, sign) = group_answers::to_question(&question)?;
+            if let Due::Group(due) = &due {
+                group_lives::forget_earlier_waits(&mut referee.due, due, sign.as_ref());
+                group_lives::note_life(&mut referee.lives, node, due, sign, *now);
+            }
+            referee.due.insert((node, req), due);
+            return Some(req);
+        }
+        let Input::Request { req, conn, header, body } = input else { return None };
         let due = match &**body {
             RequestKind::Fetch(request) => match network.conns.get(&conn.0)?.purpose {
                 Purpose::Raft => controller_answers::to_fetch(slot, request),
@@ -176,7 +200,7 @@ impl World {
         first_event: usize,
         effects: &[(Effect, EventId)],
     ) {
-        let World { referee, slots, network, tracer, notes, .. } = self;
+        let World { referee, slots, network, tracer, notes, now, .. } = self;
         let slot = &slots[node.0 as usize];
         if let Some(Due::IsrChanges { sender, changes }) = heard.and_then(|req| referee.due.get_mut(&(node, req))) {
             controller_answers::look_who_leads(slot, *sender, changes);
@@ -186,7 +210,15 @@ impl World {
                 referee.note_decision(node, slot, partition, isr);
             }
         }
+        let wall = *now as i64 / 1_000_000 + slot.wall_offset_ms;
         let mut speaker = Speaker { node, slot, notes };
+        for TraceEvent { event, .. } in tracer.fresh.get(first_event..).unwrap_or_default() {
+            group_lives::judge_removal(&mut referee.lives, &referee.due, event, *now, &mut speaker);
+            referee.deeds.judge_event(event, wall, &mut speaker);
+        }
+        if let Some(Due::Group(due)) = heard.and_then(|req| referee.due.get(&(node, req))) {
+            group_answers::look_what_became(due, &mut speaker);
+        }
         let mut isr_changes_sent = 0;
         for (effect, _) in effects {
             match effect {
@@ -196,6 +228,11 @@ impl World {
                         isr_changes_sent += 1;
                         let at_a_time = conn.calls.len() + isr_changes_sent;
                         speaker.says(Word::IsrRequestsAtATime, None, at_a_time, 1);
+                    }
+                    match &**request {
+                        RequestKind::BrokerHeartbeat(said) => referee.deeds.note_broker_epoch(node, said.broker_epoch),
+                        RequestKind::BrokerRegistration(said) => referee.deeds.judge_registration(said, &mut speaker),
+                        _ => {}
                     }
                     requests::judge(referee, conn.purpose, request, &mut speaker);
                 }
@@ -236,6 +273,7 @@ fn answer(referee: &mut Referee, network: &Network, req: ReqId, response: &Respo
         (ResponseKind::Vote(response), Some(Due::NoVote(why))) => {
             controller_answers::judge_vote(why, response, speaker);
         }
+        (response, Some(Due::Group(due))) => group_answers::judge_group(&due, response, speaker),
         (ResponseKind::ListOffsets(response), Some(Due::Ends(asked))) => ends::note(&asked, response, speaker),
         _ => {}
     }

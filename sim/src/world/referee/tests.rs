@@ -12,10 +12,12 @@ use kafka_protocol::messages::produce_response::{PartitionProduceResponse, Topic
 use kafka_protocol::messages::vote_request::{PartitionData as VotePartition, TopicData as VoteTopic};
 use kafka_protocol::messages::vote_response::{PartitionData as VoteAnswer, TopicData as VoteAnswers};
 use kafka_protocol::messages::{
-    AlterPartitionRequest, AlterPartitionResponse, BrokerHeartbeatRequest, BrokerHeartbeatResponse, FetchRequest,
-    FetchResponse, ProduceRequest, ProduceResponse, RequestKind, ResponseKind, VoteRequest, VoteResponse,
+    AlterPartitionRequest, AlterPartitionResponse, BrokerHeartbeatRequest, BrokerHeartbeatResponse,
+    BrokerRegistrationRequest, FetchRequest, FetchResponse, ProduceRequest, ProduceResponse, RequestKind, ResponseKind,
+    VoteRequest, VoteResponse,
 };
 use trial_checker::Word;
+use trial_kafka::event::Event;
 use trial_kafka::ids::{Topic, TopicPartition};
 use trial_kafka::node::{CallId, ConnId, Effect, EventId, Input, Nanos, Purpose, ReqId, RequestHeader};
 use trial_kafka::protocol::{topic_name, versions};
@@ -404,6 +406,50 @@ fn too_few_in_sync_replicas_refuse_acks_all() {
     assert_eq!(heard(1, 0), []);
     assert_eq!(heard(-1, 0), [Word::ProduceAnswer]);
     assert_eq!(heard(-1, 20), [Word::ProduceAnswer]); // NOT_ENOUGH_REPLICAS_AFTER_APPEND
+}
+
+impl Stage {
+    /// A node has done this.
+    fn does(&mut self, node: &str, event: Event) -> Vec<Word> {
+        let (node, first) = (self.node(node), self.world.tracer.fresh.len());
+        self.world.record(node, event, &[]);
+        self.world.judge(node, None, first, &[]);
+        let word = |note| match note {
+            Note::Said(said) => said.word,
+            other => panic!("{other:?} is no word"),
+        };
+        self.world.notes.drain(..).map(word).collect()
+    }
+}
+
+/// All three are in sync since the reign began, five seconds ago.
+#[test]
+fn nobody_leaves_the_isr_before_its_time() {
+    let mut stage = Stage::new();
+    let asked = |from: &[i32], isr: &[i32]| Event::IsrChangeAsked {
+        partition: TopicPartition::new(&Topic::new("orders"), 0),
+        from: from.to_vec(),
+        isr: isr.to_vec(),
+        partition_epoch: 0,
+    };
+    assert_eq!(stage.does("b1", asked(&[1, 2], &[1, 2, 3])), []);
+    assert_eq!(stage.does("b1", asked(&[1, 2, 3], &[1, 2])), [Word::IsrLateness]);
+}
+
+/// b1 starts again.
+#[test]
+fn a_registration_names_the_epoch_of_the_life_before() {
+    let mut stage = Stage::new();
+    let epoch = stage.world.broker(1).and_then(|b| b.broker_epoch()).expect("b1 is registered");
+    let node = stage.node("b1");
+    stage.world.referee.forget(node, false);
+    let says = |epoch: i64| BrokerRegistrationRequest::default().with_previous_broker_epoch(epoch);
+    for (said, heard) in [(epoch, vec![]), (-1, vec![]), (epoch - 1, vec![Word::PreviousBrokerEpoch])] {
+        assert_eq!(stage.sends("b1", "c1", Purpose::Heartbeat, says(said)), heard);
+    }
+    // With the power, what was removed from the disk may have come back.
+    stage.world.referee.forget(node, true);
+    assert_eq!(stage.sends("b1", "c1", Purpose::Heartbeat, says(epoch - 1)), []);
 }
 
 #[test]
