@@ -286,6 +286,25 @@ fn a_member_that_was_sent_back_commits_on_from_there() {
     assert_eq!(kinds(&group.ends()), [(INFO, "commit-regression", Some("position-was-set-back"))]);
 }
 
+/// A member of the consumer protocol that is fenced while `commitSync` waits tries again in nobody's name.
+#[test]
+fn a_former_member_takes_a_group_back_in_nobodys_name() {
+    let story = |generation: i32, leaves: bool| {
+        let mut group = at_least_once();
+        group.write(4).assigned(1, 1).begins_anew(1, 0).polls(1, 0, 1).processes(1, 0, 1);
+        group.assigned(2, 2).begins_anew(2, 0).works(2, 2, 0, 3).revoked(2, 2).step(2, MemberStep::Left);
+        if leaves {
+            group.step(1, MemberStep::Left);
+        }
+        let verdict = group.commits(1, generation, 2).joins(1, 3).ends();
+        let all = kinds(&verdict).into_iter().filter(|(_, code, _)| *code == "commit-regression");
+        all.map(|(class, _, rule)| (class, rule)).collect::<Vec<_>>()
+    };
+    assert_eq!(story(-1, true), [(ALLOWED, Some("commit-of-a-former-member"))]);
+    assert_eq!(story(1, true), [(BUG, None)], "it is none any more");
+    assert_eq!(story(-1, false), [(BUG, None)], "it is one, and does not say so");
+}
+
 #[test]
 fn nobody_commits_what_he_has_not_come_to() {
     let mut group = at_least_once();

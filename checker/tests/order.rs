@@ -3,7 +3,7 @@
 mod play;
 
 use play::{Play, kinds, orders, producer, settings, three_brokers, topic};
-use trial_checker::{Belief, Class, Entry, Observation, Outcome, Partition, ResetCause};
+use trial_checker::{Belief, Class, Entry, Observation, Outcome, Partition, ResetCause, StartCause};
 
 const ALLOWED: Class = Class::Allowed;
 const BUG: Class = Class::Bug;
@@ -160,6 +160,35 @@ fn appends_follow_real_time() {
     play.append(1).append(0).fetch(2).fetch(3).commit().told(1, Belief::Acked { offset: Some(0) }, 1);
     let codes: Vec<&str> = play.judged().iter().map(|(_, code, _)| *code).collect();
     assert_eq!(codes, ["ack-offset-mismatch"]);
+}
+
+/// A producer without idempotence sends r0 again, is told of the second copy, and sends r1; the first attempt arrives last.
+/// What was told of is gone, by retention, and what is left was promised no place.
+#[test]
+fn what_is_left_of_a_deleted_copy_is_nowhere_wrong() {
+    let story = |deletes: bool| {
+        let mut settings = settings(-1);
+        let producer = producer(&mut settings);
+        (producer.idempotent, producer.max_in_flight) = (false, 1);
+        let mut play = Play::new(settings);
+        play.write(8).write(9).given(0).append(0).fetch(2).fetch(3).commit();
+        play.told(0, Belief::Acked { offset: Some(2) }, 2);
+        play.write(1).append(0).fetch(2).fetch(3).commit();
+        let cause = StartCause::Retention;
+        if deletes {
+            play.see(Observation::LogStartMoved { broker: 1, partition: orders(), to: 3, cause });
+        }
+        let rest = if deletes { vec![(3, 1), (4, 0)] } else { vec![(0, 8), (1, 9), (3, 1), (4, 0)] };
+        for (offset, record) in rest {
+            let record = Some(record);
+            play.see(Observation::FinalRead { partition: orders(), offset, leader_epoch: 5, record });
+        }
+        let mut found = kinds(&play.final_end(5, true).verdict());
+        found.retain(|(_, code, _)| ["ack-offset-mismatch", "nonmonotonic-send"].contains(code));
+        found
+    };
+    assert_eq!(story(true), [(ALLOWED, "ack-offset-mismatch", Some("retention"))]);
+    assert_eq!(story(false), [(BUG, "ack-offset-mismatch", None)]);
 }
 
 #[test]

@@ -442,7 +442,7 @@ pub(crate) fn election_steps(truth: &PartitionTruth, reign: &Reign, settings: &S
         "as the last known leader, no in-sync and no eligible leader replica being left".to_owned()
     } else if !election.clean {
         format!("uncleanly: it was not in sync; in sync were {isr}")
-    } else if election.isr_before.is_empty() && election.previous < 0 {
+    } else if election.isr_before.is_empty() && election.elr_before.is_empty() && election.previous < 0 {
         "when it was created".to_owned()
     } else if election.isr_before.contains(&election.leader) {
         format!("from the in-sync replicas {isr}")

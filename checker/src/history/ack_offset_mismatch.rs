@@ -1,6 +1,6 @@
 //! ack-offset-mismatch: the acknowledged offset is not where the record is.
 
-use super::records::{NO_OFFSET, Told};
+use super::records::{NO_OFFSET, Record, Told};
 use super::{History, PartitionHistory, Violation};
 
 /// All mismatches, by record. A record that is not there at all is a lost write instead.
@@ -27,8 +27,15 @@ pub(crate) fn find(history: &History, found: &mut Vec<Violation>) {
     }
 }
 
+/// Was the copy acknowledged that was found first? Where that of which the acknowledgement speaks is gone, what is left was
+/// never said to be there by then.
+pub(super) fn speaks_of_what_is_there(log: &PartitionHistory, id: u64, record: &Record) -> bool {
+    let names_one = record.acked_offset != NO_OFFSET && record.acked_offset != record.final_offset;
+    record.told == Told::Acked && (!names_one || is_at(log, id, record.acked_offset))
+}
+
 /// Is a copy of the record there, as far as anybody saw?
-pub(super) fn is_at(log: &PartitionHistory, record: u64, offset: i64) -> bool {
+fn is_at(log: &PartitionHistory, record: u64, offset: i64) -> bool {
     match log.final_log.binary_search_by_key(&offset, |(offset, _)| *offset) {
         Ok(index) => log.final_log[index].1 == record,
         Err(_) => !log.complete() && log.seen.at(offset).is_some_and(|seen| seen.record == record),

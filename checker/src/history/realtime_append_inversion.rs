@@ -4,8 +4,8 @@
 //! An acknowledgement speaks of the copy at the offset that it names. Where that copy is gone, what is left was never said to be
 //! there by then: whether it may be gone is said of the acknowledged offset ([`super::ack_offset_mismatch`]).
 
-use super::records::{NO_OFFSET, Record, Told};
-use super::{History, PartitionHistory, Violation, ack_offset_mismatch};
+use super::ack_offset_mismatch::speaks_of_what_is_there;
+use super::{History, Violation};
 
 /// All inversions in the final logs. A record with copies counts where it lies first.
 pub(crate) fn find(history: &History, found: &mut Vec<Violation>) {
@@ -29,14 +29,11 @@ pub(crate) fn find(history: &History, found: &mut Vec<Violation>) {
                     at: record.invoked,
                 });
             }
-            if first_done.is_none_or(|(done, ..)| record.settled.time < done) && is_acknowledged(log, id, record) {
+            if first_done.is_none_or(|(done, ..)| record.settled.time < done)
+                && speaks_of_what_is_there(log, id, record)
+            {
                 first_done = Some((record.settled.time, id, offset));
             }
         }
     }
-}
-
-fn is_acknowledged(log: &PartitionHistory, id: u64, record: &Record) -> bool {
-    let names_one = record.acked_offset != NO_OFFSET && record.acked_offset != record.final_offset;
-    record.told == Told::Acked && (!names_one || ack_offset_mismatch::is_at(log, id, record.acked_offset))
 }

@@ -3,6 +3,11 @@
 //! A group that lost what it had committed because `__consumer_offsets` lost it, in a way that the configuration allows, or because
 //! its offsets were removed as they may be, begins anew with the same right: it is ALLOWED by that rule. Redelivery between
 //! what is committed and where a member was is what at-least-once means, and so is that of zombies.
+//!
+//! A member of the consumer protocol that is fenced, or leaves because nobody polls, while `commitSync` waits goes on trying, and
+//! names no epoch from then on (`CommitRequestManager.MemberInfo`). A group that has no members by then takes that from anybody
+//! (`ConsumerGroup.validateOffsetCommit`), whatever others have committed meanwhile: `commit-of-a-former-member`. That a
+//! coordinator takes it from a group that has members is a BUG on the coordinator's side ([`crate::groups`]).
 
 use crate::cluster::loss;
 use crate::cluster::partition::{Deletion, PartitionTruth};
@@ -167,6 +172,9 @@ pub(super) fn judge(judge: &Judge<'_>, violation: GroupViolation, found: &mut Fi
                 Headline::bug("commit-regression", &place.partition, Some(commit.offset), commit.answered);
             match moved {
                 true => (headline.class, headline.rule) = (Class::Info, Some("position-was-set-back")),
+                false if commit.generation < 0 && commit.left => {
+                    (headline.class, headline.rule) = (Class::Allowed, Some("commit-of-a-former-member"));
+                }
                 false => excuse(judge, &place, Some(before.answered), &mut headline),
             }
             found.add(headline, || {

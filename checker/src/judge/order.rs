@@ -220,8 +220,8 @@ fn began_in_the_middle(judge: &Judge<'_>, partition: &Partition, record: u64, of
     written.is_some_and(|written| forgotten_producers::began_in_the_middle(truth, written))
 }
 
-/// ack-offset-mismatch: allowed where a retry left two copies and the acknowledged one was lost in an allowed way. Of several
-/// that were written there it is the one which is not there any more.
+/// ack-offset-mismatch: allowed where a retry left two copies and the acknowledged one was deleted before it was read, or lost in
+/// an allowed way. Of several that were written there it is the one which is not there any more.
 fn mismatch(
     judge: &mut Judge<'_>,
     partition: &Partition,
@@ -237,9 +237,12 @@ fn mismatch(
     let retried = state.is_some_and(|r| r.attempts > 1);
     match judge.cluster.partition(partition) {
         Some(truth) if retried => {
-            let is_gone = |p: &&Produced| !truth.replicas.get(&truth.leader).is_some_and(|r| r.has(&p.batch));
             // No copy was ever where the acknowledgement said: no loss explains that.
-            if let Some(acked) = judge.cluster.copies_at(truth, record, acked_offset).into_iter().find(is_gone) {
+            let copies = judge.cluster.copies_at(truth, record, acked_offset);
+            let deleted = copies.iter().find_map(|copy| truth.deleted_by(&copy.batch, acked_offset));
+            if let Some(rule) = deleted {
+                allow(&mut headline, rule);
+            } else if let Some(acked) = copies.into_iter().find(|copy| !truth.keeps(&copy.batch)) {
                 let loss = judge.loss(truth, acked, judge.acks(truth, record, acked), false);
                 (headline.class, headline.rule) = (loss.judgement.class, loss.judgement.rule);
             }

@@ -456,3 +456,27 @@ fn may_lead(registration: &PartitionRegistration, unclean: bool, runs: impl Fn(i
     };
     candidates.into_iter().any(runs)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn since(story: &[i64]) -> Nanos {
+        let mut wait = Wait { progress: 0, since: 0, setbacks: 0 };
+        (1..).zip(story).for_each(|(now, progress)| wait.looked_at(*progress, now));
+        wait.since
+    }
+
+    #[test]
+    fn who_comes_farther_does_not_wait() {
+        assert_eq!(since(&[0, 0, 0]), 0);
+        assert_eq!(since(&[1, 2, 2]), 2);
+        assert_eq!(since(&[5, 3, 4]), 3, "it was thrown back, and goes on from there");
+    }
+
+    #[test]
+    fn who_comes_as_far_again_and_again_gets_nowhere() {
+        assert_eq!(since(&[1, 0, 1, 0, 1, 0, 1, 0, 1, 0, 1]), 7);
+        assert_eq!(since(&[1, 0, 1, 0, 1, 0, 1, 0, 1, 2]), 10, "this is farther than ever");
+    }
+}

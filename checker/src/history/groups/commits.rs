@@ -21,6 +21,8 @@ pub struct Commit {
     pub consumer: u32,
     /// The generation that it named.
     pub generation: i32,
+    /// Whoever asked was no member of the group by then.
+    pub left: bool,
 }
 
 /// See the module documentation.

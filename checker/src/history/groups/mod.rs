@@ -84,6 +84,8 @@ pub(crate) struct GroupState {
 struct Asked {
     at: EventRef,
     generation: i32,
+    /// Was it no member of its group then?
+    left: bool,
     offsets: Vec<(Partition, i64)>,
 }
 
@@ -301,11 +303,13 @@ impl GroupHistory {
                     let place = Place { group: group.clone(), partition: partition.clone() };
                     self.commit_sent(at, consumer, &place, partitions.number(partition), *offset);
                 }
-                let offsets = offsets.clone();
-                self.members.0.entry(consumer).or_default().asked.push(Asked { at, generation: *generation, offsets });
+                let member = self.members.0.entry(consumer).or_default();
+                let (offsets, left) = (offsets.clone(), member.joined.is_none());
+                member.asked.push(Asked { at, generation: *generation, left, offsets });
             }
             MemberStep::CommitAnswered { generation, offsets, error } => {
-                let sent = self.sent_as(consumer, *generation, offsets).unwrap_or(at);
+                let asked = self.take_asked(consumer, *generation, offsets);
+                let (sent, left) = asked.map_or((at, false), |asked| (asked.at, asked.left));
                 self.counts.commits += u64::from(error.is_none());
                 self.counts.commits_failed += u64::from(error.is_some());
                 for (partition, offset) in offsets.iter().filter(|_| error.is_none()) {
@@ -316,7 +320,7 @@ impl GroupHistory {
                     if let Some(last) = last.filter(|last| last.offset == offset) {
                         last.acknowledged = Some(at);
                     }
-                    let commit = Commit { offset, sent, answered: at, consumer, generation };
+                    let commit = Commit { offset, sent, answered: at, consumer, generation, left };
                     self.committed(&place, partitions.number(partition), commit);
                 }
             }
@@ -389,12 +393,12 @@ impl GroupHistory {
         shared.commits.asked(offset);
     }
 
-    /// When the commit was sent that is answered now.
-    fn sent_as(&mut self, consumer: u32, generation: i32, offsets: &[(Partition, i64)]) -> Option<EventRef> {
+    /// The commit that is answered now.
+    fn take_asked(&mut self, consumer: u32, generation: i32, offsets: &[(Partition, i64)]) -> Option<Asked> {
         let asked = &mut self.members.0.entry(consumer).or_default().asked;
         let exactly = asked.iter().position(|asked| asked.generation == generation && asked.offsets == *offsets);
         let place = exactly.or_else(|| asked.iter().position(|asked| asked.offsets == *offsets))?;
-        Some(asked.remove(place).at)
+        Some(asked.remove(place))
     }
 
     fn committed(&mut self, place: &Place, number: u32, commit: Commit) {
