@@ -315,6 +315,15 @@ pub enum Observation {
         /// The producer's id.
         producer: i64,
     },
+    /// A broker refused a batch of a producer as out of order, as the leader that it took itself for.
+    OutOfOrderSequence {
+        /// The broker.
+        broker: i32,
+        /// The partition.
+        partition: Partition,
+        /// The epoch in which it took itself for the leader.
+        leader_epoch: i32,
+    },
     /// A replica cut its log. A `to` above the log's end means: dropped all and starts there.
     LogTruncated {
         /// The broker.

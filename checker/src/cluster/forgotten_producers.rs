@@ -19,6 +19,10 @@
 //!   refused as too large where max.message.bytes is less by the time at which it is sent again. The producer splits it, and the
 //!   parts, which keep their sequences, are no batch that the broker knows: out of order (`Sender.completeBatch`,
 //!   `ProducerBatch.split`). All of them are written again in the next epoch.
+//! - A leader that was deposed and has not heard of it lacks what was written since, and refuses what follows on that as out of
+//!   order. A producer that had not heard of its reign, having had nothing to send meanwhile, believes its metadata where the
+//!   leaders after it are down: the epoch is newer than what it knows. It raises its producer epoch and sends again what it was
+//!   not told the end of, which stands in the log (`Metadata.updateLatestMetadata`, `TransactionManager.canRetry`).
 
 use super::Cluster;
 use super::partition::{PartitionTruth, Produced};
@@ -53,6 +57,18 @@ pub(crate) const EXPIRED: &str = "producer.id.expiration.ms";
 pub(crate) const RENUMBERED: &str = "refused-batch-renumbers-those-in-flight";
 /// The rule of the fifth window.
 pub(crate) const SPLIT: &str = "split-after-it-was-written";
+/// The rule of the sixth window.
+pub(crate) const DEPOSED: &str = "out-of-order-to-a-deposed-leader";
+
+/// A broker refused a batch as out of order.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct OutOfOrder {
+    /// The observation.
+    pub(crate) seq: u64,
+    pub(crate) broker: i32,
+    /// The epoch in which it took itself for the leader.
+    pub(crate) leader_epoch: i32,
+}
 
 impl UnknownStart {
     /// What a leader is about to append to this log, if it is such a start. `restarted`: when the broker last started again. Who
@@ -112,8 +128,8 @@ pub(super) fn next_sequence(sequence: i32) -> i32 {
 
 /// The rule by which a record may stand in the log twice: a later copy was written under another producer epoch, by a
 /// leader that had taken a batch out of the middle, or had forgotten the earlier copy, or because a batch of the producer
-/// `was_refused` for good before that instant, or in a smaller batch when the record `was_in_flight` from the one instant to the
-/// other; or under the same, by one that had forgotten the producer. Copies in the order of appending.
+/// `was_refused` for good before that instant, or, when the record `was_in_flight` from the one instant to the other, in a smaller
+/// batch or after a deposed leader had refused what it lacks; or under the same, by one that had forgotten the producer. Copies in the order of appending.
 pub(crate) fn allows_copies(
     cluster: &Cluster,
     truth: &PartitionTruth,
@@ -136,11 +152,24 @@ pub(crate) fn allows_copies(
             () if began_in_the_middle(truth, older) => Some(FIRST_SEQUENCE),
             () if has_forgotten(cluster, truth, older, newer) => Some(ONE_BATCH),
             () if was_refused(newer.at) => Some(RENUMBERED),
+            () if was_refused_by_a_deposed_leader(truth, older, newer) && was_in_flight(older.at, newer.at) => {
+                Some(DEPOSED)
+            }
             () if is_part_of(newer, older) && was_in_flight(older.at, newer.at) => Some(SPLIT),
             () => return None,
         };
     }
     rule
+}
+
+/// Did one who led before the older copy was written, and has it not, refuse a batch as out of order between the two?
+fn was_refused_by_a_deposed_leader(truth: &PartitionTruth, older: &Produced, newer: &Produced) -> bool {
+    let between = |refused: &&OutOfOrder| older.seq < refused.seq && refused.seq < newer.seq;
+    truth.out_of_order.iter().filter(between).any(|refused| {
+        let log = truth.replicas.get(&refused.broker);
+        let has_it = log.is_some_and(|log| log.held_at(&older.batch, refused.seq));
+        refused.leader_epoch < older.batch.epoch && !has_it
+    })
 }
 
 /// Has the batch fewer records than the other one that its record was in before? Nothing but a refusal as too large makes a
@@ -159,15 +188,16 @@ fn has_forgotten(cluster: &Cluster, truth: &PartitionTruth, older: &Produced, ne
     let is_its = |entry: &&LogEntry| entry.batch.producer.is_some_and(|p| (p.id, p.epoch) == (before.id, before.epoch));
     reigns_until(truth, newer.seq).filter(|(_, end)| *end > older.seq).any(|(leader, end)| {
         let Some(log) = truth.replicas.get(&leader) else { return false };
-        let of_producer: Vec<&LogEntry> = log.log.iter().filter(is_its).collect();
-        let Some(place) = of_producer.iter().position(|entry| entry.batch == older.batch) else { return false };
         let restarts = cluster.restarts.get(&leader).into_iter().flatten().copied();
         let is_truncation = |cut: &&Cut| matches!(cut.kind, CutKind::Truncated { .. });
         let truncations = log.cuts.iter().filter(is_truncation).map(|cut| cut.seq);
         restarts.chain(truncations).filter(|began| *began < end).any(|began| {
-            let was_there = |place: usize| of_producer.get(place).is_some_and(|entry| entry.seq < began);
-            let is_earlier_of_two = was_there(place + 1);
-            let is_later_of_two = place > 0 && was_there(place) && after.first_sequence > 0;
+            // As the log was when it began so, for it may have dropped all of that since.
+            let mut of_producer: Vec<&LogEntry> = log.entries_at(began).filter(is_its).collect();
+            of_producer.sort_by_key(|entry| entry.batch.first);
+            let Some(place) = of_producer.iter().position(|entry| entry.batch == older.batch) else { return false };
+            let is_earlier_of_two = place + 1 < of_producer.len();
+            let is_later_of_two = place > 0 && after.first_sequence > 0;
             is_earlier_of_two || is_later_of_two
         })
     })

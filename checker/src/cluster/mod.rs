@@ -45,7 +45,7 @@ use crate::observation::{Entry, EventRef, Observation, Partition, StartCause};
 use crate::partitions::Partitions;
 use crate::settings::{Settings, TopicSettings};
 pub(crate) use change_by_the_rules::INVARIANTS as CHANGES;
-use forgotten_producers::UnknownStart;
+use forgotten_producers::{OutOfOrder, UnknownStart};
 use partition::{Ack, Deletion, Election, Known, PartitionTruth, Produced, Reign};
 use replica::{Batch, CutKind};
 
@@ -232,6 +232,10 @@ impl Cluster {
             ProducerForgotten { broker, partition, producer } => {
                 let number = self.number(settings, &partition);
                 self.partitions[number].replica(broker).forgotten.push(producer);
+            }
+            OutOfOrderSequence { broker, partition, leader_epoch } => {
+                let number = self.number(settings, &partition);
+                self.partitions[number].out_of_order.push(OutOfOrder { seq, broker, leader_epoch });
             }
             LogTruncated { broker, partition, to, why } => {
                 let number = self.number(settings, &partition);

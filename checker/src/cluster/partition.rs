@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::end_offset::TheEnd;
-use super::forgotten_producers::UnknownStart;
+use super::forgotten_producers::{OutOfOrder, UnknownStart};
 use super::ghost::Ghost;
 use super::producer_sequences::ProducerSequences;
 use super::replica::{Batch, Replica};
@@ -131,6 +131,8 @@ pub(crate) struct PartitionTruth {
     pub(crate) produced: Vec<Produced>,
     pub(crate) deletions: Vec<Deletion>,
     pub(crate) unknown_starts: Vec<UnknownStart>,
+    /// Batches that were refused as out of order.
+    pub(crate) out_of_order: Vec<OutOfOrder>,
     /// What clients were last told of its end.
     pub(crate) end_told: Option<TheEnd>,
 }
@@ -181,6 +183,7 @@ impl PartitionTruth {
             produced: Vec::new(),
             deletions: Vec::new(),
             unknown_starts: Vec::new(),
+            out_of_order: Vec::new(),
             end_told: None,
         }
     }

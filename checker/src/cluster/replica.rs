@@ -181,6 +181,12 @@ impl Replica {
         spans
     }
 
+    /// What its log held just after that observation, in no order.
+    pub(crate) fn entries_at(&self, seq: u64) -> impl Iterator<Item = &LogEntry> {
+        let cut_since = self.cuts.iter().filter(move |cut| cut.seq > seq).flat_map(|cut| &cut.removed);
+        cut_since.chain(&self.log).filter(move |entry| entry.seq <= seq)
+    }
+
     /// Did it hold the batch just before that observation?
     pub(crate) fn held_at(&self, batch: &Batch, seq: u64) -> bool {
         self.spans(batch).iter().any(|s| s.entry.seq <= seq && s.until.is_none_or(|cut| cut.seq > seq))

@@ -28,7 +28,7 @@ use std::sync::Arc;
 
 use crate::cluster::Cluster;
 use crate::cluster::loss::{self, Judgement};
-use crate::cluster::partition::PartitionTruth;
+use crate::cluster::partition::{PartitionTruth, Produced};
 use crate::cluster::replica::Replica;
 use crate::findings::Findings;
 use crate::observation::{CoordinatorStep, EventRef, GroupRecord, MemberStep, Observation, Partition};
@@ -126,6 +126,10 @@ struct Log {
     /// Commits that were written and not acknowledged, by the broker that wrote them.
     waiting: BTreeMap<(i32, Key), VecDeque<Written>>,
     acknowledged: BTreeMap<Key, Acknowledged>,
+    /// Commits that a deposed leader acknowledged, which knew nothing of that: they never were part of the log's history.
+    aside: Vec<(Key, Acknowledged)>,
+    /// Those of them that were lost as the configuration allows.
+    lost_aside: Vec<(Key, Acknowledged, Judgement)>,
     loads: u64,
 }
 
@@ -358,6 +362,9 @@ impl Groups {
         let written = place.and_then(|place| waiting.drain(..=place).next_back());
         if let Some(written) = &written {
             let acknowledged = Acknowledged { offset, at, batch: written.batch, told_lost: false };
+            if cluster.partition(home).is_some_and(|truth| !is_committed(truth, written.batch)) {
+                log.aside.push((key.clone(), acknowledged));
+            }
             let last = log.acknowledged.entry(key).or_insert(acknowledged);
             // By epoch first: a later leader may write at lower offsets.
             if (last.batch.1, last.batch.0) <= (written.batch.1, written.batch.0) {
@@ -430,7 +437,48 @@ impl Groups {
         for partition in self.logs.keys().cloned().collect::<Vec<_>>() {
             let leader = cluster.partition(&partition).map_or(-1, |truth| truth.leader);
             self.advance(at, leader, &partition, cluster, settings, found);
+            let (log, truth) = (self.logs.get_mut(&partition), cluster.partition(&partition));
+            let Some((log, truth)) = log.zip(truth) else { continue };
+            for violation in log.find_lost_aside(cluster, truth, settings) {
+                violation.tell(at, Some(leader), settings, found);
+            }
         }
+    }
+
+    /// Was the member given that epoch before it was removed, never after it, and a higher one when it had come again, until then?
+    pub(crate) fn gave_before_it_left(&self, group: &str, member: &str, epoch: i32, until: EventRef) -> bool {
+        let Some(log) = self.home.get(group).and_then(|home| self.logs.get(home)) else { return false };
+        let (mut is_given, mut is_removed, mut comes_again) = (false, false, false);
+        let batches = log.batches.values().filter(|batch| batch.at.id < until.id);
+        for record in batches.flat_map(|batch| &batch.records) {
+            let GroupRecord::Member { group: of, member: id, value } = record else { continue };
+            if (&**of, &**id) != (group, member) {
+                continue;
+            }
+            match value.as_ref().map(|value| value.epoch) {
+                None => (is_removed, comes_again) = (is_given, false),
+                Some(now) if now == epoch => (is_given, is_removed, comes_again) = (true, false, false),
+                Some(now) => comes_again = is_removed && now > epoch,
+            }
+        }
+        comes_again
+    }
+
+    /// By what rule was this very commit lost, which a deposed leader had acknowledged? `sent` and `answered`: as its member saw it.
+    pub(crate) fn was_lost_aside(
+        &self,
+        group: &Arc<str>,
+        partition: &Partition,
+        offset: i64,
+        (sent, answered): (EventRef, EventRef),
+    ) -> Option<&Judgement> {
+        let log = self.logs.get(self.home.get(group)?)?;
+        let is_it = |(key, commit, _): &&(Key, Acknowledged, Judgement)| {
+            (&key.0, &key.1, commit.offset) == (group, partition, offset)
+                && sent.id < commit.at.id
+                && commit.at.id < answered.id
+        };
+        log.lost_aside.iter().find(is_it).map(|(_, _, loss)| loss)
     }
 
     /// What excuses that a group forgot: it lost part of `__consumer_offsets` by a rule that allows that.
@@ -482,6 +530,39 @@ impl Log {
         }
         lost
     }
+
+    /// What deposed leaders had acknowledged, and no leader after them has: each that was not told already.
+    fn find_lost_aside(&mut self, cluster: &Cluster, truth: &PartitionTruth, settings: &Settings) -> Vec<Violation> {
+        let mut lost = Vec::new();
+        for (key, commit) in std::mem::take(&mut self.aside) {
+            let is_it = |p: &&Produced| (p.batch.first, p.batch.epoch) == commit.batch;
+            let Some(produced) = truth.produced.iter().find(is_it).filter(|p| !truth.ghost.has(&p.batch)) else {
+                continue;
+            };
+            let loss = loss::judge(cluster, truth, produced, -1, true, settings).judgement;
+            let last = self.acknowledged.get_mut(&key).filter(|last| last.batch == commit.batch);
+            let is_told = last.is_some_and(|last| std::mem::replace(&mut last.told_lost, true));
+            if !is_told {
+                lost.push(Violation::CommitLost {
+                    group: key.0.clone(),
+                    partition: key.1.clone(),
+                    offset: commit.offset,
+                    acknowledged: commit.at,
+                    loss: loss.clone(),
+                });
+            }
+            if loss.class == Class::Allowed {
+                self.lost_aside.push((key, commit, loss));
+            }
+        }
+        lost
+    }
+}
+
+/// Is the batch part of what the partition has committed, by first offset and epoch?
+fn is_committed(truth: &PartitionTruth, place: (i64, i32)) -> bool {
+    let mut of_place = truth.produced.iter().rev().filter(|p| (p.batch.first, p.batch.epoch) == place);
+    of_place.any(|produced| truth.ghost.has(&produced.batch))
 }
 
 /// Has its log this batch, by first offset and epoch?

@@ -9,6 +9,8 @@
 //! (`ConsumerGroup.validateOffsetCommit`), whatever others have committed meanwhile: `commit-of-a-former-member`. That a
 //! coordinator takes it from a group that has members is a BUG on the coordinator's side ([`crate::groups`]).
 
+use std::sync::Arc;
+
 use crate::cluster::loss;
 use crate::cluster::partition::{Deletion, PartitionTruth};
 use crate::findings::{Findings, Headline};
@@ -21,6 +23,12 @@ use crate::words::{seconds, step};
 
 use super::Judge;
 
+/// A member that does not poll leaves, and comes again when it does, whatever it is still to be answered. The answer to a
+/// heartbeat of before tells it of partitions that were its own then, and it takes them for those of the member that it is to
+/// become, until it is told what that has (KIP-848: `AbstractHeartbeatRequestManager.poll` forgets what is in flight,
+/// `ConsumerMembershipManager.onHeartbeatSuccess` asks of no answer what it answers).
+const OLD_ANSWER: &str = "answer-from-before-it-left";
+
 /// Judges what was found in a group.
 pub(super) fn judge(judge: &Judge<'_>, violation: GroupViolation, found: &mut Findings) {
     use GroupViolation::*;
@@ -28,7 +36,7 @@ pub(super) fn judge(judge: &Judge<'_>, violation: GroupViolation, found: &mut Fi
     match violation {
         Skip { place, consumer, committed, start, nothing, at } => {
             let mut headline = Headline::bug("group-skip", &place.partition, Some(start), at);
-            excuse(judge, &place, committed.map(|commit| commit.answered), &mut headline);
+            excuse(judge, &place, committed.as_ref(), &mut headline);
             found.add(headline, || {
                 let had = match &committed {
                     Some(commit) => format!("has committed {}", commit.offset),
@@ -45,7 +53,7 @@ pub(super) fn judge(judge: &Judge<'_>, violation: GroupViolation, found: &mut Fi
         }
         Rewind { place, consumer, committed, start, nothing, at } => {
             let mut headline = Headline::bug("group-rewind", &place.partition, Some(start), at);
-            excuse(judge, &place, Some(committed.answered), &mut headline);
+            excuse(judge, &place, Some(&committed), &mut headline);
             found.add(headline, || {
                 let summary = format!(
                     "{} began to read {} for group {} at offset {start}, though the group had committed {}",
@@ -115,11 +123,17 @@ pub(super) fn judge(judge: &Judge<'_>, violation: GroupViolation, found: &mut Fi
                 (summary, chain)
             });
         }
-        DualOwnership { place, first, second, zombie, at } => {
+        DualOwnership { place, first, second, zombie, comes_again, at } => {
             let mut headline = Headline::bug("dual-ownership", &place.partition, None, at);
             match zombie {
                 true => (headline.class, headline.rule) = (Class::Info, Some("zombie")),
                 false => excuse(judge, &place, None, &mut headline),
+            }
+            let low = first.1.min(second.1);
+            let is_old = |id: &Arc<str>| judge.groups.gave_before_it_left(&place.group, id, low, at);
+            // As with losses, no rule excuses a cluster with a zoo switch on.
+            if headline.class == Class::Bug && !judge.settings.zoo_on && comes_again.as_ref().is_some_and(is_old) {
+                (headline.class, headline.rule) = (Class::Allowed, Some(OLD_ANSWER));
             }
             found.add(headline, || {
                 let Place { group, partition } = &place;
@@ -175,7 +189,7 @@ pub(super) fn judge(judge: &Judge<'_>, violation: GroupViolation, found: &mut Fi
                 false if commit.generation < 0 && commit.left => {
                     (headline.class, headline.rule) = (Class::Allowed, Some("commit-of-a-former-member"));
                 }
-                false => excuse(judge, &place, Some(before.answered), &mut headline),
+                false => excuse(judge, &place, Some(&before), &mut headline),
             }
             found.add(headline, || {
                 let summary = format!(
@@ -193,12 +207,20 @@ pub(super) fn judge(judge: &Judge<'_>, violation: GroupViolation, found: &mut Fi
     }
 }
 
-/// The group forgot in a way that is allowed: it lost what it had committed, or that was removed.
-fn excuse(judge: &Judge<'_>, place: &Place, since: Option<EventRef>, headline: &mut Headline) {
-    if let Some(loss) = judge.groups.forgot(&place.group, judge.cluster) {
+/// The group forgot in a way that is allowed: it lost what it had committed, or that was removed, or it was that very commit
+/// which a deposed leader had acknowledged and nobody after it has.
+fn excuse(judge: &Judge<'_>, place: &Place, commit: Option<&Commit>, headline: &mut Headline) {
+    let Place { group, partition } = place;
+    let (groups, cluster) = (judge.groups, judge.cluster);
+    let was_removed = |commit: &Commit| groups.was_removed(group, partition, commit.answered);
+    let lost_aside =
+        |commit: &Commit| groups.was_lost_aside(group, partition, commit.offset, (commit.sent, commit.answered));
+    if let Some(loss) = groups.forgot(group, cluster) {
         (headline.class, headline.rule) = (loss.class, loss.rule);
-    } else if since.is_some_and(|since| judge.groups.was_removed(&place.group, &place.partition, since)) {
+    } else if commit.is_some_and(was_removed) {
         (headline.class, headline.rule) = (Class::Allowed, Some("offsets-removed"));
+    } else if let Some(loss) = commit.and_then(lost_aside) {
+        (headline.class, headline.rule) = (loss.class, loss.rule);
     }
 }
 

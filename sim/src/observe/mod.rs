@@ -149,6 +149,13 @@ impl Observer {
                     min_insync_replicas: replica.map(|r| r.effective_min_isr() as i32),
                 }
             }
+            (Event::ProduceAnswered { partition, error: Some(error), .. }, Some(broker))
+                if error == "OUT_OF_ORDER_SEQUENCE_NUMBER" =>
+            {
+                let replica = world.broker_at(event.node).and_then(|b| b.partition(partition));
+                let leader_epoch = replica.map_or(-1, |replica| replica.leader_epoch);
+                Observation::OutOfOrderSequence { broker, partition: self.name(partition), leader_epoch }
+            }
             (Event::BecameLeader { partition, leader_epoch, leader_epoch_start_offset, .. }, Some(broker)) => {
                 Observation::BecameLeader {
                     broker,

@@ -19,7 +19,7 @@ pub(super) fn assigned(place: &Place, owners: &[Ownership], members: &Members, f
             continue;
         }
         let zombie = !is_bug(old, new, members);
-        found.push(violation(place, old, new, zombie, new.since));
+        found.push(violation(place, old, new, zombie, members, new.since));
     }
 }
 
@@ -36,7 +36,7 @@ pub(super) fn joined(
     for other in owners.iter().filter(|other| other.is_open() && other.consumer != consumer) {
         let (first, second) = if mine.since.id < other.since.id { (mine, other) } else { (other, mine) };
         if !members.are_one_static_member(consumer, other.consumer) && is_bug(first, second, members) {
-            found.push(violation(place, first, second, false, at));
+            found.push(violation(place, first, second, false, members, at));
         }
     }
 }
@@ -46,12 +46,21 @@ fn is_bug(one: &Ownership, other: &Ownership, members: &Members) -> bool {
     low.generation == high.generation || members.generation(low.consumer) >= Some(high.generation)
 }
 
-fn violation(place: &Place, first: &Ownership, second: &Ownership, zombie: bool, at: EventRef) -> GroupViolation {
+fn violation(
+    place: &Place,
+    first: &Ownership,
+    second: &Ownership,
+    zombie: bool,
+    members: &Members,
+    at: EventRef,
+) -> GroupViolation {
+    let low = if first.generation <= second.generation { first } else { second };
     GroupViolation::DualOwnership {
         place: place.clone(),
         first: (first.consumer, first.generation, first.since),
         second: (second.consumer, second.generation, second.since),
         zombie,
+        comes_again: members.came_again(low.consumer, low.since),
         at,
     }
 }

@@ -95,6 +95,10 @@ struct Member {
     instance: Option<Arc<str>>,
     /// The generation that it is in, and since when.
     joined: Option<(i32, EventRef)>,
+    /// Its member id, as it was told last.
+    id: Option<Arc<str>>,
+    /// When it left last, or learnt that it was no member.
+    left: Option<EventRef>,
     positions: BTreeMap<u32, i64>,
     /// Its last poll that gave something.
     polled: EventRef,
@@ -116,6 +120,11 @@ impl Members {
     }
     fn joined_at(&self, consumer: u32) -> Option<EventRef> {
         self.0.get(&consumer)?.joined.map(|(_, at)| at)
+    }
+    /// Its member id, if it had left before that.
+    fn came_again(&self, consumer: u32, since: EventRef) -> Option<Arc<str>> {
+        let member = self.0.get(&consumer).filter(|member| member.left.is_some_and(|left| left.id < since.id))?;
+        member.id.clone()
     }
     /// Do they go by one group.instance.id?
     fn are_one_static_member(&self, one: u32, other: u32) -> bool {
@@ -258,8 +267,9 @@ impl GroupHistory {
         let member = self.members.0.entry(consumer).or_default();
         member.instance.clone_from(&settings.instance);
         match what {
-            MemberStep::Joined { generation, .. } => {
+            MemberStep::Joined { generation, member: id } => {
                 self.counts.joins += 1;
+                member.id = Some(id.clone());
                 member.joined = Some((*generation, at));
                 let of_group = self.groups.get(group).into_iter().flat_map(|state| &state.partitions);
                 for (number, shared) in of_group {
@@ -267,7 +277,7 @@ impl GroupHistory {
                     dual_ownership::joined(&place, &shared.owners, consumer, at, &self.members, &mut self.found);
                 }
             }
-            MemberStep::Left => member.joined = None,
+            MemberStep::Left => (member.joined, member.left) = (None, Some(at)),
             // Whether there was a reason the side of its coordinator decides ([`crate::groups`]).
             MemberStep::Fenced { .. } | MemberStep::GaveUp { .. } => {}
             MemberStep::Assigned { generation, partitions: assigned } => {
