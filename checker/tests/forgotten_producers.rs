@@ -257,3 +257,38 @@ fn a_producer_that_must_give_up_its_first_batch_is_waited_for() {
     assert!(stuck(false, 121_000), "by delivery.timeout.ms it is given up");
     assert!(stuck(true, 119_000));
 }
+
+/// b2 took over from b1, and writes record 1. Then b1 refuses what follows as out of order, as the leader of this epoch, and b2
+/// writes the record again in the producer's next epoch. b1 may have the record by then, and the producer may have been told of it.
+fn refused_by_a_former_leader(
+    leader_epoch: i32,
+    has_it: bool,
+    told_before: bool,
+) -> Vec<(Class, Option<&'static str>)> {
+    let mut play = three_brokers(-1);
+    play.elect(2, &[1, 2, 3]).given(1).append_of(1, 0, 0);
+    if has_it {
+        play.fetch(1);
+    }
+    let tell = |play: &mut Play| _ = play.told(1, Belief::Acked { offset: None }, 1);
+    if told_before {
+        tell(&mut play);
+    }
+    play.see(Observation::OutOfOrderSequence { broker: 1, partition: orders(), leader_epoch });
+    play.append_of(1, 1, 0);
+    if !told_before {
+        tell(&mut play);
+    }
+    let duplicates = play.judged().into_iter().filter(|(_, code, _)| *code == "duplicate");
+    duplicates.map(|(class, _, rule)| (class, rule)).collect()
+}
+
+#[test]
+fn a_deposed_leader_that_lacks_a_batch_makes_its_producer_write_it_again() {
+    let allowed = [(Class::Allowed, Some("out-of-order-to-a-deposed-leader"))];
+    assert_eq!(refused_by_a_former_leader(0, false, false), allowed);
+    let bug = [(Class::Bug, None)];
+    assert_eq!(refused_by_a_former_leader(2, false, false), bug, "it led when the record was written");
+    assert_eq!(refused_by_a_former_leader(0, true, false), bug, "it has the record, and what follows is in order");
+    assert_eq!(refused_by_a_former_leader(0, false, true), bug, "it had been acknowledged");
+}
