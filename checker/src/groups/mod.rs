@@ -27,7 +27,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
 use crate::cluster::Cluster;
-use crate::cluster::loss::{self, Judgement};
+use crate::cluster::loss::{self, Judgement, Loss};
 use crate::cluster::partition::{PartitionTruth, Produced};
 use crate::cluster::replica::Replica;
 use crate::findings::Findings;
@@ -539,7 +539,11 @@ impl Log {
             let Some(produced) = truth.produced.iter().find(is_it).filter(|p| !truth.ghost.has(&p.batch)) else {
                 continue;
             };
-            let loss = loss::judge(cluster, truth, produced, -1, true, settings).judgement;
+            // A later leader may have it all the same.
+            let Loss { judgement: loss, reign: Some(_) } = loss::judge(cluster, truth, produced, -1, true, settings)
+            else {
+                continue;
+            };
             let last = self.acknowledged.get_mut(&key).filter(|last| last.batch == commit.batch);
             let is_told = last.is_some_and(|last| std::mem::replace(&mut last.told_lost, true));
             if !is_told {
