@@ -633,12 +633,14 @@ impl Switch {
             }
             Switch::NoHwAfterIsrChange => &[],
             Switch::HwWaitsForIneligible => &[],
-            Switch::CommitUnfenced => &["group-rewind", "group-skip"],
+            Switch::CommitUnfenced => &["group-rewind", "group-skip", "wrong-answer"],
             Switch::StaticRejoinNotPersisted => &["coordinator-divergence"],
             Switch::Kip848EpochBookkeeping => &["commit-regression", "group-rewind", "zombie-commit"],
             Switch::AssignBeforeRevokeAck => &["commit-regression", "group-rewind", "zombie-commit"],
-            Switch::FencedMemberStaysOut => &[],
-            Switch::AcceptOldMemberEpoch => &["commit-regression", "group-rewind", "zombie-commit", "stuck"],
+            Switch::FencedMemberStaysOut => &["wrong-answer"],
+            Switch::AcceptOldMemberEpoch => {
+                &["commit-regression", "group-rewind", "zombie-commit", "stuck", "wrong-answer"]
+            }
             Switch::PartialLoad => &[
                 "group-rewind",
                 "group-skip",

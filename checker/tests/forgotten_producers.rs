@@ -288,7 +288,7 @@ fn a_deposed_leader_that_lacks_a_batch_makes_its_producer_write_it_again() {
     let allowed = [(Class::Allowed, Some("out-of-order-to-a-deposed-leader"))];
     assert_eq!(refused_by_a_former_leader(0, false, false), allowed);
     let bug = [(Class::Bug, None)];
-    assert_eq!(refused_by_a_former_leader(2, false, false), bug, "it led when the record was written");
+    assert_eq!(refused_by_a_former_leader(9, false, false), bug, "it leads since, and must have the record");
     assert_eq!(refused_by_a_former_leader(0, true, false), bug, "it has the record, and what follows is in order");
     assert_eq!(refused_by_a_former_leader(0, false, true), bug, "it had been acknowledged");
 }

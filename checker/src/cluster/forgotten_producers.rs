@@ -129,7 +129,8 @@ pub(super) fn next_sequence(sequence: i32) -> i32 {
 /// The rule by which a record may stand in the log twice: a later copy was written under another producer epoch, by a
 /// leader that had taken a batch out of the middle, or had forgotten the earlier copy, or because a batch of the producer
 /// `was_refused` for good before that instant, or, when the record `was_in_flight` from the one instant to the other, in a smaller
-/// batch or after a deposed leader had refused what it lacks; or under the same, by one that had forgotten the producer. Copies in the order of appending.
+/// batch or after a deposed leader had refused what it lacks; or under the same, by one that had forgotten the producer. Copies
+/// in the order of appending.
 pub(crate) fn allows_copies(
     cluster: &Cluster,
     truth: &PartitionTruth,
