@@ -45,8 +45,8 @@ impl Deeds {
         }
     }
 
-    /// A heartbeat tells the broker epoch of this life.
-    pub(super) fn note_broker_epoch(&mut self, node: NodeIx, broker_epoch: i64) {
+    /// A broker knows the broker epoch of this life.
+    fn note_broker_epoch(&mut self, node: NodeIx, broker_epoch: i64) {
         let life = self.lives.entry(node).or_insert(BrokerLife { broker_epoch: -1, before: -1, lost_power: false });
         if life.broker_epoch != broker_epoch {
             *life = BrokerLife { broker_epoch, lost_power: false, ..*life };
@@ -57,6 +57,7 @@ impl Deeds {
     pub(super) fn judge_event(&mut self, event: &Event, wall: Millis, speaker: &mut Speaker<'_>) {
         let node = speaker.node;
         match event {
+            Event::RegisteredWith { broker_epoch } => self.note_broker_epoch(node, *broker_epoch),
             Event::BecameLeader { partition, isr, .. } => {
                 let reign = Reign { since: wall, isr: isr.clone() };
                 self.reigns.insert((node, partition.clone()), reign);

@@ -229,10 +229,8 @@ impl World {
                         let at_a_time = conn.calls.len() + isr_changes_sent;
                         speaker.says(Word::IsrRequestsAtATime, None, at_a_time, 1);
                     }
-                    match &**request {
-                        RequestKind::BrokerHeartbeat(said) => referee.deeds.note_broker_epoch(node, said.broker_epoch),
-                        RequestKind::BrokerRegistration(said) => referee.deeds.judge_registration(said, &mut speaker),
-                        _ => {}
+                    if let RequestKind::BrokerRegistration(said) = &**request {
+                        referee.deeds.judge_registration(said, &mut speaker);
                     }
                     requests::judge(referee, conn.purpose, request, &mut speaker);
                 }

@@ -447,6 +447,10 @@ fn a_registration_names_the_epoch_of_the_life_before() {
     for (said, heard) in [(epoch, vec![]), (-1, vec![]), (epoch - 1, vec![Word::PreviousBrokerEpoch])] {
         assert_eq!(stage.sends("b1", "c1", Purpose::Heartbeat, says(said)), heard);
     }
+    // A life may be too short for a heartbeat.
+    assert_eq!(stage.does("b1", Event::RegisteredWith { broker_epoch: epoch + 7 }), []);
+    stage.world.referee.forget(node, false);
+    assert_eq!(stage.sends("b1", "c1", Purpose::Heartbeat, says(epoch + 7)), []);
     // With the power, what was removed from the disk may have come back.
     stage.world.referee.forget(node, true);
     assert_eq!(stage.sends("b1", "c1", Purpose::Heartbeat, says(epoch - 1)), []);
