@@ -75,6 +75,18 @@ pub enum Word {
     MemberRemoval,
     /// The answer to a static member that leads and comes again: whether to leave the assignment as it is.
     SkipAssignment,
+    /// The epoch of a group behind a heartbeat of a member (KIP-848).
+    GroupEpoch,
+    /// The epoch of a group's target assignment behind a heartbeat of a member (KIP-848).
+    TargetEpoch,
+    /// What a member has behind its heartbeat, and in which epoch (KIP-848).
+    MemberStep,
+    /// The answer to a member's heartbeat: its epoch (KIP-848).
+    ToldEpoch,
+    /// The answer to a member's heartbeat: what it has (KIP-848).
+    ToldAssignment,
+    /// A member is still in its group, long after it was to be removed.
+    LateMember,
     /// A leader: for how long somebody was not caught up.
     IsrLateness,
     /// A broker's registration: the broker epoch of its last life, if that came to an orderly end.
@@ -103,6 +115,12 @@ impl Word {
                 | GroupRebalance
                 | MemberRemoval
                 | SkipAssignment
+                | GroupEpoch
+                | TargetEpoch
+                | MemberStep
+                | ToldEpoch
+                | ToldAssignment
+                | LateMember
         )
     }
 
@@ -162,6 +180,18 @@ impl Word {
                 ("to a group, of a member", "KIP-345, `GroupMetadataManager.expireClassicGroupMemberHeartbeat`")
             }
             Word::SkipAssignment => ("to a leader that comes again", "KIP-814, `GroupMetadataManager`"),
+            Word::GroupEpoch => ("as the group's epoch", "KIP-848, `GroupMetadataManager.consumerGroupHeartbeat`"),
+            Word::TargetEpoch => {
+                ("as the epoch of the target assignment", "KIP-848, `GroupMetadataManager.consumerGroupHeartbeat`")
+            }
+            Word::MemberStep => ("as the member's state", "KIP-848, `CurrentAssignmentBuilder.build`"),
+            Word::ToldEpoch => ("as the member's epoch", "KIP-848, `GroupMetadataManager.consumerGroupHeartbeat`"),
+            Word::ToldAssignment => {
+                ("as the member's assignment", "KIP-848, `GroupMetadataManager.consumerGroupHeartbeat`")
+            }
+            Word::LateMember => {
+                ("to a group, of a member", "`GroupMetadataManager.scheduleConsumerGroupSessionTimeout`")
+            }
             Word::IsrLateness => {
                 ("who is to leave the ISR", "`Partition.getOutOfSyncReplicas`, `Replica.resetReplicaState`")
             }

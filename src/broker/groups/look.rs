@@ -93,6 +93,17 @@ impl Broker {
         slot.shard.group(id).filter(|_| slot.shard.is_active())
     }
 
+    /// The partition of `__consumer_offsets` that a group is kept in, as this broker counts them.
+    pub fn coordinates_in(&self, id: &str) -> Option<i32> {
+        Some(self.groups.partition_for(id)).filter(|partition| self.groups.slots.contains_key(partition))
+    }
+    /// The groups of one partition of `__consumer_offsets` that this broker coordinates, and what its coordinator is
+    /// configured with.
+    pub fn groups_in(&self, partition: i32) -> impl Iterator<Item = (&str, &Group, &GroupConfig)> {
+        let slot = self.groups.slots.get(&partition).filter(|slot| slot.shard.is_active());
+        slot.into_iter().flat_map(|slot| slot.shard.groups().map(|(id, group)| (id, group, slot.shard.config())))
+    }
+
     /// The partitions of `__consumer_offsets` that this broker coordinates, with their groups.
     pub fn coordinated(&self) -> impl Iterator<Item = CoordinatedPartition> {
         self.groups.slots.iter().map(|(partition, slot)| CoordinatedPartition {

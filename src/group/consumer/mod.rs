@@ -121,6 +121,10 @@ impl ConsumerGroup {
     pub fn members(&self) -> &BTreeMap<String, ConsumerMember> {
         &self.members
     }
+    /// What a member is to have; `None` if nobody has looked yet.
+    pub fn target(&self, member: &str) -> Option<&Partitions> {
+        self.target.get(member)
+    }
     /// Source: `ConsumerGroup.maybeUpdateGroupState`.
     pub fn state(&self) -> ConsumerGroupState {
         if self.members.is_empty() {

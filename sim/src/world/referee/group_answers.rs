@@ -17,6 +17,7 @@ use trial_kafka::group::coordinator::Group;
 use trial_kafka::node::ReqId;
 use trial_kafka::protocol::errors::code_name;
 
+use super::consumer_steps::Heartbeat;
 use super::group_lives::Sign;
 use super::{Due, Speaker};
 
@@ -42,6 +43,8 @@ pub(super) struct DueOfGroup {
     pub(super) waits: Option<String>,
     /// The answer tells a leader to leave the assignment as it is.
     skips_assignment: bool,
+    /// A heartbeat of the consumer protocol that has nothing wrong with it.
+    pub(super) heartbeat: Option<Box<Heartbeat>>,
 }
 
 /// What becomes of a classic group in this generation.
@@ -56,13 +59,19 @@ struct Then {
 /// What must be done with this question, and whose life it is a sign of.
 pub(super) fn to_question(question: &GroupQuestion<'_>) -> Option<(ReqId, Due, Option<Sign>)> {
     let (version, group) = (question.api_version, question.group);
+    let mut heartbeat = None;
     let (answer, then) = match question.request {
         Request::JoinGroup(request) => to_join(request, version, group, question.config)?,
         Request::SyncGroup(request) => (to_sync(request, group)?.err().map(Err), None),
         Request::Heartbeat(request) => (Some(to_heartbeat(request, group)), None),
         Request::LeaveGroup(request) => (None, Some(to_leave(request, version, group)?)),
         Request::ConsumerGroupHeartbeat(request) => {
-            (Some(to_consumer_heartbeat(request, group, question.config)?), None)
+            let answer = to_consumer_heartbeat(request, group, question.config)?;
+            if answer.is_ok() {
+                let known = consumer(group).and_then(|group| group.members().get(request.member_id.as_str()));
+                heartbeat = Heartbeat::of(request, group, known).map(Box::new);
+            }
+            (Some(answer), None)
         }
         Request::OffsetCommit(request) => (Some(to_commit(request, version, group)), None),
         _ => return None,
@@ -70,7 +79,7 @@ pub(super) fn to_question(question: &GroupQuestion<'_>) -> Option<(ReqId, Due, O
     let id = question.request.group()?.to_string();
     let sign = sign_of_life(question, answer.as_ref());
     let (waits, skips_assignment) = waits(question);
-    Some((question.req, Due::Group(DueOfGroup { group: id, answer, then, waits, skips_assignment }), sign))
+    Some((question.req, Due::Group(DueOfGroup { group: id, answer, then, waits, skips_assignment, heartbeat }), sign))
 }
 
 /// Which member waits from now on for its group, having had an answer to a join before, and whether one that leads is told to
@@ -115,6 +124,13 @@ fn sign_of_life(question: &GroupQuestion<'_>, answer: Option<&Result<(), Respons
 fn classic(group: Option<&Group>) -> Option<&ClassicGroup> {
     match group {
         Some(Group::Classic(group)) => Some(group),
+        _ => None,
+    }
+}
+
+fn consumer(group: Option<&Group>) -> Option<&ConsumerGroup> {
+    match group {
+        Some(Group::Consumer(group)) => Some(group),
         _ => None,
     }
 }
@@ -359,7 +375,10 @@ fn may_say(member: &ConsumerMember, request: &ConsumerGroupHeartbeatRequest) -> 
 }
 
 /// Has become of the group what must?
-pub(super) fn look_what_became(due: &DueOfGroup, speaker: &mut Speaker<'_>) {
+pub(super) fn look_what_became(due: &mut DueOfGroup, speaker: &mut Speaker<'_>) {
+    if let Some(heartbeat) = &mut due.heartbeat {
+        heartbeat.look(speaker.slot.broker().and_then(|broker| broker.coordinated_now(&due.group)));
+    }
     let Some(then) = due.then else { return };
     let Some(Group::Classic(group)) = speaker.slot.broker().and_then(|broker| broker.coordinated_now(&due.group))
     else {
@@ -411,6 +430,9 @@ pub(super) fn judge_group(due: &DueOfGroup, response: &ResponseKind, speaker: &m
         && response.error_code == 0
     {
         speaker.says(Word::SkipAssignment, None, response.skip_assignment, true);
+    }
+    if let (ResponseKind::ConsumerGroupHeartbeat(response), Some(heartbeat)) = (response, &due.heartbeat) {
+        heartbeat.judge(response, speaker);
     }
     let Some(due) = &due.answer else { return };
     let codes: Vec<i16> = match response {

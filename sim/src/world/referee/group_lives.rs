@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use trial_checker::Word;
 use trial_kafka::event::Event;
+use trial_kafka::group::coordinator::Group;
 use trial_kafka::node::{Nanos, ReqId};
 
 use super::group_answers::DueOfGroup;
@@ -19,6 +20,20 @@ pub(super) struct Life {
     heard: Nanos,
     session_ms: i32,
     is_static: bool,
+    /// How often it was looked at after its time, and when for the last time.
+    looks: (u32, Nanos),
+}
+
+/// So long after its time a member may still be there: whoever removes it has something else to do first.
+const GRACE: Nanos = 1_000_000_000;
+/// Nor is one look enough: a process that stood still has not come to its timers yet.
+const LOOKS: u32 = 4;
+const BETWEEN_LOOKS: Nanos = 500_000_000;
+
+impl Life {
+    fn new(heard: Nanos, session_ms: i32, is_static: bool) -> Life {
+        Life { heard, session_ms, is_static, looks: (0, 0) }
+    }
 }
 
 /// A member lives: its id, how long it may be silent, and whether it is a static one.
@@ -38,9 +53,9 @@ pub(super) fn forget_earlier_waits(dues: &mut BTreeMap<(NodeIx, ReqId), Due>, no
 }
 
 /// A member lives.
-pub(super) fn note_life(lives: &mut Lives, node: NodeIx, due: &DueOfGroup, sign: Option<Sign>, now: Nanos) {
+pub(super) fn note_life(lives: &mut Lives, node: NodeIx, group: &str, sign: Option<Sign>, now: Nanos) {
     if let Some((member, session_ms, is_static)) = sign {
-        lives.insert((node, due.group.clone(), member), Life { heard: now, session_ms, is_static });
+        lives.insert((node, group.to_string(), member), Life::new(now, session_ms, is_static));
     }
 }
 
@@ -69,5 +84,64 @@ pub(super) fn judge_removal(
     }
     if of_rebalance && life.is_static {
         speaker.wrong(Word::MemberRemoval, None, why.clone(), "that it is a static one, which stays".to_string());
+    }
+}
+
+/// A coordinator has loaded its groups: from now on it watches their members, whenever it last heard of them. Source:
+/// `GroupMetadataManager.onLoaded`.
+pub(super) fn note_loaded(lives: &mut Lives, event: &Event, now: Nanos, speaker: &Speaker<'_>) {
+    let Event::CoordinatorLoaded { partition, .. } = event else { return };
+    let Some(broker) = speaker.slot.broker() else { return };
+    lives.retain(|(node, group, _), _| {
+        *node != speaker.node || broker.coordinates_in(group) != Some(partition.partition)
+    });
+    for (id, group, config) in broker.groups_in(partition.partition) {
+        let mut insert = |member: &str, session_ms, is_static| {
+            lives.insert((speaker.node, id.to_string(), member.to_string()), Life::new(now, session_ms, is_static));
+        };
+        match group {
+            Group::Classic(group) => {
+                for (id, member) in group.members() {
+                    insert(id, member.session_timeout_ms(), member.instance().is_some());
+                }
+            }
+            Group::Consumer(group) => {
+                for (id, member) in group.members() {
+                    insert(id, config.consumer_session_timeout_ms, member.instance.is_some());
+                }
+            }
+        }
+    }
+}
+
+/// A member asks to join, and may wait for its group: it lives as long as it waits, and nobody hears of it.
+pub(super) fn forget_life(lives: &mut Lives, node: NodeIx, group: &str, member: &str) {
+    lives.remove(&(node, group.to_string(), member.to_string()));
+}
+
+/// Is anybody still in a group who was to be removed for its silence? Source:
+/// `GroupMetadataManager.scheduleConsumerGroupSessionTimeout`, `rescheduleClassicGroupMemberHeartbeat`.
+pub(super) fn look_for_the_late(lives: &mut Lives, now: Nanos, speaker: &mut Speaker<'_>) {
+    let Some(broker) = speaker.slot.broker() else { return };
+    let mine = (speaker.node, String::new(), String::new())..(NodeIx(speaker.node.0 + 1), String::new(), String::new());
+    for ((_, group, member), life) in lives.range_mut(mine) {
+        let session = u64::try_from(life.session_ms).unwrap_or(0) * 1_000_000;
+        if now < life.heard + session + GRACE || now < life.looks.1 + BETWEEN_LOOKS {
+            continue;
+        }
+        let is_there = match broker.coordinated_now(group) {
+            Some(Group::Classic(group)) => group.member(member).is_some(),
+            Some(Group::Consumer(group)) => group.members().contains_key(member),
+            None => false,
+        };
+        if !is_there {
+            continue;
+        }
+        life.looks = (life.looks.0 + 1, now);
+        if life.looks.0 == LOOKS {
+            let silent_ms = (now - life.heard) / 1_000_000;
+            let said = format!("nothing, silent for {silent_ms} ms,");
+            speaker.wrong(Word::LateMember, None, said, format!("its removal after {} ms", life.session_ms));
+        }
     }
 }

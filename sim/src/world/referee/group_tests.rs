@@ -157,8 +157,8 @@ fn a_new_member_is_given_an_id_first() {
     assert_eq!(stage.answers(9, Request::JoinGroup(request.clone()), answer(0)), [Word::GroupAnswer]);
     // Who leads and joins again wants another assignment: a group that stays as it is has not heard it.
     let again = request.with_member_id(text(&stage.member));
-    let due = stage.due(9, &Request::JoinGroup(again));
-    assert_eq!(stage.words(|speaker| group_answers::look_what_became(&due, speaker)), [Word::GroupRebalance]);
+    let mut due = stage.due(9, &Request::JoinGroup(again));
+    assert_eq!(stage.words(|speaker| group_answers::look_what_became(&mut due, speaker)), [Word::GroupRebalance]);
 }
 
 #[test]
@@ -168,8 +168,8 @@ fn who_leaves_makes_the_others_share_anew() {
         let request = LeaveGroupRequest::default().with_group_id(GroupId(text("readers")));
         Request::LeaveGroup(request.with_member_id(text(member)))
     };
-    let due = stage.due(2, &leave(&stage.member));
-    assert_eq!(stage.words(|speaker| group_answers::look_what_became(&due, speaker)), [Word::GroupRebalance]);
+    let mut due = stage.due(2, &leave(&stage.member));
+    assert_eq!(stage.words(|speaker| group_answers::look_what_became(&mut due, speaker)), [Word::GroupRebalance]);
 }
 
 #[test]
@@ -186,7 +186,7 @@ fn a_member_that_lives_is_not_removed_for_its_silence() {
     let silent = event("it was silent for its session timeout");
     let mut heard = |event: &Event, is_static: bool, after_ms: u64| {
         let mut lives = Lives::default();
-        group_lives::note_life(&mut lives, node, &due, Some((member.clone(), 10_000, is_static)), NOW);
+        group_lives::note_life(&mut lives, node, &due.group, Some((member.clone(), 10_000, is_static)), NOW);
         let then = NOW + after_ms * 1_000_000;
         stage.words(|speaker| {
             group_lives::judge_removal(&mut lives, &Default::default(), event, then, speaker);

@@ -16,6 +16,9 @@
 
 mod asked;
 mod broker_answers;
+mod consumer_steps;
+#[cfg(test)]
+mod consumer_tests;
 mod controller_answers;
 mod deeds;
 mod ends;
@@ -34,6 +37,7 @@ use std::fmt::Display;
 use kafka_protocol::messages::{RequestKind, ResponseKind};
 use trial_checker::Word;
 use trial_kafka::event::Event;
+use trial_kafka::group::api::Request;
 use trial_kafka::ids::TopicPartition;
 use trial_kafka::node::{Effect, EventId, Input, Purpose, ReqId};
 use uuid::Uuid;
@@ -158,10 +162,13 @@ impl World {
         let slot = &slots[node.0 as usize];
         if let Input::Local(step) = input {
             let question = slot.broker()?.group_question(step)?;
+            if let Request::JoinGroup(request) = question.request {
+                group_lives::forget_life(&mut referee.lives, node, &request.group_id, &request.member_id);
+            }
             let (req, due, sign) = group_answers::to_question(&question)?;
             if let Due::Group(due) = &due {
                 group_lives::forget_earlier_waits(&mut referee.due, due, sign.as_ref());
-                group_lives::note_life(&mut referee.lives, node, due, sign, *now);
+                group_lives::note_life(&mut referee.lives, node, &due.group, sign, *now);
             }
             referee.due.insert((node, req), due);
             return Some(req);
@@ -213,11 +220,13 @@ impl World {
         let wall = *now as i64 / 1_000_000 + slot.wall_offset_ms;
         let mut speaker = Speaker { node, slot, notes };
         for TraceEvent { event, .. } in tracer.fresh.get(first_event..).unwrap_or_default() {
+            group_lives::note_loaded(&mut referee.lives, event, *now, &speaker);
             group_lives::judge_removal(&mut referee.lives, &referee.due, event, *now, &mut speaker);
             referee.deeds.judge_event(event, wall, &mut speaker);
         }
-        if let Some(Due::Group(due)) = heard.and_then(|req| referee.due.get(&(node, req))) {
+        if let Some(Due::Group(due)) = heard.and_then(|req| referee.due.get_mut(&(node, req))) {
             group_answers::look_what_became(due, &mut speaker);
+            group_lives::look_for_the_late(&mut referee.lives, *now, &mut speaker);
         }
         let mut isr_changes_sent = 0;
         for (effect, _) in effects {
