@@ -146,6 +146,41 @@ fn who_begins_at_its_leaders_end_lacks_what_that_has_below() {
     assert_eq!(begins_at_its_leaders_end(true, false), [bug, bug], "its leader should not have led");
 }
 
+/// As before; b3 has written up to where b2 begins before b2 asks, which has nothing to compare and goes on from there.
+fn begins_above_its_leaders_end(is_empty: bool, unclean: bool) -> Vec<(Class, &'static str, Option<&'static str>)> {
+    let mut settings = settings(-1);
+    topic(&mut settings).min_insync_replicas = 1;
+    topic(&mut settings).unclean_leader_election_enable = unclean;
+    let mut play = Play::new(settings);
+    play.write(0).in_sync(&[1]).write(1).write(2).write(3).write(4);
+    let (partition, cause) = (orders(), StartCause::DeleteRecords);
+    play.see(Observation::LogStartMoved { broker: 1, partition, to: 5, cause }).follows(2);
+    if is_empty {
+        let why = "because the leader's log starts later".to_owned();
+        play.see(Observation::LogTruncated { broker: 2, partition: orders(), to: 5, why });
+    }
+    play.crash(1).elect_uncleanly(3);
+    for record in 11..15 {
+        play.write(record);
+    }
+    play.in_sync(&[3, 2]).crash(3).elect(2, &[2]);
+    play.see(Observation::FinalReadEnd { partition: orders(), log_start: 5, log_end: 5, complete: true });
+    let verdict = play.verdict();
+    let of_b3 = |record: Option<u64>| record.is_some_and(|record| record > 10);
+    let lost = verdict.findings.iter().filter(|f| f.code == "lost-write" && of_b3(f.record));
+    lost.map(|finding| (finding.class, finding.code, finding.rule)).collect()
+}
+
+#[test]
+fn who_begins_above_its_leaders_end_goes_on_from_there() {
+    let allowed = (ALLOWED, "lost-write", Some("began-above-its-leaders-end"));
+    let found = begins_above_its_leaders_end(true, true);
+    assert!(!found.is_empty() && found.iter().all(|finding| *finding == allowed), "{found:?}");
+    let bugs = |found: Vec<(Class, &'static str, Option<&'static str>)>| found.iter().any(|f| f.0 == BUG);
+    assert!(bugs(begins_above_its_leaders_end(false, true)), "it was in sync without it for no reason");
+    assert!(bugs(begins_above_its_leaders_end(true, false)), "its leader should not have led");
+}
+
 /// r5 is committed at offset 2 and read. b3, elected uncleanly, has it not and writes it to offset 1, or nobody is elected and it is
 /// written again behind. Then retention takes all of it.
 #[test]

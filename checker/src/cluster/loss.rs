@@ -183,7 +183,17 @@ pub(crate) fn judge_reign(
                 );
                 Judgement::allowed("began-at-its-leaders-end", settings, because)
             }
-            None => Judgement::bug(format!("{winner} was eligible, lost no data, and yet never had it")),
+            None => match began_above_its_leaders_end(truth, batch, reign) {
+                Some((leader, at)) => {
+                    let leader = settings.broker_name(leader);
+                    let because = format!(
+                        "{winner}, whose log was empty and began at {at}, above the end of {leader}'s, went on from there once \
+                         {leader} had written beyond"
+                    );
+                    Judgement::allowed("began-above-its-leaders-end", settings, because)
+                }
+                None => Judgement::bug(format!("{winner} was eligible, lost no data, and yet never had it")),
+            },
         },
         Some(cut) => match &cut.kind {
             CutKind::Truncated { why } => truncated(cluster, truth, batch, reign, cut, why, settings),
@@ -259,6 +269,28 @@ fn began_at_its_leaders_end(truth: &PartitionTruth, batch: &Batch, reign: &Reign
     let leader = truth.reigns.iter().rev().find(of_its_leader)?;
     let had_it = truth.replicas.get(&leader.leader)?.held_at(batch, cut.seq);
     had_it.then_some((leader.leader, cut.to))
+}
+
+/// Rule `began-above-its-leaders-end`: a follower whose log is empty knows no epoch in which it could differ from its leader. A
+/// leader that ends below where it begins, and has written beyond by the time that it asks, serves it on from there
+/// (`Partition.readRecords`, `ReplicaFetcherThread.latestEpoch`: Kafka as it is). As for `began-at-its-leaders-end`, a leader that
+/// ends there has lost what was committed, and that must have been allowed. Gives that leader, and where the follower began.
+fn began_above_its_leaders_end(truth: &PartitionTruth, batch: &Batch, reign: &Reign) -> Option<(i32, i64)> {
+    let winner = truth.replicas.get(&reign.leader)?;
+    of_committed(truth).filter(|loss| loss.class == Class::Allowed)?;
+    let is_begun_anew = |cut: &&Cut| matches!(cut.kind, CutKind::Truncated { .. }) && cut.to > cut.from;
+    let mut cuts = winner.cuts.iter().filter(|cut| cut.seq < reign.seq && cut.to > batch.last);
+    let cut = cuts.rfind(is_begun_anew)?;
+    let since = cut.seq..reign.seq;
+    let wrote_it = |r: &&Reign| {
+        let replica = truth.replicas.get(&r.leader);
+        since.contains(&r.seq)
+            && r.leader != reign.leader
+            && r.leader_epoch == batch.epoch
+            && r.log_end <= batch.first
+            && replica.is_some_and(|replica| replica.ever_held(batch))
+    };
+    truth.reigns.iter().rev().find(wrote_it).map(|leader| (leader.leader, cut.to))
 }
 
 /// The winner had cut it away itself. Right only if a leader that was allowed to lack it made it do so.

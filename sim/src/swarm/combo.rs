@@ -16,13 +16,15 @@ pub(super) struct Combo {
     pub(super) controllers: u64,
     /// Controllers have processes and disks of their own.
     pub(super) apart: bool,
+    /// There are groups of both protocols.
+    pub(super) groups: bool,
     /// Its window is narrow: it comes twice as often as others.
     is_deep: bool,
     tell: fn(&mut Stage<'_>),
 }
 
 const fn combo(name: &'static str, replicas: u64, controllers: u64, tell: fn(&mut Stage<'_>)) -> Combo {
-    Combo { name, replicas, controllers, apart: false, is_deep: false, tell }
+    Combo { name, replicas, controllers, apart: false, groups: false, is_deep: false, tell }
 }
 
 const fn deep(name: &'static str, replicas: u64, controllers: u64, tell: fn(&mut Stage<'_>)) -> Combo {
@@ -31,6 +33,10 @@ const fn deep(name: &'static str, replicas: u64, controllers: u64, tell: fn(&mut
 
 const fn apart(name: &'static str, replicas: u64, controllers: u64, tell: fn(&mut Stage<'_>)) -> Combo {
     Combo { apart: true, ..combo(name, replicas, controllers, tell) }
+}
+
+const fn grouped(name: &'static str, tell: fn(&mut Stage<'_>)) -> Combo {
+    Combo { groups: true, ..combo(name, 1, 1, tell) }
 }
 
 /// All of them: of replicas, of metadata that comes late, of the controller's word, of producers, of the quorum.
@@ -61,6 +67,10 @@ pub(super) const COMBOS: &[Combo] = &[
     combo("power-goes-after-a-goodbye", 2, 1, power_after_goodbye),
     combo("slow-goodbye", 2, 1, slow_goodbye),
     combo("registers-twice", 1, 1, registers_twice),
+    deep("words-of-a-former-life", 2, 1, former_life),
+    combo("words-of-a-former-leader", 2, 1, former_leader),
+    grouped("members-are-heard-late", heard_late),
+    grouped("members-come-again", come_again),
     combo("answers-come-late", 1, 1, answers_late),
     combo("no-record-is-permitted-for-a-moment", 1, 1, none_permitted),
     combo("too-few-in-sync-again-and-again", 3, 1, too_few_in_sync),
@@ -495,6 +505,56 @@ fn registers_twice(s: &mut Stage<'_>) {
     s.fault("clean-restart", &a).at(0, 2_000).range("down-for", 1_000, 3_000);
     s.fault("slow-link", "that node").after("started", 0, 0, 0).peers(&["controllers"]).text("direction", "out");
     s.text("purpose", "heartbeat").by(1_000, 4_000).lasts(1_000, 3_000);
+}
+
+// KIP-903, KIP-631: what was sent before a crash comes after the restart, and is of nobody who lives.
+fn former_life(s: &mut Stage<'_>) {
+    at_once(s);
+    s.cluster("broker.session.timeout.ms", "1500");
+    s.cluster("broker.heartbeat.interval.ms", "200");
+    s.cluster("replica.fetch.wait.max.ms", "50");
+    let b = s.b.clone();
+    s.fault("slow-link", &b).at(2_000, 2_000).peers(&["brokers", "controllers"]).text("direction", "out");
+    s.by(5_000, 9_000).lasts(400, 400);
+    s.fault("crash", &b).at(2_350, 2_450).restart(50, 300);
+}
+
+// KIP-903: a leader that asks for another ISR, and is somebody else when it is heard.
+fn former_leader(s: &mut Stage<'_>) {
+    s.cluster("broker.session.timeout.ms", "1500");
+    s.cluster("broker.heartbeat.interval.ms", "200");
+    s.cluster("replica.lag.time.max.ms", "1000");
+    let (a, b) = (s.a.clone(), s.b.clone());
+    s.fault("cut", &b).at(1_000, 2_000).peers(&["brokers"]).lasts(4_000, 6_000);
+    s.fault("slow-link", &a).at(2_000, 2_000).peers(&["controllers"]).text("direction", "out");
+    s.by(6_000, 9_000).lasts(3_000, 3_000);
+    s.fault("crash", &a).at(4_500, 5_000).restart(50, 300);
+}
+
+// KIP-345, KIP-848: what a member said before its group went on.
+fn heard_late(s: &mut Stage<'_>) {
+    s.consumers("request.timeout.ms", "\"1s\"");
+    for group in ["eager", "modern"] {
+        if s.chance(50, "static members") {
+            s.members(group, "group.instance.id", &format!("\"{group}-till\""));
+        }
+        s.fault("slow-link", &format!("coordinator of {group}")).at(2_000, 2_500).peers(&["clients"]);
+        s.text("direction", "in").by(2_500, 6_000).lasts(400, 1_000);
+    }
+    for _ in 0..2 {
+        s.fault("crash", "random consumer").at(2_300, 3_500).restart(50, 500);
+    }
+}
+
+// KIP-345: static members that go and come find what they had.
+fn come_again(s: &mut Stage<'_>) {
+    for group in ["eager", "modern"] {
+        s.members(group, "group.instance.id", &format!("\"{group}-till\""));
+    }
+    for begins in [0, 3_000, 6_000] {
+        s.fault("clean-restart", "random consumer").at(begins, begins + 3_000).range("down-for", 100, 2_000);
+        s.fault("crash", "random consumer").at(begins, begins + 3_000).restart(50, 500);
+    }
 }
 
 // An idempotent producer sends again what it was not told of.

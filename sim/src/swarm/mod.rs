@@ -53,7 +53,8 @@ fn space(s: &mut Sheet) {
     if combined { s.put("combined", true); }
     s.some(40, "racks", &[r#"["r1", "r2"]"#, r#"["r1", "r2", "r3"]"#]);
     let factor = brokers.min(s.pick("replication factor", &[1, 2, 2, 3, 3, 3, 3, 3, 3, 3, 4, 5])).max(most);
-    s.put("min.insync.replicas", factor.min(s.pick("min ISR", &[1, 1, 2, 2, 2, 2, 3])));
+    let least = s.pick("min ISR", &[1, 1, 2, 2, 2, 2, 3]);
+    s.put("min.insync.replicas", if s.chance(10, "more than there are") { least } else { factor.min(least) });
     s.some(10, "unclean.leader.election.enable", &[true]);
     s.time(50, "unclean.leader.election.interval.ms", 500, 10_000);
     s.some(30, "eligible.leader.replicas.version", &[0]);
@@ -79,6 +80,8 @@ fn space(s: &mut Sheet) {
     s.some(10, "log.retention.bytes", &[5_000, 50_000]);
     s.time(50, "log.retention.check.interval.ms", 500, 5_000);
     s.some(10, "log.message.timestamp.type", &["\"LogAppendTime\""]);
+    s.time(6, "producer.id.expiration.ms", 2_000, 10_000);
+    s.time(50, "producer.id.expiration.check.interval.ms", 500, 5_000);
     s.some(20, "replica.selector.class", &["\"RackAwareReplicaSelector\""]);
     s.some(10, "max.incremental.fetch.session.cache.slots", &[0, 1, 3]);
     s.time(60, "controller.quorum.fetch.timeout.ms", 500, 4_000);
@@ -126,7 +129,8 @@ fn space(s: &mut Sheet) {
         s.time(30, "metadata.max.age.ms", 300, 10_000);
         s.some(15, "compression.type", CODECS);
     }
-    let groups = ["eager", "modern"].into_iter().take(s.pick("groups", &[0, 0, 0, 1, 1, 2])).collect::<Vec<_>>();
+    let many = if combo.is_some_and(|combo| combo.groups) { &[2] } else { &[0, 0, 0, 1, 1, 2][..] };
+    let groups = ["eager", "modern"].into_iter().take(s.pick("groups", many)).collect::<Vec<_>>();
     groups.iter().for_each(|name| group(s, name, run));
     let alone = if groups.is_empty() { &[1, 1, 2] } else { &[0, 0, 1] };
     for _ in 0..s.pick("consumers", alone) {
@@ -155,6 +159,9 @@ fn space(s: &mut Sheet) {
     s.time(40, "writeback", 1_000, 30_000);
     s.some(20, "sync", &["\"5ms..50ms\""]);
 
+    // Who replaces a voter while another has lost its disk has no quorum left.
+    let voters = if combined || combo.is_some_and(|combo| combo.apart) { 0 } else { controllers };
+    if s.chance(15, "administered") { administrator(s, brokers, factor, voters, run); }
     s.section("[chaos]");
     s.put("faults", format!("\"{0}..{0}\"", s.pick("faults", &[0, 2, 3, 4, 5, 6, 7, 8, 9, 10, 12, 15])));
     for kind in ["crash", "power-loss", "clean-restart", "cut"] {
@@ -221,6 +228,47 @@ fn group(s: &mut Sheet, name: &str, run: u64) {
             if s.chance(50, "leaves") { s.times_within("leave-at", 4_500 + run / 2, 4_000 + run); }
         } else if s.chance(30, "static") {
             s.put_text("group.instance.id", format!("{name}-till"));
+        }
+    }
+}
+
+/// What an administrator does in the meantime: a thing or two of a kind.
+#[rustfmt::skip]
+fn administrator(s: &mut Sheet, brokers: u64, factor: u64, controllers: u64, run: u64) {
+    let mut does = vec!["elect-leaders", "reassign", "delete-records", "create-partitions"];
+    // A group commits by name: what it says of the topic before would count for the one that comes after.
+    let is_committed = s.has("[[consumer]]", "group.id", "\"eager\"");
+    if !is_committed && s.has("[[topic]]", "name", "\"payments\"") { does.push("recreate-topic"); }
+    if controllers >= 3 { does.push("replace-voter"); }
+    let doing = s.pick("administrator", &does);
+    let steps: &[&str] = match doing {
+        "recreate-topic" => &["delete-topic", "create-topic"],
+        "replace-voter" => &["remove-voter", "add-voter"],
+        once => &[once, once],
+    };
+    // Who is to find what is new looks before liveness gives up.
+    if matches!(doing, "create-partitions" | "recreate-topic") {
+        s.put_into_each("[[consumer]]", "metadata.max.age.ms", "\"5s\"");
+    }
+    for step in &steps[..s.pick("steps", &[1, 2, 2]).min(steps.len())] {
+        s.section("[[admin]]");
+        s.put_text("do", step);
+        s.times_within("at", 4_000, 3_000 + run);
+        match *step {
+            "replace-voter" | "remove-voter" | "add-voter" => s.put("controller", 1 + s.below("voter", controllers)),
+            "delete-topic" => s.put_text("topic", "payments"),
+            "create-topic" => {
+                s.put_text("topic", "payments");
+                let partitions = s.one_of("partitions", &[1, 2]);
+                s.put("replication.factor", factor);
+                s.put("assignments", format!("{:?}", assignments(s, brokers, factor, partitions)));
+            }
+            other => {
+                s.put_text("topic", "orders");
+                if other == "create-partitions" { s.put("partitions", 6 + s.below("partitions", 3)); }
+                if other == "delete-records" { s.number(70, "before", 1, 500); }
+                if other == "reassign" { s.put("replicas", format!("{:?}", assignments(s, brokers, factor, 1)[0])); }
+            }
         }
     }
 }

@@ -53,11 +53,27 @@ impl Sheet {
         }
     }
 
+    /// The same of the first of them with this value under another key.
+    pub(super) fn put_beside(&mut self, header: &str, beside: (&str, &str), key: &str, value: impl Display) {
+        let is_beside =
+            |keys: &[(String, String)]| keys.iter().any(|(key, value)| (key.as_str(), value.as_str()) == beside);
+        let found = self.sections.iter_mut().find(|(name, keys)| name == header && is_beside(keys));
+        if let Some((_, keys)) = found {
+            put(keys, key, value.to_string());
+        }
+    }
+
     /// The same of every section with this header.
     pub(super) fn put_into_each(&mut self, header: &str, key: &str, value: impl Display) {
         for (_, keys) in self.sections.iter_mut().filter(|(name, _)| name == header) {
             put(keys, key, value.to_string());
         }
+    }
+
+    /// Is there a section with this header and this value?
+    pub(super) fn has(&self, header: &str, key: &str, value: &str) -> bool {
+        let is_it = |(of, is): &(String, String)| of == key && is == value;
+        self.sections.iter().any(|(name, keys)| name == header && keys.iter().any(is_it))
     }
 
     /// Below `bound`, for this purpose in this section.

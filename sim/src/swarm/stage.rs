@@ -59,6 +59,14 @@ impl<'a> Stage<'a> {
     pub(super) fn always(&mut self, section: &str, key: &str, value: &str) {
         self.sheet.put_into(section, key, value);
     }
+    /// The same of those who are members of a group from the beginning.
+    pub(super) fn members(&mut self, group: &str, key: &str, value: &str) {
+        self.sheet.put_beside("[[consumer]]", ("group.id", &format!("{group:?}")), key, value);
+    }
+    /// The same of all consumers.
+    pub(super) fn consumers(&mut self, key: &str, value: &str) {
+        self.sheet.put_into_each("[[consumer]]", key, value);
+    }
     /// Everybody has written all of it when the combo begins.
     pub(super) fn all_is_written(&mut self) {
         for (key, value) in [("records", "50"), ("rate", "100")] {

@@ -142,7 +142,8 @@ impl Heartbeat {
             return None;
         }
         let mut before = known.map_or_else(|| Member::new(id), Member::of);
-        if before.id != id {
+        // It keeps its id, or has another one.
+        if before.id != id || (request.member_epoch == 0 && before.epoch == LEAVE_STATIC) {
             before = Member { id: id.to_string(), epoch: 0, previous_epoch: 0, ..before };
         }
         let names: Option<BTreeSet<&str>> =
