@@ -16,7 +16,8 @@ use uuid::Uuid;
 
 use super::tests::Stage;
 use crate::scenario;
-use crate::world::{Note, Unwatched, World};
+use crate::trace::TraceEvent;
+use crate::world::{Note, Sink, World};
 
 /// Three controllers and three brokers work for five seconds without one of Kafka's rules: what is heard?
 fn heard_without(switch: &str) -> Vec<(Word, String)> {
@@ -27,12 +28,24 @@ fn heard_without(switch: &str) -> Vec<(Word, String)> {
     );
     let scenario = scenario::parse("tiny.toml", &text, &[]).unwrap_or_else(|error| panic!("{error}"));
     let mut world = World::with_faults(Arc::new(scenario), 1, Vec::new());
-    world.run_until(5_000_000_000, &mut Unwatched);
-    let heard = world.notes.iter().filter_map(|note| match note {
-        Note::Said(said) => Some((said.word, said.said.clone())),
-        _ => None,
-    });
-    heard.collect()
+    let mut ear = Ear::default();
+    world.run_until(5_000_000_000, &mut ear);
+    ear.heard
+}
+
+/// Keeps what the referee has heard.
+#[derive(Default)]
+struct Ear {
+    heard: Vec<(Word, String)>,
+}
+
+impl Sink for Ear {
+    fn after_step(&mut self, _world: &World, _events: &[TraceEvent], notes: &[Note]) {
+        self.heard.extend(notes.iter().filter_map(|note| match note {
+            Note::Said(said) => Some((said.word, said.said.clone())),
+            _ => None,
+        }));
+    }
 }
 
 #[test]
