@@ -443,8 +443,8 @@ impl Switch {
             Switch::RaftNoCheckQuorum => &["stuck"],
             Switch::RaftNoPrevote => &["stuck"],
             Switch::RaftTruncateBelowHw => &["quorum-split"],
-            Switch::RaftBlankDiskSameId => &["quorum-split"],
-            Switch::ReconfigBeforeEpochCommit => &["quorum-split"],
+            Switch::RaftBlankDiskSameId => &["wrong-answer", "wrong-step", "quorum-split"],
+            Switch::ReconfigBeforeEpochCommit => &["wrong-answer", "wrong-step", "quorum-split"],
             Switch::HwAssumesLeaderIsVoter => &["quorum-split", "commit-without-majority"],
             Switch::LeaderCallbackBeforeCatchup => &["metadata-divergence", "stuck"],
             Switch::NoBrokerEpochCheck => &["lost-write"],
@@ -518,17 +518,22 @@ impl Switch {
             Switch::RaftResumeLeaderSameEpoch => {
                 &["commit-without-majority", "metadata-divergence", "epoch-regression", "wrong-partition-change"]
             }
-            Switch::RaftCommitOldEpoch => &["metadata-divergence", "epoch-regression", "wrong-partition-change"],
+            Switch::RaftCommitOldEpoch => {
+                &["metadata-divergence", "epoch-regression", "wrong-partition-change", "wrong-step"]
+            }
             Switch::RaftVoteNotPersisted => &[
                 "voted-twice",
                 "quorum-epoch-regression",
                 "commit-without-majority",
                 "metadata-divergence",
                 "wrong-partition-change",
+                "wrong-step",
             ],
             Switch::RaftNoCheckQuorum => &[],
             Switch::RaftNoPrevote => &[],
-            Switch::RaftTruncateBelowHw => &["metadata-divergence", "epoch-regression", "wrong-partition-change"],
+            Switch::RaftTruncateBelowHw => {
+                &["metadata-divergence", "epoch-regression", "wrong-partition-change", "wrong-step"]
+            }
             // Its leader leads without a majority of those who are voters in truth.
             Switch::RaftBlankDiskSameId => &[
                 "commit-without-majority",
@@ -545,7 +550,9 @@ impl Switch {
                 "epoch-regression",
                 "wrong-partition-change",
             ],
-            Switch::HwAssumesLeaderIsVoter => &["metadata-divergence", "epoch-regression", "wrong-partition-change"],
+            Switch::HwAssumesLeaderIsVoter => {
+                &["metadata-divergence", "epoch-regression", "wrong-partition-change", "wrong-step"]
+            }
             Switch::LeaderCallbackBeforeCatchup => {
                 &["epoch-regression", "broker-epoch-regression", "wrong-partition-change"]
             }
@@ -560,17 +567,18 @@ impl Switch {
                 "wrong-answer",
             ],
             Switch::ElrTrustsUnclean | Switch::LastReplicaStanding => &[
+                "wrong-step",
                 "wrong-partition-change",
                 "unsafe-election",
                 "inconsistent-offsets",
                 "log-mismatch",
                 "committed-truncated",
             ],
-            Switch::ElectFencedLastKnownLeader => &["wrong-partition-change", "stuck"],
+            Switch::ElectFencedLastKnownLeader => &["wrong-partition-change", "stuck", "wrong-step"],
             Switch::RemovedReplicaStaysEligible => {
-                &["wrong-partition-change", "replica-sets", "inconsistent-offsets", "committed-truncated"]
+                &["wrong-partition-change", "replica-sets", "inconsistent-offsets", "committed-truncated", "wrong-step"]
             }
-            Switch::BrokerEpochBumpOnAmend => &[],
+            Switch::BrokerEpochBumpOnAmend => &["wrong-answer", "wrong-step"],
             Switch::SilentConsumerTruncation => &["inconsistent-offsets", "lost-write", "unsafe-election"],
             // Of two copies the acknowledged one may be either.
             Switch::ReorderInflight => &["ack-offset-mismatch", "realtime-append-inversion"],

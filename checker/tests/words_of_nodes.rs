@@ -43,6 +43,21 @@ fn what_a_broker_answers_follows_from_what_it_was_asked() {
 }
 
 #[test]
+fn what_a_node_does_follows_from_what_it_was_told() {
+    let mut play = three_brokers(-1);
+    play.see(says(Word::PartitionStep, "in-sync [1, 2]", "in-sync [1, 2]"));
+    assert_eq!(kinds(&play.verdict()), []);
+    play.see(says(Word::PartitionStep, "in-sync [1]", "in-sync [1, 2]"));
+    let verdict = play.verdict();
+    assert_eq!(kinds(&verdict), [(BUG, "wrong-step", None)]);
+    assert_eq!(
+        verdict.findings[0].summary,
+        "b2 made in-sync [1] of what a leader asked for of orders-0, where in-sync [1, 2] follows (KIP-497, \
+         `ReplicationControlManager.alterPartition`)"
+    );
+}
+
+#[test]
 fn a_fetch_is_answered_with_a_slice_of_the_log() {
     let mut play = three_brokers(-1);
     play.see(says(Word::FetchedSlice, "the batch of offsets 7 to 9", "the batch of offsets 5 to 6"));

@@ -50,6 +50,7 @@ use crate::zoo::{Switch, Zoo};
 
 pub use self::api::SERVED;
 pub(crate) use self::api::error_response;
+pub use self::quorum::QuorumLook;
 
 /// A voter of the metadata quorum. It is this voter only with this directory id: the same node on another disk is not
 /// (KIP-853, `ReplicaKey`).
@@ -229,6 +230,18 @@ impl Controller {
     /// When it heard of a broker last, or gave it a fresh session. `None` unless it decides.
     pub fn last_contact(&self, broker: BrokerId) -> Option<Nanos> {
         self.sessions.last_contact(broker).filter(|_| self.is_active())
+    }
+    /// What it is in the quorum, in full. `None` before the start, and once it is dead.
+    pub fn look(&self) -> Option<QuorumLook> {
+        self.quorum.as_ref().filter(|_| self.phase != Phase::Halted).map(Quorum::look)
+    }
+    /// As the leader of the quorum: each voter, and how far it has the log as far as the leader knows; -1 where it does not.
+    pub fn ends_of_voters(&self) -> impl Iterator<Item = (i32, i64)> {
+        self.quorum.iter().flat_map(Quorum::ends_of_voters)
+    }
+    /// Where the registration of a broker stands in the log, as far as it knows: at this offset or before it.
+    pub fn registration_offset(&self, broker: BrokerId) -> Option<i64> {
+        self.registration_offsets.get(&broker).copied()
     }
     /// The metadata log, once it is open.
     pub fn log(&self) -> Option<&Log> {

@@ -31,6 +31,8 @@ pub enum Word {
     HeartbeatMetadataOffset,
     /// A broker's heartbeat: whether it wants to shut down.
     HeartbeatShutDown,
+    /// A broker's heartbeat: whether it wants to stay fenced.
+    HeartbeatFence,
     /// A controller's fetch of the metadata log: its epoch.
     RaftFetchEpoch,
     /// A controller's fetch of the metadata log: the end of its own.
@@ -67,6 +69,12 @@ pub enum Word {
     RaftFetchAnswer,
     /// The answer to who asks for a vote.
     VoteAnswer,
+    /// The answer to a broker that registers.
+    RegistrationAnswer,
+    /// The answer to who wants other voters.
+    VotersAnswer,
+    /// The answer to a fetch of the metadata log: how far the high watermark is.
+    RaftFetchedHighWatermark,
     /// The answer of a coordinator to a member of a group.
     GroupAnswer,
     /// The members of a group begin anew, or they do not.
@@ -91,6 +99,28 @@ pub enum Word {
     IsrLateness,
     /// A broker's registration: the broker epoch of its last life, if that came to an orderly end.
     PreviousBrokerEpoch,
+    /// A leader of the metadata quorum that resigns: who should follow it.
+    Successors,
+    /// A controller: what has become of a broker.
+    BrokerStep,
+    /// A controller: whose session has run out.
+    SessionStep,
+    /// A controller: what has become of a partition whose leader asked for that.
+    PartitionStep,
+    /// A controller: the order of the records of one decision.
+    BatchOrder,
+    /// A controller: what it tells before it is committed, or not at all.
+    CommitWait,
+    /// A node of the metadata quorum: what it is.
+    QuorumStep,
+    /// A node of the metadata quorum: how far it takes the log for committed.
+    QuorumHighWatermark,
+    /// A node of the metadata quorum: who the voters are.
+    VotersStep,
+    /// A node of the metadata quorum: what it tells of itself, and what its disk would keep of that.
+    DurableState,
+    /// A broker: what it leaves on its disk, and takes from it.
+    DiskStep,
 }
 
 impl Word {
@@ -111,6 +141,9 @@ impl Word {
                 | ProduceAnswer
                 | RaftFetchAnswer
                 | VoteAnswer
+                | RegistrationAnswer
+                | VotersAnswer
+                | RaftFetchedHighWatermark
                 | GroupAnswer
                 | GroupRebalance
                 | MemberRemoval
@@ -121,6 +154,24 @@ impl Word {
                 | ToldEpoch
                 | ToldAssignment
                 | LateMember
+        )
+    }
+
+    /// Is it what a node did, and no word?
+    pub fn is_step(self) -> bool {
+        use Word::*;
+        matches!(
+            self,
+            BrokerStep
+                | SessionStep
+                | PartitionStep
+                | BatchOrder
+                | CommitWait
+                | QuorumStep
+                | QuorumHighWatermark
+                | VotersStep
+                | DurableState
+                | DiskStep
         )
     }
 
@@ -146,6 +197,7 @@ impl Word {
                 ("the metadata offset of a heartbeat", "KIP-631, `BrokerLifecycleManager`")
             }
             Word::HeartbeatShutDown => ("whether a heartbeat asks to shut down", "KIP-631, `BrokerLifecycleManager`"),
+            Word::HeartbeatFence => ("whether a heartbeat asks to stay fenced", "KIP-631, `BrokerLifecycleManager`"),
             Word::RaftFetchEpoch => {
                 ("the epoch of a fetch of metadata", "KIP-595, `KafkaRaftClient.buildFetchRequest`")
             }
@@ -195,6 +247,31 @@ impl Word {
             Word::IsrLateness => {
                 ("who is to leave the ISR", "`Partition.getOutOfSyncReplicas`, `Replica.resetReplicaState`")
             }
+            Word::RegistrationAnswer => {
+                ("to a broker that registers", "KIP-631, `ClusterControlManager.registerBroker`")
+            }
+            Word::VotersAnswer => {
+                ("to who changes the voters", "KIP-853, `AddVoterHandler`, `RemoveVoterHandler`, `UpdateVoterHandler`")
+            }
+            Word::RaftFetchedHighWatermark => {
+                ("to a fetch of metadata, as the high watermark", "KIP-595, `KafkaRaftClient.buildFetchResponse`")
+            }
+            Word::Successors => ("its successors", "KIP-595, `LeaderState.nonLeaderVotersByDescendingFetchOffset`"),
+            Word::BrokerStep => (
+                "a broker",
+                "KIP-631, `BrokerHeartbeatManager.calculateNextBrokerState`, `ClusterControlManager.registerBroker`",
+            ),
+            Word::SessionStep => ("the brokers' sessions", "KIP-631, `BrokerHeartbeatManager.findOneStaleBroker`"),
+            Word::PartitionStep => ("what a leader asked for", "KIP-497, `ReplicationControlManager.alterPartition`"),
+            Word::BatchOrder => ("the records of one batch", "`ReplicationControlManager.handleBrokerFenced`"),
+            Word::CommitWait => ("those who wait for a commit", "`QuorumController`, `DeferredEventQueue`"),
+            Word::QuorumStep => ("its part in the quorum", "KIP-595, KIP-853, `KafkaRaftClient`, `QuorumState`"),
+            Word::QuorumHighWatermark => {
+                ("the metadata's high watermark", "KIP-595, `LeaderState.maybeUpdateHighWatermark`")
+            }
+            Word::VotersStep => ("the voters", "KIP-853, `KRaftControlRecordStateMachine`"),
+            Word::DurableState => ("what it tells of its epoch", "KIP-595, `QuorumState.durableTransitionTo`"),
+            Word::DiskStep => ("its disk", "KIP-966, `LogManager`, `LogLoader`, `BrokerServer.shutdown`"),
             Word::PreviousBrokerEpoch => ("the broker epoch of the life before", "KIP-966, `CleanShutdownFileHandler`"),
         }
     }

@@ -1,5 +1,7 @@
 //! Looking at a disk without touching it: for the checker, which must see the truth and leave no trace.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 use trial_storage::{DirId, Disk, DiskError, FileId, OpenMode};
 
@@ -34,6 +36,27 @@ impl VirtualDisk {
         let file = self.files.get(self.dirs.get(dir)?.said_or_durable().get(name)?)?;
         let content = file.said_durable.as_ref().map_or(&file.durable, |(_, said)| said);
         Some(content.read(at, len))
+    }
+}
+
+/// What the page cache has and the device may not.
+impl VirtualDisk {
+    /// Is there a file of this name with bytes that the device does not have, nor has said it has?
+    pub fn is_unsynced(&self, dir: &str, name: &str) -> bool {
+        let inode = self.dirs.get(dir).and_then(|directory| directory.cached.get(name));
+        inode.and_then(|inode| self.files.get(inode)).is_some_and(|file| {
+            let is_said = file.said_durable.as_ref().is_some_and(|(_, said)| Arc::ptr_eq(said, &file.cached));
+            !is_said && !Arc::ptr_eq(&file.cached, &file.durable)
+        })
+    }
+    /// The names in a directory in the page cache.
+    pub fn cached_names(&self, dir: &str) -> impl Iterator<Item = &str> {
+        self.dirs.get(dir).into_iter().flat_map(|directory| directory.cached.keys().map(String::as_str))
+    }
+    /// A file in the page cache, up to `len` bytes.
+    pub fn cached_bytes(&self, dir: &str, name: &str, len: usize) -> Option<Bytes> {
+        let file = self.files.get(self.dirs.get(dir)?.cached.get(name)?)?;
+        Some(file.cached.read(0, len))
     }
 }
 

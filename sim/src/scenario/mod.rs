@@ -366,6 +366,7 @@ pub const FINDING_CODES: &[&str] = &[
     "wrong-partition-change",
     "false-word",
     "wrong-answer",
+    "wrong-step",
     "fetch-mismatch",
     "fenced-in-isr",
     "replica-sets",

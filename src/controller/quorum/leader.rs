@@ -72,9 +72,9 @@ pub(super) struct LeaderState {
     /// Of the others, itself included if it is no voter any more.
     pub observers: BTreeMap<ReplicaKey, ReplicaProgress>,
     /// Voters that fetched since the last time enough of them had.
-    fetched_voters: BTreeSet<i32>,
+    pub fetched_voters: BTreeSet<i32>,
     /// When it resigns unless enough voters have fetched by then; never with one voter.
-    check_quorum_at: Option<Nanos>,
+    pub check_quorum_at: Option<Nanos>,
     /// When it next tells silent voters that it leads.
     begin_quorum_epoch_at: Option<Nanos>,
     /// Those that are to be told and cannot be reached yet.

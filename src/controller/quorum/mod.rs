@@ -23,6 +23,7 @@ mod epoch;
 mod fetch;
 mod follower;
 mod leader;
+mod look;
 mod membership;
 mod meta_properties;
 mod peers;
@@ -43,6 +44,7 @@ use kafka_protocol::messages::{RequestKind, ResponseKind};
 use trial_storage::{Batches, Disk, DiskError, Log, LogConfig, LogError, SyncMark};
 
 use self::fetch::WaitingFetch;
+pub use self::look::QuorumLook;
 use self::meta_properties::{MetaProperties, MetaPropertiesError};
 use self::peers::Peer;
 use self::persist::{Parked, Persist};

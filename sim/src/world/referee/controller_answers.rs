@@ -5,7 +5,7 @@ use std::cmp::Ordering;
 use kafka_protocol::ResponseError;
 use kafka_protocol::messages::alter_partition_request::PartitionData;
 use kafka_protocol::messages::{
-    AlterPartitionRequest, AlterPartitionResponse, FetchRequest, FetchResponse, VoteRequest, VoteResponse,
+    AlterPartitionRequest, AlterPartitionResponse, FetchRequest, FetchResponse, RequestKind, VoteRequest, VoteResponse,
 };
 use trial_checker::Word;
 use trial_kafka::controller::{Controller, QuorumRole};
@@ -14,32 +14,32 @@ use trial_kafka::metadata::{MetadataImage, PartitionRegistration};
 use trial_kafka::protocol::errors::code_name;
 use uuid::Uuid;
 
+use super::controllers::is_not_controller;
 use super::{Due, Speaker};
-use crate::world::slot::Slot;
 
 /// KIP-704: still recovering from an unclean election.
 const RECOVERING: i8 = 1;
 
 /// The controller, if it decides.
-fn active(slot: &Slot) -> Option<&Controller> {
-    slot.controller().filter(|controller| controller.is_active())
+fn active(controller: &Controller) -> Option<&Controller> {
+    Some(controller).filter(|controller| controller.is_active())
 }
 
 /// Is the sender registered with another broker epoch than it names, or not at all? Source:
 /// `ClusterControlManager.checkBrokerEpoch`.
-pub(super) fn to_broker(slot: &Slot, broker: i32, broker_epoch: i64) -> Option<Due> {
-    let registered = active(slot)?.image().brokers.get(&broker).map(|registered| registered.broker_epoch);
+pub(super) fn to_broker(controller: &Controller, broker: i32, broker_epoch: i64) -> Option<Due> {
+    let registered = active(controller)?.image().brokers.get(&broker).map(|registered| registered.broker_epoch);
     (registered != Some(broker_epoch)).then_some(Due::StaleBrokerEpoch)
 }
 
 /// What must be answered to a leader, partition by partition, by the metadata before the decision. Source:
 /// `ReplicationControlManager.alterPartition`.
-pub(super) fn to_alter_partition(slot: &Slot, request: &AlterPartitionRequest) -> Option<Due> {
-    let stale = to_broker(slot, request.broker_id.0, request.broker_epoch);
+pub(super) fn to_alter_partition(controller: &Controller, request: &AlterPartitionRequest) -> Option<Due> {
+    let stale = to_broker(controller, request.broker_id.0, request.broker_epoch);
     if stale.is_some() {
         return stale;
     }
-    let image = active(slot)?.image();
+    let image = active(controller)?.image();
     let mut changes = Vec::new();
     for topic in &request.topics {
         for data in &topic.partitions {
@@ -92,18 +92,13 @@ fn refusal(
 
 /// The decision is made. Where it ended a reassignment the sender may lead no more, and must learn of that:
 /// NEW_LEADER_ELECTED. Source: `ReplicationControlManager.alterPartition`.
-pub(super) fn look_who_leads(slot: &Slot, sender: i32, changes: &mut [((Uuid, i32), i16)]) {
-    let Some(controller) = active(slot) else { return };
+pub(super) fn look_who_leads(controller: &Controller, sender: i32, changes: &mut [((Uuid, i32), i16)]) {
+    let Some(controller) = active(controller) else { return };
     for ((topic, index), due) in changes.iter_mut().filter(|(_, due)| *due == 0) {
         if controller.image().partition(*topic, *index).is_some_and(|partition| partition.leader != sender) {
             *due = ResponseError::NewLeaderElected.code();
         }
     }
-}
-
-/// A controller that does not decide any more says so, whatever it was asked.
-fn is_not_controller(code: i16) -> bool {
-    code == ResponseError::NotController.code()
 }
 
 /// Is a leader answered with what must be?
@@ -140,10 +135,18 @@ pub(super) fn judge_stale(word: Word, code: i16, speaker: &mut Speaker<'_>) {
     }
 }
 
+/// A node of the quorum that waits for its disk handles a request later, as what it is then. What is known already?
+pub(super) fn to_who_waits(controller: &Controller, request: &RequestKind) -> Option<Due> {
+    match request {
+        RequestKind::Fetch(request) => to_fetch(controller, request),
+        RequestKind::Vote(request) => to_vote(controller, request),
+        _ => None,
+    }
+}
+
 /// Must a fetch of the metadata log be refused, since it is not of this node's epoch, or this node does not lead? Source:
 /// KIP-595, `KafkaRaftClient.validateLeaderOnlyRequest`.
-pub(super) fn to_fetch(slot: &Slot, request: &FetchRequest) -> Option<Due> {
-    let controller = slot.controller()?;
+fn to_fetch(controller: &Controller, request: &FetchRequest) -> Option<Due> {
     let asked = request.topics.iter().flat_map(|topic| &topic.partitions).next()?.current_leader_epoch;
     let of_epoch = asked.cmp(&controller.epoch());
     let is_served = of_epoch == Ordering::Equal && controller.role() == QuorumRole::Leader;
@@ -168,8 +171,7 @@ pub(super) fn judge_fetch((asked, fenced): (i32, bool), response: &FetchResponse
 }
 
 /// Must the vote not be given? Source: KIP-595, KIP-996, `KafkaRaftClient.handleVoteRequest`, `EpochState.canGrantVote`.
-pub(super) fn to_vote(slot: &Slot, request: &VoteRequest) -> Option<Due> {
-    let controller = slot.controller()?;
+fn to_vote(controller: &Controller, request: &VoteRequest) -> Option<Due> {
     let log = controller.log()?;
     let asked = request.topics.iter().flat_map(|topic| &topic.partitions).next()?;
     let follows = matches!(controller.role(), QuorumRole::Follower { .. } | QuorumRole::Leader);

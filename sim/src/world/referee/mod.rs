@@ -16,20 +16,34 @@
 
 mod asked;
 mod broker_answers;
+mod broker_disk;
+mod broker_sessions;
 mod consumer_steps;
 #[cfg(test)]
 mod consumer_tests;
 mod controller_answers;
+#[cfg(test)]
+mod controller_tests;
+mod controllers;
+mod decision_questions;
 mod deeds;
+mod end_of_epoch;
 mod ends;
 mod group_answers;
 mod group_lives;
 #[cfg(test)]
 mod group_tests;
+mod partition_steps;
+mod quorum_answers;
+mod quorum_questions;
+mod quorum_steps;
+mod rehearsal;
 mod requests;
 mod slice;
 #[cfg(test)]
 mod tests;
+mod told_by_leader;
+mod voter_answers;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Display;
@@ -39,15 +53,17 @@ use trial_checker::Word;
 use trial_kafka::event::Event;
 use trial_kafka::group::api::Request;
 use trial_kafka::ids::TopicPartition;
-use trial_kafka::node::{Effect, EventId, Input, Purpose, ReqId};
+use trial_kafka::node::{Effect, EventId, Input, Now, Purpose, ReqId};
 use uuid::Uuid;
 
-use super::World;
 use super::network::Network;
 use super::notes::Note;
-use super::slot::Slot;
+use super::slot::{SimNode, Slot};
+use super::{WALL_AT_START_MS, World};
 use crate::trace::{NodeIx, TraceEvent};
 use asked::Fetch;
+use broker_disk::Disks;
+use controllers::{ControllerDue, Watch};
 use deeds::Deeds;
 use group_answers::DueOfGroup;
 use group_lives::Lives;
@@ -93,6 +109,8 @@ enum Due {
     Ends(BTreeSet<TopicPartition>),
     /// A coordinator is asked.
     Group(DueOfGroup),
+    /// A controller is asked.
+    Controller(Box<ControllerDue>),
 }
 
 /// What the referee keeps in mind.
@@ -105,12 +123,16 @@ pub(super) struct Referee {
     due: BTreeMap<(NodeIx, ReqId), Due>,
     lives: Lives,
     deeds: Deeds,
+    controllers: Watch,
+    disks: Disks,
 }
 
 impl Referee {
     /// A process starts: what its predecessor decided and was asked is gone.
     pub(super) fn forget(&mut self, node: NodeIx, had_no_power: bool) {
         self.deeds.forget(node, had_no_power);
+        self.controllers.forget(node);
+        self.disks.forget(node);
         self.changes.retain(|(leader, ..), _| *leader != node);
         self.due.retain(|(acceptor, _), _| *acceptor != node);
         self.lives.retain(|(coordinator, ..), _| *coordinator != node);
@@ -160,6 +182,12 @@ impl World {
     pub(super) fn hear(&mut self, node: NodeIx, input: &Input) -> Option<ReqId> {
         let World { referee, slots, network, now, .. } = self;
         let slot = &slots[node.0 as usize];
+        if let Some(controller) = slot.controller() {
+            referee.controllers.look(node, controller, input, *now);
+        }
+        if let Some(broker) = slot.broker() {
+            referee.disks.look(broker, &slot.disk);
+        }
         if let Input::Local(step) = input {
             let question = slot.broker()?.group_question(step)?;
             if let Request::JoinGroup(request) = question.request {
@@ -176,23 +204,15 @@ impl World {
         let Input::Request { req, conn, header, body } = input else { return None };
         let due = match &**body {
             RequestKind::Fetch(request) => match network.conns.get(&conn.0)?.purpose {
-                Purpose::Raft => controller_answers::to_fetch(slot, request),
+                Purpose::Raft => referee.controllers.to_request(node, slot.controller()?, body, *now),
                 _ => {
                     asked::note_fetch(referee, network, conn.0, header.api_version, request);
                     None
                 }
             },
             RequestKind::Produce(request) => broker_answers::to_produce(slot, request),
-            RequestKind::AlterPartition(request) => controller_answers::to_alter_partition(slot, request),
-            RequestKind::BrokerHeartbeat(request) => {
-                controller_answers::to_broker(slot, request.broker_id.0, request.broker_epoch)
-            }
-            RequestKind::AllocateProducerIds(request) => {
-                controller_answers::to_broker(slot, request.broker_id.0, request.broker_epoch)
-            }
-            RequestKind::Vote(request) => controller_answers::to_vote(slot, request),
             RequestKind::ListOffsets(request) => ends::to_list_offsets(request),
-            _ => None,
+            body => referee.controllers.to_request(node, slot.controller()?, body, *now),
         }?;
         referee.due.insert((node, *req), due);
         Some(*req)
@@ -209,8 +229,15 @@ impl World {
     ) {
         let World { referee, slots, network, tracer, notes, now, .. } = self;
         let slot = &slots[node.0 as usize];
+        let events = tracer.fresh.get(first_event..).unwrap_or_default().iter().map(|traced| &traced.event);
+        let due = heard.and_then(|req| referee.due.get_mut(&(node, req)));
+        referee.controllers.judge(due, events.clone(), *now, &mut Speaker { node, slot, notes });
+        let syncs = effects.iter().any(|(effect, _)| matches!(effect, Effect::Sync { .. }));
+        referee.disks.judge(events.clone(), syncs, &mut Speaker { node, slot, notes });
         if let Some(Due::IsrChanges { sender, changes }) = heard.and_then(|req| referee.due.get_mut(&(node, req))) {
-            controller_answers::look_who_leads(slot, *sender, changes);
+            if let Some(controller) = slot.controller() {
+                controller_answers::look_who_leads(controller, *sender, changes);
+            }
         }
         for TraceEvent { event, .. } in tracer.fresh.get(first_event..).unwrap_or_default() {
             if let Event::IsrChangeAsked { partition, isr, .. } = event {
@@ -241,6 +268,7 @@ impl World {
                     if let RequestKind::BrokerRegistration(said) = &**request {
                         referee.deeds.judge_registration(said, &mut speaker);
                     }
+                    referee.controllers.judge_request(request, &mut speaker);
                     requests::judge(referee, conn.purpose, request, &mut speaker);
                 }
                 Effect::Answer { req, response } => answer(referee, network, *req, response, &mut speaker),
@@ -250,13 +278,30 @@ impl World {
                 _ => {}
             }
         }
+        Watch::judge_silence(&referee.due, events, &mut speaker);
+        // In one process with a broker a controller's fetches are not told apart from that broker's.
+        let is_alone = matches!(slot.node, SimNode::Controller(_));
+        let fetch = effects.iter().rev().filter(|_| is_alone).find_map(|(effect, _)| match effect {
+            Effect::Call { call, conn, request, .. } if matches!(**request, RequestKind::Fetch(_)) => {
+                let raft = network.conns.get(&conn.0).is_some_and(|conn| conn.purpose == Purpose::Raft);
+                raft.then_some((*conn, *call))
+            }
+            _ => None,
+        });
+        referee.controllers.rehearse(fetch, Now { mono: *now, wall: WALL_AT_START_MS + wall }, &mut speaker);
     }
 }
 
 /// Does the answer follow?
 fn answer(referee: &mut Referee, network: &Network, req: ReqId, response: &ResponseKind, speaker: &mut Speaker<'_>) {
     let due = referee.due.remove(&(speaker.node, req));
+    referee.controllers.judge_durable(response, due.as_ref(), speaker);
     match (response, due) {
+        (response, Some(Due::Controller(due))) => {
+            if let Some(controller) = speaker.slot.controller() {
+                due.judge(response, controller, speaker);
+            }
+        }
         (ResponseKind::Fetch(response), Some(Due::NoMetadata { asked, fenced })) => {
             controller_answers::judge_fetch((asked, fenced), response, speaker);
         }

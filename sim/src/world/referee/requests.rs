@@ -9,9 +9,18 @@ use super::{Referee, Speaker};
 use crate::world::slot::SimNode;
 
 /// Is it so?
-pub(super) fn judge(referee: &Referee, purpose: Purpose, request: &RequestKind, speaker: &mut Speaker<'_>) {
+pub(super) fn judge(referee: &mut Referee, purpose: Purpose, request: &RequestKind, speaker: &mut Speaker<'_>) {
     match request {
-        RequestKind::Fetch(request) if purpose == Purpose::Fetcher => follower_fetch(request, speaker),
+        RequestKind::Fetch(request) if purpose == Purpose::Fetcher => {
+            follower_fetch(request, speaker);
+            let Some(broker) = speaker.slot.broker() else { return };
+            for topic in &request.topics {
+                for said in &topic.partitions {
+                    let Some(replica) = broker.replica(topic.topic_id, said.partition) else { continue };
+                    referee.disks.judge_fetch(&replica.id, speaker);
+                }
+            }
+        }
         RequestKind::Fetch(request) if purpose == Purpose::Raft => raft_fetch(request, speaker),
         RequestKind::AlterPartition(request) => alter_partition(referee, request, speaker),
         RequestKind::BrokerHeartbeat(request) => heartbeat(request, speaker),
@@ -78,6 +87,11 @@ fn heartbeat(request: &BrokerHeartbeatRequest, speaker: &mut Speaker<'_>) {
     let replayed = broker.image().next_offset - 1;
     speaker.says(Word::HeartbeatBrokerEpoch, None, request.broker_epoch, broker.broker_epoch().unwrap_or(-1));
     speaker.says(Word::HeartbeatMetadataOffset, None, request.current_metadata_offset, replayed);
+    // Until it knows its own registration it wants to stay out; it may be later that it acts on its metadata.
+    let registered = broker.image().brokers.get(&broker.node_id()).map(|registered| registered.broker_epoch);
+    if registered.is_none_or(|epoch| Some(epoch) != broker.broker_epoch()) {
+        speaker.says(Word::HeartbeatFence, None, request.want_fence, true);
+    }
     speaker.says(Word::HeartbeatShutDown, None, request.want_shut_down, stops);
 }
 

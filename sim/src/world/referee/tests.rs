@@ -53,8 +53,8 @@ fn crash(broker: &str) -> Fault {
     Fault { id: 1, when: When::At(2_000_000_000), target, kind: FaultKind::Crash { restart_after: None } }
 }
 
-struct Stage {
-    world: World,
+pub(super) struct Stage {
+    pub(super) world: World,
     id: TopicPartition,
     topic_id: Uuid,
     leader: i32,
@@ -63,7 +63,7 @@ struct Stage {
 
 impl Stage {
     /// The cluster has worked for five seconds.
-    fn new() -> Self {
+    pub(super) fn new() -> Self {
         Stage::after(5_000_000_000, Vec::new())
     }
     fn after(time: Nanos, faults: Vec<Fault>) -> Self {
@@ -79,7 +79,7 @@ impl Stage {
     fn of_the_next_epoch() -> Self {
         Stage { leader: 2, follower: 3, ..Stage::after(18_000_000_000, vec![crash("b1")]) }
     }
-    fn node(&self, name: &str) -> NodeIx {
+    pub(super) fn node(&self, name: &str) -> NodeIx {
         self.world.node_named(name).expect("it is there")
     }
     fn conn(&self, from: &str, to: &str, purpose: Purpose) -> ConnId {
@@ -92,11 +92,7 @@ impl Stage {
     fn words(&mut self, node: NodeIx, heard: Option<ReqId>, effect: Effect) -> Vec<Word> {
         let first = self.world.tracer.fresh.len();
         self.world.judge(node, heard, first, &[(effect, EventId::NONE)]);
-        let word = |note| match note {
-            Note::Said(said) => said.word,
-            other => panic!("{other:?} is no word"),
-        };
-        self.world.notes.drain(..).map(word).collect()
+        self.heard()
     }
     /// A node sends this on its connection.
     fn sends(&mut self, from: &str, to: &str, purpose: Purpose, request: impl Into<RequestKind>) -> Vec<Word> {
@@ -107,7 +103,7 @@ impl Stage {
         self.words(node, None, Effect::Call { call: CallId(u64::MAX), conn, version: 0, request, wants_response: true })
     }
     /// A node is asked this, and answers that.
-    fn answers(
+    pub(super) fn answers(
         &mut self,
         (from, to, purpose): (&str, &str, Purpose),
         version: i16,
@@ -365,7 +361,10 @@ fn the_controller_refuses_a_change_for_the_first_reason() {
             }
             Err(code) => AlterPartitionResponse::default().with_error_code(code),
         };
-        stage.answers(("b1", "c1", Purpose::Heartbeat), versions::ALTER_PARTITION, request, response)
+        let mut words = stage.answers(("b1", "c1", Purpose::Heartbeat), versions::ALTER_PARTITION, request, response);
+        // No controller has handled it, and nothing has become of it.
+        words.retain(|word| *word != Word::PartitionStep);
+        words
     };
     let wrong = [Word::IsrAnswer];
     assert_eq!(heard(1, registered, so.clone(), Ok(0)), []);
@@ -410,10 +409,14 @@ fn too_few_in_sync_replicas_refuse_acks_all() {
 
 impl Stage {
     /// A node has done this.
-    fn does(&mut self, node: &str, event: Event) -> Vec<Word> {
+    pub(super) fn does(&mut self, node: &str, event: Event) -> Vec<Word> {
         let (node, first) = (self.node(node), self.world.tracer.fresh.len());
         self.world.record(node, event, &[]);
         self.world.judge(node, None, first, &[]);
+        self.heard()
+    }
+    /// What the referee has heard since it was asked last.
+    pub(super) fn heard(&mut self) -> Vec<Word> {
         let word = |note| match note {
             Note::Said(said) => said.word,
             other => panic!("{other:?} is no word"),
@@ -468,10 +471,14 @@ fn a_vote_is_for_who_has_everything_and_while_nobody_leads() {
         VoteRequest::default().with_topics(vec![VoteTopic::default().with_partitions(vec![asked])])
     };
     let mut heard = |request: VoteRequest, granted: bool| {
-        let answer = VoteAnswer::default().with_vote_granted(granted);
+        let told = request.topics[0].partitions[0].replica_epoch;
+        let answer = VoteAnswer::default().with_vote_granted(granted).with_leader_epoch(told);
         let topic = VoteAnswers::default().with_partitions(vec![answer]);
         let response = VoteResponse::default().with_topics(vec![topic]);
-        stage.answers(("b1", "c1", Purpose::Heartbeat), versions::VOTE, request, response)
+        let mut words = stage.answers(("b1", "c1", Purpose::Heartbeat), versions::VOTE, request, response);
+        // No voter has handled it, and none has written it down.
+        words.retain(|word| *word != Word::DurableState);
+        words
     };
     assert_eq!(heard(asked(epoch + 1, last, end), true), []);
     assert_eq!(heard(asked(epoch + 1, last, end - 1), false), []);

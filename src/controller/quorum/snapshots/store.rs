@@ -131,6 +131,10 @@ impl SnapshotStore {
             waited == ticket
         })
     }
+    /// The one that is on its way to the disk.
+    pub fn under_way(&self) -> Option<SnapshotId> {
+        self.writing.as_ref().map(|writing| writing.id)
+    }
     /// Is one on its way to the disk?
     pub fn is_writing(&self) -> bool {
         self.writing.is_some()

@@ -1,0 +1,198 @@
+//! What would a controller answer if it were asked? A copy of it is asked what in this run perhaps nobody asks.
+//!
+//! ```text
+//!   controller ─▶ copy ─▶ question ─▶ due ─▶ the copy handles it ─▶ state and answer are judged as any others
+//!                   ▲                                          │
+//!                   └────────── until the dialogue is over ────┘      the copy is dropped
+//! ```
+//!
+//! Many checks stand where hardly ever anything is wrong: whoever asks knows what he may ask for. Whether they hold does not
+//! show in years of such a run, but in a question of a stranger. The copy reads the node's disk and its writes go nowhere; it
+//! draws zeros; what it does leaves no trace, and costs what a copy costs: so the questions are asked once for each kind of
+//! state that a run comes to.
+
+use bytes::Bytes;
+use kafka_protocol::messages::{FetchResponse, RequestKind, ResponseKind};
+use trial_kafka::controller::Controller;
+use trial_kafka::event::Event;
+use trial_kafka::node::{
+    CallId, ConnId, Effect, Effects, EventId, Host, Input, Listener, Nanos, Node, Now, RandomFor, ReqId, RequestHeader,
+};
+use trial_storage::{DirId, Disk, DiskError, FileId, OpenMode};
+
+use crate::disk::DiskView;
+
+/// How many times a copy is told that what it wrote is durable, before its silence counts as one.
+const ROUNDS: usize = 6;
+
+/// What is asked, and what that is called.
+#[derive(Clone, Debug)]
+pub(super) struct Question {
+    pub(super) what: &'static str,
+    pub(super) version: i16,
+    pub(super) request: RequestKind,
+}
+
+/// A copy of a controller, and the disk it reads.
+pub(super) struct Copy<'d> {
+    pub(super) controller: Controller,
+    disk: Swallowed<'d>,
+    host: Nowhere,
+    now: Now,
+    asked: u64,
+}
+
+impl<'d> Copy<'d> {
+    pub(super) fn of(controller: &Controller, disk: DiskView<'d>, now: Now) -> Self {
+        let host = Nowhere { fresh: u64::MAX / 2, effects: Vec::new() };
+        Copy { controller: controller.clone(), disk: Swallowed { disk }, host, now, asked: 0 }
+    }
+
+    /// Asks it, and tells it that what it writes is durable. `None`: it says nothing yet.
+    pub(super) fn ask(&mut self, question: &Question) -> Option<ResponseKind> {
+        self.asked += 1;
+        let req = ReqId(u64::MAX - self.asked);
+        let header = RequestHeader {
+            listener: Listener::Controller,
+            api_version: question.version,
+            client_id: String::new(),
+            client_host: String::new(),
+        };
+        let body = Box::new(question.request.clone());
+        self.handle(Input::Request { req, conn: ConnId(u64::MAX - self.asked), header, body });
+        self.answer_to(req)
+    }
+
+    /// The other voters fetch all that it has written, which commits it. Gives the answer that waited for that.
+    pub(super) fn commit(&mut self, fetches: &[Question]) -> Option<ResponseKind> {
+        let req = ReqId(u64::MAX - self.asked);
+        for fetch in fetches {
+            self.asked += 1;
+            let header = RequestHeader {
+                listener: Listener::Controller,
+                api_version: fetch.version,
+                client_id: String::new(),
+                client_host: String::new(),
+            };
+            let (of_fetch, conn) = (ReqId(u64::MAX - self.asked), ConnId(u64::MAX - self.asked));
+            self.handle(Input::Request { req: of_fetch, conn, header, body: Box::new(fetch.request.clone()) });
+        }
+        self.answer_to(req)
+    }
+
+    fn answer_to(&mut self, req: ReqId) -> Option<ResponseKind> {
+        for _ in 0..ROUNDS {
+            let (mut answer, mut synced) = (None, Vec::new());
+            for effect in self.host.effects.drain(..) {
+                match effect {
+                    Effect::Answer { req: of, response } if of == req => answer = Some(*response),
+                    Effect::Sync { ticket, .. } => synced.push(ticket),
+                    _ => {}
+                }
+            }
+            if answer.is_some() || synced.is_empty() {
+                return answer;
+            }
+            for ticket in synced {
+                self.handle(Input::Synced { ticket, result: Ok(()) });
+            }
+        }
+        None
+    }
+
+    /// Answers its fetch, and tells it that what it writes is durable. Gives its next fetch.
+    pub(super) fn tell(&mut self, (conn, call): (ConnId, CallId), response: FetchResponse) -> Option<(ConnId, CallId)> {
+        self.handle(Input::Response { call, conn, result: Ok(Box::new(response.into())) });
+        for _ in 0..ROUNDS {
+            let (mut next, mut synced) = (None, Vec::new());
+            for effect in self.host.effects.drain(..) {
+                match effect {
+                    Effect::Call { call, conn, request, .. } if matches!(*request, RequestKind::Fetch(_)) => {
+                        next = Some((conn, call));
+                    }
+                    Effect::Sync { ticket, .. } => synced.push(ticket),
+                    _ => {}
+                }
+            }
+            if next.is_some() || synced.is_empty() {
+                return next;
+            }
+            for ticket in synced {
+                self.handle(Input::Synced { ticket, result: Ok(()) });
+            }
+        }
+        None
+    }
+
+    fn handle(&mut self, input: Input) {
+        self.controller.handle(self.now, input, &mut self.disk, &mut Effects::new(&mut self.host));
+    }
+}
+
+/// Nobody hears what a copy says.
+struct Nowhere {
+    fresh: u64,
+    effects: Vec<Effect>,
+}
+
+impl Host for Nowhere {
+    fn fresh(&mut self) -> u64 {
+        self.fresh += 1;
+        self.fresh
+    }
+    fn random(&mut self, _purpose: RandomFor) -> u64 {
+        0
+    }
+    fn record(&mut self, _event: Event, _also_because: &[EventId]) -> EventId {
+        EventId::NONE
+    }
+    fn effect(&mut self, effect: Effect) {
+        self.effects.push(effect);
+    }
+    fn charge(&mut self, _work: Nanos) {}
+}
+
+/// The disk as it is: every change is taken, and goes nowhere.
+struct Swallowed<'d> {
+    disk: DiskView<'d>,
+}
+
+/// A file that was opened meanwhile. It is empty.
+const OPENED: FileId = FileId(u32::MAX);
+
+impl Disk for Swallowed<'_> {
+    fn open_dir(&mut self, _name: &str) -> Result<DirId, DiskError> {
+        Ok(DirId(u32::MAX))
+    }
+    fn list_dirs(&self) -> Result<Vec<String>, DiskError> {
+        self.disk.list_dirs()
+    }
+    fn list(&self, dir: DirId) -> Result<Vec<String>, DiskError> {
+        self.disk.list(dir)
+    }
+    fn remove_dir(&mut self, _name: &str) -> Result<(), DiskError> {
+        Ok(())
+    }
+    fn open(&mut self, _dir: DirId, _name: &str, _mode: OpenMode) -> Result<FileId, DiskError> {
+        Ok(OPENED)
+    }
+    fn close(&mut self, _file: FileId) {}
+    fn len(&self, file: FileId) -> Result<u64, DiskError> {
+        if file == OPENED { Ok(0) } else { self.disk.len(file) }
+    }
+    fn read(&mut self, file: FileId, at: u64, len: usize) -> Result<Bytes, DiskError> {
+        if file == OPENED { Ok(Bytes::new()) } else { self.disk.read(file, at, len) }
+    }
+    fn write(&mut self, _file: FileId, _at: u64, _data: Bytes) -> Result<(), DiskError> {
+        Ok(())
+    }
+    fn truncate(&mut self, _file: FileId, _len: u64) -> Result<(), DiskError> {
+        Ok(())
+    }
+    fn rename(&mut self, _dir: DirId, _from: &str, _to: &str) -> Result<(), DiskError> {
+        Ok(())
+    }
+    fn remove(&mut self, _dir: DirId, _name: &str) -> Result<(), DiskError> {
+        Ok(())
+    }
+}
