@@ -50,7 +50,7 @@ use partition::{Ack, Deletion, Election, Known, PartitionTruth, Produced, Reign}
 use replica::{Batch, CutKind};
 
 /// What is checked here, and of each change of a partition [`CHANGES`] besides.
-pub(crate) const INVARIANTS: [Invariant; 25] = [
+pub(crate) const INVARIANTS: [Invariant; 26] = [
     two_leaders_one_epoch::INVARIANT,
     epochs_rise::INVARIANT,
     leader_in_sync::INVARIANT,
@@ -76,6 +76,7 @@ pub(crate) const INVARIANTS: [Invariant; 25] = [
     words_of_nodes::FALSE_WORD,
     words_of_nodes::WRONG_ANSWER,
     words_of_nodes::FETCH_MISMATCH,
+    words_of_nodes::WRONG_STEP,
 ];
 
 /// A broker went down.

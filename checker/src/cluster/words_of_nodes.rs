@@ -1,5 +1,5 @@
-//! false-word, wrong-answer and fetch-mismatch: what a node says of itself is so when it says it, and what it answers follows from what it
-//! was asked and what it is. Many rules of Kafka stand one behind the other: where one is broken the next one hides it from
+//! false-word, wrong-answer, fetch-mismatch and wrong-step: what a node says of itself is so when it says it, what it answers
+//! follows from what it was asked and what it is, and what it does from what it was told and what it holds. Many rules of Kafka stand one behind the other: where one is broken the next one hides it from
 //! every log and every record, but not from who listens.
 
 use crate::findings::{Findings, Headline};
@@ -32,6 +32,14 @@ pub(super) const FETCH_MISMATCH: Invariant = Invariant {
     source: "`UnifiedLog.read`, `LogSegment.read`",
 };
 
+/// See the table of invariants.
+pub(super) const WRONG_STEP: Invariant = Invariant {
+    code: "wrong-step",
+    rule: None,
+    what: "what a node does follows from what it was told and what it holds",
+    source: "KIP-101, KIP-279, KIP-497, KIP-903, KIP-966: `Partition`, `Replica`, `AbstractFetcherThread`",
+};
+
 /// A node has said something.
 pub(crate) fn check(
     at: EventRef,
@@ -47,6 +55,7 @@ pub(crate) fn check(
     let broken = match word {
         Word::FetchedSlice => FETCH_MISMATCH,
         word if word.is_answer() => WRONG_ANSWER,
+        word if word.is_step() => WRONG_STEP,
         _ => FALSE_WORD,
     };
     let headline = Headline {
@@ -61,9 +70,10 @@ pub(crate) fn check(
     found.add(headline, || {
         let (about, source) = word.named();
         let of = partition.map(|partition| format!(" of {partition}")).unwrap_or_default();
-        let summary = match word.is_answer() {
-            true => format!("{node} answered {said} {about}{of}, where {truth} follows ({source})"),
-            false => format!("{node} said {said} for {about}{of}, and it is {truth} ({source})"),
+        let summary = match (word.is_answer(), word.is_step()) {
+            (true, _) => format!("{node} answered {said} {about}{of}, where {truth} follows ({source})"),
+            (_, true) => format!("{node} came to {said} for {about}{of}, where {truth} follows ({source})"),
+            _ => format!("{node} said {said} for {about}{of}, and it is {truth} ({source})"),
         };
         let sentence = format!("at {}: {summary}", seconds(at.time));
         (summary, vec![step(at, node, sentence)])

@@ -21,6 +21,11 @@ impl VirtualDisk {
     pub fn view_expecting<'a>(&'a self, expected: &'a Bytes) -> DiskView<'a> {
         DiskView { disk: self, expected: Some(expected) }
     }
+    /// A whole file as the page cache has it; `None` if there is no such file.
+    pub fn cached_bytes(&self, dir: &str, name: &str) -> Option<Bytes> {
+        let content = &self.files.get(self.dirs.get(dir)?.cached.get(name)?)?.cached;
+        Some(content.read(0, usize::try_from(content.len()).ok()?))
+    }
 }
 
 /// What the device has, the least that a loss of power would leave; or has said it has, where a sync was lost.

@@ -367,6 +367,7 @@ pub const FINDING_CODES: &[&str] = &[
     "false-word",
     "wrong-answer",
     "fetch-mismatch",
+    "wrong-step",
     "fenced-in-isr",
     "replica-sets",
     "broker-epoch-regression",

@@ -23,12 +23,13 @@ mod group_answers;
 mod group_lives;
 #[cfg(test)]
 mod group_tests;
+mod replicas;
 mod requests;
 mod slice;
 #[cfg(test)]
 mod tests;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::fmt::Display;
 
 use kafka_protocol::messages::{RequestKind, ResponseKind};
@@ -47,6 +48,7 @@ use asked::Fetch;
 use deeds::Deeds;
 use group_answers::DueOfGroup;
 use group_lives::Lives;
+use replicas::Replicas;
 
 /// Something that a node said and that is not so.
 #[derive(Clone, Debug)]
@@ -85,8 +87,8 @@ enum Due {
     NoMetadata { asked: i32, fenced: bool },
     /// The vote must not be given, since …
     NoVote(&'static str),
-    /// A client asks for the end of these partitions: what it is told is noted.
-    Ends(BTreeSet<TopicPartition>),
+    /// A client asks for an offset of these partitions, by these timestamps; what it is told of their ends is noted.
+    Ends(BTreeMap<TopicPartition, i64>),
     /// A coordinator is asked.
     Group(DueOfGroup),
 }
@@ -101,12 +103,14 @@ pub(super) struct Referee {
     due: BTreeMap<(NodeIx, ReqId), Due>,
     lives: Lives,
     deeds: Deeds,
+    replicas: Replicas,
 }
 
 impl Referee {
     /// A process starts: what its predecessor decided and was asked is gone.
     pub(super) fn forget(&mut self, node: NodeIx, had_no_power: bool) {
         self.deeds.forget(node, had_no_power);
+        self.replicas.forget(node);
         self.changes.retain(|(leader, ..), _| *leader != node);
         self.due.retain(|(acceptor, _), _| *acceptor != node);
         self.lives.retain(|(coordinator, ..), _| *coordinator != node);
@@ -154,6 +158,11 @@ impl Speaker<'_> {
 impl World {
     /// A node is about to handle this. Returns the request, if it is one that has to be answered in a way that is known.
     pub(super) fn hear(&mut self, node: NodeIx, input: &Input) -> Option<ReqId> {
+        let heard = self.hear_question(node, input);
+        self.foresee(node, input);
+        heard
+    }
+    fn hear_question(&mut self, node: NodeIx, input: &Input) -> Option<ReqId> {
         let World { referee, slots, network, now, .. } = self;
         let slot = &slots[node.0 as usize];
         if let Input::Local(step) = input {
@@ -219,6 +228,8 @@ impl World {
         if let Some(Due::Group(due)) = heard.and_then(|req| referee.due.get(&(node, req))) {
             group_answers::look_what_became(due, &mut speaker);
         }
+        let events = tracer.fresh.get(first_event..).unwrap_or_default();
+        replicas::judge(&mut referee.replicas, network, *now, events, effects, &mut speaker);
         let mut isr_changes_sent = 0;
         for (effect, _) in effects {
             match effect {
