@@ -501,11 +501,18 @@ impl Switch {
     /// Codes that may be found besides; any other BUG is a failure of the zoo.
     pub fn may(self) -> &'static [&'static str] {
         match self {
-            Switch::TruncateToHw => &["inconsistent-offsets", "unsafe-election", "committed-truncated", "false-word"],
-            Switch::IsrExpandBeforeLeso => {
-                &["wrong-isr-asked", "log-mismatch", "inconsistent-offsets", "unsafe-election", "committed-truncated"]
+            Switch::TruncateToHw => {
+                &["inconsistent-offsets", "unsafe-election", "committed-truncated", "false-word", "wrong-step"]
             }
-            Switch::AckBeforeHighWatermark => &["ack-before-committed", "inconsistent-offsets"],
+            Switch::IsrExpandBeforeLeso => &[
+                "wrong-isr-asked",
+                "log-mismatch",
+                "inconsistent-offsets",
+                "unsafe-election",
+                "committed-truncated",
+                "wrong-step",
+            ],
+            Switch::AckBeforeHighWatermark => &["ack-before-committed", "inconsistent-offsets", "wrong-answer"],
             // What a whole quorum forgets, brokers and clients lose too.
             Switch::RaftNoFlush => &[
                 "commit-without-majority",
@@ -565,6 +572,7 @@ impl Switch {
                 "unsafe-election",
                 "inconsistent-offsets",
                 "wrong-answer",
+                "wrong-step",
             ],
             Switch::ElrTrustsUnclean | Switch::LastReplicaStanding => &[
                 "wrong-step",
@@ -589,9 +597,14 @@ impl Switch {
                 &["producer-sequence", "duplicate", "ack-offset-mismatch", "realtime-append-inversion", "stuck"]
             }
             Switch::FirstSeqAny => &["realtime-append-inversion", "producer-sequence", "lost-write"],
-            Switch::EpochAnswerWithoutEpoch => {
-                &["lost-write", "inconsistent-offsets", "unsafe-election", "committed-truncated", "wrong-answer"]
-            }
+            Switch::EpochAnswerWithoutEpoch => &[
+                "lost-write",
+                "inconsistent-offsets",
+                "unsafe-election",
+                "committed-truncated",
+                "wrong-answer",
+                "wrong-step",
+            ],
             Switch::TruncateFromOtherEpoch => &[
                 "lost-write",
                 "inconsistent-offsets",
@@ -604,7 +617,7 @@ impl Switch {
             Switch::SkipTruncateSameLeader => {
                 &["lost-write", "inconsistent-offsets", "unsafe-election", "committed-truncated", "false-word"]
             }
-            Switch::AcceptStaleFetchResponse => &["inconsistent-offsets", "unsafe-election"],
+            Switch::AcceptStaleFetchResponse => &["inconsistent-offsets", "unsafe-election", "wrong-step"],
             Switch::OorTruncateFully => &[
                 "lost-write",
                 "ack-before-committed",
@@ -612,18 +625,24 @@ impl Switch {
                 "log-mismatch",
                 "unsafe-election",
                 "false-word",
+                "wrong-step",
             ],
-            Switch::ProcessBeforeTruncate => &["log-mismatch", "poll-skip", "nonmonotonic-poll"],
+            Switch::ProcessBeforeTruncate => &["log-mismatch", "poll-skip", "nonmonotonic-poll", "wrong-step"],
             Switch::EpochCacheHole => &["lost-write", "inconsistent-offsets", "unsafe-election", "committed-truncated"],
             Switch::DropLastFetchedEpoch => &["false-word"],
             Switch::LeaderEpochBumpOnShrink => &[],
-            Switch::HwCountsOtherEpoch => &["log-mismatch", "unsafe-election", "committed-truncated", "wrong-answer"],
+            Switch::HwCountsOtherEpoch => {
+                &["log-mismatch", "unsafe-election", "committed-truncated", "wrong-answer", "wrong-step"]
+            }
             Switch::CountDivergingFetch | Switch::HwOverCommittedIsr | Switch::EagerShrink => &[
                 "log-mismatch",
                 "inconsistent-offsets",
                 "unsafe-election",
                 "committed-truncated",
                 "ack-before-committed",
+                "wrong-step",
+                "wrong-step",
+                "wrong-step",
             ],
             Switch::IsrBlindWrite => &[
                 "log-mismatch",
@@ -636,11 +655,16 @@ impl Switch {
             Switch::IsrCheckTwoSnapshots => {
                 &["log-mismatch", "inconsistent-offsets", "unsafe-election", "committed-truncated", "false-word"]
             }
-            Switch::KeepOosFollowerState => {
-                &["wrong-isr-asked", "log-mismatch", "inconsistent-offsets", "unsafe-election", "committed-truncated"]
-            }
-            Switch::NoHwAfterIsrChange => &[],
-            Switch::HwWaitsForIneligible => &[],
+            Switch::KeepOosFollowerState => &[
+                "wrong-isr-asked",
+                "log-mismatch",
+                "inconsistent-offsets",
+                "unsafe-election",
+                "committed-truncated",
+                "wrong-step",
+            ],
+            Switch::NoHwAfterIsrChange => &["wrong-step"],
+            Switch::HwWaitsForIneligible => &["wrong-step"],
             Switch::CommitUnfenced => &["group-rewind", "group-skip", "wrong-answer"],
             Switch::StaticRejoinNotPersisted => &["coordinator-divergence"],
             Switch::Kip848EpochBookkeeping => &["commit-regression", "group-rewind", "zombie-commit"],

@@ -69,3 +69,19 @@ fn a_fetch_is_answered_with_a_slice_of_the_log() {
          to 6 follows (`UnifiedLog.read`, `LogSegment.read`)"
     );
 }
+
+#[test]
+fn what_a_broker_does_follows_from_what_it_holds() {
+    let mut play = three_brokers(-1);
+    play.see(says(Word::StepOfHighWatermark, "7", "7"));
+    assert_eq!(kinds(&play.verdict()), []);
+    // One follower has 5 records: nobody was told yet that 7 are committed.
+    play.see(says(Word::StepOfHighWatermark, "7", "5"));
+    let verdict = play.verdict();
+    assert_eq!(kinds(&verdict), [(BUG, "wrong-step", None)]);
+    assert_eq!(
+        verdict.findings[0].summary,
+        "b2 came to 7 for the high watermark of orders-0, where 5 follows (`Partition.maybeIncrementLeaderHW`, \
+         `UnifiedLog.maybeUpdateHighWatermark`)"
+    );
+}

@@ -202,6 +202,11 @@ impl Broker {
         self.purgatory.len()
     }
 
+    /// When it looks next for members of its partitions' ISRs that lag.
+    pub fn looks_for_late_members_at(&self) -> Option<Nanos> {
+        self.timers.due(Timer::IsrShrink)
+    }
+
     /// `replica.lag.time.max.ms`.
     pub fn lag_time_max_ms(&self) -> i64 {
         self.setup.config.replica_lag_time_max_ms

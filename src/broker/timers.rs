@@ -119,6 +119,10 @@ impl Timers {
     pub(super) fn set(&mut self, timer: Timer, due: Option<Nanos>) {
         self.due[timer as usize] = due;
     }
+    /// When it comes, if it is set.
+    pub(super) fn due(&self, timer: Timer) -> Option<Nanos> {
+        self.due[timer as usize]
+    }
     /// The earliest that is not already queued.
     pub(super) fn next(&self) -> Option<Nanos> {
         self.due.iter().zip(&self.queued).filter(|(_, queued)| !**queued).filter_map(|(due, _)| *due).min()

@@ -1,5 +1,5 @@
-//! false-word, wrong-answer, wrong-step and fetch-mismatch: what a node says of itself is so when it says it, and what it answers
-//! and does follows from what it was asked and what it is. Many rules of Kafka stand one behind the other: where one is broken the next one hides it from
+//! false-word, wrong-answer, fetch-mismatch and wrong-step: what a node says of itself is so when it says it, what it answers
+//! follows from what it was asked and what it is, and what it does from what it was told and what it holds. Many rules of Kafka stand one behind the other: where one is broken the next one hides it from
 //! every log and every record, but not from who listens.
 
 use crate::findings::{Findings, Headline};
@@ -37,7 +37,7 @@ pub(super) const WRONG_STEP: Invariant = Invariant {
     code: "wrong-step",
     rule: None,
     what: "what a node does follows from what it was told and what it holds",
-    source: "KIP-497, KIP-595, KIP-631, KIP-853: `BrokerHeartbeatManager`, `ReplicationControlManager`, `KafkaRaftClient`",
+    source: "KIP-101, KIP-497, KIP-595, KIP-631, KIP-853, KIP-903, KIP-966: `Partition`, `Replica`, `AbstractFetcherThread`, `BrokerHeartbeatManager`, `ReplicationControlManager`, `KafkaRaftClient`",
 };
 
 /// A node has said something.
@@ -70,10 +70,10 @@ pub(crate) fn check(
     found.add(headline, || {
         let (about, source) = word.named();
         let of = partition.map(|partition| format!(" of {partition}")).unwrap_or_default();
-        let summary = match word.is_answer() {
-            true => format!("{node} answered {said} {about}{of}, where {truth} follows ({source})"),
-            false if word.is_step() => format!("{node} made {said} of {about}{of}, where {truth} follows ({source})"),
-            false => format!("{node} said {said} for {about}{of}, and it is {truth} ({source})"),
+        let summary = match (word.is_answer(), word.is_step()) {
+            (true, _) => format!("{node} answered {said} {about}{of}, where {truth} follows ({source})"),
+            (_, true) => format!("{node} came to {said} for {about}{of}, where {truth} follows ({source})"),
+            _ => format!("{node} said {said} for {about}{of}, and it is {truth} ({source})"),
         };
         let sentence = format!("at {}: {summary}", seconds(at.time));
         (summary, vec![step(at, node, sentence)])

@@ -65,6 +65,8 @@ pub enum Word {
     ProducerIdsAnswer,
     /// The answer to a producer.
     ProduceAnswer,
+    /// The answer to a consumer that asks for an offset.
+    OffsetAnswer,
     /// The answer to a fetch of the metadata log.
     RaftFetchAnswer,
     /// The answer to who asks for a vote.
@@ -121,6 +123,30 @@ pub enum Word {
     DurableState,
     /// A broker: what it leaves on its disk, and takes from it.
     DiskStep,
+    /// A replica: who leads it, in which epochs, among which replicas.
+    StepOfReign,
+    /// A leader: what it knows of a follower.
+    StepOfFollower,
+    /// A leader: the ISR, committed or about to change.
+    StepOfIsr,
+    /// A leader: how often it looks for late members.
+    StepOfIsrLook,
+    /// A replica: its high watermark.
+    StepOfHighWatermark,
+    /// A replica: the high watermark on its disk.
+    StepOfCheckpoint,
+    /// A replica: where its log begins.
+    StepOfLogStart,
+    /// A replica: where its log ends.
+    StepOfLogEnd,
+    /// A replica: the latest epoch of its cache.
+    StepOfEpochs,
+    /// A replica: what of its epochs is on its way to the disk.
+    StepOfEpochFlush,
+    /// A follower: what it asks its leader for next, and when.
+    StepOfFetcher,
+    /// A leader: a producer that waits though what it waits for has come.
+    StepOfProduce,
 }
 
 impl Word {
@@ -139,6 +165,7 @@ impl Word {
                 | HeartbeatAnswer
                 | ProducerIdsAnswer
                 | ProduceAnswer
+                | OffsetAnswer
                 | RaftFetchAnswer
                 | VoteAnswer
                 | RegistrationAnswer
@@ -172,6 +199,18 @@ impl Word {
                 | VotersStep
                 | DurableState
                 | DiskStep
+                | StepOfReign
+                | StepOfFollower
+                | StepOfIsr
+                | StepOfIsrLook
+                | StepOfHighWatermark
+                | StepOfCheckpoint
+                | StepOfLogStart
+                | StepOfLogEnd
+                | StepOfEpochs
+                | StepOfEpochFlush
+                | StepOfFetcher
+                | StepOfProduce
         )
     }
 
@@ -222,6 +261,7 @@ impl Word {
             Word::HeartbeatAnswer => ("to a heartbeat", "`ClusterControlManager.checkBrokerEpoch`"),
             Word::ProducerIdsAnswer => ("to AllocateProducerIds", "`ClusterControlManager.checkBrokerEpoch`"),
             Word::ProduceAnswer => ("to a producer", "`Partition.appendRecordsToLeader`"),
+            Word::OffsetAnswer => ("to ListOffsets", "KIP-207, `Partition.fetchOffsetForTimestamp`"),
             Word::RaftFetchAnswer => ("to a fetch of metadata", "KIP-595, `KafkaRaftClient.validateLeaderOnlyRequest`"),
             Word::VoteAnswer => ("to who asks for its vote", "KIP-595, `EpochState.canGrantVote`"),
             Word::GroupAnswer => ("to a member of a group", "KIP-345, KIP-394, KIP-848, `GroupMetadataManager`"),
@@ -273,6 +313,28 @@ impl Word {
             Word::DurableState => ("what it tells of its epoch", "KIP-595, `QuorumState.durableTransitionTo`"),
             Word::DiskStep => ("its disk", "KIP-966, `LogManager`, `LogLoader`, `BrokerServer.shutdown`"),
             Word::PreviousBrokerEpoch => ("the broker epoch of the life before", "KIP-966, `CleanShutdownFileHandler`"),
+            Word::StepOfReign => ("who leads", "`Partition.makeLeader`, `makeFollower`"),
+            Word::StepOfFollower => {
+                ("what it knows of a follower", "`Replica.updateFetchStateOrThrow`, `resetReplicaState`")
+            }
+            Word::StepOfIsr => {
+                ("the ISR", "KIP-497, `Partition.maybeExpandIsr`, `maybeShrinkIsr`, `submitAlterPartition`")
+            }
+            Word::StepOfIsrLook => ("how often it looks for late members", "`ReplicaManager.startup`"),
+            Word::StepOfHighWatermark => {
+                ("the high watermark", "`Partition.maybeIncrementLeaderHW`, `UnifiedLog.maybeUpdateHighWatermark`")
+            }
+            Word::StepOfCheckpoint => {
+                ("the high watermark on the disk", "`ReplicaManager.checkpointHighWatermarks`, `Partition.createLog`")
+            }
+            Word::StepOfLogStart => ("the start of the log", "`ReplicaFetcherThread.processPartitionData`"),
+            Word::StepOfLogEnd => {
+                ("the end of the log", "KIP-101, KIP-279, `AbstractFetcherThread.getOffsetTruncationState`")
+            }
+            Word::StepOfEpochs => ("the latest epoch of the log", "KIP-101, `LeaderEpochFileCache`"),
+            Word::StepOfEpochFlush => ("the epochs on their way to the disk", "KAFKA-16541, `LeaderEpochFileCache`"),
+            Word::StepOfFetcher => ("what is asked of the leader next", "`AbstractFetcherThread.processFetchRequest`"),
+            Word::StepOfProduce => ("who waits for the high watermark", "`DelayedProduce.tryComplete`"),
         }
     }
 }

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use kafka_protocol::messages::FetchRequest;
+use kafka_protocol::messages::fetch_request::FetchPartition;
 use uuid::Uuid;
 
 use super::Referee;
@@ -14,6 +15,18 @@ pub(super) struct AskedPartition {
     pub(super) current_leader_epoch: i32,
     pub(super) fetch_offset: i64,
     pub(super) last_fetched_epoch: i32,
+    pub(super) log_start_offset: i64,
+}
+
+impl AskedPartition {
+    pub(super) fn of(asked: &FetchPartition) -> Self {
+        AskedPartition {
+            current_leader_epoch: asked.current_leader_epoch,
+            fetch_offset: asked.fetch_offset,
+            last_fetched_epoch: asked.last_fetched_epoch,
+            log_start_offset: asked.log_start_offset,
+        }
+    }
 }
 
 /// What is asked on one connection.
@@ -61,12 +74,7 @@ pub(super) fn note_fetch(
     }
     for topic in &request.topics {
         for asked in &topic.partitions {
-            let asked_partition = AskedPartition {
-                current_leader_epoch: asked.current_leader_epoch,
-                fetch_offset: asked.fetch_offset,
-                last_fetched_epoch: asked.last_fetched_epoch,
-            };
-            fetch.partitions.insert((topic.topic_id, asked.partition), asked_partition);
+            fetch.partitions.insert((topic.topic_id, asked.partition), AskedPartition::of(asked));
         }
     }
     for topic in &request.forgotten_topics_data {

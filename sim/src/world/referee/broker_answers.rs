@@ -17,7 +17,7 @@ use crate::world::slot::Slot;
 
 /// What a fetch of one partition comes to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Outcome {
+pub(super) enum Outcome {
     Records,
     /// The asker's history parts from this one where this epoch ends here.
     Diverging {
@@ -103,14 +103,14 @@ pub(super) fn judge_fetch(fetch: &Fetch, response: &FetchResponse, speaker: &mut
 
 /// Does the metadata have a later incarnation of this follower alive (KIP-903, `Replica.updateFetchStateOrThrow`)? That is
 /// looked at once, when the fetch comes.
-fn is_of_the_past(broker: &Broker, fetch: &Fetch) -> bool {
+pub(super) fn is_of_the_past(broker: &Broker, fetch: &Fetch) -> bool {
     let alive = broker.image().brokers.get(&fetch.replica).filter(|registered| !registered.fenced);
     fetch.broker_epoch != -1 && alive.is_some_and(|alive| fetch.broker_epoch < alive.broker_epoch)
 }
 
 /// The checks of a fetch, in Kafka's order. Sources: `Partition.checkCurrentLeaderEpoch`, `getLocalLog`,
 /// `followerReplicaOrThrow`, `readRecords`, `UnifiedLog.read`.
-fn outcome(replica: &Partition, fetch: &Fetch, asked: &AskedPartition) -> Outcome {
+pub(super) fn outcome(replica: &Partition, fetch: &Fetch, asked: &AskedPartition) -> Outcome {
     let told_epoch = asked.current_leader_epoch;
     let is_follower = fetch.replica >= 0;
     let leads = replica.is_leader();
@@ -150,7 +150,7 @@ fn outcome(replica: &Partition, fetch: &Fetch, asked: &AskedPartition) -> Outcom
 
 /// The largest epoch at or below this one, and where it ends; `None` if the replica knows nothing of it or of later ones.
 /// Source: `LeaderEpochFileCache.endOffsetFor`.
-fn end_of_epoch(replica: &Partition, epoch: i32, log_end: i64) -> Option<(i32, i64)> {
+pub(super) fn end_of_epoch(replica: &Partition, epoch: i32, log_end: i64) -> Option<(i32, i64)> {
     let epochs = replica.log.epochs();
     let latest = epochs.last()?;
     if latest.epoch == epoch {

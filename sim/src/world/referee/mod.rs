@@ -38,6 +38,7 @@ mod quorum_answers;
 mod quorum_questions;
 mod quorum_steps;
 mod rehearsal;
+mod replicas;
 mod requests;
 mod slice;
 #[cfg(test)]
@@ -45,7 +46,7 @@ mod tests;
 mod told_by_leader;
 mod voter_answers;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::fmt::Display;
 
 use kafka_protocol::messages::{RequestKind, ResponseKind};
@@ -67,6 +68,7 @@ use controllers::{ControllerDue, Watch};
 use deeds::Deeds;
 use group_answers::DueOfGroup;
 use group_lives::Lives;
+use replicas::Replicas;
 
 /// Something that a node said and that is not so.
 #[derive(Clone, Debug)]
@@ -105,8 +107,8 @@ enum Due {
     NoMetadata { asked: i32, fenced: bool },
     /// The vote must not be given, since …
     NoVote(&'static str),
-    /// A client asks for the end of these partitions: what it is told is noted.
-    Ends(BTreeSet<TopicPartition>),
+    /// A client asks for an offset of these partitions, by these timestamps; what it is told of their ends is noted.
+    Ends(BTreeMap<TopicPartition, i64>),
     /// A coordinator is asked.
     Group(DueOfGroup),
     /// A controller is asked.
@@ -125,6 +127,7 @@ pub(super) struct Referee {
     deeds: Deeds,
     controllers: Watch,
     disks: Disks,
+    replicas: Replicas,
 }
 
 impl Referee {
@@ -133,6 +136,7 @@ impl Referee {
         self.deeds.forget(node, had_no_power);
         self.controllers.forget(node);
         self.disks.forget(node);
+        self.replicas.forget(node);
         self.changes.retain(|(leader, ..), _| *leader != node);
         self.due.retain(|(acceptor, _), _| *acceptor != node);
         self.lives.retain(|(coordinator, ..), _| *coordinator != node);
@@ -180,6 +184,11 @@ impl Speaker<'_> {
 impl World {
     /// A node is about to handle this. Returns the request, if it is one that has to be answered in a way that is known.
     pub(super) fn hear(&mut self, node: NodeIx, input: &Input) -> Option<ReqId> {
+        let heard = self.hear_question(node, input);
+        self.foresee(node, input);
+        heard
+    }
+    fn hear_question(&mut self, node: NodeIx, input: &Input) -> Option<ReqId> {
         let World { referee, slots, network, now, .. } = self;
         let slot = &slots[node.0 as usize];
         if let Some(controller) = slot.controller() {
@@ -255,6 +264,8 @@ impl World {
             group_answers::look_what_became(due, &mut speaker);
             group_lives::look_for_the_late(&mut referee.lives, *now, &mut speaker);
         }
+        let traced = tracer.fresh.get(first_event..).unwrap_or_default();
+        replicas::judge(&mut referee.replicas, network, *now, traced, effects, &mut speaker);
         let mut isr_changes_sent = 0;
         for (effect, _) in effects {
             match effect {

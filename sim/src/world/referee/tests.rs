@@ -46,7 +46,7 @@ rate = 100
 acks = "all"
 "#;
 
-const REQUEST: ReqId = ReqId(u64::MAX);
+pub(super) const REQUEST: ReqId = ReqId(u64::MAX);
 
 fn crash(broker: &str) -> Fault {
     let target = parse_target(broker).expect("a target");
@@ -55,8 +55,8 @@ fn crash(broker: &str) -> Fault {
 
 pub(super) struct Stage {
     pub(super) world: World,
-    id: TopicPartition,
-    topic_id: Uuid,
+    pub(super) id: TopicPartition,
+    pub(super) topic_id: Uuid,
     leader: i32,
     follower: i32,
 }
@@ -82,7 +82,7 @@ impl Stage {
     pub(super) fn node(&self, name: &str) -> NodeIx {
         self.world.node_named(name).expect("it is there")
     }
-    fn conn(&self, from: &str, to: &str, purpose: Purpose) -> ConnId {
+    pub(super) fn conn(&self, from: &str, to: &str, purpose: Purpose) -> ConnId {
         let ends = (self.node(from), self.node(to));
         let conns = &self.world.network.conns;
         let found = conns.iter().find(|(_, c)| c.purpose == purpose && (c.dialer, c.acceptor) == ends && c.dialer_open);
@@ -117,11 +117,13 @@ impl Stage {
             RequestHeader { listener, api_version: version, client_id: String::new(), client_host: String::new() };
         let heard =
             self.world.hear(node, &Input::Request { req: REQUEST, conn, header, body: Box::new(request.into()) });
+        // The node does not handle it.
+        self.world.referee.replicas = Default::default();
         self.words(node, heard, Effect::Answer { req: REQUEST, response: Box::new(response.into()) })
     }
 
     /// What the follower would ask of its leader.
-    fn fetched(&self) -> FetchPartition {
+    pub(super) fn fetched(&self) -> FetchPartition {
         let replica = self.world.broker(self.follower).and_then(|b| b.partition(&self.id)).expect("it has one");
         FetchPartition::default()
             .with_partition(0)
@@ -130,7 +132,7 @@ impl Stage {
             .with_last_fetched_epoch(replica.log.latest_epoch().expect("it has records"))
             .with_log_start_offset(replica.log.log_start_offset())
     }
-    fn fetch(&self, partition: FetchPartition) -> FetchRequest {
+    pub(super) fn fetch(&self, partition: FetchPartition) -> FetchRequest {
         let broker_epoch = self.world.broker(self.follower).and_then(|b| b.broker_epoch()).expect("it is registered");
         let topic = FetchTopic::default().with_topic_id(self.topic_id).with_partitions(vec![partition]);
         FetchRequest::default()
@@ -140,7 +142,7 @@ impl Stage {
             .with_topics(vec![topic])
     }
     /// What its leader would answer.
-    fn served(&self) -> PartitionData {
+    pub(super) fn served(&self) -> PartitionData {
         let leader = self.world.broker(self.leader).and_then(|b| b.partition(&self.id)).expect("it has one");
         PartitionData::default().with_high_watermark(leader.high_watermark()).with_log_start_offset(0)
     }
