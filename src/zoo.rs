@@ -586,7 +586,7 @@ impl Switch {
             Switch::RemovedReplicaStaysEligible => {
                 &["wrong-partition-change", "replica-sets", "inconsistent-offsets", "committed-truncated", "wrong-step"]
             }
-            Switch::BrokerEpochBumpOnAmend => &["wrong-answer", "wrong-step"],
+            Switch::BrokerEpochBumpOnAmend => &["false-word", "wrong-answer", "wrong-step"],
             Switch::SilentConsumerTruncation => &["inconsistent-offsets", "lost-write", "unsafe-election"],
             // Of two copies the acknowledged one may be either.
             Switch::ReorderInflight => &["ack-offset-mismatch", "realtime-append-inversion"],
@@ -666,9 +666,9 @@ impl Switch {
             Switch::NoHwAfterIsrChange => &["wrong-step"],
             Switch::HwWaitsForIneligible => &["wrong-step"],
             Switch::CommitUnfenced => &["group-rewind", "group-skip", "wrong-answer"],
-            Switch::StaticRejoinNotPersisted => &["coordinator-divergence"],
-            Switch::Kip848EpochBookkeeping => &["commit-regression", "group-rewind", "zombie-commit"],
-            Switch::AssignBeforeRevokeAck => &["commit-regression", "group-rewind", "zombie-commit"],
+            Switch::StaticRejoinNotPersisted => &["coordinator-divergence", "wrong-answer"],
+            Switch::Kip848EpochBookkeeping => &["commit-regression", "group-rewind", "zombie-commit", "wrong-answer"],
+            Switch::AssignBeforeRevokeAck => &["commit-regression", "group-rewind", "zombie-commit", "wrong-answer"],
             Switch::FencedMemberStaysOut => &["wrong-answer"],
             Switch::AcceptOldMemberEpoch => {
                 &["commit-regression", "group-rewind", "zombie-commit", "stuck", "wrong-answer"]

@@ -52,7 +52,7 @@ fn what_a_node_does_follows_from_what_it_was_told() {
     assert_eq!(kinds(&verdict), [(BUG, "wrong-step", None)]);
     assert_eq!(
         verdict.findings[0].summary,
-        "b2 made in-sync [1] of what a leader asked for of orders-0, where in-sync [1, 2] follows (KIP-497, \
+        "b2 came to in-sync [1] for what a leader asked for of orders-0, where in-sync [1, 2] follows (KIP-497, \
          `ReplicationControlManager.alterPartition`)"
     );
 }

@@ -80,8 +80,6 @@ fn space(s: &mut Sheet) {
     s.some(10, "log.retention.bytes", &[5_000, 50_000]);
     s.time(50, "log.retention.check.interval.ms", 500, 5_000);
     s.some(10, "log.message.timestamp.type", &["\"LogAppendTime\""]);
-    s.time(6, "producer.id.expiration.ms", 2_000, 10_000);
-    s.time(50, "producer.id.expiration.check.interval.ms", 500, 5_000);
     s.some(20, "replica.selector.class", &["\"RackAwareReplicaSelector\""]);
     s.some(10, "max.incremental.fetch.session.cache.slots", &[0, 1, 3]);
     s.time(60, "controller.quorum.fetch.timeout.ms", 500, 4_000);
@@ -235,41 +233,23 @@ fn group(s: &mut Sheet, name: &str, run: u64) {
 /// What an administrator does in the meantime: a thing or two of a kind.
 #[rustfmt::skip]
 fn administrator(s: &mut Sheet, brokers: u64, factor: u64, controllers: u64, run: u64) {
-    let mut does = vec!["elect-leaders", "reassign", "delete-records", "create-partitions"];
-    // A group commits by name: what it says of the topic before would count for the one that comes after.
-    let is_committed = s.has("[[consumer]]", "group.id", "\"eager\"");
-    if !is_committed && s.has("[[topic]]", "name", "\"payments\"") { does.push("recreate-topic"); }
+    let mut does = vec!["elect-leaders", "reassign", "create-partitions"];
     if controllers >= 3 { does.push("replace-voter"); }
     let doing = s.pick("administrator", &does);
-    let steps: &[&str] = match doing {
-        "recreate-topic" => &["delete-topic", "create-topic"],
-        "replace-voter" => &["remove-voter", "add-voter"],
-        once => &[once, once],
-    };
     // Who is to find what is new looks before liveness gives up.
-    if matches!(doing, "create-partitions" | "recreate-topic") {
-        s.put_into_each("[[consumer]]", "metadata.max.age.ms", "\"5s\"");
-    }
-    for step in &steps[..s.pick("steps", &[1, 2, 2]).min(steps.len())] {
+    if doing == "create-partitions" { s.put_into_each("[[consumer]]", "metadata.max.age.ms", "\"5s\""); }
+    let steps: &[&str] = if doing == "replace-voter" { &["remove-voter", "add-voter"] } else { &[doing, doing] };
+    for step in &steps[..s.pick("steps", &[1, 2, 2])] {
         s.section("[[admin]]");
         s.put_text("do", step);
         s.times_within("at", 4_000, 3_000 + run);
-        match *step {
-            "replace-voter" | "remove-voter" | "add-voter" => s.put("controller", 1 + s.below("voter", controllers)),
-            "delete-topic" => s.put_text("topic", "payments"),
-            "create-topic" => {
-                s.put_text("topic", "payments");
-                let partitions = s.one_of("partitions", &[1, 2]);
-                s.put("replication.factor", factor);
-                s.put("assignments", format!("{:?}", assignments(s, brokers, factor, partitions)));
-            }
-            other => {
-                s.put_text("topic", "orders");
-                if other == "create-partitions" { s.put("partitions", 6 + s.below("partitions", 3)); }
-                if other == "delete-records" { s.number(70, "before", 1, 500); }
-                if other == "reassign" { s.put("replicas", format!("{:?}", assignments(s, brokers, factor, 1)[0])); }
-            }
+        if doing == "replace-voter" {
+            s.put("controller", 1 + s.below("voter", controllers));
+            continue;
         }
+        s.put_text("topic", "orders");
+        if doing == "create-partitions" { s.put("partitions", 6 + s.below("partitions", 3)); }
+        if doing == "reassign" { s.put("replicas", format!("{:?}", assignments(s, brokers, factor, 1)[0])); }
     }
 }
 

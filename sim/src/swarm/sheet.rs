@@ -70,12 +70,6 @@ impl Sheet {
         }
     }
 
-    /// Is there a section with this header and this value?
-    pub(super) fn has(&self, header: &str, key: &str, value: &str) -> bool {
-        let is_it = |(of, is): &(String, String)| of == key && is == value;
-        self.sections.iter().any(|(name, keys)| name == header && keys.iter().any(is_it))
-    }
-
     /// Below `bound`, for this purpose in this section.
     pub(super) fn below(&self, purpose: &str, bound: u64) -> u64 {
         let nth = self.sections.len();

@@ -25,6 +25,8 @@ pub struct QuorumLook {
     pub patient_until: Option<Nanos>,
     /// As a candidate: a majority has said no.
     pub has_lost: bool,
+    /// It is to stop.
+    pub is_stopping: bool,
     /// As a candidate that has lost: when it tries again.
     pub pauses_until: Option<Nanos>,
     /// As a leader: where its epoch begins in the log.
@@ -86,6 +88,7 @@ impl Quorum {
             has_fetched: matches!(self.role, Role::Follower { has_fetched: true, .. }),
             patient_until,
             has_lost,
+            is_stopping: self.shutdown_at.is_some(),
             pauses_until,
             epoch_start_offset: leads.and_then(|leader| leader.epoch_start_offset),
             changes_voters: leads.is_some_and(|leader| leader.voter_change.is_some()),

@@ -29,6 +29,8 @@ pub(super) struct Disks {
     before: Option<Before>,
     /// Logs that were cut, and where, and that are not to be fetched for before that is durable.
     cuts: BTreeMap<(NodeIx, TopicPartition), i64>,
+    /// The broker epochs of those who stop, as they were when they began to.
+    stops: BTreeMap<NodeIx, i64>,
 }
 
 /// A broker before the handler under way.
@@ -45,11 +47,15 @@ impl Disks {
     /// A process starts.
     pub(super) fn forget(&mut self, node: NodeIx) {
         self.cuts.retain(|(of, _), _| *of != node);
+        self.stops.remove(&node);
     }
 
     /// A broker is about to do something.
-    pub(super) fn look(&mut self, broker: &Broker, disk: &VirtualDisk) {
+    pub(super) fn look(&mut self, node: NodeIx, broker: &Broker, disk: &VirtualDisk) {
         let state = broker.lifecycle_state();
+        if state == LifecycleState::ShuttingDown {
+            self.stops.entry(node).or_insert(broker.broker_epoch().unwrap_or(-1));
+        }
         let is_empty = state == LifecycleState::Starting && broker.partitions().next().is_none();
         self.before = Some(Before {
             marker: is_empty.then(|| disk.cached_names(ROOT).any(|name| name == MARKER)),
@@ -76,6 +82,10 @@ impl Disks {
             }
         }
         for event in events.clone() {
+            // A leader asks nobody, and what it writes is its own.
+            if let Event::BecameLeader { partition, .. } = event {
+                self.cuts.remove(&(speaker.node, partition.clone()));
+            }
             match event {
                 Event::BecameLeader { partition, .. } | Event::BecameFollower { partition, .. }
                     if before.is_stopping =>
@@ -96,7 +106,11 @@ impl Disks {
                     }
                 }
                 Event::Truncated { partition, to, .. } => self.judge_cut(partition, *to, speaker),
-                Event::ShutDownCleanly => judge_stop(broker, speaker),
+                Event::ShutDownCleanly => {
+                    // What it hears while it flushes is too late for the marker.
+                    let epoch = self.stops.get(&speaker.node).copied();
+                    judge_stop(epoch.or(broker.broker_epoch()).unwrap_or(-1), broker, speaker);
+                }
                 _ => {}
             }
         }
@@ -137,14 +151,13 @@ fn recovery_point(checkpoint: &[u8], partition: &TopicPartition) -> Option<i64> 
 }
 
 /// Behind an orderly stop every log is durable, and the marker holds the broker epoch.
-fn judge_stop(broker: &Broker, speaker: &mut Speaker<'_>) {
+fn judge_stop(epoch: i64, broker: &Broker, speaker: &mut Speaker<'_>) {
     let disk = &speaker.slot.disk;
     let text = disk.durable_bytes(ROOT, MARKER, 0, MOST_BYTES);
     let told = text
         .as_deref()
         .and_then(|text| std::str::from_utf8(text).ok())
         .and_then(|text| text.lines().find_map(|line| line.strip_prefix("broker_epoch: ")?.parse::<i64>().ok()));
-    let epoch = broker.broker_epoch().unwrap_or(-1);
     if told != Some(epoch) {
         let said = told.map_or("no marker".to_string(), |told| format!("a marker with broker epoch {told}"));
         speaker.wrong(Word::DiskStep, None, said, format!("one with {epoch}"));

@@ -61,7 +61,6 @@ fn a_copy_shows_what_nobody_asks() {
         ("isr-blind-write", Word::IsrAnswer),
         ("raft-blank-disk-same-id", Word::VoteAnswer),
         ("reconfig-before-epoch-commit", Word::VotersAnswer),
-        ("hw-assumes-leader-is-voter", Word::QuorumHighWatermark),
     ] {
         let heard = heard_without(switch);
         assert!(heard.iter().any(|(of, said)| *of == word && is_of_a_copy(said)), "{switch}: {heard:?}");
@@ -147,5 +146,5 @@ fn an_orderly_stop_leaves_a_marker() {
     let node = stage.node("b1");
     stage.world.hear(node, &Input::Deadline);
     let heard = stage.does("b1", Event::ShutDownCleanly);
-    assert_eq!(heard, [Word::DiskStep, Word::DiskStep]);
+    assert_eq!(heard, [Word::DiskStep, Word::DiskStep, Word::StepOfCheckpoint]);
 }

@@ -195,7 +195,7 @@ impl World {
             referee.controllers.look(node, controller, input, *now);
         }
         if let Some(broker) = slot.broker() {
-            referee.disks.look(broker, &slot.disk);
+            referee.disks.look(node, broker, &slot.disk);
         }
         if let Input::Local(step) = input {
             let question = slot.broker()?.group_question(step)?;

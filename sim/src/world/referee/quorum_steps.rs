@@ -74,7 +74,8 @@ impl Steps {
             let truth = "a name only for what is durable".to_string();
             speaker.wrong(Word::DurableState, None, "quorum-state out of unsynced bytes".to_string(), truth);
         }
-        if now.role == QuorumRole::Candidate && now.has_lost && now.pauses_until.is_none() && !now.waits_for_disk {
+        let goes_on = now.has_lost && now.pauses_until.is_none() && !now.waits_for_disk && !now.is_stopping;
+        if now.role == QuorumRole::Candidate && goes_on {
             let said = "a candidate that has lost and goes on".to_string();
             speaker.wrong(Word::QuorumStep, None, said, "a pause before it tries again".to_string());
         }
@@ -210,7 +211,8 @@ fn judge_removed(now: &QuorumLook, speaker: &mut Speaker<'_>) {
 /// `LeaderState.updateCheckQuorumForFollowingVoter`.
 fn judge_check_quorum(before: &QuorumLook, now: &QuorumLook, controller: &Controller, speaker: &mut Speaker<'_>) {
     let (Some(then), Some(at)) = (before.check_quorum_at, now.check_quorum_at) else { return };
-    if at == then || before.epoch != now.epoch {
+    // What came while the disk was waited for is all taken at once.
+    if at == then || before.epoch != now.epoch || before.waits_for_disk {
         return;
     }
     let enough = controller.voters().len() / 2 + 1 - usize::from(now.is_voter);
