@@ -53,7 +53,7 @@ impl ProducerSequences {
 
 /// More was committed, by that leader.
 pub(crate) fn check(truth: &mut PartitionTruth, broker: i32, at: EventRef, settings: &Settings, found: &mut Findings) {
-    let PartitionTruth { name, ghost, producers, unknown_starts, .. } = truth;
+    let PartitionTruth { name, ghost, producers, unknown_starts, replicas, .. } = truth;
     if ghost.rebases() != producers.rebases {
         // A leader took over without some of it, which is told elsewhere: the rest counts from its beginning.
         *producers = ProducerSequences { rebases: ghost.rebases(), ..ProducerSequences::default() };
@@ -61,7 +61,14 @@ pub(crate) fn check(truth: &mut PartitionTruth, broker: i32, at: EventRef, setti
             producers.take(&committed.batch);
         }
     }
+    // What lies below where its log begins a leader has deleted, and nothing of it is committed by it: another branch may
+    // have stood there.
+    let log_start = replicas.get(&broker).map_or(0, |leader| leader.log_start);
     for committed in ghost.committed_from(producers.end) {
+        if committed.batch.last < log_start {
+            producers.end = committed.batch.last.saturating_add(1);
+            continue;
+        }
         let Some((before, now, instead)) = producers.take(&committed.batch) else { continue };
         if unknown_starts.iter().any(|start| start.is_with(&committed.batch) && start.is_excused(settings)) {
             continue;
