@@ -98,7 +98,7 @@ impl Watch {
     }
 
     /// What must come of this request, where it is known.
-    pub(super) fn to_request(
+    pub(super) fn hear_request(
         &mut self,
         node: NodeIx,
         controller: &Controller,

@@ -11,6 +11,9 @@
 //! which the node hands it out: behind the handler, before anything leaves. It is written from Kafka's rules, looks at
 //! nodes from outside, draws nothing, records no event, and what it knows decides nothing in a run.
 //!
+//! Nor does all that a node does show in what it says: `controllers` and `replicas` step the state of each by the rules, a
+//! second time, and compare it behind each handler. And much is never asked: `rehearsal` asks a copy.
+//!
 //! Not judged: what a request is silent about (a fetch session names what has changed), who forwards the words of others,
 //! the brokers' fetches of the metadata log, which assignment a group comes to.
 
@@ -213,7 +216,7 @@ impl World {
         let Input::Request { req, conn, header, body } = input else { return None };
         let due = match &**body {
             RequestKind::Fetch(request) => match network.conns.get(&conn.0)?.purpose {
-                Purpose::Raft => referee.controllers.to_request(node, slot.controller()?, body, *now),
+                Purpose::Raft => referee.controllers.hear_request(node, slot.controller()?, body, *now),
                 _ => {
                     asked::note_fetch(referee, network, conn.0, header.api_version, request);
                     None
@@ -221,7 +224,7 @@ impl World {
             },
             RequestKind::Produce(request) => broker_answers::to_produce(slot, request),
             RequestKind::ListOffsets(request) => ends::to_list_offsets(request),
-            body => referee.controllers.to_request(node, slot.controller()?, body, *now),
+            body => referee.controllers.hear_request(node, slot.controller()?, body, *now),
         }?;
         referee.due.insert((node, *req), due);
         Some(*req)
@@ -243,10 +246,10 @@ impl World {
         referee.controllers.judge(due, events.clone(), *now, &mut Speaker { node, slot, notes });
         let syncs = effects.iter().any(|(effect, _)| matches!(effect, Effect::Sync { .. }));
         referee.disks.judge(events.clone(), syncs, &mut Speaker { node, slot, notes });
-        if let Some(Due::IsrChanges { sender, changes }) = heard.and_then(|req| referee.due.get_mut(&(node, req))) {
-            if let Some(controller) = slot.controller() {
-                controller_answers::look_who_leads(controller, *sender, changes);
-            }
+        if let Some(Due::IsrChanges { sender, changes }) = heard.and_then(|req| referee.due.get_mut(&(node, req)))
+            && let Some(controller) = slot.controller()
+        {
+            controller_answers::look_who_leads(controller, *sender, changes);
         }
         for TraceEvent { event, .. } in tracer.fresh.get(first_event..).unwrap_or_default() {
             if let Event::IsrChangeAsked { partition, isr, .. } = event {
