@@ -133,7 +133,10 @@ impl Checker {
                 self.waiting.check(at, &what, since, excuse, &self.settings, &mut self.found);
             }
             AppendedToDeleted { records } => self.history.forget(&records),
-            what if quorum::concerns(&what) => self.quorum.observe(at, &what, &self.settings, &mut self.found),
+            what if quorum::concerns(&what) => {
+                self.quorum.observe(at, &what, &self.settings, &mut self.found);
+                self.cluster.quorum_has_forgotten = self.quorum.has_forgotten();
+            }
             TopicDeleted { topic } => {
                 self.history.topic_deleted(&topic);
                 self.cluster.topic_deleted(&topic, &self.settings);
@@ -196,7 +199,8 @@ impl Checker {
         self.groups.finish(end, &self.cluster, &self.settings, &mut self.found);
         let violations = self.history.violations();
         cross_check::check(&self.history, &self.cluster, &violations, &mut self.found);
-        Judge::new(&self.history, &self.cluster, &self.groups, &self.settings).judge(violations, &mut self.found);
+        Judge::new(&self.history, &self.cluster, &self.groups, &self.quorum, &self.settings)
+            .judge(violations, &mut self.found);
         if self.history.malformed() > 0 {
             let message = format!("{} observations of records made no sense", self.history.malformed());
             self.internal_assertion(end, "checker".to_owned(), message);

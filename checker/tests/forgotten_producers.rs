@@ -145,6 +145,53 @@ fn who_starts_again_knows_nothing_of_what_was_deleted() {
     assert!(out_of_sequence_after(false, true), "it finds it in its log");
 }
 
+/// b1 writes record 1, deletes it or not, starts again or not, and is sent it once more, under the same epoch and sequence.
+fn sent_again_after(deleted: bool, restarts: bool) -> Vec<(Class, &'static str, Option<&'static str>)> {
+    let mut play = three_brokers(-1);
+    play.given(1).append_of(1, 0, 0).fetch(2).fetch(3).commit();
+    if deleted {
+        let (partition, cause) = (orders(), StartCause::DeleteRecords);
+        play.see(Observation::LogStartMoved { broker: 1, partition, to: 1, cause });
+    }
+    if restarts {
+        play.crash(1).restart(1).registered(1).elect(1, &[1, 2, 3]);
+    }
+    play.append_of(1, 0, 0).fetch(2).fetch(3).commit();
+    let judged = told(&mut play, &[1]);
+    judged.into_iter().filter(|(_, code, _)| ["duplicate", "producer-sequence"].contains(code)).collect()
+}
+
+/// Records 1 and 2 are written by b1, and b2 has them, or begins its log behind them; then record 1 comes to b2.
+fn sent_again_to(begins_anew: bool) -> Vec<(Class, &'static str, Option<&'static str>)> {
+    let mut play = three_brokers(-1);
+    play.given(1).given(2).append_of(1, 0, 0).append_of(2, 0, 1).fetch(3).commit();
+    if begins_anew {
+        let (partition, cause) = (orders(), StartCause::Retention);
+        play.see(Observation::LogStartMoved { broker: 1, partition, to: 2, cause }).begin_anew(2);
+    } else {
+        play.fetch(2);
+    }
+    play.elect(2, &[2]).append_of(1, 0, 0).commit();
+    let judged = told(&mut play, &[1, 2]);
+    judged.into_iter().filter(|(_, code, _)| *code == "duplicate").collect()
+}
+
+#[test]
+fn who_never_had_what_was_deleted_takes_it_anew() {
+    let rule = Some("producer-forgotten-with-its-records");
+    assert_eq!(sent_again_to(true), [(Class::Allowed, "duplicate", rule)]);
+    assert_eq!(sent_again_to(false), [(Class::Bug, "duplicate", None)]);
+}
+
+#[test]
+fn who_starts_again_takes_anew_what_was_deleted() {
+    let rule = Some("producer-forgotten-with-its-records");
+    let bugs = vec![(Class::Bug, "duplicate", None), (Class::Bug, "producer-sequence", None)];
+    assert_eq!(sent_again_after(true, true), [(Class::Allowed, "duplicate", rule)]);
+    assert_eq!(sent_again_after(true, false), bugs, "a broker that runs keeps what it knows");
+    assert_eq!(sent_again_after(false, true), bugs, "it finds it in its log");
+}
+
 /// Record 1 is on its way to a leader that writes it, and whose answer comes late, when record 2 is refused for good, or is
 /// given up, or has been refused long before. Then record 1 comes again, under the next epoch.
 fn sent_again_beside(

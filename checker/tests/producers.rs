@@ -3,7 +3,7 @@
 mod play;
 
 use play::{kinds, orders, three_brokers};
-use trial_checker::{Class, Entry, Observation, ProducerBatch};
+use trial_checker::{Class, Entry, Observation, ProducerBatch, StartCause};
 
 /// What b1 has committed: epoch, first and last sequence of a producer's batches, one after the other.
 fn committed(batches: &[(i16, i32, i32)]) -> Vec<(Class, &'static str, Option<&'static str>)> {
@@ -57,4 +57,21 @@ fn a_batch_twice_a_gap_a_late_beginning_and_an_old_epoch_are_wrong() {
     for batches in table {
         assert_eq!(committed(batches), WRONG, "{batches:?}");
     }
+}
+
+/// b1 deletes record 0, which it has or only its log's past had, before the next batch of the producer comes.
+fn behind_what_was_deleted(first_sequence: i32) -> bool {
+    let mut play = three_brokers(-1);
+    play.given(1).append_of(1, 0, 0).fetch(2).fetch(3);
+    let cause = StartCause::DeleteRecords;
+    play.see(Observation::LogStartMoved { broker: 1, partition: orders(), to: 1, cause }).commit();
+    play.given(2).append_of(2, 0, first_sequence).fetch(2).fetch(3).commit();
+    play.given(3).append_of(3, 0, 9).fetch(2).fetch(3).commit();
+    kinds(&play.verdict()).contains(&WRONG[0])
+}
+
+#[test]
+fn a_producer_goes_on_anywhere_behind_what_its_leader_had_deleted_before_it_was_committed() {
+    assert!(!behind_what_was_deleted(8), "what stood below, the log does not say");
+    assert!(behind_what_was_deleted(1), "from there on it is contiguous");
 }

@@ -260,6 +260,32 @@ fn what_lying_disks_lose_is_allowed_and_to_cut_what_is_known_to_be_committed_is_
     assert_eq!(classes(&knows_no_more), [lost]);
 }
 
+/// A partition is not read to its end, after two controllers have lost what was committed, by their disks or by themselves.
+fn stuck_after_a_loss(disks_lie: bool, loses: bool) -> (Class, Option<&'static str>) {
+    let partition = Partition::new("orders", 0);
+    let mut play = three_voters();
+    play.see(Observation::LogAppended { broker: 1, partition: partition.clone(), as_leader: true, entries: vec![] });
+    play.leads(1, 1).write(1, 1, 10).learns(3, 1).gone(1);
+    for controller in [1, 2] {
+        if disks_lie {
+            play.see(Observation::MetadataDiskLied { controller });
+        }
+        play.restart_with(controller, usize::from(!loses));
+    }
+    play.leads(2, 2).append(2, 2, 11);
+    play.see(Observation::FinalReadEnd { partition, log_start: 0, log_end: 1, complete: false });
+    let verdict = play.verdict();
+    let stuck = verdict.findings.iter().find(|finding| finding.code == "stuck").expect("it was not read");
+    (stuck.class, stuck.rule)
+}
+
+#[test]
+fn what_a_quorum_forgot_by_its_disks_nobody_can_read() {
+    assert_eq!(stuck_after_a_loss(true, true), (Class::Allowed, Some("disk-fault")));
+    assert_eq!(stuck_after_a_loss(true, false), (Class::Bug, None), "nothing was forgotten");
+    assert_eq!(stuck_after_a_loss(false, true), (Class::Bug, None), "the disks kept it");
+}
+
 #[test]
 fn an_active_controller_has_replayed_what_is_committed() {
     let has = |differs: Option<&str>| Observation::ActiveControllerMetadata {

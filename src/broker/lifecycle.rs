@@ -112,6 +112,9 @@ impl Broker {
 
     pub(super) fn on_lifecycle_input(&mut self, now: Now, input: Input, disk: &mut dyn Disk, fx: &mut Effects<'_>) {
         let event = self.lifecycle.link.on_input(now.mono, input, fx);
+        if self.lifecycle.state == LifecycleState::ShuttingDown {
+            return; // Its queue takes nothing any more (`BrokerLifecycleManager.beginShutdown`).
+        }
         if let ChannelEvent::Response(response, asked) = event {
             match (asked, *response) {
                 (Asked::Registration, ResponseKind::BrokerRegistration(response)) => {

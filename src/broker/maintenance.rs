@@ -79,8 +79,9 @@ impl Broker {
     /// Loads every log. After an orderly stop the files are trusted; else each log is scanned from its recovery point.
     fn load(&mut self, now: Now, disk: &mut dyn Disk, fx: &mut Effects<'_>) -> Result<bool, LogError> {
         let root = disk.open_dir(ROOT_DIR)?;
-        let marker = read_small_file(disk, root, CLEAN_SHUTDOWN)?.and_then(|text| parse_marker(&text));
-        self.lifecycle.previous_broker_epoch = match marker {
+        // That it is there means that the logs were flushed, even if the process died while it wrote the epoch into it.
+        let marker = read_small_file(disk, root, CLEAN_SHUTDOWN)?;
+        self.lifecycle.previous_broker_epoch = match marker.as_deref().and_then(parse_marker) {
             Some(epoch) => epoch,
             None if BrokerRule::NoMarkerMeansNoPreviousEpoch.holds() => -1,
             None => 0,
@@ -109,7 +110,7 @@ impl Broker {
                 continue;
             };
             found_any = true;
-            let trusted = match marker {
+            let trusted = match &marker {
                 Some(_) => BrokerRule::MarkerMakesRecoveryNeedless.holds(),
                 None => !BrokerRule::NoMarkerMeansRecovery.holds(),
             };

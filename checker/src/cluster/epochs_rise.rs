@@ -1,10 +1,12 @@
 //! epoch-regression: leader and partition epochs only rise (`PartitionRegistration.merge`): every change of a partition
-//! takes a new partition epoch, every change of its leader a new leader epoch.
+//! takes a new partition epoch, every change of its leader a new leader epoch. A quorum that was robbed of its metadata by its
+//! disks begins again with older ones.
 
 use super::partition::PartitionTruth;
 use crate::findings::{Findings, Headline};
 use crate::invariants::Invariant;
 use crate::observation::EventRef;
+use crate::verdict::Class;
 use crate::words::{seconds, step};
 
 /// See the table of invariants.
@@ -22,6 +24,7 @@ pub(crate) fn check(
     leader: Option<i32>,
     leader_epoch: i32,
     partition_epoch: i32,
+    quorum_has_forgotten: bool,
     found: &mut Findings,
 ) {
     if truth.partition_epoch < 0 {
@@ -34,7 +37,12 @@ pub(crate) fn check(
     if leader_epoch_rises && partition_epoch > old_partition_epoch {
         return;
     }
-    found.add(Headline::bug(INVARIANT.code, &truth.name, None, at), || {
+    let bug = Headline::bug(INVARIANT.code, &truth.name, None, at);
+    let headline = match quorum_has_forgotten {
+        true => Headline { class: Class::Allowed, rule: Some("disk-fault"), ..bug },
+        false => bug,
+    };
+    found.add(headline, || {
         let sentence = format!(
             "the controller changed {} at {} from leader epoch {old_leader_epoch}, partition epoch {old_partition_epoch} \
              to leader epoch {leader_epoch}, partition epoch {partition_epoch}",

@@ -11,6 +11,8 @@
 //! - A broker forgets who was silent for producer.id.expiration.ms (`ProducerStateManager.removeExpiredProducers`). Where that
 //!   is less than delivery.timeout.ms a producer may still send again what stands in the log, and it is taken anew, under the
 //!   same epoch and sequence.
+//! - So does a broker that starts, or cuts its log, when all batches of a producer lie below where the log begins: the snapshots
+//!   up to there are deleted (`ProducerStateManager.truncateAndReload`).
 //! - A batch that is refused for good (RECORD_LIST_TOO_LARGE, say) makes the producer raise its epoch, and all that is still in
 //!   flight to the partition is given sequences of the new one at once, whether a former leader has written it or not
 //!   (`TransactionManager.handleFailedBatch`, `bumpIdempotentProducerEpoch`, `TxnPartitionEntry.startSequencesAtBeginning`). Sent
@@ -30,8 +32,19 @@ use super::replica::{Batch, Cut, CutKind, LogEntry, Replica};
 use crate::observation::{EventRef, ProducerBatch};
 use crate::settings::Settings;
 
+/// Why a leader knew nothing of a producer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Unknown {
+    /// Its log had never held anything of it.
+    New,
+    /// It had forgotten the producer for its age.
+    Expired,
+    /// What its log had held, or would have held if it had been there before, was deleted before it started, or cut its log.
+    Deleted,
+}
+
 /// A leader took a batch out of sequence from a producer that it did not know: one that does not begin at sequence 0 where its log
-/// held nothing of the producer, or any other than the next where it had forgotten what the log holds.
+/// had never held anything of the producer, or any other than the next where it had forgotten what the log holds or held.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct UnknownStart {
     /// The observation.
@@ -39,8 +52,9 @@ pub(crate) struct UnknownStart {
     /// The producer's id.
     producer: i64,
     epoch: i16,
-    /// It had forgotten the producer for its age.
-    expired: bool,
+    why: Unknown,
+    /// Something may have had to come before.
+    pub(crate) in_the_middle: bool,
     /// The batch's first offset and leader epoch.
     place: (i64, i32),
     /// A record of the batch, where the host told.
@@ -54,10 +68,12 @@ pub(crate) const ONE_BATCH: &str = "snapshot-has-the-last-batch-alone";
 /// The rule of the third window.
 pub(crate) const EXPIRED: &str = "producer.id.expiration.ms";
 /// The rule of the fourth window.
-pub(crate) const RENUMBERED: &str = "refused-batch-renumbers-those-in-flight";
+pub(crate) const DELETED: &str = "producer-forgotten-with-its-records";
 /// The rule of the fifth window.
-pub(crate) const SPLIT: &str = "split-after-it-was-written";
+pub(crate) const RENUMBERED: &str = "refused-batch-renumbers-those-in-flight";
 /// The rule of the sixth window.
+pub(crate) const SPLIT: &str = "split-after-it-was-written";
+/// The rule of the seventh window.
 pub(crate) const DEPOSED: &str = "out-of-order-to-a-deposed-leader";
 
 /// A broker refused a batch as out of order.
@@ -81,22 +97,29 @@ impl UnknownStart {
         record: Option<u64>,
         restarted: Option<u64>,
     ) -> Option<Self> {
-        let producer = batch.producer.filter(|p| p.first_sequence != 0 || log.forgotten.contains(&p.id))?;
+        let producer = batch.producer?;
         let rebuilt = restarted.max(log.cuts.last().map(|cut| cut.seq)).unwrap_or(0);
-        let is_kept = |entry: &LogEntry| entry.batch.last >= log.log_start || entry.seq > rebuilt;
-        let of_same = |entry: &LogEntry| entry.batch.producer.filter(|p| p.id == producer.id && is_kept(entry));
-        let last = log.log.iter().rev().find_map(of_same);
+        let is_kept = |entry: &&LogEntry| entry.batch.last >= log.log_start || entry.seq > rebuilt;
+        let of_same = |entry: &&LogEntry| entry.batch.producer.is_some_and(|p| p.id == producer.id);
+        let last = log.log.iter().rev().filter(of_same).find(is_kept).and_then(|entry| entry.batch.producer);
         let is_next = |last: ProducerBatch| {
             last.epoch == producer.epoch && next_sequence(last.last_sequence) == producer.first_sequence
         };
-        let expired = last.is_some_and(|last| log.forgotten.contains(&producer.id) && !is_next(last));
+        let was_deleted = || log.log.iter().any(|entry| of_same(&entry));
+        let is_forgotten = log.forgotten.contains(&producer.id);
+        let why = match last {
+            Some(last) => (is_forgotten && !is_next(last)).then_some(Unknown::Expired),
+            None if log.log_start > 0 || was_deleted() => Some(Unknown::Deleted),
+            None => (is_forgotten || producer.first_sequence != 0).then_some(Unknown::New),
+        }?;
+        let in_the_middle = is_forgotten || producer.first_sequence != 0;
         let (place, producer, epoch) = ((batch.first, batch.epoch), producer.id, producer.epoch);
-        (last.is_none() || expired).then_some(UnknownStart { seq, producer, epoch, expired, place, record })
+        Some(UnknownStart { seq, producer, epoch, why, in_the_middle, place, record })
     }
 
     /// A broker that the bug zoo has changed forgets nobody by right.
     pub(crate) fn is_excused(&self, settings: &Settings) -> bool {
-        !(self.expired && settings.zoo_on)
+        !(self.why == Unknown::Expired && settings.zoo_on)
     }
 
     /// Is it the start with this batch?
@@ -108,17 +131,24 @@ impl UnknownStart {
 /// Had the producer of this batch begun in the middle by then, with a leader that knew nothing of it?
 pub(crate) fn began_in_the_middle(truth: &PartitionTruth, batch: &Produced) -> bool {
     let Some(producer) = batch.batch.producer else { return false };
-    let same = |start: &&UnknownStart| start.producer == producer.id && start.epoch <= producer.epoch;
+    let same =
+        |start: &&UnknownStart| start.in_the_middle && start.producer == producer.id && start.epoch <= producer.epoch;
     truth.unknown_starts.iter().filter(same).any(|start| start.seq <= batch.seq)
 }
 
-/// Was the newer copy taken anew under the same epoch, its leader having forgotten the producer since the older one?
-fn was_taken_anew(truth: &PartitionTruth, older: &Produced, newer: &Produced) -> bool {
-    let (Some(before), Some(after)) = (older.batch.producer, newer.batch.producer) else { return false };
-    let of_both = |start: &&UnknownStart| start.expired && start.producer == before.id && start.epoch == after.epoch;
-    let since = |start: &UnknownStart| older.seq < start.seq && start.seq <= newer.seq;
-    let same = (before.id, before.epoch) == (after.id, after.epoch);
-    same && truth.unknown_starts.iter().filter(of_both).any(since)
+/// Was the newer copy taken anew under the same epoch, its leader having forgotten the producer since the older one? By which rule.
+fn was_taken_anew(truth: &PartitionTruth, older: &Produced, newer: &Produced) -> Option<&'static str> {
+    let (before, after) = (older.batch.producer?, newer.batch.producer?);
+    let of_both = |start: &&UnknownStart| start.producer == before.id && start.epoch == after.epoch;
+    let since = |start: &&UnknownStart| older.seq < start.seq && start.seq <= newer.seq;
+    if (before.id, before.epoch) != (after.id, after.epoch) {
+        return None;
+    }
+    truth.unknown_starts.iter().filter(of_both).filter(since).find_map(|start| match start.why {
+        Unknown::New => None,
+        Unknown::Expired => Some(EXPIRED),
+        Unknown::Deleted => Some(DELETED),
+    })
 }
 
 /// Behind the largest sequence comes 0.
@@ -142,8 +172,8 @@ pub(crate) fn allows_copies(
     for pair in copies.windows(2) {
         let [older, newer] = pair else { return None };
         let (before, after) = (older.batch.producer?, newer.batch.producer?);
-        if was_taken_anew(truth, older, newer) {
-            rule = Some(EXPIRED);
+        if let Some(forgotten) = was_taken_anew(truth, older, newer) {
+            rule = Some(forgotten);
             continue;
         }
         if before.id != after.id || before.epoch >= after.epoch {

@@ -313,7 +313,13 @@ fn truncated(
         Some(obeyed) => judge_reign(cluster, truth, batch, obeyed, settings),
         None => {
             let winner = settings.broker_name(reign.leader);
-            Judgement::bug(format!("{winner} was in sync and had truncated to {} {why}", cut.to))
+            let because = format!("{winner} was in sync and had truncated to {} {why}", cut.to);
+            match cluster.quorum_has_forgotten {
+                true => {
+                    Judgement::allowed("disk-fault", settings, format!("{because}, which its controllers' disks lost"))
+                }
+                false => Judgement::bug(because),
+            }
         }
     }
 }

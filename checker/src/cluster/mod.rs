@@ -137,6 +137,8 @@ pub(crate) struct Cluster {
     /// Earlier places of records that were appended more than once.
     more_places: BTreeMap<u64, Vec<Place>>,
     pub(crate) disk_faults: u64,
+    /// Disks of controllers lost what they had answered to have synced, and committed metadata with it.
+    pub(crate) quorum_has_forgotten: bool,
     /// When each broker started again.
     restarts: BTreeMap<i32, Vec<u64>>,
     pub(crate) reached: Reached,
@@ -304,7 +306,8 @@ impl Cluster {
                 let number = self.number(settings, &partition);
                 fenced_in_isr::check(self, number, at, &isr, settings, found);
                 let truth = &mut self.partitions[number];
-                epochs_rise::check(truth, at, Some(leader), leader_epoch, partition_epoch, found);
+                let has_forgotten = self.quorum_has_forgotten;
+                epochs_rise::check(truth, at, Some(leader), leader_epoch, partition_epoch, has_forgotten, found);
                 leader_in_sync::check(truth, at, leader, &isr, settings, found);
                 let (isr_before, elr_before) = (truth.isr.clone(), truth.elr.clone());
                 let last_known = truth.last_known_elr.first() == Some(&leader);
@@ -332,7 +335,8 @@ impl Cluster {
                 let number = self.number(settings, &partition);
                 fenced_in_isr::check(self, number, at, &isr, settings, found);
                 let truth = &mut self.partitions[number];
-                epochs_rise::check(truth, at, None, leader_epoch, partition_epoch, found);
+                let has_forgotten = self.quorum_has_forgotten;
+                epochs_rise::check(truth, at, None, leader_epoch, partition_epoch, has_forgotten, found);
                 (truth.leader_epoch, truth.partition_epoch) = (leader_epoch, partition_epoch);
                 self.reached.isr_of_one += u64::from(truth.is_left_with_one(&isr));
                 truth.set_isr(seq, &isr);
@@ -439,7 +443,8 @@ impl Cluster {
 
     /// Records with which producers began in the middle, with leaders that knew nothing of them.
     pub(crate) fn unknown_starts(&self) -> impl Iterator<Item = u64> {
-        self.partitions.iter().flat_map(|truth| &truth.unknown_starts).filter_map(|start| start.record)
+        let starts = self.partitions.iter().flat_map(|truth| &truth.unknown_starts);
+        starts.filter(|start| start.in_the_middle).filter_map(|start| start.record)
     }
 
     /// Registered, neither fenced nor shutting down (`BrokerRegistration`, `ClusterControlManager.isActive`).

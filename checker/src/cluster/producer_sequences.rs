@@ -35,6 +35,14 @@ pub(crate) struct ProducerSequences {
 }
 
 impl ProducerSequences {
+    /// Passes the next batch over: its producer may go on anywhere.
+    fn forget(&mut self, batch: &Batch) {
+        self.end = batch.last.saturating_add(1);
+        if let Some(producer) = batch.producer {
+            self.last.remove(&producer.id);
+        }
+    }
+
     /// Takes the next batch. What had to come instead, if it does not fit.
     fn take(&mut self, batch: &Batch) -> Option<(ProducerBatch, ProducerBatch, String)> {
         self.end = batch.last.saturating_add(1);
@@ -61,12 +69,12 @@ pub(crate) fn check(truth: &mut PartitionTruth, broker: i32, at: EventRef, setti
             producers.take(&committed.batch);
         }
     }
-    // What lies below where its log begins a leader has deleted, and nothing of it is committed by it: another branch may
-    // have stood there.
+    // What lies below where its log begins a leader has deleted: whether it stood in its own log, or on another branch, the
+    // log does not say any more, so that the producers of it may go on anywhere.
     let log_start = replicas.get(&broker).map_or(0, |leader| leader.log_start);
     for committed in ghost.committed_from(producers.end) {
         if committed.batch.last < log_start {
-            producers.end = committed.batch.last.saturating_add(1);
+            producers.forget(&committed.batch);
             continue;
         }
         let Some((before, now, instead)) = producers.take(&committed.batch) else { continue };

@@ -17,6 +17,7 @@ use crate::groups::Groups;
 use crate::history::records::{Record, Told};
 use crate::history::{History, Violation};
 use crate::observation::{EventRef, Partition};
+use crate::quorum::Quorum;
 use crate::settings::Settings;
 use crate::verdict::{Class, Step};
 use crate::words::{seconds, step};
@@ -27,6 +28,7 @@ pub(crate) struct Judge<'a> {
     pub(crate) history: &'a History,
     pub(crate) cluster: &'a Cluster,
     pub(crate) groups: &'a Groups,
+    pub(crate) quorum: &'a Quorum,
     pub(crate) settings: &'a Settings,
     /// Records of one batch share their fate: (partition, observation of the append, first offset, acks, exposed).
     losses: BTreeMap<(Partition, u64, i64, i16, bool), Loss>,
@@ -46,8 +48,14 @@ enum Fate<'a> {
 
 impl<'a> Judge<'a> {
     /// A judge of a finished run.
-    pub(crate) fn new(history: &'a History, cluster: &'a Cluster, groups: &'a Groups, settings: &'a Settings) -> Self {
-        Judge { history, cluster, groups, settings, losses: BTreeMap::new() }
+    pub(crate) fn new(
+        history: &'a History,
+        cluster: &'a Cluster,
+        groups: &'a Groups,
+        quorum: &'a Quorum,
+        settings: &'a Settings,
+    ) -> Self {
+        Judge { history, cluster, groups, quorum, settings, losses: BTreeMap::new() }
     }
 
     /// Judges every violation.
@@ -127,11 +135,16 @@ impl<'a> Judge<'a> {
         });
     }
 
-    /// stuck: a BUG of liveness where the host has healed the cluster and waited; of a foreign history nobody knows that.
+    /// stuck: a BUG of liveness where the host has healed the cluster and waited; of a foreign history nobody knows that. A quorum
+    /// that was robbed of its metadata by its disks may not know the partition any more.
     fn stuck(&self, partition: &Partition, read_up_to: i64, log_end: i64, at: EventRef, found: &mut Findings) {
         let truth = self.cluster.partition(partition);
-        let class = if truth.is_some() { Class::Bug } else { Class::Unknown };
-        found.add(Headline { class, ..Headline::bug("stuck", partition, Some(read_up_to), at) }, || {
+        let (class, rule) = match truth {
+            None => (Class::Unknown, None),
+            Some(_) if self.quorum.has_forgotten() => (Class::Allowed, Some("disk-fault")),
+            Some(_) => (Class::Bug, None),
+        };
+        found.add(Headline { class, rule, ..Headline::bug("stuck", partition, Some(read_up_to), at) }, || {
             let (reached, when) = (format!("{read_up_to} of {log_end}"), seconds(at.time));
             let who = match truth.map(|truth| truth.leader) {
                 Some(leader) if leader >= 0 => format!("{} leads it", self.settings.broker_name(leader)),

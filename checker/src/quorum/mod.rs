@@ -79,6 +79,8 @@ pub(crate) struct Quorum {
     cut_off_told: BTreeMap<i32, i32>,
     /// A loss of power took from some controller's disk what it had said it holds: Raft promises nothing then.
     disk_lied: bool,
+    /// By that the quorum forgot what it had committed, or decides upon something else.
+    has_forgotten: bool,
 }
 
 impl Quorum {
@@ -86,8 +88,15 @@ impl Quorum {
     pub(crate) fn observe(&mut self, at: EventRef, what: &Observation, settings: &Settings, found: &mut Findings) {
         let violations = self.judge(at, what, settings);
         for violation in violations {
+            self.has_forgotten |= self.disk_lied && violation.is_of_forgotten_metadata();
             violation.tell(at, self, settings, found);
         }
+    }
+
+    /// Have disks that lost what they had answered to have synced taken committed metadata from the quorum? A partition may be
+    /// among it.
+    pub(crate) fn has_forgotten(&self) -> bool {
+        self.has_forgotten
     }
 
     /// Takes the fact in, and asks each invariant that it touches.

@@ -86,6 +86,12 @@ impl Violation {
         }
     }
 
+    /// Does the quorum go on without something that it had committed?
+    pub(super) fn is_of_forgotten_metadata(&self) -> bool {
+        use Violation::*;
+        matches!(self, CommittedLost { .. } | CommittedDiffers { .. } | ActiveControllerDiverges { .. })
+    }
+
     fn offset(&self) -> Option<i64> {
         use Violation::*;
         match self {

@@ -187,6 +187,15 @@ impl Play {
         self.fetch_only(replica).knows(leader, replica)
     }
 
+    /// The follower's log begins anew where the leader's ends.
+    pub fn begin_anew(&mut self, replica: i32) -> &mut Self {
+        let all = self.logs[&self.leader].clone();
+        let to = all.len() as i64;
+        self.logs.insert(replica, all);
+        let why = "because its end lies below the leader's log start".to_owned();
+        self.see(Observation::LogTruncated { broker: replica, partition: orders(), to, why })
+    }
+
     /// The follower copies all that the leader has.
     pub fn fetch_only(&mut self, replica: i32) -> &mut Self {
         let from = self.logs[&replica].len();

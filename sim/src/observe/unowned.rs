@@ -5,6 +5,9 @@
 //! it stands (KIP-345), and if it leads, it assigns nothing (KIP-814, `ConsumerCoordinator.onLeaderElected`). It has nothing that it
 //! would have to give up, so that nobody asks any more, and nobody has that partition until something else makes the group
 //! rebalance.
+//!
+//! Nor does anybody see partitions that were added to a topic while a static leader was away: it compares its metadata with
+//! those of when it came back (`ConsumerCoordinator.onLeaderElected` takes its `assignmentSnapshot` of them, and assigns nothing).
 
 use std::collections::BTreeSet;
 
@@ -41,16 +44,22 @@ impl Unowned {
         }
     }
 
-    /// Has nobody this partition, in a generation to which a static member has come back? With eager assignment all are assigned.
+    /// Has nobody this partition, in a generation to which a static member has come back? With eager assignment all are assigned
+    /// that were there.
     pub(super) fn has(&self, world: &World, group: &str, partition: &TopicPartition) -> bool {
-        if self.came_back.is_empty() || !world.is_cooperative(group) {
+        if self.came_back.is_empty() {
             return false;
         }
+        let is_cooperative = world.is_cooperative(group);
         world.groups().into_iter().any(|(_, known)| {
-            let is_assigned = known.members.iter().any(|member| member.assigned.contains(partition));
+            let assigned = || known.members.iter().flat_map(|member| &member.assigned);
+            let is_assigned = assigned().any(|assigned| assigned == partition);
+            let of_topic = || assigned().filter(|assigned| assigned.topic == partition.topic);
+            let was_added =
+                of_topic().all(|assigned| assigned.partition < partition.partition) && of_topic().count() > 0;
             let came_back =
                 known.protocol == "classic" && self.came_back.contains(&(known.id.clone(), known.generation));
-            known.id == group && came_back && known.state == "Stable" && !is_assigned
+            known.id == group && came_back && known.state == "Stable" && !is_assigned && (is_cooperative || was_added)
         })
     }
 }

@@ -46,7 +46,7 @@ impl Coordinator {
             return if all_joined { self.complete_join(cx, id) } else { Written::nothing() };
         }
         let Some(found) = group.members.get(member) else { return Written::nothing() };
-        let waits = !found.is_new && (found.parked_join.is_some() || found.parked_sync.is_some());
+        let waits = !found.is_new && found.waits();
         match waits && ClassicGroupRule::WaitingMembersDoNotExpire.holds() {
             true => Written::nothing(),
             false => self.remove_silent_member(cx, id, member),

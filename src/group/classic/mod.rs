@@ -113,6 +113,10 @@ impl ClassicMember {
     pub fn assignment(&self) -> &Bytes {
         &self.assignment
     }
+    /// Does it wait for its group, to have all members or an assignment? Until it has its answer nobody expects to hear of it.
+    pub fn waits(&self) -> bool {
+        self.parked_join.is_some() || self.parked_sync.is_some()
+    }
     fn metadata(&self, protocol: &str) -> Bytes {
         let found = self.protocols.iter().find(|(name, _)| name == protocol);
         found.map(|(_, metadata)| metadata.clone()).unwrap_or_default()

@@ -111,6 +111,11 @@ impl Coordinator {
             }
             Err(error) => {
                 let Some(group) = self.classic_mut(id) else { return };
+                // The same static member came once more meanwhile: that one counts, and this one was told that it is fenced
+                // (`ClassicGroup.replaceStaticMember` does not find it).
+                if group.member(new_id).is_none() {
+                    return;
+                }
                 let refused = group.rejoined(&write).with_member_id(text("")).with_error_code(error.code());
                 let refused = refused.with_leader(text(write.leader_before.as_deref().unwrap_or_default()));
                 if let Some(member) = group.members.get_mut(new_id) {

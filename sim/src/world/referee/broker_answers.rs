@@ -12,6 +12,7 @@ use trial_kafka::ids::{Topic, TopicPartition};
 use trial_kafka::protocol::errors::code_name;
 
 use super::asked::{AskedPartition, Fetch};
+use super::replicas::min_isr;
 use super::{Due, Speaker, slice};
 use crate::world::slot::Slot;
 
@@ -170,10 +171,9 @@ pub(super) fn to_produce(slot: &Slot, request: &ProduceRequest) -> Option<Due> {
             let by_name = || broker.partition(&TopicPartition::new(&Topic::new(&topic.name), data.index));
             let replica = if topic.topic_id.is_nil() { by_name() } else { broker.replica(topic.topic_id, data.index) };
             let Some(replica) = replica else { continue };
-            let least = usize::try_from(replica.min_insync_replicas).unwrap_or(0).min(replica.replicas.len());
             let error = match replica.leader_state() {
                 None => ResponseError::NotLeaderOrFollower,
-                Some(state) if request.acks == -1 && state.isr.committed().len() < least => {
+                Some(state) if request.acks == -1 && state.isr.committed().len() < min_isr(replica) => {
                     ResponseError::NotEnoughReplicas
                 }
                 Some(_) => continue,

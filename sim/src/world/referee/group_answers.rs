@@ -41,8 +41,8 @@ pub(super) struct DueOfGroup {
     then: Option<Then>,
     /// The member that waits for the group until it is answered.
     pub(super) waits: Option<String>,
-    /// The answer tells a leader to leave the assignment as it is.
-    skips_assignment: bool,
+    /// An answer of this generation tells a leader to leave the assignment as it is.
+    skips_assignment: Option<i32>,
     /// A heartbeat of the consumer protocol that has nothing wrong with it.
     pub(super) heartbeat: Option<Box<Heartbeat>>,
 }
@@ -84,9 +84,9 @@ pub(super) fn to_question(question: &GroupQuestion<'_>) -> Option<(ReqId, Due, O
 
 /// Which member waits from now on for its group, having had an answer to a join before, and whether one that leads is told to
 /// leave the assignment as it is (KIP-814).
-fn waits(question: &GroupQuestion<'_>) -> (Option<String>, bool) {
+fn waits(question: &GroupQuestion<'_>) -> (Option<String>, Option<i32>) {
     let (Request::JoinGroup(request), Some(Group::Classic(group))) = (question.request, question.group) else {
-        return (None, false);
+        return (None, None);
     };
     let id = request.member_id.as_str();
     let before = request.group_instance_id.as_deref().and_then(|instance| of_instance(group, instance));
@@ -96,7 +96,7 @@ fn waits(question: &GroupQuestion<'_>) -> (Option<String>, bool) {
         && id.is_empty()
         && group.state() == ClassicState::Stable
         && before.is_some_and(|(now, member)| group.leader() == Some(now) && says_the_same(member, request));
-    (has_joined.then(|| id.to_string()), skips)
+    (has_joined.then(|| id.to_string()), skips.then(|| group.generation()))
 }
 
 /// Which member must be taken for alive now, and for how long. Source:
@@ -425,8 +425,9 @@ fn is_of_membership(code: i16) -> bool {
 
 /// Is the member answered with what must be?
 pub(super) fn judge_group(due: &DueOfGroup, response: &ResponseKind, speaker: &mut Speaker<'_>) {
+    // Until the new member id is written another member may join, and the answer be of the next generation.
     if let ResponseKind::JoinGroup(response) = response
-        && due.skips_assignment
+        && due.skips_assignment == Some(response.generation_id)
         && response.error_code == 0
     {
         speaker.says(Word::SkipAssignment, None, response.skip_assignment, true);

@@ -3,11 +3,16 @@
 use std::collections::BTreeMap;
 
 use trial_checker::Word;
+use trial_kafka::broker::Broker;
 use trial_kafka::event::Event;
+use trial_kafka::group::classic::{ClassicMember, ClassicState};
 use trial_kafka::group::coordinator::Group;
+use trial_kafka::group::partition_for::OFFSETS_TOPIC;
+use trial_kafka::ids::{Topic, TopicPartition};
 use trial_kafka::node::{Nanos, ReqId};
 
 use super::group_answers::DueOfGroup;
+use super::replicas::min_isr;
 use super::{Due, Speaker};
 use crate::trace::NodeIx;
 
@@ -22,6 +27,10 @@ pub(super) struct Life {
     is_static: bool,
     /// How often it was looked at after its time, and when for the last time.
     looks: (u32, Nanos),
+    /// From here on its silence counts against who does not remove it.
+    silent_from: Nanos,
+    /// What its group, if of the classic protocol, went through when it was looked at last.
+    phase: Option<(i32, ClassicState)>,
 }
 
 /// So long after its time a member may still be there: whoever removes it has something else to do first.
@@ -32,7 +41,7 @@ const BETWEEN_LOOKS: Nanos = 500_000_000;
 
 impl Life {
     fn new(heard: Nanos, session_ms: i32, is_static: bool) -> Life {
-        Life { heard, session_ms, is_static, looks: (0, 0) }
+        Life { heard, session_ms, is_static, looks: (0, 0), silent_from: heard, phase: None }
     }
 }
 
@@ -125,16 +134,30 @@ pub(super) fn look_for_the_late(lives: &mut Lives, now: Nanos, speaker: &mut Spe
     let Some(broker) = speaker.slot.broker() else { return };
     let mine = (speaker.node, String::new(), String::new())..(NodeIx(speaker.node.0 + 1), String::new(), String::new());
     for ((_, group, member), life) in lives.range_mut(mine) {
+        let coordinated = broker.coordinated_now(group);
+        // Who waits for its group has its answer when that goes on, and its time begins then. What is heard of it meanwhile is of
+        // its former life, on another connection.
+        if let Some(Group::Classic(group)) = coordinated {
+            let phase = Some((group.generation(), group.state()));
+            if life.phase != phase || group.member(member).is_some_and(ClassicMember::waits) {
+                (life.phase, life.silent_from, life.looks.0) = (phase, now, 0);
+            }
+        }
         let session = u64::try_from(life.session_ms).unwrap_or(0) * 1_000_000;
-        if now < life.heard + session + GRACE || now < life.looks.1 + BETWEEN_LOOKS {
+        if now < life.silent_from + session + GRACE || now < life.looks.1 + BETWEEN_LOOKS {
             continue;
         }
-        let is_there = match broker.coordinated_now(group) {
+        let is_there = match coordinated {
             Some(Group::Classic(group)) => group.member(member).is_some(),
             Some(Group::Consumer(group)) => group.members().contains_key(member),
             None => false,
         };
         if !is_there {
+            continue;
+        }
+        if !commits(broker, group) {
+            // That it was removed may have been taken back, to be tried again.
+            (life.silent_from, life.looks.0) = (now, 0);
             continue;
         }
         life.looks = (life.looks.0 + 1, now);
@@ -144,4 +167,13 @@ pub(super) fn look_for_the_late(lives: &mut Lives, now: Nanos, speaker: &mut Spe
             speaker.wrong(Word::LateMember, None, said, format!("its removal after {} ms", life.session_ms));
         }
     }
+}
+
+/// Is all that the coordinator of this group has written committed, and may it write more?
+fn commits(broker: &Broker, group: &str) -> bool {
+    let log = |partition| broker.partition(&TopicPartition::new(&Topic::new(OFFSETS_TOPIC), partition));
+    broker.coordinates_in(group).and_then(log).is_some_and(|log| {
+        let may_append = log.leader_state().is_some_and(|state| state.isr.committed().len() >= min_isr(log));
+        may_append && log.high_watermark() == log.log_end_offset()
+    })
 }

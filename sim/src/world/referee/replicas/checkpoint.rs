@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 
 use trial_checker::Word;
 use trial_kafka::broker::Broker;
+use trial_kafka::ids::TopicPartition;
 
 use crate::world::referee::Speaker;
 
@@ -29,13 +30,17 @@ fn told(speaker: &Speaker<'_>) -> Option<BTreeMap<(String, i32), i64>> {
     entries.filter(|entries| entries.len() == count)
 }
 
-/// It has just been written down.
-pub(super) fn judge(broker: &Broker, speaker: &mut Speaker<'_>) {
+/// It has just been written down, or since these high watermarks: those that rose meanwhile may stand there as they were.
+pub(super) fn judge(broker: &Broker, since: &[(TopicPartition, i64)], speaker: &mut Speaker<'_>) {
     let told = told(speaker).unwrap_or_default();
     for replica in broker.partitions() {
         let key = (replica.id.topic.as_str().to_string(), replica.id.partition);
         let said = told.get(&key).copied().unwrap_or(-1);
-        speaker.says(Word::StepOfCheckpoint, Some(&replica.id), said, replica.high_watermark());
+        let due = replica.high_watermark();
+        let least = since.iter().find(|(id, _)| *id == replica.id).map_or(due, |(_, before)| due.min(*before));
+        if !(least..=due).contains(&said) {
+            speaker.says(Word::StepOfCheckpoint, Some(&replica.id), said, due);
+        }
     }
 }
 

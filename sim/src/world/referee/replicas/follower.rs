@@ -37,7 +37,8 @@ fn append(due: &mut Shadow, data: &PartitionData) -> Option<Next> {
     let mut at = 0;
     let mut first = None;
     let mut next_offset = None;
-    let mut latest = due.latest;
+    // What it knows of epochs behind this, and what it would know if nothing had been before.
+    let (mut latest, mut of_these) = (due.latest, None);
     while at < records.len() {
         let header = match check_batch(&records[at..]) {
             Ok(header) => header,
@@ -54,10 +55,12 @@ fn append(due: &mut Shadow, data: &PartitionData) -> Option<Next> {
         at += header.size_in_bytes();
         first.get_or_insert(header.base_offset);
         next_offset = Some(header.next_offset());
-        match latest {
-            Some((epoch, _)) if header.partition_leader_epoch == epoch => {}
-            Some((epoch, _)) if header.partition_leader_epoch < epoch => due.log_in_doubt = true,
-            _ => latest = Some((header.partition_leader_epoch, header.base_offset)),
+        for known in [&mut latest, &mut of_these] {
+            match *known {
+                Some((epoch, _)) if header.partition_leader_epoch == epoch => {}
+                Some((epoch, _)) if header.partition_leader_epoch < epoch => due.log_in_doubt = true,
+                _ => *known = Some((header.partition_leader_epoch, header.base_offset)),
+            }
         }
     }
     let (Some(first), Some(next_offset)) = (first, next_offset) else { return None };
@@ -66,9 +69,9 @@ fn append(due: &mut Shadow, data: &PartitionData) -> Option<Next> {
         if !(is_empty && first < due.log_end && next_offset > due.log_end) {
             return Some(Next::Nothing);
         }
-        // The start of an empty log lies within this batch: the log begins with it, and nothing is known of epochs.
+        // The start of an empty log lies within this batch: the log begins with it, and nothing was known of epochs.
         due.log_start = first;
-        latest = parse_header(records).ok().map(|header| (header.partition_leader_epoch, first));
+        latest = of_these;
         due.log_in_doubt |= records.len() > at;
     }
     due.log_end = next_offset;

@@ -18,7 +18,7 @@ mod shadow;
 #[cfg(test)]
 mod tests;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use kafka_protocol::messages::{FetchResponse, ListOffsetsResponse, RequestKind, ResponseKind};
 use trial_checker::Word;
@@ -37,6 +37,7 @@ use crate::world::{WALL_AT_START_MS, World};
 use fetching::{EARLIEST, Fetching, LATEST, Next};
 use leader::Around;
 use shadow::Shadow;
+pub(super) use shadow::min_isr;
 
 /// What a node is about to do, as far as replicas are concerned.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -70,12 +71,15 @@ pub(super) struct Replicas {
     fetching: Fetching,
     /// Connections that the node who dialed them has given up, and of whose end it has not heard.
     given_up: BTreeSet<u64>,
+    /// The high watermarks of those who stop, as they were when they began to.
+    stops: BTreeMap<NodeIx, Vec<(TopicPartition, i64)>>,
 }
 
 impl Replicas {
     /// A process starts.
     pub(super) fn forget(&mut self, node: NodeIx) {
         self.fetching.forget(node);
+        self.stops.remove(&node);
         self.begin(Step::Other);
     }
     fn close(&mut self, conn: u64) {
@@ -290,6 +294,10 @@ pub(super) fn judge(
     let Some(broker) = speaker.slot.broker() else { return };
     let wall = WALL_AT_START_MS + (now / 1_000_000) as i64 + speaker.slot.wall_offset_ms;
     let step = std::mem::take(&mut replicas.step);
+    if broker.lifecycle_state() == LifecycleState::ShuttingDown {
+        let high_watermarks = || broker.partitions().map(|replica| (replica.id.clone(), replica.high_watermark()));
+        replicas.stops.entry(speaker.node).or_insert_with(|| high_watermarks().collect());
+    }
     if let Step::Metadata = step {
         judge_metadata(replicas, broker, wall, speaker);
     }
@@ -317,7 +325,7 @@ pub(super) fn judge(
     }
     match step {
         Step::Start => checkpoint::judge_start(broker, speaker),
-        Step::Checkpoint => checkpoint::judge(broker, speaker),
+        Step::Checkpoint => checkpoint::judge(broker, &[], speaker),
         _ => {}
     }
     if matches!(step, Step::Start | Step::IsrLook) {
@@ -346,7 +354,10 @@ pub(super) fn judge(
             Event::Truncated { partition, reason: TruncationReason::DivergingEpoch, .. } => {
                 epochs_are_flushed(broker, partition, effects, speaker);
             }
-            Event::ShutDownCleanly => checkpoint::judge(broker, speaker),
+            Event::ShutDownCleanly => {
+                let from = replicas.stops.get(&speaker.node).map_or(&[][..], Vec::as_slice);
+                checkpoint::judge(broker, from, speaker);
+            }
             _ => {}
         }
     }
@@ -445,7 +456,7 @@ fn judge_metadata(replicas: &mut Replicas, broker: &Broker, wall: Millis, speake
                 due
             }
         };
-        due.min_isr = shadow::min_isr(replica);
+        due.min_isr = min_isr(replica);
         let is_first = due.partition_epoch == -1 && replica.partition_epoch != -1;
         let is_news = due.partition_epoch != -1 && due.registered != Some(registered.partition_epoch);
         if broker.lifecycle_state() == LifecycleState::ShuttingDown || !(is_first || is_news) {

@@ -8,7 +8,7 @@ use trial_kafka::broker::Broker;
 use trial_kafka::event::Event;
 use trial_kafka::node::Effect;
 
-use super::shadow::min_isr;
+use super::min_isr;
 use crate::trace::TraceEvent;
 use crate::world::network::Network;
 use crate::world::referee::Speaker;

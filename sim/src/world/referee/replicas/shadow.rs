@@ -152,7 +152,7 @@ impl Shadow {
 }
 
 /// `min.insync.replicas` counts up to the number of replicas. Source: `Partition.effectiveMinIsr`.
-pub(super) fn min_isr(replica: &Partition) -> usize {
+pub(in crate::world::referee) fn min_isr(replica: &Partition) -> usize {
     usize::try_from(replica.min_insync_replicas).unwrap_or(0).min(replica.replicas.len())
 }
 
