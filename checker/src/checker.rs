@@ -135,7 +135,9 @@ impl Checker {
             AppendedToDeleted { records } => self.history.forget(&records),
             what if quorum::concerns(&what) => {
                 self.quorum.observe(at, &what, &self.settings, &mut self.found);
-                self.cluster.quorum_has_forgotten = self.quorum.has_forgotten();
+                if self.quorum.has_forgotten() {
+                    self.cluster.quorum_forgets();
+                }
             }
             TopicDeleted { topic } => {
                 self.history.topic_deleted(&topic);

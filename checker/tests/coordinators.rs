@@ -391,3 +391,36 @@ fn a_member_is_fenced_only_for_another() {
     assert_eq!(lost(true), [(Class::Allowed, Some("unclean-election"))]);
     assert_eq!(lost(false), bug, "it should not have been lost");
 }
+
+/// a was given partition 0 in epoch 2, or was not, and said in epoch 3 that it does not have it; b is given it, and then a takes it up.
+fn takes_up_what_it_was_given_before(was_given: bool, zoo_on: bool) -> Vec<(Class, Option<&'static str>)> {
+    let mut settings = Settings { zoo_on, ..settings(-1) };
+    for consumer in [1, 2] {
+        let topics = vec!["orders".to_owned()];
+        let (commits, reset, instance) = (Commits::After, Reset::Earliest, None);
+        let member = MemberSettings { group: name("g"), topics, commits, reset, cooperative: false, instance };
+        settings.members.insert(consumer, member);
+    }
+    let mut play = coordinator_with(settings);
+    let before: &[i32] = if was_given { &[0] } else { &[] };
+    play.commits(&[group_epoch(2), member("a", 2, before, &[])]);
+    play.commits(&[group_epoch(3), member("a", 3, &[], &[])]).commits(&[member("b", 3, &[0], &[])]);
+    for (consumer, id) in [(1, "a"), (2, "b")] {
+        play.see(Observation::Member { consumer, what: MemberStep::Joined { member: name(id), generation: 3 } });
+    }
+    for consumer in [2, 1] {
+        let what = MemberStep::Assigned { generation: 3, partitions: vec![orders(0)] };
+        play.see(Observation::Member { consumer, what });
+    }
+    let verdict = play.verdict();
+    let of = verdict.groups.iter().filter(|group| group.code == "dual-ownership");
+    of.map(|group| (group.class, group.rule)).collect()
+}
+
+#[test]
+fn who_reconciles_goes_on_with_what_was_taken_back_meanwhile() {
+    let rule = Some("assignment-taken-back-while-it-is-reconciled");
+    assert_eq!(takes_up_what_it_was_given_before(true, false), [(Class::Allowed, rule)]);
+    assert_eq!(takes_up_what_it_was_given_before(false, false), [(BUG, None)], "it was never given");
+    assert_eq!(takes_up_what_it_was_given_before(true, true), [(BUG, None)], "no rule excuses a zoo switch");
+}

@@ -306,11 +306,13 @@ fn a_producer_that_must_give_up_its_first_batch_is_waited_for() {
 }
 
 /// b2 took over from b1, and writes record 1. Then b1 refuses what follows as out of order, as the leader of this epoch, and b2
-/// writes the record again in the producer's next epoch. b1 may have the record by then, and the producer may have been told of it.
+/// writes the record again in the producer's next epoch. b1 may have the record by then, the producer may have been told of it,
+/// and it may be committed.
 fn refused_by_a_former_leader(
     leader_epoch: i32,
     has_it: bool,
     told_before: bool,
+    committed: bool,
 ) -> Vec<(Class, Option<&'static str>)> {
     let mut play = three_brokers(-1);
     play.elect(2, &[1, 2, 3]).given(1).append_of(1, 0, 0);
@@ -320,6 +322,9 @@ fn refused_by_a_former_leader(
     let tell = |play: &mut Play| _ = play.told(1, Belief::Acked { offset: None }, 1);
     if told_before {
         tell(&mut play);
+    }
+    if committed {
+        play.in_sync(&[2, 3]).fetch(3).commit();
     }
     play.see(Observation::OutOfOrderSequence { broker: 1, partition: orders(), leader_epoch });
     play.append_of(1, 1, 0);
@@ -333,9 +338,14 @@ fn refused_by_a_former_leader(
 #[test]
 fn a_deposed_leader_that_lacks_a_batch_makes_its_producer_write_it_again() {
     let allowed = [(Class::Allowed, Some("out-of-order-to-a-deposed-leader"))];
-    assert_eq!(refused_by_a_former_leader(0, false, false), allowed);
+    assert_eq!(refused_by_a_former_leader(0, false, false, false), allowed);
+    assert_eq!(refused_by_a_former_leader(9, false, false, false), allowed, "b2 was deposed when it wrote the record");
     let bug = [(Class::Bug, None)];
-    assert_eq!(refused_by_a_former_leader(9, false, false), bug, "it leads since, and must have the record");
-    assert_eq!(refused_by_a_former_leader(0, true, false), bug, "it has the record, and what follows is in order");
-    assert_eq!(refused_by_a_former_leader(0, false, true), bug, "it had been acknowledged");
+    assert_eq!(refused_by_a_former_leader(9, false, false, true), bug, "it leads since, and must have the record");
+    assert_eq!(
+        refused_by_a_former_leader(0, true, false, false),
+        bug,
+        "it has the record, and what follows is in order"
+    );
+    assert_eq!(refused_by_a_former_leader(0, false, true, false), bug, "it had been acknowledged");
 }

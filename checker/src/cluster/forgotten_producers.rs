@@ -24,7 +24,9 @@
 //! - A leader that was deposed and has not heard of it lacks what was written since, and refuses what follows on that as out of
 //!   order. A producer that had not heard of its reign, having had nothing to send meanwhile, believes its metadata where the
 //!   leaders after it are down: the epoch is newer than what it knows. It raises its producer epoch and sends again what it was
-//!   not told the end of, which stands in the log (`Metadata.updateLatestMetadata`, `TransactionManager.canRetry`).
+//!   not told the end of, which stands in the log (`Metadata.updateLatestMetadata`, `TransactionManager.canRetry`). So does one whose
+//!   batch a deposed leader wrote, and that the leader after it refuses, lacking the batch; the deposed one brings it back when it
+//!   is elected again.
 
 use super::Cluster;
 use super::partition::{PartitionTruth, Produced};
@@ -81,6 +83,7 @@ pub(crate) const DEPOSED: &str = "out-of-order-to-a-deposed-leader";
 pub(crate) struct OutOfOrder {
     /// The observation.
     pub(crate) seq: u64,
+    pub(crate) at: EventRef,
     pub(crate) broker: i32,
     /// The epoch in which it took itself for the leader.
     pub(crate) leader_epoch: i32,
@@ -193,13 +196,17 @@ pub(crate) fn allows_copies(
     rule
 }
 
-/// Did one who led before the older copy was written, and has it not, refuse a batch as out of order between the two?
+/// Did one who led before the older copy was written, or since, but before it was committed, and has it not, refuse a batch as out
+/// of order between the two?
 fn was_refused_by_a_deposed_leader(truth: &PartitionTruth, older: &Produced, newer: &Produced) -> bool {
     let between = |refused: &&OutOfOrder| older.seq < refused.seq && refused.seq < newer.seq;
+    let committed = truth.ghost.ever(&older.batch);
     truth.out_of_order.iter().filter(between).any(|refused| {
         let log = truth.replicas.get(&refused.broker);
         let has_it = log.is_some_and(|log| log.held_at(&older.batch, refused.seq));
-        refused.leader_epoch < older.batch.epoch && !has_it
+        let may_lack_it = refused.leader_epoch < older.batch.epoch
+            || refused.leader_epoch > older.batch.epoch && committed.is_none_or(|it| refused.at.id < it.at.id);
+        may_lack_it && !has_it
     })
 }
 

@@ -125,8 +125,27 @@ fn acks_1(
     Some(Judgement::allowed("acks-1", settings, because))
 }
 
-/// Judges a leader's beginning without the batch.
+/// Judges a leader's beginning without the batch. Of controllers whose disks had lost what they had committed nobody knows what
+/// they take for the truth.
 pub(crate) fn judge_reign(
+    cluster: &Cluster,
+    truth: &PartitionTruth,
+    batch: &Batch,
+    reign: &Reign,
+    settings: &Settings,
+) -> Judgement {
+    let judgement = judge_reign_by_the_rules(cluster, truth, batch, reign, settings);
+    let has_forgotten = cluster.quorum_forgot.is_some_and(|forgot| forgot <= reign.seq);
+    match judgement.class {
+        Class::Bug if has_forgotten => {
+            let because = format!("{}, after the disks of controllers had lost what was committed", judgement.because);
+            Judgement::allowed("disk-fault", settings, because)
+        }
+        _ => judgement,
+    }
+}
+
+fn judge_reign_by_the_rules(
     cluster: &Cluster,
     truth: &PartitionTruth,
     batch: &Batch,
@@ -313,13 +332,7 @@ fn truncated(
         Some(obeyed) => judge_reign(cluster, truth, batch, obeyed, settings),
         None => {
             let winner = settings.broker_name(reign.leader);
-            let because = format!("{winner} was in sync and had truncated to {} {why}", cut.to);
-            match cluster.quorum_has_forgotten {
-                true => {
-                    Judgement::allowed("disk-fault", settings, format!("{because}, which its controllers' disks lost"))
-                }
-                false => Judgement::bug(because),
-            }
+            Judgement::bug(format!("{winner} was in sync and had truncated to {} {why}", cut.to))
         }
     }
 }

@@ -137,8 +137,8 @@ pub(crate) struct Cluster {
     /// Earlier places of records that were appended more than once.
     more_places: BTreeMap<u64, Vec<Place>>,
     pub(crate) disk_faults: u64,
-    /// Disks of controllers lost what they had answered to have synced, and committed metadata with it.
-    pub(crate) quorum_has_forgotten: bool,
+    /// Since when disks of controllers have lost what they had answered to have synced, and committed metadata with it.
+    quorum_forgot: Option<u64>,
     /// When each broker started again.
     restarts: BTreeMap<i32, Vec<u64>>,
     pub(crate) reached: Reached,
@@ -238,13 +238,16 @@ impl Cluster {
             }
             OutOfOrderSequence { broker, partition, leader_epoch } => {
                 let number = self.number(settings, &partition);
-                self.partitions[number].out_of_order.push(OutOfOrder { seq, broker, leader_epoch });
+                self.partitions[number].out_of_order.push(OutOfOrder { seq, at, broker, leader_epoch });
             }
             LogTruncated { broker, partition, to, why } => {
                 let number = self.number(settings, &partition);
                 let truth = &mut self.partitions[number];
                 truth.replica(broker).cut(to, at, seq, CutKind::Truncated { why });
-                committed_truncated::check(truth, broker, at, seq, settings, found);
+                // Of the metadata that it obeys nobody knows which are committed, once controllers have forgotten some.
+                if self.quorum_forgot.is_none() {
+                    committed_truncated::check(truth, broker, at, seq, settings, found);
+                }
             }
             LogStartMoved { broker, partition, to, cause } => {
                 let number = self.number(settings, &partition);
@@ -306,7 +309,7 @@ impl Cluster {
                 let number = self.number(settings, &partition);
                 fenced_in_isr::check(self, number, at, &isr, settings, found);
                 let truth = &mut self.partitions[number];
-                let has_forgotten = self.quorum_has_forgotten;
+                let has_forgotten = self.quorum_forgot.is_some();
                 epochs_rise::check(truth, at, Some(leader), leader_epoch, partition_epoch, has_forgotten, found);
                 leader_in_sync::check(truth, at, leader, &isr, settings, found);
                 let (isr_before, elr_before) = (truth.isr.clone(), truth.elr.clone());
@@ -335,7 +338,7 @@ impl Cluster {
                 let number = self.number(settings, &partition);
                 fenced_in_isr::check(self, number, at, &isr, settings, found);
                 let truth = &mut self.partitions[number];
-                let has_forgotten = self.quorum_has_forgotten;
+                let has_forgotten = self.quorum_forgot.is_some();
                 epochs_rise::check(truth, at, None, leader_epoch, partition_epoch, has_forgotten, found);
                 (truth.leader_epoch, truth.partition_epoch) = (leader_epoch, partition_epoch);
                 self.reached.isr_of_one += u64::from(truth.is_left_with_one(&isr));
@@ -439,6 +442,11 @@ impl Cluster {
             FaultTookEffect { kind } => self.disk_faults += u64::from(is_disk_fault(&kind)),
             _ => {} // of clients, or of the metadata quorum
         }
+    }
+
+    /// Disks of controllers lost what they had answered to have synced, and committed metadata with it.
+    pub(crate) fn quorum_forgets(&mut self) {
+        self.quorum_forgot.get_or_insert(self.seq);
     }
 
     /// Records with which producers began in the middle, with leaders that knew nothing of them.

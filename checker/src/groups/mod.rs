@@ -464,6 +464,35 @@ impl Groups {
         comes_again
     }
 
+    /// Was the member given the partition in an earlier epoch, and had it no more in this one, the last that it was given until
+    /// then?
+    pub(crate) fn took_back(
+        &self,
+        group: &str,
+        member: &str,
+        partition: &Partition,
+        epoch: i32,
+        until: EventRef,
+    ) -> bool {
+        let Some(log) = self.home.get(group).and_then(|home| self.logs.get(home)) else { return false };
+        let (mut had_it, mut was_taken) = (false, false);
+        let batches = log.batches.values().filter(|batch| batch.at.id < until.id);
+        for record in batches.flat_map(|batch| &batch.records) {
+            let GroupRecord::Member { group: of, member: id, value } = record else { continue };
+            if (&**of, &**id) != (group, member) {
+                continue;
+            }
+            let Some(value) = value else {
+                (had_it, was_taken) = (false, false);
+                continue;
+            };
+            let has_it = value.assigned.contains(partition) || value.revoking.contains(partition);
+            was_taken = had_it && !has_it && value.epoch == epoch;
+            had_it |= has_it && value.epoch < epoch;
+        }
+        was_taken
+    }
+
     /// By what rule was this very commit lost, which a deposed leader had acknowledged? `sent` and `answered`: as its member saw it.
     pub(crate) fn was_lost_aside(
         &self,

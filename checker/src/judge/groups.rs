@@ -29,6 +29,12 @@ use super::Judge;
 /// `ConsumerMembershipManager.onHeartbeatSuccess` asks of no answer what it answers).
 const OLD_ANSWER: &str = "answer-from-before-it-left";
 
+/// A member that reconciles what it was assigned first commits, for as long as it may, and goes on with that assignment even if it is
+/// told of another meanwhile. Who tells its coordinator in between that it does not have a partition yet gives it up by that, and
+/// another member is given it at once (KIP-848: `AbstractMembershipManager.maybeReconcile`, `maybeAbortReconciliation`,
+/// `CurrentAssignmentBuilder.computeNextAssignment`).
+const TAKEN_BACK: &str = "assignment-taken-back-while-it-is-reconciled";
+
 /// Judges what was found in a group.
 pub(super) fn judge(judge: &Judge<'_>, violation: GroupViolation, found: &mut Findings) {
     use GroupViolation::*;
@@ -123,7 +129,7 @@ pub(super) fn judge(judge: &Judge<'_>, violation: GroupViolation, found: &mut Fi
                 (summary, chain)
             });
         }
-        DualOwnership { place, first, second, zombie, comes_again, at } => {
+        DualOwnership { place, first, second, zombie, comes_again, later, at } => {
             let mut headline = Headline::bug("dual-ownership", &place.partition, None, at);
             match zombie {
                 true => (headline.class, headline.rule) = (Class::Info, Some("zombie")),
@@ -131,9 +137,18 @@ pub(super) fn judge(judge: &Judge<'_>, violation: GroupViolation, found: &mut Fi
             }
             let low = first.1.min(second.1);
             let is_old = |id: &Arc<str>| judge.groups.gave_before_it_left(&place.group, id, low, at);
+            let was_taken_back =
+                |id: &Arc<str>| judge.groups.took_back(&place.group, id, &place.partition, second.1, at);
             // As with losses, no rule excuses a cluster with a zoo switch on.
-            if headline.class == Class::Bug && !judge.settings.zoo_on && comes_again.as_ref().is_some_and(is_old) {
-                (headline.class, headline.rule) = (Class::Allowed, Some(OLD_ANSWER));
+            if headline.class == Class::Bug && !judge.settings.zoo_on {
+                let rule = match () {
+                    () if comes_again.as_ref().is_some_and(is_old) => Some(OLD_ANSWER),
+                    () if later.as_ref().is_some_and(was_taken_back) => Some(TAKEN_BACK),
+                    () => None,
+                };
+                if rule.is_some() {
+                    (headline.class, headline.rule) = (Class::Allowed, rule);
+                }
             }
             found.add(headline, || {
                 let Place { group, partition } = &place;

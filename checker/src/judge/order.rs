@@ -185,8 +185,10 @@ fn forgotten_copies(judge: &Judge<'_>, partition: &Partition, record: u64, offse
     // As with losses, no rule excuses a cluster with a zoo switch on.
     let truth = judge.cluster.partition(partition).filter(|_| !judge.settings.zoo_on)?;
     let written = judge.cluster.written(truth, record).filter(|written| offsets.contains(&written.offset));
-    // A copy that a deposed leader put there, and that went again, is none that anybody read.
-    let is_there = |produced: &&Produced| truth.keeps(&produced.batch);
+    // A copy that a deposed leader put there, and that went again, is none that anybody read. One that was deleted was there.
+    let is_there = |produced: &&Produced| {
+        truth.keeps(&produced.batch) || truth.deleted_by(&produced.batch, produced.batch.last).is_some()
+    };
     let mut copies: Vec<&Produced> = written.map(|written| written.produced).filter(is_there).collect();
     copies.sort_by_key(|produced| produced.seq);
     let all = copies.len() == offsets.len();

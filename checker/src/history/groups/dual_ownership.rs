@@ -61,6 +61,7 @@ fn violation(
         second: (second.consumer, second.generation, second.since),
         zombie,
         comes_again: members.came_again(low.consumer, low.since),
+        later: members.0.get(&second.consumer).and_then(|member| member.id.clone()),
         at,
     }
 }

@@ -44,13 +44,14 @@ pub enum GroupViolation {
     OutOfAssignmentRead { place: Place, consumer: u32, offset: i64, ended: Option<(EventRef, End)>, at: EventRef },
     /// Two members own one partition: each with its generation, and since when. `zombie`: one of them was removed from the
     /// group and has not heard of it. `comes_again`: whoever was assigned it in the lower generation had left before that, by
-    /// this member id.
+    /// this member id. `later`: the member id of the second.
     DualOwnership {
         place: Place,
         first: (u32, i32, EventRef),
         second: (u32, i32, EventRef),
         zombie: bool,
         comes_again: Option<Arc<str>>,
+        later: Option<Arc<str>>,
         at: EventRef,
     },
     /// A commit succeeded that came from a generation in which the partition was another's no more.

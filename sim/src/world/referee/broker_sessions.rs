@@ -79,6 +79,7 @@ pub(super) struct HeartbeatDue {
     next: Stand,
     /// As the metadata had it before.
     was_stopping: bool,
+    was_fenced: bool,
 }
 
 /// What a registration must lead to.
@@ -138,8 +139,8 @@ impl Sessions {
             (Stand::ControlledShutdown, ..) => Stand::ControlledShutdown,
             (Stand::ShutdownNow, ..) => Stand::ShutdownNow,
         };
-        let was_stopping = registered.in_controlled_shutdown;
-        Some(HeartbeatDue { broker, offset, is_caught_up, next, was_stopping })
+        let (was_stopping, was_fenced) = (registered.in_controlled_shutdown, registered.fenced);
+        Some(HeartbeatDue { broker, offset, is_caught_up, next, was_stopping, was_fenced })
     }
 
     /// Has everybody who works replayed what the shutdown of this broker began with?
@@ -263,8 +264,12 @@ impl HeartbeatDue {
     pub(super) fn judge_state(&self, controller: &Controller, speaker: &mut Speaker<'_>) {
         let Some(now) = controller.image().brokers.get(&self.broker) else { return };
         let stopping = self.was_stopping || self.next == Stand::ControlledShutdown;
-        let (said, truth) =
-            (in_words(now.fenced, now.in_controlled_shutdown), in_words(self.next.is_fenced(), stopping));
+        // Whoever is fenced for its silence while it stops stays in controlled shutdown, and fenced (`BrokerHeartbeatManager.fence`).
+        let fenced = match self.next {
+            Stand::ControlledShutdown => self.was_fenced,
+            next => next.is_fenced(),
+        };
+        let (said, truth) = (in_words(now.fenced, now.in_controlled_shutdown), in_words(fenced, stopping));
         speaker.says(Word::BrokerStep, None, said, truth);
     }
 
