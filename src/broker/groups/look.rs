@@ -7,6 +7,7 @@ use crate::group::api::Request;
 use crate::group::assignor::client::consumer_protocol::Assignment;
 use crate::group::config::GroupConfig;
 use crate::group::coordinator::Group;
+use crate::group::shard::Shard;
 use crate::ids::TopicPartition;
 use crate::node::{LocalStep, ReqId};
 
@@ -91,6 +92,12 @@ impl Broker {
     pub fn coordinated_now(&self, id: &str) -> Option<&Group> {
         let slot = self.groups.slots.get(&self.groups.partition_for(id))?;
         slot.shard.group(id).filter(|_| slot.shard.is_active())
+    }
+
+    /// The coordinator of a group, if it serves groups. A copy of it can be asked what nobody asks.
+    pub fn coordinator_of(&self, id: &str) -> Option<&Shard> {
+        let slot = self.groups.slots.get(&self.groups.partition_for(id))?;
+        Some(&slot.shard).filter(|shard| shard.is_active())
     }
 
     /// The partition of `__consumer_offsets` that a group is kept in, as this broker counts them.

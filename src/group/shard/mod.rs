@@ -173,6 +173,11 @@ impl Shard {
     pub fn config(&self) -> &GroupConfig {
         &self.coordinator.config
     }
+    /// The same, configured otherwise from now on.
+    pub fn with_config(mut self, config: GroupConfig) -> Shard {
+        self.coordinator.config = config;
+        self
+    }
     /// How far a group has come, as far as that is committed.
     pub fn committed_offsets(&self, group: &str) -> Vec<(TopicPartition, i64)> {
         let of = self.coordinator.offsets.iter_at(self.coordinator.committed).filter(|((id, ..), _)| id == group);

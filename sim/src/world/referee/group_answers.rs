@@ -4,19 +4,19 @@
 
 use kafka_protocol::ResponseError;
 use kafka_protocol::messages::{
-    ConsumerGroupHeartbeatRequest, HeartbeatRequest, JoinGroupRequest, LeaveGroupRequest, OffsetCommitRequest,
-    ResponseKind, SyncGroupRequest,
+    HeartbeatRequest, JoinGroupRequest, LeaveGroupRequest, OffsetCommitRequest, ResponseKind, SyncGroupRequest,
 };
 use trial_checker::Word;
 use trial_kafka::broker::GroupQuestion;
 use trial_kafka::group::api::Request;
 use trial_kafka::group::classic::{ClassicGroup, ClassicMember, ClassicState};
 use trial_kafka::group::config::GroupConfig;
-use trial_kafka::group::consumer::{ConsumerGroup, ConsumerMember, LEAVE, LEAVE_STATIC};
+use trial_kafka::group::consumer::ConsumerGroup;
 use trial_kafka::group::coordinator::Group;
 use trial_kafka::node::ReqId;
 use trial_kafka::protocol::errors::code_name;
 
+use super::consumer_answers::to_consumer_heartbeat;
 use super::consumer_steps::Heartbeat;
 use super::group_lives::Sign;
 use super::{Due, Speaker};
@@ -47,6 +47,24 @@ pub(super) struct DueOfGroup {
     pub(super) heartbeat: Option<Box<Heartbeat>>,
 }
 
+impl DueOfGroup {
+    /// Nothing but this error will do.
+    pub(super) fn refused(group: &str, error: ResponseError) -> DueOfGroup {
+        DueOfGroup {
+            group: group.to_string(),
+            answer: Some(Err(error)),
+            then: None,
+            waits: None,
+            skips_assignment: false,
+            heartbeat: None,
+        }
+    }
+    /// The error that must be answered.
+    pub(super) fn refusal(&self) -> Option<ResponseError> {
+        self.answer?.err()
+    }
+}
+
 /// What becomes of a classic group in this generation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Then {
@@ -66,7 +84,7 @@ pub(super) fn to_question(question: &GroupQuestion<'_>) -> Option<(ReqId, Due, O
         Request::Heartbeat(request) => (Some(to_heartbeat(request, group)), None),
         Request::LeaveGroup(request) => (None, Some(to_leave(request, version, group)?)),
         Request::ConsumerGroupHeartbeat(request) => {
-            let answer = to_consumer_heartbeat(request, group, question.config)?;
+            let answer = to_consumer_heartbeat(request, version, group, question.config)?;
             if answer.is_ok() {
                 let known = consumer(group).and_then(|group| group.members().get(request.member_id.as_str()));
                 heartbeat = Heartbeat::of(request, group, known).map(Box::new);
@@ -211,9 +229,15 @@ fn to_join(request: &JoinGroupRequest, version: i16, group: Option<&Group>, conf
             true => None,
         };
     };
-    // Whether there is room, and for whom, is not judged.
     if group.members().len() >= usize::try_from(config.max_size).unwrap_or(0) {
-        return None;
+        match group.state() {
+            // Whether there is room for who comes to a rebalance under way is not judged.
+            ClassicState::PreparingRebalance => return None,
+            ClassicState::CompletingRebalance | ClassicState::Stable if group.member(id).is_none() => {
+                return refused(ResponseError::GroupMaxSizeReached);
+            }
+            _ => {}
+        }
     }
     if !supports(group, request) {
         return refused(ResponseError::InconsistentGroupProtocol);
@@ -311,79 +335,19 @@ fn to_commit(request: &OffsetCommitRequest, version: i16, group: Option<&Group>)
     }
 }
 
-/// Not judged: requests that cannot be meant, and a group of the classic protocol. Source:
-/// `GroupMetadataManager.consumerGroupHeartbeat`, `getOrMaybeSubscribe{Dynamic,Static}ConsumerGroupMember`,
-/// `throwIfConsumerGroupMemberEpochIsInvalid`, `consumerGroupLeave`.
-fn to_consumer_heartbeat(
-    request: &ConsumerGroupHeartbeatRequest,
-    group: Option<&Group>,
-    config: &GroupConfig,
-) -> Option<Result<(), ResponseError>> {
-    let (id, epoch) = (request.member_id.as_str(), request.member_epoch);
-    if id.is_empty() || epoch < LEAVE_STATIC {
-        return None;
-    }
-    let group = match group {
-        None if epoch != 0 => return Some(Err(ResponseError::GroupIdNotFound)),
-        Some(Group::Consumer(group)) => group,
-        _ => return None,
-    };
-    let leaves = matches!(epoch, LEAVE | LEAVE_STATIC);
-    let has_room = group.members().len() < usize::try_from(config.consumer_max_size).unwrap_or(0);
-    if !leaves && !has_room && !group.members().contains_key(id) {
-        return Some(Err(ResponseError::GroupMaxSizeReached));
-    }
-    Some(match said_by(group, request) {
-        Err(error) => Err(error),
-        Ok(Some(member)) if !leaves && !may_say(member, request) => Err(ResponseError::FencedMemberEpoch),
-        Ok(_) => Ok(()),
-    })
-}
-
-/// The member that says it; `None` for one that comes.
-fn said_by<'a>(
-    group: &'a ConsumerGroup,
-    request: &ConsumerGroupHeartbeatRequest,
-) -> Result<Option<&'a ConsumerMember>, ResponseError> {
-    let (id, joins) = (request.member_id.as_str(), request.member_epoch == 0);
-    let Some(instance) = request.instance_id.as_deref() else {
-        return match group.members().get(id) {
-            None if !joins => Err(ResponseError::UnknownMemberId),
-            member => Ok(member),
-        };
-    };
-    match group.members().values().find(|member| member.instance.as_deref() == Some(instance)) {
-        None if joins => Ok(None),
-        None => Err(ResponseError::UnknownMemberId),
-        Some(now) if joins && now.epoch != LEAVE_STATIC => Err(ResponseError::UnreleasedInstanceId),
-        Some(_) if joins => Ok(None),
-        Some(now) if now.id != id => Err(ResponseError::FencedInstanceId),
-        now => Ok(now),
-    }
-}
-
-/// Its epoch, or the one before if it owns nothing that it was not given (the answer was lost), or 0: it begins anew.
-fn may_say(member: &ConsumerMember, request: &ConsumerGroupHeartbeatRequest) -> bool {
-    let epoch = request.member_epoch;
-    let owns_no_more = request.topic_partitions.as_ref().is_some_and(|owned| {
-        owned.iter().all(|topic| {
-            let assigned = member.assigned.get(&topic.topic_id);
-            topic.partitions.iter().all(|partition| assigned.is_some_and(|assigned| assigned.contains(partition)))
-        })
-    });
-    epoch == member.epoch || epoch == 0 || (epoch < member.epoch && epoch == member.previous_epoch && owns_no_more)
-}
-
 /// Has become of the group what must?
 pub(super) fn look_what_became(due: &mut DueOfGroup, speaker: &mut Speaker<'_>) {
+    let group = speaker.slot.broker().and_then(|broker| broker.coordinated_now(&due.group));
+    look_at(due, group, speaker);
+}
+
+/// Has become of this group what must?
+pub(super) fn look_at(due: &mut DueOfGroup, group: Option<&Group>, speaker: &mut Speaker<'_>) {
     if let Some(heartbeat) = &mut due.heartbeat {
-        heartbeat.look(speaker.slot.broker().and_then(|broker| broker.coordinated_now(&due.group)));
+        heartbeat.look(group);
     }
     let Some(then) = due.then else { return };
-    let Some(Group::Classic(group)) = speaker.slot.broker().and_then(|broker| broker.coordinated_now(&due.group))
-    else {
-        return;
-    };
+    let Some(group) = classic(group) else { return };
     if then.rebalances && then.state == ClassicState::PreparingRebalance {
         return;
     }
@@ -436,7 +400,19 @@ pub(super) fn judge_group(due: &DueOfGroup, response: &ResponseKind, speaker: &m
         heartbeat.judge(response, speaker);
     }
     let Some(due) = &due.answer else { return };
-    let codes: Vec<i16> = match response {
+    let is_wrong = |code: i16| match due {
+        Err(error) => code != error.code() && !is_trouble(code),
+        Ok(()) => is_of_membership(code),
+    };
+    if let Some(code) = codes(response).into_iter().find(|code| is_wrong(*code)) {
+        let truth = due.err().map_or(0, |error| error.code());
+        speaker.wrong(Word::GroupAnswer, None, code_name(code), code_name(truth));
+    }
+}
+
+/// What its parts were answered.
+pub(super) fn codes(response: &ResponseKind) -> Vec<i16> {
+    match response {
         ResponseKind::JoinGroup(response) => vec![response.error_code],
         ResponseKind::SyncGroup(response) => vec![response.error_code],
         ResponseKind::Heartbeat(response) => vec![response.error_code],
@@ -447,14 +423,7 @@ pub(super) fn judge_group(due: &DueOfGroup, response: &ResponseKind, speaker: &m
             let codes = response.topics.iter().flat_map(|topic| &topic.partitions).map(|answer| answer.error_code);
             codes.filter(|code| *code != unknown).collect()
         }
-        _ => return,
-    };
-    let is_wrong = |code: i16| match due {
-        Err(error) => code != error.code() && !is_trouble(code),
-        Ok(()) => is_of_membership(code),
-    };
-    if let Some(code) = codes.into_iter().find(|code| is_wrong(*code)) {
-        let truth = due.err().map_or(0, |error| error.code());
-        speaker.wrong(Word::GroupAnswer, None, code_name(code), code_name(truth));
+        ResponseKind::DeleteGroups(response) => response.results.iter().map(|group| group.error_code).collect(),
+        _ => Vec::new(),
     }
 }

@@ -12,7 +12,8 @@
 //! nodes from outside, draws nothing, records no event, and what it knows decides nothing in a run.
 //!
 //! Nor does all that a node does show in what it says: `controllers` and `replicas` step the state of each by the rules, a
-//! second time, and compare it behind each handler. And much is never asked: `rehearsal` asks a copy.
+//! second time, and compare it behind each handler. And much is never asked: `rehearsal` and
+//! `group_rehearsal` ask a copy.
 //!
 //! Not judged: what a request is silent about (a fetch session names what has changed), who forwards the words of others,
 //! the brokers' fetches of the metadata log, which assignment a group comes to.
@@ -21,6 +22,9 @@ mod asked;
 mod broker_answers;
 mod broker_disk;
 mod broker_sessions;
+mod classic_questions;
+mod consumer_answers;
+mod consumer_questions;
 mod consumer_steps;
 #[cfg(test)]
 mod consumer_tests;
@@ -34,6 +38,9 @@ mod end_of_epoch;
 mod ends;
 mod group_answers;
 mod group_lives;
+mod group_rehearsal;
+#[cfg(test)]
+mod group_rehearsal_tests;
 #[cfg(test)]
 mod group_tests;
 mod partition_steps;
@@ -49,7 +56,7 @@ mod tests;
 mod told_by_leader;
 mod voter_answers;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Display;
 
 use kafka_protocol::messages::{RequestKind, ResponseKind};
@@ -131,6 +138,8 @@ pub(super) struct Referee {
     controllers: Watch,
     disks: Disks,
     replicas: Replicas,
+    /// The kinds of groups of which a coordinator's copy was asked already, in this run.
+    rehearsed: BTreeSet<u64>,
 }
 
 impl Referee {
@@ -266,6 +275,10 @@ impl World {
         if let Some(Due::Group(due)) = heard.and_then(|req| referee.due.get_mut(&(node, req))) {
             group_answers::look_what_became(due, &mut speaker);
             group_lives::look_for_the_late(&mut referee.lives, *now, &mut speaker);
+            if let Some(broker) = slot.broker() {
+                let clocks = Now { mono: *now, wall: WALL_AT_START_MS + wall };
+                group_rehearsal::rehearse(&mut referee.rehearsed, broker, &due.group, clocks, &mut speaker);
+            }
         }
         let traced = tracer.fresh.get(first_event..).unwrap_or_default();
         replicas::judge(&mut referee.replicas, network, *now, traced, effects, &mut speaker);
