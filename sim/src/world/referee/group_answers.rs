@@ -55,7 +55,7 @@ impl DueOfGroup {
             answer: Some(Err(error)),
             then: None,
             waits: None,
-            skips_assignment: false,
+            skips_assignment: None,
             heartbeat: None,
         }
     }
