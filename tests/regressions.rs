@@ -14,6 +14,11 @@ const SEEDS: &[(&str, u64, &str)] = &[
     ("standard", 435, "a producer that a leader had forgotten was refused the first sequence it told again"),
     ("standard", 705, "a snapshot of the producers' state that had only the last batch passed for a divergence"),
     ("standard", 1169, "a batch taken out of the middle by a leader that had forgotten its producer"),
+    (
+        "topic-recreated",
+        1015,
+        "a producer that waited for a deleted topic was answered by a leader of the next, the referee thought",
+    ),
     ("groups", 128, "a static member was fenced before it ever worked under its new id"),
     (
         "groups",

@@ -22,6 +22,7 @@ pub(super) fn judge_event(event: &Event, broker: &Broker, speaker: &mut Speaker<
             let least = min_isr(replica);
             let all_have_it = replica.high_watermark() > *last_offset;
             let is_appended = *first_offset >= 0;
+            let is_in_this_log = *last_offset < replica.log_end_offset();
             let due = match (error.as_deref(), state) {
                 (None | Some("NOT_ENOUGH_REPLICAS_AFTER_APPEND"), None) if *acks == -1 => "NOT_LEADER_OR_FOLLOWER",
                 (None | Some("NOT_ENOUGH_REPLICAS_AFTER_APPEND"), Some(_)) if *acks == -1 && !all_have_it => {
@@ -33,7 +34,10 @@ pub(super) fn judge_event(event: &Event, broker: &Broker, speaker: &mut Speaker<
                 (Some("NOT_ENOUGH_REPLICAS_AFTER_APPEND"), Some(state)) if state.isr.maximal_len() >= least => "NONE",
                 (Some("NOT_ENOUGH_REPLICAS"), Some(state)) if state.isr.committed().len() >= least => "an append",
                 (Some("NOT_ENOUGH_REPLICAS"), _) if *acks != -1 => "an append",
-                (Some("NOT_LEADER_OR_FOLLOWER"), Some(_)) if is_appended => "no such answer by a leader",
+                // It may have led another topic of this name, which was deleted and created again.
+                (Some("NOT_LEADER_OR_FOLLOWER"), Some(_)) if is_appended && is_in_this_log => {
+                    "no such answer by a leader"
+                }
                 (Some("REQUEST_TIMED_OUT"), Some(_)) if *acks == -1 && all_have_it => "NONE",
                 _ => return,
             };
