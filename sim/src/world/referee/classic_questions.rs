@@ -20,18 +20,18 @@ use super::group_rehearsal::{Copy, Stage};
 
 const JOIN: i16 = 9;
 const SYNC: i16 = 5;
-const HEARTBEAT: i16 = 4;
+pub(super) const HEARTBEAT: i16 = 4;
 const LEAVE: i16 = 5;
-const DELETE: i16 = 2;
+pub(super) const DELETE: i16 = 2;
 /// Of clients that know nothing of the consumer protocol, and of those that do.
-const OLD_COMMIT: i16 = 8;
-const COMMIT: i16 = 9;
+pub(super) const OLD_COMMIT: i16 = 8;
+pub(super) const COMMIT: i16 = 9;
 
 /// Neither the id of a member nor of an instance.
-const NOBODY: &str = "nobody";
+pub(super) const NOBODY: &str = "nobody";
 /// A static member that comes to a copy.
-const INSTANCE: &str = "of the rehearsal";
-const REBALANCE_TIMEOUT_MS: i32 = 60_000;
+pub(super) const INSTANCE: &str = "of the rehearsal";
+pub(super) const REBALANCE_TIMEOUT_MS: i32 = 60_000;
 
 pub(super) fn text(text: &str) -> StrBytes {
     StrBytes::from_string(text.to_string())

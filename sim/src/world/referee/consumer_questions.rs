@@ -11,18 +11,12 @@ use trial_kafka::group::consumer::{ConsumerGroup, ConsumerMember, LEAVE, LEAVE_S
 use uuid::Uuid;
 
 use super::Speaker;
-use super::classic_questions::{Of, text};
+use super::classic_questions::{
+    COMMIT, DELETE, HEARTBEAT as CLASSIC_HEARTBEAT, INSTANCE, NOBODY, OLD_COMMIT, Of, REBALANCE_TIMEOUT_MS, text,
+};
 use super::group_rehearsal::{Copy, Stage, name_what_was_asked};
 
 const HEARTBEAT: i16 = 1;
-const CLASSIC_HEARTBEAT: i16 = 4;
-const DELETE: i16 = 2;
-const OLD_COMMIT: i16 = 8;
-const COMMIT: i16 = 9;
-
-const NOBODY: &str = "nobody";
-const INSTANCE: &str = "of the rehearsal";
-const REBALANCE_TIMEOUT_MS: i32 = 60_000;
 
 /// What a member says in an ordinary heartbeat.
 fn ordinary(group: &str, member: &str, epoch: i32) -> ConsumerGroupHeartbeatRequest {
