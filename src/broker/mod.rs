@@ -197,6 +197,14 @@ impl Broker {
     pub fn replica(&self, topic_id: Uuid, partition: i32) -> Option<&Partition> {
         self.replicas.find_by_id(topic_id, partition).map(|ix| self.replicas.get(ix))
     }
+    /// The same, with another configuration of that replica's log, until metadata brings the topic's anew. A broker without
+    /// such a replica stays as it is.
+    pub fn with_log_config(mut self, id: &crate::ids::TopicPartition, config: trial_storage::LogConfig) -> Broker {
+        if let Some(ix) = self.replicas.find(id) {
+            self.replicas.get_mut(ix).log.set_config(config);
+        }
+        self
+    }
     /// Produce requests that wait for their high watermark, and fetch requests that wait for data.
     pub fn parked(&self) -> (usize, usize) {
         self.purgatory.len()

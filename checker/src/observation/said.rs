@@ -65,6 +65,8 @@ pub enum Word {
     ProducerIdsAnswer,
     /// The answer to a producer.
     ProduceAnswer,
+    /// The answer to who deletes records.
+    DeletionAnswer,
     /// The answer to a consumer that asks for an offset.
     OffsetAnswer,
     /// The answer to a fetch of the metadata log.
@@ -165,6 +167,7 @@ impl Word {
                 | HeartbeatAnswer
                 | ProducerIdsAnswer
                 | ProduceAnswer
+                | DeletionAnswer
                 | OffsetAnswer
                 | RaftFetchAnswer
                 | VoteAnswer
@@ -261,6 +264,9 @@ impl Word {
             Word::HeartbeatAnswer => ("to a heartbeat", "`ClusterControlManager.checkBrokerEpoch`"),
             Word::ProducerIdsAnswer => ("to AllocateProducerIds", "`ClusterControlManager.checkBrokerEpoch`"),
             Word::ProduceAnswer => ("to a producer", "`Partition.appendRecordsToLeader`"),
+            Word::DeletionAnswer => {
+                ("to who deletes records", "KIP-107, `Partition.deleteRecordsOnLeader`, `DelayedDeleteRecords`")
+            }
             Word::OffsetAnswer => ("to ListOffsets", "KIP-207, `Partition.fetchOffsetForTimestamp`"),
             Word::RaftFetchAnswer => ("to a fetch of metadata", "KIP-595, `KafkaRaftClient.validateLeaderOnlyRequest`"),
             Word::VoteAnswer => ("to who asks for its vote", "KIP-595, `EpochState.canGrantVote`"),

@@ -32,7 +32,7 @@ impl Outcome {
     fn of_error(error: ResponseError) -> Self {
         Outcome::Error(error.code())
     }
-    fn of(answer: &PartitionData) -> Self {
+    pub(super) fn of(answer: &PartitionData) -> Self {
         let diverging = &answer.diverging_epoch;
         match answer.error_code {
             0 if diverging.end_offset >= 0 => {

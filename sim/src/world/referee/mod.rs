@@ -12,14 +12,15 @@
 //! nodes from outside, draws nothing, records no event, and what it knows decides nothing in a run.
 //!
 //! Nor does all that a node does show in what it says: `controllers` and `replicas` step the state of each by the rules, a
-//! second time, and compare it behind each handler. And much is never asked: `rehearsal` and
-//! `group_rehearsal` ask a copy.
+//! second time, and compare it behind each handler. And much is never asked: `rehearsal`, `leader_rehearsal`
+//! and `group_rehearsal` ask a copy.
 //!
 //! Not judged: what a request is silent about (a fetch session names what has changed), who forwards the words of others,
 //! the brokers' fetches of the metadata log, which assignment a group comes to.
 
 mod asked;
 mod broker_answers;
+mod broker_copy;
 mod broker_disk;
 mod broker_sessions;
 mod classic_questions;
@@ -34,8 +35,10 @@ mod controller_tests;
 mod controllers;
 mod decision_questions;
 mod deeds;
+mod delete_questions;
 mod end_of_epoch;
 mod ends;
+mod form_questions;
 mod group_answers;
 mod group_lives;
 mod group_rehearsal;
@@ -43,7 +46,13 @@ mod group_rehearsal;
 mod group_rehearsal_tests;
 #[cfg(test)]
 mod group_tests;
+mod leader_rehearsal;
+#[cfg(test)]
+mod leader_rehearsal_tests;
+mod made_batches;
+mod offset_questions;
 mod partition_steps;
+mod producer_questions;
 mod quorum_answers;
 mod quorum_questions;
 mod quorum_steps;
@@ -140,6 +149,8 @@ pub(super) struct Referee {
     replicas: Replicas,
     /// The kinds of groups of which a coordinator's copy was asked already, in this run.
     rehearsed: BTreeSet<u64>,
+    /// The dialogues that were held about replicas of a kind already, in this run.
+    rehearsed_replicas: BTreeSet<(u8, u64)>,
 }
 
 impl Referee {
@@ -282,6 +293,11 @@ impl World {
         }
         let traced = tracer.fresh.get(first_event..).unwrap_or_default();
         replicas::judge(&mut referee.replicas, network, *now, traced, effects, &mut speaker);
+        let clocks = Now { mono: *now, wall: WALL_AT_START_MS + wall };
+        let touched: BTreeSet<_> = traced.iter().filter_map(|traced| traced.event.partition()).collect();
+        for id in touched {
+            leader_rehearsal::rehearse(&mut referee.rehearsed_replicas, id, clocks, &mut speaker);
+        }
         let mut isr_changes_sent = 0;
         for (effect, _) in effects {
             match effect {

@@ -1,0 +1,143 @@
+//! A copy of a broker, on a copy of its disk, that is asked what in this run perhaps nobody asks.
+//!
+//! ```text
+//!   broker, disk ─▶ copies ─▶ request ─▶ handler ─▶ what it defers, what it syncs ─▶ … ─▶ answer
+//! ```
+//!
+//! The copy is alone: what it sends to others goes nowhere, what it syncs is durable at once, its disk is sound, and its
+//! clock goes on only when it is told so.
+
+use kafka_protocol::messages::{RequestKind, ResponseKind};
+use trial_kafka::broker::partition::Partition;
+use trial_kafka::broker::{Broker, BrokerTimer, Step};
+use trial_kafka::event::Event;
+use trial_kafka::ids::TopicPartition;
+use trial_kafka::node::{
+    ConnId, Effect, Effects, EventId, Host, Input, Listener, LocalStep, Nanos, Node, Now, RandomFor, ReqId,
+    RequestHeader, ms,
+};
+use trial_storage::{Disk, LogConfig};
+
+use crate::disk::VirtualDisk;
+
+/// A copy that has more to do than this after one input is left alone.
+const MOST_STEPS: usize = 10_000;
+/// Where the numbers of a copy begin: far from those that the broker has been given.
+const FIRST_NUMBER: u64 = 1 << 62;
+
+/// What became of a request.
+#[derive(Clone, Debug)]
+pub(super) enum Settled {
+    Answered(Box<ResponseKind>),
+    /// Settled, and no answer goes out: as with acks=0.
+    Silently,
+    HungUp,
+    /// Not settled yet.
+    Waits,
+}
+
+/// See the module documentation.
+pub(super) struct BrokerCopy {
+    broker: Broker,
+    disk: VirtualDisk,
+    now: Now,
+    heard: Heard,
+}
+
+/// Nobody: it hears what the copy wants, and nothing of that happens outside.
+struct Heard {
+    next: u64,
+    effects: Vec<Effect>,
+}
+
+impl Host for Heard {
+    fn fresh(&mut self) -> u64 {
+        self.next += 1;
+        self.next
+    }
+    fn random(&mut self, _: RandomFor) -> u64 {
+        self.fresh()
+    }
+    fn record(&mut self, _: Event, _: &[EventId]) -> EventId {
+        EventId::NONE
+    }
+    fn effect(&mut self, effect: Effect) {
+        self.effects.push(effect);
+    }
+    fn charge(&mut self, _: Nanos) {}
+}
+
+impl BrokerCopy {
+    pub(super) fn of(broker: &Broker, disk: &VirtualDisk, now: Now) -> Self {
+        let mut disk = disk.clone();
+        disk.repair();
+        disk.set_capacity(None);
+        BrokerCopy { broker: broker.clone(), disk, now, heard: Heard { next: FIRST_NUMBER, effects: Vec::new() } }
+    }
+    /// From now on the log of this partition is configured so.
+    pub(super) fn configure(self, id: &TopicPartition, config: LogConfig) -> Self {
+        BrokerCopy { broker: self.broker.with_log_config(id, config), ..self }
+    }
+
+    pub(super) fn broker(&self) -> &Broker {
+        &self.broker
+    }
+    pub(super) fn partition(&self, id: &TopicPartition) -> Option<&Partition> {
+        self.broker.partition(id)
+    }
+    pub(super) fn disk(&mut self) -> &mut dyn Disk {
+        &mut self.disk
+    }
+    pub(super) fn now(&self) -> Now {
+        self.now
+    }
+
+    /// Asks it, as a client that calls itself so.
+    pub(super) fn ask(&mut self, version: i16, body: impl Into<RequestKind>) -> (ReqId, Settled) {
+        let req = ReqId(self.heard.fresh());
+        let conn = ConnId(self.heard.fresh());
+        let header = RequestHeader {
+            listener: Listener::Broker,
+            api_version: version,
+            client_id: "rehearsal".to_string(),
+            client_host: "/127.0.0.1".to_string(),
+        };
+        let settled = self.hand(Input::Request { req, conn, header, body: Box::new(body.into()) });
+        (req, settlement(settled, req, Some(conn)))
+    }
+
+    /// Its clock goes on, and it does what this timer is for. What becomes of that request by it?
+    pub(super) fn pass(&mut self, by_ms: i64, timer: BrokerTimer, req: ReqId) -> Settled {
+        self.now = Now { mono: self.now.mono.saturating_add(ms(by_ms)), wall: self.now.wall.saturating_add(by_ms) };
+        let ticked = self.hand(Input::Local(LocalStep::Broker(Step::Tick(timer))));
+        settlement(ticked, req, None)
+    }
+
+    /// It handles this, and what it sets itself to do by that. Returns what it wants others to do.
+    fn hand(&mut self, input: Input) -> Vec<Effect> {
+        let mut steps = std::collections::VecDeque::from([input]);
+        let mut outside = Vec::new();
+        for _ in 0..MOST_STEPS {
+            let Some(step) = steps.pop_front() else { break };
+            self.broker.handle(self.now, step, &mut self.disk, &mut Effects::new(&mut self.heard));
+            for effect in self.heard.effects.drain(..) {
+                match effect {
+                    Effect::Defer { step, .. } => steps.push_back(Input::Local(step)),
+                    Effect::Sync { ticket, .. } => steps.push_back(Input::Synced { ticket, result: Ok(()) }),
+                    effect => outside.push(effect),
+                }
+            }
+        }
+        outside
+    }
+}
+
+fn settlement(effects: Vec<Effect>, of: ReqId, on: Option<ConnId>) -> Settled {
+    let is_it = |effect: Effect| match effect {
+        Effect::Answer { req, response } if req == of => Some(Settled::Answered(response)),
+        Effect::SettleSilently { req } if req == of => Some(Settled::Silently),
+        Effect::HangUp { conn } if on == Some(conn) => Some(Settled::HungUp),
+        _ => None,
+    };
+    effects.into_iter().find_map(is_it).unwrap_or(Settled::Waits)
+}

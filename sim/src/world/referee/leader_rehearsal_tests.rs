@@ -1,0 +1,141 @@
+//! Copies of brokers are asked about a replica: to everything that is so they have an answer, and what is not so is heard,
+//! though nobody in the run asks.
+
+use std::sync::Arc;
+
+use trial_checker::Word;
+use trial_kafka::ids::{Topic, TopicPartition};
+use trial_kafka::node::{Nanos, Now};
+use trial_storage::{AppendRule, LogConfig, ProducerRule};
+
+use super::{Speaker, leader_rehearsal};
+use crate::scenario;
+use crate::trace::NodeIx;
+use crate::world::slot::SimNode;
+use crate::world::{Note, Unwatched, WALL_AT_START_MS, World};
+
+const NOW: Nanos = 5_000_000_000;
+
+/// b1 leads orders-0, and b2 follows.
+fn world(zoo: &str) -> World {
+    let text = format!(
+        r#"
+format = 1
+run = "20s"
+zoo = [{zoo}]
+[cluster]
+brokers = 2
+controllers = 1
+offsets.topic.num.partitions = 1
+[[topic]]
+name = "orders"
+assignments = [[1, 2]]
+[[producer]]
+rate = 10
+enable.idempotence = true
+[[consumer]]
+group.id = "readers"
+"#
+    );
+    let scenario = Arc::new(scenario::parse("tiny.toml", &text, &[]).unwrap_or_else(|e| panic!("{e}")));
+    let mut world = World::with_faults(scenario, 1, Vec::new());
+    world.run_until(NOW, &mut Unwatched);
+    world.notes.clear();
+    world
+}
+
+fn orders() -> TopicPartition {
+    TopicPartition::new(&Topic::new("orders"), 0)
+}
+
+/// What is heard when this replica of this broker is rehearsed.
+fn rehearsed(world: &mut World, broker: &str, id: &TopicPartition) -> Vec<(Word, String)> {
+    let node = world.node_named(broker).expect("it is there");
+    let World { slots, notes, .. } = world;
+    let now = Now { mono: NOW, wall: WALL_AT_START_MS + 5_000 };
+    let mut speaker = Speaker { node, slot: &slots[node.0 as usize], notes };
+    leader_rehearsal::rehearse(&mut Default::default(), id, now, &mut speaker);
+    let one = |note| match note {
+        Note::Said(said) => (said.word, said.said),
+        other => panic!("{other:?} is no word"),
+    };
+    notes.drain(..).map(one).collect()
+}
+
+#[test]
+fn a_copy_of_a_healthy_broker_has_an_answer_to_everything() {
+    let mut world = world("");
+    let offsets = TopicPartition::new(&Topic::new("__consumer_offsets"), 0);
+    for broker in ["b1", "b2"] {
+        for id in [&orders(), &offsets] {
+            assert_eq!(rehearsed(&mut world, broker, id), [], "{broker}, {id}");
+        }
+    }
+}
+
+#[test]
+fn a_copy_leaves_no_trace() {
+    let mut world = world("");
+    let before = (world.digest(), world.tracer.fresh.len());
+    rehearsed(&mut world, "b1", &orders());
+    assert_eq!((world.digest(), world.tracer.fresh.len()), before);
+}
+
+/// The log of b1's replica is one that breaks a rule.
+fn break_log(world: &mut World, change: impl FnOnce(&mut LogConfig)) {
+    let NodeIx(b1) = world.node_named("b1").expect("it is there");
+    let node = &mut world.slots[b1 as usize].node;
+    let SimNode::Broker(broker) = node else { panic!("b1 is a broker alone") };
+    let mut config = broker.partition(&orders()).expect("b1 has it").log.config();
+    change(&mut config);
+    **broker = broker.clone().with_log_config(&orders(), config);
+}
+
+#[test]
+fn a_copy_shows_each_rule_of_appends_that_its_log_leaves_out() {
+    // It takes 64 MiB to show that one.
+    let all = AppendRule::ALL.iter().filter(|rule| **rule != AppendRule::UnpackedSizeIsBounded);
+    let is_of_this_build = |rule: &&AppendRule| {
+        let packs = [
+            AppendRule::TopicCompression,
+            AppendRule::LargestBatchWhenPackedAnew,
+            AppendRule::OffsetsOfCompressedAreMended,
+        ];
+        trial_storage::Compression::Gzip.is_built() || !packs.contains(rule)
+    };
+    for rule in all.filter(is_of_this_build) {
+        let mut world = world("");
+        break_log(&mut world, |config| config.appends.rules = config.appends.rules.without(*rule));
+        assert!(!rehearsed(&mut world, "b1", &orders()).is_empty(), "{rule:?}");
+    }
+}
+
+#[test]
+fn a_copy_shows_each_rule_of_producers_that_its_log_leaves_out() {
+    use ProducerRule::*;
+    for rule in [
+        SameSequencesAreADuplicate,
+        DuplicateIsOfTheSameEpoch,
+        FiveBatchesAreRemembered,
+        OldEpochIsRefused,
+        NewEpochBeginsAtZero,
+        SequencesAreContiguous,
+        SequencesWrapAround,
+        UnknownProducerBeginsAnywhere,
+        NewEpochForgetsTheBatches,
+    ] {
+        let mut world = world("");
+        break_log(&mut world, |config| {
+            let producers = config.producers.as_mut().expect("brokers know their producers");
+            producers.rules = producers.rules.without(rule);
+        });
+        assert!(!rehearsed(&mut world, "b1", &orders()).is_empty(), "{rule:?}");
+    }
+}
+
+#[test]
+fn a_copy_shows_what_a_broker_forgets_of_producers() {
+    let heard = rehearsed(&mut world("\"unknown-producer-reset\""), "b1", &orders());
+    let is_it = |(word, said): &(Word, String)| *word == Word::ProduceAnswer && said.contains("UNKNOWN_PRODUCER_ID");
+    assert!(heard.iter().any(is_it), "{heard:?}");
+}
