@@ -13,7 +13,7 @@ use trial_kafka::broker::{Broker, BrokerTimer, Step};
 use trial_kafka::event::Event;
 use trial_kafka::ids::TopicPartition;
 use trial_kafka::node::{
-    ConnId, Effect, Effects, EventId, Host, Input, Listener, LocalStep, Nanos, Node, Now, RandomFor, ReqId,
+    CallId, ConnId, Effect, Effects, EventId, Host, Input, Listener, LocalStep, Nanos, Node, Now, RandomFor, ReqId,
     RequestHeader, ms,
 };
 use trial_storage::{Disk, LogConfig};
@@ -108,9 +108,16 @@ impl BrokerCopy {
 
     /// Its clock goes on, and it does what this timer is for. What becomes of that request by it?
     pub(super) fn pass(&mut self, by_ms: i64, timer: BrokerTimer, req: ReqId) -> Settled {
+        settlement(self.tick(by_ms, timer), req, None)
+    }
+    /// Its clock goes on, and it does what this timer is for. Returns what it wants others to do.
+    pub(super) fn tick(&mut self, by_ms: i64, timer: BrokerTimer) -> Vec<Effect> {
         self.now = Now { mono: self.now.mono.saturating_add(ms(by_ms)), wall: self.now.wall.saturating_add(by_ms) };
-        let ticked = self.hand(Input::Local(LocalStep::Broker(Step::Tick(timer))));
-        settlement(ticked, req, None)
+        self.hand(Input::Local(LocalStep::Broker(Step::Tick(timer))))
+    }
+    /// Its call is answered so. Returns what it wants others to do.
+    pub(super) fn respond(&mut self, conn: ConnId, call: CallId, response: ResponseKind) -> Vec<Effect> {
+        self.hand(Input::Response { call, conn, result: Ok(Box::new(response)) })
     }
 
     /// It handles this, and what it sets itself to do by that. Returns what it wants others to do.

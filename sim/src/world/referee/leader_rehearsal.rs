@@ -43,18 +43,27 @@ enum Dialogue {
     Waiting,
     Offsets,
     Deletions,
+    Following,
+}
+
+/// The dialogues that were held in this run, with the kinds of states of the replicas that they were about.
+pub(super) type Rehearsed = BTreeSet<(u8, u64)>;
+
+/// Is this a kind of state in which no follower was yet?
+pub(super) fn is_new_to_follower(rehearsed: &mut Rehearsed, shape: &[bool]) -> bool {
+    rehearsed.insert((Dialogue::Following as u8, in_bits(shape)))
 }
 
 /// A replica of which copies are made.
 pub(super) struct Stage<'a> {
-    broker: &'a Broker,
-    disk: &'a VirtualDisk,
+    pub(super) broker: &'a Broker,
+    pub(super) disk: &'a VirtualDisk,
     pub(super) replica: &'a Partition,
-    now: Now,
+    pub(super) now: Now,
 }
 
 /// Something happened to this replica: asks copies of its broker, as far as that may be new.
-pub(super) fn rehearse(rehearsed: &mut BTreeSet<(u8, u64)>, id: &TopicPartition, now: Now, speaker: &mut Speaker<'_>) {
+pub(super) fn rehearse(rehearsed: &mut Rehearsed, id: &TopicPartition, now: Now, speaker: &mut Speaker<'_>) {
     let Some(broker) = speaker.slot.broker() else { return };
     let Some(replica) = broker.partition(id) else { return };
     let serves =
@@ -88,8 +97,10 @@ pub(super) fn rehearse(rehearsed: &mut BTreeSet<(u8, u64)>, id: &TopicPartition,
             form_questions::of_waiting(&stage, speaker);
         }
     }
+    let begins_later = replica.log.log_start_offset() > 0;
+    let has_gap = offset_questions::epoch_between(replica.log.epochs()).is_some();
     let reign_is_open = replica.leader_state().is_some_and(|state| high_watermark < state.epoch_start_offset);
-    if is_new(Dialogue::Offsets, &[leads, reign_is_open, high_watermark < end, is_empty]) {
+    if is_new(Dialogue::Offsets, &[leads, reign_is_open, high_watermark < end, is_empty, begins_later, has_gap]) {
         offset_questions::rehearse(&stage, speaker);
     }
     let others = delete_questions::others(broker, replica);

@@ -38,6 +38,7 @@ mod deeds;
 mod delete_questions;
 mod end_of_epoch;
 mod ends;
+mod follower_plays;
 mod form_questions;
 mod group_answers;
 mod group_lives;
@@ -87,6 +88,7 @@ use controllers::{ControllerDue, Watch};
 use deeds::Deeds;
 use group_answers::DueOfGroup;
 use group_lives::Lives;
+use leader_rehearsal::Rehearsed;
 use replicas::Replicas;
 
 /// Something that a node said and that is not so.
@@ -150,7 +152,7 @@ pub(super) struct Referee {
     /// The kinds of groups of which a coordinator's copy was asked already, in this run.
     rehearsed: BTreeSet<u64>,
     /// The dialogues that were held about replicas of a kind already, in this run.
-    rehearsed_replicas: BTreeSet<(u8, u64)>,
+    rehearsed_replicas: Rehearsed,
 }
 
 impl Referee {
@@ -297,6 +299,15 @@ impl World {
         let touched: BTreeSet<_> = traced.iter().filter_map(|traced| traced.event.partition()).collect();
         for id in touched {
             leader_rehearsal::rehearse(&mut referee.rehearsed_replicas, id, clocks, &mut speaker);
+        }
+        for (effect, _) in effects {
+            if let Effect::Call { call, conn, request, .. } = effect
+                && let RequestKind::Fetch(fetch) = &**request
+                && network.conns.get(&conn.0).is_some_and(|conn| conn.purpose == Purpose::Fetcher)
+            {
+                let rehearsed = &mut referee.rehearsed_replicas;
+                follower_plays::rehearse(rehearsed, fetch, (*conn, *call), clocks, &mut speaker);
+            }
         }
         let mut isr_changes_sent = 0;
         for (effect, _) in effects {
