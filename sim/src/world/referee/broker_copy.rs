@@ -10,6 +10,7 @@
 use kafka_protocol::messages::{RequestKind, ResponseKind};
 use trial_kafka::broker::partition::Partition;
 use trial_kafka::broker::{Broker, BrokerTimer, Step};
+use trial_kafka::config::BrokerConfig;
 use trial_kafka::event::Event;
 use trial_kafka::ids::TopicPartition;
 use trial_kafka::node::{
@@ -56,7 +57,8 @@ impl Host for Heard {
         self.next
     }
     fn random(&mut self, _: RandomFor) -> u64 {
-        self.fresh()
+        // Other numbers each time, and the same in each run (Fibonacci hashing).
+        self.fresh().wrapping_mul(0x9e37_79b9_7f4a_7c15)
     }
     fn record(&mut self, _: Event, _: &[EventId]) -> EventId {
         EventId::NONE
@@ -77,6 +79,10 @@ impl BrokerCopy {
     /// From now on the log of this partition is configured so.
     pub(super) fn configure(self, id: &TopicPartition, config: LogConfig) -> Self {
         BrokerCopy { broker: self.broker.with_log_config(id, config), ..self }
+    }
+    /// From now on it is configured otherwise, and nobody has a fetch session.
+    pub(super) fn with_config(self, configure: impl FnOnce(&mut BrokerConfig)) -> Self {
+        BrokerCopy { broker: self.broker.with_config(configure), ..self }
     }
 
     pub(super) fn broker(&self) -> &Broker {

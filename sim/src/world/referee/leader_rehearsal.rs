@@ -19,6 +19,7 @@ use kafka_protocol::messages::{ProduceRequest, ResponseKind};
 use trial_checker::Word;
 use trial_kafka::broker::partition::Partition;
 use trial_kafka::broker::{Broker, LifecycleState};
+use trial_kafka::config::BrokerConfig;
 use trial_kafka::ids::TopicPartition;
 use trial_kafka::node::{Now, ReqId};
 use trial_kafka::protocol::errors::{NONE, code_name};
@@ -27,7 +28,7 @@ use trial_storage::{AppendConfig, LogConfig};
 
 use super::broker_copy::{BrokerCopy, Settled};
 use super::replicas::min_isr;
-use super::{Speaker, delete_questions, form_questions, offset_questions, producer_questions};
+use super::{Speaker, delete_questions, form_questions, offset_questions, producer_questions, session_questions};
 use crate::disk::VirtualDisk;
 
 /// The first version of Produce that names topics by their ids (KIP-516).
@@ -44,6 +45,11 @@ enum Dialogue {
     Offsets,
     Deletions,
     Following,
+    Sessions,
+    Turns,
+    OlderSegments,
+    Racks,
+    Epochs,
 }
 
 /// The dialogues that were held in this run, with the kinds of states of the replicas that they were about.
@@ -103,11 +109,38 @@ pub(super) fn rehearse(rehearsed: &mut Rehearsed, id: &TopicPartition, now: Now,
     if is_new(Dialogue::Offsets, &[leads, reign_is_open, high_watermark < end, is_empty, begins_later, has_gap]) {
         offset_questions::rehearse(&stage, speaker);
     }
+    if is_new(Dialogue::Epochs, &[leads, replica.log.epochs().len() > 1, has_gap]) {
+        session_questions::of_epochs(&stage, speaker);
+    }
+    if leads {
+        if is_new(Dialogue::Sessions, &[]) {
+            session_questions::of_sessions(&stage, speaker);
+        }
+        let is_alone = replica.replicas.len() == 1;
+        if !replica.is_offsets && is_new(Dialogue::OlderSegments, &[is_alone]) {
+            session_questions::of_older_segments(&stage, speaker);
+        }
+        if let Some(other) = another_with_records(broker, replica).filter(|_| is_new(Dialogue::Turns, &[])) {
+            session_questions::of_turns(&stage, other, speaker);
+        }
+        let committed = replica.leader_state().map_or(0, |state| state.isr.committed().len());
+        let everybody = committed == replica.replicas.len();
+        if session_questions::has_racks(&stage) && is_new(Dialogue::Racks, &[everybody, high_watermark < end]) {
+            session_questions::of_racks(&stage, speaker);
+        }
+    }
     let others = delete_questions::others(broker, replica);
     let shape = [leads, replica.is_offsets, others.is_some(), others.is_some_and(|start| start < high_watermark)];
     if is_new(Dialogue::Deletions, &[&shape[..], &[high_watermark < end, is_empty]].concat()) {
         delete_questions::rehearse(&stage, speaker);
     }
+}
+
+/// If consumers can read from this replica: another one of this broker of which that is true.
+fn another_with_records<'a>(broker: &'a Broker, replica: &Partition) -> Option<&'a Partition> {
+    let has_records = |replica: &Partition| replica.high_watermark() > replica.log.log_start_offset();
+    let mut led = broker.partitions().filter(|other| other.is_leader() && other.id != replica.id);
+    if has_records(replica) { led.find(|other| has_records(other)) } else { None }
 }
 
 fn in_bits(bits: &[bool]) -> u64 {
@@ -140,6 +173,10 @@ pub(super) struct Scene {
 impl Scene {
     pub(super) fn replica(&self) -> Option<&Partition> {
         self.copy.partition(&self.id)
+    }
+    /// The same of a broker that is configured otherwise.
+    pub(super) fn with_config(self, configure: impl FnOnce(&mut BrokerConfig)) -> Self {
+        Scene { copy: self.copy.with_config(configure), ..self }
     }
     /// The end of its log.
     pub(super) fn end(&self) -> i64 {

@@ -60,6 +60,7 @@ mod quorum_steps;
 mod rehearsal;
 mod replicas;
 mod requests;
+mod session_questions;
 mod slice;
 #[cfg(test)]
 mod tests;
