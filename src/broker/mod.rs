@@ -215,6 +215,10 @@ impl Broker {
     pub fn parked(&self) -> (usize, usize) {
         self.purgatory.len()
     }
+    /// Requests that the controller was handed and has not answered yet.
+    pub fn forwarded(&self) -> usize {
+        self.forwarder.unanswered()
+    }
 
     /// When it looks next for members of its partitions' ISRs that lag.
     pub fn looks_for_late_members_at(&self) -> Option<Nanos> {

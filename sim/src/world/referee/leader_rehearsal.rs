@@ -28,7 +28,10 @@ use trial_storage::{AppendConfig, LogConfig};
 
 use super::broker_copy::{BrokerCopy, Settled};
 use super::replicas::min_isr;
-use super::{Speaker, delete_questions, form_questions, offset_questions, producer_questions, session_questions};
+use super::{
+    Speaker, delete_questions, form_questions, offset_questions, producer_id_plays, producer_questions, restart_plays,
+    session_questions,
+};
 use crate::disk::VirtualDisk;
 
 /// The first version of Produce that names topics by their ids (KIP-516).
@@ -50,14 +53,28 @@ enum Dialogue {
     OlderSegments,
     Racks,
     Epochs,
+    Restarts,
+    ProducerIds,
 }
 
 /// The dialogues that were held in this run, with the kinds of states of the replicas that they were about.
 pub(super) type Rehearsed = BTreeSet<(u8, u64)>;
 
+/// The kinds of states that are known.
+struct Kinds<'a>(&'a mut Rehearsed);
+
+impl Kinds<'_> {
+    fn is_new(&mut self, dialogue: Dialogue, shape: &[bool]) -> bool {
+        self.is_new_of(dialogue, shape.iter().fold(1, |all, bit| all << 1 | u64::from(*bit)))
+    }
+    fn is_new_of(&mut self, dialogue: Dialogue, kind: u64) -> bool {
+        self.0.insert((dialogue as u8, kind))
+    }
+}
+
 /// Is this a kind of state in which no follower was yet?
 pub(super) fn is_new_to_follower(rehearsed: &mut Rehearsed, shape: &[bool]) -> bool {
-    rehearsed.insert((Dialogue::Following as u8, in_bits(shape)))
+    Kinds(rehearsed).is_new(Dialogue::Following, shape)
 }
 
 /// A replica of which copies are made.
@@ -79,12 +96,12 @@ pub(super) fn rehearse(rehearsed: &mut Rehearsed, id: &TopicPartition, now: Now,
         return;
     }
     let stage = Stage { broker, disk: &speaker.slot.disk, replica, now };
-    let mut is_new = |dialogue: Dialogue, shape: &[bool]| rehearsed.insert((dialogue as u8, in_bits(shape)));
+    let mut kinds = Kinds(rehearsed);
     let leads = replica.is_leader();
     let is_fenced = broker.image().brokers.get(&broker.node_id()).is_none_or(|me| me.fenced);
     let (high_watermark, end) = (replica.high_watermark(), replica.log_end_offset());
     let is_empty = end == replica.log.log_start_offset();
-    if leads && is_new(Dialogue::Form, &[is_fenced, replica.is_offsets]) {
+    if leads && kinds.is_new(Dialogue::Form, &[is_fenced, replica.is_offsets]) {
         match replica.is_offsets {
             true => form_questions::of_internal_topic(&stage, speaker),
             false => form_questions::rehearse(&stage, speaker),
@@ -94,44 +111,56 @@ pub(super) fn rehearse(rehearsed: &mut Rehearsed, id: &TopicPartition, now: Now,
         let entries = replica.log.producers().map(|producers| producers.entries());
         let has_old_epochs = entries.is_some_and(|entries| entries.values().any(|entry| entry.epoch() > 0));
         let is_alone = replica.replicas.len() == 1;
-        if is_new(Dialogue::Producers, &[entries.is_some_and(|entries| !entries.is_empty()), has_old_epochs, is_alone])
-        {
+        if kinds.is_new(
+            Dialogue::Producers,
+            &[entries.is_some_and(|entries| !entries.is_empty()), has_old_epochs, is_alone],
+        ) {
             producer_questions::rehearse(&stage, speaker);
         }
         let members = replica.leader_state().map_or(0, |state| state.isr.committed().len());
-        if is_new(Dialogue::Waiting, &[members < min_isr(replica), members == 1]) {
+        if kinds.is_new(Dialogue::Waiting, &[members < min_isr(replica), members == 1]) {
             form_questions::of_waiting(&stage, speaker);
         }
     }
     let begins_later = replica.log.log_start_offset() > 0;
     let has_gap = offset_questions::epoch_between(replica.log.epochs()).is_some();
     let reign_is_open = replica.leader_state().is_some_and(|state| high_watermark < state.epoch_start_offset);
-    if is_new(Dialogue::Offsets, &[leads, reign_is_open, high_watermark < end, is_empty, begins_later, has_gap]) {
+    if kinds.is_new(Dialogue::Offsets, &[leads, reign_is_open, high_watermark < end, is_empty, begins_later, has_gap]) {
         offset_questions::rehearse(&stage, speaker);
     }
-    if is_new(Dialogue::Epochs, &[leads, replica.log.epochs().len() > 1, has_gap]) {
+    if kinds.is_new(Dialogue::Epochs, &[leads, replica.log.epochs().len() > 1, has_gap]) {
         session_questions::of_epochs(&stage, speaker);
     }
     if leads {
-        if is_new(Dialogue::Sessions, &[]) {
+        if kinds.is_new(Dialogue::Sessions, &[]) {
             session_questions::of_sessions(&stage, speaker);
         }
         let is_alone = replica.replicas.len() == 1;
-        if !replica.is_offsets && is_new(Dialogue::OlderSegments, &[is_alone]) {
+        if !replica.is_offsets && kinds.is_new(Dialogue::OlderSegments, &[is_alone]) {
             session_questions::of_older_segments(&stage, speaker);
         }
-        if let Some(other) = another_with_records(broker, replica).filter(|_| is_new(Dialogue::Turns, &[])) {
+        if let Some(other) = another_with_records(broker, replica).filter(|_| kinds.is_new(Dialogue::Turns, &[])) {
             session_questions::of_turns(&stage, other, speaker);
         }
         let committed = replica.leader_state().map_or(0, |state| state.isr.committed().len());
         let everybody = committed == replica.replicas.len();
-        if session_questions::has_racks(&stage) && is_new(Dialogue::Racks, &[everybody, high_watermark < end]) {
+        if session_questions::has_racks(&stage) && kinds.is_new(Dialogue::Racks, &[everybody, high_watermark < end]) {
             session_questions::of_racks(&stage, speaker);
         }
     }
+    // Each broker once: at first it has none. Where the controller is asked for something, it has to answer that first.
+    if broker.forwarded() == 0 && kinds.is_new_of(Dialogue::ProducerIds, u64::from(broker.node_id().unsigned_abs())) {
+        producer_id_plays::rehearse(&stage, speaker);
+    }
+    let knows_producers = replica.log.producers().is_some_and(|producers| !producers.entries().is_empty());
+    if kinds
+        .is_new(Dialogue::Restarts, &[knows_producers, begins_later, high_watermark > replica.log.log_start_offset()])
+    {
+        restart_plays::rehearse(&stage, speaker);
+    }
     let others = delete_questions::others(broker, replica);
     let shape = [leads, replica.is_offsets, others.is_some(), others.is_some_and(|start| start < high_watermark)];
-    if is_new(Dialogue::Deletions, &[&shape[..], &[high_watermark < end, is_empty]].concat()) {
+    if kinds.is_new(Dialogue::Deletions, &[&shape[..], &[high_watermark < end, is_empty]].concat()) {
         delete_questions::rehearse(&stage, speaker);
     }
 }
@@ -141,10 +170,6 @@ fn another_with_records<'a>(broker: &'a Broker, replica: &Partition) -> Option<&
     let has_records = |replica: &Partition| replica.high_watermark() > replica.log.log_start_offset();
     let mut led = broker.partitions().filter(|other| other.is_leader() && other.id != replica.id);
     if has_records(replica) { led.find(|other| has_records(other)) } else { None }
-}
-
-fn in_bits(bits: &[bool]) -> u64 {
-    bits.iter().fold(1, |all, bit| all << 1 | u64::from(*bit))
 }
 
 impl Stage<'_> {

@@ -53,6 +53,7 @@ mod leader_rehearsal_tests;
 mod made_batches;
 mod offset_questions;
 mod partition_steps;
+mod producer_id_plays;
 mod producer_questions;
 mod quorum_answers;
 mod quorum_questions;
@@ -60,6 +61,7 @@ mod quorum_steps;
 mod rehearsal;
 mod replicas;
 mod requests;
+mod restart_plays;
 mod session_questions;
 mod slice;
 #[cfg(test)]

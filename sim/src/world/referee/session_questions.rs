@@ -12,6 +12,7 @@ use kafka_protocol::messages::offset_for_leader_epoch_request::{OffsetForLeaderP
 use kafka_protocol::messages::{BrokerId, FetchRequest, FetchResponse, OffsetForLeaderEpochRequest, ResponseKind};
 use kafka_protocol::protocol::StrBytes;
 use trial_checker::Word;
+use trial_kafka::broker::BrokerTimer;
 use trial_kafka::broker::partition::Partition;
 use trial_kafka::config::ReplicaSelector;
 use trial_kafka::ids::TopicPartition;
@@ -199,6 +200,17 @@ pub(super) fn of_older_segments(stage: &Stage<'_>, speaker: &mut Speaker<'_>) {
     let words = |has_records: bool| if has_records { "with records" } else { "nothing" }.to_string();
     let what = "from an older segment for more than it holds";
     scene.says(Word::FetchAnswer, words(has_records), words(true), what, speaker);
+    of_retention(&mut scene, speaker);
+}
+
+/// However old a segment is: what is not committed is not deleted.
+fn of_retention(scene: &mut Scene, speaker: &mut Speaker<'_>) {
+    scene.copy.tick(1 << 44, BrokerTimer::Retention);
+    let Some(replica) = scene.replica() else { return };
+    let (start, high_watermark) = (replica.log.log_start_offset(), replica.high_watermark());
+    let words = |is_so: bool| format!("log start {start} within what is committed, {high_watermark}: {is_so}");
+    let what = "to delete what is too old";
+    scene.says(Word::StepOfLogStart, words(start <= high_watermark), words(true), what, speaker);
 }
 
 /// Is there somebody to whom consumers may be sent?
