@@ -153,8 +153,10 @@ pub(super) fn rehearse(rehearsed: &mut Rehearsed, id: &TopicPartition, now: Now,
         producer_id_plays::rehearse(&stage, speaker);
     }
     let knows_producers = replica.log.producers().is_some_and(|producers| !producers.entries().is_empty());
-    if kinds
-        .is_new(Dialogue::Restarts, &[knows_producers, begins_later, high_watermark > replica.log.log_start_offset()])
+    let has_committed = high_watermark > replica.log.log_start_offset();
+    // Who is about to stop cannot be told to.
+    if broker.lifecycle_state() == LifecycleState::Running
+        && kinds.is_new(Dialogue::Restarts, &[knows_producers, begins_later, has_committed])
     {
         restart_plays::rehearse(&stage, speaker);
     }

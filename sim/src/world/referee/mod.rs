@@ -51,6 +51,7 @@ mod leader_rehearsal;
 #[cfg(test)]
 mod leader_rehearsal_tests;
 mod made_batches;
+mod offset_plays;
 mod offset_questions;
 mod partition_steps;
 mod producer_id_plays;
