@@ -18,8 +18,8 @@ use trial_kafka::group::classic::{ClassicGroup, ClassicState};
 use super::Speaker;
 use super::group_rehearsal::{Copy, Stage};
 
-const JOIN: i16 = 9;
-const SYNC: i16 = 5;
+pub(super) const JOIN: i16 = 9;
+pub(super) const SYNC: i16 = 5;
 pub(super) const HEARTBEAT: i16 = 4;
 pub(super) const LEAVE: i16 = 5;
 pub(super) const DELETE: i16 = 2;

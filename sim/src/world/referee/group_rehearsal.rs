@@ -30,7 +30,7 @@ use trial_kafka::zoo::Zoo;
 use uuid::Uuid;
 
 use super::group_answers::{self, DueOfGroup};
-use super::{Due, Speaker, classic_questions, consumer_questions, offset_plays};
+use super::{Due, Speaker, classic_plays, classic_questions, consumer_questions, group_gate_questions, offset_plays};
 use crate::world::Note;
 
 /// Beyond the end of any log: what a copy writes ends here, and further on.
@@ -83,9 +83,11 @@ pub(super) fn rehearse(
     }
     let Some(stage) = Stage::of(broker, group, now) else { return };
     if rehearsed.insert(NO_SHAPE) {
+        group_gate_questions::rehearse(broker, group, now, speaker);
         let stage = Stage { group: STRANGER, ..stage };
         classic_questions::of_nobody(&stage, speaker);
         offset_plays::of_nobody(&stage, speaker);
+        classic_plays::of_nobody(&stage, speaker);
     }
     let stage = Stage { group, ..stage };
     match stage.shard.group(group) {
@@ -242,6 +244,29 @@ impl Copy<'_> {
         self.shard.committed(Context { now: self.now, metadata: self.metadata }, i64::MAX)
     }
 
+    /// Its clock goes on, and nobody says anything. What it answers meanwhile, with what is due by then.
+    pub(super) fn pass_and_hear(&mut self, by_ms: i64) -> Vec<(AskId, Response)> {
+        let mut heard = Vec::new();
+        let end = self.now.mono.saturating_add(u64::try_from(by_ms).unwrap_or(0).saturating_mul(1_000_000));
+        for _ in 0..MOST_TIMERS {
+            let Some(due) = self.shard.next_deadline().filter(|due| *due <= end) else { break };
+            let ahead = i64::try_from(due.saturating_sub(self.now.mono) / 1_000_000).unwrap_or(0);
+            self.now = Now { mono: due.max(self.now.mono), wall: self.now.wall.saturating_add(ahead) };
+            while let Some(fired) = self.shard.fire(Context { now: self.now, metadata: self.metadata }) {
+                let (appended, committed) = (self.append(&fired), self.commit());
+                heard.extend([fired, appended, committed].into_iter().flat_map(|effects| effects.answers));
+            }
+        }
+        let ahead = i64::try_from(end.saturating_sub(self.now.mono) / 1_000_000).unwrap_or(0);
+        self.now = Now { mono: end, wall: self.now.wall.saturating_add(ahead) };
+        heard
+    }
+    /// Asks it, and has what is written committed. All that it answers by that, to whomever.
+    pub(super) fn ask_and_hear(&mut self, version: i16, request: Request) -> (AskId, Vec<(AskId, Response)>) {
+        let (ask, handled) = self.hand_in(version, request);
+        let (appended, committed) = (self.append(&handled), self.commit());
+        (ask, [handled, appended, committed].into_iter().flat_map(|effects| effects.answers).collect())
+    }
     /// Its clock goes on while nothing is committed. Returns what it does first by that, of what is due by then.
     pub(super) fn pass_uncommitted(&mut self, by_ms: i64) -> Option<Effects> {
         self.wait(by_ms);

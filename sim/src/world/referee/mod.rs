@@ -23,6 +23,7 @@ mod broker_answers;
 mod broker_copy;
 mod broker_disk;
 mod broker_sessions;
+mod classic_plays;
 mod classic_questions;
 mod consumer_answers;
 mod consumer_questions;
@@ -41,6 +42,7 @@ mod ends;
 mod follower_plays;
 mod form_questions;
 mod group_answers;
+mod group_gate_questions;
 mod group_lives;
 mod group_rehearsal;
 #[cfg(test)]

@@ -155,6 +155,8 @@ fn while_it_is_written(stage: &Stage<'_>, who: Who<'_>, speaker: &mut Speaker<'_
     let heard = speaker.notes.len();
     speaker.says(Word::GroupAnswer, None, format!("an error: {is_refused}"), "an error: true".to_string());
     name_what_was_asked("to commit what cannot be written", heard, speaker);
+    // What is left of it would come to light with the next one.
+    settled(&mut copy, COMMIT, who.commit("another", 8, -1));
     let found = settled(&mut copy, FETCH, who.fetch(UNREAD, true));
     judge("for an offset that could not be written", found, Said::Offset(NO_OFFSET), speaker);
 
