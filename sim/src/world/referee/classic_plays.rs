@@ -134,12 +134,16 @@ fn of_the_first_rebalance(stage: &Stage<'_>, speaker: &mut Speaker<'_>) {
 }
 
 /// A group of so many members in its first generation, with the answer that each got; the leader has not synced.
-fn grown<'b>(stage: &Stage<'b>, instances: &[Option<&str>]) -> Option<(Play<'b>, Vec<JoinGroupResponse>)> {
+fn grown<'b>(
+    stage: &Stage<'b>,
+    session_ms: i32,
+    instances: &[Option<&str>],
+) -> Option<(Play<'b>, Vec<JoinGroupResponse>)> {
     let mut play = Play::new(stage);
     let mut asks = Vec::new();
     for instance in instances.iter().copied() {
         let version = if instance.is_some() { JOIN } else { OLD_JOIN };
-        asks.push(play.joins(version, "", instance, LONG_SESSION_MS));
+        asks.push(play.joins(version, "", instance, session_ms));
     }
     play.passes(2 * i64::from(DELAY_MS) + 1);
     let answers: Option<Vec<_>> = asks.iter().map(|ask| play.answer(*ask).cloned()).collect();
@@ -152,7 +156,7 @@ fn leader_of(answers: &[JoinGroupResponse]) -> Option<&JoinGroupResponse> {
 
 /// Who got a generation and does not ask for its share is no member any more.
 fn of_who_does_not_sync(stage: &Stage<'_>, speaker: &mut Speaker<'_>) {
-    let Some((mut play, answers)) = grown(stage, &[None, None]) else { return };
+    let Some((mut play, answers)) = grown(stage, LONG_SESSION_MS, &[None, None]) else { return };
     let Some(leader) = leader_of(&answers) else { return };
     play.leader_syncs(leader);
     play.passes(REBALANCE_MS / 2);
@@ -169,7 +173,7 @@ fn of_who_does_not_sync(stage: &Stage<'_>, speaker: &mut Speaker<'_>) {
 
 /// A member that was given its id is expected to come with it.
 fn of_who_is_expected(stage: &Stage<'_>, speaker: &mut Speaker<'_>) {
-    let Some((mut play, answers)) = grown(stage, &[None]) else { return };
+    let Some((mut play, answers)) = grown(stage, SESSION_MS, &[None]) else { return };
     let Some(first) = leader_of(&answers).cloned() else { return };
     play.leader_syncs(&first);
     let named = play.joins(JOIN, "", None, LONG_SESSION_MS);
@@ -188,7 +192,7 @@ fn of_who_is_expected(stage: &Stage<'_>, speaker: &mut Speaker<'_>) {
 
 /// A static member that misses a rebalance is a member still.
 fn of_static_members(stage: &Stage<'_>, speaker: &mut Speaker<'_>) {
-    let Some((mut play, answers)) = grown(stage, &[None, Some("of the play")]) else { return };
+    let Some((mut play, answers)) = grown(stage, LONG_SESSION_MS, &[None, Some("of the play")]) else { return };
     let Some(leader) = leader_of(&answers).cloned() else { return };
     play.leader_syncs(&leader);
     let dynamic = answers[0].clone();
@@ -201,7 +205,7 @@ fn of_static_members(stage: &Stage<'_>, speaker: &mut Speaker<'_>) {
 
 /// Who leads is one that has joined.
 fn of_a_leader_that_is_away(stage: &Stage<'_>, speaker: &mut Speaker<'_>) {
-    let Some((mut play, answers)) = grown(stage, &[Some("of the play")]) else { return };
+    let Some((mut play, answers)) = grown(stage, LONG_SESSION_MS, &[Some("of the play")]) else { return };
     play.leader_syncs(&answers[0]);
     let other = play.joins(OLD_JOIN, "", None, LONG_SESSION_MS);
     play.passes(REBALANCE_MS + 1);
@@ -221,7 +225,7 @@ fn of_what_is_written(stage: &Stage<'_>, speaker: &mut Speaker<'_>) {
     speaker.says(Word::GroupRebalance, None, words(!handled.records.is_empty()), words(true));
     name_what_was_asked("to begin a group", heard, speaker);
 
-    let Some((mut play, answers)) = grown(stage, &[None]) else { return };
+    let Some((mut play, answers)) = grown(stage, LONG_SESSION_MS, &[None]) else { return };
     let (_, handled) = play.copy.hand_in(SYNC, play.sync_of(&answers[0]));
     play.copy.append(&handled);
     for member in ["", answers[0].member_id.as_str()] {

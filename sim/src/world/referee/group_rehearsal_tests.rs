@@ -85,6 +85,7 @@ fn a_copy_of_a_healthy_coordinator_has_an_answer_to_everything() {
 fn a_copy_shows_what_nobody_asks() {
     for (protocol, switch) in [
         ("classic", "commit-unfenced"),
+        ("classic", "expire-active-offsets"),
         ("consumer", "commit-unfenced"),
         ("consumer", "fenced-member-stays-out"),
         ("consumer", "accept-old-member-epoch"),

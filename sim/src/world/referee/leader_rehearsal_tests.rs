@@ -3,14 +3,17 @@
 
 use std::sync::Arc;
 
+use kafka_protocol::messages::FetchRequest;
+use kafka_protocol::messages::fetch_request::{FetchPartition, FetchTopic};
 use trial_checker::Word;
 use trial_kafka::ids::{Topic, TopicPartition};
-use trial_kafka::node::{Nanos, Now};
+use trial_kafka::node::{ConnId, Nanos, Now, Purpose};
 use trial_storage::{AppendRule, LogConfig, ProducerRule};
 
-use super::{Speaker, leader_rehearsal};
+use super::{Speaker, follower_plays, leader_rehearsal};
 use crate::scenario;
 use crate::trace::NodeIx;
+use crate::world::network::Conn;
 use crate::world::slot::SimNode;
 use crate::world::{Note, Unwatched, WALL_AT_START_MS, World};
 
@@ -137,5 +140,43 @@ fn a_copy_shows_each_rule_of_producers_that_its_log_leaves_out() {
 fn a_copy_shows_what_a_broker_forgets_of_producers() {
     let heard = rehearsed(&mut world("\"unknown-producer-reset\""), "b1", &orders());
     let is_it = |(word, said): &(Word, String)| *word == Word::ProduceAnswer && said.contains("UNKNOWN_PRODUCER_ID");
+    assert!(heard.iter().any(is_it), "{heard:?}");
+}
+
+/// What b2 is asked while it waits with a fetch that names orders-0 from its end on.
+fn followed(world: &mut World) -> Vec<(Word, String)> {
+    let node = world.node_named("b2").expect("it is there");
+    let b1 = world.node_named("b1").expect("it is there");
+    let waits = |conn: &&Conn| conn.purpose == Purpose::Fetcher && (conn.dialer, conn.acceptor) == (node, b1);
+    let (conn, call) = {
+        let conns = &world.network.conns;
+        let (id, conn) = conns.iter().find(|(_, conn)| waits(conn)).expect("b2 fetches from b1");
+        (ConnId(*id), *conn.calls.front().expect("one is in flight"))
+    };
+    let World { slots, notes, .. } = world;
+    let slot = &slots[node.0 as usize];
+    let replica = slot.broker().and_then(|broker| broker.partition(&orders())).expect("b2 has it");
+    let asked = FetchPartition::default().with_fetch_offset(replica.log_end_offset());
+    let topic = FetchTopic::default().with_topic_id(replica.topic_id).with_partitions(vec![asked]);
+    let fetch = FetchRequest::default().with_topics(vec![topic]);
+    let mut speaker = Speaker { node, slot, notes };
+    let now = Now { mono: NOW, wall: WALL_AT_START_MS + 5_000 };
+    follower_plays::rehearse(&mut Default::default(), &fetch, (conn, call), now, &mut speaker);
+    let one = |note| match note {
+        Note::Said(said) => (said.word, said.said),
+        other => panic!("{other:?} is no word"),
+    };
+    notes.drain(..).map(one).collect()
+}
+
+#[test]
+fn a_copy_of_a_healthy_follower_takes_and_leaves_what_it_must() {
+    assert_eq!(followed(&mut world("")), []);
+}
+
+#[test]
+fn a_copy_shows_a_follower_that_throws_its_log_away() {
+    let heard = followed(&mut world("\"oor-truncate-fully\""));
+    let is_it = |(word, said): &(Word, String)| *word == Word::StepOfFetcher && said.contains("caught up meanwhile");
     assert!(heard.iter().any(is_it), "{heard:?}");
 }
