@@ -149,6 +149,8 @@ pub enum Word {
     StepOfFetcher,
     /// A leader: a producer that waits though what it waits for has come.
     StepOfProduce,
+    /// A producer: what follows for it from what it is answered.
+    StepOfProducer,
 }
 
 impl Word {
@@ -214,6 +216,7 @@ impl Word {
                 | StepOfEpochFlush
                 | StepOfFetcher
                 | StepOfProduce
+                | StepOfProducer
         )
     }
 
@@ -341,6 +344,9 @@ impl Word {
             Word::StepOfEpochFlush => ("the epochs on their way to the disk", "KAFKA-16541, `LeaderEpochFileCache`"),
             Word::StepOfFetcher => ("what is asked of the leader next", "`AbstractFetcherThread.processFetchRequest`"),
             Word::StepOfProduce => ("who waits for the high watermark", "`DelayedProduce.tryComplete`"),
+            Word::StepOfProducer => {
+                ("what it makes of answers", "KIP-98, KIP-360, `TransactionManager`, `Sender.completeBatch`")
+            }
         }
     }
 }

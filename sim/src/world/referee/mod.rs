@@ -24,6 +24,7 @@ mod broker_copy;
 mod broker_disk;
 mod broker_sessions;
 mod classic_questions;
+mod client_copy;
 mod consumer_answers;
 mod consumer_questions;
 mod consumer_steps;
@@ -52,7 +53,12 @@ mod leader_rehearsal_tests;
 mod made_batches;
 mod offset_questions;
 mod partition_steps;
+mod producer_copy;
+mod producer_plays;
 mod producer_questions;
+mod producer_rehearsal;
+#[cfg(test)]
+mod producer_rehearsal_tests;
 mod quorum_answers;
 mod quorum_questions;
 mod quorum_steps;
@@ -151,6 +157,8 @@ pub(super) struct Referee {
     rehearsed: BTreeSet<u64>,
     /// The dialogues that were held about replicas of a kind already, in this run.
     rehearsed_replicas: BTreeSet<(u8, u64)>,
+    /// The kinds of producers that were played with already, in this run.
+    rehearsed_producers: BTreeSet<u64>,
 }
 
 impl Referee {
@@ -298,6 +306,7 @@ impl World {
         for id in touched {
             leader_rehearsal::rehearse(&mut referee.rehearsed_replicas, id, clocks, &mut speaker);
         }
+        producer_rehearsal::rehearse(&mut referee.rehearsed_producers, effects, clocks, &mut speaker);
         let mut isr_changes_sent = 0;
         for (effect, _) in effects {
             match effect {
