@@ -151,6 +151,8 @@ pub enum Word {
     StepOfProduce,
     /// A producer: what follows for it from what it is answered.
     StepOfProducer,
+    /// A consumer: what follows for it from what it is answered.
+    StepOfConsumer,
 }
 
 impl Word {
@@ -217,6 +219,7 @@ impl Word {
                 | StepOfFetcher
                 | StepOfProduce
                 | StepOfProducer
+                | StepOfConsumer
         )
     }
 
@@ -344,6 +347,10 @@ impl Word {
             Word::StepOfEpochFlush => ("the epochs on their way to the disk", "KAFKA-16541, `LeaderEpochFileCache`"),
             Word::StepOfFetcher => ("what is asked of the leader next", "`AbstractFetcherThread.processFetchRequest`"),
             Word::StepOfProduce => ("who waits for the high watermark", "`DelayedProduce.tryComplete`"),
+            Word::StepOfConsumer => (
+                "what it makes of answers",
+                "KIP-227, KIP-320, KIP-392, `AbstractFetch`, `FetchCollector`, `OffsetFetcher`",
+            ),
             Word::StepOfProducer => {
                 ("what it makes of answers", "KIP-98, KIP-360, `TransactionManager`, `Sender.completeBatch`")
             }

@@ -6,7 +6,7 @@
 //!                 └────── its clock goes on when the play says so
 //! ```
 //!
-//! There is one topic, known from the beginning, with two partitions: broker 1 leads the one, broker 2 the other.
+//! There are two brokers, and one topic whose partitions the play names the leaders of.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
@@ -31,14 +31,15 @@ use crate::disk::VirtualDisk;
 
 /// A client that wakes up more often than this while its clock goes on once is left alone.
 const MOST_WAKE_UPS: usize = 1_000;
+/// The leader epoch in which a play begins.
+pub(super) const FIRST_EPOCH: i32 = 5;
 /// The brokers that there are.
 const BROKERS: [i32; 2] = [1, 2];
-const LEADER_EPOCH: i32 = 5;
 const TOPIC: &str = "rehearsal";
-const TOPIC_ID: Uuid = Uuid::from_u128(77);
+pub(super) const TOPIC_ID: Uuid = Uuid::from_u128(77);
 const PORT: u16 = 9092;
 
-/// The partition that broker 1 leads (0), or that broker 2 leads (1).
+/// A partition of the topic.
 pub(super) fn partition(index: i32) -> TopicPartition {
     TopicPartition::new(&Topic::new(TOPIC), index)
 }
@@ -48,6 +49,7 @@ pub(super) fn partition(index: i32) -> TopicPartition {
 pub(super) struct Call {
     conn: ConnId,
     call: CallId,
+    pub(super) broker: i32,
     /// The play knows of it.
     is_in_hand: bool,
     pub(super) request: RequestKind,
@@ -63,6 +65,12 @@ pub(super) struct ClientCopy {
     /// Without an answer, oldest first. On one connection they are answered in this order.
     calls: VecDeque<Call>,
     outcomes: BTreeMap<OpId, Outcome>,
+    /// Who is at the other end of each connection.
+    conns: BTreeMap<ConnId, i32>,
+    /// Leader and leader epoch of each partition.
+    pub(super) leaders: Vec<(i32, i32)>,
+    /// Brokers that metadata shows dead.
+    pub(super) dead: BTreeSet<i32>,
 }
 
 /// Nobody: it hears what the client wants, and nothing of that happens outside.
@@ -90,13 +98,22 @@ impl Host for Heard {
 }
 
 impl ClientCopy {
-    /// A client of that kind that has just started.
-    pub(super) fn start(role: Role, zoo: Zoo, now: Now) -> Self {
+    /// A client of that kind that has just started; these brokers lead the partitions, in epoch [`FIRST_EPOCH`].
+    pub(super) fn start(role: Role, leaders: &[i32], zoo: Zoo, now: Now) -> Self {
         let bootstrap = BROKERS.map(|id| Endpoint { host: host(id), port: PORT }).to_vec();
         let client = Client::new(ClientSetup { client_id: TOPIC.to_string(), bootstrap, role, zoo });
         let heard = Heard { next: 0, effects: VecDeque::new() };
-        let (calls, outcomes) = (VecDeque::new(), BTreeMap::new());
-        let mut copy = ClientCopy { client, disk: VirtualDisk::new(None), now, heard, calls, outcomes };
+        let mut copy = ClientCopy {
+            client,
+            disk: VirtualDisk::new(None),
+            now,
+            heard,
+            calls: VecDeque::new(),
+            outcomes: BTreeMap::new(),
+            conns: BTreeMap::new(),
+            leaders: leaders.iter().map(|leader| (*leader, FIRST_EPOCH)).collect(),
+            dead: BTreeSet::new(),
+        };
         copy.hand(Input::Start { incarnation: Uuid::from_u128(1) });
         copy
     }
@@ -163,10 +180,16 @@ impl ClientCopy {
                 continue;
             };
             match effect {
-                Effect::Dial { conn, .. } => self.handle(Input::Opened { conn }),
+                Effect::Dial { conn, endpoint, .. } => {
+                    let broker = BROKERS.into_iter().find(|id| host(*id) == endpoint.host);
+                    self.conns.insert(conn, broker.unwrap_or(-1));
+                    self.handle(Input::Opened { conn });
+                }
                 Effect::Close { conn } => self.calls.retain(|call| call.conn != conn),
                 Effect::Call { call, conn, request, wants_response: true, .. } => {
-                    self.calls.push_back(Call { conn, call, is_in_hand: is_metadata(&request), request: *request });
+                    let broker = self.conns.get(&conn).copied().unwrap_or(-1);
+                    let is_in_hand = is_metadata(&request);
+                    self.calls.push_back(Call { conn, call, broker, is_in_hand, request: *request });
                 }
                 Effect::Deliver { op, outcome } => {
                     self.outcomes.insert(op, outcome);
@@ -184,7 +207,35 @@ impl ClientCopy {
         let at = self.calls.iter().position(|call| is_metadata(&call.request) && is_first(call) == Some(call.call))?;
         let Call { conn, call, request, .. } = self.calls.remove(at)?;
         let RequestKind::Metadata(request) = request else { return None };
-        Some(Input::Response { call, conn, result: Ok(Box::new(metadata(&request).into())) })
+        Some(Input::Response { call, conn, result: Ok(Box::new(self.metadata(&request).into())) })
+    }
+
+    fn metadata(&self, asked: &MetadataRequest) -> MetadataResponse {
+        let broker = |id: i32| {
+            let host = StrBytes::from_string(host(id));
+            MetadataResponseBroker::default().with_node_id(id.into()).with_host(host).with_port(PORT.into())
+        };
+        let partition = |(index, (leader, epoch)): (i32, &(i32, i32))| {
+            MetadataResponsePartition::default()
+                .with_partition_index(index)
+                .with_leader_id((*leader).into())
+                .with_leader_epoch(*epoch)
+                .with_replica_nodes(BROKERS.map(Into::into).to_vec())
+                .with_isr_nodes(BROKERS.map(Into::into).to_vec())
+                .with_offline_replicas(self.dead.iter().map(|id| (*id).into()).collect())
+        };
+        let topic = |asked: &MetadataRequestTopic| {
+            let topic = MetadataResponseTopic::default().with_name(asked.name.clone());
+            match asked.name.as_ref().is_some_and(|name| name.0.as_str() == TOPIC) {
+                true => {
+                    topic.with_topic_id(TOPIC_ID).with_partitions((0..).zip(&self.leaders).map(partition).collect())
+                }
+                false => topic.with_error_code(ResponseError::UnknownTopicOrPartition.code()),
+            }
+        };
+        MetadataResponse::default()
+            .with_brokers(BROKERS.map(broker).to_vec())
+            .with_topics(asked.topics.iter().flatten().map(topic).collect())
     }
 }
 
@@ -194,29 +245,4 @@ fn is_metadata(request: &RequestKind) -> bool {
 
 fn host(id: i32) -> String {
     format!("b{id}")
-}
-
-fn metadata(asked: &MetadataRequest) -> MetadataResponse {
-    let broker = |id: i32| {
-        let host = StrBytes::from_string(host(id));
-        MetadataResponseBroker::default().with_node_id(id.into()).with_host(host).with_port(PORT.into())
-    };
-    let partition = |(index, leader): (i32, i32)| {
-        MetadataResponsePartition::default()
-            .with_partition_index(index)
-            .with_leader_id(leader.into())
-            .with_leader_epoch(LEADER_EPOCH)
-            .with_replica_nodes(BROKERS.map(Into::into).to_vec())
-            .with_isr_nodes(BROKERS.map(Into::into).to_vec())
-    };
-    let topic = |asked: &MetadataRequestTopic| {
-        let topic = MetadataResponseTopic::default().with_name(asked.name.clone());
-        match asked.name.as_ref().is_some_and(|name| name.0.as_str() == TOPIC) {
-            true => topic.with_topic_id(TOPIC_ID).with_partitions((0..).zip(BROKERS).map(partition).collect()),
-            false => topic.with_error_code(ResponseError::UnknownTopicOrPartition.code()),
-        }
-    };
-    MetadataResponse::default()
-        .with_brokers(BROKERS.map(broker).to_vec())
-        .with_topics(asked.topics.iter().flatten().map(topic).collect())
 }

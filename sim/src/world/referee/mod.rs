@@ -13,7 +13,7 @@
 //!
 //! Nor does all that a node does show in what it says: `controllers` and `replicas` step the state of each by the rules, a
 //! second time, and compare it behind each handler. And much is never asked: `rehearsal`, `leader_rehearsal`
-//! and `group_rehearsal` ask a copy.
+//! and `group_rehearsal` ask a copy, `client_rehearsal` plays with a client of the same make.
 //!
 //! Not judged: what a request is silent about (a fetch session names what has changed), who forwards the words of others,
 //! the brokers' fetches of the metadata log, which assignment a group comes to.
@@ -25,8 +25,13 @@ mod broker_disk;
 mod broker_sessions;
 mod classic_questions;
 mod client_copy;
+mod client_rehearsal;
 mod consumer_answers;
+mod consumer_copy;
+mod consumer_plays;
 mod consumer_questions;
+#[cfg(test)]
+mod consumer_rehearsal_tests;
 mod consumer_steps;
 #[cfg(test)]
 mod consumer_tests;
@@ -56,7 +61,6 @@ mod partition_steps;
 mod producer_copy;
 mod producer_plays;
 mod producer_questions;
-mod producer_rehearsal;
 #[cfg(test)]
 mod producer_rehearsal_tests;
 mod quorum_answers;
@@ -157,8 +161,8 @@ pub(super) struct Referee {
     rehearsed: BTreeSet<u64>,
     /// The dialogues that were held about replicas of a kind already, in this run.
     rehearsed_replicas: BTreeSet<(u8, u64)>,
-    /// The kinds of producers that were played with already, in this run.
-    rehearsed_producers: BTreeSet<u64>,
+    /// The kinds of clients that were played with already, in this run.
+    rehearsed_clients: BTreeSet<u64>,
 }
 
 impl Referee {
@@ -306,7 +310,7 @@ impl World {
         for id in touched {
             leader_rehearsal::rehearse(&mut referee.rehearsed_replicas, id, clocks, &mut speaker);
         }
-        producer_rehearsal::rehearse(&mut referee.rehearsed_producers, effects, clocks, &mut speaker);
+        client_rehearsal::rehearse(&mut referee.rehearsed_clients, effects, clocks, &mut speaker);
         let mut isr_changes_sent = 0;
         for (effect, _) in effects {
             match effect {

@@ -5,7 +5,7 @@
 
 use std::fmt;
 
-use kafka_protocol::ResponseError;
+use kafka_protocol::ResponseError::{self, UnknownServerError};
 use kafka_protocol::messages::produce_request::TopicProduceData;
 use kafka_protocol::messages::produce_response::{PartitionProduceResponse, TopicProduceResponse};
 use kafka_protocol::messages::{InitProducerIdResponse, ProduceResponse, RequestKind};
@@ -25,6 +25,9 @@ pub(super) struct Setup<'a> {
     pub(super) config: &'a ProducerConfig,
     pub(super) zoo: Zoo,
     pub(super) now: Now,
+    /// This answer of a broker to a batch, counted from 0, is the opposite of what the play wants: so a test sees that it
+    /// matters.
+    pub(super) lie: Option<usize>,
 }
 
 /// What a batch says of its producer and its place.
@@ -57,6 +60,9 @@ pub(super) struct Play<'p, 's> {
     copy: ClientCopy,
     what: &'static str,
     linger_ms: i64,
+    lie: Option<usize>,
+    /// How many batches were answered.
+    pub(super) answers: usize,
     speaker: &'p mut Speaker<'s>,
 }
 
@@ -80,7 +86,8 @@ impl<'p, 's> Play<'p, 's> {
             reconnect_backoff_max_ms: 20,
             ..setup.config.clone()
         };
-        Play { copy: ClientCopy::start(Role::Producer(config), setup.zoo, setup.now), what, linger_ms, speaker }
+        let copy = ClientCopy::start(Role::Producer(config), &[1, 2], setup.zoo, setup.now);
+        Play { copy, what, linger_ms, lie: setup.lie, answers: 0, speaker }
     }
 
     // ── the application ──────────────────────────────────────────────────────────────────────────────────────────
@@ -169,6 +176,12 @@ impl<'p, 's> Play<'p, 's> {
     }
     fn answer(&mut self, call: &Call, of_each: PartitionProduceResponse) {
         let RequestKind::Produce(request) = &call.request else { return };
+        let of_each = match (self.lie == Some(self.answers), of_each.error_code) {
+            (false, _) => of_each,
+            (true, NONE) => PartitionProduceResponse::default().with_error_code(UnknownServerError.code()),
+            (true, _) => PartitionProduceResponse::default().with_error_code(NONE).with_base_offset(0),
+        };
+        self.answers += 1;
         let topic = |topic: &TopicProduceData| {
             let partitions = topic.partition_data.iter().map(|data| of_each.clone().with_index(data.index)).collect();
             TopicProduceResponse::default().with_name(topic.name.clone()).with_partition_responses(partitions)

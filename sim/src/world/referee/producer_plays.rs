@@ -22,34 +22,35 @@ const LAST_SEQUENCE: i32 = i32::MAX;
 const FIRST: i16 = 0;
 
 /// What happens. `None`: not all of it, since something was wrong.
-type Plot = fn(&mut Play<'_, '_>) -> Option<()>;
+pub(super) type Plot = fn(&mut Play<'_, '_>) -> Option<()>;
+
+/// The plays: what happens, how long a batch waits for company, and how it goes.
+pub(super) const PLAYS: [(&str, i64, Plot); 18] = [
+    ("it got its producer id late", 0, id_comes_late),
+    ("it ran out of epochs", 0, epochs_run_out),
+    ("the broker had every sequence", 0, sequences_go_on),
+    ("three batches were cut off", 0, retries_go_one_by_one),
+    ("a batch failed, and one was sent behind it", 0, behind_another),
+    ("the broker had the batch already", 0, duplicate),
+    ("the broker lost what it had acknowledged", 0, gap),
+    ("the broker lost it, and another partition was busy", 0, gap_and_a_busy_partition),
+    ("the broker lost it, and another partition was idle", 0, gap_and_an_idle_partition),
+    ("a broker forgot the producer", 0, forgotten),
+    ("a batch failed for good, with three behind it", 0, final_error),
+    ("a broker knew a later epoch", 0, fenced),
+    ("a batch was given up after an attempt", 0, unresolved),
+    ("a batch was given up after an attempt, and one behind it succeeded", 0, resolved),
+    ("a batch was given up after an attempt, and one behind it found a gap", 0, gap_behind_unresolved),
+    ("a batch was given up, and acknowledged after that", 0, late_success),
+    ("the sequences came to their end", LINGER_MS, sequences_wrap),
+    ("a batch was too large", LINGER_MS, too_large),
+];
 
 /// Plays everything.
 pub(super) fn play_all(setup: &Setup<'_>, speaker: &mut Speaker<'_>) {
-    let mut play = |what: &'static str, plot: Plot| {
-        plot(&mut Play::begin(setup, what, 0, speaker));
-    };
-    play("it got its producer id late", id_comes_late);
-    play("it ran out of epochs", epochs_run_out);
-    play("the broker had every sequence", sequences_go_on);
-    play("three batches were cut off", retries_go_one_by_one);
-    play("a batch failed, and one was sent behind it", behind_another);
-    play("the broker had the batch already", duplicate);
-    play("the broker lost what it had acknowledged", gap);
-    play("the broker lost it, and another partition was busy", gap_and_a_busy_partition);
-    play("the broker lost it, and another partition was idle", gap_and_an_idle_partition);
-    play("a broker forgot the producer", forgotten);
-    play("a batch failed for good, with three behind it", final_error);
-    play("a broker knew a later epoch", fenced);
-    play("a batch was given up after an attempt", unresolved);
-    play("a batch was given up after an attempt, and one behind it succeeded", resolved);
-    play("a batch was given up after an attempt, and one behind it found a gap", gap_behind_unresolved);
-    play("a batch was given up, and acknowledged after that", late_success);
-    let mut play = |what: &'static str, plot: Plot| {
-        plot(&mut Play::begin(setup, what, LINGER_MS, speaker));
-    };
-    play("the sequences came to their end", sequences_wrap);
-    play("a batch was too large", too_large);
+    for (what, linger_ms, plot) in PLAYS {
+        plot(&mut Play::begin(setup, what, linger_ms, speaker));
+    }
 }
 
 fn at(epoch: i16, sequence: i32) -> Stamp {
