@@ -12,12 +12,13 @@ use super::client_rehearsal::Kind;
 use super::consumer_copy::{Play, Setup};
 use super::consumer_plays::{PLAYS, play_all};
 use crate::scenario;
-use crate::world::{Note, Unwatched, WALL_AT_START_MS, World};
+use crate::trace::TraceEvent;
+use crate::world::{Note, Sink, WALL_AT_START_MS, World};
 
-const NOW: Nanos = 5_000_000_000;
+const NOW: Nanos = 10_000_000_000;
 
 /// A consumer that has fetched.
-fn world(zoo: &str) -> World {
+fn world(zoo: &str) -> (World, Heard) {
     let text = format!(
         r#"
 format = 1
@@ -35,44 +36,53 @@ group.id = "readers"
     );
     let scenario = Arc::new(scenario::parse("tiny.toml", &text, &[]).unwrap_or_else(|e| panic!("{e}")));
     let mut world = World::with_faults(scenario, 1, Vec::new());
-    world.run_until(NOW, &mut Unwatched);
-    world
+    let mut heard = Heard::default();
+    world.run_until(NOW, &mut heard);
+    (world, heard)
 }
 
 /// What was heard of consumers.
-fn heard(world: &mut World) -> Vec<String> {
-    let of_consumers = |note| match note {
-        Note::Said(said) if said.word == Word::StepOfConsumer => Some(said.said),
-        _ => None,
-    };
-    world.notes.drain(..).filter_map(of_consumers).collect()
+#[derive(Default)]
+struct Heard(Vec<String>);
+impl Sink for Heard {
+    fn after_step(&mut self, _: &World, _: &[TraceEvent], notes: &[Note]) {
+        let of_consumers = |note: &Note| match note {
+            Note::Said(said) if said.word == Word::StepOfConsumer => Some(said.said.clone()),
+            _ => None,
+        };
+        self.0.extend(notes.iter().filter_map(of_consumers));
+    }
+}
+fn heard(world: &World) -> Vec<String> {
+    let mut heard = Heard::default();
+    heard.after_step(world, &[], &world.notes);
+    heard.0
 }
 
 fn setup(zoo: Zoo) -> Setup {
-    Setup { zoo, now: Now { mono: NOW, wall: WALL_AT_START_MS + 5_000 }, lie: None }
+    Setup { zoo, now: Now { mono: NOW, wall: WALL_AT_START_MS + 10_000 }, lie: None }
 }
 
 /// Plays with a consumer that has these bugs of the past.
 fn played(zoo: Zoo) -> Vec<String> {
-    let mut world = world("");
-    world.notes.clear();
+    let (mut world, _) = world("");
     let node = world.node_named("c1").expect("it is there");
     let World { slots, notes, .. } = &mut world;
     play_all(&setup(zoo), &mut Speaker { node, slot: &slots[node.0 as usize], notes });
-    heard(&mut world)
+    heard(&world)
 }
 
 #[test]
 fn a_healthy_consumer_does_as_every_play_wants() {
     assert_eq!(played(Zoo::default()), [""; 0]);
-    let mut world = world("");
-    assert_eq!(heard(&mut world), [""; 0]);
+    let (world, heard) = world("");
+    assert_eq!(heard.0, [""; 0]);
     assert!(world.referee.rehearsed_clients.contains(&Kind::Consumer), "it was played with");
 }
 
 #[test]
 fn a_play_leaves_no_trace() {
-    let mut world = world("");
+    let (mut world, _) = world("");
     let before = (world.digest(), world.tracer.fresh.len());
     let node = world.node_named("c1").expect("it is there");
     let World { slots, notes, .. } = &mut world;
@@ -84,15 +94,14 @@ fn a_play_leaves_no_trace() {
 fn a_consumer_with_a_bug_of_the_past_is_heard() {
     let heard_of = |heard: Vec<String>| heard.iter().any(|said| said.contains("a new leader had another history"));
     assert!(heard_of(played(Zoo::from_iter([Switch::SilentConsumerTruncation]))));
-    let mut world = world("\"silent-consumer-truncation\"");
-    assert!(heard_of(heard(&mut world)), "the run's own consumer is of the same make");
+    let (_, heard) = world("\"silent-consumer-truncation\"");
+    assert!(heard_of(heard.0), "the run's own consumer is of the same make");
 }
 
 /// Whatever a broker answers decides on something that a play looks at.
 #[test]
 fn no_play_goes_on_as_it_should_where_a_broker_answers_otherwise() {
-    let mut world = world("");
-    world.notes.clear();
+    let (mut world, _) = world("");
     let node = world.node_named("c1").expect("it is there");
     let World { slots, notes, .. } = &mut world;
     for (what, plot) in PLAYS {
@@ -105,5 +114,5 @@ fn no_play_goes_on_as_it_should_where_a_broker_answers_otherwise() {
             assert_eq!(plot(&mut Play::begin(setup, what, &mut speaker)), None, "{what}: answer {lie} is a lie");
         }
     }
-    assert!(!heard(&mut world).is_empty());
+    assert!(!heard(&world).is_empty());
 }

@@ -162,7 +162,7 @@ pub(super) struct Referee {
     /// The dialogues that were held about replicas of a kind already, in this run.
     rehearsed_replicas: BTreeSet<(u8, u64)>,
     /// The kinds of clients that were played with already, in this run.
-    rehearsed_clients: BTreeSet<u64>,
+    rehearsed_clients: BTreeSet<client_rehearsal::Kind>,
 }
 
 impl Referee {
