@@ -592,9 +592,14 @@ impl Switch {
             }
             // Of two copies the acknowledged one may be either.
             Switch::ReorderInflight => &["ack-offset-mismatch", "realtime-append-inversion", "wrong-step"],
-            Switch::UnknownProducerReset => {
-                &["producer-sequence", "ack-offset-mismatch", "realtime-append-inversion", "stuck", "wrong-step"]
-            }
+            Switch::UnknownProducerReset => &[
+                "producer-sequence",
+                "ack-offset-mismatch",
+                "realtime-append-inversion",
+                "stuck",
+                "wrong-answer",
+                "wrong-step",
+            ],
             Switch::ClientSeqReassignOrder => &[
                 "producer-sequence",
                 "duplicate",
