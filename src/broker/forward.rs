@@ -54,6 +54,10 @@ impl Forwarder {
         let give_up_at = self.waiting.iter().map(|forwarded| forwarded.give_up_at).min();
         [self.link.next_deadline(view, to_send), give_up_at].into_iter().flatten().min()
     }
+    /// How many requests the controller has not answered yet.
+    pub(super) fn unanswered(&self) -> usize {
+        self.waiting.len() + self.link.calls_in_flight()
+    }
     /// These go before what came later.
     fn wait_again(&mut self, given_back: impl Iterator<Item = Forwarded>) {
         self.waiting.splice(..0, given_back);

@@ -205,9 +205,19 @@ impl Broker {
         }
         self
     }
+    /// The same, configured otherwise, as far as it looks at its configuration again; and nobody has a fetch session.
+    pub fn with_config(mut self, configure: impl FnOnce(&mut crate::config::BrokerConfig)) -> Broker {
+        configure(&mut self.setup.config);
+        self.fetch_sessions = FetchSessions::new(self.setup.config.max_incremental_fetch_session_cache_slots);
+        self
+    }
     /// Produce requests that wait for their high watermark, and fetch requests that wait for data.
     pub fn parked(&self) -> (usize, usize) {
         self.purgatory.len()
+    }
+    /// Requests that the controller was handed and has not answered yet.
+    pub fn forwarded(&self) -> usize {
+        self.forwarder.unanswered()
     }
 
     /// When it looks next for members of its partitions' ISRs that lag.

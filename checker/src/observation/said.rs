@@ -63,6 +63,8 @@ pub enum Word {
     HeartbeatAnswer,
     /// The answer to a broker that asks for producer ids.
     ProducerIdsAnswer,
+    /// The answer to who wants a producer id.
+    ProducerIdAnswer,
     /// The answer to a producer.
     ProduceAnswer,
     /// The answer to who deletes records.
@@ -170,6 +172,7 @@ impl Word {
                 | IsrAnswer
                 | HeartbeatAnswer
                 | ProducerIdsAnswer
+                | ProducerIdAnswer
                 | ProduceAnswer
                 | DeletionAnswer
                 | OffsetAnswer
@@ -269,6 +272,7 @@ impl Word {
             }
             Word::HeartbeatAnswer => ("to a heartbeat", "`ClusterControlManager.checkBrokerEpoch`"),
             Word::ProducerIdsAnswer => ("to AllocateProducerIds", "`ClusterControlManager.checkBrokerEpoch`"),
+            Word::ProducerIdAnswer => ("to who wants a producer id", "KIP-360, KIP-730, `RPCProducerIdManager`"),
             Word::ProduceAnswer => ("to a producer", "`Partition.appendRecordsToLeader`"),
             Word::DeletionAnswer => {
                 ("to who deletes records", "KIP-107, `Partition.deleteRecordsOnLeader`, `DelayedDeleteRecords`")

@@ -159,6 +159,14 @@ impl Slot {
             SimNode::Controller(_) | SimNode::Client(_) => None,
         }
     }
+    /// The broker as it was before its first start.
+    pub(crate) fn blank_broker(&self) -> Option<&Broker> {
+        match &self.blank {
+            SimNode::Broker(broker) => Some(broker),
+            SimNode::Combined(process) => Some(process.broker()),
+            SimNode::Controller(_) | SimNode::Client(_) => None,
+        }
+    }
     pub(crate) fn controller(&self) -> Option<&Controller> {
         match &self.node {
             SimNode::Controller(controller) => Some(controller),

@@ -224,6 +224,11 @@ impl Shard {
         };
         Some(self.write(cx, None, Some((timer, note)), Ok(written)))
     }
+    /// Looks for offsets that are too old, which it does by itself every `offsets.retention.check.interval.ms`.
+    pub fn look_for_expired(&mut self, cx: Context<'_>) -> Effects {
+        let written = self.coordinator.expire(cx);
+        self.write(cx, None, None, Ok(written))
+    }
     /// When [`Self::fire`] has something to do.
     pub fn next_deadline(&self) -> Option<Nanos> {
         let late = self.waiting.iter().map(|waiting| waiting.until).min();

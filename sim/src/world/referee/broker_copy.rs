@@ -10,13 +10,15 @@
 use kafka_protocol::messages::{RequestKind, ResponseKind};
 use trial_kafka::broker::partition::Partition;
 use trial_kafka::broker::{Broker, BrokerTimer, Step};
+use trial_kafka::config::BrokerConfig;
 use trial_kafka::event::Event;
 use trial_kafka::ids::TopicPartition;
 use trial_kafka::node::{
-    ConnId, Effect, Effects, EventId, Host, Input, Listener, LocalStep, Nanos, Node, Now, RandomFor, ReqId,
-    RequestHeader, ms,
+    CallId, Command, ConnId, Effect, Effects, EventId, Host, Input, Listener, LocalStep, Nanos, Node, Now, OpId,
+    Purpose, RandomFor, ReqId, RequestHeader, ms,
 };
 use trial_storage::{Disk, LogConfig};
+use uuid::Uuid;
 
 use crate::disk::VirtualDisk;
 
@@ -56,7 +58,8 @@ impl Host for Heard {
         self.next
     }
     fn random(&mut self, _: RandomFor) -> u64 {
-        self.fresh()
+        // Other numbers each time, and the same in each run (Fibonacci hashing).
+        self.fresh().wrapping_mul(0x9e37_79b9_7f4a_7c15)
     }
     fn record(&mut self, _: Event, _: &[EventId]) -> EventId {
         EventId::NONE
@@ -78,6 +81,10 @@ impl BrokerCopy {
     pub(super) fn configure(self, id: &TopicPartition, config: LogConfig) -> Self {
         BrokerCopy { broker: self.broker.with_log_config(id, config), ..self }
     }
+    /// From now on it is configured otherwise, and nobody has a fetch session.
+    pub(super) fn with_config(self, configure: impl FnOnce(&mut BrokerConfig)) -> Self {
+        BrokerCopy { broker: self.broker.with_config(configure), ..self }
+    }
 
     pub(super) fn broker(&self) -> &Broker {
         &self.broker
@@ -92,8 +99,17 @@ impl BrokerCopy {
         self.now
     }
 
-    /// Asks it, as a client that calls itself so.
+    /// Asks it, as some client.
     pub(super) fn ask(&mut self, version: i16, body: impl Into<RequestKind>) -> (ReqId, Settled) {
+        let (req, conn, effects) = self.put(version, body.into());
+        (req, settlement(effects, req, Some(conn)))
+    }
+    /// Asks it, and hears what it asks others by that.
+    pub(super) fn ask_and_hear(&mut self, version: i16, body: impl Into<RequestKind>) -> (Settled, Vec<Effect>) {
+        let (req, conn, effects) = self.put(version, body.into());
+        (settlement(effects.clone(), req, Some(conn)), effects)
+    }
+    fn put(&mut self, version: i16, body: RequestKind) -> (ReqId, ConnId, Vec<Effect>) {
         let req = ReqId(self.heard.fresh());
         let conn = ConnId(self.heard.fresh());
         let header = RequestHeader {
@@ -102,15 +118,41 @@ impl BrokerCopy {
             client_id: "rehearsal".to_string(),
             client_host: "/127.0.0.1".to_string(),
         };
-        let settled = self.hand(Input::Request { req, conn, header, body: Box::new(body.into()) });
-        (req, settlement(settled, req, Some(conn)))
+        (req, conn, self.hand(Input::Request { req, conn, header, body: Box::new(body) }))
     }
 
     /// Its clock goes on, and it does what this timer is for. What becomes of that request by it?
     pub(super) fn pass(&mut self, by_ms: i64, timer: BrokerTimer, req: ReqId) -> Settled {
-        self.now = Now { mono: self.now.mono.saturating_add(ms(by_ms)), wall: self.now.wall.saturating_add(by_ms) };
-        let ticked = self.hand(Input::Local(LocalStep::Broker(Step::Tick(timer))));
-        settlement(ticked, req, None)
+        settlement(self.tick(by_ms, timer), req, None)
+    }
+    /// Its clock goes on, and it does what this timer is for. Returns what it wants others to do.
+    pub(super) fn tick(&mut self, by_ms: i64, timer: BrokerTimer) -> Vec<Effect> {
+        self.now = later(self.now, by_ms);
+        self.hand(Input::Local(LocalStep::Broker(Step::Tick(timer))))
+    }
+    /// Its clock goes on, and it does nothing.
+    pub(super) fn wait(&mut self, by_ms: i64) {
+        self.now = later(self.now, by_ms);
+    }
+    /// Its call is answered so. Returns what it wants others to do.
+    pub(super) fn respond(&mut self, conn: ConnId, call: CallId, response: ResponseKind) -> Vec<Effect> {
+        self.hand(Input::Response { call, conn, result: Ok(Box::new(response)) })
+    }
+
+    /// It stops in order, at once: the controller is not asked.
+    pub(super) fn shut_down(&mut self) {
+        let command = Command::ShutDown;
+        self.broker = self.broker.clone().with_config(|config| config.controlled_shutdown_enable = false);
+        self.hand(Input::Command { op: OpId(self.heard.next), command });
+    }
+    /// Its process is no more. After so long, in which something happens to its disk, the next one starts.
+    pub(super) fn start_anew(&mut self, blank: &Broker, after_ms: i64, meanwhile: impl FnOnce(&mut dyn Disk)) {
+        self.disk.process_crash();
+        meanwhile(&mut self.disk);
+        self.disk.process_crash();
+        self.broker = blank.clone();
+        self.now = later(self.now, after_ms);
+        self.hand(Input::Start { incarnation: Uuid::from_u128(u128::MAX - 1) });
     }
 
     /// It handles this, and what it sets itself to do by that. Returns what it wants others to do.
@@ -124,12 +166,18 @@ impl BrokerCopy {
                 match effect {
                     Effect::Defer { step, .. } => steps.push_back(Input::Local(step)),
                     Effect::Sync { ticket, .. } => steps.push_back(Input::Synced { ticket, result: Ok(()) }),
+                    // What it forwards it must be able to say.
+                    Effect::Dial { conn, purpose: Purpose::Forwarding, .. } => steps.push_back(Input::Opened { conn }),
                     effect => outside.push(effect),
                 }
             }
         }
         outside
     }
+}
+
+fn later(now: Now, by_ms: i64) -> Now {
+    Now { mono: now.mono.saturating_add(ms(by_ms)), wall: now.wall.saturating_add(by_ms) }
 }
 
 fn settlement(effects: Vec<Effect>, of: ReqId, on: Option<ConnId>) -> Settled {

@@ -18,10 +18,10 @@ use trial_kafka::group::classic::{ClassicGroup, ClassicState};
 use super::Speaker;
 use super::group_rehearsal::{Copy, Stage};
 
-const JOIN: i16 = 9;
-const SYNC: i16 = 5;
+pub(super) const JOIN: i16 = 9;
+pub(super) const SYNC: i16 = 5;
 pub(super) const HEARTBEAT: i16 = 4;
-const LEAVE: i16 = 5;
+pub(super) const LEAVE: i16 = 5;
 pub(super) const DELETE: i16 = 2;
 /// Of clients that know nothing of the consumer protocol, and of those that do.
 pub(super) const OLD_COMMIT: i16 = 8;
@@ -62,7 +62,7 @@ impl Of<'_> {
         let topics = vec![topic.with_partitions(vec![partition])];
         request.with_generation_id_or_member_epoch(generation).with_topics(topics)
     }
-    fn leave(self, member: &str) -> LeaveGroupRequest {
+    pub(super) fn leave(self, member: &str) -> LeaveGroupRequest {
         let member = MemberIdentity::default().with_member_id(text(member));
         LeaveGroupRequest::default().with_group_id(self.id()).with_members(vec![member])
     }
@@ -113,6 +113,11 @@ impl<'a> Voice<'a> {
         let request = self.of.join(member, instance, &self.protocol_type, self.session_ms);
         request.with_protocols(self.protocols.clone())
     }
+}
+
+/// Somebody who could be a member of this group wants to be one.
+pub(super) fn join_of_a_stranger(stage: &Stage<'_>, group: &ClassicGroup) -> JoinGroupRequest {
+    Voice::new(stage, Some(group), group.leader()).join("", None)
 }
 
 /// About a group of which nobody has heard.

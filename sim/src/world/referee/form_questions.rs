@@ -199,6 +199,9 @@ fn of_segments(stage: &Stage<'_>, speaker: &mut Speaker<'_>) {
             let (said, truth) = (segments(&scene), before + rolls);
             let words = |segments: usize| format!("{segments} segments");
             scene.says(Word::StepOfProduce, words(said), words(truth), what, speaker);
+            if rolls > 0 {
+                has_snapshot(&scene, scene.end() - 2, what, speaker);
+            }
         }
     }
 
@@ -220,6 +223,14 @@ fn of_segments(stage: &Stage<'_>, speaker: &mut Speaker<'_>) {
         let (said, truth) = ("none that was rolled".to_string(), "some, by segment.jitter.ms".to_string());
         scene.is_wrong(Word::StepOfProduce, said, truth, what, speaker);
     }
+}
+
+/// Where a segment begins, what is known of producers is written down.
+fn has_snapshot(scene: &Scene, at: i64, what: &str, speaker: &mut Speaker<'_>) {
+    let Some(producers) = scene.replica().and_then(|replica| replica.log.producers()) else { return };
+    let said = producers.snapshot_offsets().any(|offset| offset == at);
+    let words = |is_there: bool| format!("a snapshot of producers at offset {at}: {is_there}");
+    scene.says(Word::DiskStep, words(said), words(true), what, speaker);
 }
 
 /// With acks=all a batch waits for the high watermark. If its time is up before, its place is told nevertheless.

@@ -26,16 +26,21 @@ use trial_kafka::group::shard::{Effects, Shard};
 use trial_kafka::metadata::MetadataImage;
 use trial_kafka::node::{Now, ReqId};
 use trial_kafka::protocol::errors::code_name;
+use trial_kafka::zoo::Zoo;
 use uuid::Uuid;
 
 use super::group_answers::{self, DueOfGroup};
-use super::{Due, Speaker, classic_questions, consumer_questions};
+use super::{Due, Speaker, classic_plays, classic_questions, consumer_questions, group_gate_questions, offset_plays};
 use crate::world::Note;
 
 /// Beyond the end of any log: what a copy writes ends here, and further on.
 const BEYOND: i64 = i64::MAX / 2;
 /// A copy that has more to do than this when its clock goes on is left alone.
 const MOST_TIMERS: usize = 1_000;
+
+/// A group of which nobody has heard, and what stands for it among the kinds of states.
+const STRANGER: &str = "of the rehearsal";
+const NO_SHAPE: u64 = u64::MAX;
 
 /// In which kind of state is this group? What is asked depends on that.
 fn shape(group: Option<&Group>) -> u64 {
@@ -77,14 +82,26 @@ pub(super) fn rehearse(
         return;
     }
     let Some(stage) = Stage::of(broker, group, now) else { return };
+    if rehearsed.insert(NO_SHAPE) {
+        group_gate_questions::rehearse(broker, group, now, speaker);
+        let stage = Stage { group: STRANGER, ..stage };
+        classic_questions::of_nobody(&stage, speaker);
+        offset_plays::of_nobody(&stage, speaker);
+        classic_plays::of_nobody(&stage, speaker);
+    }
+    let stage = Stage { group, ..stage };
     match stage.shard.group(group) {
         None => classic_questions::of_nobody(&stage, speaker),
-        Some(Group::Classic(group)) => classic_questions::rehearse(&stage, group, speaker),
+        Some(Group::Classic(group)) => {
+            classic_questions::rehearse(&stage, group, speaker);
+            offset_plays::of_members(&stage, group, speaker);
+        }
         Some(Group::Consumer(group)) => consumer_questions::rehearse(&stage, group, speaker),
     }
 }
 
 /// A coordinator of which copies are made.
+#[derive(Clone, Copy)]
 pub(super) struct Stage<'b> {
     pub(super) shard: &'b Shard,
     metadata: &'b MetadataImage,
@@ -123,6 +140,14 @@ pub(super) struct Copy<'b> {
 impl Copy<'_> {
     pub(super) fn group(&self) -> Option<&Group> {
         self.shard.group(&self.group)
+    }
+    pub(super) fn name(&self) -> &str {
+        &self.group
+    }
+    /// Time passes of which it takes no notice.
+    pub(super) fn wait(&mut self, ms: i64) {
+        let ahead = u64::try_from(ms).unwrap_or(0).saturating_mul(1_000_000);
+        self.now = Now { mono: self.now.mono.saturating_add(ahead), wall: self.now.wall.saturating_add(ms) };
     }
     pub(super) fn classic(&self) -> Option<&ClassicGroup> {
         match self.group() {
@@ -164,17 +189,7 @@ impl Copy<'_> {
 
     fn put(&mut self, what: &str, version: i16, request: Request, mut due: DueOfGroup, speaker: &mut Speaker<'_>) {
         let heard = speaker.notes.len();
-        self.asked += 1;
-        let ask = AskId(u64::MAX - self.asked);
-        let caller = Caller {
-            ask,
-            api_version: version,
-            client_id: "rehearsal".to_string(),
-            client_host: "/127.0.0.1".to_string(),
-            fresh_id: Uuid::from_u128(u128::MAX - u128::from(self.asked)),
-        };
-        let cx = Context { now: self.now, metadata: self.metadata };
-        let handled = self.shard.handle(cx, &caller, request);
+        let (ask, handled) = self.hand_in(version, request);
         let appended = self.append(&handled);
         group_answers::look_at(&mut due, self.shard.group(&self.group), speaker);
         let committed = self.commit();
@@ -197,7 +212,26 @@ impl Copy<'_> {
         name_what_was_asked(what, heard, speaker);
     }
 
-    fn append(&mut self, effects: &Effects) -> Effects {
+    /// Hands it a request. What it wants to be written by that is not written yet.
+    pub(super) fn hand_in(&mut self, version: i16, request: Request) -> (AskId, Effects) {
+        self.asked += 1;
+        let ask = AskId(u64::MAX - self.asked);
+        let caller = Caller {
+            ask,
+            api_version: version,
+            client_id: "rehearsal".to_string(),
+            client_host: "/127.0.0.1".to_string(),
+            fresh_id: Uuid::from_u128(u128::MAX - u128::from(self.asked)),
+        };
+        (ask, self.shard.handle(Context { now: self.now, metadata: self.metadata }, &caller, request))
+    }
+    /// What it wants to be written cannot be.
+    pub(super) fn fail_to_append(&mut self) -> Effects {
+        let cx = Context { now: self.now, metadata: self.metadata };
+        self.shard.not_appended(cx, ResponseError::KafkaStorageError)
+    }
+    /// What it wants to be written is written.
+    pub(super) fn append(&mut self, effects: &Effects) -> Effects {
         let cx = Context { now: self.now, metadata: self.metadata };
         self.asked += 1;
         match effects.records.is_empty() {
@@ -205,10 +239,58 @@ impl Copy<'_> {
             false => self.shard.appended(cx, BEYOND + self.asked as i64),
         }
     }
-    fn commit(&mut self) -> Effects {
+    /// All that is written is committed.
+    pub(super) fn commit(&mut self) -> Effects {
         self.shard.committed(Context { now: self.now, metadata: self.metadata }, i64::MAX)
     }
 
+    /// Its clock goes on, and nobody says anything. What it answers meanwhile, with what is due by then.
+    pub(super) fn pass_and_hear(&mut self, by_ms: i64) -> Vec<(AskId, Response)> {
+        let mut heard = Vec::new();
+        let end = self.now.mono.saturating_add(u64::try_from(by_ms).unwrap_or(0).saturating_mul(1_000_000));
+        for _ in 0..MOST_TIMERS {
+            let Some(due) = self.shard.next_deadline().filter(|due| *due <= end) else { break };
+            let ahead = i64::try_from(due.saturating_sub(self.now.mono) / 1_000_000).unwrap_or(0);
+            self.now = Now { mono: due.max(self.now.mono), wall: self.now.wall.saturating_add(ahead) };
+            while let Some(fired) = self.shard.fire(Context { now: self.now, metadata: self.metadata }) {
+                let (appended, committed) = (self.append(&fired), self.commit());
+                heard.extend([fired, appended, committed].into_iter().flat_map(|effects| effects.answers));
+            }
+        }
+        let ahead = i64::try_from(end.saturating_sub(self.now.mono) / 1_000_000).unwrap_or(0);
+        self.now = Now { mono: end, wall: self.now.wall.saturating_add(ahead) };
+        heard
+    }
+    /// Asks it, and has what is written committed. All that it answers by that, to whomever.
+    pub(super) fn ask_and_hear(&mut self, version: i16, request: Request) -> (AskId, Vec<(AskId, Response)>) {
+        let (ask, handled) = self.hand_in(version, request);
+        let (appended, committed) = (self.append(&handled), self.commit());
+        (ask, [handled, appended, committed].into_iter().flat_map(|effects| effects.answers).collect())
+    }
+    /// Its clock goes on while nothing is committed. Returns what it does first by that, of what is due by then.
+    pub(super) fn pass_uncommitted(&mut self, by_ms: i64) -> Option<Effects> {
+        self.wait(by_ms);
+        self.shard.fire(Context { now: self.now, metadata: self.metadata })
+    }
+    /// Time passes of which it takes no notice but that it looks for offsets that are too old.
+    pub(super) fn look_for_expired(&mut self, after_ms: i64) {
+        self.wait(after_ms);
+        let looked = self.shard.look_for_expired(Context { now: self.now, metadata: self.metadata });
+        self.append(&looked);
+        self.commit();
+    }
+    /// Its coordinator begins to load its log.
+    pub(super) fn load_anew(&mut self) {
+        self.shard = Shard::new(self.shard.config().clone(), Zoo::default());
+    }
+    /// A topic that the group is subscribed to, of those that there are.
+    pub(super) fn subscribed_topic(&self) -> Option<String> {
+        let topics = self.metadata.topics.values().map(|topic| topic.name.as_str());
+        topics
+            .into_iter()
+            .find(|topic| self.group().is_some_and(|group| group.is_subscribed_to(topic)))
+            .map(String::from)
+    }
     /// Its clock goes on, and nobody says anything. It does one by one what is due by then. False: there is no end of it.
     pub(super) fn pass(&mut self, until_ms: i64) -> bool {
         let start = self.now;

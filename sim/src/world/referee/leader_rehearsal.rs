@@ -19,6 +19,7 @@ use kafka_protocol::messages::{ProduceRequest, ResponseKind};
 use trial_checker::Word;
 use trial_kafka::broker::partition::Partition;
 use trial_kafka::broker::{Broker, LifecycleState};
+use trial_kafka::config::BrokerConfig;
 use trial_kafka::ids::TopicPartition;
 use trial_kafka::node::{Now, ReqId};
 use trial_kafka::protocol::errors::{NONE, code_name};
@@ -27,7 +28,10 @@ use trial_storage::{AppendConfig, LogConfig};
 
 use super::broker_copy::{BrokerCopy, Settled};
 use super::replicas::min_isr;
-use super::{Speaker, delete_questions, form_questions, offset_questions, producer_questions};
+use super::{
+    Speaker, delete_questions, form_questions, offset_questions, producer_id_plays, producer_questions, restart_plays,
+    session_questions,
+};
 use crate::disk::VirtualDisk;
 
 /// The first version of Produce that names topics by their ids (KIP-516).
@@ -43,18 +47,46 @@ enum Dialogue {
     Waiting,
     Offsets,
     Deletions,
+    Following,
+    Sessions,
+    Turns,
+    OlderSegments,
+    Racks,
+    Epochs,
+    Restarts,
+    ProducerIds,
+}
+
+/// The dialogues that were held in this run, with the kinds of states of the replicas that they were about.
+pub(super) type Rehearsed = BTreeSet<(u8, u64)>;
+
+/// The kinds of states that are known.
+struct Kinds<'a>(&'a mut Rehearsed);
+
+impl Kinds<'_> {
+    fn is_new(&mut self, dialogue: Dialogue, shape: &[bool]) -> bool {
+        self.is_new_of(dialogue, shape.iter().fold(1, |all, bit| all << 1 | u64::from(*bit)))
+    }
+    fn is_new_of(&mut self, dialogue: Dialogue, kind: u64) -> bool {
+        self.0.insert((dialogue as u8, kind))
+    }
+}
+
+/// Is this a kind of state in which no follower was yet?
+pub(super) fn is_new_to_follower(rehearsed: &mut Rehearsed, shape: &[bool]) -> bool {
+    Kinds(rehearsed).is_new(Dialogue::Following, shape)
 }
 
 /// A replica of which copies are made.
 pub(super) struct Stage<'a> {
-    broker: &'a Broker,
-    disk: &'a VirtualDisk,
+    pub(super) broker: &'a Broker,
+    pub(super) disk: &'a VirtualDisk,
     pub(super) replica: &'a Partition,
-    now: Now,
+    pub(super) now: Now,
 }
 
 /// Something happened to this replica: asks copies of its broker, as far as that may be new.
-pub(super) fn rehearse(rehearsed: &mut BTreeSet<(u8, u64)>, id: &TopicPartition, now: Now, speaker: &mut Speaker<'_>) {
+pub(super) fn rehearse(rehearsed: &mut Rehearsed, id: &TopicPartition, now: Now, speaker: &mut Speaker<'_>) {
     let Some(broker) = speaker.slot.broker() else { return };
     let Some(replica) = broker.partition(id) else { return };
     let serves =
@@ -64,12 +96,12 @@ pub(super) fn rehearse(rehearsed: &mut BTreeSet<(u8, u64)>, id: &TopicPartition,
         return;
     }
     let stage = Stage { broker, disk: &speaker.slot.disk, replica, now };
-    let mut is_new = |dialogue: Dialogue, shape: &[bool]| rehearsed.insert((dialogue as u8, in_bits(shape)));
+    let mut kinds = Kinds(rehearsed);
     let leads = replica.is_leader();
     let is_fenced = broker.image().brokers.get(&broker.node_id()).is_none_or(|me| me.fenced);
     let (high_watermark, end) = (replica.high_watermark(), replica.log_end_offset());
     let is_empty = end == replica.log.log_start_offset();
-    if leads && is_new(Dialogue::Form, &[is_fenced, replica.is_offsets]) {
+    if leads && kinds.is_new(Dialogue::Form, &[is_fenced, replica.is_offsets]) {
         match replica.is_offsets {
             true => form_questions::of_internal_topic(&stage, speaker),
             false => form_questions::rehearse(&stage, speaker),
@@ -79,28 +111,67 @@ pub(super) fn rehearse(rehearsed: &mut BTreeSet<(u8, u64)>, id: &TopicPartition,
         let entries = replica.log.producers().map(|producers| producers.entries());
         let has_old_epochs = entries.is_some_and(|entries| entries.values().any(|entry| entry.epoch() > 0));
         let is_alone = replica.replicas.len() == 1;
-        if is_new(Dialogue::Producers, &[entries.is_some_and(|entries| !entries.is_empty()), has_old_epochs, is_alone])
-        {
+        if kinds.is_new(
+            Dialogue::Producers,
+            &[entries.is_some_and(|entries| !entries.is_empty()), has_old_epochs, is_alone],
+        ) {
             producer_questions::rehearse(&stage, speaker);
         }
         let members = replica.leader_state().map_or(0, |state| state.isr.committed().len());
-        if is_new(Dialogue::Waiting, &[members < min_isr(replica), members == 1]) {
+        if kinds.is_new(Dialogue::Waiting, &[members < min_isr(replica), members == 1]) {
             form_questions::of_waiting(&stage, speaker);
         }
     }
+    let begins_later = replica.log.log_start_offset() > 0;
+    let has_gap = offset_questions::epoch_between(replica.log.epochs()).is_some();
     let reign_is_open = replica.leader_state().is_some_and(|state| high_watermark < state.epoch_start_offset);
-    if is_new(Dialogue::Offsets, &[leads, reign_is_open, high_watermark < end, is_empty]) {
+    if kinds.is_new(Dialogue::Offsets, &[leads, reign_is_open, high_watermark < end, is_empty, begins_later, has_gap]) {
         offset_questions::rehearse(&stage, speaker);
+    }
+    if kinds.is_new(Dialogue::Epochs, &[leads, replica.log.epochs().len() > 1, has_gap]) {
+        session_questions::of_epochs(&stage, speaker);
+    }
+    if leads {
+        if kinds.is_new(Dialogue::Sessions, &[]) {
+            session_questions::of_sessions(&stage, speaker);
+        }
+        let is_alone = replica.replicas.len() == 1;
+        if !replica.is_offsets && kinds.is_new(Dialogue::OlderSegments, &[is_alone]) {
+            session_questions::of_older_segments(&stage, speaker);
+        }
+        if let Some(other) = another_with_records(broker, replica).filter(|_| kinds.is_new(Dialogue::Turns, &[])) {
+            session_questions::of_turns(&stage, other, speaker);
+        }
+        let committed = replica.leader_state().map_or(0, |state| state.isr.committed().len());
+        let everybody = committed == replica.replicas.len();
+        if session_questions::has_racks(&stage) && kinds.is_new(Dialogue::Racks, &[everybody, high_watermark < end]) {
+            session_questions::of_racks(&stage, speaker);
+        }
+    }
+    // Each broker once: at first it has none. Where the controller is asked for something, it has to answer that first.
+    if broker.forwarded() == 0 && kinds.is_new_of(Dialogue::ProducerIds, u64::from(broker.node_id().unsigned_abs())) {
+        producer_id_plays::rehearse(&stage, speaker);
+    }
+    let knows_producers = replica.log.producers().is_some_and(|producers| !producers.entries().is_empty());
+    let has_committed = high_watermark > replica.log.log_start_offset();
+    // Who is about to stop cannot be told to.
+    if broker.lifecycle_state() == LifecycleState::Running
+        && kinds.is_new(Dialogue::Restarts, &[knows_producers, begins_later, has_committed])
+    {
+        restart_plays::rehearse(&stage, speaker);
     }
     let others = delete_questions::others(broker, replica);
     let shape = [leads, replica.is_offsets, others.is_some(), others.is_some_and(|start| start < high_watermark)];
-    if is_new(Dialogue::Deletions, &[&shape[..], &[high_watermark < end, is_empty]].concat()) {
+    if kinds.is_new(Dialogue::Deletions, &[&shape[..], &[high_watermark < end, is_empty]].concat()) {
         delete_questions::rehearse(&stage, speaker);
     }
 }
 
-fn in_bits(bits: &[bool]) -> u64 {
-    bits.iter().fold(1, |all, bit| all << 1 | u64::from(*bit))
+/// If consumers can read from this replica: another one of this broker of which that is true.
+fn another_with_records<'a>(broker: &'a Broker, replica: &Partition) -> Option<&'a Partition> {
+    let has_records = |replica: &Partition| replica.high_watermark() > replica.log.log_start_offset();
+    let mut led = broker.partitions().filter(|other| other.is_leader() && other.id != replica.id);
+    if has_records(replica) { led.find(|other| has_records(other)) } else { None }
 }
 
 impl Stage<'_> {
@@ -129,6 +200,10 @@ pub(super) struct Scene {
 impl Scene {
     pub(super) fn replica(&self) -> Option<&Partition> {
         self.copy.partition(&self.id)
+    }
+    /// The same of a broker that is configured otherwise.
+    pub(super) fn with_config(self, configure: impl FnOnce(&mut BrokerConfig)) -> Self {
+        Scene { copy: self.copy.with_config(configure), ..self }
     }
     /// The end of its log.
     pub(super) fn end(&self) -> i64 {

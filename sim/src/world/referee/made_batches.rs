@@ -8,7 +8,7 @@
 //! Source: `DefaultRecordBatch`, `DefaultRecord`.
 
 use bytes::{Bytes, BytesMut};
-use trial_storage::{BuildOptions, Compression, NewRecord, build_batch, set_producer_state};
+use trial_storage::{BuildOptions, Compression, NewRecord, build_batch, set_base_offset_and_epoch, set_producer_state};
 
 pub(super) const MAGIC: usize = 16;
 pub(super) const CHECKSUM: usize = 17;
@@ -82,6 +82,13 @@ fn sealed(mut batch: BytesMut) -> Bytes {
     let number = |at: usize, bytes: usize| of[at..at + bytes].iter().fold(0_u64, |n, byte| n << 8 | u64::from(*byte));
     let (id, epoch) = (number(PRODUCER_ID, 8) as i64, number(PRODUCER_EPOCH, 2) as i16);
     set_producer_state(&mut batch, id, epoch, number(SEQUENCE, 4) as i32);
+    batch.freeze()
+}
+
+/// The batch as a leader of this epoch has it, at this offset.
+pub(super) fn placed(batch: &Bytes, offset: i64, leader_epoch: i32) -> Bytes {
+    let mut batch = BytesMut::from(&batch[..]);
+    set_base_offset_and_epoch(&mut batch, offset, leader_epoch);
     batch.freeze()
 }
 

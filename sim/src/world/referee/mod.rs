@@ -23,6 +23,7 @@ mod broker_answers;
 mod broker_copy;
 mod broker_disk;
 mod broker_sessions;
+mod classic_plays;
 mod classic_questions;
 mod client_copy;
 mod client_rehearsal;
@@ -44,8 +45,10 @@ mod deeds;
 mod delete_questions;
 mod end_of_epoch;
 mod ends;
+mod follower_plays;
 mod form_questions;
 mod group_answers;
+mod group_gate_questions;
 mod group_lives;
 mod group_rehearsal;
 #[cfg(test)]
@@ -56,9 +59,11 @@ mod leader_rehearsal;
 #[cfg(test)]
 mod leader_rehearsal_tests;
 mod made_batches;
+mod offset_plays;
 mod offset_questions;
 mod partition_steps;
 mod producer_copy;
+mod producer_id_plays;
 mod producer_plays;
 mod producer_questions;
 #[cfg(test)]
@@ -69,6 +74,8 @@ mod quorum_steps;
 mod rehearsal;
 mod replicas;
 mod requests;
+mod restart_plays;
+mod session_questions;
 mod slice;
 #[cfg(test)]
 mod tests;
@@ -97,6 +104,7 @@ use controllers::{ControllerDue, Watch};
 use deeds::Deeds;
 use group_answers::DueOfGroup;
 use group_lives::Lives;
+use leader_rehearsal::Rehearsed;
 use replicas::Replicas;
 
 /// Something that a node said and that is not so.
@@ -160,7 +168,7 @@ pub(super) struct Referee {
     /// The kinds of groups of which a coordinator's copy was asked already, in this run.
     rehearsed: BTreeSet<u64>,
     /// The dialogues that were held about replicas of a kind already, in this run.
-    rehearsed_replicas: BTreeSet<(u8, u64)>,
+    rehearsed_replicas: Rehearsed,
     /// The kinds of clients that were played with already, in this run.
     rehearsed_clients: BTreeSet<client_rehearsal::Kind>,
 }
@@ -311,6 +319,15 @@ impl World {
             leader_rehearsal::rehearse(&mut referee.rehearsed_replicas, id, clocks, &mut speaker);
         }
         client_rehearsal::rehearse(&mut referee.rehearsed_clients, effects, clocks, &mut speaker);
+        for (effect, _) in effects {
+            if let Effect::Call { call, conn, request, .. } = effect
+                && let RequestKind::Fetch(fetch) = &**request
+                && network.conns.get(&conn.0).is_some_and(|conn| conn.purpose == Purpose::Fetcher)
+            {
+                let rehearsed = &mut referee.rehearsed_replicas;
+                follower_plays::rehearse(rehearsed, fetch, (*conn, *call), clocks, &mut speaker);
+            }
+        }
         let mut isr_changes_sent = 0;
         for (effect, _) in effects {
             match effect {

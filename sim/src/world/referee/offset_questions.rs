@@ -12,6 +12,7 @@ use trial_checker::Word;
 use trial_kafka::broker::partition::Partition;
 use trial_kafka::protocol::errors::{NONE, code_name};
 use trial_kafka::protocol::{topic_name, versions};
+use trial_storage::EpochEntry;
 
 use super::Speaker;
 use super::asked::{AskedPartition, Fetch};
@@ -169,6 +170,12 @@ fn of_fetches(stage: &Stage<'_>, speaker: &mut Speaker<'_>) {
                 .nth(1)
                 .map(|earlier| of("for the end, of an epoch before the last", leader_epoch, end, earlier.epoch)),
         );
+        questions.extend(epoch_between(replica.log.epochs()).into_iter().flat_map(|unknown| {
+            [
+                of("for the end, of an epoch that nobody has", leader_epoch, end, unknown),
+                of("for what lies below the start, of an epoch that nobody has", leader_epoch, start - 1, unknown),
+            ]
+        }));
     }
     let mut scene = stage.scene();
     for asked in questions {
@@ -191,6 +198,12 @@ fn of_fetches(stage: &Stage<'_>, speaker: &mut Speaker<'_>) {
             scene.says(Word::FetchAnswer, said, due, what, speaker);
         }
     }
+}
+
+/// An epoch between two that the log has.
+pub(super) fn epoch_between(epochs: &[EpochEntry]) -> Option<i32> {
+    let gap = epochs.windows(2).find(|pair| pair[0].epoch + 1 < pair[1].epoch)?;
+    Some(gap[0].epoch + 1)
 }
 
 fn due(replica: &Partition, asked: &Asked) -> Outcome {
