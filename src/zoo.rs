@@ -587,15 +587,27 @@ impl Switch {
                 &["wrong-partition-change", "replica-sets", "inconsistent-offsets", "committed-truncated", "wrong-step"]
             }
             Switch::BrokerEpochBumpOnAmend => &["false-word", "wrong-answer", "wrong-step"],
-            Switch::SilentConsumerTruncation => &["inconsistent-offsets", "lost-write", "unsafe-election"],
+            Switch::SilentConsumerTruncation => {
+                &["inconsistent-offsets", "lost-write", "unsafe-election", "wrong-step"]
+            }
             // Of two copies the acknowledged one may be either.
-            Switch::ReorderInflight => &["ack-offset-mismatch", "realtime-append-inversion"],
-            Switch::UnknownProducerReset => {
-                &["producer-sequence", "ack-offset-mismatch", "realtime-append-inversion", "stuck"]
-            }
-            Switch::ClientSeqReassignOrder => {
-                &["producer-sequence", "duplicate", "ack-offset-mismatch", "realtime-append-inversion", "stuck"]
-            }
+            Switch::ReorderInflight => &["ack-offset-mismatch", "realtime-append-inversion", "wrong-step"],
+            Switch::UnknownProducerReset => &[
+                "producer-sequence",
+                "ack-offset-mismatch",
+                "realtime-append-inversion",
+                "stuck",
+                "wrong-answer",
+                "wrong-step",
+            ],
+            Switch::ClientSeqReassignOrder => &[
+                "producer-sequence",
+                "duplicate",
+                "ack-offset-mismatch",
+                "realtime-append-inversion",
+                "stuck",
+                "wrong-step",
+            ],
             Switch::FirstSeqAny => &["realtime-append-inversion", "producer-sequence", "lost-write"],
             Switch::EpochAnswerWithoutEpoch => &[
                 "lost-write",

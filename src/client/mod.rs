@@ -32,6 +32,7 @@ use self::admin::Admin;
 use self::consumer::Consumer;
 use self::producer::Producer;
 use crate::config::{ConsumerConfig, ProducerConfig};
+use crate::ids::TopicPartition;
 use crate::node::{Effects, Endpoint, Input, Lane, Nanos, Node, Now, Outcome};
 use crate::zoo::Zoo;
 
@@ -73,6 +74,7 @@ pub struct ClientSetup {
 #[derive(Clone, Debug)]
 pub struct Client {
     client_id: String,
+    zoo: Zoo,
     part: Part,
 }
 
@@ -92,11 +94,30 @@ impl Client {
             Role::Consumer(config) => Part::Consumer(Box::new(Consumer::new(config, bootstrap, zoo))),
             Role::Admin { request_timeout_ms } => Part::Admin(Box::new(Admin::new(request_timeout_ms, bootstrap))),
         };
-        Client { client_id, part }
+        Client { client_id, zoo, part }
     }
     /// `client.id`.
     pub fn client_id(&self) -> &str {
         &self.client_id
+    }
+    /// The bugs of the past that are brought back in it.
+    pub fn zoo(&self) -> Zoo {
+        self.zoo
+    }
+    /// Its configuration, if it is a producer.
+    pub fn producer_config(&self) -> Option<&ProducerConfig> {
+        match &self.part {
+            Part::Producer(producer) => Some(producer.config()),
+            Part::Consumer(_) | Part::Admin(_) => None,
+        }
+    }
+    /// A producer that is the same but for this: the next batch of this partition, of which nothing is in flight, begins at
+    /// that sequence. It takes 2^31 records to come to the last one.
+    pub fn with_next_sequence(mut self, partition: &TopicPartition, sequence: i32) -> Self {
+        if let Part::Producer(producer) = &mut self.part {
+            producer.move_to_sequence(partition, sequence);
+        }
+        self
     }
 }
 

@@ -151,6 +151,10 @@ pub enum Word {
     StepOfFetcher,
     /// A leader: a producer that waits though what it waits for has come.
     StepOfProduce,
+    /// A producer: what follows for it from what it is answered.
+    StepOfProducer,
+    /// A consumer: what follows for it from what it is answered.
+    StepOfConsumer,
 }
 
 impl Word {
@@ -217,6 +221,8 @@ impl Word {
                 | StepOfEpochFlush
                 | StepOfFetcher
                 | StepOfProduce
+                | StepOfProducer
+                | StepOfConsumer
         )
     }
 
@@ -345,6 +351,13 @@ impl Word {
             Word::StepOfEpochFlush => ("the epochs on their way to the disk", "KAFKA-16541, `LeaderEpochFileCache`"),
             Word::StepOfFetcher => ("what is asked of the leader next", "`AbstractFetcherThread.processFetchRequest`"),
             Word::StepOfProduce => ("who waits for the high watermark", "`DelayedProduce.tryComplete`"),
+            Word::StepOfConsumer => (
+                "what it makes of answers",
+                "KIP-227, KIP-320, KIP-392, `AbstractFetch`, `FetchCollector`, `OffsetFetcher`",
+            ),
+            Word::StepOfProducer => {
+                ("what it makes of answers", "KIP-98, KIP-360, `TransactionManager`, `Sender.completeBatch`")
+            }
         }
     }
 }

@@ -58,6 +58,13 @@ impl Idempotence {
         }
     }
 
+    /// As if everything before this sequence had been sent and acknowledged.
+    pub(crate) fn move_to_sequence(&mut self, partition: &TopicPartition, sequence: i32) {
+        if let Some(sequences) = self.partitions.get_mut(partition) {
+            sequences.move_to(sequence);
+        }
+    }
+
     // ── draining ─────────────────────────────────────────────────────────────────────────────────────────────────
 
     /// Must the batch in front of the partition's queue wait?

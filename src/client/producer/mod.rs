@@ -108,6 +108,16 @@ impl Producer {
             config,
         }
     }
+    /// Its configuration.
+    pub(crate) fn config(&self) -> &ProducerConfig {
+        &self.config
+    }
+    /// As if everything before this sequence had been sent and acknowledged.
+    pub(crate) fn move_to_sequence(&mut self, partition: &TopicPartition, sequence: i32) {
+        if let Some(idempotence) = &mut self.idempotence {
+            idempotence.move_to_sequence(partition, sequence);
+        }
+    }
     /// When it wants to be woken.
     pub(crate) fn next_deadline(&self) -> Option<Nanos> {
         self.wake_up_at

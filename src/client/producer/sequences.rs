@@ -135,6 +135,12 @@ impl Sequences {
             self.last_acked = Some(last_sequence);
         }
     }
+    /// As if everything before this sequence, and nothing else, had been sent and acknowledged.
+    pub(crate) fn move_to(&mut self, sequence: i32) {
+        debug_assert!(self.is_idle(), "what is in flight stands at its sequences");
+        self.next = sequence;
+        self.last_acked = Some(sequence.wrapping_sub(1) & SEQUENCE_BITS);
+    }
     /// Does it follow right behind what was acknowledged last? Source: `TransactionManager.isNextSequence`.
     pub(crate) fn is_next(&self, sequence: i32) -> bool {
         sequence == self.last_acked.map_or(0, |acked| increment_sequence(acked, 1))

@@ -13,7 +13,7 @@
 //!
 //! Nor does all that a node does show in what it says: `controllers` and `replicas` step the state of each by the rules, a
 //! second time, and compare it behind each handler. And much is never asked: `rehearsal`, `leader_rehearsal`
-//! and `group_rehearsal` ask a copy.
+//! and `group_rehearsal` ask a copy, `client_rehearsal` plays with a client of the same make.
 //!
 //! Not judged: what a request is silent about (a fetch session names what has changed), who forwards the words of others,
 //! the brokers' fetches of the metadata log, which assignment a group comes to.
@@ -25,8 +25,14 @@ mod broker_disk;
 mod broker_sessions;
 mod classic_plays;
 mod classic_questions;
+mod client_copy;
+mod client_rehearsal;
 mod consumer_answers;
+mod consumer_copy;
+mod consumer_plays;
 mod consumer_questions;
+#[cfg(test)]
+mod consumer_rehearsal_tests;
 mod consumer_steps;
 #[cfg(test)]
 mod consumer_tests;
@@ -56,8 +62,12 @@ mod made_batches;
 mod offset_plays;
 mod offset_questions;
 mod partition_steps;
+mod producer_copy;
 mod producer_id_plays;
+mod producer_plays;
 mod producer_questions;
+#[cfg(test)]
+mod producer_rehearsal_tests;
 mod quorum_answers;
 mod quorum_questions;
 mod quorum_steps;
@@ -159,6 +169,8 @@ pub(super) struct Referee {
     rehearsed: BTreeSet<u64>,
     /// The dialogues that were held about replicas of a kind already, in this run.
     rehearsed_replicas: Rehearsed,
+    /// The kinds of clients that were played with already, in this run.
+    rehearsed_clients: BTreeSet<client_rehearsal::Kind>,
 }
 
 impl Referee {
@@ -306,6 +318,7 @@ impl World {
         for id in touched {
             leader_rehearsal::rehearse(&mut referee.rehearsed_replicas, id, clocks, &mut speaker);
         }
+        client_rehearsal::rehearse(&mut referee.rehearsed_clients, effects, clocks, &mut speaker);
         for (effect, _) in effects {
             if let Effect::Call { call, conn, request, .. } = effect
                 && let RequestKind::Fetch(fetch) = &**request
