@@ -608,7 +608,7 @@ impl Switch {
                 "stuck",
                 "wrong-step",
             ],
-            Switch::FirstSeqAny => &["realtime-append-inversion", "producer-sequence", "lost-write"],
+            Switch::FirstSeqAny => &["realtime-append-inversion", "producer-sequence", "lost-write", "wrong-answer"],
             Switch::EpochAnswerWithoutEpoch => &[
                 "lost-write",
                 "inconsistent-offsets",
@@ -693,7 +693,7 @@ impl Switch {
                 "coordinator-divergence",
                 "group-epoch-regression",
             ],
-            Switch::ExpireActiveOffsets => &["group-rewind", "group-skip"],
+            Switch::ExpireActiveOffsets => &["group-rewind", "group-skip", "wrong-answer"],
             Switch::StickyStaleOwnership => &["commit-regression", "group-rewind", "zombie-commit"],
             Switch::ClientStaleGenerationResponse => &[],
             Switch::FetchWhileRevoking => &[],
