@@ -34,10 +34,12 @@ pub(super) fn rehearse(stage: &Stage<'_>, speaker: &mut Speaker<'_>) {
     of_silence(stage, blank, speaker);
 }
 
-/// What is known of the producers with records in the log. Of the others a start knows only what a snapshot has.
-fn producers_of(replica: &Partition) -> Producers {
+/// What is known of the producers with records in the log, of which the last is younger than that. Of those without records a
+/// start knows only what a snapshot has.
+fn producers_of(replica: &Partition, since: i64) -> Producers {
     let start = replica.log.log_start_offset();
     let entries = replica.log.producers().into_iter().flat_map(|producers| producers.entries());
+    let entries = entries.filter(|(_, entry)| entry.last_timestamp() > since);
     let with_records = entries.filter_map(|(id, entry)| Some((id, entry, entry.last_batch()?)));
     let with_records = with_records.filter(|(_, _, last)| last.first_offset() >= start);
     with_records.map(|(id, entry, last)| (*id, (entry.epoch(), last.last_sequence))).collect()
@@ -53,12 +55,17 @@ struct Known {
 }
 
 impl Known {
-    fn of(replica: &Partition) -> Self {
+    /// Who has long been silent may be known still, or not be loaded any more.
+    fn of(replica: &Partition, wall: i64) -> Self {
+        let longest = replica.log.producers().map_or(0, |producers| producers.expiration_ms());
+        Known::since(replica, wall.saturating_sub(longest))
+    }
+    fn since(replica: &Partition, since: i64) -> Self {
         Known {
             start: replica.log.log_start_offset(),
             high_watermark: replica.high_watermark(),
             end: replica.log_end_offset(),
-            producers: producers_of(replica),
+            producers: producers_of(replica, since),
         }
     }
     fn words(&self) -> String {
@@ -68,14 +75,25 @@ impl Known {
 }
 
 fn judge(scene: &Scene, what: &str, due: &Known, speaker: &mut Speaker<'_>) {
-    let said = scene.replica().map_or("no replica".to_string(), |replica| Known::of(replica).words());
+    let said = scene.replica().map(|replica| Known::of(replica, scene.wall()));
+    let said = said.map_or("no replica".to_string(), |known| known.words());
     scene.says(Word::DiskStep, said, due.words(), what, speaker);
+}
+
+/// The same where the log was read again: who was forgotten before may come back with that.
+fn judge_read(scene: &Scene, what: &str, due: &Known, speaker: &mut Speaker<'_>) {
+    let mut due = due.clone();
+    if let Some(said) = scene.replica().map(|replica| Known::of(replica, scene.wall())) {
+        let returned = said.producers.into_iter().filter(|(id, _)| !due.producers.contains_key(id));
+        due.producers.extend(returned.collect::<Vec<_>>());
+    }
+    judge(scene, what, &due, speaker);
 }
 
 /// After an orderly stop all is as it was.
 fn of_an_orderly_stop(stage: &Stage<'_>, blank: &Broker, speaker: &mut Speaker<'_>) {
     for mut scene in [stage.scene(), begun_later(stage)] {
-        let Some(known) = scene.replica().map(Known::of) else { return };
+        let Some(known) = scene.replica().map(|replica| Known::of(replica, scene.wall())) else { return };
         scene.copy.shut_down();
         scene.copy.start_anew(blank, 0, |_| {});
         judge(&scene, "to stop and to start", &known, speaker);
@@ -94,16 +112,16 @@ fn of_a_crash(stage: &Stage<'_>, blank: &Broker, speaker: &mut Speaker<'_>) {
     for mut scene in [stage.scene(), begun_later(stage)] {
         scene.copy.tick(0, BrokerTimer::HighWatermarkCheckpoint);
         scene.copy.tick(0, BrokerTimer::LogStartCheckpoint);
-        let Some(known) = scene.replica().map(Known::of) else { return };
+        let Some(known) = scene.replica().map(|replica| Known::of(replica, scene.wall())) else { return };
         scene.copy.start_anew(blank, 0, |_| {});
-        judge(&scene, "to crash and to start", &known, speaker);
+        judge_read(&scene, "to crash and to start", &known, speaker);
     }
 }
 
 /// What can be told without the files that are lost.
 fn of_lost_files(stage: &Stage<'_>, blank: &Broker, speaker: &mut Speaker<'_>) {
-    let known = Known::of(stage.replica);
     let mut scene = stage.scene();
+    let known = Known::of(stage.replica, scene.wall());
     scene.copy.shut_down();
     scene.copy.start_anew(blank, 0, |disk| {
         let _ = disk.open_dir(ROOT).and_then(|root| disk.remove(root, HIGH_WATERMARKS));
@@ -133,7 +151,7 @@ fn of_lost_files(stage: &Stage<'_>, blank: &Broker, speaker: &mut Speaker<'_>) {
         }));
     });
     let what = "to start with corrupt snapshots of producers";
-    judge(&scene, what, &known, speaker);
+    judge_read(&scene, what, &known, speaker);
     let mut left = 0;
     let _ = for_snapshots(scene.copy.disk(), dir, |disk, dir, name| {
         let file = disk.open(dir, name, OpenMode::Existing)?;
@@ -166,6 +184,9 @@ fn of_silence(stage: &Stage<'_>, blank: &Broker, speaker: &mut Speaker<'_>) {
     let after = last.saturating_sub(scene.wall()).max(0).saturating_add(longest).saturating_add(1);
     scene.copy.shut_down();
     scene.copy.start_anew(blank, after, |_| {});
-    let due = Known { producers: Producers::new(), ..Known::of(stage.replica) };
-    judge(&scene, "to start when all producers have long been silent", &due, speaker);
+    let due = Known { producers: Producers::new(), ..Known::since(stage.replica, i64::MIN) };
+    let said = scene.replica().map(|replica| Known::since(replica, i64::MIN));
+    let said = said.map_or("no replica".to_string(), |known| known.words());
+    let what = "to start when all producers have long been silent";
+    scene.says(Word::DiskStep, said, due.words(), what, speaker);
 }
