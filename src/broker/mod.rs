@@ -211,6 +211,19 @@ impl Broker {
         self.fetch_sessions = FetchSessions::new(self.setup.config.max_incremental_fetch_session_cache_slots);
         self
     }
+    /// It hears metadata that differs from what it knows by this change, and acts on it at once.
+    pub fn hear_metadata(
+        &mut self,
+        now: Now,
+        change: impl FnOnce(&mut MetadataImage),
+        disk: &mut dyn Disk,
+        fx: &mut Effects<'_>,
+    ) {
+        let before = self.image.clone();
+        change(&mut self.image);
+        self.publish_metadata(now, &before, disk, fx);
+        self.settle(now, disk, fx);
+    }
     /// Produce requests that wait for their high watermark, and fetch requests that wait for data.
     pub fn parked(&self) -> (usize, usize) {
         self.purgatory.len()
@@ -269,6 +282,14 @@ impl Broker {
                 }
             }
         }
+    }
+
+    /// Does what follows from what was handled.
+    fn settle(&mut self, now: Now, disk: &mut dyn Disk, fx: &mut Effects<'_>) {
+        self.settle_ready(now, disk, fx);
+        self.settle_deletes(now, fx);
+        self.hand_over_high_watermarks(fx);
+        self.refresh_timers();
     }
 
     /// Sets the timers that follow from the state of the parts.
@@ -371,10 +392,7 @@ impl Node for Broker {
                 self.on_connection_input(now, input, disk, fx);
             }
         }
-        self.settle_ready(now, disk, fx);
-        self.settle_deletes(now, fx);
-        self.hand_over_high_watermarks(fx);
-        self.refresh_timers();
+        self.settle(now, disk, fx);
     }
 
     fn next_deadline(&self) -> Option<Nanos> {

@@ -7,12 +7,15 @@
 //! The copy is alone: what it sends to others goes nowhere, what it syncs is durable at once, its disk is sound, and its
 //! clock goes on only when it is told so.
 
+use std::collections::VecDeque;
+
 use kafka_protocol::messages::{RequestKind, ResponseKind};
 use trial_kafka::broker::partition::Partition;
 use trial_kafka::broker::{Broker, BrokerTimer, Step};
 use trial_kafka::config::BrokerConfig;
 use trial_kafka::event::Event;
 use trial_kafka::ids::TopicPartition;
+use trial_kafka::metadata::MetadataImage;
 use trial_kafka::node::{
     CallId, Command, ConnId, Effect, Effects, EventId, Host, Input, Listener, LocalStep, Nanos, Node, Now, OpId,
     Purpose, RandomFor, ReqId, RequestHeader, ms,
@@ -139,6 +142,13 @@ impl BrokerCopy {
         self.hand(Input::Response { call, conn, result: Ok(Box::new(response)) })
     }
 
+    /// It hears metadata that differs from what it knows by this change. Returns what it wants others to do.
+    pub(super) fn hears(&mut self, change: impl FnOnce(&mut MetadataImage)) -> Vec<Effect> {
+        let mut fx = Effects::new(&mut self.heard);
+        self.broker.hear_metadata(self.now, change, &mut self.disk, &mut fx);
+        self.go_on(VecDeque::new())
+    }
+
     /// It stops in order, at once: the controller is not asked.
     pub(super) fn shut_down(&mut self) {
         let command = Command::ShutDown;
@@ -157,20 +167,25 @@ impl BrokerCopy {
 
     /// It handles this, and what it sets itself to do by that. Returns what it wants others to do.
     fn hand(&mut self, input: Input) -> Vec<Effect> {
-        let mut steps = std::collections::VecDeque::from([input]);
+        self.go_on(VecDeque::from([input]))
+    }
+    /// It does what it has set itself to do, and handles this.
+    fn go_on(&mut self, mut steps: VecDeque<Input>) -> Vec<Effect> {
         let mut outside = Vec::new();
         for _ in 0..MOST_STEPS {
-            let Some(step) = steps.pop_front() else { break };
-            self.broker.handle(self.now, step, &mut self.disk, &mut Effects::new(&mut self.heard));
             for effect in self.heard.effects.drain(..) {
                 match effect {
                     Effect::Defer { step, .. } => steps.push_back(Input::Local(step)),
                     Effect::Sync { ticket, .. } => steps.push_back(Input::Synced { ticket, result: Ok(()) }),
-                    // What it forwards it must be able to say.
-                    Effect::Dial { conn, purpose: Purpose::Forwarding, .. } => steps.push_back(Input::Opened { conn }),
+                    // What it asks the controller it must be able to say.
+                    Effect::Dial { conn, purpose: Purpose::Forwarding | Purpose::AlterPartition, .. } => {
+                        steps.push_back(Input::Opened { conn });
+                    }
                     effect => outside.push(effect),
                 }
             }
+            let Some(step) = steps.pop_front() else { break };
+            self.broker.handle(self.now, step, &mut self.disk, &mut Effects::new(&mut self.heard));
         }
         outside
     }
