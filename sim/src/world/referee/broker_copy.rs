@@ -17,8 +17,8 @@ use trial_kafka::event::Event;
 use trial_kafka::ids::TopicPartition;
 use trial_kafka::metadata::MetadataImage;
 use trial_kafka::node::{
-    CallId, Command, ConnId, Effect, Effects, EventId, Host, Input, Listener, LocalStep, Nanos, Node, Now, OpId,
-    Purpose, RandomFor, ReqId, RequestHeader, ms,
+    CallError, CallId, Command, ConnId, Effect, Effects, EventId, Host, Input, Listener, LocalStep, Nanos, Node, Now,
+    OpId, Purpose, RandomFor, ReqId, RequestHeader, ms,
 };
 use trial_storage::{Disk, LogConfig};
 use uuid::Uuid;
@@ -142,6 +142,11 @@ impl BrokerCopy {
         self.hand(Input::Response { call, conn, result: Ok(Box::new(response)) })
     }
 
+    /// The connection ends on which it waits for an answer to that call. Returns what it wants others to do.
+    pub(super) fn hangs_up(&mut self, conn: ConnId, call: CallId) -> Vec<Effect> {
+        let lost = Input::Response { call, conn, result: Err(CallError::Disconnected) };
+        [lost, Input::Closed { conn }].into_iter().flat_map(|input| self.hand(input)).collect()
+    }
     /// It hears metadata that differs from what it knows by this change. Returns what it wants others to do.
     pub(super) fn hears(&mut self, change: impl FnOnce(&mut MetadataImage)) -> Vec<Effect> {
         let mut fx = Effects::new(&mut self.heard);

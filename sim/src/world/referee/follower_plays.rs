@@ -23,6 +23,7 @@ use trial_storage::EpochEntry;
 
 use super::leader_rehearsal::{Rehearsed, Scene, Stage};
 use super::made_batches::{CHECKSUM, ProducerSays, at_times, of_producer, overwritten, placed, two_of};
+use super::throttle_plays::{Side, WINDOWS_MS};
 use super::{Speaker, leader_rehearsal};
 
 /// The timestamp that asks for the end.
@@ -120,6 +121,7 @@ impl Play<'_> {
         self.of_bad_records(stage, speaker);
         self.of_ends(stage, speaker);
         self.of_divergence(stage, speaker);
+        self.of_throttles(stage, speaker);
     }
     fn told<'a>(&'a self, stage: &Stage<'_>) -> Told<'a> {
         let next = Next::Records { from: self.end };
@@ -222,6 +224,33 @@ impl Play<'_> {
             let what = "to follow a leader with an epoch of which it never heard";
             told.must(what, self.end, Next::Records { from: self.end }, speaker);
         }
+    }
+
+    /// Above its quota it asks for nothing more, unless it has all that is committed.
+    fn of_throttles(&self, stage: &Stage<'_>, speaker: &mut Speaker<'_>) {
+        let me = stage.broker.node_id();
+        let end = self.end + 2;
+        let gets_two = |throttled: i32, lag: i64| {
+            let mut told = self.told(stage);
+            told.scene.is_throttled(Side::Follower, throttled);
+            let records = self.two(&told, self.end, self.leader_epoch);
+            told.gets(records, |answer| answer.high_watermark = end + lag);
+            told
+        };
+        let next = Next::Records { from: end };
+        let told = gets_two(me + 1, 10);
+        told.must("to follow while another follower is throttled", end, next, speaker);
+        let told = gets_two(me, 0);
+        told.must("to follow, throttled, up to all that is committed", end, next, speaker);
+        let mut told = gets_two(me, 10);
+        told.must("to follow, throttled, up to less than is committed", end, Next::Nothing, speaker);
+        // Not by its timer: what it waits for of other partitions need not come too late by that.
+        told.scene.copy.wait(WINDOWS_MS);
+        match told.fetch {
+            Some(_) => told.gets(Bytes::new(), |_| {}),
+            None => told.goes_on_after(self.pause_ms),
+        }
+        told.must("to go on, throttled, after that", end, next, speaker);
     }
 }
 

@@ -10,6 +10,7 @@
 //! long as they do not.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use bytes::Bytes;
 use kafka_protocol::ResponseError;
@@ -21,7 +22,8 @@ use trial_kafka::broker::partition::Partition;
 use trial_kafka::broker::{Broker, LifecycleState};
 use trial_kafka::config::BrokerConfig;
 use trial_kafka::ids::TopicPartition;
-use trial_kafka::node::{Now, ReqId};
+use trial_kafka::metadata::{PartitionRegistration, TopicImage};
+use trial_kafka::node::{Effect, Now, ReqId};
 use trial_kafka::protocol::errors::{NONE, code_name};
 use trial_kafka::protocol::{topic_name, versions};
 use trial_storage::{AppendConfig, LogConfig};
@@ -29,8 +31,8 @@ use trial_storage::{AppendConfig, LogConfig};
 use super::broker_copy::{BrokerCopy, Settled};
 use super::replicas::min_isr;
 use super::{
-    Speaker, delete_questions, form_questions, offset_questions, producer_id_plays, producer_questions, restart_plays,
-    session_questions,
+    Speaker, delete_questions, form_questions, isr_plays, offset_questions, producer_id_plays, producer_questions,
+    restart_plays, session_questions, throttle_plays,
 };
 use crate::disk::VirtualDisk;
 
@@ -55,6 +57,9 @@ enum Dialogue {
     Epochs,
     Restarts,
     ProducerIds,
+    IsrAnswers,
+    Joiners,
+    Throttled,
 }
 
 /// The dialogues that were held in this run, with the kinds of states of the replicas that they were about.
@@ -75,6 +80,11 @@ impl Kinds<'_> {
 /// Is this a kind of state in which no follower was yet?
 pub(super) fn is_new_to_follower(rehearsed: &mut Rehearsed, shape: &[bool]) -> bool {
     Kinds(rehearsed).is_new(Dialogue::Following, shape)
+}
+
+/// Has no leader asked for in-sync replicas in this kind of state yet?
+pub(super) fn is_new_to_leader(rehearsed: &mut Rehearsed, shape: &[bool]) -> bool {
+    Kinds(rehearsed).is_new(Dialogue::IsrAnswers, shape)
 }
 
 /// A replica of which copies are made.
@@ -148,6 +158,17 @@ pub(super) fn rehearse(rehearsed: &mut Rehearsed, id: &TopicPartition, now: Now,
             session_questions::of_racks(&stage, speaker);
         }
     }
+    if leads
+        && !broker.awaits_isr_change(id)
+        && let Some(joiner) = isr_plays::joiner(&stage)
+    {
+        if kinds.is_new(Dialogue::Joiners, &[high_watermark > replica.log.log_start_offset(), high_watermark < end]) {
+            isr_plays::of_joiners(&stage, joiner, speaker);
+        }
+        if !is_empty && kinds.is_new(Dialogue::Throttled, &[]) {
+            throttle_plays::of_leader(&stage, joiner, speaker);
+        }
+    }
     // Each broker once: at first it has none. Where the controller is asked for something, it has to answer that first.
     if broker.forwarded() == 0 && kinds.is_new_of(Dialogue::ProducerIds, u64::from(broker.node_id().unsigned_abs())) {
         producer_id_plays::rehearse(&stage, speaker);
@@ -204,6 +225,24 @@ impl Scene {
     /// The same of a broker that is configured otherwise.
     pub(super) fn with_config(self, configure: impl FnOnce(&mut BrokerConfig)) -> Self {
         Scene { copy: self.copy.with_config(configure), ..self }
+    }
+    /// It hears metadata that differs so in what it says of the partition. Returns what it wants others to do.
+    pub(super) fn hears_of_partition(&mut self, change: impl FnOnce(&mut PartitionRegistration)) -> Vec<Effect> {
+        let index = self.id.partition as usize;
+        self.hears_of_topic(|topic| {
+            if let Some(of) = topic.partitions.get_mut(index) {
+                change(of);
+            }
+        })
+    }
+    /// The same, of the topic.
+    pub(super) fn hears_of_topic(&mut self, change: impl FnOnce(&mut TopicImage)) -> Vec<Effect> {
+        let topic_id = self.topic_id;
+        self.copy.hears(|image| {
+            if let Some(topic) = image.topics.get_mut(&topic_id) {
+                change(Arc::make_mut(topic));
+            }
+        })
     }
     /// The end of its log.
     pub(super) fn end(&self) -> i64 {

@@ -55,6 +55,7 @@ mod group_rehearsal;
 mod group_rehearsal_tests;
 #[cfg(test)]
 mod group_tests;
+mod isr_plays;
 mod leader_rehearsal;
 #[cfg(test)]
 mod leader_rehearsal_tests;
@@ -79,6 +80,7 @@ mod session_questions;
 mod slice;
 #[cfg(test)]
 mod tests;
+mod throttle_plays;
 mod told_by_leader;
 mod voter_answers;
 
@@ -320,12 +322,17 @@ impl World {
         }
         client_rehearsal::rehearse(&mut referee.rehearsed_clients, effects, clocks, &mut speaker);
         for (effect, _) in effects {
-            if let Effect::Call { call, conn, request, .. } = effect
-                && let RequestKind::Fetch(fetch) = &**request
-                && network.conns.get(&conn.0).is_some_and(|conn| conn.purpose == Purpose::Fetcher)
-            {
-                let rehearsed = &mut referee.rehearsed_replicas;
-                follower_plays::rehearse(rehearsed, fetch, (*conn, *call), clocks, &mut speaker);
+            let Effect::Call { call, conn, request, .. } = effect else { continue };
+            let (rehearsed, waiting) = (&mut referee.rehearsed_replicas, (*conn, *call));
+            let is_to_leader = || network.conns.get(&conn.0).is_some_and(|conn| conn.purpose == Purpose::Fetcher);
+            match &**request {
+                RequestKind::Fetch(fetch) if is_to_leader() => {
+                    follower_plays::rehearse(rehearsed, fetch, waiting, clocks, &mut speaker);
+                }
+                RequestKind::AlterPartition(request) => {
+                    isr_plays::rehearse(rehearsed, request, waiting, clocks, &mut speaker);
+                }
+                _ => {}
             }
         }
         let mut isr_changes_sent = 0;

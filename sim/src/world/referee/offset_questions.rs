@@ -5,6 +5,7 @@
 
 use kafka_protocol::ResponseError;
 use kafka_protocol::messages::fetch_request::{FetchPartition, FetchTopic, ReplicaState};
+use kafka_protocol::messages::fetch_response::PartitionData;
 use kafka_protocol::messages::list_offsets_request::{ListOffsetsPartition, ListOffsetsTopic};
 use kafka_protocol::messages::list_offsets_response::ListOffsetsPartitionResponse;
 use kafka_protocol::messages::{BrokerId, FetchRequest, ListOffsetsRequest, ResponseKind};
@@ -122,13 +123,13 @@ fn list(scene: &mut Scene, version: i16, replica: i32, asked: &[(i64, i32)]) -> 
 }
 
 /// A fetch of one partition by `replica`, with this broker epoch.
-struct Asked {
-    what: &'static str,
-    replica: i32,
-    broker_epoch: i64,
-    leader_epoch: i32,
-    offset: i64,
-    last_epoch: i32,
+pub(super) struct Asked {
+    pub(super) what: &'static str,
+    pub(super) replica: i32,
+    pub(super) broker_epoch: i64,
+    pub(super) leader_epoch: i32,
+    pub(super) offset: i64,
+    pub(super) last_epoch: i32,
 }
 
 fn of_fetches(stage: &Stage<'_>, speaker: &mut Speaker<'_>) {
@@ -223,8 +224,14 @@ fn due(replica: &Partition, asked: &Asked) -> Outcome {
     broker_answers::outcome(replica, &fetch, &asked)
 }
 
-/// Asks without patience and without a session.
 fn fetch(scene: &mut Scene, asked: &Asked) -> Option<Outcome> {
+    let answer = fetched(scene, asked)?;
+    // The replica that is nearer is told to a consumer, and nothing was looked at.
+    (answer.preferred_read_replica.0 < 0).then(|| Outcome::of(&answer))
+}
+
+/// Asks without patience and without a session.
+pub(super) fn fetched(scene: &mut Scene, asked: &Asked) -> Option<PartitionData> {
     let (topic_id, log_start) = scene.replica().map(|replica| (replica.topic_id, replica.log.log_start_offset()))?;
     let partition = FetchPartition::default()
         .with_partition(scene.id.partition)
@@ -242,7 +249,5 @@ fn fetch(scene: &mut Scene, asked: &Asked) -> Option<Outcome> {
         .with_topics(vec![FetchTopic::default().with_topic_id(topic_id).with_partitions(vec![partition])]);
     let Settled::Answered(response) = scene.copy.ask(versions::FETCH, request).1 else { return None };
     let ResponseKind::Fetch(response) = *response else { return None };
-    let answer = response.responses.into_iter().next()?.partitions.into_iter().next()?;
-    // The replica that is nearer is told to a consumer, and nothing was looked at.
-    (answer.preferred_read_replica.0 < 0).then(|| Outcome::of(&answer))
+    response.responses.into_iter().next()?.partitions.into_iter().next()
 }
