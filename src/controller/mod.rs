@@ -189,6 +189,13 @@ impl Controller {
     pub fn setup(&self) -> &ControllerSetup {
         &self.setup
     }
+    /// The same, reached elsewhere than it was.
+    pub fn at_endpoint(mut self, endpoint: Endpoint) -> Self {
+        if let Some(quorum) = &mut self.quorum {
+            quorum.move_to(endpoint);
+        }
+        self
+    }
     /// The metadata that decisions are based on: after every record appended, committed or not. A controller that does
     /// not decide has only what is committed.
     pub fn image(&self) -> &MetadataImage {

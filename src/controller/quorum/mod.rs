@@ -296,6 +296,10 @@ impl Quorum {
             Role::Resigned { .. } => QuorumRole::Resigned,
         }
     }
+    /// From now on it is reached there.
+    pub fn move_to(&mut self, endpoint: Endpoint) {
+        self.endpoint = endpoint;
+    }
     /// The current epoch.
     pub fn epoch(&self) -> i32 {
         self.epoch

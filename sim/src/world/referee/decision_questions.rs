@@ -119,6 +119,19 @@ impl Leader<'_> {
         request.topics[0].partitions = vec![data];
         Question { what, version: versions::ALTER_PARTITION, request: request.into() }
     }
+
+    /// What an administrator asks.
+    fn is_reassigned(&self, topic: &trial_kafka::ids::Topic, target: Vec<i32>) -> Question {
+        let target = target.into_iter().map(BrokerId).collect();
+        let moved = ReassignablePartition::default().with_partition_index(self.index).with_replicas(Some(target));
+        let topics = vec![ReassignableTopic::default().with_name(topic_name(topic)).with_partitions(vec![moved])];
+        let request = AlterPartitionReassignmentsRequest::default().with_timeout_ms(60_000).with_topics(topics);
+        Question {
+            what: "to reassign a partition",
+            version: versions::ALTER_PARTITION_REASSIGNMENTS,
+            request: request.into(),
+        }
+    }
 }
 
 /// Members whose broker epochs are not told.
@@ -189,6 +202,13 @@ fn ask_of_partition(
         data.new_isr_with_epochs = members(std::iter::once(partition.leader));
     })]);
     if !partition.is_reassigning() {
+        // That ends at once, and nobody who is no longer assigned may be elected.
+        let alone = leader.is_reassigned(&topic.name, vec![partition.leader]);
+        let asks = leader.asks("for what it is, alone", |_, data| {
+            data.partition_epoch += 1;
+            data.new_isr_with_epochs = members(std::iter::once(partition.leader));
+        });
+        dialogues.push(vec![alone, asks]);
         ask_for_others(&leader, &topic.name, dialogues);
     }
 }
@@ -198,17 +218,6 @@ fn ask_for_others(leader: &Leader<'_>, topic: &trial_kafka::ids::Topic, dialogue
     let (image, partition) = (leader.image, leader.partition);
     let is_new = |id: &i32| !partition.replicas.contains(id) && image.is_active(*id);
     let Some(new) = image.brokers.keys().copied().find(is_new) else { return };
-    let reassign = |target: Vec<i32>| {
-        let target = target.into_iter().map(BrokerId).collect();
-        let moved = ReassignablePartition::default().with_partition_index(leader.index).with_replicas(Some(target));
-        let topics = vec![ReassignableTopic::default().with_name(topic_name(topic)).with_partitions(vec![moved])];
-        let request = AlterPartitionReassignmentsRequest::default().with_timeout_ms(60_000).with_topics(topics);
-        Question {
-            what: "to reassign a partition",
-            version: versions::ALTER_PARTITION_REASSIGNMENTS,
-            request: request.into(),
-        }
-    };
     let others = partition.replicas.iter().copied().filter(|replica| *replica != partition.leader);
     let without_leader = in_turn(partition, new);
     let in_place_of_another: Vec<i32> = [partition.leader, new].into_iter().chain(others.skip(1)).collect();
@@ -222,11 +231,11 @@ fn ask_for_others(leader: &Leader<'_>, topic: &trial_kafka::ids::Topic, dialogue
     let with_new = |of: &[i32]| -> Vec<i32> { of.iter().copied().chain([new]).collect() };
     let active: Vec<i32> = partition.replicas.iter().copied().filter(|replica| image.is_active(*replica)).collect();
     for target in [without_leader, in_place_of_another, vec![new]] {
-        let begins = || reassign(target.clone());
+        let begins = || leader.is_reassigned(topic, target.clone());
         dialogues.push(vec![begins(), joins("for the new replica in sync", with_new(&partition.isr))]);
         dialogues.push(vec![begins(), joins("for all of them in sync", with_new(&active))]);
     }
-    let begins = reassign(in_turn(partition, new));
+    let begins = leader.is_reassigned(topic, in_turn(partition, new));
     dialogues.push(vec![begins, joins("for its leader and the new replica in sync", vec![partition.leader, new])]);
 }
 

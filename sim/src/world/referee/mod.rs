@@ -56,6 +56,7 @@ mod group_rehearsal_tests;
 #[cfg(test)]
 mod group_tests;
 mod isr_plays;
+mod leader_plays;
 mod leader_rehearsal;
 #[cfg(test)]
 mod leader_rehearsal_tests;

@@ -87,6 +87,17 @@ pub(super) fn all_is_replicated(controller: &Controller, look: &QuorumLook) -> V
     others.map(|voter| fetch(voter.id, voter.directory_id)).collect()
 }
 
+/// A node that is none asks to become a voter.
+pub(super) fn addition(controller: &Controller, look: &QuorumLook) -> Question {
+    Asker::of(controller, look).add("to add a voter", STRANGER)
+}
+
+/// The same node has all that was written, as an observer.
+pub(super) fn fetch_of_who_is_added(controller: &Controller, look: &QuorumLook) -> Question {
+    let asker = Asker::of(controller, look);
+    asker.fetch("for more", asker.epoch, (asker.last_epoch, asker.end), (STRANGER, NO_OTHER_DISK))
+}
+
 /// Where the node is that is asked, and in whose name it is.
 struct Asker {
     cluster: StrBytes,
@@ -284,19 +295,20 @@ impl Asker {
         Question { what, version: versions::UPDATE_RAFT_VOTER, request: request.into() }
     }
 
-    fn voters(&self, controller: &Controller, look: &QuorumLook, dialogues: &mut Vec<Vec<Question>>) {
+    fn add(&self, what: &'static str, id: i32) -> Question {
         let listener = Added::default()
             .with_name(StrBytes::from_static_str(LISTENER))
             .with_host("elsewhere".into())
             .with_port(9093);
-        let add = |what: &'static str, id: i32| {
-            let request = AddRaftVoterRequest::default()
-                .with_cluster_id(Some(self.cluster.clone()))
-                .with_voter_id(id)
-                .with_voter_directory_id(NO_OTHER_DISK)
-                .with_listeners(vec![listener.clone()]);
-            Question { what, version: versions::ADD_RAFT_VOTER, request: request.into() }
-        };
+        let request = AddRaftVoterRequest::default()
+            .with_cluster_id(Some(self.cluster.clone()))
+            .with_voter_id(id)
+            .with_voter_directory_id(NO_OTHER_DISK)
+            .with_listeners(vec![listener]);
+        Question { what, version: versions::ADD_RAFT_VOTER, request: request.into() }
+    }
+
+    fn voters(&self, controller: &Controller, look: &QuorumLook, dialogues: &mut Vec<Vec<Question>>) {
         let (own, others) = ((self.me, look.directory_id.unwrap_or_default()), (self.other.0, NO_DISK));
         let mut refused = vec![
             self.remove("to remove a voter on another disk", others),
@@ -304,7 +316,7 @@ impl Asker {
             self.update("to move a voter on another disk", others),
         ];
         if self.other.0 != STRANGER {
-            refused.push(add("to add a voter on another disk", self.other.0));
+            refused.push(self.add("to add a voter on another disk", self.other.0));
         }
         if controller.voters().len() == 1 {
             refused.push(self.remove("to remove the last voter", own));
@@ -313,7 +325,7 @@ impl Asker {
         }
         dialogues.push(refused);
         dialogues.push(vec![
-            add("to add a voter", STRANGER),
+            self.add("to add a voter", STRANGER),
             self.remove("to remove a voter while another is added", self.other),
         ]);
         dialogues.push(vec![

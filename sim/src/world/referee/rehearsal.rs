@@ -11,12 +11,15 @@
 //! draws zeros; what it does leaves no trace, and costs what a copy costs: so the questions are asked once for each kind of
 //! state that a run comes to.
 
+use std::collections::VecDeque;
+
 use bytes::Bytes;
 use kafka_protocol::messages::{FetchResponse, RequestKind, ResponseKind};
 use trial_kafka::controller::Controller;
 use trial_kafka::event::Event;
 use trial_kafka::node::{
     CallId, ConnId, Effect, Effects, EventId, Host, Input, Listener, Nanos, Node, Now, RandomFor, ReqId, RequestHeader,
+    ms,
 };
 use trial_storage::{DirId, Disk, DiskError, FileId, OpenMode};
 
@@ -24,6 +27,8 @@ use crate::disk::DiskView;
 
 /// How many times a copy is told that what it wrote is durable, before its silence counts as one.
 const ROUNDS: usize = 6;
+/// A copy that has more to do than this is left alone.
+const MOST_STEPS: usize = 1_000;
 
 /// What is asked, and what that is called.
 #[derive(Clone, Debug)]
@@ -50,32 +55,28 @@ impl<'d> Copy<'d> {
 
     /// Asks it, and tells it that what it writes is durable. `None`: it says nothing yet.
     pub(super) fn ask(&mut self, question: &Question) -> Option<ResponseKind> {
+        let input = self.request(question);
+        self.handle(input);
+        self.answer_to(ReqId(u64::MAX - self.asked))
+    }
+    fn request(&mut self, question: &Question) -> Input {
         self.asked += 1;
-        let req = ReqId(u64::MAX - self.asked);
         let header = RequestHeader {
             listener: Listener::Controller,
             api_version: question.version,
             client_id: String::new(),
             client_host: String::new(),
         };
-        let body = Box::new(question.request.clone());
-        self.handle(Input::Request { req, conn: ConnId(u64::MAX - self.asked), header, body });
-        self.answer_to(req)
+        let (req, conn) = (ReqId(u64::MAX - self.asked), ConnId(u64::MAX - self.asked));
+        Input::Request { req, conn, header, body: Box::new(question.request.clone()) }
     }
 
     /// The other voters fetch all that it has written, which commits it. Gives the answer that waited for that.
     pub(super) fn commit(&mut self, fetches: &[Question]) -> Option<ResponseKind> {
         let req = ReqId(u64::MAX - self.asked);
         for fetch in fetches {
-            self.asked += 1;
-            let header = RequestHeader {
-                listener: Listener::Controller,
-                api_version: fetch.version,
-                client_id: String::new(),
-                client_host: String::new(),
-            };
-            let (of_fetch, conn) = (ReqId(u64::MAX - self.asked), ConnId(u64::MAX - self.asked));
-            self.handle(Input::Request { req: of_fetch, conn, header, body: Box::new(fetch.request.clone()) });
+            let input = self.request(fetch);
+            self.handle(input);
         }
         self.answer_to(req)
     }
@@ -122,6 +123,46 @@ impl<'d> Copy<'d> {
             }
         }
         None
+    }
+
+    /// It handles this and what at once follows: what it writes is durable, and whomever it dials is there. Gives what it
+    /// wants others to do.
+    pub(super) fn play(&mut self, input: Input) -> Vec<Effect> {
+        let mut outside = Vec::new();
+        let mut inputs = VecDeque::from([input]);
+        for _ in 0..MOST_STEPS {
+            let Some(input) = inputs.pop_front() else { break };
+            self.handle(input);
+            for effect in self.host.effects.drain(..) {
+                match effect {
+                    Effect::Sync { ticket, .. } => inputs.push_back(Input::Synced { ticket, result: Ok(()) }),
+                    Effect::Defer { step, .. } => inputs.push_back(Input::Local(step)),
+                    Effect::Dial { conn, .. } => inputs.push_back(Input::Opened { conn }),
+                    effect => outside.push(effect),
+                }
+            }
+        }
+        outside
+    }
+    /// The same of this question.
+    pub(super) fn play_question(&mut self, question: &Question) -> Vec<Effect> {
+        let input = self.request(question);
+        self.play(input)
+    }
+    /// Its clock goes on, and it does nothing.
+    pub(super) fn wait(&mut self, by_ms: i64) {
+        self.now = Now { mono: self.now.mono.saturating_add(ms(by_ms)), wall: self.now.wall.saturating_add(by_ms) };
+    }
+    /// It does what is due until so much later. Gives what it wants others to do.
+    pub(super) fn pass(&mut self, by_ms: i64) -> Vec<Effect> {
+        let until = self.now.mono.saturating_add(ms(by_ms));
+        let mut outside = Vec::new();
+        for _ in 0..MOST_STEPS {
+            let Some(due) = self.controller.next_deadline().filter(|due| *due <= until) else { break };
+            self.wait(due.saturating_sub(self.now.mono).div_ceil(ms(1)) as i64);
+            outside.extend(self.play(Input::Deadline));
+        }
+        outside
     }
 
     fn handle(&mut self, input: Input) {

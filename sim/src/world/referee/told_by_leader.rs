@@ -5,12 +5,12 @@
 use kafka_protocol::messages::fetch_response::{
     EpochEndOffset, FetchableTopicResponse, LeaderIdAndEpoch, PartitionData, SnapshotId as WireSnapshotId,
 };
-use kafka_protocol::messages::{BrokerId, FetchResponse};
+use kafka_protocol::messages::{BrokerId, FetchResponse, RequestKind};
 use trial_checker::Word;
 use trial_kafka::controller::{Controller, QuorumLook, QuorumRole, Voter};
 use trial_kafka::metadata::METADATA_TOPIC_ID;
 use trial_kafka::metadata::voters_record::{KRAFT_VOTERS, control_key, encode_voters};
-use trial_kafka::node::{CallId, ConnId, Endpoint, Now};
+use trial_kafka::node::{CallId, ConnId, Effect, Endpoint, Input, Now};
 use trial_storage::{BuildOptions, NewRecord, build_batch};
 use uuid::Uuid;
 
@@ -48,6 +48,9 @@ pub(super) fn rehearse(
     }
     told.of_other_voters(speaker);
     told.of_a_snapshot(speaker);
+    if look.is_voter && !look.shuts_down {
+        told.of_its_endpoint(speaker);
+    }
 }
 
 impl Told<'_> {
@@ -126,6 +129,34 @@ impl Told<'_> {
         copy.tell(next, self.answer(|p| p.diverging_epoch = cut));
         if copy.controller.look().is_some() && end_of(&copy) == Some(self.end) && !is_as(&copy, &before) {
             wrong(&copy, "to cut one more", &before);
+        }
+    }
+
+    /// After some rounds of fetches it tells where it is reached, if the set of voters says otherwise.
+    fn of_its_endpoint(&self, speaker: &mut Speaker<'_>) {
+        let rounds_ms = 3 * self.controller.setup().config.controller_quorum_fetch_timeout_ms;
+        let me = self.controller.setup().node_id;
+        let Some(known) = self.controller.voters().into_iter().find(|voter| voter.id == me) else { return };
+        let elsewhere = Endpoint { host: "elsewhere".to_string(), port: 9093 };
+        for (what, endpoint, truth) in
+            [("where the voters say", known.endpoint, false), ("elsewhere than the voters say", elsewhere, true)]
+        {
+            let mut copy = self.copy(speaker);
+            copy.controller = copy.controller.at_endpoint(endpoint);
+            copy.wait(rounds_ms);
+            let (conn, call) = self.fetch;
+            let response = Ok(Box::new(self.answer(|_| {}).into()));
+            let effects = copy.play(Input::Response { conn, call, result: response });
+            let is_it = |effect: &Effect| match effect {
+                Effect::Call { request, .. } => matches!(**request, RequestKind::UpdateRaftVoter(_)),
+                _ => false,
+            };
+            let words = |tells: bool| if tells { "tells where it is reached" } else { "says nothing of where it is" };
+            let (said, truth) = (words(effects.iter().any(is_it)), words(truth));
+            if said != truth && copy.controller.look().is_some() {
+                let said = format!("a voter that {said} (a copy of it, reached {what})");
+                speaker.wrong(Word::VotersStep, None, said, format!("one that {truth}"));
+            }
         }
     }
 
