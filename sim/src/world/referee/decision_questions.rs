@@ -206,6 +206,8 @@ fn ask_of_partition(
         let alone = leader.is_reassigned(&topic.name, vec![partition.leader]);
         let asks = leader.asks("for what it is, alone", |_, data| {
             data.partition_epoch += 1;
+            // Somebody leaves by it.
+            data.leader_epoch += 1;
             data.new_isr_with_epochs = members(std::iter::once(partition.leader));
         });
         dialogues.push(vec![alone, asks]);

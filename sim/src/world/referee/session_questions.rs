@@ -188,6 +188,7 @@ pub(super) fn of_older_segments(stage: &Stage<'_>, speaker: &mut Speaker<'_>) {
             return;
         }
     }
+    of_flushes(&mut scene, time + SEGMENT_MS + 1, from + 2, speaker);
     let is_readable = scene.replica().is_some_and(|replica| replica.high_watermark() > from + 2);
     let asker = if is_readable { Some(CONSUMER) } else { other };
     let Some(asker) = asker.filter(|_| !is_throttled) else { return };
@@ -201,6 +202,25 @@ pub(super) fn of_older_segments(stage: &Stage<'_>, speaker: &mut Speaker<'_>) {
     let what = "from an older segment for more than it holds";
     scene.says(Word::FetchAnswer, words(has_records), words(true), what, speaker);
     of_retention(&mut scene, speaker);
+}
+
+/// It has just rolled a segment, which ended there. That one is flushed, and not what is appended behind it.
+/// (`UnifiedLog.roll`, `append`.)
+fn of_flushes(scene: &mut Scene, time: i64, rolled_at: i64, speaker: &mut Speaker<'_>) {
+    let is_flushed_by_messages = scene.replica().is_none_or(|replica| replica.flush_messages < i64::from(i32::MAX));
+    if is_flushed_by_messages {
+        return;
+    }
+    let judge = |scene: &Scene, what: &str, speaker: &mut Speaker<'_>| {
+        let Some(replica) = scene.replica() else { return };
+        let words = |to: i64| format!("a log flushed up to {to}");
+        let said = words(replica.log.recovery_point());
+        scene.says(Word::StepOfLogEnd, said, words(rolled_at), what, speaker);
+    };
+    judge(scene, "to roll a segment", speaker);
+    if scene.takes("to append behind that", two_of(time), speaker).is_some() {
+        judge(scene, "to append behind that", speaker);
+    }
 }
 
 /// However old a segment is: what is not committed is not deleted.
