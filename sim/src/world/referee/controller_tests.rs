@@ -24,7 +24,7 @@ fn heard_without(switch: &str) -> Vec<(Word, String)> {
     let zoo = if switch.is_empty() { String::new() } else { format!("zoo = [\"{switch}\"]") };
     let text = format!(
         "format = 1\nrun = \"20s\"\n{zoo}\n[cluster]\nbrokers = 3\ncontrollers = 3\n[[topic]]\nname = \"orders\"\n\
-         assignments = [[1, 2, 3]]\nreplication.factor = 3\n[[producer]]\nrate = 20\nacks = \"all\"\n"
+         assignments = [[1, 2, 3]]\nreplication.factor = 3\nmin.insync.replicas = 2\n[[producer]]\nrate = 20\nacks = \"all\"\n"
     );
     let scenario = scenario::parse("tiny.toml", &text, &[]).unwrap_or_else(|error| panic!("{error}"));
     let mut world = World::with_faults(Arc::new(scenario), 1, Vec::new());
@@ -61,6 +61,7 @@ fn a_copy_shows_what_nobody_asks() {
         ("isr-blind-write", Word::IsrAnswer),
         ("raft-blank-disk-same-id", Word::VoteAnswer),
         ("reconfig-before-epoch-commit", Word::VotersAnswer),
+        ("removed-replica-stays-eligible", Word::PartitionStep),
     ] {
         let heard = heard_without(switch);
         assert!(heard.iter().any(|(of, said)| *of == word && is_of_a_copy(said)), "{switch}: {heard:?}");

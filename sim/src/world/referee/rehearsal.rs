@@ -7,13 +7,13 @@
 //! ```
 //!
 //! Many checks stand where hardly ever anything is wrong: whoever asks knows what he may ask for. Whether they hold does not
-//! show in years of such a run, but in a question of a stranger. The copy reads the node's disk and its writes go nowhere; it
-//! draws zeros; what it does leaves no trace, and costs what a copy costs: so the questions are asked once for each kind of
-//! state that a run comes to.
+//! show in years of such a run, but in a question of a stranger. The copy reads the node's disk, and what it has written
+//! itself, which nobody else sees; it draws zeros; what it does leaves no trace, and costs what a copy costs: so the questions
+//! are asked once for each kind of state that a run comes to.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use kafka_protocol::messages::{FetchResponse, RequestKind, ResponseKind};
 use trial_kafka::controller::Controller;
 use trial_kafka::event::Event;
@@ -50,7 +50,13 @@ pub(super) struct Copy<'d> {
 impl<'d> Copy<'d> {
     pub(super) fn of(controller: &Controller, disk: DiskView<'d>, now: Now) -> Self {
         let host = Nowhere { fresh: u64::MAX / 2, effects: Vec::new() };
-        Copy { controller: controller.clone(), disk: Swallowed { disk }, host, now, asked: 0 }
+        Copy {
+            controller: controller.clone(),
+            disk: Swallowed { disk, written: BTreeMap::new(), opened: 0 },
+            host,
+            now,
+            asked: 0,
+        }
     }
 
     /// Asks it, and tells it that what it writes is durable. `None`: it says nothing yet.
@@ -193,13 +199,35 @@ impl Host for Nowhere {
     fn charge(&mut self, _work: Nanos) {}
 }
 
-/// The disk as it is: every change is taken, and goes nowhere.
+/// The disk as it is, under what the copy has written: that goes nowhere else.
 struct Swallowed<'d> {
     disk: DiskView<'d>,
+    written: BTreeMap<FileId, Tail>,
+    opened: u32,
 }
 
-/// A file that was opened meanwhile. It is empty.
-const OPENED: FileId = FileId(u32::MAX);
+/// What stands in a file from there on, whatever the disk has there.
+#[derive(Default)]
+struct Tail {
+    from: u64,
+    bytes: Vec<u8>,
+}
+
+impl Swallowed<'_> {
+    /// The file's tail, from there on or from before that.
+    fn tail(&mut self, file: FileId, from: u64) -> Result<&mut Tail, DiskError> {
+        let end = self.len(file)?;
+        let from = from.min(end);
+        let begins = self.written.get(&file).map_or(end, |tail| tail.from);
+        let before = if from < begins { self.disk.read(file, from, (begins - from) as usize)? } else { Bytes::new() };
+        let tail = self.written.entry(file).or_insert(Tail { from: end, bytes: Vec::new() });
+        if from < begins {
+            tail.bytes.splice(..0, before);
+            tail.from = from;
+        }
+        Ok(tail)
+    }
+}
 
 impl Disk for Swallowed<'_> {
     fn open_dir(&mut self, _name: &str) -> Result<DirId, DiskError> {
@@ -214,20 +242,42 @@ impl Disk for Swallowed<'_> {
     fn remove_dir(&mut self, _name: &str) -> Result<(), DiskError> {
         Ok(())
     }
+    /// Every file that is opened meanwhile is empty.
     fn open(&mut self, _dir: DirId, _name: &str, _mode: OpenMode) -> Result<FileId, DiskError> {
-        Ok(OPENED)
+        let file = FileId(u32::MAX - self.opened);
+        self.opened += 1;
+        self.written.insert(file, Tail::default());
+        Ok(file)
     }
     fn close(&mut self, _file: FileId) {}
     fn len(&self, file: FileId) -> Result<u64, DiskError> {
-        if file == OPENED { Ok(0) } else { self.disk.len(file) }
+        match self.written.get(&file) {
+            Some(tail) => Ok(tail.from + tail.bytes.len() as u64),
+            None => self.disk.len(file),
+        }
     }
     fn read(&mut self, file: FileId, at: u64, len: usize) -> Result<Bytes, DiskError> {
-        if file == OPENED { Ok(Bytes::new()) } else { self.disk.read(file, at, len) }
+        let Some(tail) = self.written.get(&file) else { return self.disk.read(file, at, len) };
+        let end = at + len as u64;
+        let mut bytes = BytesMut::new();
+        if at < tail.from {
+            bytes.extend_from_slice(&self.disk.read(file, at, (tail.from.min(end) - at) as usize)?);
+        }
+        let within = |at: u64| (at.saturating_sub(tail.from) as usize).min(tail.bytes.len());
+        bytes.extend_from_slice(&tail.bytes[within(at)..within(end)]);
+        Ok(bytes.freeze())
     }
-    fn write(&mut self, _file: FileId, _at: u64, _data: Bytes) -> Result<(), DiskError> {
+    fn write(&mut self, file: FileId, at: u64, data: Bytes) -> Result<(), DiskError> {
+        let tail = self.tail(file, at)?;
+        let from = (at - tail.from) as usize;
+        let end = from + data.len();
+        tail.bytes.resize(tail.bytes.len().max(end), 0);
+        tail.bytes[from..end].copy_from_slice(&data);
         Ok(())
     }
-    fn truncate(&mut self, _file: FileId, _len: u64) -> Result<(), DiskError> {
+    fn truncate(&mut self, file: FileId, len: u64) -> Result<(), DiskError> {
+        let tail = self.tail(file, len)?;
+        tail.bytes.truncate((len - tail.from) as usize);
         Ok(())
     }
     fn rename(&mut self, _dir: DirId, _from: &str, _to: &str) -> Result<(), DiskError> {
