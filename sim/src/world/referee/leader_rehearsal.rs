@@ -110,6 +110,10 @@ pub(super) fn rehearse(rehearsed: &mut Rehearsed, id: &TopicPartition, now: Now,
     let leads = replica.is_leader();
     let is_fenced = broker.image().brokers.get(&broker.node_id()).is_none_or(|me| me.fenced);
     let (high_watermark, end) = (replica.high_watermark(), replica.log_end_offset());
+    if high_watermark > end {
+        // Nothing follows from that; that it is so was heard.
+        return;
+    }
     let is_empty = end == replica.log.log_start_offset();
     if leads && kinds.is_new(Dialogue::Form, &[is_fenced, replica.is_offsets]) {
         match replica.is_offsets {
