@@ -10,17 +10,17 @@ use trial_kafka::ids::{Topic, TopicPartition};
 use trial_kafka::node::{ConnId, Nanos, Now, Purpose};
 use trial_storage::{AppendRule, LogConfig, ProducerRule};
 
-use super::{Speaker, follower_plays, leader_rehearsal};
-use crate::scenario;
-use crate::trace::NodeIx;
+use super::{Said, Speaker, follower_plays, leader_rehearsal};
+use crate::scenario::{self, Scenario};
+use crate::trace::{NodeIx, TraceEvent};
 use crate::world::network::Conn;
 use crate::world::slot::SimNode;
-use crate::world::{Note, Unwatched, WALL_AT_START_MS, World};
+use crate::world::{Note, Sink, Unwatched, WALL_AT_START_MS, World};
 
 const NOW: Nanos = 5_000_000_000;
 
 /// b1 leads orders-0, and b2 follows.
-fn world(zoo: &str) -> World {
+fn scenario(zoo: &str, more: &str) -> Scenario {
     let text = format!(
         r#"
 format = 1
@@ -38,10 +38,13 @@ rate = 10
 enable.idempotence = true
 [[consumer]]
 group.id = "readers"
-"#
+{more}"#
     );
-    let scenario = Arc::new(scenario::parse("tiny.toml", &text, &[]).unwrap_or_else(|e| panic!("{e}")));
-    let mut world = World::with_faults(scenario, 1, Vec::new());
+    scenario::parse("tiny.toml", &text, &[]).unwrap_or_else(|e| panic!("{e}"))
+}
+
+fn world(zoo: &str) -> World {
+    let mut world = World::with_faults(Arc::new(scenario(zoo, "")), 1, Vec::new());
     world.run_until(NOW, &mut Unwatched);
     world.notes.clear();
     world
@@ -141,6 +144,45 @@ fn a_copy_shows_what_a_broker_forgets_of_producers() {
     let heard = rehearsed(&mut world("\"unknown-producer-reset\""), "b1", &orders());
     let is_it = |(word, said): &(Word, String)| *word == Word::ProduceAnswer && said.contains("UNKNOWN_PRODUCER_ID");
     assert!(heard.iter().any(is_it), "{heard:?}");
+}
+
+/// b2 is fetched for by another life than is registered, is fenced, or stops: it is to join in none of these.
+#[test]
+fn a_copy_shows_a_leader_that_lets_in_who_may_not() {
+    for (switch, who) in [
+        ("no-broker-epoch-check", "by a later life than is registered"),
+        ("fenced-joins-isr", "by who is fenced"),
+        ("fenced-joins-isr", "by who stops"),
+    ] {
+        let heard = rehearsed(&mut world(&format!("\"{switch}\"")), "b1", &orders());
+        let is_it = |(word, said): &(Word, String)| *word == Word::StepOfIsr && said.contains(who);
+        assert!(heard.iter().any(is_it), "{switch}: {heard:?}");
+    }
+}
+
+/// b2 is away, and b1 asks to be alone. Its copies are answered in every way, and stand as they must.
+#[test]
+fn a_copy_of_a_healthy_leader_makes_of_every_answer_what_it_must() {
+    #[derive(Default)]
+    struct Ear(Vec<Said>);
+    impl Sink for Ear {
+        fn after_step(&mut self, _: &World, _: &[TraceEvent], notes: &[Note]) {
+            let said = |note: &Note| if let Note::Said(said) = note { Some((**said).clone()) } else { None };
+            self.0.extend(notes.iter().filter_map(said));
+        }
+    }
+    let fault = "[[fault]]\nkind = \"crash\"\ntarget = \"b2\"\nat = \"5s\"\nrestart-after = \"30s\"\n";
+    let mut world = World::new(Arc::new(scenario("", fault)), 1);
+    let mut ear = Ear::default();
+    world.run_until(NOW + 15_000_000_000, &mut ear);
+    let isr = |world: &World| {
+        let broker = world.broker(1).expect("b1 is there");
+        let state = broker.partition(&orders()).and_then(|replica| replica.leader_state());
+        state.expect("it leads").isr.committed().to_vec()
+    };
+    assert_eq!(isr(&world), [1], "it has asked, and was answered");
+    let heard: Vec<_> = ear.0.iter().map(|said| (said.word, &said.said)).collect();
+    assert_eq!(heard, []);
 }
 
 /// What b2 is asked while it waits with a fetch that names orders-0 from its end on.
