@@ -233,6 +233,11 @@ impl Broker {
         self.forwarder.unanswered()
     }
 
+    /// Does it know who leads the controllers?
+    pub fn knows_controller(&self) -> bool {
+        self.observer.view.leader().is_some()
+    }
+
     /// When it looks next for members of its partitions' ISRs that lag.
     pub fn looks_for_late_members_at(&self) -> Option<Nanos> {
         self.timers.due(Timer::IsrShrink)

@@ -172,6 +172,10 @@ impl Play<'_> {
     /// Of no partition anything is said: the same again.
     fn of_refusals_as_a_whole(&self, speaker: &mut Speaker<'_>) {
         use ResponseError::*;
+        // To whom it is connected it may ask; whom it knows leads no more.
+        if !self.stage.broker.knows_controller() {
+            return;
+        }
         for (error, pause_ms) in
             [(StaleBrokerEpoch, PAUSE_MS), (UnknownServerError, PAUSE_MS), (NotController, LONG_MS)]
         {
