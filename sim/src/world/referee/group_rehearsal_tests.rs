@@ -101,7 +101,7 @@ fn a_copy_shows_each_rule_that_its_coordinator_leaves_out() {
     let healthy = "world::referee::group_rehearsal_tests::a_copy_of_a_healthy_coordinator_has_an_answer_to_everything";
     for (rule, what) in [
         ("ConsumerGroupRule::ChangedTopicsRebalance", "by a member whose topic has grown"),
-        ("ConsumerGroupRule::ResolvedExpressionsRebalance", "by a member whose topics are looked up"),
+        ("ConsumerGroupRule::ResolvedExpressionsRebalance", "by a member when one more of its topics is found"),
         ("CoordinatorRule::CoordinatorsDoNotAskForMinIsr", "to commit with too few replicas in sync"),
         ("CoordinatorRule::DeletedTopicsLoseTheirOffsets", "for an offset of a topic that has gone"),
         ("CoordinatorRule::PartitionsAreCountedAtTheStart", "for an offset when its log has more partitions"),
