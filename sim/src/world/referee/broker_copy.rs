@@ -11,7 +11,7 @@ use std::collections::VecDeque;
 
 use kafka_protocol::messages::{RequestKind, ResponseKind};
 use trial_kafka::broker::partition::Partition;
-use trial_kafka::broker::{Broker, BrokerTimer, Step};
+use trial_kafka::broker::{Broker, BrokerTimer, GroupStep, Step};
 use trial_kafka::config::BrokerConfig;
 use trial_kafka::event::Event;
 use trial_kafka::ids::TopicPartition;
@@ -53,6 +53,8 @@ pub(super) struct BrokerCopy {
 struct Heard {
     next: u64,
     effects: Vec<Effect>,
+    /// What it tells of what it did last.
+    events: Vec<Event>,
 }
 
 impl Host for Heard {
@@ -64,7 +66,8 @@ impl Host for Heard {
         // Other numbers each time, and the same in each run (Fibonacci hashing).
         self.fresh().wrapping_mul(0x9e37_79b9_7f4a_7c15)
     }
-    fn record(&mut self, _: Event, _: &[EventId]) -> EventId {
+    fn record(&mut self, event: Event, _: &[EventId]) -> EventId {
+        self.events.push(event);
         EventId::NONE
     }
     fn effect(&mut self, effect: Effect) {
@@ -78,7 +81,8 @@ impl BrokerCopy {
         let mut disk = disk.clone();
         disk.repair();
         disk.set_capacity(None);
-        BrokerCopy { broker: broker.clone(), disk, now, heard: Heard { next: FIRST_NUMBER, effects: Vec::new() } }
+        let heard = Heard { next: FIRST_NUMBER, effects: Vec::new(), events: Vec::new() };
+        BrokerCopy { broker: broker.clone(), disk, now, heard }
     }
     /// From now on the log of this partition is configured so.
     pub(super) fn configure(self, id: &TopicPartition, config: LogConfig) -> Self {
@@ -100,6 +104,10 @@ impl BrokerCopy {
     }
     pub(super) fn now(&self) -> Now {
         self.now
+    }
+    /// What it told of what it did last.
+    pub(super) fn told(&self) -> &[Event] {
+        &self.heard.events
     }
 
     /// Asks it, as some client.
@@ -147,8 +155,14 @@ impl BrokerCopy {
         let lost = Input::Response { call, conn, result: Err(CallError::Disconnected) };
         [lost, Input::Closed { conn }].into_iter().flat_map(|input| self.hand(input)).collect()
     }
+    /// A step of its coordinators that the broker may have set itself to do: the copy has not.
+    pub(super) fn takes_group_step(&mut self, step: GroupStep) {
+        self.hand(Input::Local(LocalStep::Broker(Step::Groups(step))));
+    }
+
     /// It hears metadata that differs from what it knows by this change. Returns what it wants others to do.
     pub(super) fn hears(&mut self, change: impl FnOnce(&mut MetadataImage)) -> Vec<Effect> {
+        self.heard.events.clear();
         let mut fx = Effects::new(&mut self.heard);
         self.broker.hear_metadata(self.now, change, &mut self.disk, &mut fx);
         self.go_on(VecDeque::new())
@@ -172,6 +186,7 @@ impl BrokerCopy {
 
     /// It handles this, and what it sets itself to do by that. Returns what it wants others to do.
     fn hand(&mut self, input: Input) -> Vec<Effect> {
+        self.heard.events.clear();
         self.go_on(VecDeque::from([input]))
     }
     /// It does what it has set itself to do, and handles this.

@@ -16,10 +16,10 @@ use super::classic_questions::{
 };
 use super::group_rehearsal::{Copy, Stage, name_what_was_asked};
 
-const HEARTBEAT: i16 = 1;
+pub(super) const HEARTBEAT: i16 = 1;
 
 /// What a member says in an ordinary heartbeat.
-fn ordinary(group: &str, member: &str, epoch: i32) -> ConsumerGroupHeartbeatRequest {
+pub(super) fn ordinary(group: &str, member: &str, epoch: i32) -> ConsumerGroupHeartbeatRequest {
     ConsumerGroupHeartbeatRequest::default()
         .with_group_id(GroupId(text(group)))
         .with_member_id(text(member))
@@ -28,7 +28,7 @@ fn ordinary(group: &str, member: &str, epoch: i32) -> ConsumerGroupHeartbeatRequ
 }
 
 /// What one says that comes.
-fn joins(group: &str, member: &str, topics: &[String]) -> ConsumerGroupHeartbeatRequest {
+pub(super) fn joins(group: &str, member: &str, topics: &[String]) -> ConsumerGroupHeartbeatRequest {
     let topics = topics.iter().map(|topic| TopicName(text(topic))).collect();
     ordinary(group, member, 0)
         .with_rebalance_timeout_ms(REBALANCE_TIMEOUT_MS)

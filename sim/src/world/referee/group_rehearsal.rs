@@ -11,6 +11,7 @@
 //! nowhere, and its clock goes on only when the dialogue says so. What it may be told of its configuration is told to the
 //! copy, too: else no group of a run were ever full.
 
+use std::borrow::Cow;
 use std::collections::BTreeSet;
 
 use kafka_protocol::ResponseError;
@@ -23,14 +24,17 @@ use trial_kafka::group::config::GroupConfig;
 use trial_kafka::group::consumer::{ConsumerGroup, LEAVE_STATIC, MemberState};
 use trial_kafka::group::coordinator::{Context, Group};
 use trial_kafka::group::shard::{Effects, Shard};
-use trial_kafka::metadata::MetadataImage;
+use trial_kafka::metadata::{MetadataImage, MetadataRecord};
 use trial_kafka::node::{Now, ReqId};
 use trial_kafka::protocol::errors::code_name;
 use trial_kafka::zoo::Zoo;
 use uuid::Uuid;
 
 use super::group_answers::{self, DueOfGroup};
-use super::{Due, Speaker, classic_plays, classic_questions, consumer_questions, group_gate_questions, offset_plays};
+use super::{
+    Due, Speaker, classic_plays, classic_questions, consumer_group_plays, consumer_questions, coordinator_plays,
+    group_gate_questions, offset_plays,
+};
 use crate::world::Note;
 
 /// Beyond the end of any log: what a copy writes ends here, and further on.
@@ -88,7 +92,9 @@ pub(super) fn rehearse(
         classic_questions::of_nobody(&stage, speaker);
         offset_plays::of_nobody(&stage, speaker);
         classic_plays::of_nobody(&stage, speaker);
+        consumer_group_plays::of_nobody(&stage, speaker);
     }
+    coordinator_plays::rehearse(rehearsed, broker, group, now, speaker);
     let stage = Stage { group, ..stage };
     match stage.shard.group(group) {
         None => classic_questions::of_nobody(&stage, speaker),
@@ -124,14 +130,15 @@ impl<'b> Stage<'b> {
         let mut config = self.shard.config().clone();
         configure(&mut config);
         let shard = self.shard.clone().with_config(config);
-        Copy { shard, metadata: self.metadata, group: self.group.to_string(), now: self.now, asked: 0 }
+        let metadata = Cow::Borrowed(self.metadata);
+        Copy { shard, metadata, group: self.group.to_string(), now: self.now, asked: 0 }
     }
 }
 
 /// A copy of a coordinator.
 pub(super) struct Copy<'b> {
     shard: Shard,
-    metadata: &'b MetadataImage,
+    metadata: Cow<'b, MetadataImage>,
     group: String,
     now: Now,
     asked: u64,
@@ -223,16 +230,16 @@ impl Copy<'_> {
             client_host: "/127.0.0.1".to_string(),
             fresh_id: Uuid::from_u128(u128::MAX - u128::from(self.asked)),
         };
-        (ask, self.shard.handle(Context { now: self.now, metadata: self.metadata }, &caller, request))
+        (ask, self.shard.handle(Context { now: self.now, metadata: &self.metadata }, &caller, request))
     }
     /// What it wants to be written cannot be.
     pub(super) fn fail_to_append(&mut self) -> Effects {
-        let cx = Context { now: self.now, metadata: self.metadata };
+        let cx = Context { now: self.now, metadata: &self.metadata };
         self.shard.not_appended(cx, ResponseError::KafkaStorageError)
     }
     /// What it wants to be written is written.
     pub(super) fn append(&mut self, effects: &Effects) -> Effects {
-        let cx = Context { now: self.now, metadata: self.metadata };
+        let cx = Context { now: self.now, metadata: &self.metadata };
         self.asked += 1;
         match effects.records.is_empty() {
             true => Effects::default(),
@@ -241,7 +248,7 @@ impl Copy<'_> {
     }
     /// All that is written is committed.
     pub(super) fn commit(&mut self) -> Effects {
-        self.shard.committed(Context { now: self.now, metadata: self.metadata }, i64::MAX)
+        self.shard.committed(Context { now: self.now, metadata: &self.metadata }, i64::MAX)
     }
 
     /// Its clock goes on, and nobody says anything. What it answers meanwhile, with what is due by then.
@@ -252,7 +259,7 @@ impl Copy<'_> {
             let Some(due) = self.shard.next_deadline().filter(|due| *due <= end) else { break };
             let ahead = i64::try_from(due.saturating_sub(self.now.mono) / 1_000_000).unwrap_or(0);
             self.now = Now { mono: due.max(self.now.mono), wall: self.now.wall.saturating_add(ahead) };
-            while let Some(fired) = self.shard.fire(Context { now: self.now, metadata: self.metadata }) {
+            while let Some(fired) = self.shard.fire(Context { now: self.now, metadata: &self.metadata }) {
                 let (appended, committed) = (self.append(&fired), self.commit());
                 heard.extend([fired, appended, committed].into_iter().flat_map(|effects| effects.answers));
             }
@@ -270,14 +277,20 @@ impl Copy<'_> {
     /// Its clock goes on while nothing is committed. Returns what it does first by that, of what is due by then.
     pub(super) fn pass_uncommitted(&mut self, by_ms: i64) -> Option<Effects> {
         self.wait(by_ms);
-        self.shard.fire(Context { now: self.now, metadata: self.metadata })
+        self.shard.fire(Context { now: self.now, metadata: &self.metadata })
     }
     /// Time passes of which it takes no notice but that it looks for offsets that are too old.
     pub(super) fn look_for_expired(&mut self, after_ms: i64) {
         self.wait(after_ms);
-        let looked = self.shard.look_for_expired(Context { now: self.now, metadata: self.metadata });
+        let looked = self.shard.look_for_expired(Context { now: self.now, metadata: &self.metadata });
         self.append(&looked);
         self.commit();
+    }
+    /// It hears these records about a topic, as its broker would tell it of them.
+    pub(super) fn hears(&mut self, topic: &str, records: &[MetadataRecord]) {
+        let image = self.metadata.to_mut();
+        records.iter().for_each(|record| image.apply(image.next_offset, record));
+        self.shard.on_topics_changed(&[topic.to_string()].into());
     }
     /// Its coordinator begins to load its log.
     pub(super) fn load_anew(&mut self) {
@@ -304,7 +317,7 @@ impl Copy<'_> {
             let mono = due.max(self.now.mono);
             let wall = start.wall.saturating_add(i64::try_from((mono - start.mono) / 1_000_000).unwrap_or(0));
             self.now = Now { mono, wall };
-            while let Some(fired) = self.shard.fire(Context { now: self.now, metadata: self.metadata }) {
+            while let Some(fired) = self.shard.fire(Context { now: self.now, metadata: &self.metadata }) {
                 self.append(&fired);
                 self.commit();
             }

@@ -9,6 +9,7 @@ use trial_kafka::node::{Nanos, Now};
 
 use super::Speaker;
 use super::classic_questions::Of;
+use super::coordinator_plays;
 use super::group_rehearsal::{self, Stage};
 use crate::scenario;
 use crate::trace::NodeIx;
@@ -78,6 +79,42 @@ fn rehearsed(protocol: &str, zoo: &str) -> Vec<(Word, String)> {
 fn a_copy_of_a_healthy_coordinator_has_an_answer_to_everything() {
     assert_eq!(rehearsed("classic", ""), []);
     assert_eq!(rehearsed("consumer", ""), []);
+}
+
+/// These plays are played in a run of one broker, which coordinates everything, and once in it.
+#[test]
+fn what_befalls_the_topics_of_a_coordinator_is_played_once() {
+    let (mut world, node) = world("classic", "");
+    let mut rehearsed = Default::default();
+    let heard = said(&mut world, node, |speaker| {
+        let broker = speaker.slot.broker().expect("it is one");
+        coordinator_plays::rehearse(&mut rehearsed, broker, "readers", now(), speaker);
+    });
+    assert_eq!((heard, rehearsed.len()), (Vec::new(), 1));
+}
+
+/// In processes of their own: a rule is left out for all of one. What is left out is said by the play that is about it.
+#[cfg(feature = "mutants")]
+#[test]
+fn a_copy_shows_each_rule_that_its_coordinator_leaves_out() {
+    use trial_kafka::conformance::left_out::LEFT_OUT;
+    let healthy = "world::referee::group_rehearsal_tests::a_copy_of_a_healthy_coordinator_has_an_answer_to_everything";
+    for (rule, what) in [
+        ("ConsumerGroupRule::ChangedTopicsRebalance", "by a member whose topic has grown"),
+        ("ConsumerGroupRule::ResolvedExpressionsRebalance", "by a member when one more of its topics is found"),
+        ("CoordinatorRule::CoordinatorsDoNotAskForMinIsr", "to commit with too few replicas in sync"),
+        ("CoordinatorRule::DeletedTopicsLoseTheirOffsets", "for an offset of a topic that has gone"),
+        ("CoordinatorRule::PartitionsAreCountedAtTheStart", "for an offset when its log has more partitions"),
+        ("CoordinatorRule::ReignGoesOn", "to lead on in a new epoch"),
+        ("ClassicGroupRule::WaitingMembersDoNotExpire", "to rebalance while a member is expected"),
+    ] {
+        let me = std::env::current_exe().expect("a test is a program");
+        let mut command = std::process::Command::new(me);
+        command.args([healthy, "--exact", "--test-threads", "1"]).env(LEFT_OUT, rule);
+        let ended = command.output().expect("this program starts again");
+        let printed = [ended.stdout, ended.stderr].map(|bytes| String::from_utf8_lossy(&bytes).into_owned()).concat();
+        assert!(!ended.status.success() && printed.contains(what), "{rule}: {printed}");
+    }
 }
 
 /// Nobody in these runs commits for another generation, is fenced or heard too late.

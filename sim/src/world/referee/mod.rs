@@ -29,6 +29,7 @@ mod client_copy;
 mod client_rehearsal;
 mod consumer_answers;
 mod consumer_copy;
+mod consumer_group_plays;
 mod consumer_plays;
 mod consumer_questions;
 #[cfg(test)]
@@ -40,6 +41,7 @@ mod controller_answers;
 #[cfg(test)]
 mod controller_tests;
 mod controllers;
+mod coordinator_plays;
 mod decision_questions;
 mod deeds;
 mod delete_questions;
@@ -61,6 +63,7 @@ mod leader_rehearsal;
 #[cfg(test)]
 mod leader_rehearsal_tests;
 mod made_batches;
+mod made_topics;
 mod offset_plays;
 mod offset_questions;
 mod partition_steps;

@@ -7,7 +7,8 @@ use kafka_protocol::ResponseError;
 use kafka_protocol::messages::offset_commit_request::{OffsetCommitRequestPartition, OffsetCommitRequestTopic};
 use kafka_protocol::messages::offset_delete_request::{OffsetDeleteRequestPartition, OffsetDeleteRequestTopic};
 use kafka_protocol::messages::offset_fetch_request::{OffsetFetchRequestGroup, OffsetFetchRequestTopics};
-use kafka_protocol::messages::{GroupId, OffsetCommitRequest, OffsetDeleteRequest, TopicName};
+use kafka_protocol::messages::offset_fetch_response::OffsetFetchResponseGroup;
+use kafka_protocol::messages::{GroupId, OffsetCommitRequest, OffsetCommitResponse, OffsetDeleteRequest, TopicName};
 use trial_checker::Word;
 use trial_kafka::group::api::{AskId, Request, Response};
 use trial_kafka::group::classic::{ClassicGroup, ClassicState};
@@ -21,19 +22,19 @@ use super::group_rehearsal::{Copy, Stage, name_what_was_asked};
 
 /// The last version of OffsetCommit in which a client says how long it is kept.
 const WITH_RETENTION: i16 = 4;
-const FETCH: i16 = 9;
+pub(super) const FETCH: i16 = 9;
 const DELETE: i16 = 0;
 /// A version of JoinGroup in which a member comes without an id, and is one at once (before KIP-394).
 const OLD_JOIN: i16 = 3;
 /// A topic to which nobody is subscribed.
 const UNREAD: &str = "rehearsal";
-const NO_OFFSET: i64 = -1;
+pub(super) const NO_OFFSET: i64 = -1;
 /// How long offsets are kept in a copy.
 const RETENTION_MS: i64 = 10_000;
 
 /// What a copy says of offsets. The error of one that has none comes as such.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Said {
+pub(super) enum Said {
     Nothing,
     Error(i16),
     Offset(i64),
@@ -51,31 +52,41 @@ impl std::fmt::Display for Said {
 
 /// A group, and a member of it that speaks; nobody, for a group that only has offsets.
 #[derive(Clone, Copy)]
-struct Who<'a> {
+pub(super) struct Who<'a> {
     group: &'a str,
     member: &'a str,
     generation: i32,
 }
 
-impl Who<'_> {
-    fn commit(self, topic: &str, offset: i64, retention_ms: i64) -> Request {
+impl<'a> Who<'a> {
+    /// Somebody who speaks for a group that only has offsets.
+    pub(super) fn of_nobody(group: &'a str) -> Who<'a> {
+        Who { group, member: "", generation: -1 }
+    }
+    /// An offset of partition 0 of the topic.
+    pub(super) fn commits(self, topic: &str, offset: i64, retention_ms: i64) -> OffsetCommitRequest {
         let partition =
             OffsetCommitRequestPartition::default().with_committed_offset(offset).with_committed_leader_epoch(-1);
         let topic = OffsetCommitRequestTopic::default().with_name(TopicName(text(topic)));
-        let request = OffsetCommitRequest::default()
+        OffsetCommitRequest::default()
             .with_group_id(GroupId(text(self.group)))
             .with_member_id(text(self.member))
             .with_generation_id_or_member_epoch(self.generation)
             .with_retention_time_ms(retention_ms)
-            .with_topics(vec![topic.with_partitions(vec![partition])]);
-        Request::OffsetCommit(request)
+            .with_topics(vec![topic.with_partitions(vec![partition])])
     }
-    fn fetch(self, topic: &str, require_stable: bool) -> Request {
+    fn commit(self, topic: &str, offset: i64, retention_ms: i64) -> Request {
+        Request::OffsetCommit(self.commits(topic, offset, retention_ms))
+    }
+    /// How far is the group in partition 0 of the topic?
+    pub(super) fn asks(self, topic: &str) -> OffsetFetchRequestGroup {
         let topic =
             OffsetFetchRequestTopics::default().with_name(TopicName(text(topic))).with_partition_indexes(vec![0]);
         let group = OffsetFetchRequestGroup::default().with_group_id(GroupId(text(self.group)));
-        let group = group.with_member_id(None).with_member_epoch(-1).with_topics(Some(vec![topic]));
-        Request::OffsetFetch { group, require_stable }
+        group.with_member_id(None).with_member_epoch(-1).with_topics(Some(vec![topic]))
+    }
+    fn fetch(self, topic: &str, require_stable: bool) -> Request {
+        Request::OffsetFetch { group: self.asks(topic), require_stable }
     }
     fn delete(self, topic: &str) -> Request {
         let partitions = vec![OffsetDeleteRequestPartition::default()];
@@ -85,19 +96,26 @@ impl Who<'_> {
     }
 }
 
+/// What an answer to a commit says of the partition.
+pub(super) fn said_to_commit(answer: &OffsetCommitResponse) -> Said {
+    let codes = answer.topics.iter().flat_map(|topic| &topic.partitions).map(|partition| partition.error_code);
+    Said::Error(codes.into_iter().next().unwrap_or(NONE))
+}
+/// What an answer about a group's offsets says of the partition.
+pub(super) fn said_to_fetch(answer: &OffsetFetchResponseGroup) -> Said {
+    if answer.error_code != NONE {
+        return Said::Error(answer.error_code);
+    }
+    let offsets = answer.topics.iter().flat_map(|topic| &topic.partitions).map(|found| found.committed_offset);
+    Said::Offset(offsets.into_iter().next().unwrap_or(NO_OFFSET))
+}
+
 /// What is said to this question among all that is said.
 fn said<'e>(ask: AskId, effects: impl IntoIterator<Item = &'e Effects>) -> Said {
     let answers = effects.into_iter().flat_map(|effects| &effects.answers);
     match answers.into_iter().find(|(of, _)| *of == ask).map(|(_, answer)| answer) {
-        Some(Response::OffsetCommit(answer)) => {
-            let codes = answer.topics.iter().flat_map(|topic| &topic.partitions).map(|partition| partition.error_code);
-            Said::Error(codes.into_iter().next().unwrap_or(NONE))
-        }
-        Some(Response::OffsetFetch(answer)) if answer.error_code != NONE => Said::Error(answer.error_code),
-        Some(Response::OffsetFetch(answer)) => {
-            let offsets = answer.topics.iter().flat_map(|topic| &topic.partitions).map(|found| found.committed_offset);
-            Said::Offset(offsets.into_iter().next().unwrap_or(NO_OFFSET))
-        }
+        Some(Response::OffsetCommit(answer)) => said_to_commit(answer),
+        Some(Response::OffsetFetch(answer)) => said_to_fetch(answer),
         Some(Response::OffsetDelete(answer)) if answer.error_code != NONE => Said::Error(answer.error_code),
         Some(Response::OffsetDelete(answer)) => {
             let codes = answer.topics.iter().flat_map(|topic| &topic.partitions).map(|partition| partition.error_code);
@@ -108,7 +126,7 @@ fn said<'e>(ask: AskId, effects: impl IntoIterator<Item = &'e Effects>) -> Said 
     }
 }
 
-fn judge(what: &str, said: Said, due: Said, speaker: &mut Speaker<'_>) {
+pub(super) fn judge(what: &str, said: Said, due: Said, speaker: &mut Speaker<'_>) {
     let heard = speaker.notes.len();
     speaker.says(Word::GroupAnswer, None, said.to_string(), due.to_string());
     name_what_was_asked(what, heard, speaker);
@@ -122,13 +140,13 @@ fn settled(copy: &mut Copy<'_>, version: i16, request: Request) -> Said {
     said(ask, [&handled, &appended, &committed])
 }
 
-fn of_error(error: ResponseError) -> Said {
+pub(super) fn of_error(error: ResponseError) -> Said {
     Said::Error(error.code())
 }
 
 /// A group that only has offsets.
 pub(super) fn of_nobody(stage: &Stage<'_>, speaker: &mut Speaker<'_>) {
-    let who = Who { group: stage.group, member: "", generation: -1 };
+    let who = Who::of_nobody(stage.group);
     while_it_is_written(stage, who, speaker);
     while_it_loads(stage, who, speaker);
     when_it_is_old(stage, who, speaker);
