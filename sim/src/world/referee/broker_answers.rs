@@ -90,6 +90,11 @@ pub(super) fn judge_fetch(fetch: &Fetch, response: &FetchResponse, speaker: &mut
             if answer.high_watermark > high_watermark {
                 speaker.says(Word::FetchedHighWatermark, Some(&replica.id), answer.high_watermark, high_watermark);
             }
+            // Without transactions all that is committed is stable.
+            if answer.last_stable_offset > answer.high_watermark {
+                let (said, truth) = (answer.last_stable_offset, answer.high_watermark);
+                speaker.says(Word::FetchedHighWatermark, Some(&replica.id), said, truth);
+            }
             let log_start = replica.log.log_start_offset();
             if answer.log_start_offset > log_start {
                 speaker.says(Word::FetchedLogStart, Some(&replica.id), answer.log_start_offset, log_start);

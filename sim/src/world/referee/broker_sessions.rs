@@ -115,6 +115,13 @@ impl Sessions {
         self.is_stale(session, now).then_some(*id)
     }
 
+    /// Whose session runs out first, and when.
+    pub(super) fn first_to_run_out(&self) -> Option<(i32, Nanos)> {
+        let unfenced = self.of.iter().filter(|(_, session)| !session.fenced);
+        let (id, session) = unfenced.min_by_key(|(id, session)| (session.last_contact, **id))?;
+        Some((*id, session.last_contact.saturating_add(self.timeout)))
+    }
+
     /// What must come of a heartbeat of a broker that is registered as it says.
     pub(super) fn to_heartbeat(
         &self,

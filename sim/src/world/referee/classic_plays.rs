@@ -13,6 +13,7 @@ use kafka_protocol::messages::sync_group_request::SyncGroupRequestAssignment;
 use kafka_protocol::messages::{GroupId, JoinGroupResponse, SyncGroupRequest};
 use trial_checker::Word;
 use trial_kafka::group::api::{AskId, Request, Response};
+use trial_kafka::group::classic::ClassicState;
 use trial_kafka::group::config::GroupConfig;
 
 use super::Speaker;
@@ -238,4 +239,15 @@ fn of_what_is_written(stage: &Stage<'_>, speaker: &mut Speaker<'_>) {
     play.copy.commit();
     speaker.says(Word::GroupRebalance, None, state(&play), before);
     name_what_was_asked("to go on, when the assignment of the generation before is committed", heard, speaker);
+    // Nor is one that is never committed: a coordinator that comes after would not know of it.
+    let Some((mut play, answers)) = grown(stage, LONG_SESSION_MS, &[None]) else { return };
+    let (_, handled) = play.copy.hand_in(SYNC, play.sync_of(&answers[0]));
+    play.copy.append(&handled);
+    let mut patience = play.copy.config().offset_commit_timeout_ms;
+    while let Some(effects) = play.copy.pass_uncommitted(std::mem::take(&mut patience)) {
+        play.copy.append(&effects);
+    }
+    let heard = speaker.notes.len();
+    speaker.says(Word::GroupRebalance, None, state(&play), ClassicState::PreparingRebalance.name().to_string());
+    name_what_was_asked("for an assignment that is never committed", heard, speaker);
 }

@@ -12,7 +12,7 @@ use kafka_protocol::messages::{RequestKind, ResponseKind};
 use trial_checker::Word;
 use trial_kafka::controller::{Controller, QuorumLook, QuorumRole};
 use trial_kafka::event::Event;
-use trial_kafka::node::{CallId, ConnId, Input, LocalStep, Nanos, Now, ReqId};
+use trial_kafka::node::{CallId, ConnId, Input, LocalStep, Nanos, Now, ReqId, ms};
 
 use super::broker_sessions::{HeartbeatDue, RegistrationDue, Sessions, fenced_by};
 use super::end_of_epoch::{self, EndDue};
@@ -199,6 +199,25 @@ impl Watch {
             for dialogue in decision_questions::dialogues(controller) {
                 self.hold(&dialogue, true, controller, now, speaker);
             }
+            self.of_silence(controller, now, speaker);
+        }
+    }
+
+    /// All brokers fall silent: the first whose session runs out is fenced at once, by a copy that needs nobody to commit that.
+    /// Source: `BrokerHeartbeatManager.nextCheckTimeNs`.
+    fn of_silence(&self, controller: &Controller, now: Now, speaker: &mut Speaker<'_>) {
+        let first = self.sessions.get(&speaker.node).and_then(Sessions::first_to_run_out);
+        let Some((broker, at)) = first.filter(|(_, at)| controller.voters().len() == 1 && *at > now.mono) else {
+            return;
+        };
+        let mut copy = Copy::of(controller, speaker.slot.disk.view(), now);
+        // It may wait for a step that it has set itself, of which the copy does not hear.
+        copy.play(Input::Local(LocalStep::Controller(trial_kafka::controller::Step::Tick)));
+        copy.pass((at - now.mono).div_ceil(ms(1)) as i64 + 2);
+        let is_fenced = copy.controller.image().brokers.get(&broker).is_none_or(|registered| registered.fenced);
+        if !is_fenced && copy.controller.is_active() {
+            let said = format!("b{broker} not fenced (when a copy of it heard of nobody)");
+            speaker.wrong(Word::SessionStep, None, said, format!("b{broker} fenced"));
         }
     }
 

@@ -197,6 +197,12 @@ impl Play<'_> {
         }
         if let Some(mut told) = asked(speaker) {
             told.hears(end + 10);
+            told.hears(self.start + 1);
+            let what = "to follow a leader that has caught up and deleted something meanwhile";
+            told.must(what, end, Next::Records { from: end }, speaker);
+        }
+        if let Some(mut told) = asked(speaker) {
+            told.hears(end + 10);
             let begins = end + 5;
             told.hears(begins);
             let what = "to follow a leader whose log begins later";

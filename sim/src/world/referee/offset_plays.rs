@@ -248,6 +248,14 @@ pub(super) fn of_members(stage: &Stage<'_>, group: &ClassicGroup, speaker: &mut 
     copy.look_for_expired(RETENTION_MS);
     is_kept(&mut copy, "for an old offset of a topic that nobody reads", UNREAD, !group.knows_its_topics());
 
+    // What counts is when it was committed, and not since when the group is as it is.
+    let mut copy = stage.copy_with(keeps_shortly);
+    copy.wait(RETENTION_MS / 2);
+    if settled(&mut copy, COMMIT, who.commit(UNREAD, 7, -1)) == Said::Error(NONE) {
+        copy.look_for_expired(RETENTION_MS * 3 / 4);
+        is_kept(&mut copy, "for an offset that is younger than the group", UNREAD, true);
+    }
+
     // In a rebalance nobody knows who reads what.
     if let Some(mut copy) = begun(UNREAD) {
         copy.someone_comes(stage, group);

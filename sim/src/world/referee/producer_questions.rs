@@ -4,6 +4,7 @@
 
 use bytes::Bytes;
 use kafka_protocol::ResponseError;
+use trial_checker::Word;
 use trial_kafka::broker::BrokerTimer;
 use trial_kafka::protocol::versions;
 
@@ -57,6 +58,10 @@ fn of_the_known(stage: &Stage<'_>, speaker: &mut Speaker<'_>) {
     }
     if scene.takes("to append what comes next", one(epoch, next), speaker).is_some() {
         let end = scene.end();
+        let entries = scene.replica().and_then(|replica| replica.log.producers()).map(|producers| producers.entries());
+        let heard_at = entries.and_then(|entries| entries.get(&id)).map_or(-1, |entry| entry.last_timestamp());
+        let words = |time: i64| format!("a producer that is silent since {time}");
+        scene.says(Word::StepOfLogEnd, words(heard_at), words(now), "to append what comes next", speaker);
         is_known(&mut scene, "to append what it has just appended", one(epoch, next), end - 1, speaker);
     }
 }

@@ -79,6 +79,13 @@ impl Steps {
             let said = "a candidate that has lost and goes on".to_string();
             speaker.wrong(Word::QuorumStep, None, said, "a pause before it tries again".to_string());
         }
+        if let Some(until) = now.pauses_until.filter(|until| before.pauses_until != Some(*until)) {
+            let most = ms(controller.setup().config.controller_quorum_election_backoff_max_ms);
+            if until > time.saturating_add(most) {
+                let said = format!("a pause of {} ns before it tries again", until - time);
+                speaker.wrong(Word::QuorumStep, None, said, format!("one of no more than {most} ns"));
+            }
+        }
         self.judge_patience(before, now, time, controller, speaker);
     }
 
