@@ -22,8 +22,7 @@ use super::quorum_steps::{self, Steps};
 use super::rehearsal::{Copy, Question};
 use super::voter_answers::{self, VotersDue};
 use super::{
-    Due, Speaker, controller_answers, decision_questions, leader_plays, quorum_answers, quorum_questions,
-    told_by_leader,
+    Due, Speaker, controller_answers, decision_questions, quorum_answers, quorum_questions, told_by_leader, voter_plays,
 };
 use crate::trace::NodeIx;
 use crate::world::Note;
@@ -184,7 +183,7 @@ impl Watch {
             for dialogue in quorum_questions::dialogues(controller, &look) {
                 self.hold(&dialogue, false, controller, now, speaker);
             }
-            leader_plays::rehearse(controller, &look, now, speaker);
+            voter_plays::rehearse(controller, &look, now, speaker);
         }
         let follows = matches!(look.role, QuorumRole::Follower { .. }) && !look.takes_snapshot && !look.waits_for_disk;
         if let Some(fetch) = fetch.filter(|_| follows && look.has_fetched) {

@@ -349,11 +349,7 @@ impl Fetch {
         speaker: &mut Speaker<'_>,
     ) {
         let mut scene = stage.scene();
-        let me = stage.broker.node_id();
-        scene.hears_of_partition(|of| {
-            of.partition_epoch += 1;
-            of.isr = vec![me];
-        });
+        scene.hears_of_isr(&[stage.broker.node_id()]);
         scene.copy.hears(change);
         let last_epoch = stage.replica.log.epochs().last().map_or(-1, |entry| entry.epoch);
         let leader_epoch = stage.replica.leader_epoch;

@@ -239,7 +239,16 @@ impl Scene {
             }
         })
     }
-    /// The same, of the topic.
+    /// It hears that these are in sync.
+    pub(super) fn hears_of_isr(&mut self, isr: &[i32]) {
+        // The answer to AlterPartition may have told it of a change before metadata does.
+        let known = self.replica().map_or(0, |replica| replica.partition_epoch);
+        self.hears_of_partition(|of| {
+            of.partition_epoch = of.partition_epoch.max(known) + 1;
+            of.isr = isr.to_vec();
+        });
+    }
+    /// It hears metadata that differs so in what it says of the topic. Returns what it wants others to do.
     pub(super) fn hears_of_topic(&mut self, change: impl FnOnce(&mut TopicImage)) -> Vec<Effect> {
         let topic_id = self.topic_id;
         self.copy.hears(|image| {

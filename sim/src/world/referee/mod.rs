@@ -58,7 +58,6 @@ mod group_rehearsal_tests;
 #[cfg(test)]
 mod group_tests;
 mod isr_plays;
-mod leader_plays;
 mod leader_rehearsal;
 #[cfg(test)]
 mod leader_rehearsal_tests;
@@ -87,6 +86,7 @@ mod tests;
 mod throttle_plays;
 mod told_by_leader;
 mod voter_answers;
+mod voter_plays;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Display;

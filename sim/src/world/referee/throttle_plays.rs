@@ -54,14 +54,8 @@ pub(super) fn of_leader(stage: &Stage<'_>, (follower, broker_epoch): (i32, i64),
         let words = |has_records: bool| if has_records { "records" } else { "no records" };
         scene.says(Word::FetchAnswer, words(has_records), words(truth), what, speaker);
     };
-    let in_sync = |scene: &mut Scene, isr: Vec<i32>| {
-        scene.hears_of_partition(|of| {
-            of.partition_epoch += 1;
-            of.isr = isr;
-        });
-    };
     let mut scene = stage.scene();
-    in_sync(&mut scene, vec![me]);
+    scene.hears_of_isr(&[me]);
     // What this broker has replicated in the run counts no more.
     scene.copy.wait(WINDOWS_MS);
     scene.is_throttled(Side::Leader, me + 1);
@@ -70,9 +64,9 @@ pub(super) fn of_leader(stage: &Stage<'_>, (follower, broker_epoch): (i32, i64),
     scene.is_throttled(Side::Leader, me);
     judge(&mut scene, "by a throttled follower that has had nothing", true);
     judge(&mut scene, "by a throttled follower that has had too much", false);
-    in_sync(&mut scene, vec![me, follower]);
+    scene.hears_of_isr(&[me, follower]);
     judge(&mut scene, "by a throttled follower that is in sync", true);
-    in_sync(&mut scene, vec![me]);
+    scene.hears_of_isr(&[me]);
     scene.copy.wait(WINDOWS_MS);
     judge(&mut scene, "by a throttled follower that had too much long ago", true);
 }
