@@ -563,9 +563,14 @@ impl Switch {
             Switch::LeaderCallbackBeforeCatchup => {
                 &["epoch-regression", "broker-epoch-regression", "wrong-partition-change"]
             }
-            Switch::NoBrokerEpochCheck => {
-                &["unsafe-election", "inconsistent-offsets", "log-mismatch", "committed-truncated", "wrong-answer"]
-            }
+            Switch::NoBrokerEpochCheck => &[
+                "unsafe-election",
+                "inconsistent-offsets",
+                "log-mismatch",
+                "committed-truncated",
+                "wrong-answer",
+                "wrong-step",
+            ],
             Switch::FencedJoinsIsr => &[
                 "wrong-isr-asked",
                 "wrong-partition-change",
