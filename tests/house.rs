@@ -104,10 +104,14 @@ fn sources(dir: &Path, found: &mut Vec<PathBuf>) {
             if path.file_name().is_none_or(|n| n != "tests") {
                 sources(&path, found);
             }
-        } else if path.extension().is_some_and(|e| e == "rs") && path.file_name().is_none_or(|n| n != "tests.rs") {
+        } else if path.extension().is_some_and(|e| e == "rs") && !is_of_tests(&path) {
             found.push(path);
         }
     }
+}
+
+fn is_of_tests(path: &Path) -> bool {
+    path.file_stem().and_then(|name| name.to_str()).is_some_and(|name| name == "tests" || name.ends_with("_tests"))
 }
 
 /// The code of a file without comments and without its test module.
