@@ -51,6 +51,9 @@ pub enum Switch {
     /// Kafka with ELR, as its source was on the way to 4.0: a replica that is reassigned away stays eligible, though its
     /// broker deletes the log; assigned again, it can be elected with nothing. No ticket of Kafka's is known to us.
     RemovedReplicaStaysEligible,
+    /// Kafka, up to 4.0 at least: metadata that says once more what an answer to AlterPartition has said already ends the next
+    /// change of the ISR, which is in flight and may be committed yet. No ticket of Kafka's is known to us.
+    IsrMetadataDropsPending,
     /// KAFKA-16952: the same incarnation registering again gets a new broker epoch (before 3.9.0).
     BrokerEpochBumpOnAmend,
     /// KIP-320, KAFKA-7747: a consumer goes on at its offset in whatever history a new leader has (before 2.3.0).
@@ -139,7 +142,7 @@ pub enum Switch {
 
 impl Switch {
     /// All switches.
-    pub const ALL: [Switch; 56] = [
+    pub const ALL: [Switch; 57] = [
         Switch::TruncateToHw,
         Switch::IsrExpandBeforeLeso,
         Switch::AckBeforeHighWatermark,
@@ -160,6 +163,7 @@ impl Switch {
         Switch::LastReplicaStanding,
         Switch::ElectFencedLastKnownLeader,
         Switch::RemovedReplicaStaysEligible,
+        Switch::IsrMetadataDropsPending,
         Switch::BrokerEpochBumpOnAmend,
         Switch::SilentConsumerTruncation,
         Switch::ReorderInflight,
@@ -221,6 +225,7 @@ impl Switch {
             Switch::LastReplicaStanding => "last-replica-standing",
             Switch::ElectFencedLastKnownLeader => "elect-fenced-last-known-leader",
             Switch::RemovedReplicaStaysEligible => "removed-replica-stays-eligible",
+            Switch::IsrMetadataDropsPending => "isr-metadata-drops-pending",
             Switch::BrokerEpochBumpOnAmend => "broker-epoch-bump-on-amend",
             Switch::SilentConsumerTruncation => "silent-consumer-truncation",
             Switch::ReorderInflight => "reorder-inflight",
@@ -320,6 +325,9 @@ impl Switch {
             }
             Switch::RemovedReplicaStaysEligible => {
                 "a replica that is reassigned away stays in the ELR, and leads with nothing when it is assigned again (with ELR, 4.0)"
+            }
+            Switch::IsrMetadataDropsPending => {
+                "metadata that a leader knows already ends its change of the ISR in flight, which may be committed yet (4.0)"
             }
             Switch::BrokerEpochBumpOnAmend => {
                 "KAFKA-16952: the same incarnation registering again gets a new broker epoch (before 3.9.0)"
@@ -453,6 +461,7 @@ impl Switch {
             Switch::LastReplicaStanding => &["lost-write"],
             Switch::ElectFencedLastKnownLeader => &["unsafe-election"],
             Switch::RemovedReplicaStaysEligible => &["lost-write", "unsafe-election"],
+            Switch::IsrMetadataDropsPending => &["unsafe-election", "lost-write", "wrong-step"],
             Switch::BrokerEpochBumpOnAmend => &["broker-epoch-changed", "stuck"],
             Switch::SilentConsumerTruncation => &["poll-skip"],
             Switch::ReorderInflight => &["nonmonotonic-send", "duplicate"],
@@ -591,6 +600,7 @@ impl Switch {
             Switch::RemovedReplicaStaysEligible => {
                 &["wrong-partition-change", "replica-sets", "inconsistent-offsets", "committed-truncated", "wrong-step"]
             }
+            Switch::IsrMetadataDropsPending => &["inconsistent-offsets", "committed-truncated", "ack-before-committed"],
             Switch::BrokerEpochBumpOnAmend => &["false-word", "wrong-answer", "wrong-step"],
             Switch::SilentConsumerTruncation => {
                 &["inconsistent-offsets", "lost-write", "unsafe-election", "wrong-step"]

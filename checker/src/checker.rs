@@ -106,6 +106,9 @@ impl Checker {
             Read { consumer, partition, offset, leader_epoch, record } => {
                 self.read(at, consumer, &partition, (offset, leader_epoch), record);
             }
+            LeaderFollowed { consumer, partition, leader_epoch } => {
+                self.history.leader_followed(consumer, &partition, leader_epoch);
+            }
             PositionReset { consumer, partition, to, cause } => match self.settings.members.get(&consumer) {
                 Some(member) => self.history.member_reset(at, consumer, member, &partition, to, cause),
                 None => self.history.position_reset(consumer, &partition),
@@ -130,7 +133,8 @@ impl Checker {
             Phase { name } => self.phases.began(&name, at.time),
             StillWaiting { what, since } => {
                 let excuse = self.excuse(&what);
-                self.waiting.check(at, &what, since, excuse, &self.settings, &mut self.found);
+                let has_forgotten = self.quorum.has_forgotten();
+                self.waiting.check(at, &what, since, excuse, has_forgotten, &self.settings, &mut self.found);
             }
             AppendedToDeleted { records } => self.history.forget(&records),
             what if quorum::concerns(&what) => {
@@ -200,7 +204,10 @@ impl Checker {
         self.cluster.finish(end, &self.settings, &mut self.found);
         self.groups.finish(end, &self.cluster, &self.settings, &mut self.found);
         let violations = self.history.violations();
-        cross_check::check(&self.history, &self.cluster, &violations, &mut self.found);
+        // Whom controllers have forgotten nobody knows to lead, nor with what.
+        if !self.quorum.has_forgotten() {
+            cross_check::check(&self.history, &self.cluster, &violations, &mut self.found);
+        }
         Judge::new(&self.history, &self.cluster, &self.groups, &self.quorum, &self.settings)
             .judge(violations, &mut self.found);
         if self.history.malformed() > 0 {

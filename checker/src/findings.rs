@@ -25,6 +25,14 @@ impl Headline {
         let partition = Some(partition.clone());
         Headline { class: Class::Bug, code, rule: None, partition, offset, record: None, at }
     }
+
+    /// Rule `disk-fault`: of controllers whose disks have lost what they had committed nobody knows what they take for the truth.
+    pub(crate) fn of_a_quorum_that(self, has_forgotten: bool) -> Self {
+        match has_forgotten {
+            true => Headline { class: Class::Allowed, rule: Some("disk-fault"), ..self },
+            false => self,
+        }
+    }
 }
 
 /// The findings so far.

@@ -252,6 +252,16 @@ pub enum Observation {
         /// The record, `None` if its value has nobody's form.
         record: Option<u64>,
     },
+    /// A consumer has found its position in the history of a leader of that epoch, and is handed what follows as that leader's
+    /// (KIP-320); it need not be: an answer of the leader before may come late.
+    LeaderFollowed {
+        /// The consumer's number.
+        consumer: u32,
+        /// Where.
+        partition: Partition,
+        /// The leader's epoch.
+        leader_epoch: i32,
+    },
     /// A consumer's position was set from outside: assignment, seek, reset.
     PositionReset {
         /// The consumer's number.

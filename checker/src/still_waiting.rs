@@ -6,7 +6,8 @@
 //! quorum of whose voters no majority runs on the disks it was formed with, a replica whose log Kafka cuts to a start within
 //! a batch, and which cannot go on from there in this leader epoch (KAFKA-6975), a high watermark that waited for a replica
 //! outside the ISR until that was fenced or late, while its leader has no occasion to look again, and whatever waits on these.
-//! A replica that comes nearer is not stuck. A high watermark
+//! Nobody is stuck for a BUG's sake where controllers' disks have lost what they had committed: a broker whose registration is gone
+//! heartbeats for ever (`BrokerLifecycleManager`). A replica that comes nearer is not stuck. A high watermark
 //! that stands though nobody holds it back is told of while faults last, too. Whether producers
 //! and consumers get on is asked only once the whole cluster has healed, by one record more of each producer; those with
 //! acks=0 are not asked, nor consumers with auto.offset.reset=none, and one of which a leader took a batch out of the
@@ -107,6 +108,7 @@ impl StillWaiting {
         what: &Waiting,
         since: Time,
         excuse: Time,
+        quorum_has_forgotten: bool,
         settings: &Settings,
         found: &mut Findings,
     ) {
@@ -128,23 +130,21 @@ impl StillWaiting {
         }
         let (broken, partition) = kind(what);
         let partition = partition.cloned();
-        found.add(
-            Headline {
-                class: Class::Bug,
-                code: broken.code,
-                rule: broken.rule,
-                partition,
-                offset: None,
-                record: None,
-                at,
-            },
-            || {
-                let what = sentence(what, settings);
-                let summary = format!("{what}, {} after nothing hinders it any more", seconds(lasted));
-                let sentence = format!("from {} to {}, {what}", seconds(since), seconds(at.time));
-                (summary, vec![step(at, "trial", sentence)])
-            },
-        );
+        let bug = Headline {
+            class: Class::Bug,
+            code: broken.code,
+            rule: broken.rule,
+            partition,
+            offset: None,
+            record: None,
+            at,
+        };
+        found.add(bug.of_a_quorum_that(quorum_has_forgotten), || {
+            let what = sentence(what, settings);
+            let summary = format!("{what}, {} after nothing hinders it any more", seconds(lasted));
+            let sentence = format!("from {} to {}, {what}", seconds(since), seconds(at.time));
+            (summary, vec![step(at, "trial", sentence)])
+        });
     }
 }
 

@@ -165,6 +165,51 @@ fn with_kip_966_fewer_unclean_shutdowns_than_min_insync_replicas_lose_nothing() 
     assert!(play.judged().contains(&(ALLOWED, "lost-write", Some("last-known-leader"))), "b1 did too");
 }
 
+/// All three hold the record, and min.insync.replicas is 3; then only `replicas` are assigned, of whom b1 goes, and b2 loses it.
+fn lost_after_a_reassignment(replicas: &[i32]) -> Play {
+    let mut settings = with_elr();
+    topic(&mut settings).min_insync_replicas = 3;
+    let assigned = |last_known: &[i32]| Observation::EligibleLeaders {
+        partition: orders(),
+        replicas: replicas.to_vec(),
+        elr: Vec::new(),
+        last_known_elr: last_known.to_vec(),
+    };
+    let mut play = Play::new(settings);
+    play.see(eligible(&[], &[])).write(0).write(1).see(assigned(&[])).in_sync(&[1, 2]).crash(1);
+    play.elect_only(2, &[2], true).leads(2).lose_power(2, 1);
+    play.elect_only(-1, &[], true).see(assigned(&[2])).restart(2).elect(2, &[2]);
+    play
+}
+
+#[test]
+fn with_kip_966_no_more_is_promised_than_there_are_replicas() {
+    assert!(lost_after_a_reassignment(&[1, 2, 3]).judged().contains(&(BUG, "lost-write", None)));
+    let fewer = lost_after_a_reassignment(&[1, 2]).judged();
+    assert!(fewer.contains(&(ALLOWED, "lost-write", Some("last-known-leader"))), "{fewer:?}");
+}
+
+/// b2 stops, and is back before b1, which leads, has heard that it is in sync no more. What b1 commits with it then, b1 loses with
+/// its power.
+fn committed_with_who_is_out(settings: Settings, stops_uncleanly: bool) -> Play {
+    let mut play = Play::new(settings);
+    play.see(eligible(&[], &[])).in_sync(&[1, 2]).write(0);
+    if stops_uncleanly {
+        play.crash(2).restart(2).registered(2);
+    }
+    play.in_sync(&[1]).send(1).fetch(2).commit().ack_by(1, 5, &[1, 2], 1);
+    play.lose_power(1, 1).elect_only(-1, &[], true).see(eligible(&[], &[1])).restart(1);
+    play.elect_only(1, &[1], false).leads(1);
+    play
+}
+
+#[test]
+fn with_kip_966_who_was_out_for_its_unclean_stop_counts_as_unclean_though_its_leader_had_not_heard() {
+    let lost = |uncleanly: bool| committed_with_who_is_out(with_elr(), uncleanly).judged();
+    assert!(lost(true).contains(&(ALLOWED, "lost-write", Some("last-known-leader"))));
+    assert!(lost(false).contains(&(BUG, "lost-write", None)), "b2 had not gone down, and was to be elected");
+}
+
 #[test]
 fn with_kip_966_who_lost_data_is_eligible_no_more() {
     let mut play = Play::new(with_elr());

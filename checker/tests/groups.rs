@@ -442,6 +442,44 @@ fn nothing_is_handed_out_while_the_commit_before_a_revocation_is_under_way() {
     assert_eq!(revoke(true, false, false, true), [again], "it was a commit at intervals, before any rebalance");
 }
 
+/// The log has left its position behind, or has another leader: until that is reset, or found there, there is none to commit.
+#[test]
+fn who_has_no_position_commits_none_before_a_revocation() {
+    let elected = Observation::LeaderElected {
+        partition: orders(),
+        leader: 2,
+        leader_epoch: 6,
+        partition_epoch: 11,
+        isr: vec![2, 3],
+        previous: 1,
+        clean: true,
+    };
+    let revoke = |is_reset: bool, is_led_anew: bool, is_led_anew_before: bool| {
+        let mut group = Group::of(settings(Commits::Auto, Reset::Earliest));
+        group.write(4).assigned(1, 1).begins_anew(1, 0);
+        group.see(Observation::LeaderFollowed { consumer: 1, partition: orders(), leader_epoch: 5 });
+        group.polls(1, 0, 1).processes(1, 0, 1);
+        group.see(Observation::Coordinator { broker: 1, what: CoordinatorStep::Rebalancing { group: Arc::from("g") } });
+        if is_led_anew_before {
+            group.see(elected.clone());
+        }
+        group.asks(1, 1, 2).polls(1, 2, 3).processes(1, 2, 3).told(1, 1, 2, None);
+        if is_reset {
+            group.begins(1, 4, ResetCause::Other);
+        }
+        if is_led_anew {
+            group.see(elected.clone());
+        }
+        group.revoked(1, 1).assigned(2, 2).begins_at_committed(2, 2).works(2, 2, 2, 3);
+        let verdict = group.ends();
+        verdict.groups.iter().filter(|g| g.class == BUG).map(|g| (g.code, g.rule)).collect::<Vec<_>>()
+    };
+    assert_eq!(revoke(false, false, false), [("group-rewind", Some("handed-out-while-revoking"))]);
+    assert_eq!(revoke(true, false, false), []);
+    assert_eq!(revoke(false, true, false), []);
+    assert_eq!(revoke(false, false, true), [], "it hears late of its leader");
+}
+
 #[test]
 fn a_poll_that_is_given_up_is_not_processed_twice() {
     let mut group = Group::of(settings(Commits::Before, Reset::Earliest));

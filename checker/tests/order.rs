@@ -241,6 +241,36 @@ fn who_reads_on_in_another_history_must_have_been_told() {
     assert_eq!(story(false), [(BUG, "poll-skip", None)]);
 }
 
+/// A fetch is on its way to b1, which leads in epoch 5, when b3 is elected uncleanly. Its reader finds its position, before r1, in b3's
+/// history, and only then b1's answer comes, with r1 and r2: it is handed out, and r5 of epoch 6 behind it.
+#[test]
+fn an_answer_of_the_leader_before_shows_in_no_validation_when_it_comes_late() {
+    let story = |validated_before: bool, and_after: bool| {
+        let mut settings = settings(-1);
+        topic(&mut settings).unclean_leader_election_enable = true;
+        let mut play = Play::new(settings);
+        let follows = |play: &mut Play, leader_epoch| {
+            play.see(Observation::LeaderFollowed { consumer: 1, partition: orders(), leader_epoch });
+        };
+        follows(&mut play, 5);
+        play.write(0).in_sync(&[1, 2]).write(1).write(2).read(0, 0);
+        play.crash(1).crash(2).elect_uncleanly(3).restart(1).follows(1).truncate(1, 1).in_sync(&[3, 1]);
+        play.write(3).write(4).write(5);
+        if validated_before {
+            follows(&mut play, 6);
+        }
+        play.read(1, 1).read(2, 2);
+        if and_after {
+            follows(&mut play, if validated_before { 7 } else { 6 });
+        }
+        play.see(Observation::Read { consumer: 1, partition: orders(), offset: 3, leader_epoch: 6, record: Some(5) });
+        play.judged().into_iter().filter(|(_, code, _)| *code == "poll-skip").collect::<Vec<_>>()
+    };
+    assert_eq!(story(true, false), [(ALLOWED, "poll-skip", Some("unclean-election"))]);
+    assert_eq!(story(false, true), [(BUG, "poll-skip", None)], "it asked b3 after it had read r2");
+    assert_eq!(story(true, true), [(BUG, "poll-skip", None)], "it asked the next leader");
+}
+
 /// In epoch 5 all have r0, and b1 and b3 have r1 to r4 besides, or r1 alone, when b2 is elected uncleanly and writes r5 and r6 to offsets 1
 /// and 2 in epoch 6. Who has read those asks the next leader where epoch 6 ends. b3, elected uncleanly, answers with the end of
 /// epoch 5: offset 5, beyond where the consumer is. It reads on, and has gone over r1 and r2.

@@ -279,6 +279,28 @@ fn stuck_after_a_loss(disks_lie: bool, loses: bool) -> (Class, Option<&'static s
     (stuck.class, stuck.rule)
 }
 
+/// A broker is waited for after that: its registration may be what was lost.
+#[test]
+fn who_was_registered_by_a_quorum_that_forgot_may_wait_for_ever() {
+    let waits = |disks_lie: bool| {
+        let mut play = three_voters();
+        play.leads(1, 1).write(1, 1, 10).learns(3, 1).gone(1);
+        for controller in [1, 2] {
+            if disks_lie {
+                play.see(Observation::MetadataDiskLied { controller });
+            }
+            play.restart_with(controller, 0);
+        }
+        play.leads(2, 2).append(2, 2, 11).now += 600_000_000_000;
+        play.see(Observation::StillWaiting { what: Waiting::BrokerUnfenced { broker: 1 }, since: 0 });
+        let verdict = play.verdict();
+        let stuck = verdict.findings.iter().find(|finding| finding.code == "stuck").expect("it is waited for");
+        (stuck.class, stuck.rule)
+    };
+    assert_eq!(waits(true), (Class::Allowed, Some("disk-fault")));
+    assert_eq!(waits(false), (Class::Bug, Some("broker-never-unfenced")));
+}
+
 #[test]
 fn what_a_quorum_forgot_by_its_disks_nobody_can_read() {
     assert_eq!(stuck_after_a_loss(true, true), (Class::Allowed, Some("disk-fault")));

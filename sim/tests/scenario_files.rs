@@ -549,6 +549,16 @@ fn chaos_of_a_quorum_hits_controllers_cuts_single_ways_between_them_and_hangs_on
     }
 }
 
+/// Seed 61597 draws faults of which no client can suffer any, and groups to be hit by them.
+#[test]
+fn every_seed_draws_a_scenario_that_can_be_run() {
+    for seed in (0..2_000).chain([61_597]) {
+        if let Err(error) = trial_sim::swarm::scenario(seed, &[]) {
+            panic!("seed {seed}: {error}");
+        }
+    }
+}
+
 #[test]
 fn swarm_runs_differ_in_the_kinds_they_use() {
     let scenario = set(SMALL, &["chaos.faults=40"]).expect("a chaos of everything");

@@ -111,6 +111,13 @@ impl Client {
             Part::Consumer(_) | Part::Admin(_) => None,
         }
     }
+    /// The epoch of the leader to which a consumer's position was found to belong (KIP-320), if it has one there.
+    pub fn leader_epoch_followed(&self, partition: &TopicPartition) -> Option<i32> {
+        match &self.part {
+            Part::Consumer(consumer) => consumer.leader_epoch_followed(partition),
+            Part::Producer(_) | Part::Admin(_) => None,
+        }
+    }
     /// A producer that is the same but for this: the next batch of this partition, of which nothing is in flight, begins at
     /// that sequence. It takes 2^31 records to come to the last one.
     pub fn with_next_sequence(mut self, partition: &TopicPartition, sequence: i32) -> Self {

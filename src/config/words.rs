@@ -55,7 +55,7 @@ impl FromValue for ThrottledReplicas {
 }
 
 /// A consumer's `group.protocol`: who assigns partitions to the members of its group.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum GroupProtocol {
     /// A member of the group, its leader.
     Classic,

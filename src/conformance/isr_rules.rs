@@ -113,7 +113,7 @@ rules! {
         OlderMetadataIsIgnored: "A registration with an older partition epoch is ignored.",
             "`Partition.makeLeader`, `makeFollower`",
             "broker::partition::tests::registration::an_older_partition_epoch_is_ignored_an_equal_one_is_not";
-        MetadataEndsWhatIsPending: "What metadata says of the ISR ends a change in flight.",
+        MetadataEndsWhatIsPending: "News of the ISR by metadata ends a change in flight.",
             "`Partition.updateAssignmentAndIsr`",
             "broker::partition::tests::registration::an_older_partition_epoch_is_ignored_an_equal_one_is_not";
         ReignStartsAtTheLogEnd: "A new leader epoch starts at the log end.",

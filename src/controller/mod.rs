@@ -189,6 +189,11 @@ impl Controller {
     pub fn setup(&self) -> &ControllerSetup {
         &self.setup
     }
+    /// The same, but that it waits for no tick of which only its host knows: it asks for its next deadline anew.
+    pub fn without_deferred_tick(mut self) -> Self {
+        self.tick_is_deferred = false;
+        self
+    }
     /// The same, reached elsewhere than it was.
     pub fn at_endpoint(mut self, endpoint: Endpoint) -> Self {
         if let Some(quorum) = &mut self.quorum {

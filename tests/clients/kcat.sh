@@ -61,7 +61,7 @@ start() {
 }
 
 command -v kcat >/dev/null || give_up "kcat is not installed"
-(cd "$root" && cargo build -q -p trial-server --example serve) || give_up "the example does not build"
+(cd "$root" && cargo build -q --example serve) || give_up "the example does not build"
 target=${CARGO_TARGET_DIR:-$root/target}
 # Nobody waits for a second member of a group here.
 grouped=group.initial.rebalance.delay.ms=0

@@ -37,7 +37,8 @@ pub(super) const NOT_ELIGIBLE: Invariant = Invariant {
 pub(crate) fn check(cluster: &Cluster, number: usize, election: &Election, settings: &Settings, found: &mut Findings) {
     let truth = &cluster.partitions[number];
     let Some((broken, why)) = wrong(cluster, number, election, settings) else { return };
-    let headline = Headline { rule: broken.rule, ..Headline::bug(NOT_ELIGIBLE.code, &truth.name, None, election.at) };
+    let bug = Headline { rule: broken.rule, ..Headline::bug(NOT_ELIGIBLE.code, &truth.name, None, election.at) };
+    let headline = bug.of_a_quorum_that(cluster.quorum_forgot.is_some());
     found.add(headline, || {
         let (name, partition) = (settings.broker_name(election.leader), &truth.name);
         let summary = format!("{name} was elected to lead {partition} in epoch {}, {why}", election.leader_epoch);

@@ -6,7 +6,6 @@ use super::partition::PartitionTruth;
 use crate::findings::{Findings, Headline};
 use crate::invariants::Invariant;
 use crate::observation::EventRef;
-use crate::verdict::Class;
 use crate::words::{seconds, step};
 
 /// See the table of invariants.
@@ -37,11 +36,7 @@ pub(crate) fn check(
     if leader_epoch_rises && partition_epoch > old_partition_epoch {
         return;
     }
-    let bug = Headline::bug(INVARIANT.code, &truth.name, None, at);
-    let headline = match quorum_has_forgotten {
-        true => Headline { class: Class::Allowed, rule: Some("disk-fault"), ..bug },
-        false => bug,
-    };
+    let headline = Headline::bug(INVARIANT.code, &truth.name, None, at).of_a_quorum_that(quorum_has_forgotten);
     found.add(headline, || {
         let sentence = format!(
             "the controller changed {} at {} from leader epoch {old_leader_epoch}, partition epoch {old_partition_epoch} \

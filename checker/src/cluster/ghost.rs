@@ -13,6 +13,8 @@ use crate::observation::EventRef;
 pub(crate) struct Committed {
     pub(crate) batch: Batch,
     pub(crate) at: EventRef,
+    /// The observation that told.
+    pub(crate) seq: u64,
     /// How many in-sync replicas the controller counted then.
     pub(crate) in_sync: u16,
 }
@@ -37,13 +39,13 @@ pub(crate) struct Ghost {
 
 impl Ghost {
     /// A legitimate leader's high watermark reached `to`.
-    pub(crate) fn extend(&mut self, leader: &mut Replica, to: i64, in_sync: usize, at: EventRef) {
+    pub(crate) fn extend(&mut self, leader: &mut Replica, to: i64, in_sync: usize, (at, seq): (EventRef, u64)) {
         if to <= self.end {
             return;
         }
         let (before, from) = (self.end, from_the_end(&leader.log, |e| e.batch.first < self.end));
         for entry in leader.log[from..].iter().take_while(|e| e.batch.last < to) {
-            self.log.push(Committed { batch: entry.batch, at, in_sync: in_sync.min(u16::MAX as usize) as u16 });
+            self.log.push(Committed { batch: entry.batch, at, seq, in_sync: in_sync.min(u16::MAX as usize) as u16 });
             self.end = entry.batch.last.saturating_add(1);
         }
         if leader.verified == before {

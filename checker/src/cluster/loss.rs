@@ -423,12 +423,10 @@ fn with_eligible_leader_replicas(
 ) -> Judgement {
     let since = truth.produced.iter().find(|p| p.batch == *batch).map_or(0, |p| p.seq);
     let min = weakest_min_insync_replicas(truth, batch, reign);
-    let unclean: Vec<i32> = truth
-        .replicas
-        .keys()
-        .filter(|b| cluster.outages.get(b).is_some_and(|o| o.iter().any(|o| o.seq > since && o.seq < reign.seq)))
-        .copied()
-        .collect();
+    let unheard = removed_unheard(cluster, truth, batch, since, min);
+    let went_down =
+        |b: &i32| cluster.outages.get(b).is_some_and(|o| o.iter().any(|o| o.seq > since && o.seq < reign.seq));
+    let unclean: Vec<i32> = truth.replicas.keys().copied().filter(|b| went_down(b) || unheard.contains(b)).collect();
     if (unclean.len() as i64) < i64::from(min) {
         let because = format!(
             "{lost}; only {} went down uncleanly, fewer than min.insync.replicas={min}",
@@ -437,8 +435,31 @@ fn with_eligible_leader_replicas(
         return Judgement::bug(because);
     }
     let because = format!("{lost}; {} went down uncleanly, min.insync.replicas={min}", brokers(settings, &unclean));
+    let because = match unheard.as_slice() {
+        [] => because,
+        unheard => format!(
+            "{because}; its leader had not heard yet that {} was out of sync by that",
+            brokers(settings, unheard)
+        ),
+    };
     let rule = if election.is_some_and(|e| e.last_known_leader) { "last-known-leader" } else { "all-replicas-unclean" };
     Judgement::allowed(rule, settings, because)
+}
+
+/// Whom the controller had taken out of the in-sync replicas when it came back from an unclean stop, before the batch was
+/// committed by a leader that had not heard of it and counted it. A leader commits nothing with fewer than
+/// min.insync.replicas, but what it goes by is what it knows, and what it does not count on is who may be elected
+/// (`ReplicationControlManager.handleUncleanBrokerShutdown`, `Partition.maybeIncrementLeaderHW`: Kafka as it is).
+fn removed_unheard(cluster: &Cluster, truth: &PartitionTruth, batch: &Batch, since: u64, min: i32) -> Vec<i32> {
+    let Some(committed) = truth.ghost.ever(batch).map(|committed| committed.seq) else { return Vec::new() };
+    let in_sync = truth.isr_at(committed);
+    if in_sync.len() as i64 >= i64::from(min) {
+        return Vec::new();
+    }
+    let is_told_of = |o: &Outage| o.seq < since && o.registered.is_some_and(|registered| registered < committed);
+    let is_removed = |b: &i32| !in_sync.contains(b) && cluster.outages.get(b).is_some_and(|o| o.iter().any(is_told_of));
+    let had_it = truth.replicas.iter().filter(|(_, replica)| replica.held_at(batch, committed));
+    had_it.map(|(broker, _)| *broker).filter(is_removed).collect()
 }
 
 /// Did the winner join the in-sync replicas again after its loss, and still without the batch? The leader may add it on

@@ -243,7 +243,10 @@ impl Cluster {
             LogTruncated { broker, partition, to, why } => {
                 let number = self.number(settings, &partition);
                 let truth = &mut self.partitions[number];
-                truth.replica(broker).cut(to, at, seq, CutKind::Truncated { why });
+                let replica = truth.replica(broker);
+                replica.cut(to, at, seq, CutKind::Truncated { why });
+                // Of a replica that is deleted nothing else is heard.
+                replica.high_watermark = replica.high_watermark.min(to);
                 // Of the metadata that it obeys nobody knows which are committed, once controllers have forgotten some.
                 if self.quorum_forgot.is_none() {
                     committed_truncated::check(truth, broker, at, seq, settings, found);
@@ -272,13 +275,15 @@ impl Cluster {
                 let rose = to > replica.high_watermark;
                 (replica.high_watermark, replica.leader_epoch) = (to, leader_epoch);
                 if legitimate_leader {
-                    truth.ghost.extend(replica, to, in_sync, at);
+                    truth.ghost.extend(replica, to, in_sync, (at, seq));
                     producer_sequences::check(truth, broker, at, settings, found);
                 }
                 high_watermark::check(truth, broker, at, settings, found);
                 high_watermark::check_reign(truth, (broker, leader_epoch), to, at, settings, found);
-                // It falls with the log that it cuts, which may take several answers.
-                if rose && !legitimate_leader && leader_epoch == truth.leader_epoch {
+                // It falls with the log that it cuts, which may take several answers. Where controllers have forgotten what they gave
+                // away, two histories may be of the same epochs.
+                let is_its_own = self.quorum_forgot.is_none() && leader_epoch == truth.leader_epoch;
+                if rose && !legitimate_leader && is_its_own {
                     log_mismatch::check(truth, broker, at, settings, found);
                 }
             }
@@ -363,7 +368,15 @@ impl Cluster {
                     .replicas
                     .values_mut()
                     .for_each(|r| r.fetched = r.fetched.filter(|(leader, ..)| *leader != broker));
-                two_leaders_one_epoch::check(truth, broker, leader_epoch, at, settings, found);
+                two_leaders_one_epoch::check(
+                    truth,
+                    broker,
+                    leader_epoch,
+                    at,
+                    self.quorum_forgot.is_some(),
+                    settings,
+                    found,
+                );
                 if truth.leader == broker && truth.leader_epoch == leader_epoch {
                     unsafe_election::check(self, number, at, settings, found);
                 }
@@ -389,7 +402,8 @@ impl Cluster {
             EligibleLeaders { partition, replicas, elr, last_known_elr } => {
                 let number = self.number(settings, &partition);
                 let truth = &mut self.partitions[number];
-                (truth.assigned, truth.elr, truth.last_known_elr) = (replicas, elr, last_known_elr);
+                truth.assign(seq, replicas);
+                (truth.elr, truth.last_known_elr) = (elr, last_known_elr);
                 replica_sets::check(truth, at, settings, found);
             }
             PartitionChanged(change) => change_by_the_rules::check(self, at, &change, settings, found),
@@ -478,6 +492,7 @@ impl Cluster {
         found: &mut Findings,
     ) {
         let seq = self.seq;
+        let has_forgotten = self.quorum_forgot.is_some();
         let truth = &mut self.partitions[number];
         let replica = truth.replicas.entry(broker).or_default();
         // It runs: what it lost before, it has been told to have lost.
@@ -501,7 +516,7 @@ impl Cluster {
         }
         replica.forgotten.clear();
         if let (true, Some(entry)) = (as_leader, entries.first()) {
-            two_leaders_one_epoch::check(truth, broker, entry.epoch, at, settings, found);
+            two_leaders_one_epoch::check(truth, broker, entry.epoch, at, has_forgotten, settings, found);
         }
     }
 

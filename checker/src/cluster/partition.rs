@@ -112,6 +112,8 @@ pub(crate) struct PartitionTruth {
     pub(crate) isr: Vec<i32>,
     /// Assigned replicas; empty while not told.
     pub(crate) assigned: Vec<i32>,
+    /// How many were assigned, each since that observation.
+    assigned_since: Vec<(u64, i32)>,
     /// Eligible leader replicas (KIP-966).
     pub(crate) elr: Vec<i32>,
     pub(crate) last_known_elr: Vec<i32>,
@@ -169,6 +171,7 @@ impl PartitionTruth {
             partition_epoch: -1,
             isr: Vec::new(),
             assigned: Vec::new(),
+            assigned_since: Vec::new(),
             elr: Vec::new(),
             last_known_elr: Vec::new(),
             known_to: BTreeMap::new(),
@@ -202,12 +205,23 @@ impl PartitionTruth {
         self.promised_until.get(place).map_or(self.topic, |(_, promised)| *promised)
     }
 
-    /// The smallest `min.insync.replicas` that was in force from one observation to another: the promise is as weak as the
-    /// configuration was at its weakest.
+    /// The controller has assigned these replicas.
+    pub(crate) fn assign(&mut self, seq: u64, replicas: Vec<i32>) {
+        if self.assigned.len() != replicas.len() {
+            self.assigned_since.push((seq, replicas.len() as i32));
+        }
+        self.assigned = replicas;
+    }
+
+    /// The smallest `min.insync.replicas` that was in force from one observation to another, never more than replicas were
+    /// assigned: the promise is as weak as the configuration was at its weakest.
     pub(crate) fn weakest_min_insync_replicas(&self, from: u64, to: u64) -> i32 {
+        let first = self.assigned_since.partition_point(|(since, _)| *since <= from).saturating_sub(1);
+        let assigned = self.assigned_since[first..].iter().take_while(|(since, _)| *since <= to);
+        let least = assigned.map(|(_, replicas)| *replicas).min().unwrap_or(i32::MAX).max(1);
         let in_between = self.promised_until.iter().filter(|(until, _)| *until > from && *until <= to);
         let in_between = in_between.map(|(_, promised)| promised.effective_min_insync_replicas());
-        in_between.fold(self.promised_at(to).effective_min_insync_replicas(), i32::min)
+        in_between.fold(self.promised_at(to).effective_min_insync_replicas(), i32::min).min(least)
     }
 
     /// A replica, made when first seen.

@@ -22,6 +22,7 @@ pub(crate) fn check(
     broker: i32,
     leader_epoch: i32,
     at: EventRef,
+    quorum_has_forgotten: bool,
     settings: &Settings,
     found: &mut Findings,
 ) {
@@ -30,7 +31,9 @@ pub(crate) fn check(
         return;
     }
     truth.appenders.insert(leader_epoch, broker); // told once per change
-    found.add(Headline::bug(INVARIANT.code, &truth.name, None, at), || {
+    // Controllers that have forgotten a topic give its epochs away again.
+    let headline = Headline::bug(INVARIANT.code, &truth.name, None, at).of_a_quorum_that(quorum_has_forgotten);
+    found.add(headline, || {
         let (name, other, partition) = (settings.broker_name(broker), settings.broker_name(first), &truth.name);
         let summary = format!("{name} leads {partition} in epoch {leader_epoch}, as {other} did");
         let sentence = format!(

@@ -19,6 +19,8 @@ struct Stretch {
     to: i64,
     /// When its first record was read.
     at: EventRef,
+    /// The epoch of the leader that its reader followed, at its first record and at its last; -1 if nobody knows.
+    followed: (i32, i32),
 }
 
 /// A consumer read on in another history than before, over what took the place of what it had read.
@@ -50,13 +52,21 @@ pub struct HistorySkip {
 pub(crate) struct HistorySkips {
     runs: BTreeMap<(u32, u32), Vec<Stretch>>,
     ended: Vec<(u32, u32, Vec<Stretch>)>,
+    followed: BTreeMap<(u32, u32), i32>,
     last: BTreeMap<u32, Vec<Stretch>>,
 }
 
 impl HistorySkips {
     /// A consumer read a record of that epoch; -1 if nobody knows.
     pub(crate) fn read(&mut self, at: EventRef, consumer: u32, partition: u32, offset: i64, epoch: i32) {
-        extend(self.runs.entry((consumer, partition)).or_default(), Stretch { epoch, from: offset, to: offset, at });
+        let followed = self.followed.get(&(consumer, partition)).map_or((-1, -1), |epoch| (*epoch, *epoch));
+        let read = Stretch { epoch, from: offset, to: offset, at, followed };
+        extend(self.runs.entry((consumer, partition)).or_default(), read);
+    }
+
+    /// A consumer follows a leader of that epoch.
+    pub(crate) fn followed(&mut self, consumer: u32, partition: u32, leader_epoch: i32) {
+        self.followed.insert((consumer, partition), leader_epoch);
     }
 
     /// A consumer's position was set: what it reads next follows nothing.
@@ -70,7 +80,8 @@ impl HistorySkips {
 
     /// The final log holds a record of that epoch there.
     pub(crate) fn final_read(&mut self, at: EventRef, partition: u32, offset: i64, epoch: i32) {
-        extend(self.last.entry(partition).or_default(), Stretch { epoch, from: offset, to: offset, at });
+        let read = Stretch { epoch, from: offset, to: offset, at, followed: (-1, -1) };
+        extend(self.last.entry(partition).or_default(), read);
     }
 
     /// The first crossing of each run.
@@ -102,7 +113,7 @@ impl HistorySkips {
                     skipped: first_lost,
                     read: crossed.from,
                     read_epoch: crossed.epoch,
-                    shows_in_validation: shows_in_validation(truth, last),
+                    shows_in_validation: shows_in_validation(truth, last) && !came_late(last, crossed),
                     at: crossed.at,
                 }));
             }
@@ -112,7 +123,9 @@ impl HistorySkips {
 
 fn extend(run: &mut Vec<Stretch>, read: Stretch) {
     match run.last_mut() {
-        Some(last) if last.epoch == read.epoch && last.to < read.to => last.to = read.to,
+        Some(last) if last.epoch == read.epoch && last.to < read.to => {
+            (last.to, last.followed.1) = (read.to, read.followed.1);
+        }
         Some(last) if last.epoch == read.epoch && (last.from..=last.to).contains(&read.to) => {}
         _ => run.push(read),
     }
@@ -123,6 +136,13 @@ fn extend(run: &mut Vec<Stretch>, read: Stretch) {
 /// read where the log has that epoch, or an older one, at the last offset read or beyond.
 fn shows_in_validation(truth: &[Stretch], last: &Stretch) -> bool {
     !truth.iter().any(|t| t.to >= last.to && (0..=last.epoch).contains(&t.epoch))
+}
+
+/// Did its reader follow the leader with the other history already when it was handed this? Then its position was found there
+/// before, and what a fetch from an earlier leader brings after that is taken for the later one's, if it only begins where the
+/// position is (`FetchCollector.handleInitializeSuccess`): until there is another leader nothing is asked any more.
+fn came_late(last: &Stretch, crossed: &Stretch) -> bool {
+    crossed.epoch >= 0 && last.followed.1 >= crossed.epoch && crossed.followed.0 == last.followed.1
 }
 
 /// The first offset of a stretch that the final log does not have in that epoch.

@@ -145,6 +145,13 @@ impl History {
         self.see(at, number, offset, record);
     }
 
+    /// What a consumer is handed from here on it takes for what a leader of that epoch has.
+    pub(crate) fn leader_followed(&mut self, consumer: u32, partition: &Partition, leader_epoch: i32) {
+        let number = self.number(partition);
+        self.history_skips.followed(consumer, number, leader_epoch);
+        self.groups.leader_followed(consumer, number, leader_epoch);
+    }
+
     /// A member of a group was handed a record. In its group, too, it reads a partition in order as long as that is its own.
     pub(crate) fn read_as_member(
         &mut self,

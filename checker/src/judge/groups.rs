@@ -12,7 +12,7 @@
 use std::sync::Arc;
 
 use crate::cluster::loss;
-use crate::cluster::partition::{Deletion, PartitionTruth};
+use crate::cluster::partition::{Deletion, Election, PartitionTruth};
 use crate::findings::{Findings, Headline};
 use crate::history::groups::commits::Commit;
 use crate::history::groups::{Because, End, GroupViolation, Place};
@@ -87,6 +87,9 @@ pub(super) fn judge(judge: &Judge<'_>, violation: GroupViolation, found: &mut Fi
         // A commit that was asked for before any rebalance began is none before a revocation.
         HandedOutWhileRevoking { place, assigned, asked, .. }
             if judge.groups.began_a_rebalance(&place.group, assigned, asked) == Some(false) => {}
+        // Nor is it where the partition had another leader before it was given up: who has heard of that has no position to commit.
+        HandedOutWhileRevoking { place, asked, followed, at, .. }
+            if was_led_by_another(judge, &place, asked, followed, at) => {}
         HandedOutWhileRevoking { place, consumer, committed, acknowledged, handed, at, .. } => {
             let mut headline = Headline::bug("group-rewind", &place.partition, Some(committed), at);
             headline.rule = Some("handed-out-while-revoking");
@@ -237,6 +240,16 @@ fn excuse(judge: &Judge<'_>, place: &Place, commit: Option<&Commit>, headline: &
     } else if let Some(loss) = commit.and_then(lost_aside) {
         (headline.class, headline.rule) = (loss.class, loss.rule);
     }
+}
+
+/// Was another leader elected for the partition than the one that was followed, or in between if nobody knows which that was?
+fn was_led_by_another(judge: &Judge<'_>, place: &Place, from: EventRef, followed: Option<i32>, to: EventRef) -> bool {
+    let truth = judge.cluster.partition(&place.partition);
+    let is_later = |election: &Election| match followed {
+        Some(followed) => election.leader_epoch > followed,
+        None => from.time <= election.at.time,
+    };
+    truth.is_some_and(|truth| truth.elections.iter().any(|e| e.at.time <= to.time && is_later(e)))
 }
 
 /// group-skip: what at-most-once gives away, what auto.offset.reset passes over, and what must not be missing.

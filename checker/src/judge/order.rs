@@ -291,8 +291,9 @@ fn both(judge: &Judge<'_>, earlier: u64, later: u64) -> Vec<Step> {
 
 /// poll-skip between histories. A consumer finds out that what it has read is lost when it asks the new leader where the epoch
 /// ends in which it read last (`OffsetsForLeaderEpochClient`, KIP-320). A leader whose log has an older epoch at its position
-/// answers with the end of that one, beyond the position, and the consumer goes on: Kafka as it is. So a skip that no
-/// validation could show is what the loss of the records read is; any other is a BUG.
+/// answers with the end of that one, beyond the position, and the consumer goes on: Kafka as it is. Nor does it ask about what an
+/// earlier leader's answer brings when it has asked. So a skip that no validation could show is what the loss of the records read
+/// is; any other is a BUG.
 fn history_skip(judge: &mut Judge<'_>, skip: HistorySkip, found: &mut Findings) {
     let HistorySkip { partition, consumer, after, epoch, skipped, read, read_epoch, shows_in_validation, at } = skip;
     let mut headline = Headline::bug("poll-skip", &partition, Some(skipped), at);

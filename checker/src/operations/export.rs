@@ -73,13 +73,16 @@ impl Display for Line<'_> {
             self.entry(f, ", seek-to-beginning?", true)?;
         }
         self.entry(f, ", value", self.value())?;
-        let is_assignment = matches!(op.function, Function::Assign | Function::Subscribe);
-        if self.completed && !is_assignment && op.keys.0 < op.keys.1 {
-            self.entry(f, ", rebalance-log", self.rebalances())?;
+        let (_, rebalances) = self.named();
+        if self.completed && !rebalances.is_empty() {
+            self.entry(f, ", rebalance-log", self.rebalances(rebalances))?;
         }
         f.write_str("}")
     }
 }
+
+/// A key by its number, and what a rebalance did with it.
+type Named = (u32, Rebalance);
 
 impl Line<'_> {
     /// A key and its value; what stands before the key separates it from the last.
@@ -127,7 +130,8 @@ impl Line<'_> {
         let op = &history.ops[self.op as usize];
         match op.function {
             Function::Assign | Function::Subscribe => {
-                self.items(history.named_by(self.op).iter().map(|(key, _)| self.atom(history.keys[*key as usize])))
+                let (asked, _) = self.named();
+                self.items(asked.iter().map(|(key, _)| self.atom(history.keys[*key as usize])))
             }
             Function::Crash | Function::Debug => {
                 if self.notation == Notation::Edn {
@@ -176,8 +180,16 @@ impl Line<'_> {
         self.items([self.word("poll"), map])
     }
 
-    fn rebalances(&self) -> String {
+    /// The keys that an assignment or a subscription asks for, and those that a rebalance before it ended was about.
+    fn named(&self) -> (&[Named], &[Named]) {
         let named = self.history.named_by(self.op);
+        let is_assignment =
+            matches!(self.history.ops[self.op as usize].function, Function::Assign | Function::Subscribe);
+        let asked = named.iter().take_while(|(_, what)| is_assignment && *what == Rebalance::Unsaid).count();
+        named.split_at(asked)
+    }
+
+    fn rebalances(&self, named: &[Named]) -> String {
         let entries = named.chunk_by(|a, b| a.1 == b.1).map(|entry| {
             let keys = self.items(entry.iter().map(|(key, _)| self.atom(self.history.keys[*key as usize])));
             let what = match entry[0].1 {

@@ -3,6 +3,10 @@
 //! From each operation of the component a breadth-first search over (node, kinds so far) looks for the way back, never longer than
 //! the best so far. The work is bounded by a multiple of the component's size: in a component too large for all its
 //! operations to be tried the shortest of those that were is told.
+//!
+//! The first way to a node may pass one that the way back needs, so that such a search misses what it looks for, in one order of
+//! edges and not in another. Where all of them find nothing, every path is tried, as far as a bound lets it: a component of a few
+//! dozen operations is judged the same whatever order they are told in.
 
 use std::collections::VecDeque;
 
@@ -52,8 +56,11 @@ pub(crate) fn find(
             search.budget = 1_024 + 32 * members.len() as u64;
         }
     }
-    best
+    best.or_else(|| search.every_path(members))
 }
+
+/// So many edges are tried at most where every path is.
+const EVERY_PATH: u32 = 1 << 18;
 
 struct Search<'a, I: Fn(u32) -> bool> {
     graph: &'a Graph,
@@ -124,6 +131,44 @@ impl<I: Fn(u32) -> bool> Search<'_, I> {
         if sorted.windows(2).any(|pair| pair[0] == pair[1]) {
             return None;
         }
+        Some(self.of_nodes(&nodes))
+    }
+
+    /// The first simple cycle that has all the kinds, whichever way it takes. Each is looked for from the lowest of its nodes,
+    /// which is an operation: behind a barrier are operations that were invoked later.
+    fn every_path(&self, members: &[u32]) -> Option<Cycle> {
+        let local = |node: u32| self.local[node as usize] as usize;
+        let mut is_passed = vec![false; members.len()];
+        let mut left = EVERY_PATH;
+        for start in members.iter().copied().filter(|node| self.graph.is_operation(*node)) {
+            // Where it is, the next edge to try, and the kinds that led there.
+            let mut path: Vec<(u32, u32, Kinds)> = vec![(start, 0, 0)];
+            while let Some((node, number, seen)) = path.last_mut() {
+                let (here, edge, seen) = (*node, self.graph.edge(*node, *number), *seen);
+                *number += 1;
+                left = left.checked_sub(1)?;
+                let Some((to, kind)) = edge else {
+                    is_passed[local(here)] = false;
+                    path.pop();
+                    continue;
+                };
+                let seen = seen | kind;
+                if kind & self.kinds == 0 || to == here || !(self.inside)(to) {
+                    continue;
+                }
+                if to == start && seen == self.kinds {
+                    return Some(self.of_nodes(&path.iter().map(|(node, ..)| *node).collect::<Vec<_>>()));
+                }
+                if to > start && !is_passed[local(to)] {
+                    is_passed[local(to)] = true;
+                    path.push((to, 0, seen));
+                }
+            }
+        }
+        None
+    }
+
+    fn of_nodes(&self, nodes: &[u32]) -> Cycle {
         let mut cycle: Cycle = Vec::new();
         for (n, node) in nodes.iter().enumerate().filter(|(_, node)| self.graph.is_operation(**node)) {
             let next = nodes.get(n + 1).unwrap_or(&nodes[0]);
@@ -131,6 +176,6 @@ impl<I: Fn(u32) -> bool> Search<'_, I> {
             let kind = kinds.filter(|(to, kind)| to == next && kind & self.kinds != 0).map(|(_, kind)| kind).min();
             cycle.push((*node, kind.unwrap_or_default()));
         }
-        Some(cycle)
+        cycle
     }
 }

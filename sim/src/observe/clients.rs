@@ -64,6 +64,8 @@ pub struct Clients {
     undecided: BTreeMap<u64, (u32, node::Nanos)>,
     /// Consumers of groups: the member id under which each joined last, and the broker that it takes for its coordinator.
     members: BTreeMap<NodeIx, (Arc<str>, i32)>,
+    /// By consumer and partition: the epoch of the leader that it read from last.
+    followed: BTreeMap<u32, BTreeMap<TopicPartition, i32>>,
 }
 
 impl Clients {
@@ -208,9 +210,14 @@ impl Clients {
                 told.hear(event_ref(*event), settled);
             }
             Note::Polled { consumer, records, event } => {
+                let at = event_ref(*event);
+                let mut last = None;
                 for record in records {
+                    if last.replace(&record.partition) != Some(&record.partition) {
+                        self.follow(world, at, *consumer, &record.partition, told);
+                    }
                     let (partition, position, record) = self.read(record);
-                    told.read(event_ref(*event), *consumer, partition, position, record);
+                    told.read(at, *consumer, partition, position, record);
                 }
             }
             Note::FinalRead { records, event } => {
@@ -224,6 +231,24 @@ impl Clients {
             | Note::External { .. }
             | Note::EndOffsetTold { .. }
             | Note::Said(_) => {}
+        }
+    }
+
+    /// A consumer reads on from a leader of another epoch than before.
+    fn follow(
+        &mut self,
+        world: &World,
+        at: EventRef,
+        consumer: u32,
+        partition: &TopicPartition,
+        told: &mut impl Listener,
+    ) {
+        let Some(leader_epoch) = world.leader_epoch_followed(consumer, partition) else { return };
+        let followed = self.followed.entry(consumer).or_default();
+        if followed.get(partition) != Some(&leader_epoch) {
+            followed.insert(partition.clone(), leader_epoch);
+            let partition = self.name(partition);
+            told.hear(at, Observation::LeaderFollowed { consumer, partition, leader_epoch });
         }
     }
 

@@ -76,6 +76,9 @@ pub(super) struct Liveness {
     next_look: Nanos,
     healed_at: Option<Nanos>,
     waiting: BTreeMap<Waiting, Wait>,
+    /// What of the records that show who gets on was not there yet, and the look that found it first: a record may be
+    /// acknowledged long after its consumer had come to the end of all others.
+    unanswered: BTreeMap<Waiting, Nanos>,
     /// Consumers of groups that have begun: whether each is a member now.
     members: BTreeMap<u32, bool>,
     /// Consumers that were told since the last look that they are no members, and had not been members before.
@@ -133,6 +136,8 @@ struct CutOff {
     since: Nanos,
     /// Voters that were there between two looks and followed.
     heard: BTreeSet<NodeIx>,
+    /// It may count one that it had heard from before: what it has of a majority it keeps until that is whole.
+    counts_earlier: bool,
 }
 
 impl Liveness {
@@ -140,6 +145,7 @@ impl Liveness {
     pub(super) fn healed(&mut self, at: Nanos) {
         self.healed_at = Some(at);
         self.waiting.clear();
+        self.unanswered.clear();
     }
 
     /// The final read begins, and nobody polls for his group any more.
@@ -230,23 +236,43 @@ impl Liveness {
             wait.looked_at(progress, now);
             told.push((at, Observation::StillWaiting { what, since: wait.since }));
         }
-        for (what, since) in world.unanswered() {
-            let what = match what {
-                Unanswered::Acknowledgement { producer } => Waiting::Acknowledgement { producer },
-                Unanswered::Reading { consumer, partition } => {
-                    let partition = Partition::new(partition.topic.as_str(), partition.partition);
-                    Waiting::Reading { consumer, partition }
-                }
-                Unanswered::GroupReading { group, partition } if self.unowned.has(world, &group, &partition) => {
-                    continue;
-                }
-                Unanswered::GroupReading { group, partition } => {
-                    let partition = Partition::new(partition.topic.as_str(), partition.partition);
-                    Waiting::GroupReading { group: Arc::from(group.as_str()), partition }
-                }
-            };
-            told.push((at, Observation::StillWaiting { what, since }));
+        let unanswered = self.unanswered(world);
+        self.unanswered.retain(|what, _| unanswered.contains_key(what));
+        for (what, since) in unanswered {
+            let first = *self.unanswered.entry(what.clone()).or_insert(now);
+            told.push((at, Observation::StillWaiting { what, since: since.max(first) }));
         }
+    }
+
+    /// What producers and consumers have still not done, and since when no more of it has been. What lies above a high watermark
+    /// that waits for an outsider nobody can read.
+    fn unanswered(&self, world: &World) -> BTreeMap<Waiting, Nanos> {
+        let is_held = |of: &TopicPartition| self.outsiders.hold(of, world.leader_replica(of));
+        let name = |of: &TopicPartition| Partition::new(of.topic.as_str(), of.partition);
+        let one = |what| match what {
+            Unanswered::Acknowledgement { producer } => Some(Waiting::Acknowledgement { producer }),
+            Unanswered::Reading { partition, .. } | Unanswered::GroupReading { partition, .. }
+                if is_held(&partition) =>
+            {
+                None
+            }
+            Unanswered::Reading { consumer, partition } => {
+                Some(Waiting::Reading { consumer, partition: name(&partition) })
+            }
+            Unanswered::GroupReading { group, partition } if self.unowned.has(world, &group, &partition) => None,
+            Unanswered::GroupReading { group, partition } => {
+                Some(Waiting::GroupReading { group: Arc::from(group.as_str()), partition: name(&partition) })
+            }
+        };
+        // Of several records in the same partition the one that was waited for longest.
+        let mut unanswered = BTreeMap::new();
+        for (what, since) in world.unanswered() {
+            if let Some(what) = one(what) {
+                let longest = unanswered.entry(what).or_insert(since);
+                *longest = since.min(*longest);
+            }
+        }
+        unanswered
     }
 
     /// A voter may come, fetch and go between two looks, or have sent a fetch that a cut kept back and that arrives while
@@ -285,15 +311,19 @@ impl Liveness {
             let disk_answers = world.disk(node).stalled_until().is_none_or(|until| until <= now);
             let voters = controller.voters();
             let is_alone = voters.len() == 1 && is_one_of(&voters, controller);
-            if !believes || !disk_answers || is_alone || reached_by(world, node, &voters) > voters.len() / 2 {
+            if !believes || !disk_answers || is_alone || reached_by(world, node, controller, &voters) > voters.len() / 2
+            {
                 self.cut_off.remove(&node);
                 continue;
             }
-            let cut_off = self.cut_off.entry(node).or_insert(CutOff { epoch, since: now, heard: BTreeSet::new() });
-            if cut_off.epoch != epoch
-                || cut_off.heard.len() > voters.len() / 2 - usize::from(is_one_of(&voters, controller))
-            {
-                *cut_off = CutOff { epoch, since: now, heard: BTreeSet::new() };
+            let begins = |counts_earlier| CutOff { epoch, since: now, heard: BTreeSet::new(), counts_earlier };
+            let cut_off = self.cut_off.entry(node).or_insert(begins(true));
+            let heard = cut_off.heard.len();
+            let is_whole = heard > voters.len() / 2 - usize::from(is_one_of(&voters, controller));
+            if cut_off.epoch != epoch {
+                *cut_off = begins(true);
+            } else if is_whole || (cut_off.counts_earlier && heard > 0) {
+                *cut_off = begins(false);
             }
             let since = cut_off.since;
             let controller = controller.setup().node_id;
@@ -302,10 +332,16 @@ impl Liveness {
     }
 }
 
-/// How many of these voters can talk with this one, itself included if it is one.
-fn reached_by(world: &World, node: NodeIx, voters: &[Voter]) -> usize {
-    let reaches = |other: NodeIx| other == node || !(world.is_cut(node, other) || world.is_cut(other, node));
-    running(world, voters).filter(|other| reaches(*other)).count()
+/// How many of these voters can talk with this one, or ask it though they hear nothing: itself included if it is one. Who still
+/// follows it goes on to ask.
+fn reached_by(world: &World, node: NodeIx, leader: &Controller, voters: &[Voter]) -> usize {
+    let role = QuorumRole::Follower { leader: leader.setup().node_id };
+    let follows = |other: NodeIx| {
+        let mut others = world.controllers().filter(|(ix, _)| *ix == other);
+        others.any(|(_, controller)| (controller.role(), controller.epoch()) == (role, leader.epoch()))
+    };
+    let is_heard = |other: NodeIx| !world.is_cut(other, node) && (!world.is_cut(node, other) || follows(other));
+    running(world, voters).filter(|other| *other == node || is_heard(*other)).count()
 }
 
 /// Is it a voter of this set, on the disk that it has?

@@ -67,6 +67,12 @@ impl HeldByOutsiders {
         }
         is_held
     }
+
+    /// Did the last look find that of the partition with this leader?
+    pub(super) fn hold(&self, id: &TopicPartition, leader: Option<&Replica>) -> bool {
+        let stands = leader.is_some_and(|leader| leader.high_watermark() < leader.log_end_offset());
+        stands && self.0.contains_key(id)
+    }
 }
 
 fn waits_for_an_outsider(leader: &Replica, image: &MetadataImage, wall: Millis, lag_time_max_ms: i64) -> bool {

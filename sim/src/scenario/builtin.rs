@@ -89,6 +89,7 @@ pub fn builtin() -> &'static [(&'static str, &'static str)] {
         "zoo-last-replica-standing",
         "zoo-elect-fenced-last-known-leader",
         "zoo-removed-replica-stays-eligible",
+        "zoo-isr-metadata-drops-pending",
         "zoo-broker-epoch-bump-on-amend",
         "zoo-silent-consumer-truncation",
         "zoo-raft-no-flush",

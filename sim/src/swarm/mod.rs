@@ -18,6 +18,7 @@ mod stage;
 pub use draw::Draw;
 pub use guide::{GENERATION, Guide};
 
+use crate::fault::Target;
 use crate::scenario::{Scenario, ScenarioError};
 use sheet::Sheet;
 
@@ -162,16 +163,22 @@ fn space(s: &mut Sheet) {
     if s.chance(15, "administered") { administrator(s, brokers, factor, voters, run); }
     s.section("[chaos]");
     s.put("faults", format!("\"{0}..{0}\"", s.pick("faults", &[0, 2, 3, 4, 5, 6, 7, 8, 9, 10, 12, 15])));
-    for kind in ["crash", "power-loss", "clean-restart", "cut"] {
-        s.put(&format!("mix.{kind}"), s.pick(kind, &[0, 1, 2, 3, 4, 6]));
-    }
+    let mut mixed = Vec::new();
+    let mut mix = |s: &mut Sheet, kind: &'static str, weights: &[u64]| {
+        let weight = s.pick(kind, weights);
+        s.put(&format!("mix.{kind}"), weight);
+        mixed.extend((weight > 0).then_some(kind));
+    };
+    for kind in ["crash", "power-loss", "clean-restart", "cut"] { mix(s, kind, &[0, 1, 2, 3, 4, 6]); }
     for kind in ["pause", "slow-link", "slow-disk", "stall-disk", "slow-fetch", "clock-jump", "disk-fails", "late-metadata"] {
-        s.put(&format!("mix.{kind}"), s.pick(kind, &[0, 0, 1, 1, 2, 4]));
+        mix(s, kind, &[0, 0, 1, 1, 2, 4]);
     }
     if !groups.is_empty() && s.chance(50, "groups are hit") {
+        let hits_members = mixed.iter().any(|kind| Target::AnyConsumer.can_suffer(kind));
+        let members = hits_members.then(|| "random consumer".to_owned());
         let coordinators = groups.iter().map(|name| format!("coordinator of {name}"));
         let brokers = ["random broker", "leader of orders-0", "that node"].map(str::to_owned);
-        let targets = ["random consumer".to_owned()].into_iter().chain(coordinators).chain(brokers);
+        let targets = members.into_iter().chain(coordinators).chain(brokers);
         s.put("targets", format!("{:?}", targets.collect::<Vec<_>>()));
         s.some(60, "events", &[GROUP_EVENTS]);
     }

@@ -308,6 +308,11 @@ impl World {
     pub fn broker(&self, id: i32) -> Option<&Broker> {
         self.broker_ix(id).and_then(|ix| self.slots[ix.0 as usize].broker())
     }
+    /// The epoch of the leader to which a consumer, by its number, found its position in a partition to belong.
+    pub fn leader_epoch_followed(&self, consumer: u32, partition: &trial_kafka::ids::TopicPartition) -> Option<i32> {
+        let reader = self.life.readers.get(consumer as usize)?;
+        self.slots[reader.node.0 as usize].client()?.leader_epoch_followed(partition)
+    }
     /// The disk of a node, for looking at logs.
     pub fn disk(&self, node: NodeIx) -> &crate::disk::VirtualDisk {
         &self.slots[node.0 as usize].disk

@@ -56,8 +56,10 @@ pub(super) struct Probes {
     since: Nanos,
     /// When each producer was last told that a record is written.
     acknowledged: BTreeMap<u32, Nanos>,
-    /// Where each consumer is, and when it got there.
-    read: BTreeMap<(u32, TopicPartition), (i64, Nanos)>,
+    /// Where each consumer is.
+    read: BTreeMap<(u32, TopicPartition), i64>,
+    /// When each consumer came anywhere last. It reads so much at a time, and one partition after another.
+    got_on: BTreeMap<u32, Nanos>,
     /// How far each group has come, and when it got there.
     groups: BTreeMap<(String, TopicPartition), (i64, Nanos)>,
 }
@@ -102,17 +104,23 @@ impl Probes {
         matches!(belief, Belief::Failed | Belief::Unknown)
     }
     pub(super) fn polled(&mut self, consumer: u32, records: &[ConsumedRecord], now: Nanos) {
-        for record in records {
-            self.read.insert((consumer, record.partition.clone()), (record.offset, now));
+        for last in records.chunk_by(|a, b| a.partition == b.partition).filter_map(<[_]>::last) {
+            self.read.insert((consumer, last.partition.clone()), last.offset);
         }
+        self.got_on.insert(consumer, now);
     }
     /// A consumer has moved its position, say to the end of the log by `auto.offset.reset=latest`: what lies below it does not
     /// come to it any more, and is not asked for.
     pub(super) fn moved(&mut self, consumer: u32, partition: &TopicPartition, to: i64, now: Nanos) {
         let key = (consumer, partition.clone());
-        if self.read.get(&key).is_none_or(|(read, _)| *read < to - 1) {
-            self.read.insert(key, (to - 1, now));
+        if self.read.get(&key).is_none_or(|read| *read < to - 1) {
+            self.read.insert(key, to - 1);
+            self.got_on.insert(consumer, now);
         }
+    }
+    /// When a group came anywhere last: its members, too, read one partition after another.
+    fn group_got_on_at(&self, group: &str) -> Option<Nanos> {
+        self.groups.iter().filter(|((of, _), _)| of == group).map(|(_, (_, at))| *at).max()
     }
     /// A group wants these offsets next. Whoever processes again what was processed before, after a rebalance or as a zombie,
     /// takes nothing of that back.
@@ -178,8 +186,8 @@ impl World {
                     && self.is_asked(reader)
                     && self.partitions_of(&spec.topics).contains(partition);
                 let read = probes.read.get(&(consumer, partition.clone()));
-                if is_asked && read.is_none_or(|(read, _)| read < offset) {
-                    let since = read.map_or(probes.since, |(_, at)| probes.since.max(*at));
+                if is_asked && read.is_none_or(|read| read < offset) {
+                    let since = probes.got_on.get(&consumer).map_or(probes.since, |at| probes.since.max(*at));
                     unanswered.push((Unanswered::Reading { consumer, partition: partition.clone() }, since));
                 }
             }
@@ -238,7 +246,7 @@ impl World {
                 let has_come = progress.map_or(0, |(next, _)| *next).max(committed.unwrap_or(0));
                 let is_behind = has_come.max(start) < end.unwrap_or(0);
                 if is_behind && seen.insert(key) {
-                    let since = progress.map_or(probes.since, |(_, at)| probes.since.max(*at));
+                    let since = probes.group_got_on_at(group).map_or(probes.since, |at| probes.since.max(at));
                     let partition = partition.clone();
                     unanswered.push((Unanswered::GroupReading { group: group.to_owned(), partition }, since));
                 }

@@ -159,6 +159,12 @@ impl Slot {
             SimNode::Controller(_) | SimNode::Client(_) => None,
         }
     }
+    pub(crate) fn client(&self) -> Option<&Client> {
+        match &self.node {
+            SimNode::Client(client) => Some(client),
+            SimNode::Broker(_) | SimNode::Combined(_) | SimNode::Controller(_) => None,
+        }
+    }
     /// The broker as it was before its first start.
     pub(crate) fn blank_broker(&self) -> Option<&Broker> {
         match &self.blank {

@@ -18,7 +18,7 @@ use crate::ids::{BrokerId, NO_BROKER, TopicPartition};
 use crate::metadata::PartitionRegistration;
 use crate::node::EventId;
 use crate::protocol::is_internal_topic;
-use crate::zoo::Zoo;
+use crate::zoo::{Switch, Zoo};
 use isr::IsrState;
 use leader::{LeaderState, RemoteReplica};
 
@@ -181,7 +181,9 @@ impl Partition {
 
     /// Applies a registration at the hands of the metadata log (`Partition.makeLeader`, `makeFollower`).
     ///
-    /// An older partition epoch is ignored, an equal one accepted. A new leader epoch makes the leader start its reign at
+    /// An older partition epoch is ignored, an equal one accepted: the answer to AlterPartition may have brought it before. What is
+    /// in flight by then stays so; Kafka ends it, though the controller may commit it yet, and the leader counts on too few
+    /// until it hears of that (zoo switch `isr-metadata-drops-pending`). A new leader epoch makes the leader start its reign at
     /// its log end: epoch cache entry, forgotten or re-timed replica states. The same epoch only brings assignment and ISR.
     pub fn apply_registration(
         &mut self,
@@ -195,7 +197,7 @@ impl Partition {
             return Ok(RoleChange::Ignored);
         }
         let new_epoch = registration.leader_epoch > self.leader_epoch;
-        if !new_epoch && self.is_confirmed_by(registration) {
+        if !new_epoch && self.is_confirmed_by(registration, zoo) {
             return Ok(RoleChange::Confirmed);
         }
         self.partition_epoch = registration.partition_epoch;
@@ -211,9 +213,9 @@ impl Partition {
         }
     }
 
-    fn is_confirmed_by(&self, registration: &PartitionRegistration) -> bool {
-        let isr_is_known =
-            self.leader_state().is_some_and(|s| !s.isr.is_pending() && s.isr.committed() == registration.isr);
+    fn is_confirmed_by(&self, registration: &PartitionRegistration, zoo: Zoo) -> bool {
+        let ends = |isr: &IsrState| isr.is_pending() && zoo.on(Switch::IsrMetadataDropsPending);
+        let isr_is_known = self.leader_state().is_some_and(|s| !ends(&s.isr) && s.isr.committed() == registration.isr);
         isr_is_known && registration.partition_epoch == self.partition_epoch && registration.replicas == self.replicas
     }
 

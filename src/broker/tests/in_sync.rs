@@ -210,6 +210,22 @@ fn an_answer_that_is_older_than_the_partition_is_ignored() {
     assert_eq!((room.isr().is_pending(), room.orders().partition_epoch), (true, 1));
 }
 
+/// The answer has told of a change before metadata does, and by then the next one is in flight. It may be committed yet: Kafka
+/// forgets it all the same.
+#[test]
+fn metadata_that_tells_nothing_new_leaves_what_is_pending_alone() {
+    for switch in [None, Some(Switch::IsrMetadataDropsPending)] {
+        let story = Story { zoo: switch.into_iter().collect(), ..Story::default() };
+        let mut room = Room::with(story, 1, &[1]);
+        room.follower_fetches(2, 0);
+        room.grant_isr(&[1, 2], 0, 1);
+        room.follower_fetches(3, 0);
+        assert_eq!((room.isr().is_pending(), room.orders().partition_epoch), (true, 1));
+        room.set_isr(&[1, 2]);
+        assert_eq!((room.isr().is_pending(), room.orders().partition_epoch), (switch.is_none(), 1), "{switch:?}");
+    }
+}
+
 /// KAFKA-15221, brought back by its switch: the request names whoever fetches now, though another incarnation had caught up.
 #[test]
 fn the_zoo_asks_for_an_incarnation_by_what_the_last_one_had() {

@@ -80,6 +80,11 @@ pub(crate) struct Consumer {
 }
 
 impl Consumer {
+    /// The epoch of the leader that its position was validated with.
+    pub(crate) fn leader_epoch_followed(&self, partition: &TopicPartition) -> Option<i32> {
+        self.assigned.get(partition)?.consumed()?.leader.map(|leader| leader.epoch)
+    }
+
     /// A consumer without partitions.
     pub(crate) fn new(config: ConsumerConfig, bootstrap: Vec<Endpoint>, zoo: Zoo) -> Self {
         let cluster = ClusterConfig {

@@ -8,7 +8,8 @@
 //! That commit is told from those at intervals by what follows: the partition is given up as soon as it is answered, and
 //! nothing else was committed or handed out in between. Where the coordinator's side is known, the judge asks whether the
 //! group had begun a rebalance when it was asked for: one at intervals may be the last all the same, for a position whose leader
-//! is gone is not committed before it is validated (`SubscriptionState.allConsumed`, `FetchState.hasValidPosition`).
+//! is gone is not committed before it is validated (`SubscriptionState.allConsumed`, `FetchState.hasValidPosition`), nor one that
+//! the log has left behind before it is reset.
 
 use super::ownership::Ownership;
 use super::{GroupViolation, Place};
@@ -26,13 +27,18 @@ pub(super) struct LastCommit {
     pub(super) acknowledged: Option<EventRef>,
     /// Handed out while it was under way: the offset behind that.
     pub(super) meanwhile: Option<i64>,
-    /// Handed out later.
+    /// Handed out later, or moved: it tells nothing any more.
     pub(super) later: bool,
 }
 
 impl LastCommit {
     pub(super) fn sent(offset: i64, sent: EventRef) -> Self {
         LastCommit { offset, sent, acknowledged: None, meanwhile: None, later: false }
+    }
+
+    /// The position was set from outside. Until then there was none that could be committed.
+    pub(super) fn moved(&mut self) {
+        self.later = true;
     }
 
     pub(super) fn handed_out(&mut self, next: i64) {
@@ -48,6 +54,7 @@ pub(super) fn check(
     place: &Place,
     own: &Ownership,
     last: Option<&LastCommit>,
+    followed: Option<i32>,
     at: EventRef,
     found: &mut Vec<GroupViolation>,
 ) {
@@ -62,6 +69,7 @@ pub(super) fn check(
             asked: last.sent,
             acknowledged,
             handed,
+            followed,
             at,
         });
     }

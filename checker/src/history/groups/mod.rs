@@ -100,6 +100,8 @@ struct Member {
     /// When it left last, or learnt that it was no member.
     left: Option<EventRef>,
     positions: BTreeMap<u32, i64>,
+    /// By partition: the epoch of the leader in whose history it had found its position when it was handed something last.
+    followed: BTreeMap<u32, i32>,
     /// Its last poll that gave something.
     polled: EventRef,
     /// By partition: what that gave and was not processed.
@@ -199,6 +201,11 @@ impl GroupHistory {
         }
     }
 
+    /// What a consumer is handed from here on it takes for what a leader of that epoch has.
+    pub(super) fn leader_followed(&mut self, consumer: u32, number: u32, leader_epoch: i32) {
+        self.members.0.entry(consumer).or_default().followed.insert(number, leader_epoch);
+    }
+
     /// A consumer's position was set from outside.
     pub(super) fn position_reset(
         &mut self,
@@ -209,7 +216,9 @@ impl GroupHistory {
         to: i64,
         cause: ResetCause,
     ) {
-        let before = self.members.0.entry(consumer).or_default().positions.insert(number, to);
+        let member = self.members.0.entry(consumer).or_default();
+        member.last_commits.entry(number).and_modify(LastCommit::moved);
+        let before = member.positions.insert(number, to);
         let shared = self.shared(&settings.group, number);
         let Some(own) = shared.owner(consumer) else { return };
         let begins = own.start.is_none();
@@ -366,9 +375,10 @@ impl GroupHistory {
     fn revoked(&mut self, at: EventRef, consumer: u32, group: &Arc<str>, partition: &Partition, number: u32) {
         let place = Place { group: group.clone(), partition: partition.clone() };
         let shared = self.groups.entry(group.clone()).or_default().partitions.entry(number).or_default();
-        let last = self.members.0.get(&consumer).and_then(|member| member.last_commits.get(&number));
+        let Some(member) = self.members.0.get(&consumer) else { return };
+        let (last, followed) = (member.last_commits.get(&number), member.followed.get(&number).copied());
         if let Some(own) = shared.owner(consumer) {
-            handed_out_while_revoking::check(&place, own, last, at, &mut self.found);
+            handed_out_while_revoking::check(&place, own, last, followed, at, &mut self.found);
         }
     }
 

@@ -36,6 +36,8 @@ pub enum GroupViolation {
         asked: EventRef,
         acknowledged: EventRef,
         handed: i64,
+        /// The epoch of the leader whose history it was in then, if that is known.
+        followed: Option<i32>,
         at: EventRef,
     },
     /// Below what the group has committed, and processed by no member.

@@ -35,9 +35,9 @@ const MOST_WAKE_UPS: usize = 1_000;
 pub(super) const FIRST_EPOCH: i32 = 5;
 /// The brokers that there are.
 const BROKERS: [i32; 2] = [1, 2];
-const TOPIC: &str = "rehearsal";
+pub(super) const TOPIC: &str = "rehearsal";
 pub(super) const TOPIC_ID: Uuid = Uuid::from_u128(77);
-const PORT: u16 = 9092;
+pub(super) const PORT: u16 = 9092;
 
 /// A partition of the topic.
 pub(super) fn partition(index: i32) -> TopicPartition {
@@ -134,7 +134,11 @@ impl ClientCopy {
     }
     /// The oldest request without an answer, which the play has in hand from now on.
     pub(super) fn next_call(&mut self) -> Option<Call> {
-        let call = self.calls.iter_mut().find(|call| !call.is_in_hand)?;
+        self.next_such_call(|_| true)
+    }
+    /// The oldest of such requests without an answer.
+    pub(super) fn next_such_call(&mut self, is_such: impl Fn(&RequestKind) -> bool) -> Option<Call> {
+        let call = self.calls.iter_mut().find(|call| !call.is_in_hand && is_such(&call.request))?;
         call.is_in_hand = true;
         Some(call.clone())
     }
@@ -243,6 +247,6 @@ fn is_metadata(request: &RequestKind) -> bool {
     matches!(request, RequestKind::Metadata(_))
 }
 
-fn host(id: i32) -> String {
+pub(super) fn host(id: i32) -> String {
     format!("b{id}")
 }

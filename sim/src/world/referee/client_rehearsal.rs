@@ -1,7 +1,7 @@
 //! What would a client do if brokers lost, forgot and refused what they do not in this run? One like it is played with.
 //!
 //! ```text
-//!   a client sends its first batch, or its first fetch ─▶ has one of its kind been played with in this run?
+//!   a client sends its first batch or fetch, or joins ─▶ has one of its kind been played with in this run?
 //!                                                           │ no
 //!   a client of its own, of the same make ─▶ plays ─▶ requests, outcomes: as the rules want them?
 //! ```
@@ -13,9 +13,12 @@
 use std::collections::BTreeSet;
 
 use kafka_protocol::messages::RequestKind;
+use trial_kafka::config::GroupProtocol;
 use trial_kafka::node::{Effect, EventId, Now};
 
-use super::{Speaker, consumer_copy, consumer_plays, producer_copy, producer_plays};
+use super::{
+    Speaker, consumer_copy, consumer_plays, group_client_copy, group_client_plays, producer_copy, producer_plays,
+};
 use crate::world::slot::SimNode;
 
 /// What is left of a client of the run in one that is played with, as far as it may matter to a play.
@@ -24,10 +27,12 @@ pub(super) enum Kind {
     /// One that packs its batches so.
     Producer(u8),
     Consumer,
+    /// A consumer in a group of that protocol.
+    Member(GroupProtocol),
 }
 
-/// A node has handled something: plays with one like it if it is a client that has sent a batch or a fetch, and of a kind
-/// that is new.
+/// A node has handled something: plays with one like it if it is a client that has sent a batch or a fetch, or joins a group,
+/// and of a kind that is new.
 pub(super) fn rehearse(
     rehearsed: &mut BTreeSet<Kind>,
     effects: &[(Effect, EventId)],
@@ -47,5 +52,14 @@ pub(super) fn rehearse(
     }
     if asks(|request| matches!(request, RequestKind::Fetch(_))) && rehearsed.insert(Kind::Consumer) {
         consumer_plays::play_all(&consumer_copy::Setup { zoo, now, lie: None }, speaker);
+    }
+    let joins = [
+        (GroupProtocol::Classic, asks(|request| matches!(request, RequestKind::JoinGroup(_)))),
+        (GroupProtocol::Consumer, asks(|request| matches!(request, RequestKind::ConsumerGroupHeartbeat(_)))),
+    ];
+    for (protocol, _) in joins.into_iter().filter(|(_, joins)| *joins) {
+        if rehearsed.insert(Kind::Member(protocol)) {
+            group_client_plays::play_all(&group_client_copy::Setup { protocol, zoo, now, lie: None }, speaker);
+        }
     }
 }

@@ -278,7 +278,8 @@ impl<'p, 's> Play<'p, 's> {
 
 const WAITS: &str = "a poll that waits";
 
-fn data(told: Told) -> PartitionData {
+/// A partition in the answer to a fetch.
+pub(super) fn data(told: Told) -> PartitionData {
     let data = PartitionData::default().with_high_watermark(1_000);
     match told {
         Told::Nothing => data,

@@ -13,7 +13,7 @@ use std::collections::BTreeSet;
 use kafka_protocol::ResponseError;
 use kafka_protocol::messages::{OffsetFetchRequest, ResponseKind};
 use trial_checker::Word;
-use trial_kafka::broker::{Broker, BrokerTimer, GroupStep, LifecycleState};
+use trial_kafka::broker::{Broker, BrokerTimer, GroupStep};
 use trial_kafka::event::Event;
 use trial_kafka::group::partition_for::{OFFSETS_TOPIC, partition_for};
 use trial_kafka::ids::{BrokerId, Topic, TopicPartition};
@@ -26,6 +26,7 @@ use super::Speaker;
 use super::broker_copy::{BrokerCopy, Settled};
 use super::classic_questions::COMMIT;
 use super::group_rehearsal::name_what_was_asked;
+use super::leader_rehearsal::serves;
 use super::made_topics::{self, ABSENT, id_of};
 use super::offset_plays::{FETCH, NO_OFFSET, Said, Who, judge, of_error, said_to_commit, said_to_fetch};
 
@@ -75,11 +76,9 @@ impl Scene {
         let replica = broker.partition(&log)?;
         let topic = broker.image().topic(OFFSETS_TOPIC)?;
         let registration = topic.partitions.get(usize::try_from(partition).ok()?)?;
-        let serves =
-            matches!(broker.lifecycle_state(), LifecycleState::Running | LifecycleState::PendingControlledShutdown);
         let leads = replica.is_leader() && replica.leader_epoch == registration.leader_epoch;
         // While it is flushed what was appended counts for nobody, and no copy knows when that ends.
-        if !serves || !leads || replica.topic_id != topic.topic_id || replica.flushing_from.is_some() {
+        if !serves(broker) || !leads || replica.topic_id != topic.topic_id || replica.flushing_from.is_some() {
             return None;
         }
         let names = (0..MOST_NAMES).map(|number| format!("of the play {number}"));

@@ -17,7 +17,7 @@ use kafka_protocol::messages::{AlterPartitionRequest, AlterPartitionResponse, Br
 use trial_checker::Word;
 use trial_kafka::broker::BrokerTimer;
 use trial_kafka::broker::partition::Partition;
-use trial_kafka::metadata::{BrokerRegistration, MetadataImage};
+use trial_kafka::metadata::{BrokerRegistration, MetadataImage, PartitionRegistration};
 use trial_kafka::node::{CallId, ConnId, Effect, Now};
 
 use super::Speaker;
@@ -37,7 +37,7 @@ pub(super) fn rehearse(
     now: Now,
     speaker: &mut Speaker<'_>,
 ) {
-    let Some(broker) = speaker.slot.broker() else { return };
+    let Some(broker) = speaker.slot.broker().filter(|broker| leader_rehearsal::serves(broker)) else { return };
     for topic in &request.topics {
         for asked in &topic.partitions {
             let Some(replica) = broker.replica(topic.topic_id, asked.partition_index) else { continue };
@@ -200,6 +200,21 @@ impl Play<'_> {
             of.isr.clear();
         });
         self.must(&scene, &effects, "who had heard metadata of the past", &self.pending(), speaker);
+
+        // The answer to the last change may have come before it.
+        let mut scene = self.stage.scene();
+        let hears_again = |of: &mut PartitionRegistration| of.isr.clone_from(&self.committed);
+        scene.hears_of_partition(|of| {
+            hears_again(of);
+            of.partition_epoch = self.asked.partition_epoch - 1;
+        });
+        let effects = scene.hears_of_partition(|of| {
+            hears_again(of);
+            of.partition_epoch = self.asked.partition_epoch;
+            of.leader_epoch = self.asked.leader_epoch;
+            of.leader = self.stage.broker.node_id();
+        });
+        self.must(&scene, &effects, "who had heard once more what it knew", &self.pending(), speaker);
 
         let mut scene = self.stage.scene();
         let overtaken = self.asked.partition_epoch + 1;

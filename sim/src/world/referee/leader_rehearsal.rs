@@ -95,14 +95,17 @@ pub(super) struct Stage<'a> {
     pub(super) now: Now,
 }
 
+/// Does it answer, and act on metadata? While it shuts down it does neither.
+pub(super) fn serves(broker: &Broker) -> bool {
+    matches!(broker.lifecycle_state(), LifecycleState::Running | LifecycleState::PendingControlledShutdown)
+}
+
 /// Something happened to this replica: asks copies of its broker, as far as that may be new.
 pub(super) fn rehearse(rehearsed: &mut Rehearsed, id: &TopicPartition, now: Now, speaker: &mut Speaker<'_>) {
     let Some(broker) = speaker.slot.broker() else { return };
     let Some(replica) = broker.partition(id) else { return };
-    let serves =
-        matches!(broker.lifecycle_state(), LifecycleState::Running | LifecycleState::PendingControlledShutdown);
     // While it is flushed what was appended counts for nobody, and no copy knows when that ends.
-    if !serves || replica.flushing_from.is_some() || replica.replicas.is_empty() {
+    if !serves(broker) || replica.flushing_from.is_some() || replica.replicas.is_empty() {
         return;
     }
     let stage = Stage { broker, disk: &speaker.slot.disk, replica, now };

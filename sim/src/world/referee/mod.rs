@@ -50,6 +50,10 @@ mod ends;
 mod follower_plays;
 mod form_questions;
 mod group_answers;
+mod group_client_copy;
+mod group_client_plays;
+#[cfg(test)]
+mod group_client_rehearsal_tests;
 mod group_gate_questions;
 mod group_lives;
 mod group_rehearsal;

@@ -51,7 +51,7 @@ impl<'d> Copy<'d> {
     pub(super) fn of(controller: &Controller, disk: DiskView<'d>, now: Now) -> Self {
         let host = Nowhere { fresh: u64::MAX / 2, effects: Vec::new() };
         Copy {
-            controller: controller.clone(),
+            controller: controller.clone().without_deferred_tick(),
             disk: Swallowed { disk, written: BTreeMap::new(), opened: 0 },
             host,
             now,

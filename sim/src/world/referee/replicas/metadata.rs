@@ -6,7 +6,7 @@ use trial_kafka::broker::partition::leader::RemoteReplica;
 use trial_kafka::metadata::PartitionRegistration;
 
 use super::leader::{Around, give_up, try_high_watermark};
-use super::shadow::{Pending, Shadow};
+use super::shadow::Shadow;
 
 /// The metadata has this to say of the replica, and it is news to the broker.
 pub(super) fn on_registration(due: &mut Shadow, registered: &PartitionRegistration, around: Around<'_>) {
@@ -16,7 +16,6 @@ pub(super) fn on_registration(due: &mut Shadow, registered: &PartitionRegistrati
     let is_new_reign = registered.leader_epoch > due.leader_epoch;
     let is_known = due.leads
         && !is_new_reign
-        && due.pending == Pending::Nothing
         && registered.partition_epoch == due.partition_epoch
         && (&registered.isr, &registered.replicas) == (&due.committed, &due.replicas);
     if !is_known {
