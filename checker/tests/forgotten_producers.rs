@@ -270,6 +270,30 @@ fn who_goes_on_in_sequence_was_not_taken_anew() {
     assert!(kinds.contains(&(Class::Bug, "producer-sequence", None)), "{kinds:?}");
 }
 
+/// Record 1 stands in b1's log when it forgets the producer, record 2 is the next to come. Sent again, record 1 is refused, and
+/// both are written in the next epoch.
+#[test]
+fn what_stands_before_the_first_batch_since_is_out_of_order_to_who_forgot() {
+    let written_in_the_next_epoch = |is_forgotten: bool, is_refused: bool| {
+        let mut play = three_brokers(-1);
+        play.given(1).given(2).append_of(1, 0, 0);
+        if is_forgotten {
+            play.see(Observation::ProducerForgotten { broker: 1, partition: orders(), producer: 1000 });
+        }
+        play.append_of(2, 0, 1);
+        if is_refused {
+            play.see(Observation::OutOfOrderSequence { broker: 1, partition: orders(), leader_epoch: 0 });
+        }
+        play.append_of(1, 1, 0).append_of(2, 1, 1).fetch(2).fetch(3).commit();
+        told(&mut play, &[1, 2])
+    };
+    let rule = Some("producer.id.expiration.ms");
+    let bug = vec![(Class::Bug, "duplicate", None)];
+    assert_eq!(written_in_the_next_epoch(true, true), [(Class::Allowed, "duplicate", rule)]);
+    assert_eq!(written_in_the_next_epoch(false, true), bug, "it was known");
+    assert_eq!(written_in_the_next_epoch(true, false), bug, "nothing was refused");
+}
+
 #[test]
 fn a_leader_whose_log_began_anew_behind_all_batches_of_a_producer_cannot_know_its_sequence() {
     let out_of_sequence = |begins_anew: bool| {

@@ -10,7 +10,7 @@
 //!   it; the producer raises its epoch and sends it under another sequence.
 //! - A broker forgets who was silent for producer.id.expiration.ms (`ProducerStateManager.removeExpiredProducers`). Where that
 //!   is less than delivery.timeout.ms a producer may still send again what stands in the log, and it is taken anew, under the
-//!   same epoch and sequence.
+//!   same epoch and sequence; or the next batch is taken first, and the one before it is out of order from then on.
 //! - So does a broker that starts, or cuts its log, when all batches of a producer lie below where the log begins: the snapshots
 //!   up to there are deleted (`ProducerStateManager.truncateAndReload`).
 //! - A batch that is refused for good (RECORD_LIST_TOO_LARGE, say) makes the producer raise its epoch, and all that is still in
@@ -41,12 +41,14 @@ enum Unknown {
     New,
     /// It had forgotten the producer for its age.
     Expired,
+    /// The same, but the batch is the next in its log: what is lost is only that those before it stand there.
+    ExpiredBefore,
     /// What its log had held, or would have held if it had been there before, was deleted before it started, or cut its log.
     Deleted,
 }
 
 /// A leader took a batch out of sequence from a producer that it did not know: one that does not begin at sequence 0 where its log
-/// had never held anything of the producer, or any other than the next where it had forgotten what the log holds or held.
+/// had never held anything of the producer, or any where it had forgotten what the log holds or held.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct UnknownStart {
     /// The observation.
@@ -103,19 +105,19 @@ impl UnknownStart {
         let producer = batch.producer?;
         let rebuilt = restarted.max(log.cuts.last().map(|cut| cut.seq)).unwrap_or(0);
         let is_kept = |entry: &&LogEntry| entry.batch.last >= log.log_start || entry.seq > rebuilt;
-        let of_same = |entry: &&LogEntry| entry.batch.producer.is_some_and(|p| p.id == producer.id);
-        let last = log.log.iter().rev().filter(of_same).find(is_kept).and_then(|entry| entry.batch.producer);
         let is_next = |last: ProducerBatch| {
             last.epoch == producer.epoch && next_sequence(last.last_sequence) == producer.first_sequence
         };
+        let of_same = |entry: &&LogEntry| entry.batch.producer.is_some_and(|p| p.id == producer.id);
+        let last = log.log.iter().rev().filter(of_same).find(is_kept).and_then(|entry| entry.batch.producer);
         let was_deleted = || log.log.iter().any(|entry| of_same(&entry));
         let is_forgotten = log.forgotten.contains(&producer.id);
         let why = match last {
-            Some(last) => (is_forgotten && !is_next(last)).then_some(Unknown::Expired),
+            Some(last) => is_forgotten.then_some(if is_next(last) { Unknown::ExpiredBefore } else { Unknown::Expired }),
             None if log.log_start > 0 || was_deleted() => Some(Unknown::Deleted),
             None => (is_forgotten || producer.first_sequence != 0).then_some(Unknown::New),
         }?;
-        let in_the_middle = is_forgotten || producer.first_sequence != 0;
+        let in_the_middle = why != Unknown::ExpiredBefore && (is_forgotten || producer.first_sequence != 0);
         let (place, producer, epoch) = ((batch.first, batch.epoch), producer.id, producer.epoch);
         Some(UnknownStart { seq, producer, epoch, why, in_the_middle, place, record })
     }
@@ -148,10 +150,23 @@ fn was_taken_anew(truth: &PartitionTruth, older: &Produced, newer: &Produced) ->
         return None;
     }
     truth.unknown_starts.iter().filter(of_both).filter(since).find_map(|start| match start.why {
-        Unknown::New => None,
+        Unknown::New | Unknown::ExpiredBefore => None,
         Unknown::Expired => Some(EXPIRED),
         Unknown::Deleted => Some(DELETED),
     })
+}
+
+/// Had a leader forgotten the producer for its age, and refused a batch as out of order since, between the two copies? To that
+/// leader what stands before the first batch it took since is out of order, when it is sent again; the producer raises its
+/// epoch and sends again all that it was not told the end of.
+fn had_expired_meanwhile(truth: &PartitionTruth, older: &Produced, newer: &Produced) -> bool {
+    let Some(before) = older.batch.producer else { return false };
+    let is_expired = |why| matches!(why, Unknown::Expired | Unknown::ExpiredBefore);
+    let same =
+        |start: &&UnknownStart| is_expired(start.why) && (start.producer, start.epoch) == (before.id, before.epoch);
+    let mut refusals = truth.out_of_order.iter().map(|refused| refused.seq);
+    let Some(expired) = truth.unknown_starts.iter().find(same) else { return false };
+    refusals.any(|refused| older.seq.max(expired.seq) < refused && refused < newer.seq)
 }
 
 /// Behind the largest sequence comes 0.
@@ -184,6 +199,7 @@ pub(crate) fn allows_copies(
         }
         rule = match () {
             () if began_in_the_middle(truth, older) => Some(FIRST_SEQUENCE),
+            () if had_expired_meanwhile(truth, older, newer) => Some(EXPIRED),
             () if has_forgotten(cluster, truth, older, newer) => Some(ONE_BATCH),
             () if was_refused(newer.at) => Some(RENUMBERED),
             () if was_refused_by_a_deposed_leader(truth, older, newer) && was_in_flight(older.at, newer.at) => {

@@ -39,9 +39,20 @@ impl KnownBatch {
 struct KnownLog {
     end: i64,
     batches: Vec<KnownBatch>,
+    /// First offset and largest timestamp of the last two batches of each producer that were appended, wherever the log begins
+    /// or ends by now.
+    last_of: BTreeMap<i64, [(i64, i64); 2]>,
 }
 
 impl KnownLog {
+    fn note_last(&mut self, header: &BatchHeader) {
+        if header.producer_id >= 0 {
+            let last = (header.base_offset, header.max_timestamp);
+            let two = self.last_of.entry(header.producer_id).or_insert([last; 2]);
+            *two = [two[1], last];
+        }
+    }
+
     /// The batches that begin at an offset or later.
     fn from(&self, offset: i64) -> &[KnownBatch] {
         &self.batches[self.batches.partition_point(|batch| batch.first < offset)..]
@@ -102,6 +113,23 @@ impl KnownLogs {
         self.get(broker, id).map_or(0, |log| log.end)
     }
 
+    /// The largest timestamp of the batch that a producer had appended last before the one at this offset, in milliseconds: in
+    /// the log, or where nothing is left of it there, before that was deleted.
+    pub(super) fn timestamp_before(
+        &self,
+        world: &World,
+        (node, broker): (NodeIx, i32),
+        id: &TopicPartition,
+        log: &Log,
+        (producer, offset): (i64, i64),
+    ) -> Option<i64> {
+        let deleted = || {
+            let two = self.get(broker, id)?.last_of.get(&producer)?;
+            two.iter().rev().find(|(first, _)| *first < offset).map(|(_, timestamp)| *timestamp)
+        };
+        last_timestamp(world, node, log, producer, offset).or_else(deleted)
+    }
+
     /// What stands in the log beyond what was told. From here on it counts as told.
     pub(super) fn take_appended(
         &mut self,
@@ -117,7 +145,10 @@ impl KnownLogs {
         // The log's start may have moved into the first of them meanwhile, and a log can be read from its start on only.
         let from = known.end.max(log.log_start_offset());
         let mut entries: Vec<Entry> = Vec::new();
-        each_batch(world, node, log, (known.end, from), end, |batch| entries.push(entry_of(&batch, decode)));
+        each_batch(world, node, log, (known.end, from), end, |batch| {
+            known.note_last(&batch.header);
+            entries.push(entry_of(&batch, decode));
+        });
         known.batches.extend(entries.iter().map(KnownBatch::of));
         known.end = end;
         entries
@@ -186,7 +217,7 @@ pub(crate) fn read_entries(world: &World, node: NodeIx, log: &Log, from: i64, en
 }
 
 /// The largest timestamp of the last batch of a producer below an offset, in milliseconds.
-pub(super) fn last_timestamp(world: &World, node: NodeIx, log: &Log, producer_id: i64, below: i64) -> Option<i64> {
+fn last_timestamp(world: &World, node: NodeIx, log: &Log, producer_id: i64, below: i64) -> Option<i64> {
     let (mut last, from) = (None, log.log_start_offset());
     each_batch(world, node, log, (from, from), below, |batch| {
         if batch.header.producer_id == producer_id && batch.header.base_offset < below {

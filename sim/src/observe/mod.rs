@@ -324,7 +324,7 @@ impl Observer {
         let Some(replica) = world.broker_at(node).and_then(|b| b.partition(id)) else { return };
         let entries = self.known.take_appended(world, node, broker, id, &replica.log, as_leader);
         for appended in entries.iter().filter(|_| as_leader) {
-            if let Some(producer) = producers::had_forgotten(world, node, id, appended) {
+            if let Some(producer) = producers::had_forgotten(&self.known, world, (node, broker), id, appended) {
                 let partition = self.name(id);
                 self.checker.observe(at, Observation::ProducerForgotten { broker, partition, producer });
             }

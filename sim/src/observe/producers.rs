@@ -10,7 +10,7 @@ use trial_checker::{Entry, ProducerBatch};
 use trial_kafka::ids::TopicPartition;
 use trial_storage::{BatchHeader, Log, ProducerStates};
 
-use super::logs::{last_timestamp, producer_of};
+use super::logs::{KnownLogs, producer_of};
 use crate::trace::NodeIx;
 use crate::world::World;
 
@@ -23,14 +23,20 @@ pub(super) fn difference(id: &TopicPartition, log: &Log, headers: &[BatchHeader]
 
 /// Had the leader that has just appended this batch forgotten its producer for its age? Then what it knows begins with it, and
 /// the producer's last batch before it is as old as `producer.id.expiration.ms`, by the leader's wall clock.
-pub(super) fn had_forgotten(world: &World, node: NodeIx, id: &TopicPartition, appended: &Entry) -> Option<i64> {
+pub(super) fn had_forgotten(
+    known: &KnownLogs,
+    world: &World,
+    (node, broker): (NodeIx, i32),
+    id: &TopicPartition,
+    appended: &Entry,
+) -> Option<i64> {
     let (producer, log) = (appended.producer?.id, &world.broker_at(node)?.partition(id)?.log);
     let states = log.producers()?;
     let first = states.entries().get(&producer)?.batches().next()?;
     if first.last_offset != appended.last_offset {
         return None;
     }
-    let last = last_timestamp(world, node, log, producer, appended.first_offset)?;
+    let last = known.timestamp_before(world, (node, broker), id, log, (producer, appended.first_offset))?;
     (world.clocks(node).wall.saturating_sub(last) >= states.expiration_ms()).then_some(producer)
 }
 

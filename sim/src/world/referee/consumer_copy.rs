@@ -18,12 +18,13 @@ use kafka_protocol::messages::{
 use trial_checker::Word;
 use trial_kafka::client::Role;
 use trial_kafka::config::{ConsumerConfig, OffsetReset};
-use trial_kafka::node::{Command, Now, OpId, Outcome, SeekTo};
+use trial_kafka::node::{Command, Now, OpId, SeekTo};
 use trial_kafka::zoo::Zoo;
 use trial_storage::{BuildOptions, NewRecord, build_batch};
 
 use super::Speaker;
 use super::client_copy::{Call, ClientCopy, FIRST_EPOCH, TOPIC_ID, partition};
+use super::client_script::{NOTHING, Script, WAITS, polled};
 
 /// What a consumer is that is played with.
 #[derive(Clone, Copy)]
@@ -75,16 +76,11 @@ pub(super) enum Told {
 
 /// The session that brokers offer.
 pub(super) const SESSION: i32 = 7;
-const NOTHING: &str = "no request";
 
 /// See the module documentation.
 pub(super) struct Play<'p, 's> {
     pub(super) copy: ClientCopy,
-    what: &'static str,
-    lie: Option<usize>,
-    /// How many requests were answered.
-    pub(super) answers: usize,
-    speaker: &'p mut Speaker<'s>,
+    pub(super) script: Script<'p, 's>,
 }
 
 impl<'p, 's> Play<'p, 's> {
@@ -105,7 +101,8 @@ impl<'p, 's> Play<'p, 's> {
             ..ConsumerConfig::default()
         };
         let copy = ClientCopy::start(Role::Consumer(config), &[1, 1, 2], setup.zoo, setup.now);
-        Play { copy, what, lie: setup.lie, answers: 0, speaker }
+        let script = Script::new(Word::StepOfConsumer, format!("played with: {what}"), setup.lie, speaker);
+        Play { copy, script }
     }
 
     // ── the application ──────────────────────────────────────────────────────────────────────────────────────────
@@ -123,31 +120,18 @@ impl<'p, 's> Play<'p, 's> {
     }
     /// A poll must have given the record at this offset, and nothing else.
     pub(super) fn has_record(&mut self, poll: OpId, index: i32, offset: i64) -> Option<()> {
-        let said = self.polled(poll);
-        self.follows(said, format!("a record of partition {index} at {offset}"))
+        let said = polled(&self.copy, poll);
+        self.script.follows(said, format!("a record of partition {index} at {offset}"))
     }
     /// A poll must have told this error.
     pub(super) fn has_error(&mut self, poll: OpId, index: i32, error: &str) -> Option<()> {
-        let said = self.polled(poll);
-        self.follows(said, format!("{error} of partition {index}"))
+        let said = polled(&self.copy, poll);
+        self.script.follows(said, format!("{error} of partition {index}"))
     }
     /// A poll must wait still.
     pub(super) fn waits(&mut self, poll: OpId) -> Option<()> {
-        let said = self.polled(poll);
-        self.follows(said, WAITS.to_string())
-    }
-    fn polled(&self, poll: OpId) -> String {
-        match self.copy.outcome(poll) {
-            None => WAITS.to_string(),
-            Some(Outcome::Polled { records, errors, .. }) => {
-                let errors = errors.iter().map(|(id, error)| format!("{error} of partition {}", id.partition));
-                let record = |record: &trial_kafka::node::ConsumedRecord| {
-                    format!("a record of partition {} at {}", record.partition.partition, record.offset)
-                };
-                errors.chain(records.iter().map(record)).collect::<Vec<_>>().join(", ")
-            }
-            Some(other) => format!("{other:?}"),
-        }
+        let said = polled(&self.copy, poll);
+        self.script.follows(said, WAITS.to_string())
     }
 
     // ── the brokers ──────────────────────────────────────────────────────────────────────────────────────────────
@@ -163,18 +147,18 @@ impl<'p, 's> Play<'p, 's> {
     /// It must have asked this broker.
     pub(super) fn asks(&mut self, broker: i32, asks: Asks<'_>) -> Option<Call> {
         let (call, said) = self.next();
-        self.follows(said, format!("{asks}, of broker {broker}"))?;
+        self.script.follows(said, format!("{asks}, of broker {broker}"))?;
         call
     }
     /// It must ask nobody.
     pub(super) fn is_silent(&mut self) -> Option<()> {
         let (_, said) = self.next();
-        self.follows(said, NOTHING.to_string())
+        self.script.follows(said, NOTHING.to_string())
     }
     /// The broker tells this of partitions, of others nothing; of what it has nothing to tell it is silent in a session.
     pub(super) fn serve(&mut self, call: &Call, told: &[(i32, Told)]) {
         let RequestKind::Fetch(request) = &call.request else { return };
-        let lies = self.lies();
+        let lies = self.script.lies();
         let told: BTreeMap<i32, Told> = told.iter().copied().collect();
         let asked = request.topics.iter().flat_map(|topic| topic.partitions.iter().map(|asked| asked.partition));
         let mut of: BTreeMap<i32, PartitionData> = asked.map(|index| (index, PartitionData::default())).collect();
@@ -193,7 +177,7 @@ impl<'p, 's> Play<'p, 's> {
     /// The epoch that was asked about, or the one before it, ends there.
     pub(super) fn tell_end_of_epoch(&mut self, call: &Call, (epoch, end): (i32, i64)) {
         let RequestKind::OffsetForLeaderEpoch(request) = &call.request else { return };
-        let error = self.error_of_answer();
+        let error = self.script.error_of_answer();
         let one = |index: i32| {
             let told = EpochEndOffset::default().with_partition(index).with_leader_epoch(epoch).with_end_offset(end);
             told.with_error_code(error)
@@ -208,7 +192,7 @@ impl<'p, 's> Play<'p, 's> {
     /// The offset that was asked for is this.
     pub(super) fn tell_offset(&mut self, call: &Call, offset: i64) {
         let RequestKind::ListOffsets(request) = &call.request else { return };
-        let error = self.error_of_answer();
+        let error = self.script.error_of_answer();
         let one = |index: i32| {
             let told = ListOffsetsPartitionResponse::default().with_partition_index(index).with_offset(offset);
             told.with_leader_epoch(FIRST_EPOCH).with_error_code(error)
@@ -219,13 +203,6 @@ impl<'p, 's> Play<'p, 's> {
         };
         let topics = request.topics.iter().map(topic).collect();
         self.copy.answer(call, ListOffsetsResponse::default().with_topics(topics).into());
-    }
-    fn lies(&mut self) -> bool {
-        self.answers += 1;
-        self.lie == Some(self.answers - 1)
-    }
-    fn error_of_answer(&mut self) -> i16 {
-        if self.lies() { ResponseError::UnknownServerError.code() } else { 0 }
     }
 
     // ── what is so ───────────────────────────────────────────────────────────────────────────────────────────────
@@ -266,17 +243,7 @@ impl<'p, 's> Play<'p, 's> {
         let said = format!("{asks}, of broker {}", call.broker);
         (Some(call), said)
     }
-    fn follows(&mut self, said: String, truth: String) -> Option<()> {
-        if said == truth {
-            return Some(());
-        }
-        let said = format!("{said} (when one like it was played with: {})", self.what);
-        self.speaker.wrong(Word::StepOfConsumer, None, said, truth);
-        None
-    }
 }
-
-const WAITS: &str = "a poll that waits";
 
 /// A partition in the answer to a fetch.
 pub(super) fn data(told: Told) -> PartitionData {

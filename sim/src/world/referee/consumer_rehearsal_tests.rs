@@ -108,7 +108,7 @@ fn no_play_goes_on_as_it_should_where_a_broker_answers_otherwise() {
         let mut speaker = Speaker { node, slot: &slots[node.0 as usize], notes };
         let mut play = Play::begin(setup(Zoo::default()), what, &mut speaker);
         assert_eq!(plot(&mut play), Some(()), "{what}");
-        for lie in 0..play.answers {
+        for lie in 0..play.script.answers() {
             let setup = Setup { lie: Some(lie), ..setup(Zoo::default()) };
             let mut speaker = Speaker { node, slot: &slots[node.0 as usize], notes };
             assert_eq!(plot(&mut Play::begin(setup, what, &mut speaker)), None, "{what}: answer {lie} is a lie");

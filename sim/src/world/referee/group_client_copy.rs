@@ -24,12 +24,13 @@ use trial_checker::Word;
 use trial_kafka::client::Role;
 use trial_kafka::config::{ConsumerConfig, GroupProtocol, OffsetReset};
 use trial_kafka::group::assignor::client::consumer_protocol::Assignment;
-use trial_kafka::ids::{Topic, TopicPartition};
-use trial_kafka::node::{Command, Now, OpId, Outcome, Rebalanced, Subscription};
+use trial_kafka::ids::Topic;
+use trial_kafka::node::{Command, Now, OpId, Outcome, Subscription};
 use trial_kafka::zoo::Zoo;
 
 use super::Speaker;
 use super::client_copy::{Call, ClientCopy, PORT, TOPIC, TOPIC_ID, host, partition};
+use super::client_script::{NOTHING, Script, polled};
 use super::consumer_copy::{Told, data};
 
 /// What a consumer is that is played with.
@@ -101,8 +102,6 @@ pub(super) const MEMBER: &str = "m-1";
 pub(super) const FIRST: i32 = 1;
 /// Who coordinates the group where nothing else is told.
 pub(super) const COORDINATOR: i32 = 2;
-const NOTHING: &str = "no request";
-const WAITS: &str = "a poll that waits";
 /// What goes on and on is answered this often while time passes.
 const STEP_MS: i64 = 50;
 
@@ -110,11 +109,7 @@ const STEP_MS: i64 = 50;
 pub(super) struct Play<'p, 's> {
     pub(super) copy: ClientCopy,
     pub(super) protocol: GroupProtocol,
-    what: &'static str,
-    lie: Option<usize>,
-    /// How many requests were answered.
-    pub(super) answers: usize,
-    speaker: &'p mut Speaker<'s>,
+    pub(super) script: Script<'p, 's>,
 }
 
 impl<'p, 's> Play<'p, 's> {
@@ -147,7 +142,8 @@ impl<'p, 's> Play<'p, 's> {
         };
         change(&mut config);
         let copy = ClientCopy::start(Role::Consumer(config), &[1, 1], setup.zoo, setup.now);
-        Play { copy, protocol: setup.protocol, what, lie: setup.lie, answers: 0, speaker }
+        let script = Script::new(Word::StepOfConsumer, format!("played with in a group: {what}"), setup.lie, speaker);
+        Play { copy, protocol: setup.protocol, script }
     }
 
     // ── the application ──────────────────────────────────────────────────────────────────────────────────────────
@@ -175,37 +171,17 @@ impl<'p, 's> Play<'p, 's> {
         let text =
             |outcome: Option<&Outcome>| outcome.map_or("a command that waits".to_string(), |end| format!("{end:?}"));
         let said = text(self.copy.outcome(op));
-        self.follows(said, text(truth))
+        self.script.follows(said, text(truth))
     }
     /// A poll must have given this record, and nothing else.
     pub(super) fn has_record(&mut self, poll: OpId, index: i32, offset: i64) -> Option<()> {
-        let said = self.polled(poll);
-        self.follows(said, format!("a record of partition {index} at {offset}"))
+        let said = polled(&self.copy, poll);
+        self.script.follows(said, format!("a record of partition {index} at {offset}"))
     }
     /// The listener must have been told in a poll that these partitions were assigned, revoked, lost.
     pub(super) fn is_told(&mut self, poll: OpId, what: &str, partitions: &[i32]) -> Option<()> {
-        let said = self.polled(poll);
-        self.follows(said, format!("{what} {partitions:?}"))
-    }
-    fn polled(&self, poll: OpId) -> String {
-        match self.copy.outcome(poll) {
-            None => WAITS.to_string(),
-            Some(Outcome::Polled { records, errors, rebalanced }) => {
-                let errors = errors.iter().map(|(id, error)| format!("{error} of partition {}", id.partition));
-                let record = |record: &trial_kafka::node::ConsumedRecord| {
-                    format!("a record of partition {} at {}", record.partition.partition, record.offset)
-                };
-                let indexes = |of: &[TopicPartition]| of.iter().map(|id| id.partition).collect::<Vec<_>>();
-                let told = |told: &Rebalanced| match told {
-                    Rebalanced::Revoked { partitions } => format!("revoked {:?}", indexes(partitions)),
-                    Rebalanced::Lost { partitions } => format!("lost {:?}", indexes(partitions)),
-                    Rebalanced::Assigned { partitions, .. } => format!("assigned {:?}", indexes(partitions)),
-                };
-                let all = errors.chain(records.iter().map(record)).chain(rebalanced.iter().map(told));
-                all.collect::<Vec<_>>().join(", ")
-            }
-            Some(other) => format!("{other:?}"),
-        }
+        let said = polled(&self.copy, poll);
+        self.script.follows(said, format!("{what} {partitions:?}"))
     }
 
     // ── the brokers ──────────────────────────────────────────────────────────────────────────────────────────────
@@ -218,13 +194,13 @@ impl<'p, 's> Play<'p, 's> {
     pub(super) fn asks_broker(&mut self, broker: i32, asks: Asks<'_>) -> Option<Call> {
         let (call, said) = self.next();
         let of = if matches!(asks, Asks::Coordinator) { String::new() } else { of_broker(broker) };
-        self.follows(said, format!("{asks}{of}"))?;
+        self.script.follows(said, format!("{asks}{of}"))?;
         call
     }
     /// It must ask nobody.
     pub(super) fn is_silent(&mut self) -> Option<()> {
         let (_, said) = self.next();
-        self.follows(said, NOTHING.to_string())
+        self.script.follows(said, NOTHING.to_string())
     }
     /// It must fetch these partitions, from these offsets on.
     pub(super) fn fetches(&mut self, asked: &[(i32, i64)]) -> Option<Call> {
@@ -237,7 +213,7 @@ impl<'p, 's> Play<'p, 's> {
             }
             _ => "no fetch".to_string(),
         };
-        self.follows(said, text(asked))?;
+        self.script.follows(said, text(asked))?;
         call
     }
     /// Time passes, and fetches are answered: there is nothing.
@@ -267,7 +243,7 @@ impl<'p, 's> Play<'p, 's> {
             .with_node_id(broker.into())
             .with_host(StrBytes::from_string(host(broker)))
             .with_port(PORT.into())
-            .with_error_code(self.error_of_answer());
+            .with_error_code(self.script.error_of_answer());
         self.copy.answer(call, FindCoordinatorResponse::default().with_coordinators(vec![told]).into());
     }
     /// Nobody does.
@@ -277,7 +253,8 @@ impl<'p, 's> Play<'p, 's> {
     }
     /// It is to join as [`MEMBER`].
     pub(super) fn tell_member_id(&mut self, call: &Call) {
-        let error = if self.lies() { ResponseError::UnknownServerError } else { ResponseError::MemberIdRequired };
+        let error =
+            if self.script.lies() { ResponseError::UnknownServerError } else { ResponseError::MemberIdRequired };
         let answer = JoinGroupResponse::default().with_member_id(MEMBER.into()).with_error_code(error.code());
         self.copy.answer(call, answer.into());
     }
@@ -291,7 +268,7 @@ impl<'p, 's> Play<'p, 's> {
             .with_group_instance_id(request.group_instance_id.clone())
             .with_metadata(protocol.metadata);
         let answer = JoinGroupResponse::default()
-            .with_error_code(self.error_of_answer())
+            .with_error_code(self.script.error_of_answer())
             .with_generation_id(FIRST)
             .with_protocol_type(Some(request.protocol_type.clone()))
             .with_protocol_name(Some(protocol.name))
@@ -305,7 +282,8 @@ impl<'p, 's> Play<'p, 's> {
     pub(super) fn tell_assignment(&mut self, call: &Call, partitions: &[i32]) {
         let partitions = partitions.iter().map(|index| partition(*index)).collect();
         let assignment = Assignment { partitions, user_data: None }.encode().unwrap_or_default();
-        let answer = SyncGroupResponse::default().with_assignment(assignment).with_error_code(self.error_of_answer());
+        let answer =
+            SyncGroupResponse::default().with_assignment(assignment).with_error_code(self.script.error_of_answer());
         self.copy.answer(call, answer.into());
     }
     /// The member is in this epoch, and is to have these partitions, if that is told.
@@ -314,7 +292,7 @@ impl<'p, 's> Play<'p, 's> {
             let topic = TopicPartitions::default().with_topic_id(TOPIC_ID).with_partitions(partitions.to_vec());
             Target::default().with_topic_partitions(vec![topic])
         });
-        let answer = in_epoch(epoch).with_assignment(target).with_error_code(self.error_of_answer());
+        let answer = in_epoch(epoch).with_assignment(target).with_error_code(self.script.error_of_answer());
         self.copy.answer(call, answer.into());
     }
     /// So far has the group come.
@@ -329,13 +307,13 @@ impl<'p, 's> Play<'p, 's> {
             .with_name(TopicName(TOPIC.into()))
             .with_partitions(offsets.iter().map(one).collect());
         let group =
-            OffsetFetchResponseGroup::default().with_topics(vec![topic]).with_error_code(self.error_of_answer());
+            OffsetFetchResponseGroup::default().with_topics(vec![topic]).with_error_code(self.script.error_of_answer());
         self.copy.answer(call, OffsetFetchResponse::default().with_groups(vec![group]).into());
     }
     /// The offsets are committed.
     pub(super) fn tell_committed(&mut self, call: &Call) {
         // Others would end it, and not all who wait for that ask how.
-        let error = if self.lies() { Some(ResponseError::CoordinatorLoadInProgress) } else { None };
+        let error = if self.script.lies() { Some(ResponseError::CoordinatorLoadInProgress) } else { None };
         self.answer_commit(call, error);
     }
     /// They are not.
@@ -370,15 +348,9 @@ impl<'p, 's> Play<'p, 's> {
     pub(super) fn serve_record(&mut self, call: &Call, (index, offset): (i32, i64)) {
         let partition = data(Told::Records(offset, 1)).with_partition_index(index);
         let topic = FetchableTopicResponse::default().with_topic_id(TOPIC_ID).with_partitions(vec![partition]);
-        let answer = FetchResponse::default().with_responses(vec![topic]).with_error_code(self.error_of_answer());
+        let answer =
+            FetchResponse::default().with_responses(vec![topic]).with_error_code(self.script.error_of_answer());
         self.copy.answer(call, answer.into());
-    }
-    fn lies(&mut self) -> bool {
-        self.answers += 1;
-        self.lie == Some(self.answers - 1)
-    }
-    fn error_of_answer(&mut self) -> i16 {
-        if self.lies() { ResponseError::UnknownServerError.code() } else { 0 }
     }
 
     // ── what is so ───────────────────────────────────────────────────────────────────────────────────────────────
@@ -408,14 +380,6 @@ impl<'p, 's> Play<'p, 's> {
             other => format!("{other:?}"),
         };
         (Some(call), said)
-    }
-    fn follows(&mut self, said: String, truth: String) -> Option<()> {
-        if said == truth {
-            return Some(());
-        }
-        let said = format!("{said} (when one like it was played with in a group: {})", self.what);
-        self.speaker.wrong(Word::StepOfConsumer, None, said, truth);
-        None
     }
 }
 

@@ -79,7 +79,7 @@ fn no_play_goes_on_as_it_should_where_a_coordinator_answers_otherwise() {
             for (what, change, plot) in plays(protocol) {
                 let mut play = Play::begin(setup(protocol, None), what, change, speaker);
                 assert_eq!(plot(&mut play), Some(()), "{name}: {what}");
-                for lie in 0..play.answers {
+                for lie in 0..play.script.answers() {
                     let mut play = Play::begin(setup(protocol, Some(lie)), what, change, speaker);
                     assert_eq!(plot(&mut play), None, "{name}: {what}: answer {lie} is a lie");
                 }

@@ -27,6 +27,7 @@ mod classic_plays;
 mod classic_questions;
 mod client_copy;
 mod client_rehearsal;
+mod client_script;
 mod consumer_answers;
 mod consumer_copy;
 mod consumer_group_plays;

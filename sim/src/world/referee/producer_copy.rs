@@ -19,6 +19,7 @@ use trial_storage::parse_header;
 
 use super::Speaker;
 use super::client_copy::{Call, ClientCopy, partition};
+use super::client_script::{NOTHING, Script};
 
 /// What a producer is that is played with.
 pub(super) struct Setup<'a> {
@@ -58,12 +59,8 @@ pub(super) const ID: i64 = 7;
 /// See the module documentation.
 pub(super) struct Play<'p, 's> {
     copy: ClientCopy,
-    what: &'static str,
     linger_ms: i64,
-    lie: Option<usize>,
-    /// How many batches were answered.
-    pub(super) answers: usize,
-    speaker: &'p mut Speaker<'s>,
+    pub(super) script: Script<'p, 's>,
 }
 
 impl<'p, 's> Play<'p, 's> {
@@ -87,7 +84,8 @@ impl<'p, 's> Play<'p, 's> {
             ..setup.config.clone()
         };
         let copy = ClientCopy::start(Role::Producer(config), &[1, 2], setup.zoo, setup.now);
-        Play { copy, what, linger_ms, lie: setup.lie, answers: 0, speaker }
+        let script = Script::new(Word::StepOfProducer, format!("played with: {what}"), setup.lie, speaker);
+        Play { copy, linger_ms, script }
     }
 
     // ── the application ──────────────────────────────────────────────────────────────────────────────────────────
@@ -117,7 +115,7 @@ impl<'p, 's> Play<'p, 's> {
             Some(other) => format!("{other:?}"),
             None => "no outcome".to_string(),
         };
-        self.follows(said, words(&truth))
+        self.script.follows(said, words(&truth))
     }
 
     // ── the clock, the network ───────────────────────────────────────────────────────────────────────────────────
@@ -135,7 +133,7 @@ impl<'p, 's> Play<'p, 's> {
     /// It must ask for a producer id.
     pub(super) fn asks_for_id(&mut self) -> Option<Call> {
         let (call, said) = self.next();
-        self.follows(said, ASKS_FOR_ID.to_string())?;
+        self.script.follows(said, ASKS_FOR_ID.to_string())?;
         call
     }
     pub(super) fn give_id(&mut self, asked: &Call, id: i64, epoch: i16) {
@@ -155,13 +153,13 @@ impl<'p, 's> Play<'p, 's> {
     /// It must have sent a batch for this partition, so stamped, of so many records.
     pub(super) fn sends(&mut self, index: i32, stamp: Stamp, records: i32) -> Option<Call> {
         let (call, said) = self.next();
-        self.follows(said, Sent { index, stamp, records }.to_string())?;
+        self.script.follows(said, Sent { index, stamp, records }.to_string())?;
         call
     }
     /// It must wait.
     pub(super) fn is_silent(&mut self) -> Option<()> {
         let (_, said) = self.next();
-        self.follows(said, NOTHING.to_string())
+        self.script.follows(said, NOTHING.to_string())
     }
     pub(super) fn acknowledge(&mut self, call: &Call, base_offset: i64) {
         self.answer(call, PartitionProduceResponse::default().with_error_code(NONE).with_base_offset(base_offset));
@@ -176,12 +174,11 @@ impl<'p, 's> Play<'p, 's> {
     }
     fn answer(&mut self, call: &Call, of_each: PartitionProduceResponse) {
         let RequestKind::Produce(request) = &call.request else { return };
-        let of_each = match (self.lie == Some(self.answers), of_each.error_code) {
+        let of_each = match (self.script.lies(), of_each.error_code) {
             (false, _) => of_each,
             (true, NONE) => PartitionProduceResponse::default().with_error_code(UnknownServerError.code()),
             (true, _) => PartitionProduceResponse::default().with_error_code(NONE).with_base_offset(0),
         };
-        self.answers += 1;
         let topic = |topic: &TopicProduceData| {
             let partitions = topic.partition_data.iter().map(|data| of_each.clone().with_index(data.index)).collect();
             TopicProduceResponse::default().with_name(topic.name.clone()).with_partition_responses(partitions)
@@ -228,17 +225,8 @@ impl<'p, 's> Play<'p, 's> {
         };
         (call, said)
     }
-    fn follows(&mut self, said: String, truth: String) -> Option<()> {
-        if said == truth {
-            return Some(());
-        }
-        let said = format!("{said} (when one like it was played with: {})", self.what);
-        self.speaker.wrong(Word::StepOfProducer, None, said, truth);
-        None
-    }
 }
 
-const NOTHING: &str = "no request";
 const ASKS_FOR_ID: &str = "a request for a producer id";
 
 fn words(belief: &Belief) -> String {

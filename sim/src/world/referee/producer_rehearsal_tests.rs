@@ -116,7 +116,7 @@ fn no_play_goes_on_as_it_should_where_a_broker_answers_otherwise() {
         let mut setup = setup(&config, Zoo::default());
         let mut play = Play::begin(&setup, what, linger_ms, &mut speaker);
         assert_eq!(plot(&mut play), Some(()), "{what}");
-        let answers = play.answers;
+        let answers = play.script.answers();
         for lie in 0..answers {
             setup.lie = Some(lie);
             let mut speaker = Speaker { node, slot: &slots[node.0 as usize], notes };
