@@ -429,6 +429,17 @@ fn an_unclean_election_excuses_what_follows_from_it_though_its_winner_died_befor
     assert!(judged.contains(&(BUG, "lost-write", None)), "{judged:?}");
     assert!(!judged.contains(&(ALLOWED, "lost-write", rule)), "{judged:?}");
 
+    // Who hears only now that it led in the epoch before leads nobody any more.
+    let mut enabled = settings(-1);
+    topic(&mut enabled).unclean_leader_election_enable = true;
+    let mut play = Play::new(enabled);
+    play.write(0).in_sync(&[1, 2]).write(1).crash(1).elect_only(2, &[2], true);
+    let leader_epoch = play.epoch;
+    play.elect_only(3, &[3], false);
+    play.see(Observation::BecameLeader { broker: 2, partition: orders(), leader_epoch, log_end: 2 });
+    let judged = play.elect(3, &[3]).judged();
+    assert_eq!(judged, [(ALLOWED, "lost-write", rule), (ALLOWED, "unsafe-election", rule)]);
+
     // It had lost what it had with its power, before that election or after it.
     let with_power = |before: bool, came_back: bool| {
         let mut enabled = settings(-1);

@@ -245,7 +245,8 @@ fn unclean_election_before<'a>(truth: &'a PartitionTruth, reign: &Reign) -> Opti
     election_before(truth, reign, |election| !election.clean && !election.last_known_leader)
 }
 
-/// The last such election of the same broker since which nobody else has led.
+/// The last such election of the same broker since which nobody else has led. One that hears only later that it led before
+/// does not count.
 fn election_before<'a>(
     truth: &'a PartitionTruth,
     reign: &Reign,
@@ -253,8 +254,8 @@ fn election_before<'a>(
 ) -> Option<&'a Election> {
     let of_same = |e: &&Election| e.leader == reign.leader && e.seq < reign.seq && is_such(e);
     let election = truth.elections.iter().rfind(of_same)?;
-    let since = election.seq..reign.seq;
-    let others = truth.reigns.iter().any(|r| since.contains(&r.seq) && r.leader != reign.leader);
+    let since = |r: &Reign| r.leader_epoch > election.leader_epoch && (election.seq..reign.seq).contains(&r.seq);
+    let others = truth.reigns.iter().any(|r| since(r) && r.leader != reign.leader);
     (!others).then_some(election)
 }
 

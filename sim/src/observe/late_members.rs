@@ -1,11 +1,13 @@
 //! In-sync replicas that are late, and that their leader does not ask to be rid of though nothing keeps it from asking.
 //!
 //! A leader looks every half `replica.lag.time.max.ms` whether a member has not been caught up for that long
-//! (`Partition.maybeShrinkIsr`). It needs nobody for that but itself: its process has to run, and no change of this partition
+//! (`Partition.maybeShrinkIsr`). It needs nobody for that but itself: its process has to run, its broker must not have ended in a process
+//! that still ends its controller (`BrokerServer.shutdown` stops the scheduler first), and no change of this partition
 //! may be under way, not even one that metadata has overtaken and that was never answered (`DefaultAlterPartitionManager.submit`).
 //! Who is late is worked out by what the leader has recorded of each fetch.
 
 use trial_checker::{Partition, Waiting};
+use trial_kafka::broker::LifecycleState;
 use trial_kafka::ids::TopicPartition;
 use trial_kafka::metadata::{MetadataImage, PartitionRegistration};
 
@@ -31,7 +33,10 @@ pub(super) fn late_members<'a>(
 fn late_members_of(world: &World, id: &TopicPartition, registration: &PartitionRegistration) -> Vec<i32> {
     let free = |node: &crate::trace::NodeIx| world.power(*node) == Power::Running && !world.is_held_up(*node);
     let Some(node) = world.broker_ix(registration.leader).filter(free) else { return Vec::new() };
-    let Some(broker) = world.broker_at(node).filter(|broker| !broker.awaits_isr_change(id)) else { return Vec::new() };
+    let Some(broker) = world.broker_at(node) else { return Vec::new() };
+    if broker.lifecycle_state() == LifecycleState::ShuttingDown || broker.awaits_isr_change(id) {
+        return Vec::new();
+    }
     let Some(leader) = broker.partition(id) else { return Vec::new() };
     let Some(state) = leader.leader_state().filter(|state| !state.isr.is_pending()) else { return Vec::new() };
     if leader.leader_epoch != registration.leader_epoch {

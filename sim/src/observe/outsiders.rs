@@ -4,11 +4,15 @@
 //! ends when the replica is fenced, or is late, and neither makes the leader look: it does so when it appends, when a fetch
 //! shows that a replica has come farther, and when a change of the partition is known. Where everybody else has
 //! everything and nobody writes, the high watermark of Kafka stands until then.
+//!
+//! It waits, too, for a replica that it has asked the controller to let in, whatever has become of that one since. If the
+//! controller refuses, the leader goes back to the ISR that it had, and does not look either
+//! (`Partition.handleAlterPartitionError`: INELIGIBLE_REPLICA). While it has no answer it is not excused by that.
 
 use std::collections::BTreeMap;
 
 use trial_kafka::broker::partition::Partition as Replica;
-use trial_kafka::broker::partition::leader::isr_eligible;
+use trial_kafka::broker::partition::leader::{RemoteReplica, isr_eligible};
 use trial_kafka::ids::TopicPartition;
 use trial_kafka::metadata::MetadataImage;
 use trial_kafka::node::Millis;
@@ -34,11 +38,22 @@ impl Occasion {
     }
 }
 
+/// For whom a high watermark waits besides the members.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum WaitsFor {
+    Nobody,
+    /// Was caught up lately, and may join.
+    Outsider,
+    /// The controller has been asked to let it in, and has not answered.
+    Joiner,
+}
+
 #[derive(Clone, Debug)]
 struct Held {
     occasion: Occasion,
-    /// Is there a replica outside for which it waits at this look?
-    waits: bool,
+    /// At this look.
+    waits_for: WaitsFor,
+    is_excused: bool,
 }
 
 /// The partitions whose high watermarks are excused, by the last look at each. See the module documentation.
@@ -56,32 +71,42 @@ impl HeldByOutsiders {
         wall: Millis,
         lag_time_max_ms: i64,
     ) -> bool {
-        let waits = waits_for_an_outsider(leader, image, wall, lag_time_max_ms);
-        let before = self.0.get(id);
-        let occasion = || Occasion::of(leader);
-        // What happened between the look that saw it wait and the next may have come before the wait was over.
-        let is_held = waits || before.is_some_and(|before| before.waits || before.occasion == occasion());
-        match is_held {
-            true => drop(self.0.insert(id.clone(), Held { occasion: occasion(), waits })),
+        let waits_for = waits_for(leader, image, wall, lag_time_max_ms);
+        let occasion = Occasion::of(leader);
+        let is_pending = leader.leader_state().is_some_and(|state| state.isr.is_pending());
+        // What happened between the look that saw it wait and the next may have come before the wait was over. A change of the
+        // ISR that was made, and not refused, has another partition epoch: then the leader looks.
+        let goes_on = |before: &Held| match before.waits_for {
+            WaitsFor::Outsider => true,
+            WaitsFor::Joiner if !is_pending && before.occasion.epochs == occasion.epochs => true,
+            _ => before.is_excused && before.occasion == occasion,
+        };
+        let is_excused = waits_for == WaitsFor::Outsider || self.0.get(id).is_some_and(goes_on);
+        match is_excused || waits_for == WaitsFor::Joiner {
+            true => drop(self.0.insert(id.clone(), Held { occasion, waits_for, is_excused })),
             false => drop(self.0.remove(id)),
         }
-        is_held
+        is_excused
     }
 
     /// Did the last look find that of the partition with this leader?
     pub(super) fn hold(&self, id: &TopicPartition, leader: Option<&Replica>) -> bool {
         let stands = leader.is_some_and(|leader| leader.high_watermark() < leader.log_end_offset());
-        stands && self.0.contains_key(id)
+        stands && self.0.get(id).is_some_and(|held| held.is_excused)
     }
 }
 
-fn waits_for_an_outsider(leader: &Replica, image: &MetadataImage, wall: Millis, lag_time_max_ms: i64) -> bool {
-    let Some(state) = leader.leader_state() else { return false };
+fn waits_for(leader: &Replica, image: &MetadataImage, wall: Millis, lag_time_max_ms: i64) -> WaitsFor {
+    let Some(state) = leader.leader_state() else { return WaitsFor::Nobody };
     let members = state.isr.committed();
-    state.remotes.iter().any(|remote| {
-        !members.contains(&remote.broker)
-            && remote.log_end_offset <= leader.high_watermark()
-            && isr_eligible(image, remote, Zoo::default())
-            && remote.is_caught_up(leader.log.log_end_offset(), wall, lag_time_max_ms)
-    })
+    let is_outside = |r: &&RemoteReplica| !members.contains(&r.broker) && r.log_end_offset <= leader.high_watermark();
+    let may_join = |r: &RemoteReplica| {
+        isr_eligible(image, r, Zoo::default()) && r.is_caught_up(leader.log.log_end_offset(), wall, lag_time_max_ms)
+    };
+    let mut outside = state.remotes.iter().filter(is_outside);
+    match () {
+        () if outside.clone().any(may_join) => WaitsFor::Outsider,
+        () if outside.any(|r| state.isr.maximal_contains(r.broker)) => WaitsFor::Joiner,
+        () => WaitsFor::Nobody,
+    }
 }
