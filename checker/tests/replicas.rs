@@ -170,6 +170,9 @@ fn a_high_watermark_never_falls_while_its_broker_leads() {
     let mut next = three_brokers(-1);
     next.write(0).write(1).elect(2, &[1, 2, 3]).high_watermark(2, 1).high_watermark(2, 2);
     assert_eq!(kinds(&next.verdict()), [], "who leads next may know less of it at first");
+    let mut follower = three_brokers(-1);
+    follower.write(0).write(1).high_watermark(1, 2).follows(1).high_watermark(1, 1);
+    assert_eq!(kinds(&follower.verdict()), [], "it leads no more, though the epoch is the same");
     play.high_watermark(1, 1);
     assert_eq!(kinds(&play.verdict()), [(BUG, "high-watermark-back", None)]);
 }

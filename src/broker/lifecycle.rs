@@ -281,6 +281,11 @@ impl Broker {
     /// Asks the controller for a controlled shutdown, or stops at once if it is not at work.
     /// Source: `BrokerLifecycleManager.BeginControlledShutdownEvent`.
     pub(super) fn ask_for_shutdown(&mut self, now: Now, disk: &mut dyn Disk, fx: &mut Effects<'_>) {
+        if !self.lifecycle.started {
+            // Nothing is loaded: nothing can be flushed, and no marker may say that it was (`BrokerServer.shutdown` does nothing
+            // before the start is over, `LogManager.shutdown`).
+            return fx.halt("told to stop before its logs were loaded".to_string());
+        }
         let is_running = self.lifecycle.state == LifecycleState::Running;
         let orderly = self.setup.config.controlled_shutdown_enable && is_running;
         if orderly {

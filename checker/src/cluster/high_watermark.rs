@@ -54,7 +54,7 @@ pub(crate) fn check_reign(
     found: &mut Findings,
 ) {
     let of_broker = truth.reigns.iter_mut().rev().find(|reign| reign.leader == broker);
-    let Some(reign) = of_broker.filter(|reign| reign.leader_epoch == leader_epoch) else { return };
+    let Some(reign) = of_broker.filter(|reign| reign.leader_epoch == leader_epoch && !reign.is_over) else { return };
     let Some(from) = reign.high_watermark.replace(to).filter(|from| to < *from) else { return };
     found.add(Headline::bug(BACK.code, &truth.name, Some(to), at), || {
         let (name, partition) = (settings.broker_name(broker), &truth.name);

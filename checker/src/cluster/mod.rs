@@ -363,6 +363,7 @@ impl Cluster {
                     log_start,
                     log_end,
                     high_watermark: None,
+                    is_over: false,
                 });
                 truth
                     .replicas
@@ -385,6 +386,9 @@ impl Cluster {
                 let number = self.number(settings, &partition);
                 let truth = &mut self.partitions[number];
                 truth.forget_known_to(broker);
+                if let Some(reign) = truth.reigns.iter_mut().rev().find(|reign| reign.leader == broker) {
+                    reign.is_over = true;
+                }
                 let replica = truth.replica(broker);
                 // It asks anew: what its leader knew of it before says nothing of what it still has to cut.
                 (replica.leader_epoch, replica.high_watermark, replica.fetched) = (leader_epoch, high_watermark, None);

@@ -39,6 +39,8 @@ pub(crate) struct Reign {
     pub(crate) log_end: i64,
     /// The high watermark that its leader moved it to last; `None` before it moved it at all.
     pub(crate) high_watermark: Option<i64>,
+    /// Its leader has become a follower since: in the same epoch too, where controllers forgot whom they had given it.
+    pub(crate) is_over: bool,
 }
 
 /// A produce request was answered with success.

@@ -1,7 +1,7 @@
 //! What did a broker's disk keep, and what does it bring back, when the broker starts?
 //!
 //! Less than was told, after a loss of power; what had been cut away already; what a handler had appended that died with its
-//! disk before it could tell; and a log start that was written down later than it moved.
+//! disk before it could tell, and what it had emptied; and a log start that was written down later than it moved.
 
 use std::collections::BTreeSet;
 
@@ -56,10 +56,17 @@ impl Observer {
                 }
                 continue;
             }
-            if let Some(difference) = self.compare(world, node, broker, &id) {
-                let partition = self.name(&id);
-                let log_end = difference.same_below;
+            if let Some(mut difference) = self.compare(world, node, broker, &id) {
+                let (partition, log_end) = (self.name(&id), difference.same_below);
                 self.checker.observe(at, Observation::LogLost { broker, partition, log_end });
+                let begins_at = replica_at(world, node, &id).map_or(0, |replica| replica.log.first_segment_offset());
+                if begins_at > difference.known_end {
+                    // A handler had emptied it, to begin behind its end (`UnifiedLog.truncateFullyAndStartAt`).
+                    let why = "because the leader's log starts later".to_owned();
+                    let (partition, to) = (self.name(&id), begins_at);
+                    self.checker.observe(at, Observation::LogTruncated { broker, partition, to, why });
+                    difference.same_below = begins_at;
+                }
                 self.tell_rest(world, at, node, (broker, &id), difference, &untold);
             }
             if let Some(replica) = replica_at(world, node, &id) {

@@ -297,13 +297,15 @@ impl Told<'_> {
         let effects = self.scene.copy.respond(conn, call, response);
         self.note(effects);
     }
-    /// Time passes, and what its leader has to tell of other partitions is told.
+    /// Time passes, and what its leader has to tell of other partitions is told: before its timer comes, by which it may be too
+    /// late.
     fn goes_on_after(&mut self, by_ms: i64) {
+        if self.fetch.is_some() {
+            self.scene.copy.wait(by_ms);
+            return self.gets(Bytes::new(), |_| {});
+        }
         let effects = self.scene.copy.tick(by_ms, BrokerTimer::Fetchers);
         self.note(effects);
-        if self.next == Next::Nothing {
-            self.gets(Bytes::new(), |_| {});
-        }
     }
 
     /// What does it ask its leader now?
