@@ -390,6 +390,31 @@ fn one_static_member_takes_over_from_its_earlier_process() {
     assert_eq!(kinds(&group.ends()), []);
 }
 
+/// k1 asks to commit 4 in this generation, before or after k2 owns the partition in generation 2, and is told late that it is
+/// committed. k2, whose position was led back, commits 2.
+fn told_late_of_its_commit(generation: i32, before: bool) -> Vec<&'static str> {
+    let mut group = at_least_once();
+    group.write(4).assigned(1, 1).begins_anew(1, 0).polls(1, 0, 3).processes(1, 0, 3);
+    if before {
+        group.asks(1, generation, 4);
+    }
+    group.assigned(2, 2).begins_at_committed(2, 4).begins(2, 0, ResetCause::Other);
+    if !before {
+        group.asks(1, generation, 4);
+    }
+    group.told(1, generation, 4, None).works(2, 2, 0, 1);
+    let verdict = group.ends();
+    let bugs = verdict.groups.iter().filter(|g| g.class == BUG && g.code == "commit-regression");
+    bugs.map(|g| g.code).collect()
+}
+
+#[test]
+fn what_was_committed_in_an_earlier_generation_was_there_before_whoever_was_told_of_it() {
+    assert_eq!(told_late_of_its_commit(1, true), [""; 0]);
+    assert_eq!(told_late_of_its_commit(1, false), ["commit-regression"], "it was asked for when k2 owned it");
+    assert_eq!(told_late_of_its_commit(2, true), ["commit-regression"], "it may have come when k2 owned it");
+}
+
 #[test]
 fn a_zombie_commits_nothing() {
     let zombie = |generation: i32, error: Option<&str>| {
@@ -454,16 +479,23 @@ fn who_has_no_position_commits_none_before_a_revocation() {
         previous: 1,
         clean: true,
     };
-    let revoke = |is_reset: bool, is_led_anew: bool, is_led_anew_before: bool| {
+    let follows = |leader_epoch| Observation::LeaderFollowed { consumer: 1, partition: orders(), leader_epoch };
+    let revoke = |is_reset: bool, is_led_anew: bool, is_led_anew_before: bool, follows_it: Option<bool>| {
         let mut group = Group::of(settings(Commits::Auto, Reset::Earliest));
         group.write(4).assigned(1, 1).begins_anew(1, 0);
-        group.see(Observation::LeaderFollowed { consumer: 1, partition: orders(), leader_epoch: 5 });
+        group.see(follows(5));
         group.polls(1, 0, 1).processes(1, 0, 1);
         group.see(Observation::Coordinator { broker: 1, what: CoordinatorStep::Rebalancing { group: Arc::from("g") } });
         if is_led_anew_before {
             group.see(elected.clone());
         }
+        if follows_it == Some(true) {
+            group.see(follows(6));
+        }
         group.asks(1, 1, 2).polls(1, 2, 3).processes(1, 2, 3).told(1, 1, 2, None);
+        if follows_it == Some(false) {
+            group.see(follows(6));
+        }
         if is_reset {
             group.begins(1, 4, ResetCause::Other);
         }
@@ -474,10 +506,13 @@ fn who_has_no_position_commits_none_before_a_revocation() {
         let verdict = group.ends();
         verdict.groups.iter().filter(|g| g.class == BUG).map(|g| (g.code, g.rule)).collect::<Vec<_>>()
     };
-    assert_eq!(revoke(false, false, false), [("group-rewind", Some("handed-out-while-revoking"))]);
-    assert_eq!(revoke(true, false, false), []);
-    assert_eq!(revoke(false, true, false), []);
-    assert_eq!(revoke(false, false, true), [], "it hears late of its leader");
+    let bug = [("group-rewind", Some("handed-out-while-revoking"))];
+    assert_eq!(revoke(false, false, false, None), bug);
+    assert_eq!(revoke(true, false, false, None), []);
+    assert_eq!(revoke(false, true, false, None), []);
+    assert_eq!(revoke(false, false, true, None), [], "it hears late of its leader");
+    assert_eq!(revoke(false, false, true, Some(false)), [], "and has a position again when it gives up");
+    assert_eq!(revoke(false, false, true, Some(true)), bug, "it had one when it asked");
 }
 
 #[test]

@@ -108,6 +108,37 @@ fn what_a_follower_kept_below_its_leaders_start_may_come_up_again() {
     assert!(is_bug(&kept_below_the_start(true, true, false, true)), "no rule excuses a zoo switch");
 }
 
+/// As before, but b1 has 0 to 2 and ends where b2's log begins, so that there is nothing to cut; or it has 3 too, and must.
+fn ended_where_its_leader_began(
+    who_deletes: Option<i32>,
+    has_more: bool,
+    zoo_on: bool,
+) -> Vec<(Class, &'static str, Option<&'static str>)> {
+    let mut play = Play::new(trial_checker::Settings { zoo_on, ..settings(-1) });
+    play.write(0).send(1).send(2);
+    if has_more {
+        play.send(3);
+    }
+    play.crash(1).elect(2, &[2, 3]).write(11).write(12);
+    if let Some(broker) = who_deletes {
+        let cause = StartCause::DeleteRecords;
+        play.see(Observation::LogStartMoved { broker, partition: orders(), to: 3, cause });
+    }
+    play.restart(1).follows(1).in_sync(&[2, 3, 1]).elect(1, &[1, 2, 3]).commit();
+    kinds(&play.verdict()).into_iter().filter(|(_, code, _)| *code == "unsafe-election").collect()
+}
+
+#[test]
+fn what_ends_where_its_leader_begins_has_nothing_to_cut() {
+    let allowed = (ALLOWED, "unsafe-election", Some("history-below-the-leaders-start"));
+    let bug = (BUG, "unsafe-election", None);
+    assert_eq!(ended_where_its_leader_began(Some(2), false, false), [allowed]);
+    assert_eq!(ended_where_its_leader_began(None, false, false), [bug], "nothing was deleted");
+    assert_eq!(ended_where_its_leader_began(Some(3), false, false), [bug], "its leader had it all");
+    assert_eq!(ended_where_its_leader_began(Some(2), true, false), [bug], "it had one more, which it had to cut");
+    assert_eq!(ended_where_its_leader_began(Some(2), false, true), [bug], "no rule excuses a zoo switch");
+}
+
 /// b1 leads alone and deletes up to 5, where b2's log begins then. b3, elected uncleanly, has nothing but record 0 and writes
 /// 11 and 12, alone too. b2 follows it, drops what lies above its end and is in sync; then it leads.
 fn begins_at_its_leaders_end(begins_above: bool, unclean: bool) -> Vec<(Class, &'static str, Option<&'static str>)> {

@@ -141,6 +141,32 @@ fn sends_keep_their_order() {
     assert_eq!(story(false, 5, true), [(ALLOWED, "nonmonotonic-send", Some("several-in-flight-without-idempotence"))]);
 }
 
+/// r0 and r1 are at 0 and 1, and as their producer was forgotten, at 2 and 3 again, each of which is acknowledged where it says.
+/// The beginning is deleted.
+fn sends_whose_first_copies_are_deleted(told: [i64; 2], log_start: i64) -> Vec<(Class, &'static str)> {
+    let mut play = three_brokers(-1);
+    play.given(0).given(1).append(0).append(1).append(0).append(1).fetch(2).fetch(3).commit();
+    for (record, offset) in (0..).zip(told) {
+        play.told(record, Belief::Acked { offset: Some(offset) }, 2);
+    }
+    let cause = StartCause::Retention;
+    play.see(Observation::LogStartMoved { broker: 1, partition: orders(), to: log_start, cause });
+    for (offset, record) in [(0, 0), (1, 1), (2, 0), (3, 1)].into_iter().filter(|(offset, _)| *offset >= log_start) {
+        play.see(Observation::FinalRead { partition: orders(), offset, leader_epoch: 5, record: Some(record) });
+    }
+    play.see(Observation::FinalReadEnd { partition: orders(), log_start, log_end: 4, complete: true });
+    let of_order = kinds(&play.verdict()).into_iter().filter(|(_, code, _)| *code == "nonmonotonic-send");
+    of_order.map(|(class, code, _)| (class, code)).collect()
+}
+
+#[test]
+fn sends_count_where_they_were_acknowledged_once_the_beginning_is_deleted() {
+    // r0's first copy left is at 2, behind r1's at 1, which nobody was told of.
+    assert_eq!(sends_whose_first_copies_are_deleted([2, 3], 1), []);
+    assert_eq!(sends_whose_first_copies_are_deleted([2, 1], 1), [(BUG, "nonmonotonic-send")]);
+    assert_eq!(sends_whose_first_copies_are_deleted([2, 1], 0), [], "r0 is there at 0 too");
+}
+
 #[test]
 fn appends_follow_real_time() {
     let mut play = three_brokers(-1);

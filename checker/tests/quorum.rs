@@ -393,6 +393,12 @@ fn nobody_deposes_a_leader_at_work_without_the_consent_of_a_majority() {
     let mut silent = play.clone_for_another_end();
     silent.now += 5 * SECOND;
     assert_eq!(silent.see(stands(1)).found(), [], "its leader commits nothing any more: nothing is disturbed");
+    let mut again = play.clone_for_another_end();
+    again.see(stands(2)).see(Observation::ControllerStopped { controller: 3 });
+    again.see(Observation::ControllerStarted { controller: 3, voter: true, new_disk: false });
+    assert_eq!(again.clone_for_another_end().see(stands(0)).found(), [], "it stands where it stood");
+    let raised = Observation::QuorumCandidate { controller: 3, epoch: 6, consents: 0 };
+    assert_eq!(again.see(raised).found(), [("stuck", Some("leader-deposed"))]);
     assert_eq!(play.see(stands(1)).found(), [("stuck", Some("leader-deposed"))]);
     insta::assert_snapshot!(play.verdict().findings[0]);
 }

@@ -118,6 +118,15 @@ impl Client {
             Part::Producer(_) | Part::Admin(_) => None,
         }
     }
+    /// Has a producer a batch in flight behind which others were acknowledged already? It may have to wait for `delivery.timeout.ms`:
+    /// a leader that has come to know five batches since takes it for out of order, whether it stands in the log or not, and a
+    /// batch that is not next is sent again as it is (`ProducerAppendInfo.checkSequence`, `TransactionManager.canRetry`).
+    pub fn has_been_overtaken(&self) -> bool {
+        match &self.part {
+            Part::Producer(producer) => producer.has_been_overtaken(),
+            Part::Consumer(_) | Part::Admin(_) => false,
+        }
+    }
     /// A producer that is the same but for this: the next batch of this partition, of which nothing is in flight, begins at
     /// that sequence. It takes 2^31 records to come to the last one.
     pub fn with_next_sequence(mut self, partition: &TopicPartition, sequence: i32) -> Self {

@@ -4,8 +4,10 @@
 //! A member that once held the record and has lost or cut it since is excused: the leader could not know. So is everybody
 //! where the leader itself has deleted it: a batch that is sent again may be answered from what is known of the producer
 //! alone, and who began to copy after the deletion never had it. Nor had one that began at its leader's end, behind the batch,
-//! and is in sync without it (`began-at-its-leaders-end`).
+//! and is in sync without it (`began-at-its-leaders-end`), nor one whose log begins behind it, where its leader has
+//! what it kept of another history (`history-below-the-leaders-start`).
 
+use super::loss;
 use super::partition::{Ack, PartitionTruth};
 use super::replica::Batch;
 use crate::findings::{Findings, Headline};
@@ -29,7 +31,10 @@ pub(crate) fn check(truth: &PartitionTruth, ack: &Ack, maximal_isr: &[i32], sett
     let is_deleted = truth.replicas.get(&ack.broker).is_some_and(|leader| leader.log_start > ack.last);
     let held = |b: &i32| truth.replicas.get(b).is_some_and(|replica| replica.ever_held(&batch));
     let is_behind = |b: &i32| truth.replicas.get(b).is_some_and(|replica| replica.has_dropped_all_below(ack.last));
-    let without = |b: &&i32| **b != ack.broker && !is_deleted && !held(b) && !is_behind(b);
+    let why = truth.ghost.why_lost_at(ack.last).and_then(|why| why.rule);
+    let was_kept = why == Some(loss::BELOW_THE_LEADERS_START);
+    let begins_behind = |b: &i32| was_kept && truth.replicas.get(b).is_some_and(|r| r.log_start > ack.last);
+    let without = |b: &&i32| **b != ack.broker && !is_deleted && !held(b) && !is_behind(b) && !begins_behind(b);
     let missing: Vec<i32> = maximal_isr.iter().filter(without).copied().collect();
     if !too_few && missing.is_empty() {
         return;

@@ -110,6 +110,15 @@ impl Ghost {
         self.lost.iter().rev().find(|(_, lost)| find(lost, batch).is_some()).map(|(why, _)| why)
     }
 
+    /// Why a leader took over without what was committed at this offset, the last time that one did.
+    pub(crate) fn why_lost_at(&self, offset: i64) -> Option<&Judgement> {
+        let covers = |lost: &[Committed]| {
+            let place = lost.partition_point(|c| c.batch.last < offset);
+            lost.get(place).is_some_and(|c| c.batch.first <= offset)
+        };
+        self.lost.iter().rev().find(|(_, lost)| covers(lost)).map(|(why, _)| why)
+    }
+
     /// What is committed from an offset on.
     pub(crate) fn committed_from(&self, offset: i64) -> &[Committed] {
         &self.log[from_the_end(&self.log, |c| c.batch.first < offset)..]

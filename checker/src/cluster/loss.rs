@@ -4,7 +4,7 @@
 //! one of a few reasons, each of which is a BUG or ALLOWED by a rule; the first rule that matches is named.
 
 use super::partition::{Ack, Deletion, Election, PartitionTruth, Produced, Reign};
-use super::replica::{Batch, Cut, CutKind, Replica};
+use super::replica::{Batch, Cut, CutKind, LogEntry, Replica};
 use super::{Cluster, Outage};
 use crate::settings::Settings;
 use crate::verdict::{Class, Step};
@@ -188,10 +188,10 @@ fn judge_reign_by_the_rules(
     match cut {
         None if was_kept_below_the_leaders_start(truth, batch, reign) => {
             let because = format!(
-                "it was deleted before {winner} had cut its log, behind it, to where its leader's began by then, and {winner} \
-                 led before it had heard of that"
+                "it was deleted before {winner} had cut its log, behind it, to where its leader's began by then, or had asked \
+                 from just there, and {winner} led before it had heard of that"
             );
-            Judgement::allowed("history-below-the-leaders-start", settings, because)
+            Judgement::allowed(BELOW_THE_LEADERS_START, settings, because)
         }
         None => match began_at_its_leaders_end(truth, batch, reign) {
             Some((leader, to)) => {
@@ -259,6 +259,9 @@ fn election_before<'a>(
     (!others).then_some(election)
 }
 
+/// See [`was_kept_below_the_leaders_start`].
+pub(crate) const BELOW_THE_LEADERS_START: &str = "history-below-the-leaders-start";
+
 /// Rule `history-below-the-leaders-start`: a leader knows nothing of epochs below where its log begins, so that a follower of
 /// another history keeps its own there and cuts no lower (`LeaderEpochFileCache.endOffsetFor`). It hears of the log start with
 /// an answer that brings it something, and is in sync before that (`Partition.isFollowerInSync`); a crash may take back what it
@@ -268,11 +271,29 @@ fn was_kept_below_the_leaders_start(truth: &PartitionTruth, batch: &Batch, reign
         return false;
     };
     let is_above = |to: i64, seq: u64| to > batch.last && seq < reign.seq;
-    let deletion = truth.deletions.iter().find(|deletion| is_above(deletion.to, deletion.seq));
-    deletion.is_some_and(|deletion| {
+    truth.deletions.iter().filter(|deletion| is_above(deletion.to, deletion.seq)).any(|deletion| {
         let behind = |cut: &&Cut| is_above(cut.to, cut.seq) && cut.seq > deletion.seq;
-        winner.cuts.iter().filter(behind).any(|cut| matches!(cut.kind, CutKind::Truncated { .. }))
+        let has_cut = winner.cuts.iter().filter(behind).any(|cut| matches!(cut.kind, CutKind::Truncated { .. }));
+        has_cut || ended_where_its_leader_began(truth, winner, deletion, reign)
     })
+}
+
+/// Nor had it anything to cut where its log, of another history than its leader had deleted, ended just where that leader's began,
+/// all of whose epochs are above its last.
+fn ended_where_its_leader_began(truth: &PartitionTruth, winner: &Replica, deletion: &Deletion, reign: &Reign) -> bool {
+    let ends_there = |entry: &&LogEntry| entry.batch.last.saturating_add(1) == deletion.to;
+    let Some(last) = winner.entries_at(reign.seq).find(ends_there) else { return false };
+    let before = truth.reigns.iter().filter(|r| r.seq < reign.seq && r.leader_epoch < reign.leader_epoch);
+    let Some(before) = before.max_by_key(|r| r.leader_epoch) else { return false };
+    if before.leader != deletion.broker || before.leader == reign.leader {
+        return false;
+    }
+    let Some(leader) = truth.replicas.get(&before.leader) else { return false };
+    let from_there = leader.entries_at(reign.seq).filter(|entry| entry.batch.last >= deletion.to);
+    let first_epoch = from_there.map(|entry| entry.batch.epoch).min().unwrap_or(before.leader_epoch);
+    let is_of_the_leader = |entry: &LogEntry| entry.batch.last < deletion.to || entry.batch.epoch >= first_epoch;
+    let ended_there = winner.entries_at(reign.seq).all(is_of_the_leader);
+    ended_there && first_epoch > last.batch.epoch && !leader.held_at(&last.batch, deletion.seq)
 }
 
 /// Rule `began-at-its-leaders-end`: a follower whose log begins above its new leader's end is out of range, cuts to that end,

@@ -126,6 +126,7 @@ impl Quorum {
             }
             QuorumCandidate { controller, epoch, consents } => {
                 violations.extend(no_disruption::check(self, *controller, *epoch, *consents, at.time, settings));
+                self.replica(*controller).stood = Some(*epoch);
             }
             QuorumLeader { controller, epoch } => {
                 violations.extend(one_leader_per_epoch::check(self, *controller, *epoch, at));

@@ -1,6 +1,8 @@
 //! stuck (leader-deposed): a voter raises the epoch only if a majority has said that it would vote for it; so one that
 //! was cut off deposes nobody when it comes back. Source: KIP-996.
 //!
+//! A candidate that starts again stands where it stood, in the epoch that it had raised before (`QuorumState.initialize`).
+//!
 //! It harms where a leader was at work: one whose high watermark moved a short while ago. So this is told only then.
 
 use super::Quorum;
@@ -29,7 +31,8 @@ pub(super) fn check(
     now: Time,
     settings: &Settings,
 ) -> Option<Violation> {
-    if consents as usize >= quorum.majority(controller, settings) {
+    let stands_again = quorum.replicas.get(&controller).is_some_and(|replica| replica.stood == Some(epoch));
+    if stands_again || consents as usize >= quorum.majority(controller, settings) {
         return None;
     }
     let at_work = |leader: &i32| quorum.last_commit.get(leader).is_some_and(|last| now.saturating_sub(*last) < AT_WORK);

@@ -41,6 +41,8 @@ pub(super) struct Replica {
     pub(super) epoch: i32,
     /// Whom it voted for, by epoch.
     pub(super) votes: BTreeMap<i32, i32>,
+    /// The last epoch in which it stood for election.
+    pub(super) stood: Option<i32>,
     /// The epoch it leads.
     pub(super) leads: Option<i32>,
     /// How many voters are in force for it; 0 until that is told.

@@ -105,6 +105,9 @@ impl Clients {
         if steps != [None, None]
             && let Some(consumer) = consumer()
         {
+            if steps.contains(&Some(MemberStep::Stopped)) {
+                self.followed.remove(&consumer);
+            }
             steps.into_iter().flatten().for_each(|what| told.hear(at, Observation::Member { consumer, what }));
         }
     }

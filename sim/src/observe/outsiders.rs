@@ -58,7 +58,11 @@ struct Held {
 
 /// The partitions whose high watermarks are excused, by the last look at each. See the module documentation.
 #[derive(Clone, Debug, Default)]
-pub(super) struct HeldByOutsiders(BTreeMap<TopicPartition, Held>);
+pub(super) struct HeldByOutsiders {
+    held: BTreeMap<TopicPartition, Held>,
+    /// What the leader's clock showed at the last look at each. Nobody looks while there is no active controller.
+    looked: BTreeMap<TopicPartition, Millis>,
+}
 
 impl HeldByOutsiders {
     /// Looks at a leader, which knows this image and reads this wall clock: does its high watermark wait for a replica outside,
@@ -71,7 +75,8 @@ impl HeldByOutsiders {
         wall: Millis,
         lag_time_max_ms: i64,
     ) -> bool {
-        let waits_for = waits_for(leader, image, wall, lag_time_max_ms);
+        let since = self.looked.insert(id.clone(), wall).map_or(wall, |last| last.min(wall));
+        let waits_for = waits_for(leader, image, since, lag_time_max_ms);
         let occasion = Occasion::of(leader);
         let is_pending = leader.leader_state().is_some_and(|state| state.isr.is_pending());
         // What happened between the look that saw it wait and the next may have come before the wait was over. A change of the
@@ -81,10 +86,10 @@ impl HeldByOutsiders {
             WaitsFor::Joiner if !is_pending && before.occasion.epochs == occasion.epochs => true,
             _ => before.is_excused && before.occasion == occasion,
         };
-        let is_excused = waits_for == WaitsFor::Outsider || self.0.get(id).is_some_and(goes_on);
+        let is_excused = waits_for == WaitsFor::Outsider || self.held.get(id).is_some_and(goes_on);
         match is_excused || waits_for == WaitsFor::Joiner {
-            true => drop(self.0.insert(id.clone(), Held { occasion, waits_for, is_excused })),
-            false => drop(self.0.remove(id)),
+            true => drop(self.held.insert(id.clone(), Held { occasion, waits_for, is_excused })),
+            false => drop(self.held.remove(id)),
         }
         is_excused
     }
@@ -92,16 +97,17 @@ impl HeldByOutsiders {
     /// Did the last look find that of the partition with this leader?
     pub(super) fn hold(&self, id: &TopicPartition, leader: Option<&Replica>) -> bool {
         let stands = leader.is_some_and(|leader| leader.high_watermark() < leader.log_end_offset());
-        stands && self.0.get(id).is_some_and(|held| held.is_excused)
+        stands && self.held.get(id).is_some_and(|held| held.is_excused)
     }
 }
 
-fn waits_for(leader: &Replica, image: &MetadataImage, wall: Millis, lag_time_max_ms: i64) -> WaitsFor {
+/// Since the last look, when the leader's clock showed that.
+fn waits_for(leader: &Replica, image: &MetadataImage, since: Millis, lag_time_max_ms: i64) -> WaitsFor {
     let Some(state) = leader.leader_state() else { return WaitsFor::Nobody };
     let members = state.isr.committed();
     let is_outside = |r: &&RemoteReplica| !members.contains(&r.broker) && r.log_end_offset <= leader.high_watermark();
     let may_join = |r: &RemoteReplica| {
-        isr_eligible(image, r, Zoo::default()) && r.is_caught_up(leader.log.log_end_offset(), wall, lag_time_max_ms)
+        isr_eligible(image, r, Zoo::default()) && r.is_caught_up(leader.log.log_end_offset(), since, lag_time_max_ms)
     };
     let mut outside = state.remotes.iter().filter(is_outside);
     match () {

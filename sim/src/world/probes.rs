@@ -9,11 +9,14 @@
 //!
 //! All of that is asked of the core too, where a part has to get on before the rest is healed, and then anew of everybody.
 //!
+//! A producer is not asked while it waits for a batch that was overtaken ([`Client::has_been_overtaken`]).
+//!
 //! The drain goes on until that has happened, or its bound is reached. A producer with acks=0 is promised nothing and is
 //! not asked; nor is a consumer with `auto.offset.reset=none`, which may rightly stand still.
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use trial_kafka::client::Client;
 use trial_kafka::config::{Acks, OffsetReset};
 use trial_kafka::ids::{NO_BROKER, TopicPartition};
 use trial_kafka::node::{Belief, ConsumedRecord, Nanos};
@@ -152,6 +155,12 @@ impl World {
         if spec.config.acks == Acks(0) || !runs { None } else { spec.topics.iter().position(takes_it) }
     }
 
+    /// A producer whose next batches went to another leader while one was on its way may be refused that one until it is too old.
+    fn has_been_overtaken(&self, producer: usize) -> bool {
+        let node = self.life.writers[producer].node;
+        self.slots[node.0 as usize].client().is_some_and(Client::has_been_overtaken)
+    }
+
     /// May a batch with one record of so many bytes be written to this topic, as it is configured now?
     fn takes_records_of(&self, topic: &str, value_bytes: u32) -> bool {
         let Some((image, topic)) = self.controller_image().and_then(|image| Some((image, image.topic(topic)?))) else {
@@ -167,7 +176,7 @@ impl World {
         let mut unanswered = Vec::new();
         for Probe { producer, acknowledged, .. } in &probes.sent {
             let Some((partition, offset)) = acknowledged else {
-                if self.probe_topic(*producer as usize).is_some() {
+                if self.probe_topic(*producer as usize).is_some() && !self.has_been_overtaken(*producer as usize) {
                     // What it still had to send comes first, and with each acknowledgement it gets on.
                     let last = probes.acknowledged.get(producer).copied().unwrap_or(0);
                     unanswered.push((Unanswered::Acknowledgement { producer: *producer }, probes.since.max(last)));

@@ -117,6 +117,11 @@ impl Idempotence {
 
     // ── answers ──────────────────────────────────────────────────────────────────────────────────────────────────
 
+    /// Is there a batch in flight behind which another was acknowledged?
+    pub(crate) fn has_been_overtaken(&self) -> bool {
+        self.partitions.values().any(Sequences::is_overtaken)
+    }
+
     /// The batch is in the log. Source: `TransactionManager.handleCompletedBatch`.
     pub(crate) fn completed(&mut self, partition: &TopicPartition, batch: BatchId) {
         if let Some(last) = self.last_sequence(partition, batch) {

@@ -244,9 +244,10 @@ impl Producer {
 
     /// Everything that time or the last input made due.
     fn drive(&mut self, now: Nanos, fx: &mut Effects<'_>) {
+        // A batch whose own time ends with that of its request is too old first (`Sender.runOnce`, `InFlightRequests.hasExpiredRequest`).
+        self.expire(now, fx);
         let failed = self.cluster.give_up_late(now, fx);
         self.on_failed_calls(now, failed, fx);
-        self.expire(now, fx);
         self.mend_sequences(fx);
         self.ask_for_producer_id(now, fx);
         self.fail_what_was_refused(fx);
@@ -301,6 +302,11 @@ impl Producer {
         if let Some(last_sequence) = last_sequence.filter(|_| in_retry) {
             idempotence.mark_unresolved(&batch.partition, last_sequence);
         }
+    }
+
+    /// See [`super::Client::has_been_overtaken`].
+    pub(super) fn has_been_overtaken(&self) -> bool {
+        self.idempotence.as_ref().is_some_and(Idempotence::has_been_overtaken)
     }
 
     /// Settles everything as it stands: what never left has failed, what is under way is unknown.

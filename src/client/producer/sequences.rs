@@ -145,6 +145,12 @@ impl Sequences {
     pub(crate) fn is_next(&self, sequence: i32) -> bool {
         sequence == self.last_acked.map_or(0, |acked| increment_sequence(acked, 1))
     }
+    /// Is a batch in flight behind which something was acknowledged already? A leader that knows it is no more among its last five
+    /// takes it for out of order, whenever it is sent.
+    pub(crate) fn is_overtaken(&self) -> bool {
+        let is_passed = |base: i32| self.last_acked.is_some_and(|acked| !is_after(base, acked));
+        self.in_flight.iter().any(|b| is_passed(b.stamp.base_sequence))
+    }
     /// Begins anew at 0: batches in flight get the first sequences, in their order, and whoever comes next those behind.
     /// Source: `TxnPartitionEntry.startSequencesAtBeginning`.
     pub(crate) fn start_at_beginning(&mut self, producer: ProducerIdAndEpoch, order: Order) {
@@ -220,6 +226,19 @@ mod tests {
         sequences.acknowledged(1);
         sequences.acknowledged(i32::MAX);
         assert!(sequences.is_next(2));
+    }
+
+    #[test]
+    fn a_batch_is_overtaken_by_what_is_acknowledged_behind_it() {
+        let mut sequences = five_in_flight();
+        sequences.settle(BatchId(0));
+        sequences.acknowledged(1);
+        assert!(!sequences.is_overtaken());
+        sequences.settle(BatchId(2));
+        sequences.acknowledged(5);
+        assert!(sequences.is_overtaken(), "batch 1 has sequences 2 and 3");
+        sequences.settle(BatchId(1));
+        assert!(!sequences.is_overtaken());
     }
 
     #[test]

@@ -297,6 +297,20 @@ fn a_batch_given_up_after_an_attempt_makes_the_producer_raise_its_epoch() {
     bench.expect("p0 7/1 @0 v2");
 }
 
+#[test]
+fn a_batch_that_is_too_old_with_its_request_leaves_the_others_their_sequences() {
+    let config = ProducerConfig { delivery_timeout_ms: 2_000, request_timeout_ms: 2_000, ..config() };
+    let mut bench = Bench::new(Role::Producer(config), &[1]);
+    bench.send(1).sleep(500).send(2);
+    bench.expect("p0 7/0 @0 v1");
+    bench.expect("p0 7/0 @1 v2");
+    bench.sleep(1_500);
+    assert_eq!(bench.produced(1), (Belief::Unknown, 1, Some("TIMEOUT")));
+    bench.sleep(200);
+    bench.expect("p0 7/0 @1 v2");
+    assert_eq!(bench.epochs_raised(), 0);
+}
+
 /// v1 is under way for the second time when its two seconds are over; v2, half a second younger, for the first time.
 /// Returns v2's request and v1's second, in this order on the same connection.
 fn given_up_with_another_in_flight(bench: &mut Bench) -> (Call, Call) {

@@ -67,15 +67,20 @@ impl Commits {
         self.acknowledged.iter().rev().any(|commit| is_candidate(&commit)) || self.perhaps.contains_key(&offset)
     }
 
-    /// The highest of those above an offset that were acknowledged between two events.
-    pub(super) fn highest_above(&self, offset: i64, from: EventRef, to: EventRef) -> Option<&Commit> {
+    /// The highest of those above an offset that were acknowledged between two events, and that count.
+    pub(super) fn highest_above(
+        &self,
+        offset: i64,
+        (from, to): (EventRef, EventRef),
+        counts: impl Fn(&Commit) -> bool,
+    ) -> Option<&Commit> {
         if self.highest <= offset {
             return None; // as nearly always
         }
         let after = self.acknowledged.partition_point(|commit| commit.answered.id <= from.id);
         let before = self.acknowledged.partition_point(|commit| commit.answered.id < to.id);
         let between = self.acknowledged.get(after..before)?.iter();
-        between.filter(|commit| commit.offset > offset).max_by_key(|commit| commit.offset)
+        between.filter(|commit| commit.offset > offset && counts(commit)).max_by_key(|commit| commit.offset)
     }
 
     /// The offset that the group ended with, as far as it was told.

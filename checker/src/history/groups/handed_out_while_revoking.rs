@@ -23,6 +23,9 @@ const AT_ONCE: Time = 1_000_000_000;
 pub(super) struct LastCommit {
     pub(super) offset: i64,
     sent: EventRef,
+    /// The epoch of the leader that its member followed by then. What it follows when it gives the partition up may be another, found
+    /// too late for a commit.
+    followed: Option<i32>,
     /// When it was acknowledged.
     pub(super) acknowledged: Option<EventRef>,
     /// Handed out while it was under way: the offset behind that.
@@ -32,8 +35,8 @@ pub(super) struct LastCommit {
 }
 
 impl LastCommit {
-    pub(super) fn sent(offset: i64, sent: EventRef) -> Self {
-        LastCommit { offset, sent, acknowledged: None, meanwhile: None, later: false }
+    pub(super) fn sent(offset: i64, sent: EventRef, followed: Option<i32>) -> Self {
+        LastCommit { offset, sent, followed, acknowledged: None, meanwhile: None, later: false }
     }
 
     /// The position was set from outside. Until then there was none that could be committed.
@@ -54,7 +57,6 @@ pub(super) fn check(
     place: &Place,
     own: &Ownership,
     last: Option<&LastCommit>,
-    followed: Option<i32>,
     at: EventRef,
     found: &mut Vec<GroupViolation>,
 ) {
@@ -69,7 +71,7 @@ pub(super) fn check(
             asked: last.sent,
             acknowledged,
             handed,
-            followed,
+            followed: last.followed,
             at,
         });
     }

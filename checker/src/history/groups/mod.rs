@@ -376,9 +376,9 @@ impl GroupHistory {
         let place = Place { group: group.clone(), partition: partition.clone() };
         let shared = self.groups.entry(group.clone()).or_default().partitions.entry(number).or_default();
         let Some(member) = self.members.0.get(&consumer) else { return };
-        let (last, followed) = (member.last_commits.get(&number), member.followed.get(&number).copied());
+        let last = member.last_commits.get(&number);
         if let Some(own) = shared.owner(consumer) {
-            handed_out_while_revoking::check(&place, own, last, followed, at, &mut self.found);
+            handed_out_while_revoking::check(&place, own, last, at, &mut self.found);
         }
     }
 
@@ -402,7 +402,8 @@ impl GroupHistory {
     fn commit_sent(&mut self, at: EventRef, consumer: u32, place: &Place, number: u32, offset: i64) {
         let member = self.members.0.entry(consumer).or_default();
         let position = member.positions.get(&number).copied();
-        member.last_commits.insert(number, LastCommit::sent(offset, at));
+        let followed = member.followed.get(&number).copied();
+        member.last_commits.insert(number, LastCommit::sent(offset, at, followed));
         let first_in_hand = member.in_hand.get(&number).and_then(|in_hand| in_hand.front()).map(|(offset, _)| *offset);
         let shared = self.groups.entry(place.group.clone()).or_default().partitions.entry(number).or_default();
         if let Some(first) = first_in_hand.filter(|first| *first < offset) {

@@ -15,7 +15,7 @@ use uuid::Uuid;
 
 use super::Speaker;
 use super::consumer_steps::{Heartbeat, Member, Shares};
-use super::group_lives::{self, Lives};
+use super::group_lives::{self, Lives, Sign};
 use crate::scenario;
 use crate::trace::NodeIx;
 use crate::world::{Note, Unwatched, World};
@@ -186,17 +186,25 @@ fn a_member_gives_back_before_it_gets() {
 fn a_member_that_is_silent_does_not_stay() {
     let mut stage = Stage::new();
     let (node, id) = (stage.coordinator, stage.member().id.clone());
-    let looked = |stage: &mut Stage, member: &str, times: &[u64]| {
+    let looked = |stage: &mut Stage, member: &str, word: Option<u64>, times: &[u64]| {
         let mut lives = Lives::default();
-        group_lives::note_life(&mut lives, node, "readers", Some((member.to_string(), 10_000, false)), NOW);
+        let sign = Sign { member: member.to_string(), session_ms: 10_000, is_static: false, at: NOW };
+        group_lives::note_life(&mut lives, node, "readers", sign);
+        if let Some(ms) = word {
+            group_lives::note_word(&mut lives, node, "readers", member, NOW + ms * 1_000_000);
+        }
         let at = |ms: &u64| NOW + ms * 1_000_000;
         stage.words(|speaker| {
             times.iter().for_each(|ms| group_lives::look_for_the_late(&mut lives, at(ms), speaker));
         })
     };
-    assert_eq!(looked(&mut stage, &id, &[9_000, 10_000, 10_500, 10_990]), []);
+    assert_eq!(looked(&mut stage, &id, None, &[9_000, 10_000, 10_500, 10_990]), []);
     // A process that stood still finds its timers due.
-    assert_eq!(looked(&mut stage, &id, &[20_000, 20_001, 20_002, 20_003, 20_004]), []);
-    assert_eq!(looked(&mut stage, &id, &[11_000, 12_000, 13_000, 14_000, 15_000]), [Word::LateMember]);
-    assert_eq!(looked(&mut stage, "nobody", &[11_000, 12_000, 13_000, 14_000, 15_000]), []);
+    assert_eq!(looked(&mut stage, &id, None, &[20_000, 20_001, 20_002, 20_003, 20_004]), []);
+    let late = [11_000, 12_000, 13_000, 14_000, 15_000];
+    assert_eq!(looked(&mut stage, &id, None, &late), [Word::LateMember]);
+    assert_eq!(looked(&mut stage, &id, Some(5_000), &late), [], "whatever it was answered, its timer began anew");
+    let later = late.map(|ms| ms + 5_000);
+    assert_eq!(looked(&mut stage, &id, Some(5_000), &later), [Word::LateMember]);
+    assert_eq!(looked(&mut stage, "nobody", None, &[11_000, 12_000, 13_000, 14_000, 15_000]), []);
 }

@@ -13,13 +13,13 @@ use trial_kafka::group::classic::{ClassicGroup, ClassicMember, ClassicState};
 use trial_kafka::group::config::GroupConfig;
 use trial_kafka::group::consumer::ConsumerGroup;
 use trial_kafka::group::coordinator::Group;
-use trial_kafka::node::ReqId;
+use trial_kafka::node::{Nanos, ReqId};
 use trial_kafka::protocol::errors::code_name;
 
+use super::Speaker;
 use super::consumer_answers::to_consumer_heartbeat;
 use super::consumer_steps::Heartbeat;
 use super::group_lives::Sign;
-use super::{Due, Speaker};
 
 /// From this version on JoinGroup without a member id is answered with one (KIP-394).
 const KNOWN_MEMBER_ID_VERSION: i16 = 4;
@@ -45,6 +45,8 @@ pub(super) struct DueOfGroup {
     skips_assignment: Option<i32>,
     /// A heartbeat of the consumer protocol that has nothing wrong with it.
     pub(super) heartbeat: Option<Box<Heartbeat>>,
+    /// Whose life it is a sign of, if all goes well.
+    pub(super) sign: Option<Sign>,
 }
 
 impl DueOfGroup {
@@ -57,6 +59,7 @@ impl DueOfGroup {
             waits: None,
             skips_assignment: None,
             heartbeat: None,
+            sign: None,
         }
     }
     /// The error that must be answered.
@@ -74,8 +77,8 @@ struct Then {
     rebalances: bool,
 }
 
-/// What must be done with this question, and whose life it is a sign of.
-pub(super) fn to_question(question: &GroupQuestion<'_>) -> Option<(ReqId, Due, Option<Sign>)> {
+/// What must be done with this question, which is heard now.
+pub(super) fn to_question(question: &GroupQuestion<'_>, now: Nanos) -> Option<(ReqId, DueOfGroup)> {
     let (version, group) = (question.api_version, question.group);
     let mut heartbeat = None;
     let (answer, then) = match question.request {
@@ -95,9 +98,9 @@ pub(super) fn to_question(question: &GroupQuestion<'_>) -> Option<(ReqId, Due, O
         _ => return None,
     };
     let id = question.request.group()?.to_string();
-    let sign = sign_of_life(question, answer.as_ref());
+    let sign = sign_of_life(question, answer.as_ref(), now);
     let (waits, skips_assignment) = waits(question);
-    Some((question.req, Due::Group(DueOfGroup { group: id, answer, then, waits, skips_assignment, heartbeat }), sign))
+    Some((question.req, DueOfGroup { group: id, answer, then, waits, skips_assignment, heartbeat, sign }))
 }
 
 /// Which member waits from now on for its group, having had an answer to a join before, and whether one that leads is told to
@@ -119,7 +122,7 @@ fn waits(question: &GroupQuestion<'_>) -> (Option<String>, Option<i32>) {
 
 /// Which member must be taken for alive now, and for how long. Source:
 /// `GroupMetadataManager.rescheduleClassicGroupMemberHeartbeat`, `scheduleConsumerGroupSessionTimeout`.
-fn sign_of_life(question: &GroupQuestion<'_>, answer: Option<&Result<(), ResponseError>>) -> Option<Sign> {
+fn sign_of_life(question: &GroupQuestion<'_>, answer: Option<&Result<(), ResponseError>>, now: Nanos) -> Option<Sign> {
     let is_accepted = matches!(answer, Some(Ok(()) | Err(ResponseError::RebalanceInProgress)));
     let member = match (question.request, question.group?) {
         (Request::Heartbeat(request), Group::Classic(group)) if is_accepted => {
@@ -132,11 +135,17 @@ fn sign_of_life(question: &GroupQuestion<'_>, answer: Option<&Result<(), Respons
             group.members().get_key_value(request.member_id.as_str())
         }
         (Request::ConsumerGroupHeartbeat(request), Group::Consumer(_)) if request.member_epoch > 0 && is_accepted => {
-            return Some((request.member_id.to_string(), question.config.consumer_session_timeout_ms, false));
+            let session_ms = question.config.consumer_session_timeout_ms;
+            return Some(Sign { member: request.member_id.to_string(), session_ms, is_static: false, at: now });
         }
         _ => None,
     };
-    member.map(|(id, member)| (id.clone(), member.session_timeout_ms(), member.instance().is_some()))
+    member.map(|(id, member)| Sign {
+        member: id.clone(),
+        session_ms: member.session_timeout_ms(),
+        is_static: member.instance().is_some(),
+        at: now,
+    })
 }
 
 fn classic(group: Option<&Group>) -> Option<&ClassicGroup> {
@@ -385,6 +394,11 @@ fn is_of_membership(code: i16) -> bool {
         ResponseError::GroupMaxSizeReached,
     ];
     error.is_some_and(|error| of_membership.contains(&error))
+}
+
+/// Has it come to pass, as far as the answer says?
+pub(super) fn has_gone_well(response: &ResponseKind) -> bool {
+    !codes(response).into_iter().any(is_trouble)
 }
 
 /// Is the member answered with what must be?

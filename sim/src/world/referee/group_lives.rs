@@ -1,6 +1,7 @@
 //! Who of a group lives, as far as its coordinator has heard: nobody who does is removed for silence.
 
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 
 use trial_checker::Word;
 use trial_kafka::broker::Broker;
@@ -45,12 +46,20 @@ impl Life {
     }
 }
 
-/// A member lives: its id, how long it may be silent, and whether it is a static one.
-pub(super) type Sign = (String, i32, bool);
+/// A member lives.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Sign {
+    pub(super) member: String,
+    /// How long it may be silent.
+    pub(super) session_ms: i32,
+    pub(super) is_static: bool,
+    /// When it was heard.
+    pub(super) at: Nanos,
+}
 
 /// A member asks anew, or lives on: what it waited for before it has an answer to, or has given up.
-pub(super) fn forget_earlier_waits(dues: &mut BTreeMap<(NodeIx, ReqId), Due>, now: &DueOfGroup, sign: Option<&Sign>) {
-    let Some(member) = now.waits.as_ref().or(sign.map(|(member, ..)| member)) else { return };
+pub(super) fn forget_earlier_waits(dues: &mut BTreeMap<(NodeIx, ReqId), Due>, now: &DueOfGroup) {
+    let Some(member) = now.waits.as_ref().or(now.sign.as_ref().map(|sign| &sign.member)) else { return };
     for due in dues.values_mut() {
         if let Due::Group(due) = due
             && due.group == now.group
@@ -61,10 +70,25 @@ pub(super) fn forget_earlier_waits(dues: &mut BTreeMap<(NodeIx, ReqId), Due>, no
     }
 }
 
-/// A member lives.
-pub(super) fn note_life(lives: &mut Lives, node: NodeIx, group: &str, sign: Option<Sign>, now: Nanos) {
-    if let Some((member, session_ms, is_static)) = sign {
-        lives.insert((node, group.to_string(), member), Life::new(now, session_ms, is_static));
+/// A member says something by which its time may begin anew: from here on its silence counts. What cannot be written is answered with an
+/// error, but its timer runs.
+pub(super) fn note_word(lives: &mut Lives, node: NodeIx, group: &str, member: &str, now: Nanos) {
+    if let Some(life) = lives.get_mut(&(node, group.to_string(), member.to_string())) {
+        (life.silent_from, life.looks.0) = (now, 0);
+    }
+}
+
+/// A member lives: what it said has come to pass, and was answered. Where that goes wrong its timer may run as before: whoever
+/// fails to assign anything comes to no timer.
+pub(super) fn note_life(lives: &mut Lives, node: NodeIx, group: &str, sign: Sign) {
+    let life = Life::new(sign.at, sign.session_ms, sign.is_static);
+    match lives.entry((node, group.to_string(), sign.member)) {
+        Entry::Vacant(vacant) => drop(vacant.insert(life)),
+        Entry::Occupied(mut known) => {
+            let silent_from = known.get().silent_from.max(life.silent_from);
+            let heard = known.get().heard.max(life.heard);
+            *known.get_mut() = Life { heard, silent_from, ..life };
+        }
     }
 }
 
@@ -162,7 +186,7 @@ pub(super) fn look_for_the_late(lives: &mut Lives, now: Nanos, speaker: &mut Spe
         }
         life.looks = (life.looks.0 + 1, now);
         if life.looks.0 == LOOKS {
-            let silent_ms = (now - life.heard) / 1_000_000;
+            let silent_ms = (now - life.silent_from) / 1_000_000;
             let said = format!("nothing, silent for {silent_ms} ms,");
             speaker.wrong(Word::LateMember, None, said, format!("its removal after {} ms", life.session_ms));
         }

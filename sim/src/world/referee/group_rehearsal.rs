@@ -32,7 +32,7 @@ use uuid::Uuid;
 
 use super::group_answers::{self, DueOfGroup};
 use super::{
-    Due, Speaker, classic_plays, classic_questions, consumer_group_plays, consumer_questions, coordinator_plays,
+    Speaker, classic_plays, classic_questions, consumer_group_plays, consumer_questions, coordinator_plays,
     group_gate_questions, offset_plays,
 };
 use crate::world::Note;
@@ -177,7 +177,7 @@ impl Copy<'_> {
         let request = request.into().0;
         let (group, config) = (request.group().and_then(|id| self.shard.group(id)), self.shard.config());
         let question = GroupQuestion { req: ReqId(0), api_version: version, request: &request, group, config };
-        if let Some((_, Due::Group(due), _)) = group_answers::to_question(&question) {
+        if let Some((_, due)) = group_answers::to_question(&question, self.now.mono) {
             self.put(what, version, request, due, speaker);
         }
     }

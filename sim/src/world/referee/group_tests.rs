@@ -18,7 +18,7 @@ use trial_kafka::group::coordinator::Group;
 use trial_kafka::node::{Nanos, ReqId};
 
 use super::group_answers::{self, DueOfGroup};
-use super::group_lives::{self, Lives};
+use super::group_lives::{self, Lives, Sign};
 use super::{Due, Speaker};
 use crate::scenario;
 use crate::trace::NodeIx;
@@ -78,8 +78,8 @@ impl Stage {
     fn due(&self, api_version: i16, request: &Request) -> DueOfGroup {
         let group = self.world.broker(1).and_then(|broker| broker.coordinated_now("readers"));
         let question = GroupQuestion { req: ReqId(7), api_version, request, group, config: &self.config };
-        match group_answers::to_question(&question) {
-            Some((ReqId(7), Due::Group(due), _)) => due,
+        match group_answers::to_question(&question, NOW) {
+            Some((ReqId(7), due)) => due,
             other => panic!("{other:?}"),
         }
     }
@@ -186,7 +186,8 @@ fn a_member_that_lives_is_not_removed_for_its_silence() {
     let silent = event("it was silent for its session timeout");
     let mut heard = |event: &Event, is_static: bool, after_ms: u64| {
         let mut lives = Lives::default();
-        group_lives::note_life(&mut lives, node, &due.group, Some((member.clone(), 10_000, is_static)), NOW);
+        let sign = Sign { is_static, session_ms: 10_000, ..due.sign.clone().expect("it lives") };
+        group_lives::note_life(&mut lives, node, &due.group, sign);
         let then = NOW + after_ms * 1_000_000;
         stage.words(|speaker| {
             group_lives::judge_removal(&mut lives, &Default::default(), event, then, speaker);

@@ -256,12 +256,15 @@ impl World {
             if let Request::JoinGroup(request) = question.request {
                 group_lives::forget_life(&mut referee.lives, node, &request.group_id, &request.member_id);
             }
-            let (req, due, sign) = group_answers::to_question(&question)?;
-            if let Due::Group(due) = &due {
-                group_lives::forget_earlier_waits(&mut referee.due, due, sign.as_ref());
-                group_lives::note_life(&mut referee.lives, node, &due.group, sign, *now);
+            if let Request::ConsumerGroupHeartbeat(request) = question.request {
+                group_lives::note_word(&mut referee.lives, node, &request.group_id, &request.member_id, *now);
             }
-            referee.due.insert((node, req), due);
+            let (req, due) = group_answers::to_question(&question, *now)?;
+            group_lives::forget_earlier_waits(&mut referee.due, &due);
+            if let Some(sign) = &due.sign {
+                group_lives::note_word(&mut referee.lives, node, &due.group, &sign.member, *now);
+            }
+            referee.due.insert((node, req), Due::Group(due));
             return Some(req);
         }
         let Input::Request { req, conn, header, body } = input else { return None };
@@ -414,7 +417,12 @@ fn answer(referee: &mut Referee, network: &Network, req: ReqId, response: &Respo
         (ResponseKind::Vote(response), Some(Due::NoVote(why))) => {
             controller_answers::judge_vote(why, response, speaker);
         }
-        (response, Some(Due::Group(due))) => group_answers::judge_group(&due, response, speaker),
+        (response, Some(Due::Group(due))) => {
+            group_answers::judge_group(&due, response, speaker);
+            if let Some(sign) = due.sign.filter(|_| group_answers::has_gone_well(response)) {
+                group_lives::note_life(&mut referee.lives, speaker.node, &due.group, sign);
+            }
+        }
         (ResponseKind::ListOffsets(response), Some(Due::Ends(asked))) => ends::note(&asked, response, speaker),
         _ => {}
     }
