@@ -154,6 +154,11 @@ impl Broker {
         }
     }
 
+    /// The fetchers that were woken, and whose steps are still to come: nothing wakes them again before.
+    pub fn woken_fetchers(&self) -> impl Iterator<Item = FetcherKey> + '_ {
+        self.fetchers.iter().filter(|(_, fetcher)| fetcher.woken).map(|(key, _)| *key)
+    }
+
     /// A fetcher looks at the clock, and whether it has something to do.
     pub(super) fn on_fetcher_step(&mut self, now: Now, key: FetcherKey, fx: &mut Effects<'_>) {
         let backoff = now.mono + ms(self.setup.config.replica_fetch_backoff_ms);

@@ -11,7 +11,7 @@ use std::collections::VecDeque;
 
 use kafka_protocol::messages::{RequestKind, ResponseKind};
 use trial_kafka::broker::partition::Partition;
-use trial_kafka::broker::{Broker, BrokerTimer, GroupStep, Step};
+use trial_kafka::broker::{Broker, BrokerTimer, FetcherKey, GroupStep, Step};
 use trial_kafka::config::BrokerConfig;
 use trial_kafka::event::Event;
 use trial_kafka::ids::TopicPartition;
@@ -140,6 +140,15 @@ impl BrokerCopy {
     pub(super) fn tick(&mut self, by_ms: i64, timer: BrokerTimer) -> Vec<Effect> {
         self.now = later(self.now, by_ms);
         self.hand(Input::Local(LocalStep::Broker(Step::Tick(timer))))
+    }
+    /// Its clock goes on, and its fetchers do what they are woken for, or were before there was a copy. Returns what it wants others to do.
+    pub(super) fn wake_fetchers(&mut self, by_ms: i64) -> Vec<Effect> {
+        let woken: Vec<FetcherKey> = self.broker.woken_fetchers().collect();
+        let mut effects = self.tick(by_ms, BrokerTimer::Fetchers);
+        for key in woken {
+            effects.extend(self.hand(Input::Local(LocalStep::Broker(Step::Fetch(key)))));
+        }
+        effects
     }
     /// Its clock goes on, and it does nothing.
     pub(super) fn wait(&mut self, by_ms: i64) {

@@ -15,7 +15,6 @@ use kafka_protocol::messages::fetch_response::{EpochEndOffset, FetchableTopicRes
 use kafka_protocol::messages::list_offsets_response::{ListOffsetsPartitionResponse, ListOffsetsTopicResponse};
 use kafka_protocol::messages::{FetchRequest, FetchResponse, ListOffsetsResponse, RequestKind, ResponseKind};
 use trial_checker::Word;
-use trial_kafka::broker::BrokerTimer;
 use trial_kafka::ids::TopicPartition;
 use trial_kafka::node::{CallId, ConnId, Effect, Now};
 use trial_kafka::protocol::topic_name;
@@ -304,7 +303,7 @@ impl Told<'_> {
             self.scene.copy.wait(by_ms);
             return self.gets(Bytes::new(), |_| {});
         }
-        let effects = self.scene.copy.tick(by_ms, BrokerTimer::Fetchers);
+        let effects = self.scene.copy.wake_fetchers(by_ms);
         self.note(effects);
     }
 

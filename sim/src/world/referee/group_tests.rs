@@ -17,9 +17,9 @@ use trial_kafka::group::config::GroupConfig;
 use trial_kafka::group::coordinator::Group;
 use trial_kafka::node::{Nanos, ReqId};
 
+use super::Speaker;
 use super::group_answers::{self, DueOfGroup};
 use super::group_lives::{self, Lives, Sign};
-use super::{Due, Speaker};
 use crate::scenario;
 use crate::trace::NodeIx;
 use crate::world::{Note, Unwatched, World};
